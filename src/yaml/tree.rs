@@ -1,0 +1,147 @@
+//! Nodes in an arena. Built by the composer; read by everyone else.
+
+use crate::source::Span;
+
+/// A document's nodes. Aliases and merges refer to nodes that stand elsewhere in the text; nothing is copied.
+#[derive(Debug, Clone, Default)]
+pub struct Tree {
+    pub(super) nodes: Vec<Data>,
+    /// `None` for a text without a document (empty, or comments only).
+    pub(super) root: Option<NodeId>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct NodeId(pub(super) u32);
+
+#[derive(Debug, Clone)]
+pub(super) struct Data {
+    pub span: Span,
+    pub kind: NodeKind,
+}
+
+/// What a node is, after YAML 1.1 resolution and construction (merge keys `<<` applied as PyYAML applies them).
+#[derive(Debug, Clone)]
+pub enum NodeKind {
+    Scalar(Scalar),
+    Sequence(Vec<Child>),
+    /// In the order of PyYAML's resulting dict, duplicates included: of equal keys the last one holds.
+    Mapping(Vec<Entry>),
+}
+
+/// A reference to a node, with the place where it is used (for an alias, the `*name`; else the node's own span).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Child {
+    pub id: NodeId,
+    pub used_at: Span,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Entry {
+    pub key: Child,
+    pub value: Child,
+    /// Came through a merge key from another mapping.
+    pub merged: bool,
+}
+
+/// A scalar's value as Python would hold it.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Scalar {
+    Null,
+    Bool(bool),
+    /// Decimal digits with an optional `-`: Python's integers have no limit.
+    Int(String),
+    Float(f64),
+    Str(String),
+    /// The text of a `!!timestamp`, whether resolved from a plain scalar or tagged.
+    Timestamp(String),
+    /// The decoded bytes of a `!!binary`.
+    Binary(Vec<u8>),
+}
+
+/// A node seen through its tree.
+#[derive(Debug, Clone, Copy)]
+pub struct Node<'t> {
+    tree: &'t Tree,
+    id: NodeId,
+    used_at: Span,
+}
+
+impl Tree {
+    #[must_use]
+    pub fn root(&self) -> Option<Node<'_>> {
+        self.root.map(|id| Node { tree: self, id, used_at: self.data(id).span })
+    }
+
+    fn data(&self, id: NodeId) -> &Data {
+        &self.nodes[id.0 as usize]
+    }
+
+    #[must_use]
+    pub fn node(&self, child: Child) -> Node<'_> {
+        Node { tree: self, id: child.id, used_at: child.used_at }
+    }
+}
+
+impl<'t> Node<'t> {
+    #[must_use]
+    pub fn id(self) -> NodeId {
+        self.id
+    }
+
+    /// Where the node itself stands.
+    #[must_use]
+    pub fn span(self) -> Span {
+        self.tree.data(self.id).span
+    }
+
+    /// Where it is used: differs from [`Node::span`] for an alias.
+    #[must_use]
+    pub fn used_at(self) -> Span {
+        self.used_at
+    }
+
+    #[must_use]
+    pub fn kind(self) -> &'t NodeKind {
+        &self.tree.data(self.id).kind
+    }
+
+    #[must_use]
+    pub fn scalar(self) -> Option<&'t Scalar> {
+        match self.kind() {
+            NodeKind::Scalar(scalar) => Some(scalar),
+            _ => None,
+        }
+    }
+
+    #[must_use]
+    pub fn as_str(self) -> Option<&'t str> {
+        match self.scalar() {
+            Some(Scalar::Str(text)) => Some(text),
+            _ => None,
+        }
+    }
+
+    /// A sequence's items; `None` for anything else.
+    pub fn items(self) -> Option<impl ExactSizeIterator<Item = Node<'t>>> {
+        match self.kind() {
+            NodeKind::Sequence(items) => Some(items.iter().map(move |child| self.tree.node(*child))),
+            _ => None,
+        }
+    }
+
+    /// A mapping's keys and values in order, duplicates included; `None` for anything else.
+    pub fn entries(self) -> Option<impl ExactSizeIterator<Item = (Node<'t>, Node<'t>)>> {
+        match self.kind() {
+            NodeKind::Mapping(entries) => {
+                Some(entries.iter().map(move |entry| (self.tree.node(entry.key), self.tree.node(entry.value))))
+            }
+            _ => None,
+        }
+    }
+
+    /// A mapping's value under a string key: the last of several.
+    #[must_use]
+    pub fn get(self, key: &str) -> Option<Node<'t>> {
+        self.entries()?.filter(|(name, _)| name.as_str() == Some(key)).map(|(_, value)| value).last()
+    }
+}
