@@ -4,5 +4,7 @@
 pub mod cli;
 pub mod diag;
 pub mod model;
+pub mod render;
 pub mod source;
+pub mod workspace;
 pub mod yaml;

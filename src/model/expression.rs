@@ -18,6 +18,8 @@ pub(super) const TIMESTAMP: &str = "timestamp";
 /// Steps of one evaluation: far more than any value needs, few enough to end at once.
 const FUEL: u64 = 200_000;
 
+const SAME_AT_ANY_TIME: &str = "the document must be the same at any time; use a variable, and give it with --var";
+
 /// A scalar of the template: its text, and where it stands.
 #[derive(Debug, Clone)]
 pub(super) struct Text {
@@ -41,6 +43,8 @@ pub(super) struct Scope {
     secret: BTreeSet<String>,
     /// Declared, but without a usable value: that was reported where they are declared.
     broken: BTreeSet<String>,
+    /// `timestamp` is in them.
+    stamped: BTreeSet<String>,
     timestamp: String,
 }
 
@@ -59,6 +63,7 @@ impl Scope {
             values: BTreeMap::new(),
             secret: BTreeSet::new(),
             broken: BTreeSet::new(),
+            stamped: BTreeSet::new(),
             timestamp: timestamp.to_owned(),
         }
     }
@@ -67,6 +72,13 @@ impl Scope {
         self.values.insert(name.to_owned(), value);
         if secret {
             self.secret.insert(name.to_owned());
+        }
+    }
+
+    /// A variable's value comes from an expression: it may carry the timestamp on.
+    pub(super) fn note_expression(&mut self, name: &str, names: &BTreeSet<String>) {
+        if names.iter().any(|used| used == TIMESTAMP || self.stamped.contains(used)) {
+            self.stamped.insert(name.to_owned());
         }
     }
 
@@ -98,6 +110,11 @@ impl Scope {
         let names = self.names(&text.raw);
         if names.iter().any(|name| self.broken.contains(name)) {
             return Ok(None);
+        }
+        if let Some(name) = names.iter().find(|name| !with_timestamp && self.stamped.contains(*name)) {
+            let place = word(&text.raw, name).map_or(text.span, |range| locate(source, text, &range));
+            let message = format!("`{name}` holds the timestamp, which can be used in `snapshot.name` only");
+            return Err(Box::new(finding(MISPLACED_TIMESTAMP, &text.path, place, message).help(SAME_AT_ANY_TIME)));
         }
         let secret = names.iter().any(|name| self.secret.contains(name));
         let mut context = self.values.clone();

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::expression::Scope;
 use super::findings::{
-    BAD_CLOUD_CONFIG, DUPLICATE_DESTINATION, MISSING_KEY, UNKNOWN_OWNER, WRONG_TYPE, WithHelp, finding,
+    BAD_CLOUD_CONFIG, BAD_VALUE, DUPLICATE_DESTINATION, MISSING_KEY, UNKNOWN_OWNER, WRONG_TYPE, WithHelp, finding,
 };
 use super::reader::{Places, Reader};
 use super::shape::TEMPLATE;
@@ -192,6 +192,15 @@ fn cross_checks(spec: &ImageSpec, at: &dyn Fn(&str) -> Span) -> Vec<Diagnostic> 
         if spec.cloud_config.get(key).is_some_and(|value| !value.is_sequence()) {
             let message = format!("mkimg writes `{key}` itself, as a list: this must be a list too");
             findings.push(finding(BAD_CLOUD_CONFIG, &path, at(&path), message).help("its items are appended"));
+        }
+    }
+    for (index, user) in spec.users.iter().enumerate() {
+        if user.system && user.create_home == Some(true) {
+            let path = format!("users.{index}.create_home");
+            findings.push(
+                finding(BAD_VALUE, &path, at(&path), "cloud-init makes no home for a system user")
+                    .help("leave `create_home` out, and make the directory in a script"),
+            );
         }
     }
     let files = spec.files.iter().map(|files| &files.owner).enumerate();

@@ -255,8 +255,7 @@ impl Declarations {
             match (outside, &variable.value) {
                 (Some(value), _) => scope.set(name, typed(value, None), variable.sensitive),
                 (None, Some(text)) => {
-                    let mut names = scope.names(&text.raw);
-                    names.retain(|name| self.variables.contains_key(name));
+                    let names = scope.names(&text.raw);
                     waiting.insert(name, (text, names));
                 }
                 (None, None) => {
@@ -279,8 +278,9 @@ impl Declarations {
         {
             let Some((text, names)) = waiting.shift_remove(ready) else { break };
             let variable = &self.variables[ready];
-            match scope.evaluate(source, text, false) {
+            match scope.evaluate(source, text, true) {
                 Ok(Some(value)) => {
+                    scope.note_expression(ready, &names);
                     let flag = variable.flag.filter(|_| names.is_empty());
                     scope.set(ready, typed(&value.text, flag), variable.sensitive || value.secret);
                 }

@@ -9,6 +9,7 @@ use super::encoding::{Encoding, MIME};
 use super::entries::{self, Entry, Frame};
 use super::{BAKE_ENTRY_LIMIT, proof};
 use crate::model::{Plan, Value};
+use crate::yaml;
 
 /// A user-data document.
 #[derive(Debug, Clone)]
@@ -63,8 +64,8 @@ impl RenderError {
     }
 }
 
-/// Entries by size, largest first.
-struct Listing<'a>(&'a [EntryStat]);
+/// Shows entries by size, largest first.
+pub struct Listing<'a>(pub &'a [EntryStat]);
 
 impl fmt::Display for Listing<'_> {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -141,6 +142,33 @@ fn hexadecimal(bytes: &[u8]) -> String {
         let _ = write!(text, "{byte:02x}");
         text
     })
+}
+
+/// The text of a value, under cloud-init's header.
+pub(super) fn emit(value: &Value) -> String {
+    format!("#cloud-config\n{}", yaml::emit::document(&written(value)))
+}
+
+/// As the emitter takes it. The template's reader lets nothing else through than what this knows.
+fn written(value: &Value) -> yaml::emit::Value {
+    use yaml::emit::{Map, Value as Written};
+    match value {
+        Value::Null => Written::Null,
+        Value::Bool(flag) => Written::Bool(*flag),
+        Value::Number(number) => number.as_i64().map_or_else(|| Written::Str(number.to_string()), Written::Int),
+        Value::String(text) => Written::Str(text.clone()),
+        Value::Sequence(items) => Written::list(items.iter().map(written)),
+        Value::Mapping(mapping) => Written::Map(mapping.iter().fold(Map::new(), |map, (key, value)| {
+            let key = key.as_str().unwrap_or_default();
+            // Modes in quotes, as everybody writes them, even where YAML would not need any.
+            let value = match value {
+                Value::String(mode) if key == "permissions" => Written::Quoted(mode.clone()),
+                value => written(value),
+            };
+            map.with(key, value)
+        })),
+        Value::Tagged(tagged) => written(&tagged.value),
+    }
 }
 
 fn document_value(frame: &Frame, entries: &[Entry]) -> Value {

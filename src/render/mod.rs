@@ -12,7 +12,7 @@ mod proof;
 pub mod runner;
 
 pub use bake_entry::{BakeEntry, BakeEntryError, Channel, HttpsChannel};
-pub use document::{Document, EntryStat, RenderError, render, verification_document};
+pub use document::{Document, EntryStat, Listing, RenderError, render, verification_document};
 pub use encoding::Encoding;
 
 /// Bytes that DigitalOcean takes as user-data.
