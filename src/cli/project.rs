@@ -7,7 +7,6 @@ use super::{Failure, Global, Status};
 use crate::diag::{Diagnostic, Findings, Severity};
 use crate::model::{self, Assignment, Inputs, Lock, Plan, ResolveError, Resolved, Secrets, Template};
 use crate::render::{self, Document, RenderError};
-use crate::render::{self, Document, RenderError};
 use crate::source::Source;
 use crate::workspace::{self, Project};
 use crate::yaml;
@@ -72,7 +71,8 @@ pub(super) fn assignments(global: &Global) -> Result<Vec<Assignment>, Failure> {
 /// The values of one file.
 pub(super) fn file_assignments(file: &Path) -> Result<Vec<Assignment>, Failure> {
     let text = std::fs::read_to_string(file).map_err(|error| {
-        Failure::usage(format!("cannot read {}: {error}", file.display())).with_help("a --var-file is YAML or JSON, in UTF-8")
+        Failure::usage(format!("cannot read {}: {error}", file.display()))
+            .with_help("a --var-file is YAML or JSON, in UTF-8")
     })?;
     let source = Source::new(file.display().to_string(), text);
     let tree = match yaml::parse(&source) {
@@ -156,7 +156,9 @@ pub(super) fn judge_locks(global: &Global, plan: &Plan, lock: &Path, required: b
         if required {
             return Err(Failure::finding(error).with_help(help));
         }
-        global.terminal.warning(&format!("{error}: the droplet has the publisher's checksum file or TLS alone to go by"));
+        global
+            .terminal
+            .warning(&format!("{error}: the droplet has the publisher's checksum file or TLS alone to go by"));
         global.terminal.help(help);
     }
     Ok(())

@@ -234,6 +234,11 @@ impl Reader<'_> {
                     None
                 }
             },
+            NodeKind::Set(_) | NodeKind::Pairs(_) => {
+                let message = format!("expected a value that a template can pass on, found {}", describe(node));
+                self.add(finding(BAD_CLOUD_CONFIG, path, node.used_at(), message).help("write a list or a mapping"));
+                None
+            }
             NodeKind::Sequence(_) => {
                 let items = node.items()?.enumerate();
                 Some(Value::Sequence(
@@ -295,6 +300,8 @@ pub(super) fn describe(node: Node<'_>) -> &'static str {
     match node.kind() {
         NodeKind::Sequence(_) => "a list",
         NodeKind::Mapping(_) => "a mapping",
+        NodeKind::Set(_) => "a set",
+        NodeKind::Pairs(_) => "a list of pairs",
         NodeKind::Scalar(scalar) => match scalar {
             Scalar::Null => "nothing",
             Scalar::Bool(_) => "true or false",

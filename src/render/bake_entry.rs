@@ -82,7 +82,8 @@ impl BakeEntry {
 
     pub(super) fn value(&self) -> Value {
         let pairs = [("path", PATH), ("owner", "root:root"), ("permissions", "0600")];
-        let mut mapping: Mapping = pairs.into_iter().map(|(key, value)| (Value::from(key), Value::from(value))).collect();
+        let mut mapping: Mapping =
+            pairs.into_iter().map(|(key, value)| (Value::from(key), Value::from(value))).collect();
         let json = self.json();
         let encoding = Encoding::readable(json.as_bytes());
         if encoding != Encoding::Text {

@@ -42,7 +42,9 @@ pub enum RenderError {
     Conflict { key: &'static str },
     #[error("`cloud_config.write_files` writes {path}, which the template writes too")]
     TwoSources { path: String },
-    #[error("`cloud_config` holds `mime-version:` near the beginning: cloud-init would take the document for a MIME message")]
+    #[error(
+        "`cloud_config` holds `mime-version:` near the beginning: cloud-init would take the document for a MIME message"
+    )]
     LooksLikeMime,
     #[error("internal error: {entry} does not come back from the document as it went in: {difference}")]
     Proof { entry: String, difference: String },

@@ -48,7 +48,10 @@ impl Encoding {
 /// mail template) is not shown as text.
 fn as_text(bytes: &[u8]) -> Option<&str> {
     let text = std::str::from_utf8(bytes).ok()?;
-    let readable = |c: char| matches!(c, '\t' | '\n') || !(c.is_control() || matches!(c, '\u{2028}' | '\u{2029}' | '\u{feff}' | '\u{fffe}' | '\u{ffff}'));
+    let readable = |c: char| {
+        matches!(c, '\t' | '\n')
+            || !(c.is_control() || matches!(c, '\u{2028}' | '\u{2029}' | '\u{feff}' | '\u{fffe}' | '\u{ffff}'))
+    };
     (text.chars().all(readable) && !text.to_ascii_lowercase().contains(MIME)).then_some(text)
 }
 
@@ -75,7 +78,9 @@ mod tests {
 
     #[test]
     fn other_bytes_are_base64() {
-        for bytes in [&b"\0"[..], b"\xff", b"a\r\n", b"\x1b[0m", b"\xef\xbb\xbfx", b"MIME-Version: 1.0\n", "\u{85}".as_bytes()] {
+        for bytes in
+            [&b"\0"[..], b"\xff", b"a\r\n", b"\x1b[0m", b"\xef\xbb\xbfx", b"MIME-Version: 1.0\n", "\u{85}".as_bytes()]
+        {
             assert_eq!(Encoding::readable(bytes), Encoding::Base64, "{bytes:?}");
         }
     }

@@ -47,7 +47,9 @@ fn decode(encoding: &str, content: &str) -> Option<Vec<u8>> {
         "b64" => STANDARD.decode(content).ok(),
         "gz+b64" => {
             let mut bytes = Vec::new();
-            flate2::read::MultiGzDecoder::new(STANDARD.decode(content).ok()?.as_slice()).read_to_end(&mut bytes).ok()?;
+            flate2::read::MultiGzDecoder::new(STANDARD.decode(content).ok()?.as_slice())
+                .read_to_end(&mut bytes)
+                .ok()?;
             Some(bytes)
         }
         _ => None,
@@ -62,7 +64,8 @@ fn compare(node: Node<'_>, value: &Value, path: &str) -> Result<(), String> {
             (Scalar::Bool(read), Value::Bool(meant)) => read == meant,
             (Scalar::Int(read), Value::Number(meant)) => !meant.is_f64() && *read == meant.to_string(),
             (Scalar::Float(read), Value::Number(meant)) => {
-                meant.is_f64() && meant.as_f64().is_some_and(|meant| meant == *read || (meant.is_nan() && read.is_nan()))
+                meant.is_f64()
+                    && meant.as_f64().is_some_and(|meant| meant == *read || (meant.is_nan() && read.is_nan()))
             }
             (Scalar::Str(read), Value::String(meant)) => read == meant,
             _ => false,

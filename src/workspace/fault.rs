@@ -108,7 +108,9 @@ impl TreeError {
         match self {
             Self::Missing { meant: Some(meant), .. } => format!("did you mean {meant}?"),
             Self::Missing { .. } => "add it to the project, or take it out of the template".to_owned(),
-            Self::EmptyGlob { .. } => "paths begin at the project's directory; `*` does not go into directories".to_owned(),
+            Self::EmptyGlob { .. } => {
+                "paths begin at the project's directory; `*` does not go into directories".to_owned()
+            }
             Self::BadGlob { .. } => "for example scripts/*.sh".to_owned(),
             Self::Unreadable { path, .. } => format!("make {path} readable for yourself"),
             Self::Link { .. } => "put the file itself here, or make the link in a script".to_owned(),

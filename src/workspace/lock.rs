@@ -27,7 +27,9 @@ impl LockError {
     pub fn help(&self) -> &'static str {
         match self {
             Self::Unreadable { .. } | Self::Write(_) => "see to it that you may read and write the file",
-            Self::NotYaml { .. } | Self::Bad(_) => "take the file back from version control, or remove it and run `mkimg lock`",
+            Self::NotYaml { .. } | Self::Bad(_) => {
+                "take the file back from version control, or remove it and run `mkimg lock`"
+            }
         }
     }
 }

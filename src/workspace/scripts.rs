@@ -71,9 +71,10 @@ fn expand(root: &Path, pattern: &str) -> Result<Vec<String>, TreeError> {
     if !is_glob(pattern) {
         return Ok(vec![pattern.to_owned()]);
     }
-    let glob = globset::GlobBuilder::new(pattern).literal_separator(true).build().map_err(|error| {
-        TreeError::BadGlob { glob: pattern.to_owned(), reason: error.kind().to_string() }
-    })?;
+    let glob = globset::GlobBuilder::new(pattern)
+        .literal_separator(true)
+        .build()
+        .map_err(|error| TreeError::BadGlob { glob: pattern.to_owned(), reason: error.kind().to_string() })?;
     let matcher = glob.compile_matcher();
     let fixed = pattern.split('/').take_while(|part| !is_glob(part)).collect::<Vec<_>>().join("/");
     let start = entrance(root, &fixed)?;

@@ -139,7 +139,10 @@ pub(super) fn entrance(root: &Path, source: &str) -> Result<PathBuf, TreeError> 
             if component == Component::CurDir {
                 continue;
             }
-            return Err(TreeError::Outside { path: source.to_owned(), target: "not below the project's directory".to_owned() });
+            return Err(TreeError::Outside {
+                path: source.to_owned(),
+                target: "not below the project's directory".to_owned(),
+            });
         };
         path.push(part);
         if !shown.is_empty() {
