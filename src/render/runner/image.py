@@ -8,6 +8,7 @@ from power import Power
 from progress import Step, StepFailed
 from seal import Seal
 from system import interpreter
+from wipe import Wipe
 
 COLOUR = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]")
 FINDING = re.compile(r"\[(PASS|WARN|FAIL)\]\s*(.*?)\s*(?=\[(?:PASS|WARN|FAIL)\]|$)")
@@ -46,7 +47,7 @@ class Image:
         steps.append(Step("clean", self.seal.clean))
         if self.plan.get("held_back"):
             steps.append(Step("on-boot scripts", self._place_held_back))
-        steps.append(Step("trim", self.seal.trim))
+        steps.append(Step("trim", Wipe(self.system).trim))
         return steps
 
     def check_step(self, status):

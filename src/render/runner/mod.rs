@@ -18,6 +18,7 @@ pub const MODULES: &[(&str, &str)] = &[
     ("firewall", include_str!("firewall.py")),
     ("channel", include_str!("channel.py")),
     ("seal", include_str!("seal.py")),
+    ("wipe", include_str!("wipe.py")),
     ("image", include_str!("image.py")),
     ("verification", include_str!("verification.py")),
     ("runner", include_str!("runner.py")),

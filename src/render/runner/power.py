@@ -1,11 +1,14 @@
 """Off, and not off: while steps are at work, a script's stray shutdown is a failed step and not an end."""
+import os
 import re
 
 from progress import StepFailed
 
 TARGETS = ["poweroff.target", "reboot.target", "halt.target", "kexec.target"]
 SCHEDULED = "/run/systemd/shutdown/scheduled"
-REFUSED = re.compile(r"\b(?:poweroff|reboot|halt|kexec)\.target is masked")
+# systemctl's words, which differ between its ways to ask: through logind, through systemd, in older and newer releases.
+REFUSED = re.compile(r"\b(?:poweroff|reboot|halt|kexec)\.target is masked|\bCall to (?:PowerOff|Reboot|Halt|KExec)\w* failed"
+                     r"|\bFailed to (?:power off|reboot|halt|kexec) system")
 
 
 class Power:
@@ -32,7 +35,6 @@ class Power:
         return line, refused
 
     def judge(self, refused):
-        import os
         if self.masked and os.path.exists(self.system.path(SCHEDULED)):
             self.system.quiet(["shutdown", "-c"])
             raise StepFailed("it scheduled a shutdown, which was cancelled: leave powering off to the bake")

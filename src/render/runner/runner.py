@@ -48,9 +48,9 @@ class Runner:
                 self.status.log.line("mkimg", line)
             self.status.fail("mkimg", "%s: %s" % (type(error).__name__, error))
             passed = False
+        self.status.become("passed" if passed else "failed")
         if self.power:
             self.power.unmask()
-        self.status.become("passed" if passed else "failed")
         return passed
 
     def _open_channel(self):

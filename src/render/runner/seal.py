@@ -1,4 +1,4 @@
-"""A bake's last steps: the machine forgets its build, and the disk forgets what was deleted."""
+"""A bake's last steps: the machine forgets its build. What the disk then still holds is the business of `wipe`."""
 import os
 import re
 import stat
@@ -12,8 +12,6 @@ WRITERS = ["rsyslog.service", "syslog.socket", "syslog-ng.service", "systemd-ran
 TRACES = ["/var/lib/mkimg", "/var/log/mkimg", "/var/lib/systemd/random-seed", "/run/mkimg/tls.pem"]
 ROTATED = re.compile(r"\.gz$|\.xz$|\.[0-9]+$|\.old$|-[0-9]{8}$")
 VOLATILE = b"[Journal]\nStorage=volatile\n"
-CHUNK = 1 << 20
-MARGIN = 64 << 20
 
 
 class Seal:
@@ -78,56 +76,3 @@ class Seal:
                 state = os.lstat(path)
                 if stat.S_ISREG(state.st_mode):
                     yield path, state
-
-    def trim(self, step):
-        os.sync()
-        status, output = self.system.quiet(["fstrim", "-av"], 1800)
-        for text in output.splitlines():
-            step.line(text)
-        for mount, device in self._mounts():
-            if status or not self._discards(device):
-                self._fill(step, mount)
-        os.sync()
-        return None
-
-    def _mounts(self):
-        """Mount points of real, writable file systems, each device once, as (path, major:minor)."""
-        found = {}
-        with open(self.system.path("/proc/self/mountinfo")) as file:
-            for text in file:
-                before, _, after = text.partition(" - ")
-                fields, source = before.split(), after.split()
-                if source[1].startswith("/dev/") and "rw" in source[2].split(",") and source[0] not in ("iso9660", "vfat"):
-                    mount = re.sub(r"\\([0-7]{3})", lambda match: chr(int(match.group(1), 8)), fields[4])
-                    if os.path.isdir(self.system.path(mount)):
-                        found.setdefault(fields[2], mount)
-        return [(mount, device) for device, mount in found.items()]
-
-    def _discards(self, device):
-        block = self.system.path("/sys/dev/block/" + device)
-        for queue in (block + "/queue", block + "/../queue"):
-            try:
-                with open(queue + "/discard_max_bytes") as file:
-                    return int(file.read()) > 0
-            except (OSError, ValueError):
-                continue
-        return False
-
-    def _fill(self, step, mount):
-        path = os.path.join(self.system.path(mount), ".mkimg-zeros")
-        zeros = b"\0" * CHUNK
-        written = 0
-        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
-        try:
-            while True:
-                free = os.statvfs(path)
-                if free.f_bavail * free.f_frsize < MARGIN + CHUNK:
-                    break
-                written += os.write(handle, zeros)
-            os.fsync(handle)
-        except OSError as error:
-            step.line("%s: %s" % (mount, error.strerror))
-        finally:
-            os.close(handle)
-            os.unlink(path)
-        step.line("%s does not discard: %d MiB of its free space were overwritten with zeros" % (mount, written >> 20))

@@ -25,7 +25,7 @@ class Verification:
 
     def steps(self):
         def each(kind, key, probe):
-            return [Step("%s %s" % (kind, item), lambda step, it=item: self._wait(step, probe, it))
+            return [Step("%s %s" % (kind, short(item)), lambda step, it=item: self._wait(step, probe, it))
                     for item in self.plan.get(key) or []]
         steps = [Step("cloud-init", lambda step: self._wait(step, self._cloud_init, None))]
         steps += each("on boot", "on_boot", self._on_boot)
@@ -118,3 +118,11 @@ class Verification:
             if problem:
                 raise StepFailed("it answered before, and does not now: %s" % problem)
         return None
+
+
+def short(item):
+    """The name of a step stands before every line of its log: a script's path or a long command is cut for it."""
+    name = str(item)
+    if name.startswith("/var/lib/cloud/scripts/"):
+        name = name.rsplit("/", 1)[-1]
+    return name if len(name) <= 40 else name[:39] + "\u2026"
