@@ -229,7 +229,7 @@ impl Reader<'_> {
                     let message = format!("expected a value that a template can pass on, found {}", describe(node));
                     self.add(
                         finding(BAD_CLOUD_CONFIG, path, node.used_at(), message)
-                            .help("put bytes into a file of `files:`, and write a very large number in quotes"),
+                            .help("put bytes into a file of `files:`; cloud-init's keys take no fractions and no numbers beyond 64 bits"),
                     );
                     None
                 }
@@ -251,7 +251,11 @@ impl Reader<'_> {
                 for (key, value) in node.entries()? {
                     let name = scalar_text(self.source, key).unwrap_or_default();
                     let path = join(path, &name);
-                    let key_value = key.scalar().and_then(plain)?;
+                    let Some(key_value) = key.as_str().map(Value::from) else {
+                        let message = format!("expected a text as a key, found {}", describe(key));
+                        self.add(finding(BAD_CLOUD_CONFIG, &path, key.used_at(), message).help("put it into quotes"));
+                        continue;
+                    };
                     self.duplicate(&mut seen, &name, key.used_at(), &path);
                     if let Some(value) = self.anything(value, &path) {
                         mapping.insert(key_value, value);
@@ -263,18 +267,15 @@ impl Reader<'_> {
     }
 }
 
-/// A scalar as a value; `None` for bytes and for integers beyond 64 bits.
+/// A scalar as a value; `None` for what the document cannot carry: bytes, fractions and integers beyond 64 bits.
 fn plain(scalar: &Scalar) -> Option<Value> {
     Some(match scalar {
         Scalar::Null => Value::Null,
         Scalar::Bool(flag) => Value::Bool(*flag),
-        Scalar::Int(digits) => Value::Number(
-            digits.parse::<i64>().map(Number::from).or_else(|_| digits.parse::<u64>().map(Number::from)).ok()?,
-        ),
-        Scalar::Float(number) => Value::Number(Number::from(*number)),
+        Scalar::Int(digits) => Value::Number(digits.parse::<i64>().map(Number::from).ok()?),
         // cloud-init's schema knows no dates: the text is what was meant.
         Scalar::Str(text) | Scalar::Timestamp(text) => Value::from(text.as_str()),
-        Scalar::Binary(_) => return None,
+        Scalar::Float(_) | Scalar::Binary(_) => return None,
     })
 }
 

@@ -6,6 +6,8 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use flate2::{Compression, GzBuilder};
 
+use crate::yaml::emit::{Carriage, carriage};
+
 /// cloud-init's `encoding` of a `write_files` entry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Encoding {
@@ -48,11 +50,7 @@ impl Encoding {
 /// mail template) is not shown as text.
 fn as_text(bytes: &[u8]) -> Option<&str> {
     let text = std::str::from_utf8(bytes).ok()?;
-    let readable = |c: char| {
-        matches!(c, '\t' | '\n')
-            || !(c.is_control() || matches!(c, '\u{2028}' | '\u{2029}' | '\u{feff}' | '\u{fffe}' | '\u{ffff}'))
-    };
-    (text.chars().all(readable) && !text.to_ascii_lowercase().contains(MIME)).then_some(text)
+    (carriage(bytes) == Carriage::Text && !text.to_ascii_lowercase().contains(MIME)).then_some(text)
 }
 
 /// What cloud-init looks for, in any case, in the first 4,096 characters.
