@@ -4,4 +4,5 @@
 pub mod cli;
 pub mod diag;
 pub mod source;
+pub mod validate;
 pub mod yaml;

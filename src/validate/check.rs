@@ -16,7 +16,7 @@ const NEAREST_BRANCH: Version = Version::new(24, 1);
 /// How many comparisons of a value with a shape one document may take. Real ones take some thousands.
 const MOST_STEPS: usize = 5_000_000;
 /// How many faults are collected; a document with more is broken as a whole.
-const MOST_FAULTS: usize = 20_000;
+const MOST_FAULTS: usize = 2_000;
 
 /// One step of a path into the document.
 #[derive(Debug, Clone, Copy)]
@@ -31,13 +31,17 @@ pub(crate) enum What<'t> {
     Type(Types),
     Enum(&'static [Literal]),
     /// Of several types or values, none fits: the choices of a `oneOf` whose branches all fail right here.
-    Choice { types: Types, literals: Vec<Literal>, patterns: Vec<&'static Pattern> },
+    Choice {
+        types: Types,
+        literals: Vec<Literal>,
+        patterns: Vec<&'static Pattern>,
+    },
     UnknownKeys(Vec<Node<'t>>),
     Missing(&'static str),
     TooFewItems(usize),
     TooManyItems(usize),
     Repeated(Node<'t>, Node<'t>),
-    TooFewKeys(usize),
+    TooFewKeys,
     Below(i64),
     Pattern(&'static Pattern),
     Date,
@@ -73,8 +77,7 @@ pub(crate) struct Outcome<'t> {
 
 /// Compares the value under one top-level key with its shape.
 pub(crate) fn check<'t>(tree: &'t Tree, key: Node<'t>, value: Node<'t>, shape: Shape, version: Version) -> Outcome<'t> {
-    let mut checker =
-        Checker { tree, version, path: vec![Step::Key(key)], steps: 0, faults: 0, clean: HashSet::new() };
+    let mut checker = Checker { tree, version, path: vec![Step::Key(key)], steps: 0, faults: 0, clean: HashSet::new() };
     let mut faults = Vec::new();
     checker.shape(value, shape, &mut faults);
     Outcome { faults, exhausted: checker.exhausted() }
@@ -152,6 +155,13 @@ impl<'t> Checker<'t> {
                         self.shape(self.tree.node(*child), *items, out);
                         self.path.pop();
                     }
+                } else if let NodeKind::Pairs(pairs) = node.kind() {
+                    // Python holds them as tuples, which are of no type that the schema knows.
+                    for index in 0..pairs.len() {
+                        self.path.push(Step::Index(index));
+                        self.report(node, *items, What::Type(Types::STR), out);
+                        self.path.pop();
+                    }
                 }
             }
             Keyword::Required(names) => {
@@ -187,7 +197,7 @@ impl<'t> Checker<'t> {
                 _ => None,
             },
             Keyword::MinProperties(least) => match node.kind() {
-                NodeKind::Mapping(entries) if entries.len() < *least => Some(What::TooFewKeys(*least)),
+                NodeKind::Mapping(entries) if entries.len() < *least => Some(What::TooFewKeys),
                 _ => None,
             },
             Keyword::Unique => self.repeated(node).map(|(one, two)| What::Repeated(one, two)),
@@ -302,9 +312,10 @@ impl<'t> Checker<'t> {
         let is_unknown = |key: Node<'t>| {
             let Some(name) = key.as_str() else { return true };
             !shape.property(name).is_some_and(|property| self.knows(property))
-                && !shape.0.iter().any(|keyword| {
-                    matches!(keyword, Keyword::PatternProperties(pattern, _) if (pattern.matches)(name))
-                })
+                && !shape
+                    .0
+                    .iter()
+                    .any(|keyword| matches!(keyword, Keyword::PatternProperties(pattern, _) if (pattern.matches)(name)))
         };
         let mut entries = value::entries(self.tree, node);
         entries.retain(|(key, _)| is_unknown(*key));
@@ -313,8 +324,11 @@ impl<'t> Checker<'t> {
 
     /// All faults of a branch, errors and deprecations apart.
     fn branch(&mut self, node: Node<'t>, shape: Shape) -> (Vec<Fault<'t>>, Vec<Fault<'t>>) {
+        let before = self.faults;
         let mut faults = Vec::new();
         self.shape(node, shape, &mut faults);
+        // Most of them will be dropped: they count when they are kept.
+        self.faults = before;
         faults.into_iter().partition(|fault| !fault.is_deprecation())
     }
 
@@ -338,7 +352,9 @@ impl<'t> Checker<'t> {
             // The older versions give only the path of the choice; what is wrong is said there all the same.
             return;
         }
-        out.extend(merge_choices(self.nearest(node, failed)));
+        let nearest = merge_choices(self.nearest(node, failed));
+        self.faults += nearest.len();
+        out.extend(nearest);
     }
 
     fn any_of(&mut self, node: Node<'t>, shape: Shape, branches: &'static [Shape], out: &mut Vec<Fault<'t>>) {
@@ -434,7 +450,9 @@ fn merge_choices(faults: Vec<Fault<'_>>) -> Vec<Fault<'_>> {
                     }
                 };
                 types = types.or(more_types);
-                literals.extend(more_literals.into_iter().filter(|literal| !literals.contains(literal)).collect::<Vec<_>>());
+                literals.extend(
+                    more_literals.into_iter().filter(|literal| !literals.contains(literal)).collect::<Vec<_>>(),
+                );
                 patterns.extend(more_patterns);
                 first.what = What::Choice { types, literals, patterns };
             }

@@ -2,13 +2,15 @@
 
 use super::check::{Fault, Step, What, is_known};
 use super::rules::{Rule, shape as rule};
-use super::shape::{Instead, Literal, Note, Pattern, Shape, Types};
-use super::value::{self, describe, key_text};
+use super::shape::{Instead, Literal, Note, Pattern, Types};
+use super::value::{describe, key_text};
 use super::version::Version;
 use crate::diag::{Diagnostic, quoted};
 use crate::source::{Source, Span};
 use crate::yaml::{Node, NodeKind, Scalar, Tree};
 
+/// For so many unknown keys of one mapping the closest known one is looked for.
+const CORRECTED: usize = 50;
 /// So many known keys or values are listed; of more, only the closest one is named.
 const LISTED: usize = 8;
 
@@ -41,7 +43,7 @@ pub(crate) fn findings(context: &Context<'_>, fault: &Fault<'_>) -> Vec<Diagnost
     if let What::UnknownKeys(keys) = &fault.what {
         let known = fault.shape.properties().filter(|(_, shape)| is_known(*shape, context.version));
         let known: Vec<_> = known.filter(|(_, shape)| !shape.is_deprecated()).map(|(name, _)| name).collect();
-        return keys.iter().map(|key| unknown_key(context, *key, &known, &fault.path, path.clone())).collect();
+        return unknown_keys(context, keys, &known, &fault.path, &path);
     }
     let source = context.source;
     let found = || describe(source, fault.node);
@@ -72,9 +74,12 @@ pub(crate) fn findings(context: &Context<'_>, fault: &Fault<'_>) -> Vec<Diagnost
             let message = format!("the key `{name}` is missing");
             (&rule::MISSING_KEY, place, message, Some(format!("add `{name}:`")))
         }
-        What::TooFewItems(1) => {
-            (&rule::TOO_FEW_ITEMS, value, "expected at least 1 item, found an empty list".into(), Some("add an item, or remove the key".into()))
-        }
+        What::TooFewItems(1) => (
+            &rule::TOO_FEW_ITEMS,
+            value,
+            "expected at least 1 item, found an empty list".into(),
+            Some("add an item, or remove the key".into()),
+        ),
         What::TooFewItems(least) => {
             let message = format!("expected at least {}, found {}", item(*least), item(length(fault.node)));
             (&rule::TOO_FEW_ITEMS, value, message, None)
@@ -87,7 +92,7 @@ pub(crate) fn findings(context: &Context<'_>, fault: &Fault<'_>) -> Vec<Diagnost
             let message = format!("expected every item once, found {} twice", describe(source, *second));
             (&rule::REPEATED_ITEM, second.used_at(), message, Some("remove one of them".into()))
         }
-        What::TooFewKeys(_) => {
+        What::TooFewKeys => {
             let help = Some("add a key, or remove the section".into());
             (&rule::EMPTY_MAPPING, value, "expected at least one key, found an empty mapping".into(), help)
         }
@@ -152,8 +157,21 @@ pub(crate) fn finding(rule: &Rule, path: String, span: Span, message: String, he
     }
 }
 
+/// Unknown keys of one mapping.
+pub(crate) fn unknown_keys(
+    context: &Context<'_>,
+    keys: &[Node<'_>],
+    known: &[&'static str],
+    parents: &[Step<'_>],
+    path: &str,
+) -> Vec<Diagnostic> {
+    let known_for = |index| if index < CORRECTED { known } else { &[] };
+    let findings = keys.iter().enumerate();
+    findings.map(|(index, key)| unknown_key(context, *key, known_for(index), parents, path.into())).collect()
+}
+
 /// An unknown key, with the known one that is most like it.
-pub(crate) fn unknown_key(
+fn unknown_key(
     context: &Context<'_>,
     key: Node<'_>,
     known: &[&'static str],
@@ -164,7 +182,8 @@ pub(crate) fn unknown_key(
     let (message, help) = if key.as_str().is_none() {
         (format!("expected a key that is a string, found {}", describe(context.source, key)), "put it in quotes".into())
     } else {
-        let place = if parents.is_empty() { "at the top level".to_string() } else { format!("in `{}`", path_text(parents)) };
+        let place =
+            if parents.is_empty() { "at the top level".to_string() } else { format!("in `{}`", path_text(parents)) };
         let help = match closest(&name, known.iter().copied()) {
             Some(similar) => format!("did you mean `{similar}`?"),
             None if known.len() <= LISTED && !known.is_empty() => format!("known keys here: {}", list(known, "and")),
@@ -177,7 +196,8 @@ pub(crate) fn unknown_key(
         (format!("unknown key {} {place}", quoted(&name)), help)
     };
     let mut finding = finding(&rule::UNKNOWN_KEY, path, key.used_at(), message, Some(help));
-    finding.related.extend(detours(context, parents));
+    let path: Vec<_> = parents.iter().copied().chain([Step::Key(key)]).collect();
+    finding.related.extend(detours(context, &path));
     finding
 }
 
@@ -213,7 +233,8 @@ fn detours(context: &Context<'_>, path: &[Step<'_>]) -> Vec<(Span, String)> {
 }
 
 fn key_name(fault: &Fault<'_>) -> String {
-    let key = fault.path.iter().rev().find_map(|step| if let Step::Key(key) = step { Some(key_text(*key)) } else { None });
+    let key =
+        fault.path.iter().rev().find_map(|step| if let Step::Key(key) = step { Some(key_text(*key)) } else { None });
     key.unwrap_or_default()
 }
 
@@ -237,7 +258,9 @@ fn length(node: Node<'_>) -> usize {
 
 fn first_key(tree: &Tree, node: Node<'_>) -> Option<Span> {
     match node.kind() {
-        NodeKind::Mapping(entries) => entries.iter().find(|entry| !entry.merged).map(|entry| tree.node(entry.key).used_at()),
+        NodeKind::Mapping(entries) => {
+            entries.iter().find(|entry| !entry.merged).map(|entry| tree.node(entry.key).used_at())
+        }
         _ => None,
     }
 }
@@ -284,7 +307,9 @@ fn type_help(source: &Source, node: Node<'_>, types: Types) -> Option<String> {
     let short = |text: &str| text.len() <= 60 && !text.contains('\n');
     match node.scalar() {
         Some(Scalar::Null) => Some("give it a value, or remove the key".into()),
-        Some(Scalar::Bool(_) | Scalar::Int(_) | Scalar::Float(_) | Scalar::Timestamp(_)) if types.contains(Types::STR) => {
+        Some(Scalar::Bool(_) | Scalar::Int(_) | Scalar::Float(_) | Scalar::Timestamp(_))
+            if types.contains(Types::STR) =>
+        {
             let text = written.replace('\'', "''");
             Some(if short(&text) { format!("put it in quotes: `'{text}'`") } else { "put it in quotes".into() })
         }
@@ -334,8 +359,12 @@ fn choice(
     let help = match node.scalar() {
         Some(Scalar::Str(text)) => match closest(text, known.clone()) {
             Some(similar) => Some(format!("did you mean `{similar}`?")),
-            None if literals.contains(&Literal::Bool(true)) && text.eq_ignore_ascii_case("true") => Some("write it without quotes: `true`".into()),
-            None if literals.contains(&Literal::Bool(false)) && text.eq_ignore_ascii_case("false") => Some("write it without quotes: `false`".into()),
+            None if literals.contains(&Literal::Bool(true)) && text.eq_ignore_ascii_case("true") => {
+                Some("write it without quotes: `true`".into())
+            }
+            None if literals.contains(&Literal::Bool(false)) && text.eq_ignore_ascii_case("false") => {
+                Some("write it without quotes: `false`".into())
+            }
             None => None,
         },
         // `off` is a boolean in YAML: where the word is meant, it needs quotes.
@@ -368,9 +397,4 @@ pub(crate) fn closest<'k>(written: &str, known: impl Iterator<Item = &'k str>) -
         (distance <= limit).then_some((distance, name))
     });
     near.min_by_key(|(distance, _)| *distance).map(|(_, name)| name)
-}
-
-/// The value under a key of a mapping, if it is text.
-pub(crate) fn text<'t>(tree: &'t Tree, node: Node<'t>, name: &str) -> Option<&'t str> {
-    value::get(tree, node, name)?.as_str()
 }

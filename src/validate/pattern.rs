@@ -14,30 +14,36 @@ fn all(text: &str, allowed: impl Fn(u8) -> bool) -> bool {
     !text.is_empty() && text.bytes().all(allowed)
 }
 
-pub(crate) static NOT_EMPTY: Pattern =
-    Pattern { means: "a text of one line that is not empty", matches: |text| !body(text).is_empty() && !body(text).contains('\n') };
+pub(crate) const NOT_EMPTY: &Pattern = &Pattern {
+    means: "a text of one line that is not empty",
+    matches: |text| !body(text).is_empty() && !body(text).contains('\n'),
+};
 
-pub(crate) static ONE_LINE: Pattern = Pattern { means: "a text of one line", matches: |text| !body(text).contains('\n') };
+pub(crate) const ONE_LINE: &Pattern =
+    &Pattern { means: "a text of one line", matches: |text| !body(text).contains('\n') };
 
 /// `name:password`
-pub(crate) static NAME_AND_PASSWORD: Pattern = Pattern {
+pub(crate) const NAME_AND_PASSWORD: &Pattern = &Pattern {
     means: "`name:password`",
     matches: |text| {
         let text = body(text);
         // Something on both sides of some colon, on one line.
-        !text.contains('\n') && text.char_indices().any(|(at, character)| character == ':' && at > 0 && at + 1 < text.len())
+        !text.contains('\n')
+            && text.char_indices().any(|(at, character)| character == ':' && at > 0 && at + 1 < text.len())
     },
 };
 
-pub(crate) static MINUTES: Pattern = Pattern {
+pub(crate) const MINUTES: &Pattern = &Pattern {
     means: "digits, optionally after a `+`",
     matches: |text| all(body(text).strip_prefix('+').unwrap_or(body(text)), |byte| byte.is_ascii_digit()),
 };
 
-pub(crate) static SIZE: Pattern = Pattern {
+pub(crate) const SIZE: &Pattern = &Pattern {
     means: "a number and a unit, one of B, K, M, G, T",
     matches: |text| {
-        let Some((number, unit)) = body(text).split_at_checked(body(text).len().saturating_sub(1)) else { return false };
+        let Some((number, unit)) = body(text).split_at_checked(body(text).len().saturating_sub(1)) else {
+            return false;
+        };
         let digits = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
         let (whole, fraction) = number.split_once('.').map_or(("", number), |(whole, fraction)| (whole, fraction));
         matches!(unit, "B" | "K" | "M" | "G" | "T") && digits(whole) && digits(fraction) && !fraction.is_empty()
@@ -45,33 +51,35 @@ pub(crate) static SIZE: Pattern = Pattern {
 };
 
 fn is_host_key(text: &str, kinds: &[&str]) -> bool {
-    body(text).split_once('_').is_some_and(|(kind, part)| {
-        kinds.contains(&kind) && ["public", "private", "certificate"].contains(&part)
-    })
+    body(text)
+        .split_once('_')
+        .is_some_and(|(kind, part)| kinds.contains(&kind) && ["public", "private", "certificate"].contains(&part))
 }
 
-pub(crate) static HOST_KEY: Pattern = Pattern {
+pub(crate) const HOST_KEY: &Pattern = &Pattern {
     means: "`ecdsa`, `ed25519` or `rsa`, then `_public`, `_private` or `_certificate`",
     matches: |text| is_host_key(text, &["ecdsa", "ed25519", "rsa"]),
 };
 
-pub(crate) static HOST_KEY_WITH_DSA: Pattern = Pattern {
+pub(crate) const HOST_KEY_WITH_DSA: &Pattern = &Pattern {
     means: "`dsa`, `ecdsa`, `ed25519` or `rsa`, then `_public`, `_private` or `_certificate`",
     matches: |text| is_host_key(text, &["dsa", "ecdsa", "ed25519", "rsa"]),
 };
 
-pub(crate) static TAGS: Pattern = Pattern {
+pub(crate) const TAGS: &Pattern = &Pattern {
     means: "words of letters, digits, `-` and `_`, separated by commas",
-    matches: |text| body(text).split(',').all(|tag| all(tag, |byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte))),
+    matches: |text| {
+        body(text).split(',').all(|tag| all(tag, |byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte)))
+    },
 };
 
 /// The schema's set says `Z -_`, which is a range: everything from the blank to the underscore.
-pub(crate) static YUM_REPOSITORY: Pattern = Pattern {
+pub(crate) const YUM_REPOSITORY: &Pattern = &Pattern {
     means: "letters, digits, blanks and most punctuation",
     matches: |text| all(body(text), |byte| byte.is_ascii_lowercase() || (b' '..=b'_').contains(&byte)),
 };
 
-pub(crate) static YUM_OPTION: Pattern = Pattern {
+pub(crate) const YUM_OPTION: &Pattern = &Pattern {
     means: "letters, digits and underscores",
     matches: |text| all(body(text), |byte| byte.is_ascii_alphanumeric() || byte == b'_'),
 };
@@ -86,7 +94,9 @@ pub(crate) fn is_date(text: &str) -> bool {
     let rest = &text[4..];
     let (dashed, rest) = rest.strip_prefix('-').map_or((false, rest), |rest| (true, rest));
     if let Some(week) = rest.strip_prefix('W') {
-        let (Some(number), day) = (week.get(..2).and_then(digits), week.get(2..).unwrap_or_default()) else { return false };
+        let (Some(number), day) = (week.get(..2).and_then(digits), week.get(2..).unwrap_or_default()) else {
+            return false;
+        };
         let day = match (day, dashed) {
             ("", _) => Some(1),
             (day, true) => day.strip_prefix('-').filter(|day| day.len() == 1).and_then(digits),
@@ -137,26 +147,39 @@ mod tests {
 
     #[test]
     fn patterns_match_what_python_matches() {
-        check(&NOT_EMPTY, &["a", "a b\n", "é"], &["", "\n", "a\nb", "a\n\n"]);
-        check(&ONE_LINE, &["", "\n", "a"], &["a\nb", "\n\n"]);
-        check(&NAME_AND_PASSWORD, &["a:b", "a:b:", "::x", ":::", "a:é\n"], &["a:", ":b", "ab", "::", "a\n:b", ""]);
-        check(&MINUTES, &["5", "+05", "5\n"], &["", "+", "++5", "5m", "-5", "٣"]);
-        check(&SIZE, &["1G", ".5M", "1.5T", "10B\n"], &["", "G", "1", "1.G", "1..5G", "1g", "1.5.5G", "é"]);
-        check(&HOST_KEY, &["rsa_public", "ed25519_certificate\n"], &["dsa_public", "rsa_Public", "rsa", "x_rsa_public"]);
-        check(&TAGS, &["a", "a,b-c,_", "a\n"], &["", ",", "a,", "a b"]);
-        check(&YUM_REPOSITORY, &["epel-9", "a b", "A[1]"], &["", "é", "a{b", "a\tb"]);
-        check(&YUM_OPTION, &["gpgcheck", "A_9"], &["", "a-b"]);
+        check(NOT_EMPTY, &["a", "a b\n", "é"], &["", "\n", "a\nb", "a\n\n"]);
+        check(ONE_LINE, &["", "\n", "a"], &["a\nb", "\n\n"]);
+        check(NAME_AND_PASSWORD, &["a:b", "a:b:", "::x", ":::", "a:é\n"], &["a:", ":b", "ab", "::", "a\n:b", ""]);
+        check(MINUTES, &["5", "+05", "5\n"], &["", "+", "++5", "5m", "-5", "٣"]);
+        check(SIZE, &["1G", ".5M", "1.5T", "10B\n"], &["", "G", "1", "1.G", "1..5G", "1g", "1.5.5G", "é"]);
+        check(HOST_KEY, &["rsa_public", "ed25519_certificate\n"], &["dsa_public", "rsa_Public", "rsa", "x_rsa_public"]);
+        check(TAGS, &["a", "a,b-c,_", "a\n"], &["", ",", "a,", "a b"]);
+        check(YUM_REPOSITORY, &["epel-9", "a b", "A[1]"], &["", "é", "a{b", "a\tb"]);
+        check(YUM_OPTION, &["gpgcheck", "A_9"], &["", "a-b"]);
     }
 
     /// Measured with Python 3.11.
     #[test]
     fn dates_are_what_python_takes() {
-        for good in ["2021-02-03", "20210203", "2021-W01-1", "2020-W53-7", "2021W011", "2021-W01", "9999-12-31", "2024-02-29"] {
+        for good in
+            ["2021-02-03", "20210203", "2021-W01-1", "2020-W53-7", "2021W011", "2021-W01", "9999-12-31", "2024-02-29"]
+        {
             assert!(is_date(good), "{good}");
         }
-        for bad in
-            ["2021-1-1", "2021-02-30", "", "0000-01-01", "2021-02-03T00", "2021-W53-1", "2021-0203", "2021-W00-1", "2021-034", "２021-01-01", "2023-02-29", "2021-W011"]
-        {
+        for bad in [
+            "2021-1-1",
+            "2021-02-30",
+            "",
+            "0000-01-01",
+            "2021-02-03T00",
+            "2021-W53-1",
+            "2021-0203",
+            "2021-W00-1",
+            "2021-034",
+            "２021-01-01",
+            "2023-02-29",
+            "2021-W011",
+        ] {
             assert!(!is_date(bad), "{bad}");
         }
     }

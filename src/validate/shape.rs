@@ -134,7 +134,10 @@ impl Shape {
 
     /// The values that the shape lists.
     pub(crate) fn literals(self) -> &'static [Literal] {
-        self.0.iter().find_map(|keyword| if let Keyword::Enum(values) = keyword { Some(*values) } else { None }).unwrap_or(&[])
+        self.0
+            .iter()
+            .find_map(|keyword| if let Keyword::Enum(values) = keyword { Some(*values) } else { None })
+            .unwrap_or(&[])
     }
 
     /// Whether a key with this shape is going away.
@@ -156,8 +159,7 @@ pub(crate) const STRINGS: Shape = Shape(&[Keyword::Type(Types::LIST), Keyword::I
 pub(crate) const SOME_STRINGS: Shape =
     Shape(&[Keyword::Type(Types::LIST), Keyword::Items(STRING), Keyword::MinItems(1)]);
 /// Strings, none twice.
-pub(crate) const UNIQUE_STRINGS: Shape =
-    Shape(&[Keyword::Type(Types::LIST), Keyword::Items(STRING), Keyword::Unique]);
+pub(crate) const UNIQUE_STRINGS: Shape = Shape(&[Keyword::Type(Types::LIST), Keyword::Items(STRING), Keyword::Unique]);
 
 /// A shell command as text, or as a list of its words.
 pub(crate) const COMMAND: Shape = Shape(&[Keyword::OneOf(&[STRINGS, STRING])]);

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use super::shape::{Literal, Types};
 use crate::diag::quoted;
 use crate::source::Source;
-use crate::yaml::{Entry, Node, NodeId, NodeKind, Scalar, Tree};
+use crate::yaml::{Entry, Key, Node, NodeId, NodeKind, Scalar, Tree};
 
 /// How deep two values are compared; deeper ones count as different. (Aliases can make a value contain itself.)
 const COMPARED_DEPTH: usize = 32;
@@ -77,14 +77,12 @@ fn same_key(one: Node<'_>, two: Node<'_>) -> bool {
     }
 }
 
-/// What Python's dict compares: `1`, `1.0` and `true` are one key.
+/// What Python's dict compares. (A key that is no scalar is refused by the reader; it would equal itself only.)
 #[derive(Debug, PartialEq, Eq, Hash)]
 enum KeyIdentity<'t> {
-    Null,
+    /// Nearly all keys are text: it is not copied.
     Text(&'t str),
-    Bytes(&'t [u8]),
-    Number(String),
-    Timestamp(&'t str),
+    Scalar(Key),
     Node(NodeId),
 }
 
@@ -92,14 +90,8 @@ impl<'t> KeyIdentity<'t> {
     fn of(key: Node<'t>) -> Self {
         match key.scalar() {
             None => Self::Node(key.id()),
-            Some(Scalar::Null) => Self::Null,
             Some(Scalar::Str(text)) => Self::Text(text),
-            Some(Scalar::Binary(bytes)) => Self::Bytes(bytes),
-            Some(Scalar::Timestamp(text)) => Self::Timestamp(text),
-            Some(Scalar::Bool(value)) => Self::Number(u8::from(*value).to_string()),
-            Some(Scalar::Int(digits)) => Self::Number(digits.clone()),
-            // Python's repr of a whole float is its integer with `.0`; the rest cannot equal an integer.
-            Some(Scalar::Float(value)) => Self::Number(value.to_string()),
+            Some(scalar) => Self::Scalar(scalar.key()),
         }
     }
 }
@@ -122,8 +114,10 @@ pub(crate) fn key_text(key: Node<'_>) -> String {
 /// The types that a value has. An integer is also a number; a boolean is neither.
 pub(crate) fn types(node: Node<'_>) -> Types {
     match node.kind() {
-        NodeKind::Sequence(_) => Types::LIST,
+        NodeKind::Sequence(_) | NodeKind::Pairs(_) => Types::LIST,
         NodeKind::Mapping(_) => Types::MAP,
+        // A Python set: no type of the schema's.
+        NodeKind::Set(_) => Types(0),
         NodeKind::Scalar(scalar) => match scalar {
             Scalar::Null => Types::NULL,
             Scalar::Bool(_) => Types::BOOL,
@@ -164,13 +158,17 @@ fn equal_to_depth<'t>(tree: &'t Tree, one: Node<'t>, two: Node<'t>, depth: usize
         },
         (NodeKind::Sequence(one), NodeKind::Sequence(two)) => {
             one.len() == two.len()
-                && one.iter().zip(two).all(|(one, two)| equal_to_depth(tree, tree.node(*one), tree.node(*two), depth - 1))
+                && one
+                    .iter()
+                    .zip(two)
+                    .all(|(one, two)| equal_to_depth(tree, tree.node(*one), tree.node(*two), depth - 1))
         }
         (NodeKind::Mapping(_), NodeKind::Mapping(_)) => {
             let (ones, twos) = (entries(tree, one), entries(tree, two));
             ones.len() == twos.len()
                 && ones.iter().all(|(key, value)| {
-                    twos.iter().any(|(other, at)| same_key(*key, *other) && equal_to_depth(tree, *value, *at, depth - 1))
+                    twos.iter()
+                        .any(|(other, at)| same_key(*key, *other) && equal_to_depth(tree, *value, *at, depth - 1))
                 })
         }
         _ => false,
@@ -192,6 +190,8 @@ pub(crate) fn describe(source: &Source, node: Node<'_>) -> String {
         NodeKind::Sequence(_) => "a list".into(),
         NodeKind::Mapping(entries) if entries.is_empty() => "an empty mapping".into(),
         NodeKind::Mapping(_) => "a mapping".into(),
+        NodeKind::Set(_) => "a set (`!!set`)".into(),
+        NodeKind::Pairs(_) => "a list of pairs (`!!omap` or `!!pairs`)".into(),
         NodeKind::Scalar(scalar) => match scalar {
             Scalar::Null => "nothing (null)".into(),
             Scalar::Bool(value) => number("boolean", if *value { "true" } else { "false" }),

@@ -50,7 +50,9 @@ impl FromStr for Version {
                 }
             }
         };
-        version.filter(|version| *version >= Self::OLDEST && *version <= Self::LATEST).ok_or_else(|| UnknownVersion(text.into()))
+        version
+            .filter(|version| *version >= Self::OLDEST && *version <= Self::LATEST)
+            .ok_or_else(|| UnknownVersion(text.into()))
     }
 }
 

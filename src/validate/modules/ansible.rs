@@ -1,13 +1,18 @@
 //! `cc_ansible`: Ansible, installed and run.
 
 use super::Module;
-use crate::validate::pattern::{ONE_LINE};
-use crate::validate::shape::Keyword::{Also, Before, Closed, Enum, From, Items, Matches, Minimum, OneOf, Properties, Required, Since, Type};
-use crate::validate::shape::{BOOLEAN, Literal, STRING, Shape, Types, deprecated, renamed};
 use crate::validate::modules::V23_1;
+use crate::validate::pattern::ONE_LINE;
+use crate::validate::shape::Keyword::{
+    Also, Before, Closed, Enum, From, Items, Matches, Minimum, OneOf, Properties, Required, Since, Type,
+};
+use crate::validate::shape::{BOOLEAN, Literal, STRING, Shape, Types, deprecated, renamed};
 
 const PULL: Shape = Shape(&[
-    From(V23_1, &OneOf(&[Shape(&[Required(&["url", "playbook_name"])]), Shape(&[Required(&["url", "playbook_names"])])])),
+    From(
+        V23_1,
+        &OneOf(&[Shape(&[Required(&["url", "playbook_name"])]), Shape(&[Required(&["url", "playbook_names"])])]),
+    ),
     Before(V23_1, &Required(&["url", "playbook_name"])),
     Type(Types::MAP),
     Closed,
@@ -107,10 +112,7 @@ const ANSIBLE: Shape = Shape(&[
                     "actions",
                     Shape(&[
                         Type(Types::LIST),
-                        Items(Shape(&[
-                            Type(Types::LIST),
-                            Items(Shape(&[Type(Types::STR), Matches(&ONE_LINE)])),
-                        ])),
+                        Items(Shape(&[Type(Types::LIST), Items(Shape(&[Type(Types::STR), Matches(ONE_LINE)]))])),
                     ]),
                 )]),
             ]),

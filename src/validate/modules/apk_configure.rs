@@ -25,11 +25,7 @@ pub(crate) const MODULE: Module = Module::new(
             Type(Types::MAP),
             MinProperties(1),
             Closed,
-            Properties(&[
-                ("preserve_repositories", BOOLEAN),
-                ("alpine_repo", ALPINE),
-                ("local_repo_base_url", STRING),
-            ]),
+            Properties(&[("preserve_repositories", BOOLEAN), ("alpine_repo", ALPINE), ("local_repo_base_url", STRING)]),
         ]),
     )],
 );

@@ -1,8 +1,10 @@
 //! `cc_apt_configure`: apt's sources, proxies, preferences and debconf answers.
 
 use super::Module;
-use crate::validate::pattern::{NOT_EMPTY};
-use crate::validate::shape::Keyword::{Closed, Items, MinItems, MinProperties, PatternProperties, Properties, Required, Type, Unique};
+use crate::validate::pattern::NOT_EMPTY;
+use crate::validate::shape::Keyword::{
+    Closed, Items, MinItems, MinProperties, PatternProperties, Properties, Required, Type, Unique,
+};
 use crate::validate::shape::{BOOLEAN, SOME_STRINGS, STRING, Shape, Types};
 
 const MIRRORS: Shape = Shape(&[
@@ -51,7 +53,7 @@ const APT: Shape = Shape(&[
         ("add_apt_repo_match", STRING),
         (
             "debconf_selections",
-            Shape(&[Type(Types::MAP), MinProperties(1), Closed, PatternProperties(&NOT_EMPTY, STRING)]),
+            Shape(&[Type(Types::MAP), MinProperties(1), Closed, PatternProperties(NOT_EMPTY, STRING)]),
         ),
         ("sources_list", STRING),
         ("conf", STRING),
@@ -59,7 +61,7 @@ const APT: Shape = Shape(&[
         ("http_proxy", STRING),
         ("proxy", STRING),
         ("ftp_proxy", STRING),
-        ("sources", Shape(&[Type(Types::MAP), Closed, PatternProperties(&NOT_EMPTY, SOURCE)])),
+        ("sources", Shape(&[Type(Types::MAP), Closed, PatternProperties(NOT_EMPTY, SOURCE)])),
     ]),
 ]);
 

@@ -1,9 +1,9 @@
 //! `cc_apt_pipelining`: apt's HTTP pipelining.
 
 use super::Module;
+use crate::validate::modules::V23_1;
 use crate::validate::shape::Keyword::{Enum, From, OneOf, Type};
 use crate::validate::shape::{BOOLEAN, INTEGER, Literal, Shape, Types, deprecated};
-use crate::validate::modules::V23_1;
 
 const WORDS: &[Literal] = &[Literal::Str("none"), Literal::Str("unchanged")];
 

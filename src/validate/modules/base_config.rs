@@ -1,9 +1,9 @@
 //! `cc_base_config`: Which modules run, and how documents are merged (no module of its own).
 
 use super::Module;
+use crate::validate::modules::V23_1;
 use crate::validate::shape::Keyword::{Before, Closed, Enum, From, Items, MinItems, OneOf, Properties, Required, Type};
 use crate::validate::shape::{ANYTHING, LIST, Literal, STRING, Shape, Types, deprecated};
-use crate::validate::modules::V23_1;
 
 const MODULES: &[Literal] = &[
     Literal::Str("ansible"),
@@ -126,18 +126,13 @@ const MERGER: Shape = Shape(&[
     Closed,
     Required(&["name", "settings"]),
     Properties(&[
-        (
-            "name",
-            Shape(&[Type(Types::STR), Enum(&[Literal::Str("list"), Literal::Str("dict"), Literal::Str("str")])]),
-        ),
+        ("name", Shape(&[Type(Types::STR), Enum(&[Literal::Str("list"), Literal::Str("dict"), Literal::Str("str")])])),
         ("settings", Shape(&[Type(Types::LIST), Items(Shape(&[Type(Types::STR), Enum(SETTINGS)]))])),
     ]),
 ]);
 
-const MERGING: Shape = Shape(&[From(
-    V23_1,
-    &OneOf(&[STRING, Shape(&[Type(Types::LIST), MinItems(1), Items(MERGER)])]),
-)]);
+const MERGING: Shape =
+    Shape(&[From(V23_1, &OneOf(&[STRING, Shape(&[Type(Types::LIST), MinItems(1), Items(MERGER)])]))]);
 
 pub(crate) const MODULE: Module = Module::new(
     "base_config",
@@ -150,7 +145,10 @@ pub(crate) const MODULE: Module = Module::new(
         ("merge_type", MERGING),
         (
             "system_info",
-            Shape(&[From(V23_1, &Type(Types::MAP)), From(V23_1, &deprecated("24.2", "set it in /etc/cloud/cloud.cfg.d, not in user-data"))]),
+            Shape(&[
+                From(V23_1, &Type(Types::MAP)),
+                From(V23_1, &deprecated("24.2", "set it in /etc/cloud/cloud.cfg.d, not in user-data")),
+            ]),
         ),
         // Known, and not looked into.
         ("migrate", Shape(&[Before(V23_1, &Type(Types::BOOL))])),

@@ -1,9 +1,11 @@
 //! `cc_chef`: Chef, installed and configured.
 
 use super::Module;
-use crate::validate::shape::Keyword::{Closed, Enum, From, Items, MinItems, MinProperties, Properties, Since, Type, Unique};
-use crate::validate::shape::{BOOLEAN, INTEGER, Literal, STRING, STRINGS, Shape, Types};
 use crate::validate::modules::V23_1;
+use crate::validate::shape::Keyword::{
+    Closed, Enum, From, Items, MinItems, MinProperties, Properties, Since, Type, Unique,
+};
+use crate::validate::shape::{BOOLEAN, INTEGER, Literal, STRING, STRINGS, Shape, Types};
 
 const LICENSES: &[Literal] =
     &[Literal::Str("accept"), Literal::Str("accept-silent"), Literal::Str("accept-no-persist")];

@@ -1,10 +1,12 @@
 //! `cc_disk_setup`: Partitions and file systems.
 
 use super::Module;
-use crate::validate::pattern::{NOT_EMPTY};
-use crate::validate::shape::Keyword::{AnyOf, Before, Closed, Enum, From, Items, MaxItems, MinItems, OneOf, PatternProperties, Properties, Type};
-use crate::validate::shape::{BOOLEAN, INTEGER, Literal, STRING, Shape, Types};
 use crate::validate::modules::V23_1;
+use crate::validate::pattern::NOT_EMPTY;
+use crate::validate::shape::Keyword::{
+    AnyOf, Before, Closed, Enum, From, Items, MaxItems, MinItems, OneOf, PatternProperties, Properties, Type,
+};
+use crate::validate::shape::{BOOLEAN, INTEGER, Literal, STRING, Shape, Types};
 
 const PARTITION: Shape = Shape(&[OneOf(&[
     INTEGER,
@@ -64,8 +66,8 @@ const FILE_SYSTEM: Shape = Shape(&[
 pub(crate) const MODULE: Module = Module::new(
     "disk_setup",
     &[
-        ("device_aliases", Shape(&[Type(Types::MAP), Closed, PatternProperties(&NOT_EMPTY, STRING)])),
-        ("disk_setup", Shape(&[Type(Types::MAP), Closed, PatternProperties(&NOT_EMPTY, DISK)])),
+        ("device_aliases", Shape(&[Type(Types::MAP), Closed, PatternProperties(NOT_EMPTY, STRING)])),
+        ("disk_setup", Shape(&[Type(Types::MAP), Closed, PatternProperties(NOT_EMPTY, DISK)])),
         ("fs_setup", Shape(&[Type(Types::LIST), Items(FILE_SYSTEM)])),
     ],
 );

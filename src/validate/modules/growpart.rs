@@ -4,8 +4,7 @@ use super::Module;
 use crate::validate::shape::Keyword::{Closed, Enum, OneOf, Properties, Type};
 use crate::validate::shape::{BOOLEAN, Literal, STRINGS, Shape, Types, changed};
 
-const MODES: &[Literal] =
-    &[Literal::Str("auto"), Literal::Str("growpart"), Literal::Str("gpart"), Literal::Str("off")];
+const MODES: &[Literal] = &[Literal::Str("auto"), Literal::Str("growpart"), Literal::Str("gpart"), Literal::Str("off")];
 
 pub(crate) const MODULE: Module = Module::new(
     "growpart",

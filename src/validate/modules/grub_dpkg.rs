@@ -1,9 +1,9 @@
 //! `cc_grub_dpkg`: Where Debian's packages install the boot loader.
 
 use super::Module;
+use crate::validate::modules::V23_1;
 use crate::validate::shape::Keyword::{Closed, OneOf, Properties, Since, Type};
 use crate::validate::shape::{BOOLEAN, STRING, Shape, Types, changed, renamed};
-use crate::validate::modules::V23_1;
 
 const GRUB: Shape = Shape(&[
     Type(Types::MAP),

@@ -4,12 +4,8 @@ use super::Module;
 use crate::validate::shape::Keyword::{Closed, Enum, Items, Properties, Required, Type};
 use crate::validate::shape::{Literal, Shape, Types};
 
-const EVENTS: &[Literal] = &[
-    Literal::Str("boot-new-instance"),
-    Literal::Str("boot-legacy"),
-    Literal::Str("boot"),
-    Literal::Str("hotplug"),
-];
+const EVENTS: &[Literal] =
+    &[Literal::Str("boot-new-instance"), Literal::Str("boot-legacy"), Literal::Str("boot"), Literal::Str("hotplug")];
 
 pub(crate) const MODULE: Module = Module::new(
     "install_hotplug",

@@ -1,10 +1,10 @@
 //! `cc_landscape`: Canonical's Landscape client.
 
 use super::Module;
-use crate::validate::pattern::{TAGS};
+use crate::validate::modules::V23_1;
+use crate::validate::pattern::TAGS;
 use crate::validate::shape::Keyword::{Closed, Enum, From, Matches, Properties, Required, Type};
 use crate::validate::shape::{Literal, STRING, Shape, Types};
-use crate::validate::modules::V23_1;
 
 const LEVELS: &[Literal] = &[
     Literal::Str("debug"),
@@ -25,7 +25,7 @@ const CLIENT: Shape = Shape(&[
         ("computer_title", STRING),
         ("account_name", STRING),
         ("registration_key", STRING),
-        ("tags", Shape(&[Type(Types::STR), Matches(&TAGS)])),
+        ("tags", Shape(&[Type(Types::STR), Matches(TAGS)])),
         ("http_proxy", STRING),
         ("https_proxy", STRING),
     ]),

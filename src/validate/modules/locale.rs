@@ -1,9 +1,9 @@
 //! `cc_locale`: The system's language.
 
 use super::Module;
+use crate::validate::modules::V23_1;
 use crate::validate::shape::Keyword::{Before, From, OneOf, Type};
 use crate::validate::shape::{BOOLEAN, STRING, Shape, Types};
-use crate::validate::modules::V23_1;
 
 pub(crate) const MODULE: Module = Module::new(
     "locale",

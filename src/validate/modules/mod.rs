@@ -3,64 +3,64 @@
 //!
 //! To add a module, add a file with a `MODULE` and its two lines below.
 
-mod ansible;;
-mod apk_configure;;
-mod apt_configure;;
-mod apt_pipelining;;
-mod base_config;;
-mod bootcmd;;
-mod byobu;;
-mod ca_certs;;
-mod chef;;
-mod disable_ec2_metadata;;
-mod disk_setup;;
-mod fan;;
-mod final_message;;
-mod growpart;;
-mod grub_dpkg;;
-mod install_hotplug;;
-mod keyboard;;
-mod keys_to_console;;
-mod landscape;;
-mod locale;;
-mod lxd;;
-mod mcollective;;
-mod mounts;;
-mod ntp;;
-mod output_and_reporting;;
-mod package_update_upgrade_install;;
-mod phone_home;;
-mod power_state_change;;
-mod puppet;;
-mod raspberry_pi;;
-mod resizefs;;
-mod resolv_conf;;
-mod rh_subscription;;
-mod rsyslog;;
-mod runcmd;;
-mod salt_minion;;
-mod scripts_vendor;;
-mod seed_random;;
-mod set_hostname;;
-mod set_passwords;;
-mod snap;;
-mod spacewalk;;
-mod ssh;;
-mod ssh_authkey_fingerprints;;
-mod ssh_import_id;;
-mod timezone;;
-mod ubuntu_autoinstall;;
-mod ubuntu_drivers;;
-mod ubuntu_pro;;
-mod update_etc_hosts;;
-mod users_groups;;
-mod wireguard;;
-mod write_files;;
-mod yum_add_repo;;
-mod zypper_add_repo;;
+mod ansible;
+mod apk_configure;
+mod apt_configure;
+mod apt_pipelining;
+mod base_config;
+mod bootcmd;
+mod byobu;
+mod ca_certs;
+mod chef;
+mod disable_ec2_metadata;
+mod disk_setup;
+mod fan;
+mod final_message;
+mod growpart;
+mod grub_dpkg;
+mod install_hotplug;
+mod keyboard;
+mod keys_to_console;
+mod landscape;
+mod locale;
+mod lxd;
+mod mcollective;
+mod mounts;
+mod ntp;
+mod output_and_reporting;
+mod package_update_upgrade_install;
+mod phone_home;
+mod power_state_change;
+mod puppet;
+mod raspberry_pi;
+mod resizefs;
+mod resolv_conf;
+mod rh_subscription;
+mod rsyslog;
+mod runcmd;
+mod salt_minion;
+mod scripts_vendor;
+mod seed_random;
+mod set_hostname;
+mod set_passwords;
+mod snap;
+mod spacewalk;
+mod ssh;
+mod ssh_authkey_fingerprints;
+mod ssh_import_id;
+mod timezone;
+mod ubuntu_autoinstall;
+mod ubuntu_drivers;
+mod ubuntu_pro;
+mod update_etc_hosts;
+mod users_groups;
+mod wireguard;
+mod write_files;
+mod yum_add_repo;
+mod zypper_add_repo;
 
 use super::Document;
-use super::shape::{Shape, Keyword};
+use super::shape::Shape;
 use super::version::Version;
 use crate::diag::Diagnostic;
 
@@ -91,63 +91,66 @@ impl Module {
     }
 }
 
+/// From this version on, unknown top-level keys are errors.
+pub(crate) const CLOSED_TOP_LEVEL: Version = V23_1;
+
 /// All modules, by name.
 static MODULES: &[&Module] = &[
-    &ansible;::MODULE,
-    &apk_configure;::MODULE,
-    &apt_configure;::MODULE,
-    &apt_pipelining;::MODULE,
-    &base_config;::MODULE,
-    &bootcmd;::MODULE,
-    &byobu;::MODULE,
-    &ca_certs;::MODULE,
-    &chef;::MODULE,
-    &disable_ec2_metadata;::MODULE,
-    &disk_setup;::MODULE,
-    &fan;::MODULE,
-    &final_message;::MODULE,
-    &growpart;::MODULE,
-    &grub_dpkg;::MODULE,
-    &install_hotplug;::MODULE,
-    &keyboard;::MODULE,
-    &keys_to_console;::MODULE,
-    &landscape;::MODULE,
-    &locale;::MODULE,
-    &lxd;::MODULE,
-    &mcollective;::MODULE,
-    &mounts;::MODULE,
-    &ntp;::MODULE,
-    &output_and_reporting;::MODULE,
-    &package_update_upgrade_install;::MODULE,
-    &phone_home;::MODULE,
-    &power_state_change;::MODULE,
-    &puppet;::MODULE,
-    &raspberry_pi;::MODULE,
-    &resizefs;::MODULE,
-    &resolv_conf;::MODULE,
-    &rh_subscription;::MODULE,
-    &rsyslog;::MODULE,
-    &runcmd;::MODULE,
-    &salt_minion;::MODULE,
-    &scripts_vendor;::MODULE,
-    &seed_random;::MODULE,
-    &set_hostname;::MODULE,
-    &set_passwords;::MODULE,
-    &snap;::MODULE,
-    &spacewalk;::MODULE,
-    &ssh;::MODULE,
-    &ssh_authkey_fingerprints;::MODULE,
-    &ssh_import_id;::MODULE,
-    &timezone;::MODULE,
-    &ubuntu_autoinstall;::MODULE,
-    &ubuntu_drivers;::MODULE,
-    &ubuntu_pro;::MODULE,
-    &update_etc_hosts;::MODULE,
-    &users_groups;::MODULE,
-    &wireguard;::MODULE,
-    &write_files;::MODULE,
-    &yum_add_repo;::MODULE,
-    &zypper_add_repo;::MODULE,
+    &ansible::MODULE,
+    &apk_configure::MODULE,
+    &apt_configure::MODULE,
+    &apt_pipelining::MODULE,
+    &base_config::MODULE,
+    &bootcmd::MODULE,
+    &byobu::MODULE,
+    &ca_certs::MODULE,
+    &chef::MODULE,
+    &disable_ec2_metadata::MODULE,
+    &disk_setup::MODULE,
+    &fan::MODULE,
+    &final_message::MODULE,
+    &growpart::MODULE,
+    &grub_dpkg::MODULE,
+    &install_hotplug::MODULE,
+    &keyboard::MODULE,
+    &keys_to_console::MODULE,
+    &landscape::MODULE,
+    &locale::MODULE,
+    &lxd::MODULE,
+    &mcollective::MODULE,
+    &mounts::MODULE,
+    &ntp::MODULE,
+    &output_and_reporting::MODULE,
+    &package_update_upgrade_install::MODULE,
+    &phone_home::MODULE,
+    &power_state_change::MODULE,
+    &puppet::MODULE,
+    &raspberry_pi::MODULE,
+    &resizefs::MODULE,
+    &resolv_conf::MODULE,
+    &rh_subscription::MODULE,
+    &rsyslog::MODULE,
+    &runcmd::MODULE,
+    &salt_minion::MODULE,
+    &scripts_vendor::MODULE,
+    &seed_random::MODULE,
+    &set_hostname::MODULE,
+    &set_passwords::MODULE,
+    &snap::MODULE,
+    &spacewalk::MODULE,
+    &ssh::MODULE,
+    &ssh_authkey_fingerprints::MODULE,
+    &ssh_import_id::MODULE,
+    &timezone::MODULE,
+    &ubuntu_autoinstall::MODULE,
+    &ubuntu_drivers::MODULE,
+    &ubuntu_pro::MODULE,
+    &update_etc_hosts::MODULE,
+    &users_groups::MODULE,
+    &wireguard::MODULE,
+    &write_files::MODULE,
+    &yum_add_repo::MODULE,
+    &zypper_add_repo::MODULE,
 ];
 
 pub(crate) fn all() -> impl Iterator<Item = &'static Module> {
@@ -180,6 +183,7 @@ mod tests {
     use std::collections::BTreeSet;
 
     use super::*;
+    use crate::validate::shape::Keyword;
 
     #[test]
     fn modules_are_sorted_and_keys_are_listed_once() {
@@ -194,7 +198,11 @@ mod tests {
     fn new_names_exist() {
         fn visit(shape: Shape, siblings: &dyn Fn(&str) -> bool) {
             for keyword in shape.0 {
-                let keyword = if let Keyword::From(_, keyword) | Keyword::Before(_, keyword) = keyword { keyword } else { keyword };
+                let keyword = if let Keyword::From(_, keyword) | Keyword::Before(_, keyword) = keyword {
+                    keyword
+                } else {
+                    keyword
+                };
                 match keyword {
                     Keyword::Deprecated(note) | Keyword::Changed(note) => {
                         if let crate::validate::shape::Instead::Key(new) = note.instead {
@@ -206,8 +214,12 @@ mod tests {
                             visit(*property, &|name| properties.iter().any(|(known, _)| *known == name));
                         }
                     }
-                    Keyword::Items(shape) | Keyword::Also(shape) | Keyword::Additional(shape) => visit(*shape, siblings),
-                    Keyword::OneOf(shapes) | Keyword::AnyOf(shapes) => shapes.iter().for_each(|shape| visit(*shape, siblings)),
+                    Keyword::Items(shape) | Keyword::Also(shape) | Keyword::Additional(shape) => {
+                        visit(*shape, siblings)
+                    }
+                    Keyword::OneOf(shapes) | Keyword::AnyOf(shapes) => {
+                        shapes.iter().for_each(|shape| visit(*shape, siblings))
+                    }
                     _ => {}
                 }
             }

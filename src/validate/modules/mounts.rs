@@ -1,11 +1,11 @@
 //! `cc_mounts`: Mounts and swap.
 
 use super::Module;
-use crate::validate::pattern::{SIZE};
+use crate::validate::pattern::SIZE;
 use crate::validate::shape::Keyword::{Closed, Enum, Items, Matches, MaxItems, MinItems, OneOf, Properties, Type};
 use crate::validate::shape::{INTEGER, Literal, NULL, STRING, Shape, Types};
 
-const SIZE_TEXT: Shape = Shape(&[Type(Types::STR), Matches(&SIZE)]);
+const SIZE_TEXT: Shape = Shape(&[Type(Types::STR), Matches(SIZE)]);
 
 const FIELDS: Shape = Shape(&[Type(Types::LIST), Items(STRING), MinItems(1), MaxItems(6)]);
 
@@ -25,12 +25,7 @@ pub(crate) const MODULE: Module = Module::new(
         ("mounts", Shape(&[Type(Types::LIST), Items(FIELDS), MinItems(1)])),
         (
             "mount_default_fields",
-            Shape(&[
-                Type(Types::LIST),
-                Items(Shape(&[OneOf(&[STRING, NULL])])),
-                MinItems(6),
-                MaxItems(6),
-            ]),
+            Shape(&[Type(Types::LIST), Items(Shape(&[OneOf(&[STRING, NULL])])), MinItems(6), MaxItems(6)]),
         ),
         ("swap", SWAP),
     ],

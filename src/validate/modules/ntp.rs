@@ -1,9 +1,9 @@
 //! `cc_ntp`: Time synchronisation.
 
 use super::Module;
+use crate::validate::modules::V23_1;
 use crate::validate::shape::Keyword::{Closed, Items, MinProperties, Properties, Since, Type, Unique};
 use crate::validate::shape::{BOOLEAN, STRING, Shape, Types, UNIQUE_STRINGS};
-use crate::validate::modules::V23_1;
 
 const CONFIG: Shape = Shape(&[
     Type(Types::MAP),

@@ -1,10 +1,12 @@
 //! `cc_output_and_reporting`: Where cloud-init's own output and events go (no module of its own).
 
 use super::Module;
-use crate::validate::pattern::{NOT_EMPTY};
-use crate::validate::shape::Keyword::{Also, Closed, Enum, From, Items, MaxItems, MinItems, Minimum, OneOf, PatternProperties, Properties, Required, Type};
-use crate::validate::shape::{Literal, STRING, STRINGS, Shape, Types};
 use crate::validate::modules::V23_1;
+use crate::validate::pattern::NOT_EMPTY;
+use crate::validate::shape::Keyword::{
+    Also, Closed, Enum, From, Items, MaxItems, MinItems, Minimum, OneOf, PatternProperties, Properties, Required, Type,
+};
+use crate::validate::shape::{Literal, STRING, STRINGS, Shape, Types};
 
 const STREAM: Shape = Shape(&[OneOf(&[
     STRING,
@@ -18,13 +20,8 @@ const OUTPUT: Shape = Shape(&[
     Properties(&[("all", STREAM), ("init", STREAM), ("config", STREAM), ("final", STREAM)]),
 ]);
 
-const LEVELS: &[Literal] = &[
-    Literal::Str("DEBUG"),
-    Literal::Str("INFO"),
-    Literal::Str("WARN"),
-    Literal::Str("ERROR"),
-    Literal::Str("FATAL"),
-];
+const LEVELS: &[Literal] =
+    &[Literal::Str("DEBUG"), Literal::Str("INFO"), Literal::Str("WARN"), Literal::Str("ERROR"), Literal::Str("FATAL")];
 
 const LOG: Shape = Shape(&[
     Closed,
@@ -69,10 +66,8 @@ const HYPERV: Shape = Shape(&[
 const REPORTING: Shape = Shape(&[
     Type(Types::MAP),
     Closed,
-    PatternProperties(&NOT_EMPTY, Shape(&[Type(Types::MAP), OneOf(&[LOG, PRINT, WEBHOOK, HYPERV])])),
+    PatternProperties(NOT_EMPTY, Shape(&[Type(Types::MAP), OneOf(&[LOG, PRINT, WEBHOOK, HYPERV])])),
 ]);
 
-pub(crate) const MODULE: Module = Module::new(
-    "output_and_reporting",
-    &[("output", Shape(&[From(V23_1, &Also(OUTPUT))])), ("reporting", REPORTING)],
-);
+pub(crate) const MODULE: Module =
+    Module::new("output_and_reporting", &[("output", Shape(&[From(V23_1, &Also(OUTPUT))])), ("reporting", REPORTING)]);

@@ -1,17 +1,15 @@
 //! `cc_package_update_upgrade_install`: Packages: the lists, upgrades, and what is installed.
 
 use super::Module;
+use crate::validate::modules::V23_1;
 use crate::validate::shape::Keyword::{Also, Before, Closed, From, Items, MaxItems, MinItems, OneOf, Properties, Type};
 use crate::validate::shape::{BOOLEAN, STRING, Shape, Types, renamed};
-use crate::validate::modules::V23_1;
 
-const PACKAGE: Shape =
-    Shape(&[OneOf(&[Shape(&[Type(Types::LIST), Items(STRING), MinItems(2), MaxItems(2)]), STRING])]);
+const PACKAGE: Shape = Shape(&[OneOf(&[Shape(&[Type(Types::LIST), Items(STRING), MinItems(2), MaxItems(2)]), STRING])]);
 
 const PACKAGES: Shape = Shape(&[Type(Types::LIST), Items(PACKAGE)]);
 
-const BY_MANAGER: Shape =
-    Shape(&[Type(Types::MAP), Properties(&[("apt", PACKAGES), ("snap", PACKAGES)]), Closed]);
+const BY_MANAGER: Shape = Shape(&[Type(Types::MAP), Properties(&[("apt", PACKAGES), ("snap", PACKAGES)]), Closed]);
 
 const ITEM: Shape = Shape(&[Before(V23_1, &Also(PACKAGE)), From(V23_1, &OneOf(&[BY_MANAGER, PACKAGE]))]);
 

@@ -1,9 +1,9 @@
 //! `cc_phone_home`: A report to a URL when everything is done.
 
 use super::Module;
+use crate::validate::modules::V23_1;
 use crate::validate::shape::Keyword::{Before, Closed, Enum, From, Items, OneOf, Properties, Required, Type};
 use crate::validate::shape::{INTEGER, Literal, STRING, Shape, Types};
-use crate::validate::modules::V23_1;
 
 const FACTS: &[Literal] = &[
     Literal::Str("pub_key_rsa"),

@@ -1,7 +1,7 @@
 //! `cc_power_state_change`: Off, reboot or halt when everything is done.
 
 use super::Module;
-use crate::validate::pattern::{MINUTES};
+use crate::validate::pattern::MINUTES;
 use crate::validate::shape::Keyword::{Closed, Enum, Matches, Minimum, OneOf, Properties, Required, Type};
 use crate::validate::shape::{BOOLEAN, INTEGER, LIST, Literal, STRING, Shape, Types, changed};
 
@@ -9,7 +9,7 @@ const DELAY: Shape = Shape(&[OneOf(&[
     Shape(&[Type(Types::INT), Minimum(0)]),
     Shape(&[
         Type(Types::STR),
-        Matches(&MINUTES),
+        Matches(MINUTES),
         changed("22.3", "write the minutes as an integer without quotes, or `now`"),
     ]),
     Shape(&[Enum(&[Literal::Str("now")])]),

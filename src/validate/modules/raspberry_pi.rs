@@ -1,14 +1,12 @@
 //! `cc_raspberry_pi`: The Raspberry Pi's interfaces.
 
 use super::Module;
+use crate::validate::modules::V23_1;
 use crate::validate::shape::Keyword::{OneOf, Properties, Since, Type};
 use crate::validate::shape::{BOOLEAN, Shape, Types};
-use crate::validate::modules::V23_1;
 
-const SERIAL: Shape = Shape(&[OneOf(&[
-    BOOLEAN,
-    Shape(&[Type(Types::MAP), Properties(&[("console", BOOLEAN), ("hardware", BOOLEAN)])]),
-])]);
+const SERIAL: Shape =
+    Shape(&[OneOf(&[BOOLEAN, Shape(&[Type(Types::MAP), Properties(&[("console", BOOLEAN), ("hardware", BOOLEAN)])])])]);
 
 pub(crate) const MODULE: Module = Module::new(
     "raspberry_pi",

@@ -1,9 +1,9 @@
 //! `cc_rh_subscription`: Red Hat's subscription manager.
 
 use super::Module;
+use crate::validate::modules::V23_1;
 use crate::validate::shape::Keyword::{Before, Closed, From, Items, NotTogether, OneOf, Properties, Since, Type};
 use crate::validate::shape::{STRING, Shape, Types, deprecated, renamed};
-use crate::validate::modules::V23_1;
 
 const REGISTRATION: Shape = Shape(&[
     Type(Types::MAP),

@@ -1,9 +1,9 @@
 //! `cc_rsyslog`: The system log.
 
 use super::Module;
+use crate::validate::modules::V23_1;
 use crate::validate::shape::Keyword::{Closed, Enum, Items, OneOf, Properties, Required, Since, Type, Unique};
 use crate::validate::shape::{Literal, MAPPING, STRING, STRINGS, Shape, Types};
-use crate::validate::modules::V23_1;
 
 const CONFIG: Shape = Shape(&[OneOf(&[
     STRING,

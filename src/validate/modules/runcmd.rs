@@ -6,8 +6,5 @@ use crate::validate::shape::{NULL, STRING, STRINGS, Shape, Types};
 
 pub(crate) const MODULE: Module = Module::new(
     "runcmd",
-    &[(
-        "runcmd",
-        Shape(&[Type(Types::LIST), Items(Shape(&[OneOf(&[STRINGS, STRING, NULL])])), MinItems(1)]),
-    )],
+    &[("runcmd", Shape(&[Type(Types::LIST), Items(Shape(&[OneOf(&[STRINGS, STRING, NULL])])), MinItems(1)]))],
 );

@@ -21,10 +21,7 @@ pub(crate) const MODULE: Module = Module::new(
                 ),
                 (
                     "prefix",
-                    Shape(&[
-                        Type(Types::LIST.or(Types::STR)),
-                        Items(Shape(&[Type(Types::STR.or(Types::INT))])),
-                    ]),
+                    Shape(&[Type(Types::LIST.or(Types::STR)), Items(Shape(&[Type(Types::STR.or(Types::INT))]))]),
                 ),
             ]),
         ]),

@@ -4,13 +4,8 @@ use super::Module;
 use crate::validate::shape::Keyword::{Closed, Enum, Properties, Type};
 use crate::validate::shape::{BOOLEAN, Literal, STRING, STRINGS, Shape, Types};
 
-const ENCODINGS: &[Literal] = &[
-    Literal::Str("raw"),
-    Literal::Str("base64"),
-    Literal::Str("b64"),
-    Literal::Str("gzip"),
-    Literal::Str("gz"),
-];
+const ENCODINGS: &[Literal] =
+    &[Literal::Str("raw"), Literal::Str("base64"), Literal::Str("b64"), Literal::Str("gzip"), Literal::Str("gz")];
 
 pub(crate) const MODULE: Module = Module::new(
     "seed_random",

@@ -1,9 +1,9 @@
 //! `cc_set_hostname`: The machine's name (`cc_update_hostname` reads the same keys).
 
 use super::Module;
+use crate::validate::modules::V23_1;
 use crate::validate::shape::Keyword::{Since, Type};
 use crate::validate::shape::{BOOLEAN, STRING, Shape, Types};
-use crate::validate::modules::V23_1;
 
 pub(crate) const MODULE: Module = Module::new(
     "set_hostname",

@@ -1,8 +1,10 @@
 //! `cc_set_passwords`: Passwords, and whether SSH takes them.
 
 use super::Module;
-use crate::validate::pattern::{NAME_AND_PASSWORD};
-use crate::validate::shape::Keyword::{AnyOf, Closed, Enum, Items, Matches, MinItems, OneOf, Properties, Required, Type};
+use crate::validate::pattern::NAME_AND_PASSWORD;
+use crate::validate::shape::Keyword::{
+    AnyOf, Closed, Enum, Items, Matches, MinItems, OneOf, Properties, Required, Type,
+};
 use crate::validate::shape::{BOOLEAN, Literal, STRING, Shape, Types, changed, renamed};
 
 const RANDOM: Shape = Shape(&[
@@ -32,7 +34,7 @@ const CHPASSWD: Shape = Shape(&[
             Shape(&[
                 OneOf(&[
                     STRING,
-                    Shape(&[Type(Types::LIST), Items(Shape(&[Type(Types::STR), Matches(&NAME_AND_PASSWORD)]))]),
+                    Shape(&[Type(Types::LIST), Items(Shape(&[Type(Types::STR), Matches(NAME_AND_PASSWORD)]))]),
                 ]),
                 MinItems(1),
                 renamed("22.2", "users"),

@@ -1,14 +1,16 @@
 //! `cc_ssh`: The SSH server's keys, and who may log in.
 
 use super::Module;
-use crate::validate::pattern::{HOST_KEY, HOST_KEY_WITH_DSA};
-use crate::validate::shape::Keyword::{Also, Before, Closed, Enum, From, Items, MinItems, PatternProperties, Properties, Type};
-use crate::validate::shape::{BOOLEAN, Literal, STRING, STRINGS, Shape, Types};
 use crate::validate::modules::V23_1;
+use crate::validate::pattern::{HOST_KEY, HOST_KEY_WITH_DSA};
+use crate::validate::shape::Keyword::{
+    Also, Before, Closed, Enum, From, Items, MinItems, PatternProperties, Properties, Type,
+};
+use crate::validate::shape::{BOOLEAN, Literal, STRING, STRINGS, Shape, Types};
 
-const HOST_KEYS: Shape = Shape(&[Type(Types::MAP), Closed, PatternProperties(&HOST_KEY, STRING)]);
+const HOST_KEYS: Shape = Shape(&[Type(Types::MAP), Closed, PatternProperties(HOST_KEY, STRING)]);
 
-const HOST_KEYS_WITH_DSA: Shape = Shape(&[Type(Types::MAP), Closed, PatternProperties(&HOST_KEY_WITH_DSA, STRING)]);
+const HOST_KEYS_WITH_DSA: Shape = Shape(&[Type(Types::MAP), Closed, PatternProperties(HOST_KEY_WITH_DSA, STRING)]);
 
 const KINDS: &[Literal] = &[Literal::Str("ecdsa"), Literal::Str("ed25519"), Literal::Str("rsa")];
 
@@ -27,11 +29,7 @@ pub(crate) const MODULE: Module = Module::new(
             Shape(&[
                 Type(Types::LIST),
                 MinItems(1),
-                Items(Shape(&[
-                    Type(Types::STR),
-                    Before(V23_1, &Enum(KINDS_WITH_DSA)),
-                    From(V23_1, &Enum(KINDS)),
-                ])),
+                Items(Shape(&[Type(Types::STR), Before(V23_1, &Enum(KINDS_WITH_DSA)), From(V23_1, &Enum(KINDS))])),
             ]),
         ),
         ("disable_root", BOOLEAN),

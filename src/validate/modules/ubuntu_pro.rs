@@ -1,9 +1,9 @@
 //! `cc_ubuntu_pro`: Ubuntu Pro.
 
 use super::Module;
-use crate::validate::shape::Keyword::{Also, Closed, From, Properties, Since, Type};
-use crate::validate::shape::{BOOLEAN, STRING, STRINGS, STRING_OR_NULL, Shape, Types, renamed};
 use crate::validate::modules::V23_1;
+use crate::validate::shape::Keyword::{Also, Closed, From, Properties, Since, Type};
+use crate::validate::shape::{BOOLEAN, STRING, STRING_OR_NULL, STRINGS, Shape, Types, renamed};
 
 const CONFIG: Shape = Shape(&[
     Type(Types::MAP),
@@ -24,10 +24,7 @@ const PRO: Shape = Shape(&[
         ("enable", STRINGS),
         ("enable_beta", STRINGS),
         ("token", STRING),
-        (
-            "features",
-            Shape(&[Type(Types::MAP), Closed, Properties(&[("disable_auto_attach", BOOLEAN)])]),
-        ),
+        ("features", Shape(&[Type(Types::MAP), Closed, Properties(&[("disable_auto_attach", BOOLEAN)])])),
         ("config", CONFIG),
     ]),
 ]);

@@ -1,10 +1,14 @@
 //! `cc_users_groups`: Users and groups.
 
 use super::Module;
-use crate::validate::pattern::{NOT_EMPTY};
-use crate::validate::shape::Keyword::{Also, Before, Closed, Date, From, Items, MinItems, OneOf, PatternProperties, Properties, Required, Since, Type};
-use crate::validate::shape::{BOOLEAN, INTEGER, SOME_STRINGS, STRING, STRINGS, STRING_OR_NULL, Shape, Types, changed, deprecated, renamed};
 use crate::validate::modules::V23_1;
+use crate::validate::pattern::NOT_EMPTY;
+use crate::validate::shape::Keyword::{
+    Also, Before, Closed, Date, From, Items, MinItems, OneOf, PatternProperties, Properties, Required, Since, Type,
+};
+use crate::validate::shape::{
+    BOOLEAN, INTEGER, SOME_STRINGS, STRING, STRING_OR_NULL, STRINGS, Shape, Types, changed, deprecated, renamed,
+};
 
 const GROUPS: Shape = Shape(&[OneOf(&[
     STRING,
@@ -12,7 +16,7 @@ const GROUPS: Shape = Shape(&[OneOf(&[
     Shape(&[
         Type(Types::MAP),
         PatternProperties(
-            &NOT_EMPTY,
+            NOT_EMPTY,
             Shape(&[deprecated("23.1", "write the groups as a list of names"), Type(Types::NULL), MinItems(1)]),
         ),
     ]),
@@ -94,7 +98,7 @@ const USER: Shape = Shape(&[
 
 const MEMBERS: Shape = Shape(&[
     Closed,
-    PatternProperties(&NOT_EMPTY, Shape(&[Type(Types::STR.or(Types::LIST)), Items(STRING), MinItems(1)])),
+    PatternProperties(NOT_EMPTY, Shape(&[Type(Types::STR.or(Types::LIST)), Items(STRING), MinItems(1)])),
 ]);
 
 const GROUP: Shape = Shape(&[Type(Types::STR.or(Types::MAP)), Also(MEMBERS)]);
@@ -104,15 +108,7 @@ const A_USER: Shape = Shape(&[Type(Types::MAP), Also(USER)]);
 pub(crate) const MODULE: Module = Module::new(
     "users_groups",
     &[
-        (
-            "groups",
-            Shape(&[
-                Type(Types::STR.or(Types::MAP).or(Types::LIST)),
-                Also(MEMBERS),
-                Items(GROUP),
-                MinItems(1),
-            ]),
-        ),
+        ("groups", Shape(&[Type(Types::STR.or(Types::MAP).or(Types::LIST)), Also(MEMBERS), Items(GROUP), MinItems(1)])),
         ("user", Shape(&[OneOf(&[STRING, A_USER])])),
         (
             "users",

@@ -4,11 +4,8 @@ use super::Module;
 use crate::validate::shape::Keyword::{Closed, Items, MinItems, MinProperties, Properties, Required, Type};
 use crate::validate::shape::{STRING, Shape, Types, UNIQUE_STRINGS};
 
-const INTERFACE: Shape = Shape(&[
-    Type(Types::MAP),
-    Properties(&[("name", STRING), ("config_path", STRING), ("content", STRING)]),
-    Closed,
-]);
+const INTERFACE: Shape =
+    Shape(&[Type(Types::MAP), Properties(&[("name", STRING), ("config_path", STRING), ("content", STRING)]), Closed]);
 
 pub(crate) const MODULE: Module = Module::new(
     "wireguard",
