@@ -7,4 +7,5 @@ pub mod model;
 pub mod render;
 pub mod source;
 pub mod workspace;
+pub mod validate;
 pub mod yaml;
