@@ -3,6 +3,9 @@
 
 pub mod cli;
 pub mod diag;
+pub mod model;
+pub mod render;
 pub mod source;
 pub mod validate;
+pub mod workspace;
 pub mod yaml;
