@@ -132,7 +132,7 @@ fn mode(document: &Document<'_>, entry: &Entry<'_>, out: &mut Vec<Diagnostic>) -
     match node.scalar() {
         Some(Scalar::Int(digits)) => {
             let Ok(mode) = digits.parse::<u32>() else { return DEFAULT };
-            let written = document.source.slice(node.span());
+            let written = value::written(document.source, node);
             if written == digits && mode != 0 {
                 let message =
                     format!("the mode {} is read as a decimal number: it is {mode:04o} in octal", quoted(written));
