@@ -2,23 +2,23 @@
 //! arguments (`args`, one a line; without it, every document there), and the expected `stdout`, `stderr` and `status`.
 //! `SNAPSHOTS=overwrite` writes them anew.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 #![allow(clippy::disallowed_methods, reason = "edge: a test reads files and starts the program")]
 
 use std::path::Path;
 use std::process::Command;
 
 fn run(case: &Path) -> (String, String, String) {
-    let arguments = match std::fs::read_to_string(case.join("args")) {
-        Ok(arguments) => arguments.lines().map(str::to_owned).collect(),
-        Err(_) => {
-            let mut names: Vec<_> = std::fs::read_dir(case)
-                .unwrap()
-                .map(|entry| entry.unwrap().file_name().into_string().unwrap())
-                .filter(|name| !["args", "stdout", "stderr", "status"].contains(&name.as_str()))
-                .collect();
-            names.sort();
-            names
-        }
+    let arguments: Vec<String> = if let Ok(arguments) = std::fs::read_to_string(case.join("args")) {
+        arguments.lines().map(str::to_owned).collect()
+    } else {
+        let mut names: Vec<_> = std::fs::read_dir(case)
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+            .filter(|name| !["args", "stdout", "stderr", "status"].contains(&name.as_str()))
+            .collect();
+        names.sort();
+        names
     };
     let output = Command::new(env!("CARGO_BIN_EXE_mkimg"))
         .arg("validate")

@@ -153,8 +153,8 @@ impl<'t> Checker<'t> {
                     self.keyword(node, shape, keyword, out);
                 }
             }
-            Keyword::Deprecated(note) => self.report(node, shape, What::Deprecated(*note), out),
-            Keyword::Changed(note) => self.report(node, shape, What::Changed(*note), out),
+            Keyword::Deprecated(advice) => self.report(node, shape, What::Deprecated(*advice), out),
+            Keyword::Changed(advice) => self.report(node, shape, What::Changed(*advice), out),
             Keyword::Also(other) => self.shape(node, *other, out),
             Keyword::OneOf(branches) => self.one_of(node, shape, branches, out),
             Keyword::AnyOf(branches) => self.any_of(node, shape, branches, out),

@@ -295,7 +295,8 @@ fn base64(text: &[u8]) -> Result<Vec<u8>, String> {
             .with_decode_padding_mode(DecodePaddingMode::Indifferent)
             .with_decode_allow_trailing_bits(true),
     );
-    if text.iter().filter(|byte| **byte == b'=').count() < (4 - data.len() % 4) % 4 {
+    let padding = text.iter().rev().take_while(|byte| !byte.is_ascii_alphanumeric()).filter(|byte| **byte == b'=');
+    if padding.take(3).count() < (4 - data.len() % 4) % 4 {
         return Err("expected base64 whose length is a multiple of four: its end is missing".into());
     }
     engine.decode(&data).map_err(|error| format!("expected base64: {error}"))
