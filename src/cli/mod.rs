@@ -7,11 +7,14 @@
 #![allow(clippy::disallowed_methods, reason = "edge: the environment, the terminal and the clock are read here")]
 
 mod completions;
+mod explain;
 mod failure;
 mod man;
 mod project;
 mod render;
+mod rules;
 mod terminal;
+mod validate;
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -42,6 +45,9 @@ macro_rules! commands {
 
 commands! {
     render Render;
+    validate Validate;
+    rules Rules;
+    explain Explain;
     completions Completions;
     man Man;
 }
@@ -91,6 +97,17 @@ pub enum Format {
     Json,
     Github,
     Sarif,
+}
+
+impl From<Format> for crate::diag::Format {
+    fn from(format: Format) -> Self {
+        match format {
+            Format::Human => Self::Human,
+            Format::Json => Self::Json,
+            Format::Github => Self::Github,
+            Format::Sarif => Self::Sarif,
+        }
+    }
 }
 
 /// What every command gets: the common options, and the terminal to speak through.

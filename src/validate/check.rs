@@ -64,6 +64,24 @@ pub(crate) struct Fault<'t> {
 }
 
 impl Fault<'_> {
+    /// Whether another fault at the same place says more than this one's types: the path is reported all the same.
+    pub(crate) fn is_said_better(&self, all: &[Self]) -> bool {
+        if !matches!(self.what, What::Type(_) | What::Choice { .. }) {
+            return false;
+        }
+        let here = |other: &&Self| {
+            other.node.id() == self.node.id()
+                && other.node.used_at() == self.node.used_at()
+                && other.path.len() == self.path.len()
+        };
+        // Few faults stand at one place, and many in all are cut off: looking at all of them stays cheap.
+        all.iter().filter(here).any(|other| match other.what {
+            What::Enum(_) => matches!(self.what, What::Type(_)),
+            What::Below(_) | What::Date | What::TooFewItems(_) | What::TooManyItems(_) | What::Repeated(..) => true,
+            _ => false,
+        })
+    }
+
     pub(crate) fn is_deprecation(&self) -> bool {
         matches!(self.what, What::Deprecated(_) | What::Changed(_))
     }
@@ -135,8 +153,8 @@ impl<'t> Checker<'t> {
                     self.keyword(node, shape, keyword, out);
                 }
             }
-            Keyword::Deprecated(note) => self.report(node, shape, What::Deprecated(*note), out),
-            Keyword::Changed(note) => self.report(node, shape, What::Changed(*note), out),
+            Keyword::Deprecated(advice) => self.report(node, shape, What::Deprecated(*advice), out),
+            Keyword::Changed(advice) => self.report(node, shape, What::Changed(*advice), out),
             Keyword::Also(other) => self.shape(node, *other, out),
             Keyword::OneOf(branches) => self.one_of(node, shape, branches, out),
             Keyword::AnyOf(branches) => self.any_of(node, shape, branches, out),

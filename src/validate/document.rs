@@ -1,6 +1,7 @@
 //! Checks of the document as a whole: its header, its YAML, its size, its keys.
 
 use std::collections::HashSet;
+use std::fmt::Write;
 use std::io::Read;
 
 use super::message::{self, Context, finding};
@@ -128,13 +129,13 @@ fn python_quoted(text: &str) -> Option<String> {
             '\t' => out.push_str("\\t"),
             ' ' => out.push(' '),
             _ if (character as u32) < 0x100 && (character.is_control() || matches!(character, '\u{a0}' | '\u{ad}')) => {
-                out.push_str(&format!("\\x{:02x}", character as u32));
+                let _ = write!(out, "\\x{:02x}", character as u32);
             }
             _ if character.is_whitespace()
                 || ('\u{200b}'..='\u{200f}').contains(&character)
                 || character == '\u{feff}' =>
             {
-                out.push_str(&format!("\\u{:04x}", character as u32));
+                let _ = write!(out, "\\u{:04x}", character as u32);
             }
             _ => out.push(character),
         }

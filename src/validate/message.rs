@@ -3,7 +3,7 @@
 use super::check::{Fault, Step, What, is_known};
 use super::rules::{Rule, shape as rule};
 use super::shape::{Instead, Literal, Note, Pattern, Types};
-use super::value::{describe, key_text};
+use super::value::{describe, key_text, written};
 use super::version::Version;
 use crate::diag::{Diagnostic, quoted};
 use crate::source::{Source, Span};
@@ -205,7 +205,6 @@ fn unknown_key(
 fn detours(context: &Context<'_>, path: &[Step<'_>]) -> Vec<(Span, String)> {
     let mut out = Vec::new();
     let mut node = context.root;
-    let mut holder: Option<Span> = None;
     let tree = context.tree;
     for (at, step) in path.iter().enumerate() {
         let last = at + 1 == path.len();
@@ -214,9 +213,10 @@ fn detours(context: &Context<'_>, path: &[Step<'_>]) -> Vec<(Span, String)> {
             (Step::Key(key), NodeKind::Mapping(entries)) => {
                 let span = node.span();
                 if key.span().start < span.start || key.span().end > span.end {
-                    out.push((holder.unwrap_or(span), "merged in here".to_string()));
+                    // The mapping's first line: the merge key itself is no longer there.
+                    let first = context.source.slice(span).lines().next().unwrap_or_default();
+                    out.push((Span::new(span.start, span.start + first.len()), "merged in here".to_string()));
                 }
-                holder = Some(key.used_at());
                 let found = entries.iter().rev().find(|entry| tree.node(entry.key).span() == key.span());
                 found.map(|entry| tree.node(entry.value))
             }
@@ -303,7 +303,7 @@ fn type_names(types: Types) -> String {
 
 /// What to write instead of a value of a wrong type, where that can be guessed.
 fn type_help(source: &Source, node: Node<'_>, types: Types) -> Option<String> {
-    let written = source.slice(node.span()).trim();
+    let written = written(source, node);
     let short = |text: &str| text.len() <= 60 && !text.contains('\n');
     match node.scalar() {
         Some(Scalar::Null) => Some("give it a value, or remove the key".into()),
@@ -355,7 +355,7 @@ fn choice(
         Literal::Str(text) => Some(*text),
         Literal::Bool(_) => None,
     });
-    let written = context.source.slice(node.span());
+    let written = written(context.source, node);
     let help = match node.scalar() {
         Some(Scalar::Str(text)) => match closest(text, known.clone()) {
             Some(similar) => Some(format!("did you mean `{similar}`?")),

@@ -146,7 +146,7 @@ fn cloud_config(source: &Source, options: &Options, diagnostics: &mut Vec<Diagno
             continue;
         };
         let outcome = check::check(&tree, key, value, shape, options.cloud_init);
-        for fault in &outcome.faults {
+        for fault in outcome.faults.iter().filter(|fault| !fault.is_said_better(&outcome.faults)) {
             diagnostics.extend(message::findings(&context, fault));
         }
         if outcome.exhausted {

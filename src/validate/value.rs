@@ -175,9 +175,19 @@ fn equal_to_depth<'t>(tree: &'t Tree, one: Node<'t>, two: Node<'t>, depth: usize
     }
 }
 
+/// A scalar as it is written, without its anchor and tag.
+pub(crate) fn written<'s>(source: &'s Source, node: Node<'_>) -> &'s str {
+    let mut text = source.slice(node.span()).trim();
+    while text.starts_with(['&', '!']) {
+        let Some((_, rest)) = text.split_once(char::is_whitespace) else { break };
+        text = rest.trim_start();
+    }
+    text
+}
+
 /// A value as a message names it: "the integer `644`", "a list".
 pub(crate) fn describe(source: &Source, node: Node<'_>) -> String {
-    let written = source.slice(node.span()).trim();
+    let written = written(source, node);
     let number = |name: &str, value: &str| {
         if written.is_empty() || written == value || written.trim_start_matches('+') == value {
             format!("the {name} {}", quoted(value))

@@ -5,6 +5,7 @@ use crate::validate::modules::V23_1;
 use crate::validate::shape::Keyword::{Before, Closed, Enum, From, Items, MinItems, OneOf, Properties, Required, Type};
 use crate::validate::shape::{ANYTHING, LIST, Literal, STRING, Shape, Types, deprecated};
 
+/// Modules that both today's version and 22.4 know.
 const MODULES: &[Literal] = &[
     Literal::Str("ansible"),
     Literal::Str("apk-configure"),
@@ -46,7 +47,6 @@ const MODULES: &[Literal] = &[
     Literal::Str("power-state-change"),
     Literal::Str("power_state_change"),
     Literal::Str("puppet"),
-    Literal::Str("raspberry_pi"),
     Literal::Str("reset-rmc"),
     Literal::Str("reset_rmc"),
     Literal::Str("resizefs"),
@@ -88,7 +88,6 @@ const MODULES: &[Literal] = &[
     Literal::Str("ubuntu_autoinstall"),
     Literal::Str("ubuntu-drivers"),
     Literal::Str("ubuntu_drivers"),
-    Literal::Str("ubuntu_pro"),
     Literal::Str("update-etc-hosts"),
     Literal::Str("update_etc_hosts"),
     Literal::Str("update-hostname"),
@@ -106,8 +105,26 @@ const MODULES: &[Literal] = &[
     Literal::Str("zypper_add_repo"),
 ];
 
+/// Modules that came after version 22.4.
+const RECENT: &[Literal] = &[Literal::Str("raspberry_pi"), Literal::Str("ubuntu_pro")];
+
+/// Modules that went after version 22.4.
+const REMOVED: &[Literal] = &[
+    Literal::Str("migrator"),
+    Literal::Str("refresh-rmc-and-interface"),
+    Literal::Str("refresh_rmc_and_interface"),
+    Literal::Str("rightscale-userdata"),
+    Literal::Str("rightscale_userdata"),
+];
+
 /// A module's name; or a list, of which the schema says nothing that its draft would check.
-const MODULE_LIST: Shape = Shape(&[Type(Types::LIST), Items(Shape(&[OneOf(&[Shape(&[Enum(MODULES)]), LIST])]))]);
+const MODULE_LIST: Shape = Shape(&[
+    Type(Types::LIST),
+    Items(Shape(&[
+        Before(V23_1, &OneOf(&[Shape(&[Enum(MODULES)]), Shape(&[Enum(REMOVED)]), LIST])),
+        From(V23_1, &OneOf(&[Shape(&[Enum(MODULES)]), Shape(&[Enum(RECENT)]), LIST])),
+    ])),
+]);
 
 const SETTINGS: &[Literal] = &[
     Literal::Str("allow_delete"),

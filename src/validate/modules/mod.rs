@@ -215,10 +215,10 @@ mod tests {
                         }
                     }
                     Keyword::Items(shape) | Keyword::Also(shape) | Keyword::Additional(shape) => {
-                        visit(*shape, siblings)
+                        visit(*shape, siblings);
                     }
                     Keyword::OneOf(shapes) | Keyword::AnyOf(shapes) => {
-                        shapes.iter().for_each(|shape| visit(*shape, siblings))
+                        shapes.iter().for_each(|shape| visit(*shape, siblings));
                     }
                     _ => {}
                 }

@@ -132,7 +132,7 @@ fn mode(document: &Document<'_>, entry: &Entry<'_>, out: &mut Vec<Diagnostic>) -
     match node.scalar() {
         Some(Scalar::Int(digits)) => {
             let Ok(mode) = digits.parse::<u32>() else { return DEFAULT };
-            let written = document.source.slice(node.span());
+            let written = value::written(document.source, node);
             if written == digits && mode != 0 {
                 let message =
                     format!("the mode {} is read as a decimal number: it is {mode:04o} in octal", quoted(written));
@@ -295,7 +295,8 @@ fn base64(text: &[u8]) -> Result<Vec<u8>, String> {
             .with_decode_padding_mode(DecodePaddingMode::Indifferent)
             .with_decode_allow_trailing_bits(true),
     );
-    if text.iter().filter(|byte| **byte == b'=').count() < (4 - data.len() % 4) % 4 {
+    let padding = text.iter().rev().take_while(|byte| !byte.is_ascii_alphanumeric()).filter(|byte| **byte == b'=');
+    if padding.take(3).count() < (4 - data.len() % 4) % 4 {
         return Err("expected base64 whose length is a multiple of four: its end is missing".into());
     }
     engine.decode(&data).map_err(|error| format!("expected base64: {error}"))
