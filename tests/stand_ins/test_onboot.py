@@ -164,7 +164,7 @@ class OnBoot(ground.Case):
                 self.assertIn("using the managed database; CockroachDB is not started", output)
                 self.assertNotIn("p@ss", output)
                 self.assertFalse(os.path.exists(self.path(name, "etc/cockroach/pki")))
-                self.assertIn('    - "%64%6f%61%64%6d%69%6e:%70%40%73%73%2f%77%3a%72%64%3f%26%25%31@db-1.example:25060/defaultdb?sslmode=require"\n',
+                self.assertIn('    - "doadmin:p%40ss%2Fw%3Ard%3F%26%251@db-1.example:25060/defaultdb?sslmode=require"\n',
                               self.secrets(name)[1])
                 before = self.files(name)
                 os.unlink(self.path(name, "root/.digitalocean_dbaas_credentials"))
