@@ -6,5 +6,6 @@ pub mod diag;
 pub mod model;
 pub mod render;
 pub mod source;
+pub mod validate;
 pub mod workspace;
 pub mod yaml;
