@@ -33,7 +33,9 @@ fn the_joined_program_passes_the_runners_tests() {
     let output = python(&["-B", "-m", "unittest", "--buffer"], &path);
     let report = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{report}");
-    assert!(report.contains("\nRan 8") || report.contains("\nRan 9"), "fewer tests than expected ran: {report}");
+    let ran =
+        report.split("\nRan ").nth(1).and_then(|rest| rest.split(' ').next()).and_then(|count| count.parse().ok());
+    assert!(ran.is_some_and(|count: usize| count >= 90), "fewer tests than there are ran: {report}");
 }
 
 #[test]

@@ -18,7 +18,7 @@ class ImageCase(Case):
                      "environment": {"application": "Nakama", "ROOT": self.root}, "scripts": self.scripts,
                      "held_back": [{"path": HELD, "staged": "/run/mkimg/held/0", "owner": OWNER, "mode": "0755"}],
                      "cleanup": None, "check": None, "time_limits": {"packages": 20, "download": 20, "script": 20}}
-        self.put("/run/mkimg/held/0", "#!/bin/sh\necho on-boot >> $ROOT/order\n")
+        self.put("/run/mkimg/held/0", "#!/bin/sh\necho on-boot$application >> %s/order\n" % self.root)
         self.put("/proc/self/mountinfo", "21 1 0:5 / /proc rw - proc proc rw\n")
         self.put("/etc/machine-id", "0123456789abcdef0123456789abcdef\n")
         self.machine.answers["cloud-init"] = self.clean
@@ -150,7 +150,7 @@ class BakeTest(ImageCase):
 class InstallTest(ImageCase):
     def test_an_install_runs_the_on_boot_scripts_and_leaves_its_status(self):
         once = HELD.replace("per-instance/001_onboot", "per-once/zz")
-        self.put("/run/mkimg/held/1", "#!/bin/sh\necho once >> $ROOT/order\n")
+        self.put("/run/mkimg/held/1", "#!/bin/sh\necho once >> %s/order\n" % self.root)
         self.plan["held_back"].append({"path": once, "staged": "/run/mkimg/held/1", "owner": OWNER, "mode": "0755"})
         self.script("90-cleanup.sh", "echo never >> $ROOT/order", "cleanup")
         self.script("99-img-check.sh", "echo never >> $ROOT/order", "check")

@@ -2,12 +2,9 @@ from support import Case, Machine  # first: it finds the modules under test
 
 import json
 import socket
-import struct
-import tempfile
 
 from progress import Status
 from verification import Verification
-from wipe import EDGE, extents, fill, worth_zeros, zeros
 
 ON_BOOT = "/var/lib/cloud/scripts/per-instance/001_onboot"
 
@@ -94,49 +91,3 @@ class VerificationTest(Case):
         self.listener.close()
         passed, failed = self.verify()
         self.assertEqual((passed, set(failed)), (False, {"port %d" % port, "still up"}))
-
-
-class WipeTest(Case):
-    def test_small_extents_whole_large_ones_at_both_edges(self):
-        mib = 1 << 20
-        found = [(0, 900 * mib, mib), (mib, 100 * mib, 10 * mib)]
-        self.assertEqual(list(worth_zeros(found, EDGE)), [(0, mib), (mib, EDGE), (10 * mib, EDGE)])
-        self.assertEqual(list(worth_zeros(found, None)), [(0, mib), (mib, 10 * mib)])
-        self.assertEqual(list(worth_zeros([(0, None, 99 * mib)], EDGE)), [(0, 99 * mib)])
-
-    def test_zeros_reach_exactly_the_range(self):
-        with tempfile.TemporaryFile() as file:
-            file.write(b"x" * 5000)
-            file.flush()
-            self.assertEqual(zeros(file.fileno(), 1000, 3000), 3000)
-            file.seek(0)
-            self.assertEqual(file.read(), b"x" * 1000 + bytes(3000) + b"x" * 1000)
-
-    def test_extents_cover_the_file(self):
-        with tempfile.TemporaryFile() as file:
-            file.write(b"x" * (3 << 20))
-            file.flush()
-            found = extents(file.fileno(), 3 << 20)
-        self.assertEqual(found[0][0], 0)
-        self.assertGreaterEqual(sum(length for _, _, length in found), 3 << 20)
-
-    def test_filling_stops_where_the_disk_is_full(self):
-        from unittest import mock
-        import errno
-        room = [2_500_000]
-
-        class File:
-            fileno = lambda _: 0  # noqa: E731
-            __enter__ = lambda self: self  # noqa: E731
-            __exit__ = lambda *_: None  # noqa: E731
-
-            def write(self, data):
-                if len(data) > room[0]:
-                    raise OSError(errno.ENOSPC, "full")
-                room[0] -= len(data)
-                return len(data)
-        with mock.patch("wipe.open", lambda *_, **__: File(), create=True), mock.patch("wipe.os.fsync"):
-            written = fill("/x")
-        self.assertEqual(written + room[0], 2_500_000)
-        self.assertLess(room[0], 512)
-        self.assertEqual(struct.calcsize("=QQLLLL"), 32)
