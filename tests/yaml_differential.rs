@@ -145,6 +145,12 @@ fn difference(text: &str, theirs: &Value) -> Option<String> {
             (found != *value).then(|| format!("ours:   {found}\ntheirs: {value}"))
         }
         (Ok(tree), None) => Some(format!("ours:   {:?}\ntheirs: {}", tree.root().map(plain), theirs["error"])),
+        // Unusable values that a later duplicate of their key hides from Python: our tree keeps duplicates, so it cannot.
+        (Err(error), Some(_))
+            if ["inside the value itself", "surrogate pair"].iter().any(|why| error.message.contains(why)) =>
+        {
+            None
+        }
         (Err(error), Some(value)) => Some(format!("ours:   {error} at {:?}\ntheirs: {value}", error.place())),
         (Err(error), None) => {
             let place = index_and_line(text, error.place().start);
@@ -175,11 +181,22 @@ fn compare(texts: &[String]) {
     differences.sort_by_key(|(text, _)| text.len());
     let accepted = answers.iter().filter(|answer| answer.get("value").is_some()).count();
     println!("{} texts, {accepted} of them valid, {} differences", texts.len(), differences.len());
+    let stricter = texts
+        .iter()
+        .zip(&answers)
+        .filter(|(text, answer)| {
+            answer.get("value").is_some() && yaml::parse(&Source::new("text", text.as_str())).is_err()
+        })
+        .count();
+    println!(
+        "stricter on {stricter} of them: a value inside itself, or half a surrogate pair, under an overridden key"
+    );
     let mut report = String::new();
     for (text, difference) in differences.iter().take(8) {
         write!(report, "\n--- {text:?}\n{difference}\n").unwrap();
     }
     assert!(differences.is_empty(), "{} of {} texts are read differently:{report}", differences.len(), texts.len());
+    assert!(stricter * 10_000 <= texts.len(), "{stricter} of {} texts are refused by us alone", texts.len());
     // A comparison of refusals alone would prove little.
     assert!(accepted * 5 > texts.len(), "only {accepted} of {} texts are valid", texts.len());
 }
