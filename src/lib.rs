@@ -1,7 +1,10 @@
 //! mkimg compiles files and scripts into one cloud-init user-data document, judges it offline, and bakes a machine image
 //! with it. `docs/design/architecture.md` is the map of these rooms.
 
+pub mod bake;
 pub mod cli;
 pub mod diag;
+pub mod marker;
+pub mod providers;
 pub mod source;
 pub mod yaml;
