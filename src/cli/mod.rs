@@ -9,6 +9,8 @@
 mod completions;
 mod failure;
 mod man;
+mod project;
+mod render;
 mod terminal;
 
 use std::ffi::OsString;
@@ -39,6 +41,7 @@ macro_rules! commands {
 }
 
 commands! {
+    render Render;
     completions Completions;
     man Man;
 }
