@@ -3,5 +3,6 @@
 
 pub mod cli;
 pub mod diag;
+pub mod emulator;
 pub mod source;
 pub mod yaml;

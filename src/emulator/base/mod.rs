@@ -1,0 +1,1 @@
+//! Base images: the disks that droplets start from.
