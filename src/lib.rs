@@ -4,6 +4,7 @@
 pub mod bake;
 pub mod cli;
 pub mod diag;
+pub mod emulator;
 pub mod marker;
 pub mod model;
 pub mod providers;
