@@ -10,5 +10,6 @@ pub mod model;
 pub mod providers;
 pub mod render;
 pub mod source;
+pub mod validate;
 pub mod workspace;
 pub mod yaml;
