@@ -35,4 +35,5 @@ mod tests;
 pub use failure::{Failure, FailureKind, Left, Outcome};
 pub use id::{BakeId, BakeTag};
 pub use machine::{Machine, Ports, Product, Secrets};
+pub(crate) use provision::printable;
 pub use spec::{Limits, MarkerKind, OnError, Spec, Stage};

@@ -6,8 +6,10 @@
 
 #![allow(clippy::disallowed_methods, reason = "edge: the environment, the terminal and the clock are read here")]
 
+mod bake;
 mod completions;
 mod failure;
+mod gc;
 mod man;
 mod project;
 mod render;
@@ -42,6 +44,8 @@ macro_rules! commands {
 
 commands! {
     render Render;
+    bake Bake;
+    gc Gc;
     completions Completions;
     man Man;
 }

@@ -58,14 +58,8 @@ pub async fn pull(request: &Request<'_>, say: &(dyn Fn(&str) + Sync)) -> Result<
     }
     say("sha256 is the publisher's");
     let virtual_size = virtual_size(&disk).map_err(|reason| Error::Download { url: url.clone(), reason })?;
-    let base = Base {
-        version: VERSION,
-        slug: slug.to_owned(),
-        boot: Boot::Loader,
-        virtual_size,
-        origin: url,
-        made_at: now(),
-    };
+    let base =
+        Base { version: VERSION, slug: slug.to_owned(), boot: Boot::Loader, virtual_size, origin: url, made_at: now() };
     workshop.deliver(&base)
 }
 
@@ -236,7 +230,9 @@ mod tests {
     async fn what_is_wrong_is_not_kept() {
         let cache = tempfile::tempdir().unwrap();
         let wrong = publisher(disk(0), Some("a".repeat(64))).await;
-        assert!(matches!(pulled(&wrong, cache.path()).await, Err(Error::Sum { expected, .. }) if expected == "a".repeat(64)));
+        assert!(
+            matches!(pulled(&wrong, cache.path()).await, Err(Error::Sum { expected, .. }) if expected == "a".repeat(64))
+        );
         let hostile = publisher(disk(104), None).await;
         assert!(pulled(&hostile, cache.path()).await.unwrap_err().to_string().contains("names another file"));
         let html = publisher(b"<html>".to_vec(), None).await;

@@ -148,7 +148,10 @@ mod tests {
         assert_eq!(std::fs::read_to_string(&outside).unwrap(), "mine");
         assert!(!root.join("etc/ssh/ssh_host_rsa_key").exists());
         assert_eq!(std::fs::read(root.join("etc/machine-id")).unwrap(), b"");
-        assert_eq!(std::fs::read_link(root.join("etc/systemd/system/getty@tty1.service")).unwrap(), Path::new("/dev/null"));
+        assert_eq!(
+            std::fs::read_link(root.join("etc/systemd/system/getty@tty1.service")).unwrap(),
+            Path::new("/dev/null")
+        );
         assert!(std::fs::read_to_string(root.join("etc/fstab")).unwrap().contains(LABEL));
     }
 }
