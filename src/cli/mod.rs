@@ -7,6 +7,7 @@
 #![allow(clippy::disallowed_methods, reason = "edge: the environment, the terminal and the clock are read here")]
 
 mod completions;
+mod diff;
 mod failure;
 mod man;
 mod project;
@@ -42,6 +43,7 @@ macro_rules! commands {
 
 commands! {
     render Render;
+    diff Diff;
     completions Completions;
     man Man;
 }
