@@ -39,7 +39,7 @@ pub fn parts(source: &Source) -> Parts {
             (Some("write_files"), Some(files)) => {
                 for file in files {
                     let (name, part) = file_part(file);
-                    insert(&mut parts, name, part);
+                    insert(&mut parts, &name, part);
                 }
             }
             (name, _) => {
@@ -47,15 +47,15 @@ pub fn parts(source: &Source) -> Parts {
                 let content = outline(value);
                 let bytes = content.clone().into_bytes();
                 let part = Part { attributes: String::new(), stored: content.clone(), content, bytes };
-                insert(&mut parts, name, part);
+                insert(&mut parts, &name, part);
             }
         }
     }
     parts
 }
 
-fn insert(parts: &mut Parts, name: String, part: Part) {
-    let mut unique = name.clone();
+fn insert(parts: &mut Parts, name: &str, part: Part) {
+    let mut unique = name.to_owned();
     let mut count = 1;
     while parts.contains_key(&unique) {
         count += 1;

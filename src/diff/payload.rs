@@ -33,7 +33,7 @@ fn unzip(bytes: &[u8]) -> Option<Vec<u8>> {
 /// Bytes as lines for people: text as it is, JSON laid out, anything else in hexadecimal.
 pub(super) fn readable(path: &str, bytes: &[u8]) -> String {
     match std::str::from_utf8(bytes) {
-        Ok(text) if path.ends_with(".json") => {
+        Ok(text) if path.rsplit('.').next() == Some("json") => {
             let laid_out = serde_json::from_str::<serde_json::Value>(text).map(|value| format!("{value:#}\n"));
             laid_out.unwrap_or_else(|_| text.to_owned())
         }
