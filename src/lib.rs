@@ -4,6 +4,7 @@
 pub mod bake;
 pub mod cli;
 pub mod diag;
+pub mod diff;
 pub mod emulator;
 pub mod marker;
 pub mod model;

@@ -8,11 +8,15 @@
 
 mod bake;
 mod completions;
+mod diff;
 mod failure;
 mod gc;
+mod init;
+mod lock;
 mod man;
 mod project;
 mod render;
+mod schema;
 mod terminal;
 
 use std::ffi::OsString;
@@ -43,9 +47,13 @@ macro_rules! commands {
 }
 
 commands! {
+    init Init;
     render Render;
     bake Bake;
     gc Gc;
+    diff Diff;
+    lock Lock;
+    schema Schema;
     completions Completions;
     man Man;
 }
@@ -110,6 +118,12 @@ pub struct Global {
 }
 
 impl Global {
+    /// For work on one project, whatever the command line says: no variables, quiet.
+    fn of_project(directory: &Path) -> Self {
+        let terminal = Terminal::new(Color::Auto, true, 0);
+        Self { directory: Some(directory.to_path_buf()), variables: Vec::new(), variable_files: Vec::new(), terminal }
+    }
+
     /// A path of the command line, as seen from `-C` (as `git -C` and `make -C` do).
     #[must_use]
     pub fn path(&self, path: &Path) -> PathBuf {
