@@ -6,7 +6,9 @@
 
 #![allow(clippy::disallowed_methods, reason = "edge: the environment, the terminal and the clock are read here")]
 
+mod base;
 mod completions;
+mod emulate;
 mod failure;
 mod man;
 mod terminal;
@@ -39,6 +41,8 @@ macro_rules! commands {
 }
 
 commands! {
+    emulate Emulate;
+    base Base;
     completions Completions;
     man Man;
 }

@@ -71,7 +71,9 @@ pub enum Error {
     NoSnapshot { id: u64, path: PathBuf },
     #[error("the snapshot in {} can't be used: {reason}", path.display())]
     BadSnapshot { path: PathBuf, reason: String },
-    #[error("port {port} can't be forwarded from the droplet's address {address}: {source}; stop what listens on it (ss -ltnp 'sport = :{port}')")]
+    #[error(
+        "port {port} can't be forwarded from the droplet's address {address}: {source}; stop what listens on it (ss -ltnp 'sport = :{port}')"
+    )]
     Port { address: Ipv4Addr, port: u16, source: std::io::Error },
     #[error("no loopback address is left for a droplet")]
     NoAddress,
@@ -98,10 +100,7 @@ fn how(slug: &str) -> String {
 impl Error {
     /// Whether the person who asked can do something about it with another request (422), or not (500).
     pub fn is_refusal(&self) -> bool {
-        matches!(
-            self,
-            Self::NoBase { .. } | Self::BadBase { .. } | Self::NoSnapshot { .. } | Self::DiskTooSmall { .. }
-        )
+        matches!(self, Self::NoBase { .. } | Self::BadBase { .. } | Self::NoSnapshot { .. } | Self::DiskTooSmall { .. })
     }
 
     /// An I/O error with what was being done; a full disk is told apart.

@@ -52,8 +52,7 @@ const APPEND: &str = "console=ttyS0 root=/dev/vda rw net.ifnames=0 panic=-1 quie
 const SIZE: u64 = 7 << 30;
 
 /// Programs that are needed, and the Debian packages that have them.
-const PROGRAMS: [(&str, &str); 3] =
-    [("mmdebstrap", "mmdebstrap"), ("mke2fs", "e2fsprogs"), ("qemu-img", "qemu-utils")];
+const PROGRAMS: [(&str, &str); 3] = [("mmdebstrap", "mmdebstrap"), ("mke2fs", "e2fsprogs"), ("qemu-img", "qemu-utils")];
 
 /// What is to be built.
 #[derive(Debug, Clone)]
@@ -93,9 +92,7 @@ pub fn build(request: &Request<'_>, say: &dyn Fn(&str)) -> Result<Listed, Error>
     for (file, content) in rootfs::INITRAMFS {
         let folder = file.rsplit_once('/').map_or("", |(folder, _)| folder);
         let content = content.replace('\n', "\\n");
-        mmdebstrap.arg(format!(
-            "--essential-hook=mkdir -p \"$1/{folder}\" && printf '{content}' > \"$1/{file}\""
-        ));
+        mmdebstrap.arg(format!("--essential-hook=mkdir -p \"$1/{folder}\" && printf '{content}' > \"$1/{file}\""));
     }
     mmdebstrap.arg(suite).arg(&root).arg(&list);
     run("mmdebstrap", mmdebstrap, say)?;
@@ -132,7 +129,8 @@ pub fn build(request: &Request<'_>, say: &dyn Fn(&str)) -> Result<Listed, Error>
 
 fn find_programs() -> Result<Vec<PathBuf>, Error> {
     let found = PROGRAMS.map(|(program, _)| crate::emulator::qemu::program(program));
-    let missing: Vec<_> = PROGRAMS.iter().zip(&found).filter(|(_, path)| path.is_none()).map(|(entry, _)| entry).collect();
+    let missing: Vec<_> =
+        PROGRAMS.iter().zip(&found).filter(|(_, path)| path.is_none()).map(|(entry, _)| entry).collect();
     if missing.is_empty() {
         return Ok(found.into_iter().flatten().collect());
     }
@@ -214,7 +212,9 @@ fn run(name: &'static str, mut command: Command, say: &dyn Fn(&str)) -> Result<(
         let line = String::from_utf8_lossy(&line).into_owned();
         full |= line.contains("No space left on device");
         match line.strip_prefix("I: ") {
-            Some(progress) if !progress.starts_with("success") => say(&format!("  {progress}")),
+            Some(progress) if !["success", "running --", "skipping"].iter().any(|dull| progress.starts_with(dull)) => {
+                say(&format!("  {progress}"));
+            }
             _ => {}
         }
         tail.push(line);
@@ -238,7 +238,8 @@ mod tests {
 
     #[test]
     fn a_release_that_is_not_known_is_named_with_those_that_are() {
-        let request = Request { slug: "debian-1-x64", cache: Path::new("/nowhere"), mirror: None, security_mirror: None };
+        let request =
+            Request { slug: "debian-1-x64", cache: Path::new("/nowhere"), mirror: None, security_mirror: None };
         let error = build(&request, &|_| ()).unwrap_err().to_string();
         assert_eq!(error, "debian-1-x64 can't be built; known are: debian-12-x64, debian-13-x64");
     }

@@ -60,7 +60,9 @@ pub enum Error {
     Unknown { slug: String, verb: &'static str, known: Vec<&'static str> },
     #[error("{} not installed; install with: apt-get install {}", are(programs), packages.join(" "))]
     MissingPrograms { programs: Vec<&'static str>, packages: Vec<&'static str> },
-    #[error("building a base image needs root: it makes a file system with other owners' files; use sudo (and --cache, to keep the image in your own cache)")]
+    #[error(
+        "building a base image needs root: it makes a file system with other owners' files; use sudo (and --cache, to keep the image in your own cache)"
+    )]
     NotRoot,
     #[error("no Debian mirror was found in /etc/apt; name one with --mirror https://mirror.example/debian")]
     NoMirror,

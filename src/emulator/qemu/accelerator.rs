@@ -72,9 +72,8 @@ fn open_kvm() -> Result<(), String> {
 async fn find_out(qemu: &Path, kernel: Option<PathBuf>) -> (bool, String) {
     let Ok(folder) = tempfile::tempdir() else { return (false, "no temporary folder for the probe".to_owned()) };
     let serial = folder.path().join("serial");
-    let mut arguments: Vec<String> = ["-accel", "kvm", "-cpu", "host", "-m", "256", "-nodefaults", "-display", "none"]
-        .map(str::to_owned)
-        .to_vec();
+    let mut arguments: Vec<String> =
+        ["-accel", "kvm", "-cpu", "host", "-m", "256", "-nodefaults", "-display", "none"].map(str::to_owned).to_vec();
     arguments.extend(["-no-reboot".to_owned(), "-serial".to_owned(), format!("file:{}", serial.display())]);
     let (what, speaks) = if let Some(kernel) = kernel {
         arguments.extend(["-kernel".to_owned(), kernel.display().to_string()]);

@@ -54,9 +54,10 @@ impl Addresses {
         let mut last = Error::NoAddress;
         for _ in 0..TRIES {
             let address = random();
-            let free = self.ports.iter().try_for_each(|&port| {
-                try_port(address, port).map_err(|source| Error::Port { address, port, source })
-            });
+            let free = self
+                .ports
+                .iter()
+                .try_for_each(|&port| try_port(address, port).map_err(|source| Error::Port { address, port, source }));
             match free {
                 Ok(()) if self.given.lock().unwrap_or_else(PoisonError::into_inner).insert(address) => {
                     return Ok(address);
@@ -111,7 +112,10 @@ mod tests {
         }
         let (addresses, warnings) = Addresses::open(&[], &[port]).unwrap();
         assert!(addresses.ports().is_empty());
-        assert_eq!(warnings, [format!("port {port} of droplets is not forwarded: something listens on it at all addresses")]);
+        assert_eq!(
+            warnings,
+            [format!("port {port} of droplets is not forwarded: something listens on it at all addresses")]
+        );
     }
 
     #[test]

@@ -47,7 +47,11 @@ const GRACE: Duration = Duration::from_secs(5);
 pub(in crate::emulator) fn program(name: &str) -> Option<PathBuf> {
     let own = std::env::var_os("PATH").unwrap_or_default();
     let folders = std::env::split_paths(&own).chain(std::env::split_paths(SEARCH_PATH)).collect::<Vec<_>>();
-    folders.into_iter().filter(|folder| folder.is_absolute()).map(|folder| folder.join(name)).find(|path| path.is_file())
+    folders
+        .into_iter()
+        .filter(|folder| folder.is_absolute())
+        .map(|folder| folder.join(name))
+        .find(|path| path.is_file())
 }
 
 /// A machine that runs, or ran.
@@ -57,7 +61,7 @@ struct Instance {
 }
 
 pub(super) struct Qemu {
-    qemu: PathBuf,
+    system: PathBuf,
     disks: Disks,
     state: PathBuf,
     cache: PathBuf,
@@ -88,7 +92,7 @@ impl Qemu {
             clear(&folder);
         }
         let this = Self {
-            qemu,
+            system: qemu,
             disks: Disks { qemu_img },
             state,
             cache,
@@ -100,7 +104,10 @@ impl Qemu {
         };
         let accelerator = this.accelerator().await;
         if !accelerator.kvm {
-            warnings.push(format!("no hardware virtualisation ({}): droplets are emulated in software, slowly", accelerator.reason));
+            warnings.push(format!(
+                "no hardware virtualisation ({}): droplets are emulated in software, slowly",
+                accelerator.reason
+            ));
         }
         Ok((this, warnings))
     }
@@ -111,7 +118,7 @@ impl Qemu {
             .get_or_init(|| async {
                 let bases = base::list(&self.cache).unwrap_or_default();
                 let kernel = bases.iter().map(|base| base.path.join("vmlinuz")).find(|path| path.exists());
-                accelerator::probe(&self.qemu, &self.cache.join(".accelerator.json"), kernel).await
+                accelerator::probe(&self.system, &self.cache.join(".accelerator.json"), kernel).await
             })
             .await
     }
@@ -143,8 +150,7 @@ impl Qemu {
             }
             Source::Snapshot(id) => {
                 let snapshots = self.state.join("snapshots");
-                let path =
-                    self.snapshot_dir(*id).ok_or_else(|| Error::NoSnapshot { id: *id, path: snapshots })?;
+                let path = self.snapshot_dir(*id).ok_or(Error::NoSnapshot { id: *id, path: snapshots })?;
                 let bad = |reason| Error::BadSnapshot { path: path.clone(), reason };
                 let snapshot = disk::read_snapshot(&path).map_err(bad)?;
                 whole(&path, &snapshot.boot).map_err(bad)?;
@@ -284,8 +290,9 @@ impl Backend for Qemu {
         let put = |name: &str, bytes: &[u8]| {
             replace(&folder.join(name), bytes).map_err(|error| Error::io("can't write", folder.join(name), error))
         };
-        let drive = config_drive::write(machine, &machine::mac(machine.id))
-            .map_err(|error| Error::io("can't write", folder.join(machine::CONFIG_DRIVE), std::io::Error::other(error)))?;
+        let drive = config_drive::write(machine, &machine::mac(machine.id)).map_err(|error| {
+            Error::io("can't write", folder.join(machine::CONFIG_DRIVE), std::io::Error::other(error))
+        })?;
         put(machine::CONFIG_DRIVE, &drive)?;
         let boot = serde_json::to_vec(&boot).map_err(|error| Error::io("can't write", &folder, error.into()))?;
         put("boot.json", &boot)
@@ -299,9 +306,9 @@ impl Backend for Qemu {
         let _ = std::fs::remove_file(folder.join(monitor::SOCKET));
         let arguments =
             machine::arguments(machine, &self.boot_of(id)?, self.accelerator().await, self.addresses.ports());
-        let process = Process::start(&self.qemu, arguments, &folder)
+        let process = Process::start(&self.system, arguments, &folder)
             .await
-            .map_err(|error| Error::io("can't start", &self.qemu, error))?;
+            .map_err(|error| Error::io("can't start", &self.system, error))?;
         let boot = self.boots.fetch_add(1, Ordering::Relaxed) + 1;
         let instance = Arc::new(Instance { boot, process });
         self.running().insert(id, Arc::clone(&instance));
@@ -333,8 +340,7 @@ impl Backend for Qemu {
         let folder = self.folder(id);
         let disk = folder.join("disk.qcow2");
         let size = machine::virtual_size(&disk).map_err(|error| Error::io("can't read", &disk, error))?;
-        let made =
-            self.disks.snapshot(&folder, &place, (snapshot, name, id), boot, size.div_ceil(1 << 30)).await?;
+        let made = self.disks.snapshot(&folder, &place, (snapshot, name, id), boot, size.div_ceil(1 << 30)).await?;
         Ok(Copied { bytes: made.bytes })
     }
 
@@ -350,9 +356,7 @@ impl Backend for Qemu {
         let folder = self.folder(id);
         process::reap(&folder);
         match std::fs::remove_dir_all(&folder) {
-            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-                Err(Error::io("can't remove", folder, error))
-            }
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(Error::io("can't remove", folder, error)),
             _ => Ok(()),
         }
     }
@@ -373,7 +377,10 @@ impl Backend for Qemu {
     fn snapshot_dir(&self, snapshot: u64) -> Option<PathBuf> {
         let prefix = format!("{snapshot}-");
         let entries = std::fs::read_dir(self.state.join("snapshots")).ok()?;
-        entries.flatten().find(|entry| entry.file_name().to_string_lossy().starts_with(&prefix)).map(|entry| entry.path())
+        entries
+            .flatten()
+            .find(|entry| entry.file_name().to_string_lossy().starts_with(&prefix))
+            .map(|entry| entry.path())
     }
 
     fn console_log(&self, id: u64) -> Option<PathBuf> {

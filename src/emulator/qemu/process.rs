@@ -173,8 +173,7 @@ mod tests {
         let sleep = Path::new("/bin/sleep");
         let process = Process::start(sleep, vec!["60".into()], folder.path()).await.unwrap();
         assert_eq!(process.has_ended(), None);
-        let record: Record =
-            serde_json::from_slice(&std::fs::read(folder.path().join(RECORD)).unwrap()).unwrap();
+        let record: Record = serde_json::from_slice(&std::fs::read(folder.path().join(RECORD)).unwrap()).unwrap();
         assert!(start_time(record.pid).is_some());
         reap(folder.path());
         assert_eq!(process.ended().await.text, "signal 9");
