@@ -9,6 +9,9 @@
 mod bake;
 mod completions;
 mod diff;
+mod base;
+mod completions;
+mod emulate;
 mod failure;
 mod gc;
 mod init;
@@ -54,6 +57,8 @@ commands! {
     diff Diff;
     lock Lock;
     schema Schema;
+    emulate Emulate;
+    base Base;
     completions Completions;
     man Man;
 }

@@ -4,61 +4,61 @@
 
 /// A datacentre region.
 #[derive(Debug, PartialEq, Eq)]
-pub struct Region {
-    pub slug: &'static str,
-    pub name: &'static str,
-    pub available: bool,
+pub(super) struct Region {
+    pub(super) slug: &'static str,
+    pub(super) name: &'static str,
+    pub(super) available: bool,
 }
 
 /// A droplet size.
 #[derive(Debug, PartialEq)]
-pub struct Size {
-    pub slug: &'static str,
-    pub description: &'static str,
-    pub vcpus: u32,
+pub(super) struct Size {
+    pub(super) slug: &'static str,
+    pub(super) description: &'static str,
+    pub(super) vcpus: u32,
     /// In MiB.
-    pub memory: u32,
+    pub(super) memory: u32,
     /// In GiB.
-    pub disk: u32,
+    pub(super) disk: u32,
     /// In TiB a month.
-    pub transfer: f64,
+    pub(super) transfer: f64,
     /// In US dollars.
-    pub price_monthly: f64,
-    pub available: bool,
+    pub(super) price_monthly: f64,
+    pub(super) available: bool,
     /// Regions that lack it.
-    pub not_in: &'static [&'static str],
+    pub(super) not_in: &'static [&'static str],
 }
 
 impl Size {
     /// In US dollars: a month is billed as 672 hours.
-    pub fn price_hourly(&self) -> f64 {
+    pub(super) fn price_hourly(&self) -> f64 {
         (self.price_monthly / 672.0 * 100_000.0).round() / 100_000.0
     }
 
-    pub fn is_in(&self, region: &Region) -> bool {
+    pub(super) fn is_in(&self, region: &Region) -> bool {
         self.available && region.available && !self.not_in.contains(&region.slug)
     }
 }
 
 /// A base image that the service offers.
 #[derive(Debug, PartialEq, Eq)]
-pub struct BaseImage {
-    pub id: u64,
-    pub slug: &'static str,
-    pub distribution: &'static str,
-    pub name: &'static str,
+pub(super) struct BaseImage {
+    pub(super) id: u64,
+    pub(super) slug: &'static str,
+    pub(super) distribution: &'static str,
+    pub(super) name: &'static str,
     /// In GiB.
-    pub min_disk: u32,
+    pub(super) min_disk: u32,
 }
 
 /// Features that every region has.
-pub const FEATURES: [&str; 6] = ["backups", "ipv6", "metadata", "install_agent", "storage", "image_transfer"];
+pub(super) const FEATURES: [&str; 6] = ["backups", "ipv6", "metadata", "install_agent", "storage", "image_transfer"];
 
 const fn region(slug: &'static str, name: &'static str, available: bool) -> Region {
     Region { slug, name, available }
 }
 
-pub static REGIONS: [Region; 12] = [
+pub(super) static REGIONS: [Region; 12] = [
     region("nyc1", "New York 1", true),
     region("sfo1", "San Francisco 1", false),
     region("nyc3", "New York 3", true),
@@ -77,7 +77,7 @@ const fn basic(slug: &'static str, vcpus: u32, memory: u32, disk: u32, transfer:
     Size { slug, description: "Basic", vcpus, memory, disk, transfer, price_monthly, available: true, not_in: &[] }
 }
 
-pub static SIZES: [Size; 9] = [
+pub(super) static SIZES: [Size; 9] = [
     Size { not_in: &["nyc3", "tor1", "sfo2", "lon1", "blr1"], ..basic("s-1vcpu-512mb-10gb", 1, 512, 10, 0.5, 4.0) },
     basic("s-1vcpu-1gb", 1, 1024, 25, 1.0, 6.0),
     basic("s-1vcpu-2gb", 1, 2048, 50, 2.0, 12.0),
@@ -99,26 +99,26 @@ const fn image(
     BaseImage { id, slug, distribution, name, min_disk }
 }
 
-pub static IMAGES: [BaseImage; 4] = [
+pub(super) static IMAGES: [BaseImage; 4] = [
     image(129_211_873, "ubuntu-22-04-x64", "Ubuntu", "22.04 (LTS) x64", 7),
     image(155_133_621, "ubuntu-24-04-x64", "Ubuntu", "24.04 (LTS) x64", 7),
     image(148_642_187, "debian-12-x64", "Debian", "12 x64", 7),
     image(195_932_981, "debian-13-x64", "Debian", "13 x64", 7),
 ];
 
-pub fn region_by_slug(slug: &str) -> Option<&'static Region> {
+pub(super) fn region_by_slug(slug: &str) -> Option<&'static Region> {
     REGIONS.iter().find(|region| region.slug == slug)
 }
 
-pub fn size_by_slug(slug: &str) -> Option<&'static Size> {
+pub(super) fn size_by_slug(slug: &str) -> Option<&'static Size> {
     SIZES.iter().find(|size| size.slug == slug)
 }
 
-pub fn image_by_slug(slug: &str) -> Option<&'static BaseImage> {
+pub(super) fn image_by_slug(slug: &str) -> Option<&'static BaseImage> {
     IMAGES.iter().find(|image| image.slug == slug)
 }
 
-pub fn image_by_id(id: u64) -> Option<&'static BaseImage> {
+pub(super) fn image_by_id(id: u64) -> Option<&'static BaseImage> {
     IMAGES.iter().find(|image| image.id == id)
 }
 

@@ -73,19 +73,14 @@ impl Config {
 
 /// What a droplet is.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[cfg_attr(feature = "qemu", derive(Default))]
 pub enum BackendKind {
     /// A QEMU virtual machine.
     #[cfg(feature = "qemu")]
+    #[default]
     Qemu,
     /// Nothing: the state machine alone. A droplet turns itself `off` this long after it was started, or never.
     None { off_after: Option<Duration> },
-}
-
-#[cfg(feature = "qemu")]
-impl Default for BackendKind {
-    fn default() -> Self {
-        Self::Qemu
-    }
 }
 
 #[cfg(not(feature = "qemu"))]

@@ -49,7 +49,7 @@ pub(super) async fn add_key(State(cloud): Account, fields: Fields) -> Result<Res
             return Err(Refusal::because("SSH Key is already in use on your account"));
         }
         let id = state.new_id();
-        let key = Key { id, name, public_key, fingerprint };
+        let key = Key { id, name, text: public_key, fingerprint };
         state.keys.insert(id, key.clone());
         Ok(key)
     })?;

@@ -9,6 +9,7 @@ use serde::Serialize;
 use serde_json::{Map, Value, json};
 
 use super::problem::Problem;
+use crate::emulator::cloud::hex;
 
 /// Rows on a page when the client does not say.
 const USUAL: usize = 20;
@@ -89,7 +90,7 @@ impl Paging {
     fn link(&self, url: &str, page: usize) -> String {
         let mut link = format!("{url}{}?page={page}&per_page={}", self.path, self.per_page);
         for (key, value) in self.query.iter().filter(|(key, _)| key != "page" && key != "per_page") {
-            link.push_str(&format!("&{}={}", escape(key), escape(value)));
+            link.extend(["&", &escape(key), "=", &escape(value)]);
         }
         link
     }
@@ -102,7 +103,8 @@ fn escape(text: &str) -> String {
         if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
             out.push(char::from(byte));
         } else {
-            out.push_str(&format!("%{byte:02X}"));
+            out.push('%');
+            out.push_str(&hex(&[byte]).to_ascii_uppercase());
         }
     }
     out

@@ -170,7 +170,7 @@ pub(super) fn action(action: &Action) -> Value {
     json!({
         "id": action.id,
         "status": match action.progress {
-            Progress::InProgress => "in-progress",
+            Progress::Running => "in-progress",
             Progress::Completed => "completed",
             Progress::Errored => "errored",
         },
@@ -188,7 +188,7 @@ pub(super) fn action(action: &Action) -> Value {
 }
 
 pub(super) fn key(key: &Key) -> Value {
-    json!({"id": key.id, "fingerprint": key.fingerprint, "public_key": key.public_key, "name": key.name})
+    json!({"id": key.id, "fingerprint": key.fingerprint, "public_key": key.text, "name": key.name})
 }
 
 /// A tag, with how many resources bear it and which bears it last.

@@ -212,7 +212,9 @@ fn run(name: &'static str, mut command: Command, say: &dyn Fn(&str)) -> Result<(
         let line = String::from_utf8_lossy(&line).into_owned();
         full |= line.contains("No space left on device");
         match line.strip_prefix("I: ") {
-            Some(progress) if !progress.starts_with("success") => say(&format!("  {progress}")),
+            Some(progress) if !["success", "running --", "skipping"].iter().any(|dull| progress.starts_with(dull)) => {
+                say(&format!("  {progress}"));
+            }
             _ => {}
         }
         tail.push(line);

@@ -7,7 +7,7 @@ use std::time::Duration;
 use sha2::{Digest, Sha256};
 
 use super::{Base, Boot, Error, Listed, VERSION, Workshop};
-use crate::emulator::cloud::now;
+use crate::emulator::cloud::{hex, now};
 
 /// A published image: slug, the folder it is in, its file there.
 pub const PUBLISHED: [(&str, &str, &str); 2] = [
@@ -90,7 +90,7 @@ fn reason(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();
     while let Some(error) = cause {
-        text.push_str(&format!(": {error}"));
+        text.extend([": ".to_owned(), error.to_string()]);
         cause = error.source();
     }
     text
@@ -156,7 +156,7 @@ async fn download(
             }
         }
     }
-    Ok(sum.finalize().iter().map(|byte| format!("{byte:02x}")).collect())
+    Ok(hex(&sum.finalize()))
 }
 
 /// Checks that it is a qcow2 disk that stands alone, and says how large the guest sees it, in bytes.
@@ -195,7 +195,7 @@ mod tests {
     /// Serves a disk and a list of sums on loopback; returns the folder's address.
     async fn publisher(disk: Vec<u8>, sum: Option<String>) -> String {
         let file = PUBLISHED[1].2;
-        let sum = sum.unwrap_or_else(|| Sha256::digest(&disk).iter().map(|byte| format!("{byte:02x}")).collect());
+        let sum = sum.unwrap_or_else(|| hex(&Sha256::digest(&disk)));
         let list = format!("{} *other.img\n{sum} *{file}\n", "0".repeat(64));
         let disk = Arc::new(disk);
         let router = Router::new()

@@ -19,7 +19,7 @@ const CLOUD_CFG: &str = "\
 datasource_list: [ConfigDrive, DigitalOcean, NoCloud, None]
 disable_root: false
 manage_etc_hosts: true
-users: []
+users: [{name: root, lock_passwd: false}]
 # For droplets that are emulated in software: one host key, no question to a boot loader that is not there.
 ssh_genkeytypes: [ed25519]
 grub_dpkg: {enabled: false}
@@ -85,7 +85,7 @@ pub(super) fn furnish(root: &Path, sources: &str) -> Result<(), Error> {
     // Every droplet makes its own host keys.
     empty(root, "etc/ssh", |name| name.starts_with("ssh_host_"))?;
     empty(root, "etc/apt/sources.list.d", |_| true)?;
-    empty(root, "var/log", |name| name.ends_with(".log"))?;
+    empty(root, "var/log", |name| Path::new(name).extension().is_some_and(|end| end == "log"))?;
     write(root, "etc/apt/sources.list", "")?;
     write(root, "etc/apt/sources.list.d/debian.sources", sources)?;
     Ok(())

@@ -226,12 +226,12 @@ fn find_key(state: &State, wanted: &str) -> Result<String, Refusal> {
     let id = wanted.parse().ok();
     let found = state.keys.values().find(|key| Some(key.id) == id || key.fingerprint == wanted);
     found
-        .map(|key| key.public_key.clone())
+        .map(|key| key.text.clone())
         .ok_or_else(|| Refusal::because(format!("{wanted} are invalid key identifiers for Droplet creation.")))
 }
 
 /// Each region has a default VPC; its id must only be stable.
 fn default_vpc(account: &str, region: &str) -> String {
-    let tail: String = region.bytes().map(|byte| format!("{byte:02x}")).collect();
+    let tail = super::hex(region.as_bytes());
     format!("{}-{tail:0>12.12}", account.get(..23).unwrap_or("00000000-0000-4000-8000"))
 }

@@ -45,7 +45,7 @@ impl Cloud {
                 }
                 if state.actions.values().any(|action| {
                     action.resource_id == id
-                        && action.progress == super::model::Progress::InProgress
+                        && action.progress == super::model::Progress::Running
                         && action.operation == operation
                 }) {
                     return Err(Refusal::because("The image is already being transferred to this region."));

@@ -150,7 +150,7 @@ impl Cloud {
             let actions: Vec<u64> = state
                 .actions
                 .values()
-                .filter(|action| action.progress == Progress::InProgress)
+                .filter(|action| action.progress == Progress::Running)
                 .map(|action| action.id)
                 .collect();
             let droplets: Vec<u64> = state
@@ -220,7 +220,7 @@ fn record(state: &mut State, operation: model::Operation, resource: Resource, re
     let action = model::Action {
         id,
         operation,
-        progress: Progress::InProgress,
+        progress: Progress::Running,
         started_at: now(),
         completed_at: None,
         resource,
@@ -237,12 +237,19 @@ pub(crate) fn now() -> String {
     humantime::format_rfc3339_seconds(SystemTime::now()).to_string()
 }
 
+/// Bytes in lower-case hexadecimal.
+pub(crate) fn hex(bytes: &[u8]) -> String {
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    let digit = |nibble: u8| char::from(DIGITS[usize::from(nibble)]);
+    bytes.iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 0x0f)]).collect()
+}
+
 /// A random (version 4) UUID. Without randomness from the system, one that is all the same: it only names things.
 pub(crate) fn random_uuid() -> String {
     let mut bytes = [0x5a; 16];
     let _ = getrandom::fill(&mut bytes);
     bytes[6] = bytes[6] & 0x0f | 0x40;
     bytes[8] = bytes[8] & 0x3f | 0x80;
-    let hex: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+    let hex = hex(&bytes);
     format!("{}-{}-{}-{}-{}", &hex[..8], &hex[8..12], &hex[12..16], &hex[16..20], &hex[20..])
 }

@@ -87,7 +87,7 @@ pub(crate) struct Image {
 pub(crate) struct Key {
     pub id: u64,
     pub name: String,
-    pub public_key: String,
+    pub text: String,
     /// MD5 of the key's bytes, in hexadecimal with colons, as the service shows it.
     pub fingerprint: String,
 }
@@ -158,7 +158,8 @@ impl Operation {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum Progress {
-    InProgress,
+    #[serde(rename = "in-progress")]
+    Running,
     Completed,
     Errored,
 }
@@ -213,7 +214,7 @@ impl State {
     pub(crate) fn under_way(&self, resource: Resource, id: u64) -> bool {
         // Newest first: what is under way is nearly always the last.
         self.actions.values().rev().any(|action| {
-            action.progress == Progress::InProgress && action.resource == resource && action.resource_id == id
+            action.progress == Progress::Running && action.resource == resource && action.resource_id == id
         })
     }
 

@@ -1,6 +1,7 @@
 //! What actions do while they are in progress. Each is written so that it can be done again from the start: an emulator
 //! that was killed in the middle does just that.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -127,7 +128,7 @@ async fn on_droplet(cloud: &Arc<Cloud>, action: &Action) -> Result<Finish, Refus
                 created_at: now(),
                 min_disk: droplet.disk,
                 bytes: copied.bytes,
-                tags: Default::default(),
+                tags: BTreeSet::new(),
                 description: String::new(),
                 droplet: Some(id),
             };

@@ -25,7 +25,7 @@ pub(super) fn arguments(machine: &Machine, boot: &Boot, accelerator: &Accelerato
     add("-name", format!("droplet-{}", machine.id));
     add("-m", machine.memory.to_string());
     add("-display", "none".to_owned());
-    add("-smbios", format!("type=0,vendor=DigitalOcean,version=20171212"));
+    add("-smbios", "type=0,vendor=DigitalOcean,version=20171212".to_owned());
     add("-smbios", format!("type=1,manufacturer=DigitalOcean,product=Droplet,serial={}", machine.id));
     if let Boot::Kernel { append } = boot {
         add("-kernel", "vmlinuz".to_owned());
@@ -41,7 +41,7 @@ pub(super) fn arguments(machine: &Machine, boot: &Boot, accelerator: &Accelerato
     add("-device", "virtio-blk-pci,drive=config".to_owned());
     let mut network = "user,id=net,ipv6=off".to_owned();
     for port in ports {
-        network.push_str(&format!(",hostfwd=tcp:{}:{port}-:{port}", machine.address));
+        network.extend([format!(",hostfwd=tcp:{}:{port}-:{port}", machine.address)]);
     }
     add("-netdev", network);
     add("-device", format!("virtio-net-pci,netdev=net,mac={},romfile=", mac(machine.id)));

@@ -61,7 +61,7 @@ struct Instance {
 }
 
 pub(super) struct Qemu {
-    qemu: PathBuf,
+    system: PathBuf,
     disks: Disks,
     state: PathBuf,
     cache: PathBuf,
@@ -92,7 +92,7 @@ impl Qemu {
             clear(&folder);
         }
         let this = Self {
-            qemu,
+            system: qemu,
             disks: Disks { qemu_img },
             state,
             cache,
@@ -118,7 +118,7 @@ impl Qemu {
             .get_or_init(|| async {
                 let bases = base::list(&self.cache).unwrap_or_default();
                 let kernel = bases.iter().map(|base| base.path.join("vmlinuz")).find(|path| path.exists());
-                accelerator::probe(&self.qemu, &self.cache.join(".accelerator.json"), kernel).await
+                accelerator::probe(&self.system, &self.cache.join(".accelerator.json"), kernel).await
             })
             .await
     }
@@ -151,6 +151,7 @@ impl Qemu {
             Source::Snapshot(id) => {
                 let snapshots = self.state.join("snapshots");
                 let path = self.snapshot_dir(*id).ok_or_else(|| Error::NoSnapshot { id: *id, path: snapshots })?;
+                let path = self.snapshot_dir(*id).ok_or(Error::NoSnapshot { id: *id, path: snapshots })?;
                 let bad = |reason| Error::BadSnapshot { path: path.clone(), reason };
                 let snapshot = disk::read_snapshot(&path).map_err(bad)?;
                 whole(&path, &snapshot.boot).map_err(bad)?;
@@ -306,9 +307,9 @@ impl Backend for Qemu {
         let _ = std::fs::remove_file(folder.join(monitor::SOCKET));
         let arguments =
             machine::arguments(machine, &self.boot_of(id)?, self.accelerator().await, self.addresses.ports());
-        let process = Process::start(&self.qemu, arguments, &folder)
+        let process = Process::start(&self.system, arguments, &folder)
             .await
-            .map_err(|error| Error::io("can't start", &self.qemu, error))?;
+            .map_err(|error| Error::io("can't start", &self.system, error))?;
         let boot = self.boots.fetch_add(1, Ordering::Relaxed) + 1;
         let instance = Arc::new(Instance { boot, process });
         self.running().insert(id, Arc::clone(&instance));
