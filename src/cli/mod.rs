@@ -7,10 +7,11 @@
 #![allow(clippy::disallowed_methods, reason = "edge: the environment, the terminal and the clock are read here")]
 
 mod bake;
-mod completions;
-mod diff;
+mod base;
 mod base;
 mod completions;
+mod completions;
+mod diff;
 mod emulate;
 mod failure;
 mod gc;

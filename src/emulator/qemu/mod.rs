@@ -150,7 +150,6 @@ impl Qemu {
             }
             Source::Snapshot(id) => {
                 let snapshots = self.state.join("snapshots");
-                let path = self.snapshot_dir(*id).ok_or_else(|| Error::NoSnapshot { id: *id, path: snapshots })?;
                 let path = self.snapshot_dir(*id).ok_or(Error::NoSnapshot { id: *id, path: snapshots })?;
                 let bad = |reason| Error::BadSnapshot { path: path.clone(), reason };
                 let snapshot = disk::read_snapshot(&path).map_err(bad)?;
