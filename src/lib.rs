@@ -1,6 +1,11 @@
 //! mkimg compiles files and scripts into one cloud-init user-data document, judges it offline, and bakes a machine image
 //! with it. `docs/design/architecture.md` is the map of these rooms.
 
+pub mod cli;
 pub mod diag;
+pub mod model;
+pub mod render;
 pub mod source;
+pub mod validate;
+pub mod workspace;
 pub mod yaml;

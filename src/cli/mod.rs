@@ -1,0 +1,172 @@
+//! The command line: composes all rooms, prints, and knows exit statuses. No other room does either.
+//!
+//! To add a command, add a file beside this one with its `Args` (clap) and
+//! `pub(super) fn run(args: &Args, global: &Global) -> Result<(), Failure>`, a `mod` line and a line in `commands!`.
+//! Results go to standard output through [`Terminal::print`]; everything said about them goes to standard error.
+
+#![allow(clippy::disallowed_methods, reason = "edge: the environment, the terminal and the clock are read here")]
+
+mod completions;
+mod explain;
+mod failure;
+mod man;
+mod project;
+mod render;
+mod rules;
+mod terminal;
+mod validate;
+
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use clap::{CommandFactory, Parser, Subcommand};
+
+pub use failure::{Failure, Status};
+pub use terminal::{Color, Terminal};
+
+/// Lists the commands, in the order in which `mkimg --help` shows them: module, then variant (its name is the command's).
+macro_rules! commands {
+    ($($module:ident $variant:ident;)*) => {
+        #[derive(Debug, Subcommand)]
+        enum Command {
+            $($variant($module::Args),)*
+        }
+
+        impl Command {
+            fn run(&self, global: &Global) -> Result<(), Failure> {
+                match self {
+                    $(Self::$variant(args) => $module::run(args, global),)*
+                }
+            }
+        }
+    };
+}
+
+commands! {
+    render Render;
+    validate Validate;
+    rules Rules;
+    explain Explain;
+    completions Completions;
+    man Man;
+}
+
+/// Compiles files and scripts into one cloud-init user-data document, judges it offline, and bakes a machine image with it.
+#[derive(Debug, Parser)]
+#[command(name = "mkimg", version, propagate_version = false, max_term_width = 100)]
+#[command(
+    after_help = "Exit status: 0 done; 1 a finding; 2 usage or unreadable input; 3 a bake failed and nothing is \
+                        left; 4 it failed and something is left; 130 interrupted."
+)]
+struct CommandLine {
+    #[command(subcommand)]
+    command: Command,
+    #[command(flatten)]
+    options: GlobalOptions,
+}
+
+#[derive(Debug, clap::Args)]
+#[command(next_help_heading = "Common options")]
+struct GlobalOptions {
+    /// The project's directory; other paths on the command line are relative to it
+    #[arg(short = 'C', value_name = "DIR", global = true)]
+    directory: Option<PathBuf>,
+    /// A value for a variable of the template; the last one wins
+    #[arg(long = "var", value_name = "NAME=VALUE", global = true)]
+    variables: Vec<String>,
+    /// A YAML or JSON file with values for variables; later files win, and --var wins over files
+    #[arg(long = "var-file", value_name = "FILE", global = true)]
+    variable_files: Vec<PathBuf>,
+    /// When to colour: `auto` does so on a terminal unless NO_COLOR is set
+    #[arg(long, value_enum, value_name = "WHEN", default_value_t = Color::Auto, global = true)]
+    color: Color,
+    /// Say only what went wrong
+    #[arg(short, long, global = true, conflicts_with = "verbose")]
+    quiet: bool,
+    /// Say more; twice says everything
+    #[arg(short, long, global = true, action = clap::ArgAction::Count)]
+    verbose: u8,
+}
+
+/// How findings are written: `--format`, in the commands that have findings.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
+pub enum Format {
+    #[default]
+    Human,
+    Json,
+    Github,
+    Sarif,
+}
+
+impl From<Format> for crate::diag::Format {
+    fn from(format: Format) -> Self {
+        match format {
+            Format::Human => Self::Human,
+            Format::Json => Self::Json,
+            Format::Github => Self::Github,
+            Format::Sarif => Self::Sarif,
+        }
+    }
+}
+
+/// What every command gets: the common options, and the terminal to speak through.
+#[derive(Debug)]
+pub struct Global {
+    /// `-C`, if given.
+    pub directory: Option<PathBuf>,
+    /// `--var`, as given: `NAME=VALUE`.
+    pub variables: Vec<String>,
+    /// `--var-file`, in order, already relative to `-C`.
+    pub variable_files: Vec<PathBuf>,
+    pub terminal: Terminal,
+}
+
+impl Global {
+    /// A path of the command line, as seen from `-C` (as `git -C` and `make -C` do).
+    #[must_use]
+    pub fn path(&self, path: &Path) -> PathBuf {
+        self.directory.as_ref().map_or_else(|| path.to_path_buf(), |directory| directory.join(path))
+    }
+}
+
+/// Runs one command line; returns its exit status, having printed what there is to say.
+#[must_use]
+pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let line = match CommandLine::try_parse_from(arguments) {
+        Ok(line) => line,
+        Err(error) => {
+            // clap knows its own stream; a closed one is no reason to panic.
+            let _ = error.print();
+            return ExitCode::from(if error.use_stderr() { Status::Usage as u8 } else { 0 });
+        }
+    };
+    let options = line.options;
+    let terminal = Terminal::new(options.color, options.quiet, options.verbose);
+    let directory = options.directory;
+    let variable_files = options.variable_files.iter().map(|file| match &directory {
+        Some(directory) => directory.join(file),
+        None => file.clone(),
+    });
+    let global = Global { variable_files: variable_files.collect(), directory, variables: options.variables, terminal };
+    match line.command.run(&global).and_then(|()| global.terminal.finish()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            failure.show(&global.terminal);
+            ExitCode::from(failure.status() as u8)
+        }
+    }
+}
+
+/// The whole command line as clap describes it: completions and man pages are made from it.
+fn description() -> clap::Command {
+    CommandLine::command()
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn clap_accepts_the_command_line() {
+        super::description().debug_assert();
+    }
+}

@@ -1,0 +1,157 @@
+//! Standard output and standard error: colour, `-q` and `-v`, and readers that go away.
+//!
+//! A closed pipe (`mkimg render | head`) is no error of ours: what is left to print is dropped, and the command's own
+//! result decides the exit status. Any other failure to write (a full disk) is an error.
+
+use std::io::{self, ErrorKind, IsTerminal, Write};
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use anstream::{AutoStream, ColorChoice};
+use clap::builder::styling::{AnsiColor, Style};
+
+use super::{Failure, Status};
+
+/// `--color`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum Color {
+    Auto,
+    Always,
+    Never,
+}
+
+/// The two streams of a command.
+#[derive(Debug)]
+pub struct Terminal {
+    color: Color,
+    quiet: bool,
+    verbose: u8,
+    output_closed: AtomicBool,
+}
+
+const ERROR: Style = AnsiColor::Red.on_default().bold();
+const WARNING: Style = AnsiColor::Yellow.on_default().bold();
+const HELP: Style = AnsiColor::Cyan.on_default().bold();
+const NOTE: Style = AnsiColor::Green.on_default().bold();
+
+impl Terminal {
+    #[must_use]
+    pub fn new(color: Color, quiet: bool, verbose: u8) -> Self {
+        Self { color, quiet, verbose, output_closed: AtomicBool::new(false) }
+    }
+
+    /// Writes to standard output: the command's result, nothing else. Colour codes are taken out where they do not belong.
+    pub fn print(&self, text: impl AsRef<[u8]>) -> Result<(), Failure> {
+        let stdout = AutoStream::new(io::stdout().lock(), self.choice(&io::stdout()));
+        self.write(stdout, text.as_ref())
+    }
+
+    /// Writes to standard output byte for byte: documents.
+    pub fn print_raw(&self, bytes: &[u8]) -> Result<(), Failure> {
+        self.write(io::stdout().lock(), bytes)
+    }
+
+    fn write(&self, mut output: impl Write, bytes: &[u8]) -> Result<(), Failure> {
+        if self.output_closed.load(Ordering::Relaxed) {
+            return Ok(());
+        }
+        let result = output.write_all(bytes).and_then(|()| output.flush());
+        self.written(result)
+    }
+
+    fn written(&self, result: io::Result<()>) -> Result<(), Failure> {
+        match result {
+            Ok(()) => Ok(()),
+            Err(error) if error.kind() == ErrorKind::BrokenPipe => {
+                self.output_closed.store(true, Ordering::Relaxed);
+                Ok(())
+            }
+            Err(error) => Err(Failure::new(Status::Usage, format!("cannot write to standard output: {error}"))),
+        }
+    }
+
+    /// Makes sure that everything printed has arrived.
+    pub(super) fn finish(&self) -> Result<(), Failure> {
+        if self.output_closed.load(Ordering::Relaxed) {
+            return Ok(());
+        }
+        self.written(io::stdout().flush())
+    }
+
+    /// Says on standard error what went wrong, even with `-q`.
+    pub fn error(&self, text: &str) {
+        self.said(ERROR, "error", text);
+    }
+
+    /// Says on standard error what to look at, even with `-q`.
+    pub fn warning(&self, text: &str) {
+        self.said(WARNING, "warning", text);
+    }
+
+    /// Says on standard error what to do next, even with `-q`: it belongs to an error.
+    pub fn help(&self, text: &str) {
+        self.said(HELP, "help", text);
+    }
+
+    /// Says on standard error what was done; not with `-q`.
+    pub fn note(&self, text: &str) {
+        if !self.quiet {
+            self.said(NOTE, "note", text);
+        }
+    }
+
+    /// Says on standard error what is being done; only with `-v`.
+    pub fn detail(&self, text: &str) {
+        if self.verbose > 0 {
+            self.eprint(&format!("{text}\n"));
+        }
+    }
+
+    /// Writes to standard error as it is, line ends included. Nobody reads it: then that is so.
+    pub fn eprint(&self, text: &str) {
+        let mut stderr = AutoStream::new(io::stderr().lock(), self.choice(&io::stderr()));
+        let _ = stderr.write_all(text.as_bytes()).and_then(|()| stderr.flush());
+    }
+
+    fn said(&self, style: Style, label: &str, text: &str) {
+        self.eprint(&format!("{style}{label}:{style:#} {text}\n"));
+    }
+
+    /// `-q`.
+    #[must_use]
+    pub const fn is_quiet(&self) -> bool {
+        self.quiet
+    }
+
+    /// How often `-v` was given.
+    #[must_use]
+    pub const fn verbosity(&self) -> u8 {
+        self.verbose
+    }
+
+    /// Whether progress may redraw lines on standard error.
+    #[must_use]
+    pub fn is_interactive(&self) -> bool {
+        !self.quiet && io::stderr().is_terminal() && std::env::var_os("TERM").is_none_or(|term| term != "dumb")
+    }
+
+    /// Whether standard error gets colour.
+    #[must_use]
+    pub fn stderr_color(&self) -> bool {
+        AutoStream::new(io::stderr(), self.choice(&io::stderr())).current_choice() != ColorChoice::Never
+    }
+
+    /// Whether standard output gets colour.
+    #[must_use]
+    pub fn stdout_color(&self) -> bool {
+        AutoStream::new(io::stdout(), self.choice(&io::stdout())).current_choice() != ColorChoice::Never
+    }
+
+    /// anstream's own `auto` also believes CLICOLOR_FORCE and NO_COLOR; the option wins over both.
+    fn choice(&self, stream: &impl anstream::stream::RawStream) -> ColorChoice {
+        match self.color {
+            Color::Auto => AutoStream::choice(stream),
+            Color::Always => ColorChoice::Always,
+            Color::Never => ColorChoice::Never,
+        }
+    }
+}
