@@ -10,7 +10,9 @@ use std::sync::Arc;
 pub struct Source {
     name: Arc<str>,
     text: Arc<str>,
-    line_starts: Arc<[usize]>,
+    /// How many lines start at or before each multiple of [`STRIDE`], the first line not counted: a table of every line would
+    /// outgrow the text.
+    lines: Arc<[usize]>,
 }
 
 /// A half-open range of bytes in a source's text. Both ends lie on character boundaries.
@@ -46,25 +48,37 @@ impl Span {
     }
 }
 
+/// Bytes from one known line number to the next.
+const STRIDE: usize = 1024;
+
+/// Whether a line other than the first starts at a byte.
+fn starts_line(bytes: &[u8], place: usize) -> bool {
+    let Some(last) = place.checked_sub(1).and_then(|last| bytes.get(last)) else { return false };
+    match last {
+        b'\n' => true,
+        b'\r' => bytes.get(place) != Some(&b'\n'),
+        0x85 => bytes[..place].ends_with("\u{85}".as_bytes()),
+        0xa8 => bytes[..place].ends_with("\u{2028}".as_bytes()),
+        0xa9 => bytes[..place].ends_with("\u{2029}".as_bytes()),
+        _ => false,
+    }
+}
+
 impl Source {
     /// Takes a text under its name. Lines end at `\n`, `\r\n`, a lone `\r`, NEL (U+0085), LS or PS (U+2028, U+2029): Unicode's
     /// line ends, and those by which YAML 1.1 and so cloud-init count.
     pub fn new(name: impl Into<Arc<str>>, text: impl Into<Arc<str>>) -> Self {
         let text = text.into();
         let bytes = text.as_bytes();
-        let mut line_starts = vec![0];
-        for (index, byte) in bytes.iter().enumerate() {
-            match byte {
-                b'\n' => line_starts.push(index + 1),
-                b'\r' if bytes.get(index + 1) != Some(&b'\n') => line_starts.push(index + 1),
-                0xc2 if bytes[index..].starts_with("\u{85}".as_bytes()) => line_starts.push(index + 2),
-                0xe2 if bytes[index..].starts_with(b"\xe2\x80\xa8") || bytes[index..].starts_with(b"\xe2\x80\xa9") => {
-                    line_starts.push(index + 3);
-                }
-                _ => {}
+        let mut lines = Vec::with_capacity(bytes.len() / STRIDE + 1);
+        let mut count = 0;
+        for place in 0..=bytes.len() {
+            count += usize::from(starts_line(bytes, place));
+            if place % STRIDE == 0 {
+                lines.push(count);
             }
         }
-        Self { name: name.into(), text, line_starts: line_starts.into() }
+        Self { name: name.into(), lines: lines.into(), text }
     }
 
     #[must_use]
@@ -90,9 +104,11 @@ impl Source {
         while !self.text.is_char_boundary(offset) {
             offset -= 1;
         }
-        let line = self.line_starts.partition_point(|start| *start <= offset);
-        let start = self.line_starts[line - 1];
-        Position { line, column: self.text[start..offset].chars().count() + 1 }
+        let bytes = self.text.as_bytes();
+        let known = offset / STRIDE;
+        let more = (known * STRIDE + 1..=offset).filter(|place| starts_line(bytes, *place)).count();
+        let start = (1..=offset).rev().find(|place| starts_line(bytes, *place)).unwrap_or(0);
+        Position { line: 1 + self.lines[known] + more, column: self.text[start..offset].chars().count() + 1 }
     }
 }
 
@@ -122,6 +138,20 @@ mod tests {
     fn unicode_line_ends_count() {
         assert_eq!(place("a\u{85}b", 3), (2, 1));
         assert_eq!(place("a\u{2028}b\u{2029}cd", 9), (3, 2));
+    }
+
+    #[test]
+    fn long_texts_are_counted_right() {
+        let text = (0..3000)
+            .map(|number| number.to_string())
+            .fold(String::new(), |text, number| text + "é" + &number + "\r\n");
+        let source = Source::new("t", text.as_str());
+        let mut at = 0;
+        for line in 1..=3000 {
+            assert_eq!(source.position(at), Position { line, column: 1 });
+            assert_eq!(source.position(at + 2), Position { line, column: 2 });
+            at += text[at..].find('\n').unwrap() + 1;
+        }
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::collections::HashMap;
 
-use super::error::Error;
+use super::error::{Error, shown};
 use super::event::{EventKind, Properties};
 use super::parser::Parser;
 use super::resolve::Tag;
@@ -57,8 +57,9 @@ pub(super) struct Composed<'a> {
 /// A collection that is still open.
 struct Open {
     id: NodeId,
-    sequence: Option<Vec<Child>>,
-    entries: Vec<Entry>,
+    sequence: bool,
+    /// Where its items or entries begin in the composer's stack of them.
+    from: usize,
     key: Option<Child>,
 }
 
@@ -67,6 +68,9 @@ struct Composer<'a> {
     out: Composed<'a>,
     anchors: HashMap<&'a str, Anchored>,
     open: Vec<Open>,
+    /// The items of all open lists, and the entries of all open mappings, the innermost last.
+    items: Vec<Child>,
+    entries: Vec<Entry>,
 }
 
 #[derive(Clone, Copy)]
@@ -78,8 +82,14 @@ struct Anchored {
 
 /// Reads the text's only document.
 pub(super) fn compose(text: &str) -> Result<Composed<'_>, Error> {
-    let mut composer =
-        Composer { parser: Parser::new(text), out: Composed::default(), anchors: HashMap::new(), open: Vec::new() };
+    let mut composer = Composer {
+        parser: Parser::new(text),
+        out: Composed::default(),
+        anchors: HashMap::new(),
+        open: Vec::new(),
+        items: Vec::new(),
+        entries: Vec::new(),
+    };
     if matches!(composer.parser.next()?.kind, EventKind::StreamEnd) {
         return Ok(composer.out);
     }
@@ -104,7 +114,7 @@ impl<'a> Composer<'a> {
                 EventKind::Alias(name) => {
                     let Some(anchored) = self.anchors.get(name) else {
                         let message =
-                            format!("expected an anchor that stands before, found the alias `*{name}` of none");
+                            format!("expected an alias of an anchor before it, found {}", shown(&format!("*{name}")));
                         return Err(Error::new(message, event.span));
                     };
                     let id = anchored.id;
@@ -135,10 +145,10 @@ impl<'a> Composer<'a> {
                 }
             };
             let Some(open) = self.open.last_mut() else { return Ok(child.id) };
-            if let Some(items) = &mut open.sequence {
-                items.push(child);
+            if open.sequence {
+                self.items.push(child);
             } else if let Some(key) = open.key.take() {
-                open.entries.push(Entry { key, value: child, merged: false });
+                self.entries.push(Entry { key, value: child, merged: false });
             } else {
                 open.key = Some(child);
             }
@@ -166,7 +176,8 @@ impl<'a> Composer<'a> {
         if let Some(name) = properties.anchor {
             let here = Span::new(span.start, span.start + 1 + name.len());
             if let Some(first) = self.anchors.insert(name, Anchored { id, span: here }) {
-                let message = format!("expected an anchor of its own here, found a second `&{name}`");
+                let message =
+                    format!("expected a new name for this anchor, found a second {}", shown(&format!("&{name}")));
                 return Err(Error::within(message, first.span, here));
             }
         }
@@ -186,7 +197,8 @@ impl<'a> Composer<'a> {
             let message = format!("expected at most {MAX_DEPTH} levels of nesting, found more");
             return Err(Error::new(message, span));
         }
-        self.open.push(Open { id, sequence: sequence.then(Vec::new), entries: Vec::new(), key: None });
+        let from = if sequence { self.items.len() } else { self.entries.len() };
+        self.open.push(Open { id, sequence, from, key: None });
         Ok(())
     }
 
@@ -194,16 +206,18 @@ impl<'a> Composer<'a> {
     fn close(&mut self, end: Span) -> Child {
         let Some(open) = self.open.pop() else { return Child { id: NodeId(0), used_at: end } };
         let node = &mut self.out.nodes[open.id.0 as usize];
-        let last = match &open.sequence {
-            Some(items) => items.last().copied(),
-            None => open.entries.last().map(|entry| entry.value),
+        let (content, last) = if open.sequence {
+            let items = self.items.split_off(open.from);
+            let last = items.last().copied();
+            (Content::Sequence(items), last)
+        } else {
+            let entries = self.entries.split_off(open.from);
+            let last = entries.last().map(|entry| entry.value);
+            (Content::Mapping(entries), last)
         };
         let end = if end.start < end.end { end.end } else { last.map_or(node.span.end, |child| child.used_at.end) };
         node.span.end = node.span.end.max(end);
-        node.content = match open.sequence {
-            Some(items) => Content::Sequence(items),
-            None => Content::Mapping(open.entries),
-        };
+        node.content = content;
         Child { id: open.id, used_at: node.span }
     }
 }

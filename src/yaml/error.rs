@@ -29,3 +29,11 @@ impl Error {
         self.context.unwrap_or(self.span)
     }
 }
+
+/// A text for a message, shortened.
+pub(super) fn shown(text: &str) -> String {
+    let mut chars = text.chars();
+    let start: String = chars.by_ref().take(60).collect();
+    let more = if chars.next().is_some() { "…" } else { "" };
+    format!("`{}{more}`", start.escape_debug())
+}

@@ -36,13 +36,11 @@ fn shown(node: Node<'_>) -> String {
         NodeKind::Mapping(_) => {
             format!("{{{}}}", node.entries().into_iter().flatten().map(both).collect::<Vec<_>>().join(", "))
         }
-        NodeKind::Set(items) => {
-            format!("set({})", items.iter().map(|item| shown(node.tree().node(*item))).collect::<Vec<_>>().join(", "))
+        NodeKind::Set(_) => {
+            format!("set({})", node.members().into_iter().flatten().map(shown).collect::<Vec<_>>().join(", "))
         }
-        NodeKind::Pairs(entries) => {
-            let tree = node.tree();
-            let pairs = entries.iter().map(|entry| both((tree.node(entry.key), tree.node(entry.value))));
-            format!("pairs({})", pairs.collect::<Vec<_>>().join(", "))
+        NodeKind::Pairs(_) => {
+            format!("pairs({})", node.pairs().into_iter().flatten().map(both).collect::<Vec<_>>().join(", "))
         }
     }
 }
@@ -155,6 +153,15 @@ fn great_depth_and_great_length_end_in_a_clear_error() {
     assert!(read(&("[".repeat(400) + &"]".repeat(400))).expanded_len() == 400);
     assert!(refused(&"a".repeat(MAX_BYTES + 1)).message.contains("bytes"));
     assert!(refused(&"- \n".repeat(MAX_NODES + 1)).message.contains("values"));
+}
+
+#[test]
+fn messages_stay_short() {
+    for text in
+        [format!("!{} x", "t".repeat(5000)), format!("*{}", "a".repeat(5000)), format!("!!int {}", "x".repeat(5000))]
+    {
+        assert!(refused(&text).message.len() < 200);
+    }
 }
 
 #[test]

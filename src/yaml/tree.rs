@@ -232,6 +232,24 @@ impl<'t> Node<'t> {
         }
     }
 
+    /// The items of a `!!set`; `None` for anything else.
+    pub fn members(self) -> Option<impl ExactSizeIterator<Item = Node<'t>>> {
+        match self.kind() {
+            NodeKind::Set(items) => Some(items.iter().map(move |child| self.tree.node(*child))),
+            _ => None,
+        }
+    }
+
+    /// The pairs of an `!!omap` or `!!pairs`; `None` for anything else.
+    pub fn pairs(self) -> Option<impl ExactSizeIterator<Item = (Node<'t>, Node<'t>)>> {
+        match self.kind() {
+            NodeKind::Pairs(entries) => {
+                Some(entries.iter().map(move |entry| (self.tree.node(entry.key), self.tree.node(entry.value))))
+            }
+            _ => None,
+        }
+    }
+
     #[must_use]
     pub fn tree(self) -> &'t Tree {
         self.tree

@@ -12,7 +12,7 @@ pub(super) mod timestamp;
 use std::collections::{HashMap, VecDeque};
 
 use super::compose::{Composed, Content, MAX_DEPTH};
-use super::error::Error;
+use super::error::{Error, shown};
 use super::resolve::Tag;
 use super::tree::{Child, Entry, NodeId, Scalar, Tree};
 use crate::source::Span;
@@ -110,8 +110,8 @@ impl Constructor<'_> {
             Tag::Unknown(number) => {
                 let name = &self.composed.unknown_tags[number as usize];
                 let short = name.strip_prefix("tag:yaml.org,2002:").map(|rest| format!("!!{rest}"));
-                let name = short.unwrap_or_else(|| format!("!<{name}>"));
-                return Err(self.fault(id, format!("expected a tag of YAML's safe types, found `{name}`")));
+                let name = short.unwrap_or_else(|| name.to_string());
+                return Err(self.fault(id, format!("expected a tag of YAML's safe types, found {}", shown(&name))));
             }
         };
         if !matches!(built, Built::Scalar(_)) {
@@ -346,12 +346,4 @@ impl Constructor<'_> {
             _ => unreachable!("made a mapping above"),
         }
     }
-}
-
-/// A scalar's text for a message, shortened.
-fn shown(text: &str) -> String {
-    let mut chars = text.chars();
-    let start: String = chars.by_ref().take(40).collect();
-    let more = if chars.next().is_some() { "…" } else { "" };
-    format!("`{}{more}`", start.escape_debug())
 }

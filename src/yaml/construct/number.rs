@@ -5,6 +5,9 @@ use std::fmt::Write as _;
 /// Python writes no integer of more digits, and reads none from decimals.
 const MAX_DIGITS: usize = 4300;
 
+/// A whole number of more parts between colons passes [`MAX_DIGITS`]; a float of more than 174 passes the largest float.
+const MAX_PARTS: usize = 2500;
+
 /// The zeros of Unicode's decimal digits beyond ASCII: `int()` takes them all.
 const ZEROS: [u32; 65] = [
     0x660, 0x6f0, 0x7c0, 0x966, 0x9e6, 0xa66, 0xae6, 0xb66, 0xbe6, 0xc66, 0xce6, 0xd66, 0xde6, 0xe50, 0xed0, 0xf20,
@@ -140,6 +143,9 @@ pub(super) fn int(text: &str) -> Option<String> {
 }
 
 fn sexagesimal(body: &str, negative: bool) -> Option<String> {
+    if body.split(':').count() > MAX_PARTS {
+        return None;
+    }
     let parts = body.split(':').map(|part| python_int(part, 10)).collect::<Option<Vec<_>>>()?;
     if parts.iter().all(|(minus, _)| !minus) {
         let mut value = Natural::default();
@@ -169,6 +175,9 @@ pub(super) fn float(text: &str) -> Option<f64> {
         ".inf" => Some(sign * f64::INFINITY),
         ".nan" => Some(f64::NAN),
         _ if body.contains(':') => {
+            if body.split(':').count() > MAX_PARTS {
+                return None;
+            }
             let parts = body.split(':').map(python_float).collect::<Option<Vec<_>>>()?;
             let mut base = Natural::of_digits(b"1", 10)?;
             let mut value = 0.0;

@@ -7,7 +7,7 @@ mod collections;
 use std::borrow::Cow;
 use std::collections::HashMap;
 
-use super::error::Error;
+use super::error::{Error, shown};
 use super::event::{Event, EventKind, Properties};
 use super::scanner::Scanner;
 use super::token::{Directive, Token, TokenKind as T};
@@ -227,7 +227,7 @@ impl<'a> Parser<'a> {
                     version = true;
                 }
                 T::Directive(Directive::Tag { handle, .. }) if handles.contains_key(handle) => {
-                    let message = format!("expected one %TAG directive for `{handle}`, found a second one");
+                    let message = format!("expected one %TAG directive for {}, found a second one", shown(handle));
                     return Err(Error::new(message, token.span));
                 }
                 T::Directive(Directive::Tag { handle, prefix }) => {
@@ -285,7 +285,8 @@ impl<'a> Parser<'a> {
                 let prefix = match value.handle {
                     None => "",
                     Some(handle) => self.handles.get(handle).ok_or_else(|| {
-                        let message = format!("expected a tag handle that a %TAG directive declares, found `{handle}`");
+                        let message =
+                            format!("expected a tag handle that a %TAG directive declares, found {}", shown(handle));
                         Error::within(message, Span::new(span.start, span.start + 1), tag_span)
                     })?,
                 };

@@ -3,6 +3,7 @@
 use super::super::error::Error;
 use super::super::reader::{ends_line, ends_word, line_end};
 use super::super::token::{Token, TokenKind};
+use super::breaks::Breaks;
 use super::{Pieces, Scanner};
 use crate::source::Span;
 
@@ -12,39 +13,6 @@ enum Chomping {
     Clip,
     Strip,
     Keep,
-}
-
-/// Line breaks between the lines of a block scalar. Nearly all are `\n`, so only the number of those is kept.
-#[derive(Debug, Default)]
-struct Breaks<'a> {
-    newlines: usize,
-    /// In order, once one is LS or PS.
-    mixed: Option<Vec<&'a str>>,
-}
-
-impl<'a> Breaks<'a> {
-    fn push(&mut self, text: &'a str) {
-        match &mut self.mixed {
-            Some(mixed) => mixed.push(text),
-            None if text == "\n" => self.newlines += 1,
-            None => {
-                let mut mixed = vec!["\n"; self.newlines];
-                mixed.push(text);
-                self.mixed = Some(mixed);
-            }
-        }
-    }
-
-    fn is_empty(&self) -> bool {
-        self.newlines == 0 && self.mixed.is_none()
-    }
-
-    fn write(&self, pieces: &mut Pieces<'a>) {
-        match &self.mixed {
-            Some(mixed) => mixed.iter().for_each(|text| pieces.push(text)),
-            None => (0..self.newlines).for_each(|_| pieces.push("\n")),
-        }
-    }
 }
 
 impl<'a> Scanner<'a> {

@@ -5,6 +5,7 @@
 //! looking for stale ones costs nothing however deep the brackets are.
 
 mod block;
+mod breaks;
 mod fetch;
 mod plain;
 mod properties;
@@ -35,6 +36,8 @@ pub(super) struct Scanner<'a> {
     /// Unclosed `[` and `{`. A stray `]` makes it negative, which counts as flow context, as it does in PyYAML.
     flow_level: isize,
     tokens: VecDeque<Token<'a>>,
+    /// The first token is what it is: no key or mapping can come before it any more.
+    ready: bool,
     taken: usize,
     indent: isize,
     indents: Vec<isize>,
@@ -116,6 +119,7 @@ impl<'a> Scanner<'a> {
             done: false,
             flow_level: 0,
             tokens: VecDeque::new(),
+            ready: false,
             taken: 0,
             indent: -1,
             indents: Vec::new(),
@@ -127,6 +131,21 @@ impl<'a> Scanner<'a> {
 
     /// The next token, which stays. After the end of the text it is `StreamEnd` for ever.
     pub(super) fn peek(&mut self) -> Result<&Token<'a>, Error> {
+        if !self.ready {
+            self.prepare()?;
+        }
+        Ok(&self.tokens[0])
+    }
+
+    pub(super) fn next(&mut self) -> Result<Token<'a>, Error> {
+        self.peek()?;
+        self.ready = false;
+        self.taken += 1;
+        Ok(self.tokens.pop_front().unwrap_or(Token { kind: TokenKind::StreamEnd, span: Span::at(self.pos) }))
+    }
+
+    /// Reads on until nothing can come before the first token any more.
+    fn prepare(&mut self) -> Result<(), Error> {
         while self.needs_more()? {
             self.fetch_more()?;
         }
@@ -134,13 +153,8 @@ impl<'a> Scanner<'a> {
             let span = Span::at(self.pos);
             self.tokens.push_back(Token { kind: TokenKind::StreamEnd, span });
         }
-        Ok(&self.tokens[0])
-    }
-
-    pub(super) fn next(&mut self) -> Result<Token<'a>, Error> {
-        self.peek()?;
-        self.taken += 1;
-        Ok(self.tokens.pop_front().unwrap_or(Token { kind: TokenKind::StreamEnd, span: Span::at(self.pos) }))
+        self.ready = true;
+        Ok(())
     }
 
     fn needs_more(&mut self) -> Result<bool, Error> {

@@ -2,6 +2,7 @@
 
 use super::super::reader::{break_len, ends_token};
 use super::super::token::{Token, TokenKind};
+use super::breaks::Breaks;
 use super::{Pieces, Scanner};
 use crate::source::Span;
 
@@ -12,7 +13,7 @@ struct Gap<'a> {
     /// The first line break, and how the scalar reads it; `None` for a gap within a line.
     first: Option<&'a str>,
     /// Further breaks, as they read.
-    breaks: Vec<&'a str>,
+    breaks: Breaks<'a>,
     /// A document separator follows.
     separator: bool,
 }
@@ -75,7 +76,7 @@ impl<'a> Scanner<'a> {
     fn plain_gap(&mut self) -> Gap<'a> {
         let start = self.pos;
         self.skip_spaces();
-        let mut gap = Gap { spaces: (start, self.pos), first: None, breaks: Vec::new(), separator: false };
+        let mut gap = Gap { spaces: (start, self.pos), first: None, breaks: Breaks::default(), separator: false };
         gap.first = self.line_break();
         if gap.first.is_none() {
             return gap;
@@ -105,8 +106,6 @@ impl<'a> Gap<'a> {
             Some("\n") => {}
             Some(separator) => pieces.push(separator),
         }
-        for each in &self.breaks {
-            pieces.push(each);
-        }
+        self.breaks.write(pieces);
     }
 }
