@@ -92,8 +92,8 @@ check_updates() {
     work=$(mktemp -d /var/tmp/img-check.XXXXXX) || { fail "no temporary folder"; return; }
     mkdir -p "${work}/lists/partial" "${work}/cache/archives/partial"
     local options=(-o "Dir::State::Lists=${work}/lists" -o "Dir::Cache=${work}/cache" -o APT::Sandbox::User=root
-        -o Acquire::Retries=1 -o Acquire::http::Timeout=20 -o Acquire::https::Timeout=20 -o APT::Update::Error-Mode=any)
-    if ! timeout 300 apt-get -q "${options[@]}" update >/dev/null 2>&1; then
+        -o Acquire::Retries=0 -o Acquire::http::Timeout=15 -o Acquire::https::Timeout=15 -o APT::Update::Error-Mode=any)
+    if ! timeout 90 apt-get -q "${options[@]}" update >/dev/null 2>&1; then
         warn "The package servers gave no answer: whether updates are pending is not known"
     elif ! answer=$(apt-get "${options[@]}" --just-print upgrade 2>/dev/null); then
         fail "apt-get cannot say which updates are pending"
