@@ -3,6 +3,7 @@
 
 pub mod cli;
 pub mod diag;
+pub mod diff;
 pub mod model;
 pub mod render;
 pub mod source;

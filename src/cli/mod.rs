@@ -7,12 +7,16 @@
 #![allow(clippy::disallowed_methods, reason = "edge: the environment, the terminal and the clock are read here")]
 
 mod completions;
+mod diff;
 mod explain;
 mod failure;
+mod init;
+mod lock;
 mod man;
 mod project;
 mod render;
 mod rules;
+mod schema;
 mod terminal;
 mod validate;
 
@@ -44,10 +48,14 @@ macro_rules! commands {
 }
 
 commands! {
+    init Init;
     render Render;
     validate Validate;
     rules Rules;
     explain Explain;
+    diff Diff;
+    lock Lock;
+    schema Schema;
     completions Completions;
     man Man;
 }
@@ -123,6 +131,12 @@ pub struct Global {
 }
 
 impl Global {
+    /// For work on one project, whatever the command line says: no variables, quiet.
+    fn of_project(directory: &Path) -> Self {
+        let terminal = Terminal::new(Color::Auto, true, 0);
+        Self { directory: Some(directory.to_path_buf()), variables: Vec::new(), variable_files: Vec::new(), terminal }
+    }
+
     /// A path of the command line, as seen from `-C` (as `git -C` and `make -C` do).
     #[must_use]
     pub fn path(&self, path: &Path) -> PathBuf {

@@ -6,6 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 
+use minijinja::value::ValueKind;
 use minijinja::{Environment, ErrorKind, UndefinedBehavior, Value};
 
 use super::findings::{BAD_EXPRESSION, MISPLACED_TIMESTAMP, UNDEFINED_VARIABLE, WithHelp, finding, nearest};
@@ -55,6 +56,13 @@ impl Scope {
         if let Ok(syntax) = minijinja::syntax::SyntaxConfig::builder().keep_trailing_newline(true).build() {
             environment.set_syntax(syntax);
         }
+        // `true`, as YAML and shells write it, not Python's `True`.
+        environment.set_formatter(|out, state, value| match value.kind() {
+            ValueKind::Bool => {
+                out.write_str(if value.is_true() { "true" } else { "false" }).map_err(minijinja::Error::from)
+            }
+            _ => minijinja::escape_formatter(out, state, value),
+        });
         environment.set_fuel(Some(FUEL));
         environment.set_recursion_limit(64);
         environment.set_debug(true);
@@ -138,7 +146,8 @@ impl Scope {
     ) -> Diagnostic {
         let unknown = names
             .iter()
-            .filter(|name| !self.values.contains_key(*name) && !(with_timestamp && *name == TIMESTAMP))
+            .filter(|name| !self.values.contains_key(*name))
+            .filter(|name| !with_timestamp || *name != TIMESTAMP)
             .filter_map(|name| word(&text.raw, name).map(|range| (range, name)))
             .min_by_key(|(range, _)| range.start);
         if let (ErrorKind::UndefinedError, Some((range, name))) = (error.kind(), unknown) {

@@ -47,11 +47,10 @@ pub(super) fn value(kind: Leaf, text: &str) -> Result<Value, Wrong> {
         return Err(wrong(BAD_VALUE, "the text holds a NUL character", "take it out"));
     }
     match kind {
-        Leaf::Text => Ok(Value::from(text)),
         Leaf::StampedText if text.chars().any(char::is_control) || text.len() > 255 => {
             refuse(BAD_VALUE, "a name is one line of at most 255 characters")
         }
-        Leaf::StampedText => Ok(Value::from(text)),
+        Leaf::Text | Leaf::StampedText => Ok(Value::from(text)),
         Leaf::Flag => match text.to_ascii_lowercase().as_str() {
             "true" | "yes" | "on" => Ok(Value::Bool(true)),
             "false" | "no" | "off" => Ok(Value::Bool(false)),

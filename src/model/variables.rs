@@ -357,7 +357,11 @@ mod tests {
     #[test]
     fn values_print_as_they_were_given() {
         for text in ["3.40", "007", "1e3", "12", "-4", "true", " x ", "9223372036854775808"] {
-            assert_eq!(typed(text, None).to_string(), text);
+            let mut scope = Scope::new("");
+            scope.set("x", typed(text, None), false);
+            let expression = Text { raw: "{{ x }}".to_owned(), span: Span::at(0), path: String::new() };
+            let value = scope.evaluate(&Source::new("t", ""), &expression, false).unwrap().unwrap();
+            assert_eq!(value.text, text);
         }
     }
 

@@ -92,17 +92,17 @@ pub fn render(plan: &Plan, limit: Option<usize>) -> Result<Document, RenderError
             return Err(RenderError::TwoSources { path: entry.path.clone() });
         }
     }
-    fit(frame, entries, limit)
+    fit(&frame, entries, limit)
 }
 
 /// The document that proves a fresh instance of the plan's snapshot.
 pub fn verification_document(plan: &Plan) -> Result<Document, RenderError> {
-    fit(entries::verification_frame(), entries::verification(plan), Some(super::DOCUMENT_LIMIT))
+    fit(&entries::verification_frame(), entries::verification(plan), Some(super::DOCUMENT_LIMIT))
 }
 
 /// Compresses the entries that save most until the document fits.
-fn fit(frame: Frame, mut entries: Vec<Entry>, limit: Option<usize>) -> Result<Document, RenderError> {
-    let mut root = document_value(&frame, &entries);
+fn fit(frame: &Frame, mut entries: Vec<Entry>, limit: Option<usize>) -> Result<Document, RenderError> {
+    let mut root = document_value(frame, &entries);
     let mut text = emit(&root);
     if let Some(limit) = limit.filter(|limit| text.len() > *limit) {
         let mut savings: Vec<(usize, usize)> = entries
@@ -119,7 +119,7 @@ fn fit(frame: Frame, mut entries: Vec<Entry>, limit: Option<usize>) -> Result<Do
         savings.sort_by_key(|(saved, index)| (std::cmp::Reverse(*saved), *index));
         for (_, index) in savings {
             entries[index].encoding = Encoding::GzipBase64;
-            root = document_value(&frame, &entries);
+            root = document_value(frame, &entries);
             text = emit(&root);
             if text.len() <= limit {
                 break;

@@ -1,10 +1,11 @@
-//! Projects on disk: finding them, reading what a template names, locks, and writing without halves (edge: files).
+//! Projects on disk: finding them, reading what a template names, locks, and writing without halves (edge: files, network).
 //!
 //! Everything that is read is checked here once: what comes out is bytes with an owner, a mode and a place on the machine.
 //! A fault of a file is a [`TreeError`]; to add one, add a variant with its code, message and help.
 
 #![allow(clippy::disallowed_methods, reason = "edge: files are read and written here")]
 
+mod download;
 mod fault;
 mod lock;
 mod project;
@@ -12,6 +13,7 @@ mod scripts;
 mod tree;
 mod write;
 
+pub use download::{DownloadError, Progress, Wanted, client, pin};
 pub use fault::{FAULTS, TreeError, TreeFault};
 pub use lock::{LockError, read_lock, write_lock};
 pub use project::{Project, ProjectError};

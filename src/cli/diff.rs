@@ -1,0 +1,171 @@
+//! `mkimg diff [TEMPLATE]` and `mkimg diff A B`.
+
+use std::fs;
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
+
+use super::project::{self, Opened};
+use super::{Failure, Global, Status};
+use crate::diff::{Difference, differences};
+use crate::render::DOCUMENT_LIMIT;
+use crate::source::Source;
+use crate::workspace::write_atomically;
+
+/// Compares the rendered document with fixtures/, or two documents with each other
+///
+/// A case is a directory fixtures/CASE/ with variables.yaml, user-data.yaml or both. Each is rendered with its variables
+/// and compared, byte for byte; payloads are decoded before differences are shown.
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// An image template; or two documents to compare
+    #[arg(num_args = 0..=2, value_name = "TEMPLATE | A B")]
+    paths: Vec<PathBuf>,
+    /// Rewrite the fixtures with what is rendered now
+    #[arg(long)]
+    update: bool,
+    /// Refuse artifacts that mkimg.lock does not pin
+    #[arg(long)]
+    locked: bool,
+    /// The lock to read instead of the project's
+    #[arg(long, value_name = "FILE", hide = true)]
+    lock: Option<PathBuf>,
+}
+
+const VARIABLES: &str = "variables.yaml";
+const DOCUMENT: &str = "user-data.yaml";
+
+pub(super) fn run(args: &Args, global: &Global) -> Result<(), Failure> {
+    match args.paths.as_slice() {
+        [old, new] if args.update => Err(Failure::usage("--update rewrites fixtures, and two documents were given")
+            .with_help(format!("to copy one over the other: cp {} {}", new.display(), old.display()))),
+        [old, new] => {
+            let (old, new) = (read(global, old)?, read(global, new)?);
+            let found = differences(&old, &new);
+            show(global, &old, &new, &found)?;
+            if found.is_empty() { Ok(()) } else { Err(Failure::said(Status::Finding)) }
+        }
+        paths => fixtures(args, global, paths.first().map(PathBuf::as_path)),
+    }
+}
+
+fn read(global: &Global, path: &Path) -> Result<Source, Failure> {
+    let bytes = fs::read(global.path(path)).map_err(|error| {
+        Failure::usage(format!("cannot read {}: {error}", path.display())).with_help("name two user-data documents")
+    })?;
+    let text = String::from_utf8(bytes).map_err(|_| {
+        Failure::usage(format!("{} is not UTF-8", path.display())).with_help("name two user-data documents")
+    })?;
+    Ok(Source::new(path.display().to_string(), text))
+}
+
+fn fixtures(args: &Args, global: &Global, template: Option<&Path>) -> Result<(), Failure> {
+    let opened = project::open(global, template)?;
+    let directory = opened.project.root.join("fixtures");
+    let cases = cases(&directory)?;
+    if cases.is_empty() {
+        return Err(Failure::usage(format!("{} holds no case", directory.display())).with_help(
+            "make a directory fixtures/default/ with a variables.yaml (it may be empty), then run `mkimg diff --update`",
+        ));
+    }
+    let mut different = 0;
+    for case in &cases {
+        different += usize::from(compare(args, global, &opened, case)?);
+    }
+    if different == 0 {
+        let count = cases.len();
+        global.terminal.note(&format!("{count} case{} as expected", if count == 1 { " is" } else { "s are" }));
+        return Ok(());
+    }
+    if args.update {
+        return Ok(());
+    }
+    global.terminal.help("`mkimg diff --update` takes what is rendered now for what is expected");
+    Err(Failure::said(Status::Finding))
+}
+
+/// The directories that are cases, by name. Others (stand-ins, for example) are not.
+fn cases(directory: &Path) -> Result<Vec<PathBuf>, Failure> {
+    let entries = match fs::read_dir(directory) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) => return Err(Failure::usage(format!("cannot read {}: {error}", directory.display()))),
+    };
+    let mut cases: Vec<PathBuf> = entries
+        .filter_map(|entry| entry.ok().map(|entry| entry.path()))
+        .filter(|case| case.join(VARIABLES).is_file() || case.join(DOCUMENT).is_file())
+        .collect();
+    cases.sort();
+    Ok(cases)
+}
+
+/// Compares one case; whether it differed.
+fn compare(args: &Args, global: &Global, opened: &Opened, case: &Path) -> Result<bool, Failure> {
+    let (variables, expected_path) = (case.join(VARIABLES), case.join(DOCUMENT));
+    // The case's values first, so that the command line can still try others.
+    let mut assignments = if variables.is_file() { project::file_assignments(&variables)? } else { Vec::new() };
+    assignments.extend(project::assignments(global)?);
+    let lock_path = opened.lock_path(global, args.lock.as_deref());
+    let plan = opened.plan(global, assignments, &project::lock(&lock_path)?)?;
+    project::judge_locks(global, &plan, &lock_path, args.locked)?;
+    let document = project::document(&plan, Some(DOCUMENT_LIMIT))?;
+    let name = expected_path.display().to_string();
+    let expected = match fs::read(&expected_path) {
+        Ok(bytes) => Some(String::from_utf8_lossy(&bytes).into_owned()),
+        Err(error) if error.kind() == ErrorKind::NotFound => None,
+        Err(error) => return Err(Failure::usage(format!("cannot read {name}: {error}"))),
+    };
+    if expected.as_deref() == Some(document.text.as_str()) {
+        return Ok(false);
+    }
+    if args.update {
+        write_atomically(&expected_path, document.text.as_bytes()).map_err(Failure::usage)?;
+        global.terminal.note(&format!("{} {name}", if expected.is_some() { "rewrote" } else { "wrote" }));
+        return Ok(true);
+    }
+    let Some(expected) = expected else {
+        global.terminal.error(&format!("{name} does not exist"));
+        return Ok(true);
+    };
+    let old = Source::new(name, expected);
+    let new = Source::new("rendered", document.text);
+    show(global, &old, &new, &differences(&old, &new))?;
+    Ok(true)
+}
+
+/// Prints differences as a unified diff, one header for each path.
+fn show(global: &Global, old: &Source, new: &Source, found: &[Difference]) -> Result<(), Failure> {
+    use clap::builder::styling::{AnsiColor, Style};
+    const HEAD: Style = Style::new().bold();
+    const OLD: Style = AnsiColor::Red.on_default();
+    const NEW: Style = AnsiColor::Green.on_default();
+    const PLACE: Style = AnsiColor::Cyan.on_default();
+    if found.is_empty() {
+        return Ok(());
+    }
+    let mut text = format!("{HEAD}--- {}{HEAD:#}\n{HEAD}+++ {}{HEAD:#}\n", old.name(), new.name());
+    for difference in found {
+        text.push_str(&format!("{HEAD}{}: {}{HEAD:#}\n", difference.name, difference.summary));
+        for line in difference.lines.split_inclusive('\n') {
+            // A document's own control characters must not reach the terminal.
+            let line: String = line.trim_end_matches('\n').chars().map(visible).collect();
+            let style = match line.chars().next() {
+                Some('-') => OLD,
+                Some('+') => NEW,
+                Some('@') => PLACE,
+                _ => Style::new(),
+            };
+            text.push_str(&format!("{style}{line}{style:#}\n"));
+        }
+    }
+    global.terminal.print(text)
+}
+
+fn visible(c: char) -> char {
+    match c {
+        '\t' => c,
+        '\0'..='\x1f' => char::from_u32(0x2400 + c as u32).unwrap_or(' '),
+        '\x7f' => '\u{2421}',
+        c if c.is_control() => char::REPLACEMENT_CHARACTER,
+        c => c,
+    }
+}

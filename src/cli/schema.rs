@@ -1,0 +1,11 @@
+//! `mkimg schema`.
+
+use super::{Failure, Global};
+
+/// Prints the JSON Schema of the image template, for editors
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {}
+
+pub(super) fn run(_: &Args, global: &Global) -> Result<(), Failure> {
+    global.terminal.print_raw(format!("{:#}\n", crate::model::schema()).as_bytes())
+}
