@@ -6,6 +6,7 @@
 
 use std::collections::HashSet;
 
+use super::choice::{best_match, merge_choices};
 use super::shape::{Keyword, Literal, Note, Pattern, Shape, Types};
 use super::value;
 use super::version::Version;
@@ -417,66 +418,6 @@ impl<'t> Checker<'t> {
 /// Whether a version knows a key with such a shape.
 pub(crate) fn is_known(property: Shape, version: Version) -> bool {
     property.0.iter().all(|keyword| !matches!(keyword, Keyword::Since(since) if *since > version))
-}
-
-/// jsonschema's choice of one error: nearest to the root, not itself a choice, of a value whose type was not right; the first.
-fn best_match(failed: Vec<Fault<'_>>) -> Option<Fault<'_>> {
-    let relevance = |fault: &Fault<'_>| {
-        let choice = matches!(fault.what, What::NoBranch | What::Ambiguous);
-        let right_type = fault
-            .shape
-            .0
-            .iter()
-            .any(|keyword| matches!(keyword, Keyword::Type(types) if types.contains(value::types(fault.node))));
-        (std::cmp::Reverse(fault.path.len()), !choice, !right_type)
-    };
-    failed.into_iter().reduce(|best, fault| if relevance(&fault) > relevance(&best) { fault } else { best })
-}
-
-/// Branches that all fail at one value because it is of another type, or another value, become one fault that names all.
-fn merge_choices(faults: Vec<Fault<'_>>) -> Vec<Fault<'_>> {
-    let mut out: Vec<Fault<'_>> = Vec::with_capacity(faults.len());
-    let mut places: std::collections::HashMap<(usize, usize), usize> = std::collections::HashMap::new();
-    for fault in faults {
-        let choice = match &fault.what {
-            What::Type(types) => Some((*types, vec![], vec![])),
-            What::Enum(values) => Some((Types(0), values.to_vec(), vec![])),
-            What::Pattern(pattern) => Some((Types(0), vec![], vec![*pattern])),
-            What::Choice { types, literals, patterns } => Some((*types, literals.clone(), patterns.clone())),
-            _ => None,
-        };
-        let Some((more_types, more_literals, more_patterns)) = choice else {
-            out.push(fault);
-            continue;
-        };
-        // The path's length and the place of the value tell values apart well enough: one place, one path.
-        match places.entry((fault.node.used_at().start, fault.path.len())) {
-            std::collections::hash_map::Entry::Vacant(place) => {
-                place.insert(out.len());
-                out.push(fault);
-            }
-            std::collections::hash_map::Entry::Occupied(place) => {
-                let first = &mut out[*place.get()];
-                let (mut types, mut literals, mut patterns) = match std::mem::replace(&mut first.what, What::NoBranch) {
-                    What::Type(types) => (types, vec![], vec![]),
-                    What::Enum(values) => (Types(0), values.to_vec(), vec![]),
-                    What::Pattern(pattern) => (Types(0), vec![], vec![pattern]),
-                    What::Choice { types, literals, patterns } => (types, literals, patterns),
-                    other => {
-                        first.what = other;
-                        continue;
-                    }
-                };
-                types = types.or(more_types);
-                literals.extend(
-                    more_literals.into_iter().filter(|literal| !literals.contains(literal)).collect::<Vec<_>>(),
-                );
-                patterns.extend(more_patterns);
-                first.what = What::Choice { types, literals, patterns };
-            }
-        }
-    }
-    out
 }
 
 fn below(digits: &str, least: i64) -> bool {

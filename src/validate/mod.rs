@@ -1,12 +1,13 @@
 //! The judge: what `cloud-init schema` would say of a user-data document, with places and better words, and what it cannot see.
 //!
 //! [`validate`] is pure. A document's kind comes from its header; a cloud-config is read as YAML 1.1, its keys are compared
-//! with the tables in `modules/` by the semantics in `check.rs`, and `message.rs` words the faults. Checks of our own stand
+//! with the tables in `modules/` by the semantics in `check.rs` and `choice.rs`, and `message.rs` words the faults. Checks of our own stand
 //! beside the tables of their modules and in `document.rs`. Every finding belongs to a rule of the registry in `rules/`.
 //!
 //! To add a rule, add it to a file in `rules/` and to the registry, with its two examples; the tests say what is missing.
 
 mod check;
+mod choice;
 mod document;
 mod header;
 mod message;
