@@ -71,7 +71,7 @@ pub(super) fn files(
     }
     for (path, file) in &found {
         let parents = path.match_indices('/').skip(1).map(|(at, _)| &path[..at]);
-        if let Some(parent) = parents.filter_map(|parent| found.get(parent)).next() {
+        if let Some(parent) = parents.into_iter().find_map(|parent| found.get(parent)) {
             faults.push(TreeFault {
                 key: "files".to_owned(),
                 error: TreeError::FileAndDirectory {
