@@ -90,6 +90,19 @@ fn wrong_input_is_explained() {
 }
 
 #[test]
+fn a_document_over_its_limit_says_which_entries_are_how_large() {
+    let project = base();
+    let output = mkimg(project.path()).args(["render", "--limit", "5000"]).output().unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    assert!(output.stdout.is_empty());
+    let said = said(&output);
+    assert!(said.contains("more than the limit of 5000"), "{said}");
+    // Largest first.
+    let runner = said.find("/run/mkimg/runner.py").unwrap();
+    assert!(runner < said.find("/etc/hello.conf").unwrap(), "{said}");
+}
+
+#[test]
 fn two_renders_are_byte_identical_anywhere() {
     let project = base();
     let first = document(project.path(), &[]);
