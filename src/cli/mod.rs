@@ -6,16 +6,23 @@
 
 #![allow(clippy::disallowed_methods, reason = "edge: the environment, the terminal and the clock are read here")]
 
+mod bake;
+mod base;
 mod completions;
 mod diff;
+mod emulate;
+mod explain;
 mod failure;
+mod gc;
 mod init;
 mod lock;
 mod man;
 mod project;
 mod render;
+mod rules;
 mod schema;
 mod terminal;
+mod validate;
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -47,8 +54,15 @@ macro_rules! commands {
 commands! {
     init Init;
     render Render;
+    validate Validate;
     diff Diff;
     lock Lock;
+    bake Bake;
+    gc Gc;
+    base Base;
+    emulate Emulate;
+    rules Rules;
+    explain Explain;
     schema Schema;
     completions Completions;
     man Man;
@@ -99,6 +113,17 @@ pub enum Format {
     Json,
     Github,
     Sarif,
+}
+
+impl From<Format> for crate::diag::Format {
+    fn from(format: Format) -> Self {
+        match format {
+            Format::Human => Self::Human,
+            Format::Json => Self::Json,
+            Format::Github => Self::Github,
+            Format::Sarif => Self::Sarif,
+        }
+    }
 }
 
 /// What every command gets: the common options, and the terminal to speak through.

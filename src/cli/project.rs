@@ -88,14 +88,18 @@ pub(super) fn file_assignments(file: &Path) -> Result<Vec<Assignment>, Failure> 
 }
 
 impl Opened {
-    /// Evaluates the template.
-    pub(super) fn resolve(&self, global: &Global, assignments: Vec<Assignment>) -> Result<Resolved, Failure> {
+    /// What the template is evaluated with.
+    pub(super) fn inputs(&self, assignments: Vec<Assignment>) -> Inputs {
         let sensitive = self.template.sensitive().filter_map(|name| {
             let value = std::env::var(model::environment_name(name)).ok()?;
             Some((name.to_owned(), value))
         });
-        let inputs = Inputs { assignments, sensitive: Secrets(sensitive.collect()), timestamp: timestamp() };
-        match self.template.resolve(&inputs) {
+        Inputs { assignments, sensitive: Secrets(sensitive.collect()), timestamp: timestamp() }
+    }
+
+    /// Evaluates the template.
+    pub(super) fn resolve(&self, global: &Global, assignments: Vec<Assignment>) -> Result<Resolved, Failure> {
+        match self.template.resolve(&self.inputs(assignments)) {
             Ok(resolved) => {
                 if !resolved.warnings.is_empty() {
                     show(global, self.template.source(), resolved.warnings.clone());

@@ -1,6 +1,7 @@
 //! Text of documents that may be hostile, made fit for a terminal: no escape sequences, no reordering of what is read.
 
 use std::borrow::Cow;
+use std::fmt::Write;
 
 /// The longest piece of a document's text that a message repeats, in characters.
 const LONGEST_QUOTE: usize = 60;
@@ -46,7 +47,7 @@ pub(super) fn harmless_json(json: &str) -> String {
         if character != '\n' && is_harmful(character) {
             let mut units = [0; 2];
             for unit in character.encode_utf16(&mut units) {
-                out.push_str(&format!("\\u{unit:04x}"));
+                let _ = write!(out, "\\u{unit:04x}");
             }
         } else {
             out.push(character);

@@ -134,7 +134,7 @@ fn snippets<'s>(source: &'s Source, mut pieces: Vec<(Piece, AnnotationKind, Stri
     out
 }
 
-fn snippet<'s>(source: &'s Source, group: Vec<(Piece, AnnotationKind, String)>) -> Element<'s> {
+fn snippet(source: &Source, group: Vec<(Piece, AnnotationKind, String)>) -> Element<'_> {
     let window = group.iter().map(|(piece, ..)| piece.window).reduce(Span::to).unwrap_or_default();
     let line = group.iter().map(|(piece, ..)| piece.line).min().unwrap_or(1);
     let cut = group.iter().any(|(piece, ..)| piece.cut);

@@ -50,6 +50,8 @@ pub(super) struct Composed<'a> {
     pub has_value_tag: bool,
     /// Some alias stands inside the node that it names.
     pub self_reference: bool,
+    /// A fault that counts only if no other is found.
+    pub deferred: Option<Error>,
 }
 
 /// A collection that is still open.
@@ -90,6 +92,7 @@ pub(super) fn compose(text: &str) -> Result<Composed<'_>, Error> {
         let message = "expected a single document, found another one after it";
         return Err(Error::within(message, Span::at(first.start), event.span));
     }
+    composer.out.deferred = composer.parser.deferred();
     Ok(composer.out)
 }
 

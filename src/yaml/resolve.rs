@@ -147,7 +147,7 @@ fn sexagesimal(mut bytes: &[u8]) -> Option<&[u8]> {
 fn is_float(bytes: &[u8]) -> bool {
     let body = unsigned(bytes);
     match body {
-        [b'.', b'i', b'n', b'f'] | [b'.', b'I', b'n', b'f'] | [b'.', b'I', b'N', b'F'] => true,
+        [b'.', b'i' | b'I', b'n', b'f'] | [b'.', b'I', b'N', b'F'] => true,
         [b'.', rest @ ..] => {
             // Without a sign only.
             bytes.len() == body.len()

@@ -159,12 +159,13 @@ fn great_depth_and_great_length_end_in_a_clear_error() {
 
 #[test]
 fn laughter_stays_small() {
+    use std::fmt::Write as _;
     let mut text = "a0: &a0 [x]\n".to_owned();
     let mut merges = "m0: &m0 {x: 1}\n".to_owned();
     for level in 1..100 {
         let below = level - 1;
-        text += &format!("a{level}: &a{level} [{}]\n", vec![format!("*a{below}"); 9].join(", "));
-        merges += &format!("m{level}: &m{level} {{<<: [{}]}}\n", vec![format!("*m{below}"); 9].join(", "));
+        writeln!(text, "a{level}: &a{level} [{}]", vec![format!("*a{below}"); 9].join(", ")).unwrap();
+        writeln!(merges, "m{level}: &m{level} {{<<: [{}]}}", vec![format!("*m{below}"); 9].join(", ")).unwrap();
     }
     let tree = read(&text);
     assert!(tree.nodes.len() < 500);

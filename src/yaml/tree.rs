@@ -144,9 +144,10 @@ impl Tree {
             }
             let mut length = 1_u64;
             let mut open = false;
-            self.nodes[index].kind.each_child(|child| match lengths[child.id.0 as usize] {
-                Some(more) => length = length.saturating_add(more),
-                None => {
+            self.nodes[index].kind.each_child(|child| {
+                if let Some(more) = lengths[child.id.0 as usize] {
+                    length = length.saturating_add(more);
+                } else {
                     open = true;
                     stack.push(child.id);
                 }

@@ -6,9 +6,9 @@ there are too many, the oldest is closed, so that idle ones block nobody.
 import base64
 import hmac
 import json
-import os
 import socket
 import ssl
+import textwrap
 import threading
 import time
 
@@ -25,7 +25,7 @@ def tls_context(system, certificate, key):
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     pem = ssl.DER_cert_to_PEM_cert(base64.b64decode(certificate))
-    pem += "-----BEGIN PRIVATE KEY-----\n%s\n-----END PRIVATE KEY-----\n" % key
+    pem += "-----BEGIN PRIVATE KEY-----\n%s\n-----END PRIVATE KEY-----\n" % "\n".join(textwrap.wrap(key, 64))
     path = "/run/mkimg/tls.pem"
     system.write(path, pem.encode(), 0o600)
     try:

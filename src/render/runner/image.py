@@ -66,9 +66,7 @@ class Image:
             failed = [finding["text"] for finding in status.check["findings"] if finding["level"] == "fail"]
             if failed:
                 raise StepFailed("%d of the check's tests failed: %s" % (len(failed), "; ".join(failed)), exit)
-            if exit:
-                raise StepFailed("exit status %d" % exit, exit)
-            return exit
+            return succeeded(exit)
         return [Step("check " + self.plan["check"]["name"], check)]
 
     def install_steps(self):
@@ -80,8 +78,14 @@ class Image:
             for entry in sorted(held, key=lambda entry: entry["path"]):
                 runnable = int(entry["mode"], 8) & 0o111
                 if entry["path"].startswith(folder) and "/" not in entry["path"][len(folder):] and runnable:
-                    steps.append(self._script("on boot", {"name": os.path.basename(entry["path"]), "path": entry["path"]}))
+                    steps.append(self._on_boot(entry["path"]))
         return steps
+
+    def _on_boot(self, path):
+        """As cloud-init runs it: the file itself, without the template's environment."""
+        def work(step):
+            return succeeded(self.system.run([self.system.path(path)], step.line, self.script_limit))
+        return Step("on boot " + os.path.basename(path), work)
 
     def _script(self, kind, script):
         def work(step):
@@ -89,10 +93,7 @@ class Image:
             argv = interpreter(self.system.path(script["path"]))
             exit = self.system.run(argv, line, self.script_limit, self.environment)
             self.power.judge(refused)
-            if exit:
-                reason = "ended by signal %d" % -exit if exit < 0 else "exit status %d" % exit
-                raise StepFailed(reason, exit)
-            return exit
+            return succeeded(exit)
         return Step("%s %s" % (kind, script["name"]), work)
 
     def _place_held_back(self, step):
@@ -101,6 +102,12 @@ class Image:
                 self.system.write(entry["path"], file.read(), int(entry["mode"], 8), entry["owner"])
             step.line(entry["path"])
         return None
+
+
+def succeeded(exit):
+    if exit:
+        raise StepFailed("ended by signal %d" % -exit if exit < 0 else "exit status %d" % exit, exit)
+    return exit
 
 
 def parse_check(lines, exit):

@@ -13,6 +13,8 @@ import shutil
 import struct
 import tempfile
 
+from progress import StepFailed
+
 CHUNK = 1 << 20
 EDGE = 1 << 20
 # What the first file leaves: the smallest gaps. The second one fills them, and the disk is full until it is removed.
@@ -76,8 +78,7 @@ class Wipe:
                     written += zeros(claimed.fileno(), offset, length)
                 os.fsync(claimed.fileno())
         except OSError as error:
-            step.line("%s: %s" % (mount, error.strerror))
-            written = 0
+            raise StepFailed("%s: its free space cannot be overwritten: %s" % (mount, error.strerror or error))
         finally:
             shutil.rmtree(folder, ignore_errors=True)
         step.line("%s: zeros over %d MiB of its free space%s" % (

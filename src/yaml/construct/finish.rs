@@ -6,7 +6,10 @@ use super::super::tree::{Child, Data, Entry, NodeKind, Scalar, Tree};
 use super::{Built, Constructor};
 
 impl Constructor<'_> {
-    pub(super) fn finish(self) -> Result<Tree, Error> {
+    pub(super) fn finish(mut self) -> Result<Tree, Error> {
+        if let Some(error) = self.composed.deferred.take() {
+            return Err(error);
+        }
         let nodes = self
             .composed
             .nodes

@@ -238,13 +238,13 @@ impl Constructor<'_> {
         for place in 0..count {
             let child = self.item(id, place);
             let entry = match self.content(child.id) {
-                Content::Mapping(entries) => match entries.as_slice() {
-                    [entry] => *entry,
-                    _ => {
+                Content::Mapping(entries) => {
+                    let [entry] = entries.as_slice() else {
                         let message = format!("expected a mapping of one key, found {} keys", entries.len());
                         return Err(Error::within(message, start, child.used_at));
-                    }
-                },
+                    };
+                    *entry
+                }
                 other => {
                     let message = format!("expected a mapping of one key, found {}", other.name());
                     return Err(Error::within(message, start, child.used_at));

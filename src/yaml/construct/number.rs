@@ -1,5 +1,7 @@
 //! `!!int` and `!!float` as PyYAML makes them with Python's own `int()` and `float()`.
 
+use std::fmt::Write as _;
+
 /// Python writes no integer of more digits, and reads none from decimals.
 const MAX_DIGITS: usize = 4300;
 
@@ -59,7 +61,7 @@ impl Natural {
         let mut limbs = self.0.iter().rev().skip_while(|limb| **limb == 0);
         let mut text = limbs.next().map_or_else(|| "0".to_owned(), u32::to_string);
         for limb in limbs {
-            text += &format!("{limb:09}");
+            let _ = write!(text, "{limb:09}");
         }
         (text.len() <= MAX_DIGITS).then_some(text)
     }

@@ -1,5 +1,7 @@
 //! Timestamps: which texts are some, and which of those name a moment that exists.
 
+use std::fmt::Write as _;
+
 /// A date, or a date and time, as Python's `datetime` module holds it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Moment {
@@ -28,8 +30,12 @@ struct Parts<'a> {
 struct TimeParts<'a> {
     clock: [&'a [u8]; 3],
     fraction: &'a [u8],
-    /// `None`: no zone; `Some(None)`: `Z`.
-    zone: Option<Option<(bool, &'a [u8], &'a [u8])>>,
+    zone: Option<Zone<'a>>,
+}
+
+enum Zone<'a> {
+    Utc,
+    Offset { negative: bool, hours: &'a [u8], minutes: &'a [u8] },
 }
 
 /// Whether a plain scalar is taken for a timestamp.
@@ -91,7 +97,7 @@ fn parts(mut bytes: &[u8]) -> Option<Parts<'_>> {
         let (sign, rest) = bytes.split_first()?;
         *bytes = rest;
         zone = Some(match sign {
-            b'Z' => None,
+            b'Z' => Zone::Utc,
             b'+' | b'-' => {
                 let hours = digits(bytes, 1, 2)?;
                 let mut minutes: &[u8] = &[];
@@ -99,7 +105,7 @@ fn parts(mut bytes: &[u8]) -> Option<Parts<'_>> {
                     expect(bytes, b':')?;
                     minutes = digits(bytes, 2, 2)?;
                 }
-                Some((*sign == b'-', hours, minutes))
+                Zone::Offset { negative: *sign == b'-', hours, minutes }
             }
             _ => return None,
         });
@@ -114,7 +120,7 @@ fn number(digits: &[u8]) -> u32 {
 fn days_in(year: u32, month: u32) -> u32 {
     match month {
         4 | 6 | 9 | 11 => 30,
-        2 if year % 4 == 0 && (year % 100 != 0 || year % 400 == 0) => 29,
+        2 if year.is_multiple_of(4) && (!year.is_multiple_of(100) || year.is_multiple_of(400)) => 29,
         2 => 28,
         _ => 31,
     }
@@ -152,8 +158,8 @@ impl Moment {
         let microsecond = microsecond.fold(number(shown), |value, _| value * 10);
         let offset = match parts.zone {
             None => None,
-            Some(None) => Some(0),
-            Some(Some((negative, hours, minutes))) => {
+            Some(Zone::Utc) => Some(0),
+            Some(Zone::Offset { negative, hours, minutes }) => {
                 let total = (number(hours) * 60 + number(minutes)).cast_signed();
                 if total >= 24 * 60 {
                     return Err("a time zone is less than 24 hours from UTC");
@@ -168,14 +174,14 @@ impl Moment {
     pub(crate) fn isoformat(&self) -> String {
         let mut text = format!("{:04}-{:02}-{:02}", self.year, self.month, self.day);
         if let Some(time) = &self.time {
-            text += &format!("T{:02}:{:02}:{:02}", time.hour, time.minute, time.second);
+            let _ = write!(text, "T{:02}:{:02}:{:02}", time.hour, time.minute, time.second);
             if time.microsecond > 0 {
-                text += &format!(".{:06}", time.microsecond);
+                let _ = write!(text, ".{:06}", time.microsecond);
             }
             if let Some(offset) = time.offset {
                 let sign = if offset < 0 { '-' } else { '+' };
                 let size = offset.unsigned_abs();
-                text += &format!("{sign}{:02}:{:02}", size / 60, size % 60);
+                let _ = write!(text, "{sign}{:02}:{:02}", size / 60, size % 60);
             }
         }
         text

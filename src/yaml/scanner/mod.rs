@@ -40,6 +40,8 @@ pub(super) struct Scanner<'a> {
     indents: Vec<isize>,
     allow_simple_key: bool,
     simple_keys: VecDeque<SimpleKey>,
+    /// The first half of a surrogate pair: PyYAML reads on, and so a later fault is told instead of it.
+    pub(super) deferred: Option<Error>,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -119,6 +121,7 @@ impl<'a> Scanner<'a> {
             indents: Vec::new(),
             allow_simple_key: true,
             simple_keys: VecDeque::new(),
+            deferred: None,
         }
     }
 

@@ -111,14 +111,16 @@ impl<'a> Scanner<'a> {
             code = code.wrapping_mul(16).wrapping_add(digit);
         }
         let whole = Span::new(escape_at, self.pos + digits);
-        let ch = char::from_u32(code).ok_or_else(|| {
-            let why = if (0xd800..0xe000).contains(&code) {
-                "is half of a surrogate pair, which no UTF-8 text can hold"
-            } else {
-                "is beyond Unicode's last character, U+10FFFF"
-            };
-            Error::within(format!("`{}` {why}", &self.text[whole.start..whole.end]), opening, whole)
-        })?;
+        let fault = |why| Error::within(format!("`{}` {why}", &self.text[whole.start..whole.end]), opening, whole);
+        let ch = match char::from_u32(code) {
+            Some(ch) => ch,
+            None if (0xd800..0xe000).contains(&code) => {
+                let fault = fault("is half of a surrogate pair, which no UTF-8 text can hold");
+                self.deferred.get_or_insert(fault);
+                char::REPLACEMENT_CHARACTER
+            }
+            None => return Err(fault("is beyond Unicode's last character, U+10FFFF")),
+        };
         pieces.push_char(ch);
         self.forward(digits);
         Ok(())

@@ -1,0 +1,280 @@
+//! Destroying what a bake made, and making sure that it is gone.
+//!
+//! Nothing is believed on one word: a droplet counts as gone when it is neither found by its number nor listed under the
+//! bake's tag. What could not be destroyed, or not even looked up, is named in the outcome.
+
+use std::collections::BTreeSet;
+
+use super::failure::{Failure, FailureKind, Left};
+use super::journal::{Entry, Role};
+use super::machine::{Machine, Stop};
+use super::ports::{ActionStatus, ProviderError, ProviderErrorKind};
+use super::spec::Stage;
+use super::wait::{LAG, Pace, Wait};
+
+impl Machine<'_> {
+    /// Destroys every droplet of this bake, on the way forward: what cannot be destroyed fails the bake.
+    pub(super) async fn destroy_all(&mut self, stage: Stage) -> Result<(), Stop> {
+        let mut ids: BTreeSet<u64> = BTreeSet::new();
+        for role in [Role::Build, Role::Verification] {
+            let record = self.ledger.droplet(role);
+            if let (Some(id), false) = (record.id, record.gone) {
+                ids.insert(id);
+            }
+        }
+        if ids.is_empty() {
+            return Ok(());
+        }
+        let (provider, tag) = (self.ports.provider, self.spec.tag().to_string());
+        let wait = Wait {
+            stage,
+            what: "looking up the bake's droplets".to_owned(),
+            limit: self.spec.limits.destroy,
+            option: "",
+        };
+        // A create whose answer was lost may have made a second one after we looked.
+        ids.extend(
+            self.wait(&wait, async || provider.droplets_tagged(&tag).await.map(Some)).await?.iter().map(|d| d.id),
+        );
+        for id in ids {
+            self.stage(stage, format!("destroying droplet {id}"));
+            self.record(&Entry::DeletingDroplet { droplet: id })?;
+            self.destroy_droplet(id, stage).await?;
+            self.record(&Entry::DropletGone { droplet: id })?;
+        }
+        Ok(())
+    }
+
+    /// Destroys a droplet and waits until it is gone.
+    async fn destroy_droplet(&self, id: u64, stage: Stage) -> Result<(), Stop> {
+        let (provider, tag) = (self.ports.provider, self.spec.tag().to_string());
+        let start = self.ports.clock.now();
+        let mut pace = Pace::new(self.poll());
+        let mut last: Option<ProviderError>;
+        let mut asked = None;
+        loop {
+            // Asked again now and then: an answer of success may have been somebody else's.
+            let now = self.ports.clock.now();
+            last = None;
+            if asked.is_none_or(|at| now.saturating_sub(at) >= LAG) {
+                match self.change(provider.delete_droplet(id)).await? {
+                    Ok(()) => asked = Some(now),
+                    Err(error) if error.kind == ProviderErrorKind::NotFound => asked = Some(now),
+                    Err(error) if error.is_transient() => last = Some(error),
+                    Err(error) => return Err(Stop::Failed(Failure::provider(stage, error))),
+                }
+            }
+            match self.unless_stopped(provider.droplet(id)).await? {
+                Err(error) if error.kind == ProviderErrorKind::NotFound => {
+                    match self.unless_stopped(provider.droplets_tagged(&tag)).await? {
+                        Ok(listed) if listed.iter().all(|d| d.id != id) => return Ok(()),
+                        Ok(_) => {}
+                        Err(error) => last = Some(error),
+                    }
+                }
+                Ok(_) => {}
+                Err(error) => last = Some(error),
+            }
+            if self.elapsed_since(start) >= self.spec.limits.destroy {
+                let wait = Wait {
+                    stage,
+                    what: format!("droplet {id} going away"),
+                    limit: self.spec.limits.destroy,
+                    option: "",
+                };
+                return Err(wait.timeout(last.map(|e| e.to_string())));
+            }
+            self.pause(pace.next()).await?;
+        }
+    }
+
+    async fn delete_snapshot(&self, id: &str) -> Result<(), Stop> {
+        let provider = self.ports.provider;
+        let start = self.ports.clock.now();
+        let mut pace = Pace::new(self.poll());
+        loop {
+            let mut last = match self.change(provider.delete_snapshot(id)).await? {
+                Ok(()) => None,
+                Err(error) if error.kind == ProviderErrorKind::NotFound => None,
+                Err(error) if error.is_transient() => Some(error),
+                Err(error) => return Err(Stop::Failed(Failure::provider(Stage::CleanUp, error))),
+            };
+            match self.unless_stopped(provider.snapshot(id)).await? {
+                Err(error) if error.kind == ProviderErrorKind::NotFound => {
+                    match self.unless_stopped(provider.snapshots()).await? {
+                        Ok(listed) if listed.iter().all(|s| s.id != id) => return Ok(()),
+                        Ok(_) => {}
+                        Err(error) => last = Some(error),
+                    }
+                }
+                Ok(_) => {}
+                Err(error) => last = Some(error),
+            }
+            if self.elapsed_since(start) >= self.spec.limits.destroy {
+                let wait = Wait {
+                    stage: Stage::CleanUp,
+                    what: format!("snapshot {id} going away"),
+                    limit: self.spec.limits.destroy,
+                    option: "",
+                };
+                return Err(wait.timeout(last.map(|e| e.to_string())));
+            }
+            self.pause(pace.next()).await?;
+        }
+    }
+
+    /// After a failure or a stop: destroys all of it, and says what could not be.
+    pub(super) async fn clean_up(&mut self) -> Vec<Left> {
+        let untouched = [Role::Build, Role::Verification].into_iter().all(|role| {
+            let record = self.ledger.droplet(role);
+            record.id.is_none() && !record.unsettled
+        });
+        if untouched && self.ledger.snapshot.is_none() {
+            return Vec::new();
+        }
+        self.stage(Stage::CleanUp, "destroying what this bake made");
+        let mut left = Vec::new();
+        for role in [Role::Build, Role::Verification] {
+            if self.ledger.droplet(role).unsettled {
+                match self.look_up(role, Stage::CleanUp).await {
+                    Ok(Some(found)) => {
+                        // Journal errors are warnings from here on, so this cannot fail.
+                        let _ = self.record(&Entry::Created { role, droplet: found.id });
+                    }
+                    Ok(None) => {}
+                    Err(stop) => left.push(self.unknown(&stop)),
+                }
+            }
+        }
+        left.extend(self.clean_up_snapshots().await);
+        left.extend(self.clean_up_droplets().await);
+        // Once more: a snapshot that was finished while its droplet went is found by the droplet's number.
+        left.extend(self.clean_up_snapshots().await);
+        left.dedup();
+        if left.is_empty() {
+            let tag = self.spec.tag().to_string();
+            // An empty tag costs nothing.
+            let _ = self.change(self.ports.provider.delete_tag(&tag)).await;
+        }
+        left
+    }
+
+    fn unknown(&self, stop: &Stop) -> Left {
+        Left::Unknown { tag: self.spec.tag().to_string(), why: reason(stop) }
+    }
+
+    async fn clean_up_droplets(&mut self) -> Vec<Left> {
+        let mut ids: BTreeSet<u64> = BTreeSet::new();
+        for role in [Role::Build, Role::Verification] {
+            let record = self.ledger.droplet(role);
+            if let (Some(id), false) = (record.id, record.gone) {
+                ids.insert(id);
+            }
+        }
+        let mut left = Vec::new();
+        let (provider, tag) = (self.ports.provider, self.spec.tag().to_string());
+        let wait = Wait {
+            stage: Stage::CleanUp,
+            what: "looking up the bake's droplets".to_owned(),
+            limit: self.spec.limits.destroy,
+            option: "",
+        };
+        match self.wait(&wait, async || provider.droplets_tagged(&tag).await.map(Some)).await {
+            Ok(found) => ids.extend(found.iter().map(|d| d.id)),
+            Err(stop) if ids.is_empty() => left.push(self.unknown(&stop)),
+            Err(_) => {}
+        }
+        for id in ids {
+            self.stage(Stage::CleanUp, format!("destroying droplet {id}"));
+            let _ = self.record(&Entry::DeletingDroplet { droplet: id });
+            match self.destroy_droplet(id, Stage::CleanUp).await {
+                Ok(()) => {
+                    let _ = self.record(&Entry::DropletGone { droplet: id });
+                }
+                Err(stop) => left.push(Left::Droplet { id, why: reason(&stop) }),
+            }
+        }
+        left
+    }
+
+    /// Deletes the snapshots that this bake's droplet was made into, the one under way included.
+    async fn clean_up_snapshots(&mut self) -> Vec<Left> {
+        let Some(droplet) = self.ledger.build.id else { return Vec::new() };
+        if self.ledger.snapshot.is_none() && !self.ledger.snapshot_unsettled {
+            return Vec::new();
+        }
+        let provider = self.ports.provider;
+        let wait = Wait {
+            stage: Stage::CleanUp,
+            what: "the snapshot under way".to_owned(),
+            limit: self.spec.limits.snapshot,
+            option: "--timeout-snapshot",
+        };
+        if self.ledger.snapshot.is_none() && !self.ledger.build.gone {
+            // A snapshot can't be stopped, and holds its droplet until it is done.
+            let action = self.ledger.snapshot_action;
+            let done = self
+                .wait(&wait, async || {
+                    if let Some(action) = action
+                        && provider.action(action).await?.status != ActionStatus::InProgress
+                    {
+                        return Ok(Some(()));
+                    }
+                    Ok((!provider.droplet(droplet).await?.locked).then_some(()))
+                })
+                .await;
+            if let Err(Stop::Stopped) = done {
+                return vec![self.unknown(&Stop::Stopped)];
+            }
+        }
+        let mut ids: BTreeSet<String> = BTreeSet::new();
+        if let (Some(id), false) = (&self.ledger.snapshot, self.ledger.snapshot_gone) {
+            ids.insert(id.clone());
+        }
+        let tag = self.spec.tag().to_string();
+        let ours = async || {
+            let all = provider.snapshots().await?;
+            Ok(Some(
+                all.into_iter()
+                    .filter(|s| s.droplet == Some(droplet) || s.tags.contains(&tag))
+                    .map(|s| s.id)
+                    .collect::<Vec<_>>(),
+            ))
+        };
+        let mut left = Vec::new();
+        let wait = Wait {
+            stage: Stage::CleanUp,
+            what: "looking up the bake's snapshots".to_owned(),
+            limit: self.spec.limits.destroy,
+            option: "",
+        };
+        match self.wait(&wait, ours).await {
+            Ok(found) => ids.extend(found),
+            Err(stop) => left.push(self.unknown(&stop)),
+        }
+        if !self.ledger.build.gone
+            && let Ok(Ok(found)) = self.unless_stopped(provider.droplet_snapshots(droplet)).await
+        {
+            ids.extend(found.into_iter().map(|s| s.id));
+        }
+        for id in ids {
+            self.stage(Stage::CleanUp, format!("deleting snapshot {id}"));
+            let _ = self.record(&Entry::DeletingSnapshot { id: id.clone() });
+            match self.delete_snapshot(&id).await {
+                Ok(()) => {
+                    let _ = self.record(&Entry::SnapshotGone { id });
+                }
+                Err(stop) => left.push(Left::Snapshot { id, why: reason(&stop) }),
+            }
+        }
+        left
+    }
+}
+
+fn reason(stop: &Stop) -> String {
+    match stop {
+        Stop::Stopped => "stopped before it could be destroyed".to_owned(),
+        Stop::Failed(Failure { kind: FailureKind::Provider(error), .. }) => error.to_string(),
+        Stop::Failed(failure) => failure.kind.to_string(),
+    }
+}

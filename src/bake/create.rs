@@ -1,0 +1,154 @@
+//! Asking for a droplet and waiting until it runs.
+//!
+//! The answer to the request may be lost while the droplet comes up. The request is never simply repeated: the machine
+//! first looks for the bake's tag, for longer than the provider's lists lag.
+
+use super::failure::{Failure, FailureKind};
+use super::id::MKIMG_TAG;
+use super::journal::{Entry, Role};
+use super::machine::{Machine, Stop};
+use super::ports::{CreateDroplet, Droplet, DropletStatus, Event, ProviderError};
+use super::spec::{MarkerKind, Stage};
+use super::wait::{LAG, Pace, Wait};
+
+const ATTEMPTS: u32 = 3;
+
+impl Machine<'_> {
+    pub(super) fn droplet_name(&self, role: Role) -> String {
+        match role {
+            Role::Build => self.spec.droplet.name.clone(),
+            Role::Verification => {
+                let mut name: String = self.spec.droplet.name.chars().take(240).collect();
+                name.push_str("-verification");
+                name
+            }
+        }
+    }
+
+    /// Makes sure that there is a droplet of this role, and exactly one.
+    pub(super) async fn create(&mut self, role: Role) -> Result<(), Stop> {
+        if self.ledger.droplet(role).id.is_some() {
+            return Ok(());
+        }
+        let stage = if role == Role::Build { Stage::Create } else { Stage::Verify };
+        let image = match role {
+            Role::Build => self.spec.droplet.image.clone(),
+            Role::Verification => self.ledger.snapshot.clone().unwrap_or_default(),
+        };
+        let spec = &self.spec.droplet;
+        self.stage(stage, format!("{} droplet: {}, {}, image {image}", role.name(), spec.region, spec.size));
+        if self.ledger.droplet(role).unsettled
+            && let Some(found) = self.look_up(role, stage).await?
+        {
+            return self.created(role, &found);
+        }
+        let (secrets, name) = (self.secrets, self.droplet_name(role));
+        let user_data = match role {
+            Role::Build => &secrets.user_data,
+            Role::Verification => secrets.verification.as_ref().unwrap_or(&secrets.user_data),
+        };
+        let mut tags = vec![MKIMG_TAG.to_owned(), self.spec.tag().to_string()];
+        if role == Role::Build {
+            tags.extend(self.spec.droplet.tags.iter().filter(|tag| *tag != MKIMG_TAG).cloned());
+        }
+        let request = CreateDroplet { spec: &self.spec.droplet, name: &name, image: &image, tags, user_data };
+        let provider = self.ports.provider;
+        let mut attempts = 0;
+        loop {
+            // Between two requests a stop is heeded; the request itself is let finish, so that its effect can be seen.
+            self.unless_stopped(std::future::ready(())).await?;
+            self.record(&Entry::Creating { role })?;
+            attempts += 1;
+            match self.change(provider.create_droplet(&request)).await? {
+                Ok(droplet) => return self.created(role, &droplet),
+                Err(error) if error.is_ambiguous() => {
+                    self.warn(format!("{error}; looking for the bake's tag before anything else"));
+                    if let Some(found) = self.look_up(role, stage).await? {
+                        return self.created(role, &found);
+                    }
+                    if attempts >= ATTEMPTS {
+                        return Err(Stop::Failed(Failure::new(
+                            stage,
+                            FailureKind::CreateLost { attempts, last: error },
+                        )));
+                    }
+                }
+                Err(error) => {
+                    self.record(&Entry::CreateRefused { role })?;
+                    return Err(Stop::Failed(Failure::provider(stage, error)));
+                }
+            }
+        }
+    }
+
+    fn created(&mut self, role: Role, droplet: &Droplet) -> Result<(), Stop> {
+        self.record(&Entry::Created { role, droplet: droplet.id })?;
+        self.ports.observer.event(&Event::Droplet {
+            id: droplet.id,
+            role: role.name().to_owned(),
+            address: droplet.address,
+        });
+        Ok(())
+    }
+
+    /// Looks for this bake's droplet of a role, for longer than lists lag.
+    pub(super) async fn look_up(&self, role: Role, stage: Stage) -> Result<Option<Droplet>, Stop> {
+        let start = self.ports.clock.now();
+        let mut pace = Pace::new(self.poll());
+        let name = self.droplet_name(role);
+        let (provider, tag) = (self.ports.provider, self.spec.tag().to_string());
+        let mut last: Option<ProviderError> = None;
+        let mut seen = false;
+        loop {
+            match self.unless_stopped(provider.droplets_tagged(&tag)).await? {
+                Ok(droplets) => {
+                    seen = true;
+                    if let Some(found) = droplets.into_iter().find(|d| d.name == name) {
+                        return Ok(Some(found));
+                    }
+                }
+                Err(error) => last = Some(error),
+            }
+            // Without one good look there is no ground for a second request: look for three times as long.
+            let limit = if seen { LAG } else { LAG * 3 };
+            if self.elapsed_since(start) >= limit {
+                return match (seen, last) {
+                    (false, Some(error)) => Err(Stop::Failed(Failure::provider(stage, error))),
+                    _ => Ok(None),
+                };
+            }
+            self.pause(pace.next()).await?;
+        }
+    }
+
+    /// Waits until a droplet runs.
+    pub(super) async fn boot(&mut self, role: Role) -> Result<(), Stop> {
+        let record = self.ledger.droplet(role);
+        let (Some(id), false) = (record.id, record.active) else { return Ok(()) };
+        let stage = if role == Role::Build { Stage::Boot } else { Stage::Verify };
+        self.stage(stage, format!("waiting until {} droplet {id} is active", role.name()));
+        let wait = Wait {
+            stage,
+            what: format!("droplet {id} becoming active"),
+            limit: self.spec.limits.create,
+            option: "--timeout-create",
+        };
+        let (provider, https) = (self.ports.provider, self.spec.marker == MarkerKind::Https);
+        let address = self
+            .wait(&wait, async || {
+                let droplet = provider.droplet(id).await?;
+                Ok(match droplet.status {
+                    // The status channel needs an address; one without it is not ready for us.
+                    DropletStatus::Active if https && droplet.address.is_none() => None,
+                    DropletStatus::Active => Some(droplet.address),
+                    // A quick one has finished between two looks.
+                    DropletStatus::Off if !droplet.locked => Some(droplet.address),
+                    _ => None,
+                })
+            })
+            .await?;
+        self.record(&Entry::Active { role, address })?;
+        self.ports.observer.event(&Event::Droplet { id, role: role.name().to_owned(), address });
+        Ok(())
+    }
+}

@@ -1,0 +1,194 @@
+//! How a bake ends, when it does not end well: what failed, what to do, what is left.
+
+use serde::{Deserialize, Serialize};
+
+use super::ports::{Check, JournalError, ProviderError, ProviderErrorKind, RunnerError};
+use super::spec::Stage;
+
+/// A bake that failed.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+#[error("{stage}: {kind}")]
+pub struct Failure {
+    /// The step.
+    pub stage: Stage,
+    /// Why.
+    pub kind: FailureKind,
+}
+
+/// Why a bake failed.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+pub enum FailureKind {
+    /// A request to the provider failed for good.
+    #[error("{0}")]
+    Provider(ProviderError),
+    /// A wait came to its limit.
+    #[error("{what} took longer than {limit}{}", last.as_ref().map(|l| format!("; last: {l}")).unwrap_or_default())]
+    Timeout {
+        /// What was awaited.
+        what: String,
+        /// The limit, as it is written on the command line.
+        limit: String,
+        /// The option that moves the limit.
+        option: &'static str,
+        /// What the last look gave.
+        last: Option<String>,
+    },
+    /// An action of the provider ended with `errored`.
+    #[error("the provider's action {action} ({what}) ended with `errored`")]
+    Errored {
+        /// Its number.
+        action: u64,
+        /// What it should have done.
+        what: String,
+    },
+    /// A step on the droplet failed.
+    #[error("on the droplet, step `{}` failed: {}", .0.error.step, .0.error.message)]
+    Runner(Box<RunnerFailure>),
+    /// The droplet went off, or away, by itself.
+    #[error("{0}")]
+    Droplet(String),
+    /// The snapshot is not as it must be.
+    #[error("{0}")]
+    Snapshot(String),
+    /// A create whose answer was lost, and no droplet was found.
+    #[error(
+        "no droplet with the tag of this bake came up after {attempts} requests that were not answered; last: {last}"
+    )]
+    CreateLost {
+        /// How many.
+        attempts: u32,
+        /// The last answer.
+        last: ProviderError,
+    },
+    /// The journal cannot be written.
+    #[error("{0}")]
+    Journal(JournalError),
+    /// Before anything was created: the bake cannot work.
+    #[error("{}", .0.join("; "))]
+    Preflight(Vec<String>),
+}
+
+/// What the droplet said of its failure.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct RunnerFailure {
+    /// The step, its message, its last lines.
+    pub error: RunnerError,
+    /// The check's result, where it ran.
+    pub check: Option<Check>,
+    /// Where the whole log was saved.
+    pub log: Option<String>,
+}
+
+impl Failure {
+    pub(super) fn new(stage: Stage, kind: FailureKind) -> Self {
+        Self { stage, kind }
+    }
+
+    pub(super) fn provider(stage: Stage, error: ProviderError) -> Self {
+        Self::new(stage, FailureKind::Provider(error))
+    }
+
+    /// What to do next.
+    pub fn advice(&self) -> Option<String> {
+        match &self.kind {
+            FailureKind::Provider(error) => error.advice.clone().or_else(|| match error.kind {
+                ProviderErrorKind::Unreachable => Some("check the network, and that --api-url is right".to_owned()),
+                ProviderErrorKind::Unanswered | ProviderErrorKind::RateLimited => {
+                    Some("try again later; https://status.digitalocean.com says how the service is".to_owned())
+                }
+                _ => None,
+            }),
+            FailureKind::Timeout { option, .. } if !option.is_empty() => Some(format!("a longer limit: {option}")),
+            FailureKind::Runner(runner) => match &runner.log {
+                Some(log) => {
+                    Some(format!("the droplet's whole log: {log}; `--on-error keep` keeps the droplet to look inside"))
+                }
+                None => Some("`--on-error keep` keeps the droplet to look inside".to_owned()),
+            },
+            FailureKind::Droplet(_) => Some("`--on-error keep` keeps the droplet to look at its console".to_owned()),
+            FailureKind::Journal(_) => Some("free some space, or set XDG_STATE_HOME to another disk".to_owned()),
+            FailureKind::Errored { .. } | FailureKind::CreateLost { .. } => {
+                Some("try again; if it repeats, DigitalOcean's support can look it up by these numbers".to_owned())
+            }
+            _ => None,
+        }
+    }
+}
+
+/// Something that costs money and is still there.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "lowercase")]
+pub enum Left {
+    /// A droplet.
+    Droplet {
+        /// Its number.
+        id: u64,
+        /// Why it is still there.
+        why: String,
+    },
+    /// A snapshot.
+    Snapshot {
+        /// Its id.
+        id: String,
+        /// Why it is still there.
+        why: String,
+    },
+    /// Something with the bake's tag may be there: it could not be looked up.
+    Unknown {
+        /// The tag to look for.
+        tag: String,
+        /// Why it is not known.
+        why: String,
+    },
+}
+
+impl std::fmt::Display for Left {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Droplet { id, why } => write!(f, "droplet {id} ({why})"),
+            Self::Snapshot { id, why } => write!(f, "snapshot {id} ({why})"),
+            Self::Unknown { tag, why } => write!(f, "possibly something tagged {tag} ({why})"),
+        }
+    }
+}
+
+/// How a bake ended.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Outcome {
+    /// There is a snapshot, and nothing else.
+    Done(super::machine::Product),
+    /// It failed.
+    Failed {
+        /// Why.
+        failure: Failure,
+        /// What costs money and is still there.
+        left: Vec<Left>,
+    },
+    /// Somebody said stop.
+    Interrupted {
+        /// What costs money and is still there.
+        left: Vec<Left>,
+    },
+}
+
+impl Outcome {
+    /// The exit status of the command line: 0 done, 3 failed and nothing left, 4 failed and something left, 130 stopped.
+    /// A failed preflight has created nothing and is 2.
+    pub fn exit_status(&self) -> u8 {
+        match self {
+            Self::Done(_) => 0,
+            Self::Failed { failure, left } if failure.stage == Stage::Preflight && left.is_empty() => 2,
+            Self::Failed { left, .. } if left.is_empty() => 3,
+            Self::Failed { .. } => 4,
+            Self::Interrupted { .. } => 130,
+        }
+    }
+
+    /// What costs money and is still there.
+    pub fn left(&self) -> &[Left] {
+        match self {
+            Self::Done(_) => &[],
+            Self::Failed { left, .. } | Self::Interrupted { left } => left,
+        }
+    }
+}

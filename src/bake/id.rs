@@ -1,0 +1,135 @@
+//! The name of one bake, and the tag that its droplet and snapshot carry.
+//!
+//! A tag of DigitalOcean takes letters, digits, `:`, `_` and `-`, at most 255 of them. A bake's id is also the first
+//! label of its certificate's DNS name, so it is lower case and has no `_`.
+
+use std::fmt;
+use std::time::{Duration, UNIX_EPOCH};
+
+use serde::{Deserialize, Serialize};
+
+/// The tag of everything that mkimg creates.
+pub const MKIMG_TAG: &str = "mkimg";
+/// The tag of a snapshot whose programs are stand-ins.
+pub const STAND_INS_TAG: &str = "mkimg:stand-ins";
+const PREFIX: &str = "mkimg:bake:";
+
+/// The name of one bake, such as `20261122-153408-3f9c2a` (UTC time of its start, then three random bytes).
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct BakeId(String);
+
+impl BakeId {
+    /// A new id. `unix` is the time in seconds since 1970; `random` tells two bakes of one second apart.
+    pub fn new(unix: u64, random: [u8; 3]) -> Self {
+        let [a, b, c] = random;
+        Self(format!("{}-{a:02x}{b:02x}{c:02x}", compact_time(unix)))
+    }
+
+    /// Reads an id, as a person types it.
+    pub fn parse(text: &str) -> Result<Self, BadId> {
+        let fits = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
+        if text.is_empty() || text.len() > 63 || !text.chars().all(fits) || text.starts_with('-') || text.ends_with('-')
+        {
+            return Err(BadId(text.chars().take(80).collect()));
+        }
+        Ok(Self(text.to_owned()))
+    }
+
+    /// The id as text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+/// A text that is no bake's id.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+#[error("`{0}` is not the id of a bake; ids look like 20261122-153408-3f9c2a (`mkimg bakes` lists them)")]
+pub struct BadId(String);
+
+impl TryFrom<String> for BakeId {
+    type Error = BadId;
+    fn try_from(text: String) -> Result<Self, BadId> {
+        Self::parse(&text)
+    }
+}
+
+impl From<BakeId> for String {
+    fn from(id: BakeId) -> Self {
+        id.0
+    }
+}
+
+impl fmt::Display for BakeId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// `mkimg:bake:<id>:<deadline>`: whose this is, and until when (seconds since 1970) nobody else may clean it up.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BakeTag {
+    /// The bake.
+    pub id: BakeId,
+    /// Seconds since 1970.
+    pub deadline: u64,
+}
+
+impl BakeTag {
+    /// Reads a tag; anything that is not exactly a bake's tag is `None`, so that nothing foreign is ever touched.
+    pub fn parse(tag: &str) -> Option<Self> {
+        let (id, deadline) = tag.strip_prefix(PREFIX)?.rsplit_once(':')?;
+        if !deadline.bytes().all(|b| b.is_ascii_digit()) {
+            return None;
+        }
+        Some(Self { id: BakeId::parse(id).ok()?, deadline: deadline.parse().ok()? })
+    }
+}
+
+impl fmt::Display for BakeTag {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{PREFIX}{}:{}", self.id, self.deadline)
+    }
+}
+
+/// `20261122-153408`, in UTC.
+pub fn compact_time(unix: u64) -> String {
+    let text = humantime::format_rfc3339_seconds(UNIX_EPOCH + Duration::from_secs(unix)).to_string();
+    text.chars()
+        .filter_map(|c| match c {
+            'T' => Some('-'),
+            '0'..='9' => Some(c),
+            _ => None,
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_id_says_when() {
+        assert_eq!(BakeId::new(1_795_361_648, [0x3f, 0x9c, 0x2a]).as_str(), "20261122-153408-3f9c2a");
+    }
+
+    #[test]
+    fn a_tag_is_read_back_and_foreign_tags_are_left_alone() {
+        let tag = BakeTag { id: BakeId::new(0, [1, 2, 3]), deadline: 99 };
+        assert_eq!(BakeTag::parse(&tag.to_string()), Some(tag.clone()));
+        assert!(tag.to_string().chars().all(|c| c.is_ascii_alphanumeric() || "_:-".contains(c)), "{tag}");
+        for foreign in [
+            "mkimg",
+            "mkimg:bake:",
+            "mkimg:bake:x",
+            "mkimg:bake:x:",
+            "mkimg:bake:x:-5",
+            "mkimg:bake:x:+5",
+            "mkimg:bake::5",
+            "bake:x:5",
+            "mkimg:bake:X:5",
+        ] {
+            assert_eq!(BakeTag::parse(foreign), None, "{foreign}");
+        }
+    }
+}

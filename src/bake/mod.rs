@@ -1,0 +1,39 @@
+//! The bake: a journalled state machine that turns a user-data document into a snapshot, and leaves nothing else.
+//!
+//! Everything outside is a port (`ports`): the provider's API, the droplet's status channel, the journal, the clock, and
+//! whoever watches. The machine (`machine`, with one file per stage) only decides. Three rules hold everywhere:
+//!
+//! 1. What may change something is written down before it is asked for (`journal`), so that a bake can be taken up
+//!    from its journal at any point.
+//! 2. What costs money carries the bake's tag (`id`), so that a lost answer is settled by looking, never by asking twice.
+//! 3. A wait has a limit, polls at an adapting pace, and stops when the person says so.
+//!
+//! To add a stage: a file beside `power_off.rs` with an `impl Machine` of one method, its entries in `journal::Entry`,
+//! one line in `machine::Machine::forward`, and what it leaves behind in `cleanup`.
+
+mod cleanup;
+mod create;
+pub mod failure;
+pub mod id;
+pub mod journal;
+pub mod leftovers;
+mod machine;
+pub mod ports;
+mod power_off;
+pub mod preflight;
+mod provision;
+mod publish;
+pub mod report;
+mod snapshot;
+pub mod spec;
+mod verification;
+mod wait;
+
+#[cfg(test)]
+mod tests;
+
+pub use failure::{Failure, FailureKind, Left, Outcome};
+pub use id::{BakeId, BakeTag};
+pub use machine::{Machine, Ports, Product, Secrets};
+pub(crate) use provision::printable;
+pub use spec::{Limits, MarkerKind, OnError, Spec, Stage};

@@ -1,0 +1,491 @@
+//! What a bake needs from outside: the provider's API, the status channel, the journal, the clock, somebody who watches.
+//!
+//! To add a provider: implement [`Provider`] in a folder of `providers/`; its error must say whether the request may have
+//! taken effect, because that decides whether the machine looks or asks again.
+
+use std::fmt;
+use std::net::IpAddr;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use secrecy::SecretString;
+use serde::{Deserialize, Serialize};
+
+use super::failure::Left;
+use super::journal::Entry;
+use super::spec::{DropletSpec, Stage};
+
+/// The account that the token belongs to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Account {
+    /// E-mail address, or the team's name.
+    pub name: String,
+    /// `active`, `warning` or `locked`.
+    pub status: String,
+    /// Why, where it is not active.
+    pub status_message: String,
+    /// How many droplets it may have at once.
+    pub droplet_limit: u64,
+}
+
+/// A size of droplet.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Size {
+    /// Such as `s-1vcpu-1gb`.
+    pub slug: String,
+    /// Whether new droplets may have it.
+    pub available: bool,
+    /// Where.
+    pub regions: Vec<String>,
+    /// US dollars an hour.
+    pub price_hourly: f64,
+    /// Disk in GiB; no snapshot of it is larger.
+    pub disk_gib: u64,
+}
+
+/// A region.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Region {
+    /// Such as `nyc3`.
+    pub slug: String,
+    /// Whether it takes new droplets.
+    pub available: bool,
+}
+
+/// A base image.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Image {
+    /// Slug or number.
+    pub name: String,
+    /// Where it can be used.
+    pub regions: Vec<String>,
+    /// `available`, `new`, `retired` …
+    pub status: String,
+}
+
+/// What a droplet is doing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DropletStatus {
+    /// Being made.
+    New,
+    /// Running.
+    Active,
+    /// Not running.
+    Off,
+    /// Put away.
+    Archive,
+}
+
+/// A droplet.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Droplet {
+    /// Its number.
+    pub id: u64,
+    /// Its name.
+    pub name: String,
+    /// What it is doing.
+    pub status: DropletStatus,
+    /// Whether an event holds it.
+    pub locked: bool,
+    /// Its public IPv4 address, once it has one.
+    pub address: Option<IpAddr>,
+    /// Its tags.
+    pub tags: Vec<String>,
+}
+
+/// A request for a droplet.
+#[derive(Debug)]
+pub struct CreateDroplet<'a> {
+    /// What the template asks for.
+    pub spec: &'a DropletSpec,
+    /// The name, where it differs from the template's.
+    pub name: &'a str,
+    /// The image, where it differs from the template's.
+    pub image: &'a str,
+    /// All tags.
+    pub tags: Vec<String>,
+    /// The user-data document, with the bake's own entry: secret.
+    pub user_data: &'a SecretString,
+}
+
+/// What can be asked of a droplet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DropletAction<'a> {
+    /// Asks the guest to go down.
+    Shutdown,
+    /// Pulls the plug.
+    PowerOff,
+    /// Makes a snapshot of this name.
+    Snapshot(&'a str),
+}
+
+/// How an action stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ActionStatus {
+    /// Not finished.
+    InProgress,
+    /// Done.
+    Completed,
+    /// It failed.
+    Errored,
+}
+
+/// Something that the provider does over a while.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Action {
+    /// Its number.
+    pub id: u64,
+    /// Its kind, such as `snapshot`.
+    pub kind: String,
+    /// How it stands.
+    pub status: ActionStatus,
+}
+
+/// A snapshot of a droplet.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Snapshot {
+    /// A string, though its image's number is an integer.
+    pub id: String,
+    /// Its name.
+    pub name: String,
+    /// Where it is.
+    pub regions: Vec<String>,
+    /// Its tags.
+    pub tags: Vec<String>,
+    /// The droplet it was made from.
+    pub droplet: Option<u64>,
+    /// Compressed size in GB, as the provider bills it.
+    pub size_gb: f64,
+}
+
+/// The provider's API. Reads and deletes are retried inside; a create is never.
+#[async_trait]
+pub trait Provider: Send + Sync {
+    /// The account of the token.
+    async fn account(&self) -> Result<Account, ProviderError>;
+    /// How many droplets there are.
+    async fn droplet_count(&self) -> Result<u64, ProviderError>;
+    /// A size by its slug.
+    async fn size(&self, slug: &str) -> Result<Option<Size>, ProviderError>;
+    /// A region by its slug.
+    async fn region(&self, slug: &str) -> Result<Option<Region>, ProviderError>;
+    /// An image by its slug or number.
+    async fn image(&self, name: &str) -> Result<Option<Image>, ProviderError>;
+    /// All snapshots of droplets.
+    async fn snapshots(&self) -> Result<Vec<Snapshot>, ProviderError>;
+    /// One snapshot.
+    async fn snapshot(&self, id: &str) -> Result<Snapshot, ProviderError>;
+    /// Asks for a droplet; the answer means only that the request was accepted.
+    async fn create_droplet(&self, request: &CreateDroplet<'_>) -> Result<Droplet, ProviderError>;
+    /// One droplet.
+    async fn droplet(&self, id: u64) -> Result<Droplet, ProviderError>;
+    /// All droplets with a tag.
+    async fn droplets_tagged(&self, tag: &str) -> Result<Vec<Droplet>, ProviderError>;
+    /// Asks something of a droplet.
+    async fn droplet_action(&self, id: u64, action: DropletAction<'_>) -> Result<Action, ProviderError>;
+    /// A droplet's actions, newest first.
+    async fn droplet_actions(&self, id: u64) -> Result<Vec<Action>, ProviderError>;
+    /// One action.
+    async fn action(&self, id: u64) -> Result<Action, ProviderError>;
+    /// The snapshots made from a droplet.
+    async fn droplet_snapshots(&self, id: u64) -> Result<Vec<Snapshot>, ProviderError>;
+    /// Puts a tag on a snapshot; the tag is made where it is missing.
+    async fn tag_snapshot(&self, id: &str, tag: &str) -> Result<(), ProviderError>;
+    /// Takes a tag off a snapshot.
+    async fn untag_snapshot(&self, id: &str, tag: &str) -> Result<(), ProviderError>;
+    /// Removes a tag that nothing carries any more.
+    async fn delete_tag(&self, tag: &str) -> Result<(), ProviderError>;
+    /// Copies a snapshot to another region.
+    async fn transfer(&self, snapshot: &str, region: &str) -> Result<Action, ProviderError>;
+    /// Destroys a droplet.
+    async fn delete_droplet(&self, id: u64) -> Result<(), ProviderError>;
+    /// Deletes a snapshot.
+    async fn delete_snapshot(&self, id: &str) -> Result<(), ProviderError>;
+}
+
+/// What kind of failure of a request this is: it decides what the machine does next.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ProviderErrorKind {
+    /// 401.
+    Unauthorized,
+    /// 403.
+    Forbidden,
+    /// 404.
+    NotFound,
+    /// 422 because another event holds the resource: wait, then ask again.
+    Pending,
+    /// Another 4xx: asking again gives the same.
+    Refused,
+    /// 429, after all retries.
+    RateLimited,
+    /// The request was never sent: no connection.
+    Unreachable,
+    /// 5xx, no answer, or an answer that cannot be read: the request may have taken effect.
+    Unanswered,
+}
+
+/// A request that failed.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub struct ProviderError {
+    /// What kind.
+    pub kind: ProviderErrorKind,
+    /// Method and path.
+    pub request: String,
+    /// The HTTP status, where there was one.
+    pub status: Option<u16>,
+    /// The provider's name for the request, for its support.
+    pub request_id: Option<String>,
+    /// What went wrong, in a sentence.
+    pub message: String,
+    /// What to do about it.
+    pub advice: Option<String>,
+}
+
+impl fmt::Display for ProviderError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: ", self.request)?;
+        if let Some(status) = self.status {
+            write!(f, "{status}: ")?;
+        }
+        f.write_str(&self.message)?;
+        if let Some(id) = &self.request_id {
+            write!(f, " (request {id})")?;
+        }
+        Ok(())
+    }
+}
+
+impl ProviderError {
+    /// Whether it may go away by itself.
+    pub fn is_transient(&self) -> bool {
+        use ProviderErrorKind as K;
+        matches!(self.kind, K::Pending | K::RateLimited | K::Unreachable | K::Unanswered)
+    }
+
+    /// Whether the request may have taken effect all the same.
+    pub fn is_ambiguous(&self) -> bool {
+        self.kind == ProviderErrorKind::Unanswered
+    }
+}
+
+/// What the droplet says of itself; `docs/design/first-boot.md` has the contract.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+pub struct Status {
+    /// The bake that the droplet was made for.
+    pub bake: String,
+    /// Where its runner stands.
+    pub state: RunnerState,
+    /// Its steps, in order.
+    #[serde(default)]
+    pub steps: Vec<RunnerStep>,
+    /// A piece of its log.
+    #[serde(default)]
+    pub log: LogPiece,
+    /// The check script's result.
+    #[serde(default)]
+    pub check: Option<Check>,
+    /// Why it failed.
+    #[serde(default)]
+    pub error: Option<RunnerError>,
+}
+
+/// Where the runner stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum RunnerState {
+    /// At work.
+    Running,
+    /// Everything is installed and cleaned up; the check runs. The completion marker.
+    Complete,
+    /// Final: the check passed.
+    Passed,
+    /// Final: a step failed.
+    Failed,
+}
+
+/// One step of the runner.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct RunnerStep {
+    /// Such as `script 01-users.sh`.
+    pub name: String,
+    /// `pending`, `running`, `passed`, `failed` or `skipped`.
+    pub state: String,
+    /// How long it took or has taken.
+    #[serde(default)]
+    pub seconds: Option<f64>,
+    /// Its exit status.
+    #[serde(default)]
+    pub exit: Option<i64>,
+}
+
+/// A piece of the droplet's log.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+pub struct LogPiece {
+    /// The byte after this piece.
+    pub next: u64,
+    /// The piece.
+    pub text: String,
+}
+
+/// What the check script found.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Check {
+    /// Its exit status.
+    #[serde(default)]
+    pub exit: Option<i64>,
+    /// Lines with `[PASS]`.
+    #[serde(default)]
+    pub passed: u64,
+    /// Lines with `[WARN]`.
+    #[serde(default)]
+    pub warnings: u64,
+    /// Lines with `[FAIL]`.
+    #[serde(default)]
+    pub failed: u64,
+    /// What was not passed.
+    #[serde(default)]
+    pub findings: Vec<CheckFinding>,
+}
+
+/// One finding of the check script.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CheckFinding {
+    /// `fail` or `warn`.
+    pub level: String,
+    /// The line.
+    pub text: String,
+}
+
+/// Why the runner failed.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RunnerError {
+    /// The step.
+    pub step: String,
+    /// Why.
+    pub message: String,
+    /// Its exit status.
+    #[serde(default)]
+    pub exit: Option<i64>,
+    /// The last lines of its log.
+    #[serde(default)]
+    pub tail: String,
+}
+
+/// Why the status channel gave no status.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum MarkerError {
+    /// Nothing answers there yet: refused, or accepted and silent.
+    #[error("nothing answers at {0} yet")]
+    NotUp(String),
+    /// Somebody answers who is not our droplet: another certificate, or no TLS at all.
+    #[error("what answers at {address} is not this bake's droplet: {reason}")]
+    WrongServer {
+        /// Where.
+        address: String,
+        /// How we know.
+        reason: String,
+    },
+    /// It holds our key and breaks the contract: a body too large, no JSON, another bake's status.
+    #[error("the droplet at {address} answers out of contract: {reason}")]
+    Hostile {
+        /// Where.
+        address: String,
+        /// How.
+        reason: String,
+    },
+}
+
+/// The droplet's status channel. One per droplet: each has credentials of its own.
+#[async_trait]
+pub trait Marker: Send + Sync {
+    /// The status, with the log from byte `log_offset`.
+    async fn status(&self, address: IpAddr, log_offset: u64) -> Result<Status, MarkerError>;
+    /// Tells a droplet that has passed that its result was received: it powers off.
+    async fn acknowledge(&self, address: IpAddr) -> Result<(), MarkerError>;
+    /// The whole log.
+    async fn log(&self, address: IpAddr) -> Result<String, MarkerError>;
+}
+
+/// The journal could not be written.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("cannot write {path}: {reason}")]
+pub struct JournalError {
+    /// Which file.
+    pub path: String,
+    /// Why.
+    pub reason: String,
+}
+
+/// Where a bake is written down.
+pub trait Journal: Send + Sync {
+    /// Appends an entry; it is on the disk when this returns.
+    fn append(&self, at: u64, entry: &Entry) -> Result<(), JournalError>;
+    /// Keeps a file beside the journal and says where it lies.
+    fn save(&self, name: &str, contents: &[u8]) -> Result<String, JournalError>;
+}
+
+/// Time.
+#[async_trait]
+pub trait Clock: Send + Sync {
+    /// Seconds since 1970, for tags and the journal only: it may jump.
+    fn unix(&self) -> u64;
+    /// Time since some moment; never goes back.
+    fn now(&self) -> Duration;
+    /// Waits.
+    async fn sleep(&self, duration: Duration);
+}
+
+/// What a bake says while it works.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(tag = "event", rename_all = "kebab-case")]
+pub enum Event {
+    /// A stage begins.
+    Stage {
+        /// Which.
+        stage: Stage,
+        /// What for.
+        detail: String,
+    },
+    /// A droplet exists.
+    Droplet {
+        /// Its number.
+        id: u64,
+        /// `build` or `verification`.
+        role: String,
+        /// Its address.
+        address: Option<IpAddr>,
+    },
+    /// A step of the runner changed.
+    Step(RunnerStep),
+    /// A line of the droplet's log.
+    Log {
+        /// The line.
+        line: String,
+    },
+    /// The completion marker was seen.
+    Complete,
+    /// The check script's result.
+    Checked(Check),
+    /// Something odd that does not stop the bake.
+    Warning {
+        /// What.
+        message: String,
+    },
+    /// Something worth knowing.
+    Note {
+        /// What.
+        message: String,
+    },
+}
+
+/// Somebody who watches a bake.
+#[async_trait]
+pub trait Observer: Send + Sync {
+    /// Is told.
+    fn event(&self, event: &Event);
+    /// `--on-error ask`: whether what is left is to be kept.
+    async fn keep(&self, why: &str, left: &[Left]) -> bool {
+        let _ = (why, left);
+        false
+    }
+}

@@ -1,0 +1,294 @@
+//! The report of one bake: what was baked, how long each stage and step took, what the check found, what came of it.
+//! As JSON for programs, as one self-contained page for people.
+
+use std::fmt::Write as _;
+
+use serde::Serialize;
+
+use super::failure::{FailureKind, Outcome};
+use super::ports::{Check, Event, RunnerStep};
+use super::spec::{Spec, Stage};
+
+/// One bake, told.
+#[derive(Debug, Clone, Serialize)]
+pub struct Report {
+    /// Always 1.
+    pub version: u32,
+    /// The bake's id.
+    pub bake: String,
+    /// What was asked for.
+    pub spec: Spec,
+    /// RFC 3339, UTC.
+    pub started: String,
+    /// Wall time of all of it.
+    pub seconds: f64,
+    /// `sha256:…` of the rendered document.
+    pub document: String,
+    /// Whether the programs are stand-ins.
+    pub stand_ins: bool,
+    /// The stages, in order.
+    pub stages: Vec<StageTime>,
+    /// The build droplet's steps, in order.
+    pub steps: Vec<RunnerStep>,
+    /// What the check script found.
+    pub check: Option<Check>,
+    /// `done`, `failed` or `interrupted`.
+    pub result: String,
+    /// The exit status.
+    pub exit: u8,
+    /// The snapshot, where there is one.
+    pub snapshot: Option<super::ports::Snapshot>,
+    /// Whether an instance of it was started and proved.
+    pub verified: bool,
+    /// Why it failed.
+    pub failure: Option<String>,
+    /// The last lines of the failed step.
+    pub tail: Option<String>,
+    /// What costs money and is still there.
+    pub left: Vec<String>,
+    /// What was odd.
+    pub warnings: Vec<String>,
+}
+
+/// A stage and its duration.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct StageTime {
+    /// Which.
+    pub stage: Stage,
+    /// What for.
+    pub detail: String,
+    /// How long.
+    pub seconds: f64,
+}
+
+impl Report {
+    /// An empty report of a bake that begins.
+    pub fn new(spec: &Spec, started: String, document: String, stand_ins: bool) -> Self {
+        Self {
+            version: 1,
+            bake: spec.id.to_string(),
+            spec: spec.clone(),
+            started,
+            seconds: 0.0,
+            document,
+            stand_ins,
+            stages: Vec::new(),
+            steps: Vec::new(),
+            check: None,
+            result: String::new(),
+            exit: 0,
+            snapshot: None,
+            verified: false,
+            failure: None,
+            tail: None,
+            left: Vec::new(),
+            warnings: Vec::new(),
+        }
+    }
+
+    /// Takes an event in. `at` is seconds since the bake began.
+    pub fn event(&mut self, at: f64, event: &Event) {
+        match event {
+            Event::Stage { stage, detail } => {
+                self.close_stage(at);
+                self.stages.push(StageTime { stage: *stage, detail: detail.clone(), seconds: -at });
+            }
+            Event::Step(step) if !self.in_verification() => {
+                match self.steps.iter_mut().find(|known| known.name == step.name) {
+                    Some(known) => known.clone_from(step),
+                    None => self.steps.push(step.clone()),
+                }
+            }
+            Event::Checked(check) if !self.in_verification() => self.check = Some(check.clone()),
+            Event::Warning { message } => self.warnings.push(message.clone()),
+            _ => {}
+        }
+    }
+
+    fn in_verification(&self) -> bool {
+        self.stages.last().is_some_and(|last| last.stage == Stage::Verify)
+    }
+
+    fn close_stage(&mut self, at: f64) {
+        if let Some(last) = self.stages.last_mut()
+            && last.seconds <= 0.0
+        {
+            last.seconds += at;
+        }
+    }
+
+    /// Takes the end in. `at` is seconds since the bake began.
+    pub fn end(&mut self, at: f64, outcome: &Outcome) {
+        self.close_stage(at);
+        self.seconds = at;
+        self.exit = outcome.exit_status();
+        self.left = outcome.left().iter().map(ToString::to_string).collect();
+        match outcome {
+            Outcome::Done(product) => {
+                "done".clone_into(&mut self.result);
+                self.snapshot = Some(product.snapshot.clone());
+                self.verified = product.verified;
+            }
+            Outcome::Failed { failure, .. } => {
+                "failed".clone_into(&mut self.result);
+                self.failure = Some(failure.to_string());
+                if let FailureKind::Runner(runner) = &failure.kind {
+                    self.tail = Some(runner.error.tail.clone()).filter(|tail| !tail.is_empty());
+                    self.check = runner.check.clone().or(self.check.take());
+                }
+            }
+            Outcome::Interrupted { .. } => "interrupted".clone_into(&mut self.result),
+        }
+    }
+
+    /// The page.
+    pub fn html(&self) -> String {
+        let mut page = String::with_capacity(8 * 1024);
+        let title = self.snapshot.as_ref().map_or(&self.spec.snapshot.name, |s| &s.name);
+        let (mood, word) = match self.result.as_str() {
+            "done" if self.verified => ("good", "done, and verified"),
+            "done" => ("good", "done, not verified"),
+            "interrupted" => ("bad", "interrupted"),
+            _ => ("bad", "failed"),
+        };
+        let _ = write!(
+            page,
+            "<!doctype html>\n<html lang=en><meta charset=utf-8><meta name=viewport content=\"width=device-width\">\n<title>{title} — mkimg bake</title>\n<style>{STYLE}</style>\n\
+             <h1>{title}</h1>\n<p class={mood}>{word} in {time}</p>\n",
+            title = escape(title),
+            time = duration(self.seconds),
+        );
+        if self.stand_ins {
+            page.push_str("<p class=warn><b>Made with stand-ins:</b> its programs are test programs in the place of the real ones. Not for production.</p>\n");
+        }
+        if let Some(failure) = &self.failure {
+            let _ = writeln!(page, "<p class=bad>{}</p>", escape(failure));
+        }
+        if let Some(tail) = &self.tail {
+            let _ = writeln!(page, "<pre>{}</pre>", escape(tail));
+        }
+        if !self.left.is_empty() {
+            page.push_str("<h2>Still there, and costs money</h2>\n<ul>\n");
+            for left in &self.left {
+                let _ = writeln!(page, "<li class=bad>{}", escape(left));
+            }
+            let _ = writeln!(page, "</ul>\n<p>Remove it: <code>mkimg gc {}</code></p>", escape(&self.bake));
+        }
+        self.facts(&mut page);
+        if !self.stages.is_empty() {
+            page.push_str("<h2>Stages</h2>\n<table>\n");
+            let longest = self.stages.iter().map(|s| s.seconds).fold(0.1_f64, f64::max);
+            for stage in &self.stages {
+                let width = (stage.seconds / longest * 100.0).clamp(0.0, 100.0);
+                let (name, detail, time) = (stage.stage, escape(&stage.detail), duration(stage.seconds));
+                let _ = writeln!(
+                    page,
+                    "<tr><td>{name}<td>{detail}<td class=n>{time}<td class=bar><i style=\"width:{width:.1}%\"></i>"
+                );
+            }
+            page.push_str("</table>\n");
+        }
+        if !self.steps.is_empty() {
+            page.push_str("<h2>Steps on the droplet</h2>\n<table>\n");
+            for step in &self.steps {
+                let class = if step.state == "failed" { "bad" } else { "" };
+                let time = step.seconds.map(duration).unwrap_or_default();
+                let _ = writeln!(
+                    page,
+                    "<tr><td>{}<td class=\"{class}\">{}<td class=n>{time}",
+                    escape(&step.name),
+                    escape(&step.state)
+                );
+            }
+            page.push_str("</table>\n");
+        }
+        self.check_table(&mut page);
+        if !self.warnings.is_empty() {
+            page.push_str("<h2>Warnings</h2>\n<ul>\n");
+            for warning in &self.warnings {
+                let _ = writeln!(page, "<li class=warn>{}", escape(warning));
+            }
+            page.push_str("</ul>\n");
+        }
+        page.push_str("</html>\n");
+        page
+    }
+
+    fn facts(&self, page: &mut String) {
+        let spec = &self.spec;
+        let mut facts = vec![
+            ("Bake", self.bake.clone()),
+            ("Started", self.started.clone()),
+            ("Base image", spec.droplet.image.clone()),
+            ("Droplet", format!("{}, {}", spec.droplet.size, spec.droplet.region)),
+            ("Document", self.document.clone()),
+        ];
+        if let Some(snapshot) = &self.snapshot {
+            facts.push(("Snapshot", format!("{} (id {})", snapshot.name, snapshot.id)));
+            facts.push(("Regions", snapshot.regions.join(", ")));
+            facts.push(("Size", format!("{:.2} GB", snapshot.size_gb)));
+            facts.push(("Tags", snapshot.tags.join(", ")));
+        }
+        page.push_str("<table class=facts>\n");
+        for (name, value) in facts.iter().filter(|(_, value)| !value.is_empty()) {
+            let _ = writeln!(page, "<tr><th>{name}<td>{}", escape(value));
+        }
+        page.push_str("</table>\n");
+    }
+
+    fn check_table(&self, page: &mut String) {
+        let Some(check) = &self.check else { return };
+        let _ = writeln!(
+            page,
+            "<h2>Image check</h2>\n<p>{} passed, <span class={}>{} warnings</span>, <span class={}>{} failed</span></p>",
+            check.passed,
+            if check.warnings > 0 { "warn" } else { "good" },
+            check.warnings,
+            if check.failed > 0 { "bad" } else { "good" },
+            check.failed
+        );
+        if !check.findings.is_empty() {
+            page.push_str("<table>\n");
+            for finding in &check.findings {
+                let class = if finding.level == "fail" { "bad" } else { "warn" };
+                let _ = writeln!(page, "<tr><td class={class}>{}<td>{}", escape(&finding.level), escape(&finding.text));
+            }
+            page.push_str("</table>\n");
+        }
+    }
+}
+
+const STYLE: &str = "body{font:16px/1.5 system-ui,sans-serif;max-width:60rem;margin:2rem auto;padding:0 1rem;color:#1b1f24;background:#fff}\
+h1{margin-bottom:0}h2{margin-top:2rem;font-size:1.15rem}table{border-collapse:collapse;width:100%}td,th{text-align:left;padding:.3rem .6rem;\
+border-bottom:1px solid #d8dee4;vertical-align:top;overflow-wrap:anywhere}th{width:9rem;font-weight:600}.n{text-align:right;white-space:nowrap}.bar{width:25%}.bar i{display:block;height:.7rem;\
+margin-top:.45rem;background:#0969da;border-radius:.2rem;min-width:1px}.good{color:#1a7f37}.warn{color:#9a6700}.bad{color:#cf222e}pre{background:#f6f8fa;padding:1rem;\
+overflow:auto;border-radius:.4rem}@media(prefers-color-scheme:dark){body{background:#0d1117;color:#e6edf3}td,th{border-color:#30363d}pre{background:#161b22}\
+.good{color:#3fb950}.warn{color:#d29922}.bad{color:#f85149}.bar i{background:#58a6ff}}";
+
+fn escape(text: &str) -> String {
+    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
+}
+
+/// `1m05s`, `12.3s`: short, for tables.
+pub fn duration(seconds: f64) -> String {
+    if seconds < 60.0 {
+        return format!("{seconds:.1}s");
+    }
+    let whole = std::time::Duration::try_from_secs_f64(seconds).unwrap_or_default().as_secs();
+    match (whole / 3600, whole / 60 % 60, whole % 60) {
+        (0, minutes, seconds) => format!("{minutes}m{seconds:02}s"),
+        (hours, minutes, seconds) => format!("{hours}h{minutes:02}m{seconds:02}s"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::duration;
+
+    #[test]
+    fn durations_are_short() {
+        assert_eq!(duration(3.14), "3.1s");
+        assert_eq!(duration(65.4), "1m05s");
+        assert_eq!(duration(3_725.0), "1h02m05s");
+    }
+}

@@ -1,0 +1,141 @@
+//! Every request of a happy bake, failing in every way; Ctrl-C at every request; a bake taken up at every entry.
+
+use super::fake::{Fake, Fault, World, spec};
+use crate::bake::Outcome;
+use crate::bake::journal::Ledger;
+use crate::bake::ports::ProviderErrorKind as Kind;
+
+const FAULTS: [Fault; 8] = [
+    Fault::After,
+    Fault::Before(Kind::Unanswered),
+    Fault::Before(Kind::Unreachable),
+    Fault::Before(Kind::RateLimited),
+    Fault::Before(Kind::NotFound),
+    Fault::Before(Kind::Unauthorized),
+    Fault::Before(Kind::Forbidden),
+    Fault::Before(Kind::Refused),
+];
+
+/// Success with exactly one snapshot; or nothing left; or everything that is left is named.
+fn judge(fake: &Fake, outcome: &Outcome, case: &str) {
+    let there = fake.there();
+    match outcome {
+        Outcome::Done(product) => assert_eq!(there, [format!("snapshot {}", product.snapshot.id)], "{case}"),
+        Outcome::Failed { left, .. } | Outcome::Interrupted { left } => {
+            let named: Vec<String> = left.iter().map(ToString::to_string).collect();
+            for thing in &there {
+                let known =
+                    named.iter().any(|n| n.starts_with(thing.as_str()) || n.starts_with("possibly something tagged"));
+                assert!(
+                    known,
+                    "{case}: {thing} is left and not named: {outcome:?}\n{:?}",
+                    fake.state.lock().unwrap().requests
+                );
+            }
+        }
+    }
+}
+
+async fn happy_requests() -> u64 {
+    let fake = Fake::new(World::default());
+    assert_eq!(fake.bake(&spec()).await.exit_status(), 0);
+    let requests = fake.state.lock().unwrap().requests.len() as u64;
+    assert!(requests > 30, "{requests}");
+    requests
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_fault_at_every_request() {
+    let requests = happy_requests().await;
+    let mut done = 0;
+    for at in 1..=requests {
+        for fault in FAULTS {
+            let fake = Fake::new(World { faults: [(at, fault)].into(), ..World::default() });
+            let outcome = fake.bake(&spec()).await;
+            let case = format!("request {at}: {fault:?}");
+            judge(&fake, &outcome, &case);
+            assert!(matches!(outcome.exit_status(), 0 | 3), "{case}: {outcome:?}");
+            let transient =
+                matches!(fault, Fault::After | Fault::Before(Kind::Unanswered | Kind::Unreachable | Kind::RateLimited));
+            if transient && !matches!(fault, Fault::Before(Kind::Unreachable | Kind::RateLimited)) {
+                assert_eq!(outcome.exit_status(), 0, "{case} can be survived: {outcome:?}");
+            }
+            done += u32::from(outcome.exit_status() == 0);
+        }
+    }
+    assert!(done > 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_lost_answer_and_a_second_fault() {
+    let requests = happy_requests().await;
+    for first in 1..=requests {
+        for gap in 1..=4 {
+            for fault in FAULTS {
+                let fake = Fake::new(World {
+                    faults: [(first, Fault::After), (first + gap, fault)].into(),
+                    ..World::default()
+                });
+                let outcome = fake.bake(&spec()).await;
+                judge(&fake, &outcome, &format!("requests {first}: lost, {}: {fault:?}", first + gap));
+            }
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn stopped_at_every_request_nothing_is_left() {
+    let requests = happy_requests().await;
+    for at in 1..=requests {
+        for lost in [false, true] {
+            let faults = if lost { [(at, Fault::After)].into() } else { [].into() };
+            let fake = Fake::new(World { stop_at: Some(at), faults, ..World::default() });
+            let outcome = fake.bake(&spec()).await;
+            judge(&fake, &outcome, &format!("stopped at {at}, lost: {lost}"));
+            if outcome.exit_status() != 0 {
+                assert_eq!(
+                    (outcome.exit_status(), fake.there().len(), outcome.left().len()),
+                    (130, 0, 0),
+                    "stopped at {at}: {outcome:?}"
+                );
+            }
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_second_stop_ends_at_once_and_names_what_is_left() {
+    let requests = happy_requests().await;
+    for at in 1..=requests {
+        let fake = Fake::new(World { stop_at: Some(at), stop_again_at: Some(at + 1), ..World::default() });
+        let outcome = fake.bake(&spec()).await;
+        judge(&fake, &outcome, &format!("stopped twice at {at}"));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_bake_goes_on_from_every_entry_of_its_journal() {
+    let first = Fake::new(World::default());
+    assert_eq!(first.bake(&spec()).await.exit_status(), 0);
+    let entries = first.journal.lock().unwrap().len();
+    for cut in 0..entries {
+        // The process dies when it has written entry `cut`, or rather: nothing after it is done.
+        let fake = Fake::new(World::default());
+        let spec = spec();
+        {
+            let bake = fake.bake(&spec);
+            tokio::pin!(bake);
+            loop {
+                tokio::select! {
+                    biased;
+                    () = async { while fake.journal.lock().unwrap().len() <= cut { fake.written.notified().await; } } => break,
+                    _ = &mut bake => break,
+                }
+            }
+        }
+        let ledger = Ledger::replay(fake.journal.lock().unwrap().iter());
+        let outcome = fake.go_on(&spec, ledger).await;
+        judge(&fake, &outcome, &format!("cut at {cut}"));
+        assert_eq!(outcome.exit_status(), 0, "cut at {cut}: {outcome:?}");
+    }
+}

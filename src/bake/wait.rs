@@ -1,0 +1,123 @@
+//! Waiting: with a limit, at an adapting pace, until the person says stop.
+
+use std::future::Future;
+use std::time::Duration;
+
+use super::failure::{Failure, FailureKind};
+use super::machine::{Machine, Stop};
+use super::ports::{ProviderError, ProviderErrorKind};
+use super::spec::Stage;
+
+/// How long a 404 may be an eventually consistent list's fault rather than the truth.
+pub(super) const LAG: Duration = Duration::from_secs(10);
+
+/// Pauses that grow by half, from a tenth of a second to the poll interval: what is quick is seen quickly, what is slow
+/// costs few requests.
+#[derive(Debug)]
+pub(super) struct Pace {
+    next: Duration,
+    longest: Duration,
+}
+
+impl Pace {
+    pub(super) fn new(longest: Duration) -> Self {
+        Self { next: Duration::from_millis(100).min(longest), longest }
+    }
+
+    pub(super) fn next(&mut self) -> Duration {
+        let now = self.next;
+        self.next = (now * 3 / 2).min(self.longest);
+        now
+    }
+}
+
+/// What is awaited, and how long.
+pub(super) struct Wait {
+    pub(super) stage: Stage,
+    pub(super) what: String,
+    pub(super) limit: Duration,
+    pub(super) option: &'static str,
+}
+
+impl Wait {
+    pub(super) fn timeout(&self, last: Option<String>) -> Stop {
+        let limit = humantime::format_duration(self.limit).to_string().replace(' ', "");
+        Stop::Failed(Failure::new(
+            self.stage,
+            FailureKind::Timeout { what: self.what.clone(), limit, option: self.option, last },
+        ))
+    }
+}
+
+impl Machine<'_> {
+    /// Looks until there is something to see. What may go away by itself is waited for, a 404 for as long as lists lag.
+    pub(super) async fn wait<T>(
+        &self,
+        wait: &Wait,
+        mut look: impl AsyncFnMut() -> Result<Option<T>, ProviderError>,
+    ) -> Result<T, Stop> {
+        let start = self.ports.clock.now();
+        let mut pace = Pace::new(self.poll());
+        let mut missing = None;
+        loop {
+            let last = match self.unless_stopped(look()).await? {
+                Ok(Some(seen)) => return Ok(seen),
+                Ok(None) => None,
+                Err(error) if error.is_transient() => Some(error.to_string()),
+                Err(error) if error.kind == ProviderErrorKind::NotFound => {
+                    let now = self.ports.clock.now();
+                    if now.saturating_sub(*missing.get_or_insert(now)) >= LAG {
+                        return Err(Stop::Failed(Failure::provider(wait.stage, error)));
+                    }
+                    Some(error.to_string())
+                }
+                Err(error) => return Err(Stop::Failed(Failure::provider(wait.stage, error))),
+            };
+            if last.is_none() {
+                missing = None;
+            }
+            // After the last pause there is one more look: a laptop that slept must not fail what finished meanwhile.
+            let spent = self.ports.clock.now().saturating_sub(start);
+            if spent >= wait.limit {
+                return Err(wait.timeout(last));
+            }
+            self.pause(pace.next().min(wait.limit.saturating_sub(spent).max(Duration::from_millis(1)))).await?;
+        }
+    }
+
+    /// The longest pause between two looks.
+    pub(super) fn poll(&self) -> Duration {
+        Duration::from_millis(self.spec.poll_ms.max(1))
+    }
+
+    /// Sleeps, unless told to stop.
+    pub(super) async fn pause(&self, duration: Duration) -> Result<(), Stop> {
+        self.unless_stopped(self.ports.clock.sleep(duration)).await
+    }
+
+    /// Does something that changes nothing: it is dropped when the person says stop.
+    pub(super) async fn unless_stopped<T>(&self, work: impl Future<Output = T>) -> Result<T, Stop> {
+        self.until(self.threshold, work).await
+    }
+
+    /// Sends a request that changes something: only a second Ctrl-C drops it, because a request that was dropped may
+    /// still arrive after we looked for its effect.
+    pub(super) async fn change<T>(&self, work: impl Future<Output = T>) -> Result<T, Stop> {
+        self.until(2, work).await
+    }
+
+    async fn until<T>(&self, threshold: u32, work: impl Future<Output = T>) -> Result<T, Stop> {
+        let mut stops = self.ports.stops.clone();
+        let stopped = async {
+            if stops.wait_for(|count| *count >= threshold).await.is_err() {
+                // Nobody can say stop any more.
+                std::future::pending::<()>().await;
+            }
+        };
+        tokio::select! {
+            biased;
+            () = stopped => Err(Stop::Stopped),
+            value = work => Ok(value),
+        }
+    }
+}

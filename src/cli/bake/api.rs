@@ -1,0 +1,172 @@
+//! Which API, with which token: DigitalOcean's, another URL's, or the embedded emulator's.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use secrecy::SecretString;
+
+use super::state::{private_folder, state_home};
+use super::token;
+use super::{Failure, Global};
+use crate::emulator::{self, Running};
+use crate::providers::digitalocean::{API_URL, Client, Options, RequestLog};
+
+/// Options of every command that talks to the API.
+#[derive(Debug, clap::Args)]
+pub(in crate::cli) struct ApiArgs {
+    /// Use the embedded emulator: droplets are virtual machines on this machine, no account is needed
+    #[arg(long)]
+    local: bool,
+    /// The API's address; a token is sent to https:// or to this machine only
+    #[arg(long, value_name = "URL", env = "DIGITALOCEAN_API_URL", hide_env_values = true)]
+    api_url: Option<String>,
+    /// How long one request may take
+    #[arg(long, value_name = "DURATION", default_value = "10s", value_parser = humantime::parse_duration)]
+    timeout_request: Duration,
+}
+
+/// What was chosen, before anything is started.
+pub(in crate::cli) enum Target {
+    Local,
+    Remote { url: String, found: token::Found },
+}
+
+impl Target {
+    /// Whether droplets run on this machine.
+    pub(in crate::cli) fn is_local(&self) -> bool {
+        match self {
+            Self::Local => true,
+            Self::Remote { url, .. } => {
+                let host = url.split("://").nth(1).unwrap_or_default();
+                ["127.", "localhost", "[::1]"].iter().any(|start| host.starts_with(start))
+            }
+        }
+    }
+}
+
+impl ApiArgs {
+    /// Chooses; fails without a token where one is needed.
+    pub(in crate::cli) fn target(&self) -> Result<Target, Failure> {
+        if self.local {
+            return Ok(Target::Local);
+        }
+        let url = self.api_url.clone().filter(|url| !url.is_empty()).unwrap_or_else(|| API_URL.to_owned());
+        Ok(Target::Remote { url, found: token::find()? })
+    }
+
+    /// Makes the client, and starts the emulator where it is wanted.
+    pub(in crate::cli) async fn open(&self, target: Target, global: &Global) -> Result<Api, Failure> {
+        let log: Option<RequestLog> = (global.terminal.verbosity() > 1).then(|| {
+            let said: RequestLog =
+                Arc::new(|line: &str| super::super::Terminal::new(super::super::Color::Never, false, 2).detail(line));
+            said
+        });
+        let options = Options { timeout: self.timeout_request, log };
+        let (url, token, origin, running) = match target {
+            Target::Remote { url, found } => (url, found.token, found.origin, None),
+            Target::Local => {
+                let running = start(global).await?;
+                let (token, running) = running;
+                (running.url(), token, "the embedded emulator".to_owned(), Some(running))
+            }
+        };
+        let client = Client::new(&url, &token, options).map_err(|error| {
+            Failure::usage(error).with_help("--api-url takes an https:// address, or http:// on this machine")
+        })?;
+        Ok(Api { client, url, token, origin, running })
+    }
+}
+
+/// Where local droplets and snapshots are kept.
+fn local_state() -> Result<PathBuf, Failure> {
+    Ok(state_home()?.join("local"))
+}
+
+#[cfg(feature = "qemu")]
+fn cache() -> Result<PathBuf, Failure> {
+    emulator::base::default_cache().map_err(Failure::usage)
+}
+
+#[cfg(not(feature = "qemu"))]
+fn cache() -> Result<PathBuf, Failure> {
+    Err(Failure::usage("this mkimg was built without QEMU droplets").with_help("build it with the default features"))
+}
+
+async fn start(global: &Global) -> Result<(SecretString, Running), Failure> {
+    let mut bytes = [0_u8; 16];
+    getrandom::fill(&mut bytes)
+        .map_err(|error| Failure::usage(format!("the system gives no random bytes: {error}")))?;
+    let token: SecretString = bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>().into();
+    let state = local_state()?;
+    private_folder(&state)?;
+    let mut config = emulator::Config::new(token.clone(), state, cache()?);
+    // The status channel must be reachable; a port taken is said before anything is baked.
+    config.forward = vec![crate::marker::PORT];
+    let running = emulator::start(config).await.map_err(Failure::usage)?;
+    for warning in running.warnings() {
+        global.terminal.warning(warning);
+    }
+    Ok((token, running))
+}
+
+/// An API that is open.
+pub(in crate::cli) struct Api {
+    client: Client,
+    url: String,
+    token: SecretString,
+    origin: String,
+    running: Option<Running>,
+}
+
+impl Api {
+    pub(in crate::cli) fn client(&self) -> &Client {
+        &self.client
+    }
+
+    pub(in crate::cli) fn token(&self) -> &SecretString {
+        &self.token
+    }
+
+    /// Where the token came from.
+    pub(in crate::cli) fn origin(&self) -> &str {
+        &self.origin
+    }
+
+    /// Whether the emulator runs in this process.
+    pub(in crate::cli) fn is_local(&self) -> bool {
+        self.running.is_some()
+    }
+
+    /// The address for the journal; the emulator's changes with every start.
+    pub(in crate::cli) fn journalled(&self) -> String {
+        if self.is_local() { "local".to_owned() } else { self.url.clone() }
+    }
+
+    /// The options with which another command reaches the same API.
+    pub(in crate::cli) fn options(&self) -> String {
+        match (self.is_local(), self.url.as_str()) {
+            (true, _) => " --local".to_owned(),
+            (false, API_URL) => String::new(),
+            (false, url) => format!(" --api-url {url}"),
+        }
+    }
+
+    /// Where a local snapshot lies.
+    pub(in crate::cli) fn snapshot_dir(&self, id: &str) -> Option<PathBuf> {
+        self.running.as_ref()?.snapshot_dir(id.parse().ok()?)
+    }
+
+    /// A local droplet's console.
+    pub(in crate::cli) fn console(&self, droplet: u64) -> Option<PathBuf> {
+        self.running.as_ref()?.console_log(droplet)
+    }
+
+    pub(in crate::cli) async fn close(self, global: &Global) {
+        if let Some(running) = self.running
+            && let Err(error) = running.stop().await
+        {
+            global.terminal.warning(&format!("the emulator did not stop well: {error}"));
+        }
+    }
+}

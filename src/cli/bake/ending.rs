@@ -1,0 +1,167 @@
+//! What is said at the end of a bake: the product, or what failed, what to do, what is left and how to remove it.
+
+use std::fmt::Write as _;
+use std::path::Path;
+
+use serde_json::json;
+use tokio::sync::watch;
+
+use super::super::{Failure, Global};
+use super::api::Api;
+use super::progress::check_lines;
+use crate::bake::preflight::Preflight;
+use crate::bake::report::{Report, duration};
+use crate::bake::{FailureKind, Left, Outcome, Product, Spec, printable};
+use crate::render::Document;
+use crate::workspace::write_atomically;
+
+/// The end of one bake.
+pub(super) struct Ending<'e> {
+    pub(super) global: &'e Global,
+    pub(super) spec: &'e Spec,
+    pub(super) outcome: &'e Outcome,
+    pub(super) report: &'e Report,
+    pub(super) api: &'e Api,
+    pub(super) json: bool,
+}
+
+impl Ending<'_> {
+    pub(super) fn say(&self) -> Result<(), Failure> {
+        let terminal = &self.global.terminal;
+        match self.outcome {
+            Outcome::Done(product) => return self.done(product),
+            Outcome::Failed { failure, .. } => {
+                terminal.error(&failure.to_string());
+                if let FailureKind::Runner(runner) = &failure.kind {
+                    for line in runner.error.tail.lines() {
+                        terminal.eprint(&format!("  | {}\n", printable(line)));
+                    }
+                    for line in runner.check.iter().flat_map(check_lines) {
+                        terminal.eprint(&format!("  {line}\n"));
+                    }
+                }
+                if let Some(advice) = failure.advice() {
+                    terminal.help(&advice);
+                }
+            }
+            Outcome::Interrupted { .. } => terminal.error("interrupted"),
+        }
+        self.left();
+        if self.json {
+            let left = self.outcome.left();
+            let end = json!({"event": "failed", "bake": self.spec.id, "exit": self.outcome.exit_status(), "failure": self.report.failure, "left": left, "seconds": self.report.seconds});
+            terminal.print(format!("{end}\n"))?;
+        }
+        Ok(())
+    }
+
+    fn left(&self) {
+        let terminal = &self.global.terminal;
+        if self.outcome.left().is_empty() {
+            terminal.note("nothing is left that costs money");
+            return;
+        }
+        for left in self.outcome.left() {
+            terminal.error(&format!("still there: {left}"));
+            if let Left::Droplet { id, .. } = left
+                && let Some(console) = self.api.console(*id)
+            {
+                terminal.note(&format!("its console: {}", console.display()));
+            }
+        }
+        terminal.help(&format!("remove it: mkimg gc{} {}", self.api.options(), self.spec.id));
+        if !self.api.is_local() {
+            terminal.help("look inside: the droplet's console in the control panel, or ssh if you gave --ssh-key");
+        }
+    }
+
+    fn done(&self, product: &Product) -> Result<(), Failure> {
+        let terminal = &self.global.terminal;
+        let snapshot = &product.snapshot;
+        let place = self.api.snapshot_dir(&snapshot.id);
+        if self.json {
+            let end = json!({
+                "event": "done",
+                "snapshot": {"id": snapshot.id, "name": snapshot.name, "regions": snapshot.regions, "tags": snapshot.tags, "path": place},
+                "bake": self.spec.id,
+                "verified": product.verified,
+                "stand_ins": self.report.stand_ins,
+                "check": product.check,
+                "requests": self.api.client().sent(),
+                "seconds": self.report.seconds,
+            });
+            return terminal.print(format!("{end}\n"));
+        }
+        let mut text = String::new();
+        let _ = writeln!(
+            text,
+            "snapshot {} ({}), {:.2} GB, in {}",
+            snapshot.name,
+            snapshot.id,
+            snapshot.size_gb,
+            snapshot.regions.join(", ")
+        );
+        if let Some(place) = place {
+            let _ = writeln!(text, "  at {}", place.display());
+        }
+        if let Some(check) = &product.check {
+            let _ = writeln!(text, "  {}", check_lines(check).join("\n  "));
+        }
+        let verified =
+            if product.verified { "verified: an instance of it was started and proved" } else { "not verified" };
+        let _ = writeln!(text, "  {verified}");
+        if self.report.stand_ins {
+            let _ = writeln!(text, "  STAND-INS: test programs in the place of the real ones; not for production");
+        }
+        let _ =
+            writeln!(text, "  baked in {}, {} API requests", duration(self.report.seconds), self.api.client().sent());
+        terminal.print(text)
+    }
+}
+
+/// What `--dry-run` prints.
+pub(super) fn plan(spec: &Spec, looked: &Preflight, document: &Document) -> String {
+    let mut text = String::new();
+    let droplet = &spec.droplet;
+    let price = looked.price_hourly.map(|price| format!(", ${price:.5} an hour")).unwrap_or_default();
+    let _ = writeln!(text, "document: {} bytes, {}", document.text.len(), document.digest);
+    let _ = writeln!(text, "droplet: {}, {}, image {}{price}", droplet.region, droplet.size, droplet.image);
+    let _ = writeln!(
+        text,
+        "marker: {}",
+        if matches!(spec.marker, crate::bake::MarkerKind::Https) { "status channel over TLS" } else { "powering off" }
+    );
+    let regions =
+        if spec.snapshot.regions.is_empty() { droplet.region.clone() } else { spec.snapshot.regions.join(", ") };
+    let disk = looked.disk_gib.map(|disk| format!(", at most {disk} GiB")).unwrap_or_default();
+    let _ = writeln!(text, "snapshot: {} in {regions}{disk}", spec.snapshot.name);
+    let _ =
+        writeln!(text, "verification: {}", if spec.verify { "a droplet is started from the snapshot" } else { "none" });
+    let _ = writeln!(text, "nothing was created (--dry-run)");
+    text
+}
+
+/// Writes the report; a bake that is done is not undone because its report cannot be written.
+pub(super) fn write_report(global: &Global, path: &Path, report: &Report) {
+    let path = global.path(path);
+    let text = if path.extension().is_some_and(|ending| ending == "html") {
+        Ok(report.html())
+    } else {
+        serde_json::to_string_pretty(report).map(|text| text + "\n")
+    };
+    let written = text
+        .map_err(|error| error.to_string())
+        .and_then(|text| write_atomically(&path, text.as_bytes()).map_err(|error| error.to_string()));
+    match written {
+        Ok(()) => global.terminal.note(&format!("report: {}", path.display())),
+        Err(error) => global.terminal.warning(&format!("the report is not written: {error}")),
+    }
+}
+
+/// A local droplet that is kept runs as long as this process does.
+pub(super) async fn wait_for_stop(global: &Global, mut stops: watch::Receiver<u32>) {
+    let now = *stops.borrow();
+    global.terminal.note("the kept droplet runs as long as this command does: Ctrl-C ends it");
+    // An error means that nobody can say stop any more: then there is nothing to wait for.
+    let _ = stops.wait_for(|count| *count > now).await;
+}

@@ -1,0 +1,158 @@
+//! What a bake shows while it works: a line that redraws itself on a terminal, plain lines elsewhere, JSON lines for programs.
+
+use std::io::{BufRead as _, IsTerminal as _};
+use std::sync::Mutex;
+use std::time::{Duration, Instant};
+
+use async_trait::async_trait;
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+
+use super::super::{Global, Terminal};
+use crate::bake::Left;
+use crate::bake::ports::{Check, Event, Observer};
+use crate::bake::report::{Report, duration};
+
+/// Watches one bake.
+pub(in crate::cli) struct Watcher<'g> {
+    terminal: &'g Terminal,
+    json: bool,
+    start: Instant,
+    bar: ProgressBar,
+    redact: Vec<String>,
+    pub(in crate::cli) report: Mutex<Report>,
+    stage: Mutex<String>,
+}
+
+impl<'g> Watcher<'g> {
+    pub(in crate::cli) fn new(global: &'g Global, json: bool, redact: Vec<String>, report: Report) -> Self {
+        let bar = ProgressBar::new_spinner();
+        if json || !global.terminal.is_interactive() {
+            bar.set_draw_target(ProgressDrawTarget::hidden());
+        } else {
+            let style = ProgressStyle::with_template("{spinner} {elapsed} {prefix:.bold} {wide_msg}");
+            bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_spinner()));
+            bar.enable_steady_tick(Duration::from_millis(120));
+        }
+        let start = Instant::now();
+        Self {
+            terminal: &global.terminal,
+            json,
+            start,
+            bar,
+            redact,
+            report: Mutex::new(report),
+            stage: Mutex::default(),
+        }
+    }
+
+    pub(in crate::cli) fn seconds(&self) -> f64 {
+        self.start.elapsed().as_secs_f64()
+    }
+
+    /// Ends the redrawing: what follows are ordinary lines.
+    pub(in crate::cli) fn finish(&self) {
+        self.bar.finish_and_clear();
+    }
+
+    fn clean(&self, text: &str) -> String {
+        let mut text = text.to_owned();
+        for secret in self.redact.iter().filter(|secret| secret.len() >= 6) {
+            if text.contains(secret.as_str()) {
+                text = text.replace(secret.as_str(), "[redacted]");
+            }
+        }
+        text
+    }
+
+    fn line(&self, text: &str) {
+        let text = format!("{:>7} {}", duration(self.seconds()), self.clean(text));
+        self.bar.suspend(|| self.terminal.eprint(&format!("{text}\n")));
+    }
+
+    fn show(&self, event: &Event) {
+        let quiet = self.terminal.is_quiet();
+        match event {
+            Event::Warning { message } => self.bar.suspend(|| self.terminal.warning(&self.clean(message))),
+            _ if quiet => {}
+            Event::Stage { stage, detail } => {
+                self.bar.set_prefix(stage.to_string());
+                self.bar.set_message(self.clean(detail));
+                *self.stage.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = stage.to_string();
+                self.line(&format!("{stage}: {detail}"));
+            }
+            Event::Droplet { id, role, address } => {
+                if let Some(address) = address {
+                    self.line(&format!("  {role} droplet {id} at {address}"));
+                }
+            }
+            Event::Step(step) => {
+                let time = step
+                    .seconds
+                    .filter(|_| step.state != "running")
+                    .map(|s| format!(" ({})", duration(s)))
+                    .unwrap_or_default();
+                let stage = self.stage.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clone();
+                self.bar.set_prefix(format!("{stage}: {}", step.name));
+                self.line(&format!("  {}: {}{time}", step.name, step.state));
+            }
+            Event::Log { line } => {
+                let line = self.clean(line);
+                if self.bar.is_hidden() || self.terminal.verbosity() > 0 {
+                    self.line(&format!("  | {line}"));
+                }
+                self.bar.set_message(line);
+            }
+            Event::Complete => self.line("  complete: everything is installed; the check script runs"),
+            Event::Checked(check) => {
+                for line in check_lines(check) {
+                    self.line(&format!("  {line}"));
+                }
+            }
+            Event::Note { message } => self.line(&format!("  {message}")),
+        }
+    }
+}
+
+/// The check's result, a line each.
+pub(in crate::cli) fn check_lines(check: &Check) -> Vec<String> {
+    let mut lines =
+        vec![format!("image check: {} passed, {} warnings, {} failed", check.passed, check.warnings, check.failed)];
+    lines.extend(
+        check.findings.iter().map(|finding| format!("  {}: {}", finding.level, crate::bake::printable(&finding.text))),
+    );
+    lines
+}
+
+#[async_trait]
+impl Observer for Watcher<'_> {
+    fn event(&self, event: &Event) {
+        self.report.lock().unwrap_or_else(std::sync::PoisonError::into_inner).event(self.seconds(), event);
+        if self.json {
+            if let Ok(text) = serde_json::to_string(event) {
+                // A reader that went away does not end a bake: the droplet must still be cleaned up.
+                let _ = self.terminal.print(format!("{}\n", self.clean(&text)));
+            }
+            if let Event::Warning { message } = event {
+                self.terminal.warning(&self.clean(message));
+            }
+        } else {
+            self.show(event);
+        }
+    }
+
+    async fn keep(&self, why: &str, left: &[Left]) -> bool {
+        if !std::io::stdin().is_terminal() {
+            self.terminal.warning("--on-error ask: there is no terminal to ask at; destroying");
+            return false;
+        }
+        let things: Vec<String> = left.iter().map(ToString::to_string).collect();
+        self.bar.suspend(|| {
+            self.terminal.eprint(&format!("The bake failed: {}\nKeep {}? [y/N] ", self.clean(why), things.join(", ")))
+        });
+        let answer = tokio::task::spawn_blocking(|| {
+            let mut line = String::new();
+            std::io::stdin().lock().read_line(&mut line).map(|_| line)
+        });
+        matches!(answer.await, Ok(Ok(line)) if line.trim().eq_ignore_ascii_case("y"))
+    }
+}

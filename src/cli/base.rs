@@ -1,0 +1,129 @@
+//! `mkimg base`: the disks that local droplets start from.
+
+use std::path::PathBuf;
+
+use clap::Subcommand;
+
+use super::{Failure, Global};
+
+#[derive(Debug, clap::Args)]
+/// Base images for local droplets, by DigitalOcean's slug
+#[command(after_help = "Base images are kept in $XDG_CACHE_HOME/mkimg/base (usually ~/.cache/mkimg/base).")]
+pub(super) struct Args {
+    #[command(subcommand)]
+    what: What,
+    /// Where base images are kept
+    #[arg(long, value_name = "DIR", global = true)]
+    cache: Option<PathBuf>,
+}
+
+#[derive(Debug, Subcommand)]
+enum What {
+    /// Make a Debian image from its packages (debian-12-x64, debian-13-x64); needs root
+    Build {
+        /// DigitalOcean's slug
+        slug: String,
+        /// Debian's archive; otherwise the one that this machine uses
+        #[arg(long, value_name = "URL")]
+        mirror: Option<String>,
+        /// Debian's security archive; otherwise this machine's, or the mirror with `-security`
+        #[arg(long, value_name = "URL")]
+        security_mirror: Option<String>,
+    },
+    /// Download an image that its publisher offers (ubuntu-24-04-x64, ubuntu-22-04-x64)
+    Pull {
+        /// DigitalOcean's slug
+        slug: String,
+        /// The folder to download from, with its SHA256SUMS, in the publisher's place
+        #[arg(long, value_name = "URL")]
+        base_url: Option<String>,
+    },
+    /// List the images that are there
+    List {
+        #[arg(long, value_enum, default_value_t = ListFormat::Human)]
+        format: ListFormat,
+    },
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum ListFormat {
+    Human,
+    Json,
+}
+
+#[cfg(not(feature = "qemu"))]
+pub(super) fn run(args: &Args, _global: &Global) -> Result<(), Failure> {
+    let _ = (&args.what, &args.cache);
+    Err(Failure::usage("this mkimg was built without the feature `qemu`: it has no local droplets, and no base images"))
+}
+
+#[cfg(feature = "qemu")]
+pub(super) fn run(args: &Args, global: &Global) -> Result<(), Failure> {
+    use crate::emulator::base::{build, default_cache, list, pull};
+
+    let cache = match &args.cache {
+        Some(cache) => global.path(cache),
+        None => default_cache().map_err(Failure::usage)?,
+    };
+    let say = |line: &str| global.terminal.eprint(&format!("{line}\n"));
+    let made = match &args.what {
+        What::Build { slug, mirror, security_mirror } => {
+            let request = build::Request {
+                slug,
+                cache: &cache,
+                mirror: mirror.as_deref(),
+                security_mirror: security_mirror.as_deref(),
+            };
+            build::build(&request, &say).map_err(|error| failure(error, "built"))?
+        }
+        What::Pull { slug, base_url } => {
+            let request = pull::Request { slug, cache: &cache, base_url: base_url.as_deref() };
+            let runtime = super::emulate::runtime()?;
+            runtime.block_on(pull::pull(&request, &say)).map_err(|error| failure(error, "pulled"))?
+        }
+        What::List { format } => {
+            let found = list(&cache).map_err(Failure::usage)?;
+            return match format {
+                ListFormat::Human => {
+                    if found.is_empty() {
+                        global.terminal.eprint("no base images; make one with: mkimg base build debian-12-x64\n");
+                    }
+                    found.iter().try_for_each(|listed| {
+                        let (base, mib) = (&listed.base, listed.bytes >> 20);
+                        global.terminal.print(format!(
+                            "{:<18} {mib:>5} MiB  {}  {}\n",
+                            base.slug,
+                            base.made_at,
+                            listed.path.display()
+                        ))
+                    })
+                }
+                ListFormat::Json => {
+                    let json = serde_json::json!({"version": 1, "images": found});
+                    global.terminal.print(format!("{json:#}\n"))
+                }
+            };
+        }
+    };
+    global.terminal.print(format!("{}\n", made.path.display()))
+}
+
+/// An image that the other sub-command makes is pointed out.
+#[cfg(feature = "qemu")]
+fn failure(error: crate::emulator::base::Error, done: &str) -> Failure {
+    use crate::emulator::base::{Error, build::RELEASES, pull::PUBLISHED};
+    let other = match &error {
+        Error::Unknown { slug, .. } if done == "built" && PUBLISHED.iter().any(|(known, ..)| known == slug) => {
+            Some(format!("download it: mkimg base pull {slug}"))
+        }
+        Error::Unknown { slug, .. } if done == "pulled" && RELEASES.iter().any(|(known, ..)| known == slug) => {
+            Some(format!("make it from packages: mkimg base build {slug}"))
+        }
+        _ => None,
+    };
+    let failure = Failure::usage(error);
+    match other {
+        Some(help) => failure.with_help(help),
+        None => failure,
+    }
+}

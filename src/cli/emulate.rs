@@ -1,0 +1,140 @@
+//! `mkimg emulate`: DigitalOcean's API on this machine, until it is interrupted.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use base64::Engine;
+use secrecy::{ExposeSecret, SecretString};
+use tokio::signal::unix::{SignalKind, signal};
+
+use super::{Failure, Global};
+use crate::emulator::{BackendKind, Config, Timing, USUAL_PORTS, start};
+
+#[derive(Debug, clap::Args)]
+/// DigitalOcean's API on this machine, with droplets that are QEMU virtual machines
+#[command(
+    after_help = "The first line of standard output is the API's URL. Interrupt it (Ctrl-C) to end it and its droplets."
+)]
+pub(super) struct Args {
+    /// Where the API listens: a loopback address; port 0 is any free one
+    #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:0")]
+    listen: SocketAddr,
+    /// The token that clients must show; otherwise a random one, printed on standard error
+    #[arg(long, value_name = "TOKEN")]
+    token: Option<String>,
+    /// Where droplets and snapshots are kept; otherwise a temporary directory that goes with the emulator
+    #[arg(long, value_name = "DIR")]
+    state: Option<PathBuf>,
+    /// What droplets are
+    #[arg(long, value_enum, default_value_t = default_backend())]
+    backend: Backend,
+    /// A port that must be reachable at every droplet's address (repeatable); 22, 80, 443 and 8443 are where they are free
+    #[arg(long, value_name = "PORT")]
+    forward: Vec<u16>,
+    /// With `--backend none`: how long after its start a droplet powers itself off
+    #[arg(long, value_name = "DURATION", value_parser = humantime::parse_duration)]
+    off_after: Option<Duration>,
+    /// Where base images are kept
+    #[arg(long, value_name = "DIR")]
+    cache: Option<PathBuf>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum Backend {
+    /// Virtual machines
+    #[cfg(feature = "qemu")]
+    Qemu,
+    /// Nothing but their states
+    None,
+}
+
+#[cfg(feature = "qemu")]
+fn default_backend() -> Backend {
+    Backend::Qemu
+}
+
+#[cfg(not(feature = "qemu"))]
+fn default_backend() -> Backend {
+    Backend::None
+}
+
+/// An asynchronous runtime for a command.
+pub(super) fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
+    tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(Failure::usage)
+}
+
+#[cfg(feature = "qemu")]
+fn default_cache() -> Result<PathBuf, Failure> {
+    crate::emulator::base::default_cache().map_err(Failure::usage)
+}
+
+#[cfg(not(feature = "qemu"))]
+fn default_cache() -> Result<PathBuf, Failure> {
+    Ok(PathBuf::new())
+}
+
+pub(super) fn run(args: &Args, global: &Global) -> Result<(), Failure> {
+    if args.token.as_ref().is_some_and(|token| token.trim().is_empty() || token.contains(char::is_whitespace)) {
+        return Err(Failure::usage("--token: expected a text without white space"));
+    }
+    let token = match &args.token {
+        Some(token) => SecretString::from(token.clone()),
+        None => random_token()?,
+    };
+    // Gone with the command, however it ends.
+    let temporary = match args.state {
+        Some(_) => None,
+        None => Some(tempfile::Builder::new().prefix("mkimg-emulate-").tempdir().map_err(Failure::usage)?),
+    };
+    let state = match (&args.state, &temporary) {
+        (Some(state), _) => global.path(state),
+        (None, Some(folder)) => folder.path().to_path_buf(),
+        (None, None) => return Err(Failure::usage("no state directory")),
+    };
+    let cache = match &args.cache {
+        Some(cache) => global.path(cache),
+        None => default_cache()?,
+    };
+    let backend = match args.backend {
+        #[cfg(feature = "qemu")]
+        Backend::Qemu => BackendKind::Qemu,
+        Backend::None => BackendKind::None { off_after: args.off_after },
+    };
+    let config = Config {
+        listen: args.listen,
+        token: token.clone(),
+        state,
+        cache,
+        backend,
+        forward: args.forward.clone(),
+        forward_if_free: USUAL_PORTS.to_vec(),
+        timing: Timing::default(),
+    };
+    runtime()?.block_on(async {
+        // Before anything is started: a signal in between must not leave anything.
+        let mut terminated = signal(SignalKind::terminate()).map_err(Failure::usage)?;
+        let mut interrupted = signal(SignalKind::interrupt()).map_err(Failure::usage)?;
+        let running = start(config).await.map_err(Failure::usage)?;
+        global.terminal.print(format!("{}\n", running.url()))?;
+        if args.token.is_none() {
+            global.terminal.eprint(&format!("token: {}\n", token.expose_secret()));
+        }
+        for warning in running.warnings() {
+            global.terminal.warning(warning);
+        }
+        global.terminal.note(&format!("state: {}", running.state().display()));
+        tokio::select! {
+            _ = terminated.recv() => {}
+            _ = interrupted.recv() => {}
+        }
+        global.terminal.note("ending all droplets");
+        running.stop().await.map_err(Failure::usage)
+    })
+}
+
+fn random_token() -> Result<SecretString, Failure> {
+    let mut bytes = [0; 24];
+    getrandom::fill(&mut bytes).map_err(|error| Failure::usage(format!("no randomness for a token: {error}")))?;
+    Ok(SecretString::from(base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(bytes)))
+}

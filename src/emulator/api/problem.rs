@@ -1,0 +1,84 @@
+//! Errors as the service writes them: a status, and `{"id", "message", "request_id"}`.
+
+use axum::Json;
+use axum::body::Body;
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use serde::Serialize;
+
+use crate::emulator::cloud::Refusal;
+
+/// An answer that is an error.
+#[derive(Debug, Clone)]
+pub(super) struct Problem {
+    status: StatusCode,
+    id: &'static str,
+    message: String,
+}
+
+#[derive(Serialize)]
+struct Wire<'a> {
+    id: &'a str,
+    message: &'a str,
+    request_id: &'a str,
+}
+
+impl Problem {
+    pub(super) fn unauthorized() -> Self {
+        Self::new(StatusCode::UNAUTHORIZED, "unauthorized", "Unable to authenticate you")
+    }
+
+    pub(super) fn not_found() -> Self {
+        Self::new(StatusCode::NOT_FOUND, "not_found", "The resource you were accessing could not be found.")
+    }
+
+    pub(super) fn method_not_allowed() -> Self {
+        Self::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", "The method is not allowed for this resource.")
+    }
+
+    pub(super) fn bad_request(message: impl Into<String>) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, "bad_request", message)
+    }
+
+    pub(super) fn too_large() -> Self {
+        Self::new(StatusCode::PAYLOAD_TOO_LARGE, "request_entity_too_large", "The request's body is too large.")
+    }
+
+    pub(super) fn unprocessable(message: impl Into<String>) -> Self {
+        Self::new(StatusCode::UNPROCESSABLE_ENTITY, "unprocessable_entity", message)
+    }
+
+    fn new(status: StatusCode, id: &'static str, message: impl Into<String>) -> Self {
+        Self { status, id, message: message.into() }
+    }
+}
+
+impl From<Refusal> for Problem {
+    fn from(refusal: Refusal) -> Self {
+        match refusal {
+            Refusal::NotFound => Self::not_found(),
+            Refusal::Unprocessable(message) => Self::unprocessable(message),
+            Refusal::Internal(message) => Self::new(StatusCode::INTERNAL_SERVER_ERROR, "server_error", message),
+        }
+    }
+}
+
+impl IntoResponse for Problem {
+    /// The body is filled in by [`with_request_id`], which knows the id.
+    fn into_response(self) -> Response {
+        let mut response = Response::new(Body::empty());
+        *response.status_mut() = self.status;
+        response.extensions_mut().insert(self);
+        response
+    }
+}
+
+/// Gives an error its body; other answers pass.
+pub(super) fn with_request_id(mut response: Response, request_id: &str) -> Response {
+    match response.extensions_mut().remove::<Problem>() {
+        Some(problem) => {
+            (problem.status, Json(Wire { id: problem.id, message: &problem.message, request_id })).into_response()
+        }
+        None => response,
+    }
+}
