@@ -52,7 +52,7 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<(), Failure> {
     global.terminal.note(&format!("a project is in {}", args.directory.display()));
     global
         .terminal
-        .help("look at templates/image.yaml, then: mkimg render · mkimg validate · mkimg diff · mkimg bake --local");
+        .note("look at templates/image.yaml, then: mkimg render · mkimg validate · mkimg diff · mkimg bake --local");
     Ok(())
 }
 

@@ -86,13 +86,13 @@ struct CommandLine {
 #[command(next_help_heading = "Common options")]
 struct GlobalOptions {
     /// The project's directory; other paths on the command line are relative to it
-    #[arg(short = 'C', value_name = "DIR", global = true)]
+    #[arg(id = "project_directory", short = 'C', value_name = "DIR", global = true)]
     directory: Option<PathBuf>,
     /// A value for a variable of the template; the last one wins
-    #[arg(long = "var", value_name = "NAME=VALUE", global = true)]
+    #[arg(id = "global_variables", long = "var", value_name = "NAME=VALUE", global = true)]
     variables: Vec<String>,
     /// A YAML or JSON file with values for variables; later files win, and --var wins over files
-    #[arg(long = "var-file", value_name = "FILE", global = true)]
+    #[arg(id = "global_variable_files", long = "var-file", value_name = "FILE", global = true)]
     variable_files: Vec<PathBuf>,
     /// When to colour: `auto` does so on a terminal unless NO_COLOR is set
     #[arg(long, value_enum, value_name = "WHEN", default_value_t = Color::Auto, global = true)]
@@ -187,6 +187,19 @@ fn description() -> clap::Command {
 
 #[cfg(test)]
 mod tests {
+    use clap::Parser;
+
+    /// clap keeps arguments by name: a command's own `directory` must not be taken for `-C`.
+    #[test]
+    fn an_argument_of_a_command_is_not_a_common_option() {
+        for command in ["init", "man"] {
+            let line = super::CommandLine::parse_from(["mkimg", command, "somewhere"]);
+            assert_eq!(line.options.directory, None, "{command}");
+        }
+        let line = super::CommandLine::parse_from(["mkimg", "-C", "here", "init", "there"]);
+        assert_eq!(line.options.directory.as_deref(), Some(std::path::Path::new("here")));
+    }
+
     #[test]
     fn clap_accepts_the_command_line() {
         super::description().debug_assert();

@@ -43,7 +43,7 @@ pub fn parts(source: &Source) -> Parts {
                 }
             }
             (name, _) => {
-                let name = name.map_or_else(|| outline(key).trim().to_owned(), str::to_owned);
+                let name = name.map_or_else(|| key_shown(key), str::to_owned);
                 let content = outline(value);
                 let bytes = content.clone().into_bytes();
                 let part = Part { attributes: String::new(), stored: content.clone(), content, bytes };
@@ -70,7 +70,7 @@ fn file_part(file: Node<'_>) -> (String, Part) {
     let mut attributes = String::new();
     for (key, value) in file.entries().into_iter().flatten() {
         if !matches!(key.as_str(), Some("path" | "content" | "encoding")) {
-            attributes.push_str(&format!("{}: {}\n", outline(key).trim(), outline(value).trim()));
+            attributes.push_str(&format!("{}: {}\n", key_shown(key), outline(value).trim()));
         }
     }
     let content = match file.get("content").and_then(Node::scalar) {
@@ -100,11 +100,11 @@ fn lines(node: Node<'_>, depth: usize, text: &mut String) {
         NodeKind::Scalar(scalar) => text.push_str(&format!("{indent}{}\n", shown(scalar))),
         NodeKind::Mapping(_) | NodeKind::Pairs(_) => {
             for (key, value) in node.entries().into_iter().flatten() {
-                let key = outline(key);
+                let key = key_shown(key);
                 match value.scalar() {
-                    Some(scalar) => text.push_str(&format!("{indent}{}: {}\n", key.trim_end(), shown(scalar))),
+                    Some(scalar) => text.push_str(&format!("{indent}{}: {}\n", key, shown(scalar))),
                     None => {
-                        text.push_str(&format!("{indent}{}:\n", key.trim_end()));
+                        text.push_str(&format!("{indent}{key}:\n"));
                         lines(value, depth + 1, text);
                     }
                 }
@@ -121,6 +121,14 @@ fn lines(node: Node<'_>, depth: usize, text: &mut String) {
                 }
             }
         }
+    }
+}
+
+/// A key: its text, if that is one word.
+fn key_shown(key: Node<'_>) -> String {
+    match key.as_str() {
+        Some(text) if text.chars().all(|c| c.is_alphanumeric() || "_-./:".contains(c)) => text.to_owned(),
+        _ => outline(key).trim().to_owned(),
     }
 }
 

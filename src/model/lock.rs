@@ -26,6 +26,15 @@ pub struct Pin {
     pub size: u64,
 }
 
+/// A digest as people write it.
+#[must_use]
+pub fn hexadecimal(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::new(), |mut text, byte| {
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
+}
+
 /// Pins by address.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Lock {

@@ -20,7 +20,7 @@ mod variables;
 
 pub use findings::{FAULTS, Fault};
 pub use leaf::destination_fault;
-pub use lock::{BadLock, Lock, Pin};
+pub use lock::{BadLock, Lock, Pin, hexadecimal};
 pub use mode::{BadMode, BadOwner, Mode, Owner};
 pub use plan::{Artifact, FileTree, Plan, PlanError, PlannedFile, Script, Unpack};
 pub use reader::Places;

@@ -8,7 +8,7 @@ use super::bake_entry::{BakeEntry, BakeEntryError};
 use super::encoding::{Encoding, MIME};
 use super::entries::{self, Entry, Frame};
 use super::{BAKE_ENTRY_LIMIT, proof};
-use crate::model::{Plan, Value};
+use crate::model::{Plan, Value, hexadecimal};
 use crate::yaml;
 
 /// A user-data document.
@@ -136,14 +136,6 @@ fn fit(frame: &Frame, mut entries: Vec<Entry>, limit: Option<usize>) -> Result<D
     proof::check(&text, &root, &entries)?;
     let digest = format!("sha256:{}", hexadecimal(&Sha256::digest(text.as_bytes())));
     Ok(Document { text, entries: stats, digest, root })
-}
-
-fn hexadecimal(bytes: &[u8]) -> String {
-    use std::fmt::Write as _;
-    bytes.iter().fold(String::new(), |mut text, byte| {
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
 }
 
 /// The text of a value, under cloud-init's header.

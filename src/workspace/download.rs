@@ -116,7 +116,7 @@ async fn hash(client: &reqwest::Client, url: &str, progress: Progress<'_>) -> Re
     }
     match expected {
         Some(expected) if expected != size => Err(DownloadError::Short { url: url.to_owned(), expected, found: size }),
-        _ => Ok(Pin { sha256: sum.finalize().iter().map(|byte| format!("{byte:02x}")).collect(), size }),
+        _ => Ok(Pin { sha256: crate::model::hexadecimal(&sum.finalize()), size }),
     }
 }
 

@@ -28,8 +28,9 @@ pub(super) fn scripts(root: &Path, spec: &ImageSpec, faults: &mut Vec<TreeFault>
                 let is_glob = is_glob(pattern);
                 for path in paths {
                     let known = listed.iter().any(|(_, listed)| *listed == path);
+                    let is_apart = is_glob && apart.contains(&path.as_str());
                     // Cleanup and check run in their own time, even where a glob matches them.
-                    if !known && !(is_glob && apart.contains(&path.as_str())) {
+                    if !known && !is_apart {
                         listed.push((key.clone(), path));
                     }
                 }
@@ -119,7 +120,7 @@ fn runnable(source: &str, content: &[u8]) -> Result<(), TreeError> {
     let path = source.to_owned();
     // Only text is looked at: a shell script may carry a binary tail.
     if let Some(at) = content.windows(2).position(|pair| pair == b"\r\n").filter(|at| !content[..*at].contains(&0)) {
-        let line = content[..at].iter().filter(|byte| **byte == b'\n').count() + 1;
+        let line = content[..at].split(|byte| *byte == b'\n').count();
         return Err(TreeError::CrLf { path, line });
     }
     let Some(rest) = content.strip_prefix(b"#!") else { return Err(TreeError::NoInterpreter { path }) };

@@ -71,7 +71,7 @@ pub(super) fn files(
     }
     for (path, file) in &found {
         let parents = path.match_indices('/').skip(1).map(|(at, _)| &path[..at]);
-        if let Some(parent) = parents.filter_map(|parent| found.get(parent)).next() {
+        if let Some(parent) = parents.into_iter().find_map(|parent| found.get(parent)) {
             faults.push(TreeFault {
                 key: "files".to_owned(),
                 error: TreeError::FileAndDirectory {
@@ -151,7 +151,7 @@ pub(super) fn entrance(root: &Path, source: &str) -> Result<PathBuf, TreeError> 
         shown.push_str(&part.to_string_lossy());
         match fs::symlink_metadata(&path) {
             Ok(metadata) if metadata.is_symlink() => {
-                return Err(match (fs::canonicalize(&path), fs::canonicalize(root)) {
+                return Err(match (fs::canonicalize(&path), fs::canonicalize(root.join("."))) {
                     (Ok(target), Ok(root)) if !target.starts_with(&root) => {
                         TreeError::Outside { path: shown, target: "a link to another place".to_owned() }
                     }
