@@ -2,6 +2,8 @@
 //! path, method and status. The description is not part of this repository: `MKIMG_OPENAPI` names the file (one
 //! bundled YAML document). Without it this test says so and checks nothing.
 
+#![allow(clippy::disallowed_methods, reason = "edge: a test of files, processes and time")]
+
 use std::time::Duration;
 
 use mkimg::emulator::{BackendKind, Config, Timing, start};

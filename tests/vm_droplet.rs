@@ -2,6 +2,7 @@
 //! booted as a new instance. Minutes, not seconds: only with `MKIMG_VM_TESTS=1`. The base image is taken from
 //! `MKIMG_BASE_CACHE` or the user's cache, and built there if it is missing.
 
+#![allow(clippy::disallowed_methods, reason = "edge: a test of files, processes and time")]
 #![cfg(feature = "qemu")]
 
 use std::path::{Path, PathBuf};
