@@ -4,5 +4,9 @@
 pub mod cli;
 pub mod diag;
 pub mod emulator;
+pub mod model;
+pub mod render;
 pub mod source;
+pub mod validate;
+pub mod workspace;
 pub mod yaml;

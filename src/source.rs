@@ -47,14 +47,21 @@ impl Span {
 }
 
 impl Source {
-    /// Takes a text under its name. Lines end at `\n`, `\r\n` or a lone `\r`.
+    /// Takes a text under its name. Lines end at `\n`, `\r\n`, a lone `\r`, NEL (U+0085), LS or PS (U+2028, U+2029): Unicode's
+    /// line ends, and those by which YAML 1.1 and so cloud-init count.
     pub fn new(name: impl Into<Arc<str>>, text: impl Into<Arc<str>>) -> Self {
         let text = text.into();
         let bytes = text.as_bytes();
         let mut line_starts = vec![0];
         for (index, byte) in bytes.iter().enumerate() {
-            if *byte == b'\n' || (*byte == b'\r' && bytes.get(index + 1) != Some(&b'\n')) {
-                line_starts.push(index + 1);
+            match byte {
+                b'\n' => line_starts.push(index + 1),
+                b'\r' if bytes.get(index + 1) != Some(&b'\n') => line_starts.push(index + 1),
+                0xc2 if bytes[index..].starts_with("\u{85}".as_bytes()) => line_starts.push(index + 2),
+                0xe2 if bytes[index..].starts_with(b"\xe2\x80\xa8") || bytes[index..].starts_with(b"\xe2\x80\xa9") => {
+                    line_starts.push(index + 3);
+                }
+                _ => {}
             }
         }
         Self { name: name.into(), text, line_starts: line_starts.into() }
@@ -109,6 +116,12 @@ mod tests {
         assert_eq!(place("a\r\nb", 3), (2, 1));
         assert_eq!(place("a\rb", 2), (2, 1));
         assert_eq!(place("a\n", 2), (2, 1));
+    }
+
+    #[test]
+    fn unicode_line_ends_count() {
+        assert_eq!(place("a\u{85}b", 3), (2, 1));
+        assert_eq!(place("a\u{2028}b\u{2029}cd", 9), (3, 2));
     }
 
     #[test]

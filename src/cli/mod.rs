@@ -9,9 +9,14 @@
 mod base;
 mod completions;
 mod emulate;
+mod explain;
 mod failure;
 mod man;
+mod project;
+mod render;
+mod rules;
 mod terminal;
+mod validate;
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -41,6 +46,10 @@ macro_rules! commands {
 }
 
 commands! {
+    render Render;
+    validate Validate;
+    rules Rules;
+    explain Explain;
     emulate Emulate;
     base Base;
     completions Completions;
@@ -92,6 +101,17 @@ pub enum Format {
     Json,
     Github,
     Sarif,
+}
+
+impl From<Format> for crate::diag::Format {
+    fn from(format: Format) -> Self {
+        match format {
+            Format::Human => Self::Human,
+            Format::Json => Self::Json,
+            Format::Github => Self::Github,
+            Format::Sarif => Self::Sarif,
+        }
+    }
 }
 
 /// What every command gets: the common options, and the terminal to speak through.

@@ -4,7 +4,16 @@
 //! (or only a path into the document); line, column, colour and format are added here, once. To add an output format,
 //! add a file beside this one and a line in [`Format`].
 
-use crate::source::{Source, Span};
+mod github;
+mod harmless;
+mod human;
+mod json;
+mod sarif;
+
+use crate::source::{Position, Source, Span};
+
+pub use harmless::{harmless, quoted};
+pub use human::human;
 
 /// How bad a finding is. Only `Error` changes a verdict.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -43,9 +52,134 @@ pub struct Diagnostic {
     pub related: Vec<(Span, String)>,
 }
 
+/// What `cloud-init schema` would say of a document.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Verdict {
+    Valid,
+    /// Valid, with something that is going away.
+    Deprecated,
+    Invalid,
+    /// cloud-init does not evaluate documents of this kind.
+    Skipped,
+}
+
+/// A document, how it was judged, and why.
+#[derive(Debug, Clone)]
+pub struct Document {
+    /// What it is, as `--format json` names it: `cloud-config`, `script`, …
+    pub kind: &'static str,
+    pub verdict: Verdict,
+    pub findings: Findings,
+}
+
+/// Everything that one call of the validator found.
+#[derive(Debug, Clone, Default)]
+pub struct Report {
+    pub documents: Vec<Document>,
+}
+
+/// How many findings of each severity there are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Counts {
+    pub errors: usize,
+    pub warnings: usize,
+    pub deprecated: usize,
+    pub infos: usize,
+}
+
+/// How a report is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Format {
+    /// For people: the place in the text, underlined.
+    #[default]
+    Human,
+    /// One JSON object, as the manual gives it.
+    Json,
+    /// GitHub workflow commands, one a line: annotations on a pull request.
+    Github,
+    /// SARIF 2.1.0.
+    Sarif,
+}
+
+/// A rule's one-sentence description by its code, for the formats that carry the rules along.
+pub type Describe<'a> = &'a dyn Fn(&str) -> Option<String>;
+
 /// A source and what was found in it.
 #[derive(Debug, Clone)]
 pub struct Findings {
     pub source: Source,
     pub diagnostics: Vec<Diagnostic>,
 }
+
+impl Severity {
+    /// As `--format json` names it.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Error => "error",
+            Self::Warning => "warning",
+            Self::Deprecated => "deprecated",
+            Self::Info => "info",
+        }
+    }
+}
+
+impl Origin {
+    /// As `--format json` names it.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::CloudInit => "cloud-init",
+            Self::Mkimg => "mkimg",
+        }
+    }
+}
+
+impl Verdict {
+    /// As `--format json` names it.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Valid => "valid",
+            Self::Deprecated => "deprecated",
+            Self::Invalid => "invalid",
+            Self::Skipped => "skipped",
+        }
+    }
+}
+
+impl Report {
+    #[must_use]
+    pub fn counts(&self) -> Counts {
+        let mut counts = Counts::default();
+        for diagnostic in self.documents.iter().flat_map(|document| &document.findings.diagnostics) {
+            *match diagnostic.severity {
+                Severity::Error => &mut counts.errors,
+                Severity::Warning => &mut counts.warnings,
+                Severity::Deprecated => &mut counts.deprecated,
+                Severity::Info => &mut counts.infos,
+            } += 1;
+        }
+        counts
+    }
+
+    /// The report in one of the formats. `color` matters to people only.
+    #[must_use]
+    pub fn render(&self, format: Format, color: bool, describe: Describe<'_>) -> String {
+        match format {
+            Format::Human => self.documents.iter().map(|document| human(&document.findings, color)).collect(),
+            Format::Json => json::render(self),
+            Format::Github => github::render(self),
+            Format::Sarif => sarif::render(self, describe),
+        }
+    }
+}
+
+/// Where a finding starts and ends; the end is exclusive. A finding without a place is about the document: its beginning.
+fn places(source: &Source, diagnostic: &Diagnostic) -> (Position, Position) {
+    let span = diagnostic.span.unwrap_or_default();
+    (source.position(span.start), source.position(span.end.max(span.start)))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,5 +1,6 @@
 //! Nodes in an arena. Built by the composer; read by everyone else.
 
+use super::construct::timestamp::Moment;
 use crate::source::Span;
 
 /// A document's nodes. Aliases and merges refer to nodes that stand elsewhere in the text; nothing is copied.
@@ -26,6 +27,25 @@ pub enum NodeKind {
     Sequence(Vec<Child>),
     /// In the order of PyYAML's resulting dict, duplicates included: of equal keys the last one holds.
     Mapping(Vec<Entry>),
+    /// A `!!set`: to Python neither a list nor a dict. Equal items count once.
+    Set(Vec<Child>),
+    /// An `!!omap` or `!!pairs`: to Python a list of tuples, which are neither lists nor dicts.
+    Pairs(Vec<Entry>),
+}
+
+impl NodeKind {
+    pub(super) fn each_child(&self, mut visit: impl FnMut(Child)) {
+        match self {
+            Self::Scalar(_) => {}
+            Self::Sequence(items) | Self::Set(items) => items.iter().copied().for_each(visit),
+            Self::Mapping(entries) | Self::Pairs(entries) => {
+                for entry in entries {
+                    visit(entry.key);
+                    visit(entry.value);
+                }
+            }
+        }
+    }
 }
 
 /// A reference to a node, with the place where it is used (for an alias, the `*name`; else the node's own span).
@@ -58,6 +78,39 @@ pub enum Scalar {
     Binary(Vec<u8>),
 }
 
+/// A scalar as a dict's key: two are equal exactly where Python takes them for one key (`1`, `1.0` and `true` are).
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Key {
+    Null,
+    /// Whole numbers in decimals, whether written as an integer, a float or a boolean.
+    Number(String),
+    Str(String),
+    /// The moment in Python's ISO format, in its own time zone.
+    Timestamp(String),
+    Binary(Vec<u8>),
+}
+
+impl Scalar {
+    #[must_use]
+    pub fn key(&self) -> Key {
+        match self {
+            Self::Null => Key::Null,
+            Self::Bool(value) => Key::Number(u8::from(*value).to_string()),
+            Self::Int(digits) => Key::Number(digits.clone()),
+            Self::Float(value) if value.fract() == 0.0 => Key::Number(format!("{:.0}", value + 0.0)),
+            Self::Float(value) => Key::Number(value.to_string()),
+            Self::Str(text) => Key::Str(text.clone()),
+            Self::Timestamp(text) => Key::Timestamp(isoformat(text)),
+            Self::Binary(bytes) => Key::Binary(bytes.clone()),
+        }
+    }
+}
+
+/// A timestamp's text as Python would write the moment.
+fn isoformat(text: &str) -> String {
+    Moment::parse(text).map_or_else(|_| text.to_owned(), |moment| moment.isoformat())
+}
+
 /// A node seen through its tree.
 #[derive(Debug, Clone, Copy)]
 pub struct Node<'t> {
@@ -72,8 +125,39 @@ impl Tree {
         self.root.map(|id| Node { tree: self, id, used_at: self.data(id).span })
     }
 
-    fn data(&self, id: NodeId) -> &Data {
+    pub(super) fn data(&self, id: NodeId) -> &Data {
         &self.nodes[id.0 as usize]
+    }
+
+    /// How many nodes a walk meets that follows every alias: a small text can make this astronomically large, so ask before
+    /// walking. Saturates.
+    #[must_use]
+    pub fn expanded_len(&self) -> u64 {
+        let Some(root) = self.root else { return 0 };
+        let mut lengths: Vec<Option<u64>> = vec![None; self.nodes.len()];
+        let mut stack = vec![root];
+        while let Some(id) = stack.last().copied() {
+            let index = id.0 as usize;
+            if lengths[index].is_some() {
+                stack.pop();
+                continue;
+            }
+            let mut length = 1_u64;
+            let mut open = false;
+            self.nodes[index].kind.each_child(|child| {
+                if let Some(more) = lengths[child.id.0 as usize] {
+                    length = length.saturating_add(more);
+                } else {
+                    open = true;
+                    stack.push(child.id);
+                }
+            });
+            if !open {
+                lengths[index] = Some(length);
+                stack.pop();
+            }
+        }
+        lengths[root.0 as usize].unwrap_or(0)
     }
 
     #[must_use]
@@ -137,6 +221,20 @@ impl<'t> Node<'t> {
             }
             _ => None,
         }
+    }
+
+    /// A mapping's entries with their marks, duplicates included; `None` for anything else.
+    #[must_use]
+    pub fn mapping(self) -> Option<&'t [Entry]> {
+        match self.kind() {
+            NodeKind::Mapping(entries) => Some(entries),
+            _ => None,
+        }
+    }
+
+    #[must_use]
+    pub fn tree(self) -> &'t Tree {
+        self.tree
     }
 
     /// A mapping's value under a string key: the last of several.

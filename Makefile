@@ -1,0 +1,51 @@
+# `make help` lists the targets. Everything is installed, built and run from here; nothing needs to be prepared by hand.
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+CARGO ?= cargo
+# Extra words for `make bake`: make bake ARGS='--report bake.html'
+ARGS ?=
+export RUSTFLAGS ?= -D warnings
+
+.PHONY: help bake build test test-long lint deny packages-bake packages-test unit vm bless clean
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+bake: packages-bake build ## bake the image of this repository on this machine, without a cloud account
+	dev/bake-here target/release/mkimg $(ARGS)
+
+build: ## the mkimg program: target/release/mkimg
+	$(CARGO) build --release --locked
+
+test: packages-test lint deny unit vm ## everything that CI runs (at most 20 minutes), one VM bake among it
+
+test-long: packages-test lint deny ## also the sweeps, power cuts and long differential runs (at most 80 minutes)
+	MKIMG_LONG=1 MKIMG_VM_TESTS=1 $(CARGO) test --locked
+
+lint: ## formatting and lints
+	$(CARGO) fmt --check
+	$(CARGO) clippy --locked --all-targets
+	$(CARGO) check --locked --no-default-features
+	shellcheck --severity=style dev/* .ci/run scripts/*.sh
+
+deny: ## licences, sources and banned crates of the dependencies
+	command -v cargo-deny >/dev/null || RUSTFLAGS= $(CARGO) install --locked cargo-deny
+	$(CARGO) deny --locked check bans licenses sources
+
+unit: ## the tests that need no virtual machine
+	$(CARGO) test --locked
+
+vm: ## the tests that boot virtual machines: a bake and its verification
+	MKIMG_VM_TESTS=1 $(CARGO) test --locked --test vm_bake -- --nocapture
+
+bless: ## rewrite the expected outputs of tests and the generated pages; read the difference before you commit it
+	SNAPSHOTS=overwrite MKIMG_BLESS=1 $(CARGO) test --locked
+
+packages-bake:
+	dev/install-packages bake
+
+packages-test:
+	dev/install-packages test
+
+clean: ## remove what was built here (not the base images in the cache folder)
+	$(CARGO) clean

@@ -1,0 +1,97 @@
+#!/bin/sh
+# Makes the machine anonymous before it becomes an image. Destructive, so it runs inside a bake only.
+#
+# Afterwards the runner removes cloud-init's state and the machine's identity and trims the free space; neither is
+# done here. Package updates were a step of their own.
+set -eu
+
+if [ ! -e /run/mkimg/bake.json ]; then
+    echo "no bake is under way on this machine (/run/mkimg/bake.json is missing): refusing to clean it up" >&2
+    exit 1
+fi
+
+# Empties a folder and keeps the folder itself.
+empty() {
+    [ -d "$1" ] || return 0
+    find "$1" -xdev -mindepth 1 -delete 2>/dev/null || find "$1" -xdev -mindepth 1 -maxdepth 1 -exec rm -rf {} +
+}
+
+echo "packages"
+if command -v apt-get >/dev/null; then
+    export DEBIAN_FRONTEND=noninteractive NEEDRESTART_SUSPEND=1
+    apt-get -q -y -o DPkg::Lock::Timeout=120 autoremove --purge
+    apt-get -q -y clean
+    rm -f /var/cache/apt/*.bin
+elif command -v dnf >/dev/null; then
+    dnf -q -y autoremove
+    dnf -q clean all
+fi
+
+echo "DigitalOcean's agents"
+if command -v apt-get >/dev/null; then
+    for package in droplet-agent do-agent; do
+        if dpkg-query -W "${package}" >/dev/null 2>&1; then apt-get -q -y purge "${package}"; fi
+    done
+fi
+rm -rf /opt/digitalocean /var/opt/digitalocean
+
+echo "services that hold secrets of an instance: none may have started here"
+for unit in nakama.service cockroachdb.service; do
+    if systemctl is-active --quiet "${unit}" || systemctl is-enabled --quiet "${unit}" 2>/dev/null; then
+        echo "${unit} is active or enabled on the build machine" >&2
+        exit 1
+    fi
+done
+for path in /etc/cockroach/pki /etc/nakama/instance.yml; do
+    if [ -e "${path}" ]; then
+        echo "${path} exists: secrets were made on the build machine" >&2
+        exit 1
+    fi
+done
+
+echo "keys, passwords, histories"
+rm -f /etc/ssh/ssh_host_*key* /etc/ssh/*.pub
+: >/etc/ssh/revoked_keys
+chmod 600 /etc/ssh/revoked_keys
+# `passwd -l` and `-d` leave a field that the marketplace's check refuses; `*` is what it takes.
+usermod --password '*' root
+awk -F: '$3 >= 1000 && $1 != "nobody" { print $1 }' /etc/passwd | while read -r user; do
+    usermod --password '*' "${user}"
+done
+rm -f /etc/shadow- /etc/passwd- /etc/group- /etc/gshadow-
+awk -F: '$3 == 0 || $3 >= 1000 { print $6 }' /etc/passwd | sort -u | while read -r home; do
+    [ -d "${home}" ] || continue
+    rm -rf "${home}/.ssh" "${home}/.gnupg" "${home}/.cache"
+    find "${home}" -xdev -maxdepth 1 -type f \( -name '.*_history' -o -name .lesshst -o -name .viminfo -o -name .wget-hsts \
+        -o -name .sudo_as_admin_successful \) -delete
+done
+rm -f /root/.digitalocean_dbaas_credentials
+
+echo "what belongs to one machine"
+rm -f /var/lib/systemd/random-seed /var/lib/systemd/credential.secret /var/lib/systemd/timers/stamp-*
+rm -f /var/lib/dhcp/*.leases /var/lib/NetworkManager/*.lease
+empty /var/lib/systemd/coredump
+empty /var/crash
+empty /var/spool/cron/crontabs
+empty /var/lib/private/systemd/journal-upload
+
+echo "temporary files"
+mkdir -p /tmp /var/tmp
+# systemd's private folders belong to units that run: they go at the next boot, as /tmp's rule in tmpfiles.d says.
+find /tmp /var/tmp -xdev -mindepth 1 -maxdepth 1 ! -name 'systemd-private-*' -exec rm -rf {} +
+chmod 1777 /tmp /var/tmp
+
+# Last: whatever logs is stopped or made to log into memory before the logs are emptied, so that none fills again.
+echo "logs"
+for unit in rsyslog.service syslog.socket unattended-upgrades.service; do
+    systemctl stop "${unit}" 2>/dev/null || true
+done
+mkdir -p /run/systemd/journald.conf.d
+printf '[Journal]\nStorage=volatile\n' >/run/systemd/journald.conf.d/90-image.conf
+systemctl restart systemd-journald.service
+rm -rf /var/log/journal
+find /var/log -xdev -type f \( -name '*.gz' -o -name '*.xz' -o -name '*.old' -o -name '*.[0-9]' -o -name '*.[0-9].log' \
+    -o -name '*-????????' \) -delete
+find /var/log -xdev -type f -exec truncate --size=0 {} +
+sync
+echo "clean"

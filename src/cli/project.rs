@@ -1,0 +1,186 @@
+//! From the command line to a Plan and its Document: what `render`, `diff`, `bake`, `lock` and `validate` begin with.
+
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
+
+use super::{Failure, Global, Status};
+use crate::diag::{Diagnostic, Findings, Severity};
+use crate::model::{self, Assignment, Inputs, Lock, Plan, ResolveError, Resolved, Secrets, Template};
+use crate::render::{self, Document, RenderError};
+use crate::source::Source;
+use crate::workspace::{self, Project};
+use crate::yaml;
+
+/// A project whose template was read.
+#[derive(Debug)]
+pub(super) struct Opened {
+    pub project: Project,
+    pub template: Template,
+}
+
+/// Opens the project of the command line; `template` as given there.
+pub(super) fn open(global: &Global, template: Option<&Path>) -> Result<Opened, Failure> {
+    let template = template.map(|path| global.path(path));
+    let project = Project::open(global.directory.as_deref(), template.as_deref())
+        .map_err(|error| Failure::usage(error.clone()).with_help(error.help()))?;
+    let source = project.template.clone();
+    match yaml::parse(&source) {
+        Ok(tree) => Ok(Opened { template: Template::new(source, tree), project }),
+        Err(error) => Err(findings(global, &source, vec![yaml_fault(&error)])),
+    }
+}
+
+/// A text that is not YAML, as a finding.
+pub(super) fn yaml_fault(error: &yaml::Error) -> Diagnostic {
+    Diagnostic {
+        code: "MK900",
+        name: "template-not-yaml",
+        origin: crate::diag::Origin::Mkimg,
+        severity: Severity::Error,
+        path: String::new(),
+        message: error.message.clone(),
+        help: None,
+        span: Some(error.span),
+        related: error.context.map(|context| (context, "in what begins here".to_owned())).into_iter().collect(),
+    }
+}
+
+/// Says findings on standard error; the failure that follows from them (exit status 2: an input that cannot be read).
+fn findings(global: &Global, source: &Source, diagnostics: Vec<Diagnostic>) -> Failure {
+    show(global, source, diagnostics);
+    Failure::said(Status::Usage)
+}
+
+fn show(global: &Global, source: &Source, diagnostics: Vec<Diagnostic>) {
+    let findings = Findings { source: source.clone(), diagnostics };
+    global.terminal.eprint(&crate::diag::human(&findings, global.terminal.stderr_color()));
+}
+
+/// The values of the command line and of its files.
+pub(super) fn assignments(global: &Global) -> Result<Vec<Assignment>, Failure> {
+    let mut all = Vec::new();
+    for file in &global.variable_files {
+        all.extend(file_assignments(file)?);
+    }
+    for argument in &global.variables {
+        all.push(model::assignment(argument).map_err(|error| Failure::usage(error.clone()).with_help(error.help()))?);
+    }
+    Ok(all)
+}
+
+/// The values of one file.
+pub(super) fn file_assignments(file: &Path) -> Result<Vec<Assignment>, Failure> {
+    let text = std::fs::read_to_string(file).map_err(|error| {
+        Failure::usage(format!("cannot read {}: {error}", file.display()))
+            .with_help("a --var-file is YAML or JSON, in UTF-8")
+    })?;
+    let source = Source::new(file.display().to_string(), text);
+    let tree = match yaml::parse(&source) {
+        Ok(tree) => tree,
+        // The text is not shown: a file of values may hold secrets.
+        Err(error) => {
+            let place = source.position(error.span.start);
+            let message = format!("{}:{}:{}: {}", source.name(), place.line, place.column, error.message);
+            return Err(Failure::usage(message).with_help("write one `name: value` a line"));
+        }
+    };
+    model::assignments(&source, tree.root()).map_err(|error| Failure::usage(error.clone()).with_help(error.help()))
+}
+
+impl Opened {
+    /// What the template is evaluated with.
+    pub(super) fn inputs(&self, assignments: Vec<Assignment>) -> Inputs {
+        let sensitive = self.template.sensitive().filter_map(|name| {
+            let value = std::env::var(model::environment_name(name)).ok()?;
+            Some((name.to_owned(), value))
+        });
+        Inputs { assignments, sensitive: Secrets(sensitive.collect()), timestamp: timestamp() }
+    }
+
+    /// Evaluates the template.
+    pub(super) fn resolve(&self, global: &Global, assignments: Vec<Assignment>) -> Result<Resolved, Failure> {
+        match self.template.resolve(&self.inputs(assignments)) {
+            Ok(resolved) => {
+                if !resolved.warnings.is_empty() {
+                    show(global, self.template.source(), resolved.warnings.clone());
+                }
+                Ok(resolved)
+            }
+            Err(ResolveError::Assignment(error)) => Err(Failure::usage(error.clone()).with_help(error.help())),
+            Err(ResolveError::Template(faults)) => Err(findings(global, self.template.source(), faults)),
+        }
+    }
+
+    /// Reads what the template names on disk.
+    pub(super) fn collect(&self, global: &Global, resolved: &Resolved) -> Result<model::FileTree, Failure> {
+        match workspace::collect(&self.project.root, &resolved.spec) {
+            Ok(collected) => {
+                let warnings = collected.warnings.iter();
+                let warnings: Vec<_> =
+                    warnings.map(|fault| fault.diagnostic(&resolved.places, Severity::Warning)).collect();
+                if !warnings.is_empty() {
+                    show(global, self.template.source(), warnings);
+                }
+                Ok(collected.tree)
+            }
+            Err(faults) => {
+                let faults = faults.iter().map(|fault| fault.diagnostic(&resolved.places, Severity::Error)).collect();
+                Err(findings(global, self.template.source(), faults))
+            }
+        }
+    }
+
+    /// The lock of the command line: `--lock FILE`, or the project's.
+    pub(super) fn lock_path(&self, global: &Global, lock: Option<&Path>) -> PathBuf {
+        lock.map_or_else(|| self.project.lock_path(), |path| global.path(path))
+    }
+
+    /// Everything put together.
+    pub(super) fn plan(&self, global: &Global, assignments: Vec<Assignment>, lock: &Lock) -> Result<Plan, Failure> {
+        let resolved = self.resolve(global, assignments)?;
+        let tree = self.collect(global, &resolved)?;
+        Plan::new(self.template.name(), resolved.spec, tree, lock)
+            .map_err(|error| Failure::usage(error.clone()).with_help(error.help()))
+    }
+}
+
+/// Reads a lock.
+pub(super) fn lock(path: &Path) -> Result<Lock, Failure> {
+    workspace::read_lock(path).map_err(|error| {
+        let help = error.help();
+        Failure::usage(error).with_help(help)
+    })
+}
+
+/// `--locked`, or a warning for what is not locked.
+pub(super) fn judge_locks(global: &Global, plan: &Plan, lock: &Path, required: bool) -> Result<(), Failure> {
+    let shown = lock.display().to_string();
+    if let Err(error) = plan.require_locked(&shown) {
+        let help = error.help();
+        if required {
+            return Err(Failure::finding(error).with_help(help));
+        }
+        global
+            .terminal
+            .warning(&format!("{error}: the droplet has the publisher's checksum file or TLS alone to go by"));
+        global.terminal.help(help);
+    }
+    Ok(())
+}
+
+/// The moment of the command, for names: `20261122-153000`, UTC.
+fn timestamp() -> String {
+    let now = humantime::format_rfc3339_seconds(SystemTime::now()).to_string();
+    let digits: String = now.chars().filter(char::is_ascii_digit).collect();
+    let (day, time) = digits.split_at(8.min(digits.len()));
+    format!("{day}-{time}")
+}
+
+/// Renders a plan. A document over its limit is a finding; anything else is a fault of the input.
+pub(super) fn document(plan: &Plan, limit: Option<usize>) -> Result<Document, Failure> {
+    render::render(plan, limit).map_err(|error| {
+        let help = error.help();
+        let status = if matches!(error, RenderError::OverLimit { .. }) { Status::Finding } else { Status::Usage };
+        Failure::new(status, error).with_help(help)
+    })
+}

@@ -1,0 +1,106 @@
+//! `mkimg render [TEMPLATE]`.
+
+use std::path::PathBuf;
+
+use serde_json::json;
+
+use super::{Failure, Global, project};
+use crate::render::{self, DOCUMENT_LIMIT, Document};
+use crate::workspace::write_atomically;
+
+/// Prints the user-data document of a template
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// The image template; without it, the only one in templates/
+    template: Option<PathBuf>,
+    /// Write the document to a file, whole or not at all
+    #[arg(short, long, value_name = "FILE")]
+    output: Option<PathBuf>,
+    /// Say on standard error what each entry costs
+    #[arg(long, value_enum, value_name = "FORMAT", num_args = 0..=1, require_equals = true, default_missing_value = "human")]
+    stats: Option<Stats>,
+    /// Bytes that the document may have; `none` for no limit
+    #[arg(long, value_name = "N|none", default_value_t = Limit(Some(DOCUMENT_LIMIT)))]
+    limit: Limit,
+    /// Refuse artifacts that mkimg.lock does not pin
+    #[arg(long)]
+    locked: bool,
+    /// The lock to read instead of the project's
+    #[arg(long, value_name = "FILE", hide = true)]
+    lock: Option<PathBuf>,
+}
+
+#[derive(Debug, Clone, Copy, clap::ValueEnum)]
+enum Stats {
+    Human,
+    Json,
+}
+
+/// A number of bytes, or none.
+#[derive(Debug, Clone, Copy)]
+struct Limit(Option<usize>);
+
+impl std::str::FromStr for Limit {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text {
+            "none" => Ok(Self(None)),
+            text => text.parse().map(|bytes| Self(Some(bytes))).map_err(|_| "expected a number of bytes, or `none`"),
+        }
+    }
+}
+
+impl std::fmt::Display for Limit {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self.0 {
+            Some(bytes) => write!(formatter, "{bytes}"),
+            None => formatter.write_str("none"),
+        }
+    }
+}
+
+pub(super) fn run(args: &Args, global: &Global) -> Result<(), Failure> {
+    let opened = project::open(global, args.template.as_deref())?;
+    let lock_path = opened.lock_path(global, args.lock.as_deref());
+    let plan = opened.plan(global, project::assignments(global)?, &project::lock(&lock_path)?)?;
+    project::judge_locks(global, &plan, &lock_path, args.locked)?;
+    let document = project::document(&plan, args.limit.0)?;
+    match &args.output {
+        Some(path) => write_atomically(&global.path(path), document.text.as_bytes())
+            .map_err(|error| Failure::usage(error).with_help("name a file in a directory that you may write to"))?,
+        None => global.terminal.print_raw(document.text.as_bytes())?,
+    }
+    match args.stats {
+        Some(Stats::Human) => global.terminal.eprint(&human(&document, args.limit.0)),
+        Some(Stats::Json) => global.terminal.eprint(&format!("{}\n", machine(&document, args.limit.0))),
+        None => {}
+    }
+    Ok(())
+}
+
+fn human(document: &Document, limit: Option<usize>) -> String {
+    let bytes = document.text.len();
+    let of = limit.map_or_else(String::new, |limit| {
+        let percent = bytes * 100 / limit.max(1);
+        format!(" of {limit} ({percent} %)")
+    });
+    format!("{}\n{bytes} bytes{of}, {}\n", render::Listing(&document.entries), document.digest)
+}
+
+fn machine(document: &Document, limit: Option<usize>) -> serde_json::Value {
+    let entries = document.entries.iter().map(|entry| {
+        json!({
+            "path": entry.path,
+            "raw_bytes": entry.raw_bytes,
+            "stored_bytes": entry.stored_bytes,
+            "encoding": entry.encoding.name(),
+        })
+    });
+    json!({
+        "bytes": document.text.len(),
+        "limit": limit,
+        "entries": entries.collect::<Vec<_>>(),
+        "digest": document.digest,
+    })
+}

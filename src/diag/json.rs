@@ -1,0 +1,103 @@
+//! `--format json`: one object, whose shape the manual promises.
+
+use serde::Serialize;
+
+use super::harmless::harmless_json;
+use super::{Document, Report, Verdict, places};
+
+#[derive(Serialize)]
+struct Wire<'a> {
+    version: u32,
+    documents: Vec<WireDocument<'a>>,
+    summary: Summary,
+}
+
+#[derive(Serialize)]
+struct WireDocument<'a> {
+    file: &'a str,
+    kind: &'a str,
+    verdict: &'a str,
+    diagnostics: Vec<WireDiagnostic<'a>>,
+}
+
+#[derive(Serialize)]
+struct WireDiagnostic<'a> {
+    code: &'a str,
+    name: &'a str,
+    origin: &'a str,
+    severity: &'a str,
+    path: &'a str,
+    message: &'a str,
+    help: Option<&'a str>,
+    line: usize,
+    column: usize,
+    end_line: usize,
+    end_column: usize,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    related: Vec<Related<'a>>,
+}
+
+#[derive(Serialize)]
+struct Related<'a> {
+    message: &'a str,
+    line: usize,
+    column: usize,
+    end_line: usize,
+    end_column: usize,
+}
+
+#[derive(Serialize, Default)]
+struct Summary {
+    documents: usize,
+    valid: usize,
+    deprecated: usize,
+    invalid: usize,
+    skipped: usize,
+}
+
+pub(super) fn render(report: &Report) -> String {
+    let mut summary = Summary { documents: report.documents.len(), ..Summary::default() };
+    for document in &report.documents {
+        *match document.verdict {
+            Verdict::Valid => &mut summary.valid,
+            Verdict::Deprecated => &mut summary.deprecated,
+            Verdict::Invalid => &mut summary.invalid,
+            Verdict::Skipped => &mut summary.skipped,
+        } += 1;
+    }
+    let wire = Wire { version: 1, documents: report.documents.iter().map(document).collect(), summary };
+    // Strings, numbers and lists only: there is nothing here that JSON cannot hold.
+    let text = serde_json::to_string_pretty(&wire).unwrap_or_default();
+    harmless_json(&text) + "\n"
+}
+
+fn document(document: &Document) -> WireDocument<'_> {
+    let source = &document.findings.source;
+    let diagnostics = document.findings.diagnostics.iter().map(|diagnostic| {
+        let (start, end) = places(source, diagnostic);
+        let related = diagnostic.related.iter().map(|(span, message)| {
+            let (start, end) = (source.position(span.start), source.position(span.end));
+            Related { message, line: start.line, column: start.column, end_line: end.line, end_column: end.column }
+        });
+        WireDiagnostic {
+            code: diagnostic.code,
+            name: diagnostic.name,
+            origin: diagnostic.origin.name(),
+            severity: diagnostic.severity.name(),
+            path: &diagnostic.path,
+            message: &diagnostic.message,
+            help: diagnostic.help.as_deref(),
+            line: start.line,
+            column: start.column,
+            end_line: end.line,
+            end_column: end.column,
+            related: related.collect(),
+        }
+    });
+    WireDocument {
+        file: source.name(),
+        kind: document.kind,
+        verdict: document.verdict.name(),
+        diagnostics: diagnostics.collect(),
+    }
+}

@@ -1,0 +1,184 @@
+"""Downloads: fetched into a private folder, proved by their sha256, and only then unpacked.
+
+Nothing in an archive is trusted: a member is only ever copied to the path, owner and mode that the plan gives it.
+"""
+import hashlib
+import os
+import re
+import shutil
+import time
+
+from progress import StepFailed
+
+FOLDER = "/var/lib/mkimg/downloads"
+ATTEMPTS = 5
+CHUNK = 256 << 10
+SILENCE = 30
+SIZE_LIMIT = 8 << 30
+CHECKSUM_FILE_LIMIT = 1 << 20
+
+
+class Artifacts:
+    def __init__(self, system, time_limit, pause, artifacts_url=None):
+        self.system = system
+        self.time_limit = time_limit
+        self.pause = pause
+        self.artifacts_url = artifacts_url
+
+    def install(self, step, artifact):
+        folder = self.system.path(FOLDER)
+        shutil.rmtree(folder, ignore_errors=True)
+        os.makedirs(folder, 0o700)
+        try:
+            deadline = time.monotonic() + self.time_limit
+            sha256 = artifact.get("sha256") or self._published(step, artifact, deadline)
+            path = os.path.join(folder, "download")
+            self._fetch(step, self._url(artifact), path, artifact.get("size"), sha256, deadline)
+            for entry in self._matched(path, artifact):
+                self._unpack(step, *entry)
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+        return None
+
+    def _url(self, artifact):
+        if not self.artifacts_url:
+            return artifact["url"]
+        if not artifact.get("sha256"):
+            raise StepFailed("%s is not locked, so it cannot come from %s: run `mkimg lock`"
+                             % (artifact["name"], self.artifacts_url))
+        return "%s/sha256/%s" % (self.artifacts_url.rstrip("/"), artifact["sha256"])
+
+    def _published(self, step, artifact, deadline):
+        """The sum in the publisher's own checksum file; without one, the transport alone vouches for the file."""
+        if self.artifacts_url:
+            return None
+        if artifact.get("checksum_url"):
+            path = self.system.path(FOLDER) + "/checksum"
+            self._fetch(step, artifact["checksum_url"], path, None, None, deadline, CHECKSUM_FILE_LIMIT)
+            with open(path, "rb") as file:
+                text = file.read().decode("utf-8", "replace")
+            return published_sum(text, artifact["url"].split("?")[0].rsplit("/", 1)[-1], artifact["checksum_url"])
+        if not artifact["url"].startswith("https://"):
+            raise StepFailed("%s has no sha256 and does not come over https, so nothing vouches for it: run `mkimg lock`"
+                             % artifact["url"])
+        step.line("warning: not locked; only TLS vouches for %s" % artifact["url"])
+        return None
+
+    def _fetch(self, step, url, path, size, sha256, deadline, limit=SIZE_LIMIT):
+        import urllib.error
+        for attempt in range(1, ATTEMPTS + 1):
+            try:
+                count, found = self._transfer(url, path, size or limit, deadline)
+            except urllib.error.HTTPError as error:
+                problem = "HTTP status %d" % error.code
+                if error.code < 500 and error.code not in (408, 425, 429):
+                    raise StepFailed("%s: %s" % (url, problem))
+            except (OSError, ValueError, urllib.error.URLError, _protocol_error()) as error:
+                problem = str(getattr(error, "reason", None) or error or type(error).__name__)
+                if "CERTIFICATE_VERIFY_FAILED" in problem or isinstance(error, ValueError):
+                    raise StepFailed("%s: %s" % (url, problem))
+            else:
+                if size and count != size:
+                    raise StepFailed("%s has %d bytes; %d were locked" % (url, count, size))
+                if sha256 and found != sha256.lower():
+                    raise StepFailed("%s has sha256 %s; expected %s. Nothing was unpacked" % (url, found, sha256))
+                step.line("%s: %d bytes, sha256 %s" % (url, count, found))
+                return
+            left = deadline - time.monotonic()
+            if attempt == ATTEMPTS or left <= 0:
+                raise StepFailed("%s: %s (%d attempts)" % (url, problem, attempt))
+            step.line("attempt %d: %s: %s" % (attempt, url, problem))
+            self.pause(min(2 ** attempt, max(left, 0)))
+
+    def _transfer(self, url, path, limit, deadline):
+        import urllib.request
+        if not re.match("https?://", url):
+            raise ValueError("only http and https URLs can be downloaded")
+        request = urllib.request.Request(url, headers={"user-agent": "mkimg"})
+        total = 0
+        digest = hashlib.sha256()
+        with urllib.request.urlopen(request, timeout=SILENCE) as answer, open(path, "wb") as file:
+            announced = answer.headers.get("content-length")
+            while True:
+                if time.monotonic() > deadline:
+                    raise StepFailed("%s: not complete after %d s" % (url, self.time_limit))
+                data = answer.read(CHUNK)
+                if not data:
+                    break
+                total += len(data)
+                if total > limit:
+                    raise StepFailed("%s is larger than %d bytes, which is its limit" % (url, limit))
+                digest.update(data)
+                file.write(data)
+        if announced and total != int(announced):
+            raise OSError("the connection ended after %d of %s bytes" % (total, announced))
+        return total, digest.hexdigest()
+
+    def _matched(self, path, artifact):
+        """What to unpack, as (how to open it, plan's entry). All of it is looked up before any of it is written."""
+        wanted = artifact["unpack"]
+        if any(entry["member"] for entry in wanted):
+            archive = Archive(path, artifact["name"])
+        return [((lambda: open(path, "rb")) if not entry["member"] else archive.find(entry["member"]), entry)
+                for entry in wanted]
+
+    def _unpack(self, step, opened, entry):
+        with opened() as source:
+            self.system.place(entry["to"], lambda file: shutil.copyfileobj(source, file, CHUNK),
+                              int(entry["mode"], 8), entry["owner"])
+        step.line("%s (%s, %s)" % (entry["to"], entry["owner"], entry["mode"]))
+
+
+class Archive:
+    """A tar (plain, gzip, bzip2, xz) or zip archive, recognised by its content."""
+
+    def __init__(self, path, name):
+        import tarfile
+        import zipfile
+        self.name = name
+        self.files = []
+        try:
+            archive = tarfile.open(path, "r:*")
+            self.files = [(member.name, _opener(archive.extractfile, member)) for member in archive if member.isreg()]
+        except (tarfile.TarError, EOFError, OSError) as error:
+            if not zipfile.is_zipfile(path):
+                raise StepFailed("%s is no tar.gz, tar.xz, tar.bz2, tar or zip archive: %s" % (name, error))
+            archive = zipfile.ZipFile(path)
+            self.files = [(member.filename, _opener(archive.open, member)) for member in archive.infolist()
+                          if not member.is_dir() and (member.external_attr >> 28) in (0, 8)]
+
+    def find(self, member):
+        """How to open the one regular file of this path, or, when no path is equal, of this last component."""
+        names = [(name[2:] if name.startswith("./") else name, opened) for name, opened in self.files]
+        found = [pair for pair in names if pair[0] == member] or \
+                [pair for pair in names if pair[0].rsplit("/", 1)[-1] == member]
+        if len(found) != 1:
+            shown = ", ".join(sorted(name for name, _ in (found or names))[:10]) or "none"
+            raise StepFailed("%s must hold exactly one file %s; found %d (%s: %s)" % (
+                self.name, member, len(found), "these" if found else "its files", shown))
+        return found[0][1]
+
+
+def published_sum(text, name, source):
+    """The sha256 of `name` in a publisher's checksum file: `HEX  name`, `HEX *name`, `SHA256 (name) = HEX` or only `HEX`."""
+    found = set()
+    for line in text.splitlines():
+        line = line.strip()
+        match = re.fullmatch(r"([0-9a-fA-F]{64})(?:\s+\*?(\S.*))?", line)
+        if match and (match.group(2) is None or match.group(2).rsplit("/", 1)[-1] == name):
+            found.add(match.group(1).lower())
+        match = re.fullmatch(r"SHA256 ?\((.+)\) = ([0-9a-fA-F]{64})", line)
+        if match and match.group(1).rsplit("/", 1)[-1] == name:
+            found.add(match.group(2).lower())
+    if len(found) != 1:
+        raise StepFailed("%s holds %d sha256 sums for %s; exactly one was expected" % (source, len(found), name))
+    return found.pop()
+
+
+def _opener(function, member):
+    return lambda: function(member)
+
+
+def _protocol_error():
+    import http.client
+    return http.client.HTTPException

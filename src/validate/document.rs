@@ -1,0 +1,217 @@
+//! Checks of the document as a whole: its header, its YAML, its size, its keys.
+
+use std::collections::HashSet;
+use std::fmt::Write;
+use std::io::Read;
+
+use super::message::{self, Context, finding};
+use super::rules::{Rule, document as rule};
+use super::value::{self, key_text};
+use super::{Document, Options, first_line, header, modules};
+use crate::diag::{Diagnostic, quoted};
+use crate::source::{Source, Span};
+use crate::yaml::{self, Node, NodeId, NodeKind, Tree};
+
+/// The most that a packed document is unpacked to, in bytes.
+const MOST_UNPACKED: u64 = 16 * 1024 * 1024;
+/// So many findings about one kind of fault are given.
+const MOST_DUPLICATES: usize = 1_000;
+
+/// A finding about the document, without a place.
+fn about_document(rule: &Rule, message: String, help: Option<String>) -> Diagnostic {
+    let mut finding = finding(rule, String::new(), Span::default(), message, help);
+    finding.span = None;
+    finding
+}
+
+/// Where the first line with something on it is.
+fn beginning(source: &Source) -> Span {
+    let text = source.text();
+    let start = text.len() - text.trim_start_matches(header::is_blank).len();
+    let line = text[start..].lines().next().unwrap_or_default();
+    // A long first line, of a binary file say, is not worth showing whole.
+    let end = line.char_indices().nth(80).map_or(line.len(), |(end, _)| end);
+    Span::new(start, start + end)
+}
+
+pub(super) fn unknown_header(source: &Source) -> Diagnostic {
+    let text = source.text();
+    let help = if text.starts_with('\u{feff}') {
+        "save the file without a byte order mark: nothing may come before the header"
+    } else if text.trim_start().to_ascii_lowercase().starts_with("# cloud-config") {
+        "write `#cloud-config` without the blank"
+    } else if text.to_ascii_lowercase().contains("#cloud-config") {
+        "move the line `#cloud-config` to the top: nothing but blank lines may come before it"
+    } else {
+        "put the line `#cloud-config` at the top"
+    };
+    let message = format!("expected a header such as `#cloud-config` in the first line, found {}", first_line(source));
+    finding(&rule::MISSING_HEADER, String::new(), beginning(source), message, Some(help.into()))
+}
+
+pub(super) fn not_judged(source: &Source, message: &str) -> Diagnostic {
+    finding(&rule::NOT_JUDGED, String::new(), beginning(source), message.into(), None)
+}
+
+pub(super) fn unreadable(message: String) -> Diagnostic {
+    about_document(&rule::UNREADABLE, message, Some("save the document as UTF-8 text".into()))
+}
+
+pub(super) fn invalid_yaml(error: &yaml::Error) -> Diagnostic {
+    let mut finding = finding(&rule::INVALID_YAML, String::new(), error.place(), error.message.clone(), None);
+    if error.context.is_some() && error.span != error.place() {
+        finding.related.push((error.span, "noticed here".into()));
+    }
+    finding
+}
+
+pub(super) fn not_a_mapping(source: &Source, tree: &Tree) -> Diagnostic {
+    let (span, found) = match tree.root() {
+        Some(root) => (root.used_at(), value::describe(source, root)),
+        None => (beginning(source), "nothing after the header".into()),
+    };
+    let help = Some("write keys and values, such as `packages: [nginx]`".into());
+    finding(
+        &rule::NOT_A_MAPPING,
+        String::new(),
+        span,
+        format!("expected a mapping of keys to values, found {found}"),
+        help,
+    )
+}
+
+pub(super) fn too_complex(key: Node<'_>) -> Diagnostic {
+    let message = format!("the value of `{}` is too entangled to be judged", key_text(key));
+    let help = Some("write it with fewer aliases, or in several documents".into());
+    finding(&rule::TOO_COMPLEX, key_text(key), key.used_at(), message, help)
+}
+
+/// The provider's limit.
+pub(super) fn size(source: &Source, options: &Options, diagnostics: &mut Vec<Diagnostic>) {
+    let bytes = source.text().len();
+    if let Some(limit) = options.limit.filter(|limit| bytes > *limit) {
+        diagnostics.push(too_large(bytes, limit));
+    }
+}
+
+pub(super) fn too_large(bytes: usize, limit: usize) -> Diagnostic {
+    let message = format!("the document has {bytes} bytes; the provider takes at most {limit}");
+    let help = "pack the largest contents (`encoding: gz+b64`), or download them at boot".to_string();
+    about_document(&rule::OVER_LIMIT, message, Some(help))
+}
+
+/// Unknown top-level keys: cloud-init gives the key as the path when there is exactly one, else none.
+pub(super) fn unknown_keys(context: &Context<'_>, unknown: &[Node<'_>], diagnostics: &mut Vec<Diagnostic>) {
+    if context.version < modules::CLOSED_TOP_LEVEL || unknown.is_empty() {
+        return;
+    }
+    let known = modules::current_keys(context.version);
+    let path = match unknown {
+        // cloud-init takes the name out of its own message, which it finds between apostrophes only.
+        [key] => key.as_str().and_then(python_quoted).unwrap_or_default(),
+        _ => String::new(),
+    };
+    diagnostics.extend(message::unknown_keys(context, unknown, &known, &[], &path));
+}
+
+/// A text as Python's `repr` shows it between apostrophes; `None` where it would take double quotes.
+fn python_quoted(text: &str) -> Option<String> {
+    if text.contains('\'') && !text.contains('"') {
+        return None;
+    }
+    let mut out = String::with_capacity(text.len());
+    for character in text.chars() {
+        match character {
+            '\'' => out.push_str("\\'"),
+            '\\' => out.push_str("\\\\"),
+            '\n' => out.push_str("\\n"),
+            '\r' => out.push_str("\\r"),
+            '\t' => out.push_str("\\t"),
+            ' ' => out.push(' '),
+            _ if (character as u32) < 0x100 && (character.is_control() || matches!(character, '\u{a0}' | '\u{ad}')) => {
+                let _ = write!(out, "\\x{:02x}", character as u32);
+            }
+            _ if character.is_whitespace()
+                || ('\u{200b}'..='\u{200f}').contains(&character)
+                || character == '\u{feff}' =>
+            {
+                let _ = write!(out, "\\u{:04x}", character as u32);
+            }
+            _ => out.push(character),
+        }
+    }
+    Some(out)
+}
+
+/// Keys that stand twice in a mapping, anywhere in the document.
+pub(super) fn duplicate_keys(document: &Document<'_>, diagnostics: &mut Vec<Diagnostic>) {
+    let mut seen: HashSet<NodeId> = HashSet::new();
+    // A stack of our own: documents may nest deeply, and aliases may make circles.
+    let mut waiting: Vec<(Node<'_>, String)> = vec![(document.root, String::new())];
+    let before = diagnostics.len();
+    while let Some((node, path)) = waiting.pop() {
+        if diagnostics.len() - before > MOST_DUPLICATES {
+            return;
+        }
+        let inside = |step: &str| if path.is_empty() { step.to_string() } else { format!("{path}.{step}") };
+        let is_container = |node: Node<'_>| !matches!(node.kind(), NodeKind::Scalar(_));
+        match node.kind() {
+            NodeKind::Scalar(_) | NodeKind::Set(_) | NodeKind::Pairs(_) => {}
+            NodeKind::Sequence(items) => {
+                for (index, item) in items.iter().enumerate() {
+                    let item = document.tree.node(*item);
+                    if is_container(item) && seen.insert(item.id()) {
+                        waiting.push((item, inside(&index.to_string())));
+                    }
+                }
+            }
+            NodeKind::Mapping(entries) => {
+                for (later, earlier) in value::duplicates(document.tree, node) {
+                    let name = key_text(later);
+                    let message = format!("the key {} stands here twice: only the last value counts", quoted(&name));
+                    let help = Some("remove one of the two, or join their values".into());
+                    let mut finding = finding(&rule::DUPLICATE_KEY, inside(&name), later.used_at(), message, help);
+                    finding.related.push((earlier.used_at(), "this value is ignored".into()));
+                    diagnostics.push(finding);
+                }
+                for entry in entries {
+                    let value = document.tree.node(entry.value);
+                    if is_container(value) && seen.insert(value.id()) {
+                        let key = document.tree.node(entry.key);
+                        waiting.push((value, inside(&key_text(key))));
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// A user-data document that is a script: what would keep it from running.
+pub(super) fn script(source: &Source, diagnostics: &mut Vec<Diagnostic>) {
+    let line = source.text().split('\n').next().unwrap_or_default();
+    if line.ends_with('\r') {
+        let message = "the script's first line ends with CRLF: the kernel would look for an interpreter whose name ends with a carriage return";
+        let help = Some("save the script with Unix line ends".into());
+        diagnostics.push(finding(
+            &super::rules::write_files::CRLF_SCRIPT,
+            String::new(),
+            Span::new(0, line.len()),
+            message.into(),
+            help,
+        ));
+    }
+    diagnostics.push(not_judged(source, "a script is not judged by cloud-init"));
+}
+
+/// Unpacks gzip, to a sensible size.
+pub(super) fn unpack(bytes: &[u8]) -> Result<String, String> {
+    let mut out = Vec::new();
+    flate2::read::MultiGzDecoder::new(bytes)
+        .take(MOST_UNPACKED + 1)
+        .read_to_end(&mut out)
+        .map_err(|error| format!("expected a gzip stream, found one that cannot be unpacked: {error}"))?;
+    if out.len() as u64 > MOST_UNPACKED {
+        return Err(format!("unpacked, the document has more than {MOST_UNPACKED} bytes"));
+    }
+    String::from_utf8(out).map_err(|_| "expected UTF-8 in the gzip stream, found other bytes".into())
+}

@@ -1,0 +1,118 @@
+//! What a user-data document is, by its first characters: cloud-init's own rules, and which of them are judged.
+
+use super::version::Version;
+
+/// What a document is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Kind {
+    CloudConfig,
+    JinjaTemplate,
+    Mime,
+    CloudConfigArchive,
+    Jsonp,
+    Include,
+    Script,
+    Boothook,
+    PartHandler,
+    Gzip,
+    Empty,
+    Unknown,
+}
+
+impl Kind {
+    /// As `--format json` names it.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::CloudConfig => "cloud-config",
+            Self::JinjaTemplate => "jinja-template",
+            Self::Mime => "mime",
+            Self::CloudConfigArchive => "cloud-config-archive",
+            Self::Jsonp => "jsonp",
+            Self::Include => "include",
+            Self::Script => "script",
+            Self::Boothook => "boothook",
+            Self::PartHandler => "part-handler",
+            Self::Gzip => "gzip",
+            Self::Empty => "empty",
+            Self::Unknown => "unknown",
+        }
+    }
+}
+
+/// The first words that cloud-init knows. The longest that fits wins; upper and lower case are one.
+const HEADERS: &[(&str, Kind)] = &[
+    ("#cloud-config-archive", Kind::CloudConfigArchive),
+    ("#cloud-config-jsonp", Kind::Jsonp),
+    ("## template: jinja", Kind::JinjaTemplate),
+    ("#cloud-boothook", Kind::Boothook),
+    ("#cloud-config", Kind::CloudConfig),
+    ("#include-once", Kind::Include),
+    ("#part-handler", Kind::PartHandler),
+    ("#include", Kind::Include),
+    ("#!", Kind::Script),
+];
+
+/// From this version on, white space may come first, and case does not matter.
+const LENIENT: Version = Version::new(23, 1);
+
+/// White space as Python's `str.lstrip` has it.
+pub(super) fn is_blank(character: char) -> bool {
+    character.is_whitespace() || ('\u{1c}'..='\u{1f}').contains(&character)
+}
+
+/// What a document is by its beginning.
+pub(super) fn kind(text: &str, version: Version) -> Kind {
+    if text.is_empty() {
+        return Kind::Empty;
+    }
+    let start = if version >= LENIENT { text.trim_start_matches(is_blank) } else { text };
+    let starts_with = |header: &str| {
+        let mut characters = start.chars().flat_map(char::to_lowercase);
+        let lenient = version >= LENIENT;
+        if lenient {
+            header.chars().all(|expected| characters.next() == Some(expected))
+        } else {
+            start.starts_with(header)
+        }
+    };
+    if let Some((_, kind)) = HEADERS.iter().find(|(header, _)| starts_with(header)) {
+        return *kind;
+    }
+    let lower = start.chars().take(14).flat_map(char::to_lowercase).collect::<String>();
+    if lower.starts_with("content-type:") || lower.starts_with("mime-version:") { Kind::Mime } else { Kind::Unknown }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn headers_are_read_as_cloud_init_reads_them() {
+        let kind = |text| kind(text, Version::LATEST);
+        assert_eq!(kind("#cloud-config\n"), Kind::CloudConfig);
+        assert_eq!(kind("\n \t#CLOUD-Config please\n"), Kind::CloudConfig);
+        assert_eq!(kind("#cloud-config-archive\n"), Kind::CloudConfigArchive);
+        assert_eq!(kind("#include-once\nhttps://downloads.example"), Kind::Include);
+        assert_eq!(kind("## template: jinja\n"), Kind::JinjaTemplate);
+        assert_eq!(kind("#!/bin/sh\n"), Kind::Script);
+        assert_eq!(kind("Content-Type: multipart/mixed\n"), Kind::Mime);
+        for unknown in [
+            "\u{feff}#cloud-config\n",
+            "# cloud-config\n",
+            "---\n#cloud-config\n",
+            "#cloud-confi",
+            "# x\n#cloud-config",
+        ] {
+            assert_eq!(kind(unknown), Kind::Unknown, "{unknown:?}");
+        }
+        assert_eq!(kind(""), Kind::Empty);
+    }
+
+    #[test]
+    fn old_versions_are_strict() {
+        assert_eq!(kind("\n#cloud-config\n", Version::OLDEST), Kind::Unknown);
+        assert_eq!(kind("#Cloud-config\n", Version::OLDEST), Kind::Unknown);
+        assert_eq!(kind("#cloud-config\n", Version::OLDEST), Kind::CloudConfig);
+    }
+}

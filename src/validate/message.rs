@@ -1,0 +1,400 @@
+//! Faults as findings: our own words, the exact place, the closest thing that would be right.
+
+use super::check::{Fault, Step, What, is_known};
+use super::rules::{Rule, shape as rule};
+use super::shape::{Instead, Literal, Note, Pattern, Types};
+use super::value::{describe, key_text, written};
+use super::version::Version;
+use crate::diag::{Diagnostic, quoted};
+use crate::source::{Source, Span};
+use crate::yaml::{Node, NodeKind, Scalar, Tree};
+
+/// For so many unknown keys of one mapping the closest known one is looked for.
+const CORRECTED: usize = 50;
+/// So many known keys or values are listed; of more, only the closest one is named.
+const LISTED: usize = 8;
+
+/// What messages are made from.
+pub(crate) struct Context<'t> {
+    pub source: &'t Source,
+    pub tree: &'t Tree,
+    pub root: Node<'t>,
+    pub version: Version,
+}
+
+/// A path as cloud-init writes it: `users.0.name`.
+pub(crate) fn path_text(path: &[Step<'_>]) -> String {
+    let mut out = String::new();
+    for step in path {
+        if !out.is_empty() {
+            out.push('.');
+        }
+        match step {
+            Step::Index(index) => out.push_str(&index.to_string()),
+            Step::Key(key) => out.push_str(&key_text(*key)),
+        }
+    }
+    out
+}
+
+/// A fault as one finding, or as several where several keys are unknown.
+pub(crate) fn findings(context: &Context<'_>, fault: &Fault<'_>) -> Vec<Diagnostic> {
+    let path = path_text(&fault.path);
+    if let What::UnknownKeys(keys) = &fault.what {
+        let known = fault.shape.properties().filter(|(_, shape)| is_known(*shape, context.version));
+        let known: Vec<_> = known.filter(|(_, shape)| !shape.is_deprecated()).map(|(name, _)| name).collect();
+        return unknown_keys(context, keys, &known, &fault.path, &path);
+    }
+    let source = context.source;
+    let found = || describe(source, fault.node);
+    let whole = fault.node.used_at();
+    let key = match fault.path.last() {
+        Some(Step::Key(key)) => Some(key.used_at()),
+        _ => None,
+    };
+    // A value that is not written at all has no place of its own.
+    let value = if whole.start == whole.end { key.unwrap_or(whole) } else { whole };
+    let item = |count: usize| if count == 1 { "1 item".to_string() } else { format!("{count} items") };
+    let (rule, span, message, help) = match &fault.what {
+        What::Type(types) => {
+            let help = type_help(source, fault.node, *types);
+            (&rule::WRONG_TYPE, value, format!("expected {}, found {}", type_names(*types), found()), help)
+        }
+        What::Enum(literals) => {
+            let (message, help) = choice(context, fault.node, Types(0), literals, &[]);
+            (&rule::NOT_ALLOWED_VALUE, value, message, help)
+        }
+        What::Choice { types, literals, patterns } => {
+            let (message, help) = choice(context, fault.node, *types, literals, patterns);
+            let rule = if types.0 == 0 { &rule::NOT_ALLOWED_VALUE } else { &rule::WRONG_TYPE };
+            (rule, value, message, help)
+        }
+        What::Missing(name) => {
+            let place = key.or_else(|| first_key(context.tree, fault.node)).unwrap_or(whole);
+            let message = format!("the key `{name}` is missing");
+            (&rule::MISSING_KEY, place, message, Some(format!("add `{name}:`")))
+        }
+        What::TooFewItems(1) => (
+            &rule::TOO_FEW_ITEMS,
+            value,
+            "expected at least 1 item, found an empty list".into(),
+            Some("add an item, or remove the key".into()),
+        ),
+        What::TooFewItems(least) => {
+            let message = format!("expected at least {}, found {}", item(*least), item(length(fault.node)));
+            (&rule::TOO_FEW_ITEMS, value, message, None)
+        }
+        What::TooManyItems(most) => {
+            let message = format!("expected at most {}, found {}", item(*most), item(length(fault.node)));
+            (&rule::TOO_MANY_ITEMS, value, message, None)
+        }
+        What::Repeated(_, second) => {
+            let message = format!("expected every item once, found {} twice", describe(source, *second));
+            (&rule::REPEATED_ITEM, second.used_at(), message, Some("remove one of them".into()))
+        }
+        What::TooFewKeys => {
+            let help = Some("add a key, or remove the section".into());
+            (&rule::EMPTY_MAPPING, value, "expected at least one key, found an empty mapping".into(), help)
+        }
+        What::Below(least) => {
+            (&rule::OUT_OF_RANGE, value, format!("expected {least} or more, found {}", found()), None)
+        }
+        What::Pattern(pattern) => {
+            (&rule::MALFORMED_VALUE, value, format!("expected {}, found {}", pattern.means, found()), None)
+        }
+        What::Date => {
+            let help = Some("write year, month and day, in quotes: `'2027-01-31'`".into());
+            (&rule::MALFORMED_VALUE, value, format!("expected a date, found {}", found()), help)
+        }
+        What::Ambiguous => {
+            let message = format!("{} fits more than one of the forms that are allowed here", found());
+            (&rule::AMBIGUOUS_VALUE, value, message, None)
+        }
+        What::NoBranch => {
+            let message = format!("{} fits none of the forms that are allowed here", found());
+            (&rule::NO_FORM_FITS, value, message, None)
+        }
+        What::NotTogether(one, two) => {
+            let message = format!("`{one}` and `{two}` are two names of one setting: only one may be there");
+            (&rule::CONFLICTING_KEYS, key.unwrap_or(value), message, Some(format!("remove `{two}`")))
+        }
+        What::Deprecated(note) | What::Changed(note) => match note.instead {
+            Instead::Key(new) => {
+                let old = key_name(fault);
+                let message = format!("the key `{old}` is deprecated since cloud-init {}", note.version);
+                (&rule::DEPRECATED_KEY, key.unwrap_or(value), message, Some(format!("write `{new}` instead")))
+            }
+            Instead::Advice(advice) => {
+                let message = deprecated_value(fault, note, &found());
+                (&rule::DEPRECATED_VALUE, value, message, Some(advice.to_string()))
+            }
+        },
+        What::UnknownKeys(_) => return Vec::new(),
+    };
+    let mut finding = finding(rule, path, span, message, help);
+    if let What::Repeated(first, _) = fault.what {
+        finding.related.push((first.used_at(), "first here".into()));
+    }
+    if fault.node.used_at() != fault.node.span() && span == fault.node.used_at() {
+        finding.related.push((fault.node.span(), "the value is written here".into()));
+    }
+    finding.related.extend(detours(context, &fault.path));
+    vec![finding]
+}
+
+/// A finding of one of the rules, without related places.
+pub(crate) fn finding(rule: &Rule, path: String, span: Span, message: String, help: Option<String>) -> Diagnostic {
+    Diagnostic {
+        code: rule.code,
+        name: rule.name,
+        origin: rule.origin,
+        severity: rule.severity,
+        path,
+        message,
+        help,
+        span: Some(span),
+        related: Vec::new(),
+    }
+}
+
+/// Unknown keys of one mapping.
+pub(crate) fn unknown_keys(
+    context: &Context<'_>,
+    keys: &[Node<'_>],
+    known: &[&'static str],
+    parents: &[Step<'_>],
+    path: &str,
+) -> Vec<Diagnostic> {
+    let known_for = |index| if index < CORRECTED { known } else { &[] };
+    let findings = keys.iter().enumerate();
+    findings.map(|(index, key)| unknown_key(context, *key, known_for(index), parents, path.into())).collect()
+}
+
+/// An unknown key, with the known one that is most like it.
+fn unknown_key(
+    context: &Context<'_>,
+    key: Node<'_>,
+    known: &[&'static str],
+    parents: &[Step<'_>],
+    path: String,
+) -> Diagnostic {
+    let name = key_text(key);
+    let (message, help) = if key.as_str().is_none() {
+        (format!("expected a key that is a string, found {}", describe(context.source, key)), "put it in quotes".into())
+    } else {
+        let place =
+            if parents.is_empty() { "at the top level".to_string() } else { format!("in `{}`", path_text(parents)) };
+        let help = match closest(&name, known.iter().copied()) {
+            Some(similar) => format!("did you mean `{similar}`?"),
+            None if known.len() <= LISTED && !known.is_empty() => format!("known keys here: {}", list(known, "and")),
+            None if super::modules::top_level(&name).is_some() && !parents.is_empty() => {
+                format!("`{name}` is a key of the top level: move it there")
+            }
+            None if parents.is_empty() => super::modules::hint(&name).into(),
+            None => "remove it, or correct its spelling".into(),
+        };
+        (format!("unknown key {} {place}", quoted(&name)), help)
+    };
+    let mut finding = finding(&rule::UNKNOWN_KEY, path, key.used_at(), message, Some(help));
+    let path: Vec<_> = parents.iter().copied().chain([Step::Key(key)]).collect();
+    finding.related.extend(detours(context, &path));
+    finding
+}
+
+/// Where the way to a value leaves the place where it is used: aliases and merge keys.
+fn detours(context: &Context<'_>, path: &[Step<'_>]) -> Vec<(Span, String)> {
+    let mut out = Vec::new();
+    let mut node = context.root;
+    let tree = context.tree;
+    for (at, step) in path.iter().enumerate() {
+        let last = at + 1 == path.len();
+        let next = match (step, node.kind()) {
+            (Step::Index(index), NodeKind::Sequence(items)) => items.get(*index).map(|child| tree.node(*child)),
+            (Step::Key(key), NodeKind::Mapping(entries)) => {
+                let span = node.span();
+                if key.span().start < span.start || key.span().end > span.end {
+                    // The mapping's first line: the merge key itself is no longer there.
+                    let first = context.source.slice(span).lines().next().unwrap_or_default();
+                    out.push((Span::new(span.start, span.start + first.len()), "merged in here".to_string()));
+                }
+                let found = entries.iter().rev().find(|entry| tree.node(entry.key).span() == key.span());
+                found.map(|entry| tree.node(entry.value))
+            }
+            _ => None,
+        };
+        let Some(next) = next else { break };
+        if !last && next.used_at() != next.span() {
+            out.push((next.used_at(), "used here".to_string()));
+        }
+        node = next;
+    }
+    out.truncate(3);
+    out
+}
+
+fn key_name(fault: &Fault<'_>) -> String {
+    let key =
+        fault.path.iter().rev().find_map(|step| if let Step::Key(key) = step { Some(key_text(*key)) } else { None });
+    key.unwrap_or_default()
+}
+
+fn deprecated_value(fault: &Fault<'_>, note: &Note, found: &str) -> String {
+    let since = format!("is deprecated since cloud-init {}", note.version);
+    match fault.what {
+        // Every value of this key is going away, not this one.
+        What::Deprecated(_) if fault.shape.0.len() <= 2 && !matches!(fault.node.kind(), NodeKind::Scalar(_)) => {
+            format!("`{}` in this form {since}", key_name(fault))
+        }
+        _ => format!("{found} as the value of `{}` {since}", key_name(fault)),
+    }
+}
+
+fn length(node: Node<'_>) -> usize {
+    match node.kind() {
+        NodeKind::Sequence(items) => items.len(),
+        _ => 0,
+    }
+}
+
+fn first_key(tree: &Tree, node: Node<'_>) -> Option<Span> {
+    match node.kind() {
+        NodeKind::Mapping(entries) => {
+            entries.iter().find(|entry| !entry.merged).map(|entry| tree.node(entry.key).used_at())
+        }
+        _ => None,
+    }
+}
+
+fn literal_text(literal: Literal) -> String {
+    match literal {
+        Literal::Str(text) => format!("`{text}`"),
+        Literal::Bool(value) => format!("`{value}`"),
+    }
+}
+
+/// "a, b or c"
+pub(crate) fn list<T: AsRef<str>>(names: &[T], conjunction: &str) -> String {
+    match names {
+        [] => String::new(),
+        [one] => one.as_ref().to_string(),
+        [all @ .., last] => {
+            let all: Vec<_> = all.iter().map(AsRef::as_ref).collect();
+            format!("{} {conjunction} {}", all.join(", "), last.as_ref())
+        }
+    }
+}
+
+fn type_list(types: Types) -> Vec<String> {
+    let names = [
+        (Types::STR, "a string"),
+        (Types::BOOL, "a boolean"),
+        (Types::INT, "an integer"),
+        (Types::NUMBER, "a number"),
+        (Types::LIST, "a list"),
+        (Types::MAP, "a mapping"),
+        (Types::NULL, "null"),
+    ];
+    names.iter().filter(|(kind, _)| types.contains(*kind)).map(|(_, name)| (*name).to_string()).collect()
+}
+
+fn type_names(types: Types) -> String {
+    list(&type_list(types), "or")
+}
+
+/// What to write instead of a value of a wrong type, where that can be guessed.
+fn type_help(source: &Source, node: Node<'_>, types: Types) -> Option<String> {
+    let written = written(source, node);
+    let short = |text: &str| text.len() <= 60 && !text.contains('\n');
+    match node.scalar() {
+        Some(Scalar::Null) => Some("give it a value, or remove the key".into()),
+        Some(Scalar::Bool(_) | Scalar::Int(_) | Scalar::Float(_) | Scalar::Timestamp(_))
+            if types.contains(Types::STR) =>
+        {
+            let text = written.replace('\'', "''");
+            Some(if short(&text) { format!("put it in quotes: `'{text}'`") } else { "put it in quotes".into() })
+        }
+        Some(Scalar::Str(text)) if types.contains(Types::BOOL) => match text.to_ascii_lowercase().as_str() {
+            "true" | "yes" | "on" | "y" | "1" => Some("write it without quotes: `true`".into()),
+            "false" | "no" | "off" | "n" | "0" => Some("write it without quotes: `false`".into()),
+            _ => Some("write `true` or `false`".into()),
+        },
+        Some(Scalar::Int(digits)) if types.contains(Types::BOOL) && matches!(digits.as_str(), "0" | "1") => {
+            Some(format!("write `{}`", digits == "1"))
+        }
+        Some(Scalar::Str(text)) if types.contains(Types::INT) && text.trim().parse::<i64>().is_ok() => {
+            Some(format!("write it without quotes: `{}`", text.trim()))
+        }
+        Some(_) if types.contains(Types::LIST) => Some("make it a list: one item a line, each after `- `".into()),
+        None if types.contains(Types::MAP) && matches!(node.kind(), NodeKind::Sequence(_)) => {
+            Some("write keys and values, without the `- ` before them".into())
+        }
+        None if types.contains(Types::LIST) && matches!(node.kind(), NodeKind::Mapping(_)) => {
+            Some("make it a list: put `- ` before the item".into())
+        }
+        _ => None,
+    }
+}
+
+/// A value of which several types, values or patterns are allowed.
+fn choice(
+    context: &Context<'_>,
+    node: Node<'_>,
+    types: Types,
+    literals: &[Literal],
+    patterns: &[&Pattern],
+) -> (String, Option<String>) {
+    let mut allowed = type_list(types);
+    allowed.extend(patterns.iter().map(|pattern| pattern.means.to_string()));
+    if literals.len() <= LISTED {
+        allowed.extend(literals.iter().map(|literal| literal_text(*literal)));
+    } else {
+        allowed.push("one of the known values".into());
+    }
+    let message = format!("expected {}, found {}", list(&allowed, "or"), describe(context.source, node));
+    let known = literals.iter().filter_map(|literal| match literal {
+        Literal::Str(text) => Some(*text),
+        Literal::Bool(_) => None,
+    });
+    let written = written(context.source, node);
+    let help = match node.scalar() {
+        Some(Scalar::Str(text)) => match closest(text, known.clone()) {
+            Some(similar) => Some(format!("did you mean `{similar}`?")),
+            None if literals.contains(&Literal::Bool(true)) && text.eq_ignore_ascii_case("true") => {
+                Some("write it without quotes: `true`".into())
+            }
+            None if literals.contains(&Literal::Bool(false)) && text.eq_ignore_ascii_case("false") => {
+                Some("write it without quotes: `false`".into())
+            }
+            None => None,
+        },
+        // `off` is a boolean in YAML: where the word is meant, it needs quotes.
+        Some(_) if known.clone().any(|word| word == written) => Some(format!("put it in quotes: `'{written}'`")),
+        _ => None,
+    };
+    (message, help.or_else(|| type_help(context.source, node, types)))
+}
+
+/// The known name that is most like the one that was written, if any is like it.
+pub(crate) fn closest<'k>(written: &str, known: impl Iterator<Item = &'k str>) -> Option<&'k str> {
+    let normal = |text: &str| text.trim().to_ascii_lowercase().replace(['-', ' '], "_");
+    if written.len() > 64 {
+        return None;
+    }
+    let written = normal(written);
+    let limit = match written.chars().count() {
+        0..=2 => 0,
+        3..=4 => 1,
+        5..=7 => 2,
+        _ => 3,
+    };
+    let near = known.filter_map(|name| {
+        let other = normal(name);
+        let distance = if other == format!("{written}s") || format!("{other}s") == written {
+            1
+        } else {
+            strsim::osa_distance(&written, &other)
+        };
+        (distance <= limit).then_some((distance, name))
+    });
+    near.min_by_key(|(distance, _)| *distance).map(|(_, name)| name)
+}

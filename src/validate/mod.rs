@@ -1,0 +1,199 @@
+//! The judge: what `cloud-init schema` would say of a user-data document, with places and better words, and what it cannot see.
+//!
+//! [`validate`] is pure. A document's kind comes from its header; a cloud-config is read as YAML 1.1, its keys are compared
+//! with the tables in `modules/` by the semantics in `check.rs`, and `message.rs` words the faults. Checks of our own stand
+//! beside the tables of their modules and in `document.rs`. Every finding belongs to a rule of the registry in `rules/`.
+//!
+//! To add a rule, add it to a file in `rules/` and to the registry, with its two examples; the tests say what is missing.
+
+mod check;
+mod document;
+mod header;
+mod message;
+mod modules;
+mod pattern;
+pub mod rules;
+mod shape;
+mod value;
+mod version;
+
+use crate::diag::{Diagnostic, Findings, Origin, Severity, Verdict, quoted};
+use crate::source::{Source, Span};
+use crate::yaml::{self, Node, Tree};
+
+pub use crate::diag::{Document as JudgedDocument, Report};
+pub use header::Kind;
+pub use version::{UnknownVersion, Version};
+
+/// DigitalOcean's limit for user-data, in bytes of UTF-8: 64 KiB.
+pub const DIGITALOCEAN_LIMIT: usize = 65_536;
+
+/// What is asked of the judge.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// The version of cloud-init whose verdict is asked for.
+    pub cloud_init: Version,
+    /// The most bytes that the provider takes; `None` for no limit.
+    pub limit: Option<usize>,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self { cloud_init: Version::LATEST, limit: Some(DIGITALOCEAN_LIMIT) }
+    }
+}
+
+/// A cloud-config that has been read: what the checks of our own look at.
+pub(crate) struct Document<'t> {
+    pub source: &'t Source,
+    pub tree: &'t Tree,
+    pub root: Node<'t>,
+}
+
+impl<'t> Document<'t> {
+    /// The value under a top-level key.
+    pub(crate) fn get(&self, key: &str) -> Option<Node<'t>> {
+        value::get(self.tree, self.root, key)
+    }
+}
+
+/// Judges one user-data document.
+#[must_use]
+pub fn validate(source: &Source, options: &Options) -> Report {
+    let kind = header::kind(source.text(), options.cloud_init);
+    let mut diagnostics = Vec::new();
+    document::size(source, options, &mut diagnostics);
+    let verdict = match kind {
+        Kind::CloudConfig => cloud_config(source, options, &mut diagnostics),
+        Kind::Unknown => {
+            diagnostics.push(document::unknown_header(source));
+            Verdict::Invalid
+        }
+        Kind::Empty => {
+            diagnostics.push(document::not_judged(source, "the document is empty: there is nothing to judge"));
+            Verdict::Skipped
+        }
+        Kind::Script => {
+            document::script(source, &mut diagnostics);
+            Verdict::Skipped
+        }
+        _ => {
+            let message = format!("a document of the kind {} is not looked into", kind.name());
+            diagnostics.push(document::not_judged(source, &message));
+            Verdict::Skipped
+        }
+    };
+    finish(source, kind, verdict, diagnostics)
+}
+
+/// Judges a document as it was read from a file: text, or text packed with gzip.
+#[must_use]
+pub fn validate_bytes(name: &str, bytes: &[u8], options: &Options) -> Report {
+    if bytes.starts_with(&[0x1f, 0x8b]) {
+        return match document::unpack(bytes) {
+            Ok(text) => {
+                let source = Source::new(name, text);
+                // What is sent is the packed document: its size counts, not that of the text.
+                let unlimited = Options { limit: None, ..options.clone() };
+                let mut report = validate(&source, &unlimited);
+                if let (Some(limit), Some(first)) =
+                    (options.limit.filter(|limit| bytes.len() > *limit), report.documents.first_mut())
+                {
+                    first.findings.diagnostics.push(document::too_large(bytes.len(), limit));
+                }
+                report
+            }
+            Err(message) => {
+                let source = Source::new(name, "");
+                let finding = document::unreadable(message);
+                finish(&source, Kind::Gzip, Verdict::Invalid, vec![finding])
+            }
+        };
+    }
+    match std::str::from_utf8(bytes) {
+        Ok(text) => validate(&Source::new(name, text), options),
+        Err(error) => {
+            // What can be read is shown, up to the first byte that is not UTF-8.
+            let good = String::from_utf8_lossy(&bytes[..error.valid_up_to()]).into_owned();
+            let source = Source::new(name, good);
+            let byte = bytes.get(error.valid_up_to()).copied().unwrap_or_default();
+            let mut finding = document::unreadable(format!("expected UTF-8, found the byte 0x{byte:02x}"));
+            finding.span = Some(Span::at(error.valid_up_to()));
+            finish(&source, Kind::Unknown, Verdict::Invalid, vec![finding])
+        }
+    }
+}
+
+fn cloud_config(source: &Source, options: &Options, diagnostics: &mut Vec<Diagnostic>) -> Verdict {
+    let tree = match yaml::parse(source) {
+        Ok(tree) => tree,
+        Err(error) => {
+            diagnostics.push(document::invalid_yaml(&error));
+            return Verdict::Invalid;
+        }
+    };
+    let Some(root) = tree.root().filter(|root| root.entries().is_some()) else {
+        diagnostics.push(document::not_a_mapping(source, &tree));
+        return Verdict::Invalid;
+    };
+    let context = message::Context { source, tree: &tree, root, version: options.cloud_init };
+    let mut unknown = Vec::new();
+    for (key, value) in value::entries(&tree, root) {
+        let known =
+            key.as_str().and_then(modules::top_level).filter(|shape| check::is_known(*shape, options.cloud_init));
+        let Some(shape) = known else {
+            unknown.push(key);
+            continue;
+        };
+        let outcome = check::check(&tree, key, value, shape, options.cloud_init);
+        for fault in outcome.faults.iter().filter(|fault| !fault.is_said_better(&outcome.faults)) {
+            diagnostics.extend(message::findings(&context, fault));
+        }
+        if outcome.exhausted {
+            diagnostics.push(document::too_complex(key));
+        }
+    }
+    document::unknown_keys(&context, &unknown, diagnostics);
+    let document = Document { source, tree: &tree, root };
+    document::duplicate_keys(&document, diagnostics);
+    for module in modules::all() {
+        if let Some(lint) = module.lint {
+            lint(&document, diagnostics);
+        }
+    }
+    verdict(diagnostics)
+}
+
+/// What cloud-init's own findings amount to.
+fn verdict(diagnostics: &[Diagnostic]) -> Verdict {
+    let says =
+        |severity| diagnostics.iter().any(|found| found.origin == Origin::CloudInit && found.severity == severity);
+    if says(Severity::Error) {
+        Verdict::Invalid
+    } else if says(Severity::Deprecated) {
+        Verdict::Deprecated
+    } else {
+        Verdict::Valid
+    }
+}
+
+/// In the order of the text, nothing twice.
+fn finish(source: &Source, kind: Kind, verdict: Verdict, mut diagnostics: Vec<Diagnostic>) -> Report {
+    let place = |found: &Diagnostic| found.span.unwrap_or_default().start;
+    diagnostics.sort_by(|one, two| {
+        (place(one), one.severity, one.code, &one.path).cmp(&(place(two), two.severity, two.code, &two.path))
+    });
+    diagnostics.dedup_by(|one, two| {
+        one.code == two.code && one.path == two.path && one.message == two.message && one.span == two.span
+    });
+    let findings = Findings { source: source.clone(), diagnostics };
+    Report { documents: vec![JudgedDocument { kind: kind.name(), verdict, findings }] }
+}
+
+/// A short piece of the text at the beginning, for messages about headers.
+fn first_line(source: &Source) -> String {
+    quoted(source.text().lines().next().unwrap_or_default())
+}
+
+#[cfg(test)]
+mod tests;

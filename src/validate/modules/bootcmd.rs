@@ -1,0 +1,8 @@
+//! `cc_bootcmd`: Commands that run early, on every boot.
+
+use super::Module;
+use crate::validate::shape::Keyword::{Items, MinItems, Type};
+use crate::validate::shape::{COMMAND, Shape, Types};
+
+pub(crate) const MODULE: Module =
+    Module::new("bootcmd", &[("bootcmd", Shape(&[Type(Types::LIST), Items(COMMAND), MinItems(1)]))]);

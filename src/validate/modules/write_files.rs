@@ -1,0 +1,311 @@
+//! `cc_write_files`: Files with their content, owner and mode.
+
+use std::collections::HashMap;
+use std::io::Read;
+
+use base64::Engine;
+use base64::alphabet;
+use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
+
+use super::Module;
+use crate::diag::{Diagnostic, quoted};
+use crate::source::Span;
+use crate::validate::message::finding;
+use crate::validate::modules::V23_1;
+use crate::validate::rules::{Rule, write_files as rules};
+use crate::validate::shape::Keyword::{Additional, Closed, Enum, Items, MinItems, Properties, Required, Since, Type};
+use crate::validate::shape::{BOOLEAN, Literal, STRING, Shape, Types};
+use crate::validate::{Document, value};
+use crate::yaml::{Node, Scalar};
+
+const ENCODINGS: &[Literal] = &[
+    Literal::Str("gz"),
+    Literal::Str("gzip"),
+    Literal::Str("gz+base64"),
+    Literal::Str("gzip+base64"),
+    Literal::Str("gz+b64"),
+    Literal::Str("gzip+b64"),
+    Literal::Str("b64"),
+    Literal::Str("base64"),
+    Literal::Str("text/plain"),
+];
+
+const REMOTE: Shape = Shape(&[
+    Since(V23_1),
+    Type(Types::MAP),
+    Closed,
+    Properties(&[("uri", STRING), ("headers", Shape(&[Type(Types::MAP), Additional(STRING)]))]),
+    Required(&["uri"]),
+]);
+
+const FILE: Shape = Shape(&[
+    Type(Types::MAP),
+    Required(&["path"]),
+    Closed,
+    Properties(&[
+        ("path", STRING),
+        ("content", STRING),
+        ("source", REMOTE),
+        ("owner", STRING),
+        ("permissions", STRING),
+        ("encoding", Shape(&[Type(Types::STR), Enum(ENCODINGS)])),
+        ("append", BOOLEAN),
+        ("defer", BOOLEAN),
+    ]),
+]);
+
+pub(crate) const MODULE: Module =
+    Module::new("write_files", &[("write_files", Shape(&[Type(Types::LIST), Items(FILE), MinItems(1)]))])
+        .with_lint(lint);
+
+/// The most that a content is unpacked to, in bytes: what is looked at are its first lines.
+const MOST_UNPACKED: u64 = 64 * 1024 * 1024;
+
+// -- checks --
+
+/// The folders whose scripts run at the end of the boot that writes them.
+const SCRIPT_FOLDERS: &[&str] =
+    &["/var/lib/cloud/scripts/per-instance/", "/var/lib/cloud/scripts/per-boot/", "/var/lib/cloud/scripts/per-once/"];
+
+/// One entry of `write_files`.
+struct Entry<'t> {
+    index: usize,
+    node: Node<'t>,
+    path: Option<(&'t str, Node<'t>)>,
+    deferred: bool,
+    appends: bool,
+}
+
+fn lint(document: &Document<'_>, out: &mut Vec<Diagnostic>) {
+    let Some(items) = document.get("write_files").and_then(Node::items) else { return };
+    let tree = document.tree;
+    let is_true = |node: Option<Node<'_>>| matches!(node.and_then(Node::scalar), Some(Scalar::Bool(true)));
+    let late = late_owners(document);
+    let mut seen: HashMap<String, Entry<'_>> = HashMap::new();
+    for (index, node) in items.enumerate() {
+        if node.entries().is_none() {
+            continue;
+        }
+        let get = |key: &str| value::get(tree, node, key);
+        let path = get("path").and_then(|path| Some((path.as_str()?, path)));
+        let entry = Entry { index, node, path, deferred: is_true(get("defer")), appends: is_true(get("append")) };
+        let mode = mode(document, &entry, out);
+        owner(document, &entry, &late, out);
+        content(document, &entry, mode, out);
+        let Some((path, place)) = entry.path else { continue };
+        destination(&entry, path, place, out);
+        match seen.remove(&normal(path)) {
+            Some(first) if !entry.appends && !first.appends => {
+                let message = format!("{} is written twice", quoted(path));
+                let help = Some("keep one of the two entries, or add `append: true` to the later one".into());
+                let mut found = entry.finding(&rules::DUPLICATE_DESTINATION, "path", place.used_at(), message, help);
+                found.related.extend(first.path.map(|(_, place)| (place.used_at(), "first here".to_string())));
+                out.push(found);
+                seen.insert(normal(path), entry);
+            }
+            Some(first) => {
+                seen.insert(normal(path), first);
+            }
+            None => {
+                seen.insert(normal(path), entry);
+            }
+        }
+    }
+}
+
+impl Entry<'_> {
+    fn finding(&self, rule: &Rule, key: &str, span: Span, message: String, help: Option<String>) -> Diagnostic {
+        finding(rule, format!("write_files.{}.{key}", self.index), span, message, help)
+    }
+}
+
+/// A path without what does not matter: repeated slashes and `.` steps.
+fn normal(path: &str) -> String {
+    let steps: Vec<_> = path.split('/').filter(|step| !step.is_empty() && *step != ".").collect();
+    format!("{}{}", if path.starts_with('/') { "/" } else { "" }, steps.join("/"))
+}
+
+/// The mode that cloud-init would give the file.
+fn mode(document: &Document<'_>, entry: &Entry<'_>, out: &mut Vec<Diagnostic>) -> u32 {
+    const DEFAULT: u32 = 0o644;
+    let Some(node) = value::get(document.tree, entry.node, "permissions") else { return DEFAULT };
+    match node.scalar() {
+        Some(Scalar::Int(digits)) => {
+            let Ok(mode) = digits.parse::<u32>() else { return DEFAULT };
+            let written = value::written(document.source, node);
+            if written == digits && mode != 0 {
+                let message =
+                    format!("the mode {} is read as a decimal number: it is {mode:04o} in octal", quoted(written));
+                let help = Some(format!("write octal digits in quotes: `'{written:0>4}'`"));
+                out.push(entry.finding(&rules::MODE_IS_DECIMAL, "permissions", node.used_at(), message, help));
+            }
+            mode
+        }
+        Some(Scalar::Str(text)) => {
+            // Python's `int(text, 8)`.
+            let digits = text.trim().replace('_', "");
+            let digits = digits.strip_prefix("0o").or_else(|| digits.strip_prefix("0O")).unwrap_or(&digits);
+            u32::from_str_radix(digits, 8).ok().filter(|mode| *mode <= 0o7777).unwrap_or_else(|| {
+                let message = format!("expected a mode of octal digits up to 7777, found {}", quoted(text));
+                let help = Some("write it like `'0644'`; the file would get cloud-init's default instead".into());
+                out.push(entry.finding(&rules::UNREADABLE_MODE, "permissions", node.used_at(), message, help));
+                DEFAULT
+            })
+        }
+        _ => DEFAULT,
+    }
+}
+
+/// Users and groups that the document creates, each with the place of its name.
+fn late_owners<'t>(document: &Document<'t>) -> HashMap<&'t str, Span> {
+    let mut out = HashMap::new();
+    let tree = document.tree;
+    let mut user = |node: Node<'t>| {
+        let named = node.as_str().map(|name| (name, node)).or_else(|| {
+            let name = value::get(tree, node, "name")?;
+            Some((name.as_str()?, name))
+        });
+        if let Some((name, place)) = named.filter(|(name, _)| *name != "default" && *name != "root") {
+            out.entry(name).or_insert(place.used_at());
+        }
+    };
+    for key in ["users", "user"] {
+        let Some(node) = document.get(key) else { continue };
+        match node.items() {
+            Some(items) => items.for_each(&mut user),
+            None if key == "user" => user(node),
+            None => {}
+        }
+    }
+    if let Some(groups) = document.get("groups") {
+        let members = |node: Node<'t>, out: &mut HashMap<&'t str, Span>| {
+            if let Some(name) = node.as_str() {
+                out.entry(name).or_insert(node.used_at());
+            }
+            for (key, _) in node.entries().into_iter().flatten() {
+                out.extend(key.as_str().map(|name| (name, key.used_at())));
+            }
+        };
+        match groups.items() {
+            Some(items) => items.for_each(|item| members(item, &mut out)),
+            None => members(groups, &mut out),
+        }
+    }
+    out.remove("root");
+    out
+}
+
+fn owner(document: &Document<'_>, entry: &Entry<'_>, late: &HashMap<&str, Span>, out: &mut Vec<Diagnostic>) {
+    if entry.deferred {
+        return;
+    }
+    let Some(node) = value::get(document.tree, entry.node, "owner") else { return };
+    let Some(owner) = node.as_str() else { return };
+    let mut names = owner.splitn(2, ':');
+    let Some((name, place)) = names.find_map(|name| late.get_key_value(name)) else { return };
+    let message = format!("{} does not exist yet when this file is written", quoted(name));
+    let help = Some("add `defer: true`: the file is then written after users and groups are made".into());
+    let mut found = entry.finding(&rules::OWNER_NOT_YET_THERE, "owner", node.used_at(), message, help);
+    found.related.push((*place, "created here, later".into()));
+    out.push(found);
+}
+
+fn destination(entry: &Entry<'_>, path: &str, place: Node<'_>, out: &mut Vec<Diagnostic>) {
+    if !path.starts_with('/') {
+        let message = format!("expected a path from the root, found {}", quoted(path));
+        let help = Some(format!(
+            "write the whole path: `/{}`",
+            crate::diag::harmless(path.trim_start_matches(['~', '.', '/']))
+        ));
+        out.push(entry.finding(&rules::RELATIVE_DESTINATION, "path", place.used_at(), message, help));
+    }
+    let path = normal(path);
+    if SCRIPT_FOLDERS.iter().any(|folder| path.starts_with(folder)) {
+        let message =
+            "this script would run at the end of the boot that writes it: on the build machine too".to_string();
+        let help = Some("put it elsewhere, and move it there when the image is finished".into());
+        out.push(entry.finding(&rules::RUNS_DURING_BAKE, "path", place.used_at(), message, help));
+    }
+}
+
+/// The content as it will be in the file, and what is wrong with it.
+fn content(document: &Document<'_>, entry: &Entry<'_>, mode: u32, out: &mut Vec<Diagnostic>) {
+    let Some(node) = value::get(document.tree, entry.node, "content") else { return };
+    let written: &[u8] = match node.scalar() {
+        Some(Scalar::Str(text)) => text.as_bytes(),
+        Some(Scalar::Binary(bytes)) => bytes,
+        _ => return,
+    };
+    let encoding = value::get(document.tree, entry.node, "encoding").and_then(Node::as_str).unwrap_or_default();
+    // The runtime lowers it, whatever the schema says, and takes what it does not know as plain.
+    let decoded = match encoding.trim().to_ascii_lowercase().as_str() {
+        "gz" | "gzip" => gunzip(written),
+        "gz+base64" | "gzip+base64" | "gz+b64" | "gzip+b64" => base64(written).and_then(|bytes| gunzip(&bytes)),
+        "b64" | "base64" => base64(written),
+        _ => Ok(written.to_vec()),
+    };
+    let bytes = match decoded {
+        Ok(bytes) => bytes,
+        Err(problem) => {
+            let message = format!("the content is not encoded as {} says: {problem}", quoted(encoding));
+            let help = Some("encode it again, or correct `encoding`".into());
+            out.push(entry.finding(&rules::UNDECODABLE_CONTENT, "content", node.used_at(), message, help));
+            return;
+        }
+    };
+    let text = std::str::from_utf8(&bytes).ok().filter(|text| !text.contains('\0'));
+    let Some(text) = text else { return };
+    let first = text.split('\n').next().unwrap_or_default();
+    let span = node.used_at();
+    if first.starts_with("#!") && first.ends_with('\r') {
+        let message = "the script has Windows line ends: its interpreter would not be found".to_string();
+        let help = Some("save the script with Unix line ends".into());
+        out.push(entry.finding(&rules::CRLF_SCRIPT, "content", span, message, help));
+    }
+    let in_script_folder =
+        entry.path.is_some_and(|(path, _)| SCRIPT_FOLDERS.iter().any(|folder| normal(path).starts_with(folder)));
+    // A file that is added to something else need not begin like a script.
+    if (mode & 0o111 != 0 || in_script_folder) && !entry.appends && !first.starts_with("#!") && !text.trim().is_empty()
+    {
+        let message = "an executable text without `#!` in its first line cannot be started".to_string();
+        let help = Some(
+            "write `#!/bin/sh`, or another interpreter, in the first line; or take the executable bits away".into(),
+        );
+        out.push(entry.finding(&rules::MISSING_INTERPRETER, "content", span, message, help));
+    }
+}
+
+/// As Python's `b64decode` takes it: characters outside the alphabet are skipped.
+fn base64(text: &[u8]) -> Result<Vec<u8>, String> {
+    let mut data: Vec<u8> = Vec::with_capacity(text.len());
+    let mut strange = None;
+    for byte in text {
+        match byte {
+            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'+' | b'/' => data.push(*byte),
+            b'=' | b'\n' | b'\r' | b' ' | b'\t' => {}
+            other => strange = strange.or(Some(*other)),
+        }
+    }
+    if let Some(byte) = strange {
+        return Err(format!("expected base64, found {}", quoted(&char::from(byte).to_string())));
+    }
+    let engine = GeneralPurpose::new(
+        &alphabet::STANDARD,
+        GeneralPurposeConfig::new()
+            .with_decode_padding_mode(DecodePaddingMode::Indifferent)
+            .with_decode_allow_trailing_bits(true),
+    );
+    let padding = text.iter().rev().take_while(|byte| !byte.is_ascii_alphanumeric()).filter(|byte| **byte == b'=');
+    if padding.take(3).count() < (4 - data.len() % 4) % 4 {
+        return Err("expected base64 whose length is a multiple of four: its end is missing".into());
+    }
+    engine.decode(&data).map_err(|error| format!("expected base64: {error}"))
+}
+
+fn gunzip(bytes: &[u8]) -> Result<Vec<u8>, String> {
+    let mut out = Vec::new();
+    match flate2::read::MultiGzDecoder::new(bytes).take(MOST_UNPACKED).read_to_end(&mut out) {
+        Ok(_) => Ok(out),
+        Err(error) => Err(format!("expected a gzip stream: {error}")),
+    }
+}

@@ -1,0 +1,186 @@
+//! The schema's regular expressions, written as functions: there are few, and nothing has to be compiled at start.
+//!
+//! Patterns search, as Python's `re.search` does; all of these are anchored at both ends. Python's `$` also matches before
+//! one line end at the very end, hence [`body`].
+
+use super::shape::Pattern;
+
+/// The text without the one final line end that `$` looks past.
+fn body(text: &str) -> &str {
+    text.strip_suffix('\n').unwrap_or(text)
+}
+
+fn all(text: &str, allowed: impl Fn(u8) -> bool) -> bool {
+    !text.is_empty() && text.bytes().all(allowed)
+}
+
+pub(crate) const NOT_EMPTY: &Pattern = &Pattern {
+    means: "a text of one line that is not empty",
+    matches: |text| !body(text).is_empty() && !body(text).contains('\n'),
+};
+
+pub(crate) const ONE_LINE: &Pattern =
+    &Pattern { means: "a text of one line", matches: |text| !body(text).contains('\n') };
+
+/// `name:password`
+pub(crate) const NAME_AND_PASSWORD: &Pattern = &Pattern {
+    means: "`name:password`",
+    matches: |text| {
+        let text = body(text);
+        // Something on both sides of some colon, on one line.
+        !text.contains('\n')
+            && text.char_indices().any(|(at, character)| character == ':' && at > 0 && at + 1 < text.len())
+    },
+};
+
+pub(crate) const MINUTES: &Pattern = &Pattern {
+    means: "digits, optionally after a `+`",
+    matches: |text| all(body(text).strip_prefix('+').unwrap_or(body(text)), |byte| byte.is_ascii_digit()),
+};
+
+pub(crate) const SIZE: &Pattern = &Pattern {
+    means: "a number and a unit, one of B, K, M, G, T",
+    matches: |text| {
+        let Some((number, unit)) = body(text).split_at_checked(body(text).len().saturating_sub(1)) else {
+            return false;
+        };
+        let digits = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
+        let (whole, fraction) = number.split_once('.').map_or(("", number), |(whole, fraction)| (whole, fraction));
+        matches!(unit, "B" | "K" | "M" | "G" | "T") && digits(whole) && digits(fraction) && !fraction.is_empty()
+    },
+};
+
+fn is_host_key(text: &str, kinds: &[&str]) -> bool {
+    body(text)
+        .split_once('_')
+        .is_some_and(|(kind, part)| kinds.contains(&kind) && ["public", "private", "certificate"].contains(&part))
+}
+
+pub(crate) const HOST_KEY: &Pattern = &Pattern {
+    means: "`ecdsa`, `ed25519` or `rsa`, then `_public`, `_private` or `_certificate`",
+    matches: |text| is_host_key(text, &["ecdsa", "ed25519", "rsa"]),
+};
+
+pub(crate) const HOST_KEY_WITH_DSA: &Pattern = &Pattern {
+    means: "`dsa`, `ecdsa`, `ed25519` or `rsa`, then `_public`, `_private` or `_certificate`",
+    matches: |text| is_host_key(text, &["dsa", "ecdsa", "ed25519", "rsa"]),
+};
+
+pub(crate) const TAGS: &Pattern = &Pattern {
+    means: "words of letters, digits, `-` and `_`, separated by commas",
+    matches: |text| {
+        body(text).split(',').all(|tag| all(tag, |byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte)))
+    },
+};
+
+/// The schema's set says `Z -_`, which is a range: everything from the blank to the underscore.
+pub(crate) const YUM_REPOSITORY: &Pattern = &Pattern {
+    means: "letters, digits, blanks and most punctuation",
+    matches: |text| all(body(text), |byte| byte.is_ascii_lowercase() || (b' '..=b'_').contains(&byte)),
+};
+
+pub(crate) const YUM_OPTION: &Pattern = &Pattern {
+    means: "letters, digits and underscores",
+    matches: |text| all(body(text), |byte| byte.is_ascii_alphanumeric() || byte == b'_'),
+};
+
+/// Whether Python 3.11's `date.fromisoformat` takes a text: `2027-01-31`, `20270131`, `2027-W05`, `2027W055`.
+pub(crate) fn is_date(text: &str) -> bool {
+    let digits = |part: &str| if all(part, |byte| byte.is_ascii_digit()) { part.parse::<u32>().ok() } else { None };
+    if !text.is_ascii() || text.len() < 7 {
+        return false;
+    }
+    let Some(year) = digits(&text[..4]).filter(|year| *year >= 1) else { return false };
+    let rest = &text[4..];
+    let (dashed, rest) = rest.strip_prefix('-').map_or((false, rest), |rest| (true, rest));
+    if let Some(week) = rest.strip_prefix('W') {
+        let (Some(number), day) = (week.get(..2).and_then(digits), week.get(2..).unwrap_or_default()) else {
+            return false;
+        };
+        let day = match (day, dashed) {
+            ("", _) => Some(1),
+            (day, true) => day.strip_prefix('-').filter(|day| day.len() == 1).and_then(digits),
+            (day, false) => Some(day).filter(|day| day.len() == 1).and_then(digits),
+        };
+        return day.is_some_and(|day| (1..=7).contains(&day)) && number >= 1 && number <= weeks_in(year);
+    }
+    let (month, day) = match (dashed, rest.len()) {
+        (true, 5) if rest.as_bytes()[2] == b'-' => (digits(&rest[..2]), digits(&rest[3..])),
+        (false, 4) => (digits(&rest[..2]), digits(&rest[2..])),
+        _ => return false,
+    };
+    let (Some(month), Some(day)) = (month, day) else { return false };
+    let leap = is_leap(year);
+    let longest = match month {
+        1 | 3 | 5 | 7 | 8 | 10 | 12 => 31,
+        4 | 6 | 9 | 11 => 30,
+        2 => 28 + u32::from(leap),
+        _ => 0,
+    };
+    (1..=longest).contains(&day)
+}
+
+fn is_leap(year: u32) -> bool {
+    year.is_multiple_of(4) && (!year.is_multiple_of(100) || year.is_multiple_of(400))
+}
+
+/// 52, or 53 for a year that starts on a Thursday, or on a Wednesday and is a leap year.
+fn weeks_in(year: u32) -> u32 {
+    let before = year - 1;
+    // 1 is Monday; 0001-01-01 was one.
+    let first_weekday = (before + before / 4 - before / 100 + before / 400) % 7 + 1;
+    52 + u32::from(first_weekday == 4 || (first_weekday == 3 && is_leap(year)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(pattern: &Pattern, good: &[&str], bad: &[&str]) {
+        for text in good {
+            assert!((pattern.matches)(text), "{text:?} should match");
+        }
+        for text in bad {
+            assert!(!(pattern.matches)(text), "{text:?} should not match");
+        }
+    }
+
+    #[test]
+    fn patterns_match_what_python_matches() {
+        check(NOT_EMPTY, &["a", "a b\n", "é"], &["", "\n", "a\nb", "a\n\n"]);
+        check(ONE_LINE, &["", "\n", "a"], &["a\nb", "\n\n"]);
+        check(NAME_AND_PASSWORD, &["a:b", "a:b:", "::x", ":::", "a:é\n"], &["a:", ":b", "ab", "::", "a\n:b", ""]);
+        check(MINUTES, &["5", "+05", "5\n"], &["", "+", "++5", "5m", "-5", "٣"]);
+        check(SIZE, &["1G", ".5M", "1.5T", "10B\n"], &["", "G", "1", "1.G", "1..5G", "1g", "1.5.5G", "é"]);
+        check(HOST_KEY, &["rsa_public", "ed25519_certificate\n"], &["dsa_public", "rsa_Public", "rsa", "x_rsa_public"]);
+        check(TAGS, &["a", "a,b-c,_", "a\n"], &["", ",", "a,", "a b"]);
+        check(YUM_REPOSITORY, &["epel-9", "a b", "A[1]"], &["", "é", "a{b", "a\tb"]);
+        check(YUM_OPTION, &["gpgcheck", "A_9"], &["", "a-b"]);
+    }
+
+    /// Measured with Python 3.11.
+    #[test]
+    fn dates_are_what_python_takes() {
+        for good in
+            ["2021-02-03", "20210203", "2021-W01-1", "2020-W53-7", "2021W011", "2021-W01", "9999-12-31", "2024-02-29"]
+        {
+            assert!(is_date(good), "{good}");
+        }
+        for bad in [
+            "2021-1-1",
+            "2021-02-30",
+            "",
+            "0000-01-01",
+            "2021-02-03T00",
+            "2021-W53-1",
+            "2021-0203",
+            "2021-W00-1",
+            "2021-034",
+            "２021-01-01",
+            "2023-02-29",
+            "2021-W011",
+        ] {
+            assert!(!is_date(bad), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,165 @@
+//! Rules about the document as a whole.
+
+use super::Rule;
+use crate::diag::{Origin, Severity};
+
+pub(crate) static MISSING_HEADER: Rule = Rule {
+    code: "MK001",
+    name: "missing-header",
+    origin: Origin::CloudInit,
+    severity: Severity::Error,
+    summary: "The document does not begin with a header that cloud-init knows.",
+    reason: "\
+cloud-init decides by the first line what a document is, and ignores one that it does not know: the machine\n\
+boots without any of it. Blank lines may come first, nothing else: no byte order mark, no `---`, no other\n\
+comment. There is no blank between `#` and `cloud-config`.",
+    bad: "\
+# cloud-config\n\
+packages: [nginx]\n",
+    good: "\
+#cloud-config\n\
+packages: [nginx]\n",
+    example_limit: None,
+};
+
+pub(crate) static INVALID_YAML: Rule = Rule {
+    code: "MK002",
+    name: "invalid-yaml",
+    origin: Origin::CloudInit,
+    severity: Severity::Error,
+    summary: "The document is not YAML as cloud-init reads it.",
+    reason: "\
+cloud-init reads YAML 1.1 with PyYAML's safe loader. A document that it cannot read has no effect at all.\n\
+The place is where the reader noticed: of an unclosed bracket or quote, where it was opened.",
+    bad: "\
+#cloud-config\n\
+packages: [nginx\n\
+runcmd: [ls]\n",
+    good: "\
+#cloud-config\n\
+packages: [nginx]\n\
+runcmd: [ls]\n",
+    example_limit: None,
+};
+
+pub(crate) static NOT_A_MAPPING: Rule = Rule {
+    code: "MK003",
+    name: "not-a-mapping",
+    origin: Origin::CloudInit,
+    severity: Severity::Error,
+    summary: "The document is no mapping of keys to values.",
+    reason: "\
+A cloud-config is a mapping whose keys name modules: `packages:`, `write_files:`. A list, a text, or nothing\n\
+after the header is refused.",
+    bad: "\
+#cloud-config\n\
+- nginx\n",
+    good: "\
+#cloud-config\n\
+packages:\n\
+\x20 - nginx\n",
+    example_limit: None,
+};
+
+pub(crate) static UNREADABLE: Rule = Rule {
+    code: "MK004",
+    name: "unreadable-bytes",
+    origin: Origin::CloudInit,
+    severity: Severity::Error,
+    summary: "The document holds bytes that are no text.",
+    reason: "\
+cloud-init reads UTF-8 text, or such text packed with gzip. Latin-1, UTF-16 and damaged gzip streams make it\n\
+fail before it looks at anything. In the example the last letter is the one byte of Latin-1. Save the file as\n\
+UTF-8, or write such characters as escapes in double quotes.",
+    bad: "\
+#cloud-config\n\
+final_message: café\n",
+    good: "\
+#cloud-config\n\
+final_message: \"caf\\u00e9\"\n",
+    example_limit: None,
+};
+
+pub(crate) static TOO_COMPLEX: Rule = Rule {
+    code: "MK005",
+    name: "too-complex",
+    origin: Origin::CloudInit,
+    severity: Severity::Error,
+    summary: "Aliases make the document so large that it is not judged.",
+    reason: "\
+A few lines of aliases to aliases can stand for billions of values. cloud-init would try to look at all of\n\
+them. mkimg stops after a few million steps and says so.",
+    bad: "\
+#cloud-config\n\
+bootcmd: [&numbers [1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, \
+1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1]]\n\
+runcmd: [*numbers, \
+*numbers, *numbers, *numbers, *numbers, *numbers, *numbers, *numbers, *numbers, *numbers, *numbers, \
+*numbers, *numbers, *numbers, *numbers, *numbers, *numbers, *numbers, *numbers, *numbers, *numbers, \
+*numbers, *numbers, *numbers, *numbers, *numbers, *numbers, *numbers, *numbers, *numbers, *numbers, \
+*numbers, *numbers, *numbers, *numbers, *numbers, *numbers, *numbers, *numbers, *numbers, *numbers, \
+*numbers, *numbers, *numbers, *numbers]\n",
+    good: "\
+#cloud-config\n\
+runcmd: [[ls]]\n",
+    example_limit: None,
+};
+
+pub(crate) static NOT_JUDGED: Rule = Rule {
+    code: "MK006",
+    name: "not-judged",
+    origin: Origin::Mkimg,
+    severity: Severity::Info,
+    summary: "A document of this kind is not looked into.",
+    reason: "\
+cloud-init judges cloud-configs only. Scripts, includes, boothooks, part handlers, archives and multi-part\n\
+documents are passed over: their verdict is `skipped`.",
+    bad: "\
+#!/bin/sh\n\
+echo hello\n",
+    good: "\
+#cloud-config\n\
+runcmd:\n\
+\x20 - echo hello\n",
+    example_limit: None,
+};
+
+pub(crate) static DUPLICATE_KEY: Rule = Rule {
+    code: "MK201",
+    name: "duplicate-key",
+    origin: Origin::Mkimg,
+    severity: Severity::Warning,
+    summary: "A key stands twice in one mapping.",
+    reason: "\
+YAML forbids it, PyYAML does not: the last value wins and the others are lost without a word. A second\n\
+`runcmd:` further down silently replaces the first one.",
+    bad: "\
+#cloud-config\n\
+runcmd: [ls]\n\
+hostname: a\n\
+runcmd: [date]\n",
+    good: "\
+#cloud-config\n\
+runcmd: [ls, date]\n\
+hostname: a\n",
+    example_limit: None,
+};
+
+pub(crate) static OVER_LIMIT: Rule = Rule {
+    code: "MK202",
+    name: "over-provider-limit",
+    origin: Origin::Mkimg,
+    severity: Severity::Error,
+    summary: "The document is larger than the provider takes.",
+    reason: "\
+DigitalOcean refuses user-data of more than 64 KiB (65,536 bytes of UTF-8). Packing large contents with gzip\n\
+helps (`encoding: gz+b64`); so does downloading them at boot, with a checksum. In the examples the limit is\n\
+60 bytes.",
+    bad: "\
+#cloud-config\n\
+final_message: this message is rather long, but kind\n",
+    good: "\
+#cloud-config\n\
+final_message: done\n",
+    example_limit: Some(60),
+};

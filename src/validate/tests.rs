@@ -1,0 +1,82 @@
+use super::*;
+
+/// Findings of a text as `code path` lines.
+fn findings(text: &str) -> Vec<String> {
+    let report = validate(&Source::new("t", text), &Options::default());
+    let found = report.documents.into_iter().flat_map(|document| document.findings.diagnostics);
+    found.map(|found| format!("{} {}", found.code, found.path)).collect()
+}
+
+fn of(text: &str) -> Verdict {
+    validate(&Source::new("t", text), &Options::default()).documents[0].verdict
+}
+
+#[test]
+fn an_ordinary_document_is_valid() {
+    let text = "#cloud-config\npackages: [nginx, [ufw, '1']]\nruncmd:\n  - [ls, -l]\n  - date\n  - null\nusers:\n  - default\n  - {name: ada, sudo: null}\n";
+    assert_eq!(of(text), Verdict::Valid, "{:?}", findings(text));
+}
+
+#[test]
+fn paths_are_those_of_cloud_init() {
+    assert_eq!(findings("#cloud-config\nnetwork: {}\n"), ["MK101 network"]);
+    assert_eq!(findings("#cloud-config\nnetwork: {}\nx-a: 1\n"), ["MK101 ", "MK101 "]);
+    assert_eq!(findings("#cloud-config\nit's: 1\n"), ["MK101 "]);
+    assert_eq!(findings("#cloud-config\nruncmd: [[sleep, 5]]\n"), ["MK102 runcmd.0.1"]);
+    assert_eq!(findings("#cloud-config\nruncmd: [5]\n"), ["MK102 runcmd.0"]);
+    assert_eq!(findings("#cloud-config\nntp: {enabled: yes, x: 1}\n"), ["MK101 ntp"]);
+    assert_eq!(findings("#cloud-config\nusers: [{name: a, uid: '5'}]\n"), ["MK121 users.0.uid"]);
+    assert_eq!(findings("#cloud-config\nbootcmd:\n"), ["MK102 bootcmd"]);
+}
+
+#[test]
+fn a_value_used_through_an_alias_is_shown_at_both_places() {
+    let text = "#cloud-config\nfinal_message: &m 5\ntimezone: *m\n";
+    let report = validate(&Source::new("t", text), &Options::default());
+    let found = &report.documents[0].findings.diagnostics;
+    assert_eq!(found.len(), 2);
+    assert_eq!(&text[found[1].span.unwrap().start..found[1].span.unwrap().end], "*m");
+    assert_eq!(found[1].related.len(), 1);
+}
+
+#[test]
+fn a_merged_key_is_shown_where_it_is_written() {
+    let text = "#cloud-config\nwrite_files:\n  - &a {path: /a, moed: '1'}\n  - {<<: *a, path: /b}\n";
+    let report = validate(&Source::new("t", text), &Options::default());
+    let found = &report.documents[0].findings.diagnostics;
+    assert_eq!(found.len(), 2, "{found:?}");
+    assert!(found.iter().all(|found| text[found.span.unwrap().start..].starts_with("moed")));
+    assert!(found.iter().any(|found| found.related.iter().any(|(_, label)| label == "merged in here")), "{found:?}");
+}
+
+#[test]
+fn gzip_is_judged_by_what_is_in_it() {
+    use std::io::Write;
+    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
+    encoder.write_all(b"#cloud-config\nfoo: 1\n").unwrap();
+    let packed = encoder.finish().unwrap();
+    let report = validate_bytes("t", &packed, &Options::default());
+    assert_eq!(report.documents[0].verdict, Verdict::Invalid);
+    let cut = validate_bytes("t", &packed[..12], &Options::default());
+    assert_eq!(cut.documents[0].findings.diagnostics[0].code, "MK004");
+}
+
+#[test]
+fn nothing_hangs_or_grows_without_bound() {
+    use std::fmt::Write;
+
+    let mut bomb = String::from("#cloud-config\na0: &a0 [l, l, l, l, l, l, l, l, l]\n");
+    for level in 1..40 {
+        let before = format!("*a{} ", level - 1);
+        let _ = writeln!(bomb, "a{level}: &a{level} [{}]", [before.trim(); 9].join(", "));
+    }
+    bomb.push_str("runcmd: *a39\nntp: {servers: *a39}\n");
+    assert_eq!(of(&bomb), Verdict::Invalid);
+    let many = format!("#cloud-config\nruncmd: [{}]\n", "ls, ".repeat(50_000));
+    assert_eq!(of(&many), Verdict::Valid);
+    let keys: Vec<_> = (0..20_000).map(|key| format!("k{key}: 1")).collect();
+    let keys = keys.join("\n");
+    assert_eq!(of(&format!("#cloud-config\nsnap: {{assertions: {{a: b}}}}\n{keys}")), Verdict::Invalid);
+    let deep = format!("#cloud-config\nruncmd: {}{}\n", "[".repeat(5_000), "]".repeat(5_000));
+    assert_eq!(of(&deep), Verdict::Invalid);
+}

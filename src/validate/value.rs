@@ -1,0 +1,216 @@
+//! YAML nodes as the Python values that cloud-init sees: keys without their overridden duplicates, equality, names of types.
+
+use std::collections::HashMap;
+
+use super::shape::{Literal, Types};
+use crate::diag::quoted;
+use crate::source::Source;
+use crate::yaml::{Entry, Key, Node, NodeId, NodeKind, Scalar, Tree};
+
+/// How deep two values are compared; deeper ones count as different. (Aliases can make a value contain itself.)
+const COMPARED_DEPTH: usize = 32;
+/// Up to this many keys, comparing each with each is faster than hashing.
+const FEW: usize = 12;
+
+/// The entries that hold, in the order of the Python dict: a key keeps its first place and gets its last value.
+pub(crate) fn entries<'t>(tree: &'t Tree, node: Node<'t>) -> Vec<(Node<'t>, Node<'t>)> {
+    let NodeKind::Mapping(all) = node.kind() else { return Vec::new() };
+    let mut out: Vec<(Node<'t>, Node<'t>)> = Vec::with_capacity(all.len());
+    if all.len() <= FEW {
+        for entry in all {
+            let (key, value) = (tree.node(entry.key), tree.node(entry.value));
+            match out.iter_mut().find(|(known, _)| same_key(*known, key)) {
+                Some(known) => *known = (key, value),
+                None => out.push((key, value)),
+            }
+        }
+        return out;
+    }
+    let mut places: HashMap<KeyIdentity<'t>, usize> = HashMap::with_capacity(all.len());
+    for entry in all {
+        let (key, value) = (tree.node(entry.key), tree.node(entry.value));
+        match places.entry(KeyIdentity::of(key)) {
+            std::collections::hash_map::Entry::Occupied(place) => out[*place.get()] = (key, value),
+            std::collections::hash_map::Entry::Vacant(place) => {
+                place.insert(out.len());
+                out.push((key, value));
+            }
+        }
+    }
+    out
+}
+
+/// Keys that the text writes twice in one mapping (merged ones aside): the later entry with the earlier one.
+pub(crate) fn duplicates<'t>(tree: &'t Tree, node: Node<'t>) -> Vec<(Node<'t>, Node<'t>)> {
+    let NodeKind::Mapping(all) = node.kind() else { return Vec::new() };
+    let written: Vec<&Entry> = all.iter().filter(|entry| !entry.merged).collect();
+    let mut out = Vec::new();
+    if written.len() <= FEW {
+        for (index, entry) in written.iter().enumerate() {
+            let key = tree.node(entry.key);
+            let earlier = written[..index].iter().rev().map(|earlier| tree.node(earlier.key));
+            out.extend(earlier.into_iter().find(|earlier| same_key(*earlier, key)).map(|earlier| (key, earlier)));
+        }
+        return out;
+    }
+    let mut seen: HashMap<KeyIdentity<'t>, Node<'t>> = HashMap::with_capacity(written.len());
+    for entry in written {
+        let key = tree.node(entry.key);
+        if let Some(earlier) = seen.insert(KeyIdentity::of(key), key) {
+            out.push((key, earlier));
+        }
+    }
+    out
+}
+
+/// A mapping's value under a string key.
+pub(crate) fn get<'t>(tree: &'t Tree, node: Node<'t>, name: &str) -> Option<Node<'t>> {
+    let NodeKind::Mapping(all) = node.kind() else { return None };
+    let entry = all.iter().rev().find(|entry| tree.node(entry.key).as_str() == Some(name))?;
+    Some(tree.node(entry.value))
+}
+
+fn same_key(one: Node<'_>, two: Node<'_>) -> bool {
+    match (one.as_str(), two.as_str()) {
+        (Some(one), Some(two)) => one == two,
+        _ => KeyIdentity::of(one) == KeyIdentity::of(two),
+    }
+}
+
+/// What Python's dict compares. (A key that is no scalar is refused by the reader; it would equal itself only.)
+#[derive(Debug, PartialEq, Eq, Hash)]
+enum KeyIdentity<'t> {
+    /// Nearly all keys are text: it is not copied.
+    Text(&'t str),
+    Scalar(Key),
+    Node(NodeId),
+}
+
+impl<'t> KeyIdentity<'t> {
+    fn of(key: Node<'t>) -> Self {
+        match key.scalar() {
+            None => Self::Node(key.id()),
+            Some(Scalar::Str(text)) => Self::Text(text),
+            Some(scalar) => Self::Scalar(scalar.key()),
+        }
+    }
+}
+
+/// A key as cloud-init writes it in a path: Python's `str`.
+pub(crate) fn key_text(key: Node<'_>) -> String {
+    match key.scalar() {
+        Some(Scalar::Str(text) | Scalar::Timestamp(text)) => text.clone(),
+        Some(Scalar::Int(digits)) => digits.clone(),
+        Some(Scalar::Bool(true)) => "True".into(),
+        Some(Scalar::Bool(false)) => "False".into(),
+        Some(Scalar::Null) => "None".into(),
+        Some(Scalar::Float(value)) if value.fract() == 0.0 && value.abs() < 1e16 => format!("{value:.1}"),
+        Some(Scalar::Float(value)) => value.to_string(),
+        Some(Scalar::Binary(bytes)) => String::from_utf8_lossy(bytes).into_owned(),
+        None => "?".into(),
+    }
+}
+
+/// The types that a value has. An integer is also a number; a boolean is neither.
+pub(crate) fn types(node: Node<'_>) -> Types {
+    match node.kind() {
+        NodeKind::Sequence(_) | NodeKind::Pairs(_) => Types::LIST,
+        NodeKind::Mapping(_) => Types::MAP,
+        // A Python set: no type of the schema's.
+        NodeKind::Set(_) => Types(0),
+        NodeKind::Scalar(scalar) => match scalar {
+            Scalar::Null => Types::NULL,
+            Scalar::Bool(_) => Types::BOOL,
+            Scalar::Int(_) => Types::INT.or(Types::NUMBER),
+            Scalar::Float(_) => Types::NUMBER,
+            Scalar::Str(_) | Scalar::Binary(_) => Types::STR,
+            Scalar::Timestamp(_) => Types(0),
+        },
+    }
+}
+
+pub(crate) fn is_literal(node: Node<'_>, literal: Literal) -> bool {
+    match (node.scalar(), literal) {
+        (Some(Scalar::Str(text)), Literal::Str(expected)) => text == expected,
+        (Some(Scalar::Bool(value)), Literal::Bool(expected)) => *value == expected,
+        _ => false,
+    }
+}
+
+/// Equality as the schema's `uniqueItems` has it: `1` equals `1.0`, `true` equals neither.
+pub(crate) fn equal<'t>(tree: &'t Tree, one: Node<'t>, two: Node<'t>) -> bool {
+    equal_to_depth(tree, one, two, COMPARED_DEPTH)
+}
+
+fn equal_to_depth<'t>(tree: &'t Tree, one: Node<'t>, two: Node<'t>, depth: usize) -> bool {
+    if one.id() == two.id() {
+        return true;
+    }
+    if depth == 0 {
+        return false;
+    }
+    match (one.kind(), two.kind()) {
+        (NodeKind::Scalar(one), NodeKind::Scalar(two)) => match (one, two) {
+            (Scalar::Int(digits), Scalar::Float(value)) | (Scalar::Float(value), Scalar::Int(digits)) => {
+                digits.parse::<f64>().is_ok_and(|digits| digits.total_cmp(value).is_eq())
+            }
+            _ => one == two,
+        },
+        (NodeKind::Sequence(one), NodeKind::Sequence(two)) => {
+            one.len() == two.len()
+                && one
+                    .iter()
+                    .zip(two)
+                    .all(|(one, two)| equal_to_depth(tree, tree.node(*one), tree.node(*two), depth - 1))
+        }
+        (NodeKind::Mapping(_), NodeKind::Mapping(_)) => {
+            let (ones, twos) = (entries(tree, one), entries(tree, two));
+            ones.len() == twos.len()
+                && ones.iter().all(|(key, value)| {
+                    twos.iter()
+                        .any(|(other, at)| same_key(*key, *other) && equal_to_depth(tree, *value, *at, depth - 1))
+                })
+        }
+        _ => false,
+    }
+}
+
+/// A scalar as it is written, without its anchor and tag.
+pub(crate) fn written<'s>(source: &'s Source, node: Node<'_>) -> &'s str {
+    let mut text = source.slice(node.span()).trim();
+    while text.starts_with(['&', '!']) {
+        let Some((_, rest)) = text.split_once(char::is_whitespace) else { break };
+        text = rest.trim_start();
+    }
+    text
+}
+
+/// A value as a message names it: "the integer `644`", "a list".
+pub(crate) fn describe(source: &Source, node: Node<'_>) -> String {
+    let written = written(source, node);
+    let number = |name: &str, value: &str| {
+        if written.is_empty() || written == value || written.trim_start_matches('+') == value {
+            format!("the {name} {}", quoted(value))
+        } else {
+            format!("the {name} {} (that is how YAML reads {})", quoted(value), quoted(written))
+        }
+    };
+    match node.kind() {
+        NodeKind::Sequence(items) if items.is_empty() => "an empty list".into(),
+        NodeKind::Sequence(_) => "a list".into(),
+        NodeKind::Mapping(entries) if entries.is_empty() => "an empty mapping".into(),
+        NodeKind::Mapping(_) => "a mapping".into(),
+        NodeKind::Set(_) => "a set (`!!set`)".into(),
+        NodeKind::Pairs(_) => "a list of pairs (`!!omap` or `!!pairs`)".into(),
+        NodeKind::Scalar(scalar) => match scalar {
+            Scalar::Null => "nothing (null)".into(),
+            Scalar::Bool(value) => number("boolean", if *value { "true" } else { "false" }),
+            Scalar::Int(digits) => number("integer", digits),
+            Scalar::Float(_) => format!("the number {}", quoted(written)),
+            Scalar::Str(text) if text.is_empty() => "an empty string".into(),
+            Scalar::Str(text) => format!("the string {}", quoted(text)),
+            Scalar::Timestamp(text) => format!("the date {}", quoted(text)),
+            Scalar::Binary(_) => "binary data".into(),
+        },
+    }
+}

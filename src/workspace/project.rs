@@ -1,0 +1,101 @@
+//! Finds a project and reads its template.
+//!
+//! The project's directory is `-C DIR`; without it, the one that holds the template's `templates/` directory; without a
+//! TEMPLATE, the working directory, with the only `templates/*.yaml` in it.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use super::tree::{reason, relative};
+use crate::source::Source;
+
+/// A project on disk.
+#[derive(Debug, Clone)]
+pub struct Project {
+    pub root: PathBuf,
+    /// The template's text, named relative to the project.
+    pub template: Source,
+}
+
+/// Why there is no project to work on.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ProjectError {
+    #[error("there is no template: {} holds no .yaml file", .0.display())]
+    NoTemplate(PathBuf),
+    #[error("there are several templates: {}", .0.join(", "))]
+    SeveralTemplates(Vec<String>),
+    #[error("cannot read {}: {reason}", .path.display())]
+    Unreadable { path: PathBuf, reason: String },
+    #[error("{}: byte {at} is not UTF-8", .path.display())]
+    NotUtf8 { path: PathBuf, at: usize },
+}
+
+impl ProjectError {
+    /// What to do next.
+    #[must_use]
+    pub fn help(&self) -> &'static str {
+        match self {
+            Self::NoTemplate(_) => "`mkimg init` writes an example project; -C DIR works on one elsewhere",
+            Self::SeveralTemplates(_) => "name the one that you mean",
+            Self::Unreadable { .. } => "name a template, such as templates/image.yaml, or the project with -C DIR",
+            Self::NotUtf8 { .. } => "save it as UTF-8",
+        }
+    }
+}
+
+impl Project {
+    /// Opens the project in `directory` (default: see the module), with `template` relative to the working directory.
+    pub fn open(directory: Option<&Path>, template: Option<&Path>) -> Result<Self, ProjectError> {
+        let template_path = match template {
+            Some(path) => path.to_path_buf(),
+            None => only_template(directory.unwrap_or(Path::new("")))?,
+        };
+        let root = match directory {
+            Some(directory) => directory.to_path_buf(),
+            None => root_of(&template_path),
+        };
+        let text = read_text(&template_path)?;
+        let name = relative(&root, &template_path);
+        Ok(Self { root, template: Source::new(name, text) })
+    }
+
+    /// Where the lock stands.
+    #[must_use]
+    pub fn lock_path(&self) -> PathBuf {
+        self.root.join("mkimg.lock")
+    }
+}
+
+/// Reads a text file, for people to read about.
+pub(super) fn read_text(path: &Path) -> Result<String, ProjectError> {
+    let bytes = fs::read(path)
+        .map_err(|error| ProjectError::Unreadable { path: path.to_path_buf(), reason: reason(&error) })?;
+    String::from_utf8(bytes)
+        .map_err(|error| ProjectError::NotUtf8 { path: path.to_path_buf(), at: error.utf8_error().valid_up_to() })
+}
+
+fn root_of(template: &Path) -> PathBuf {
+    let parent = template.parent().unwrap_or(Path::new(""));
+    if parent.file_name().is_some_and(|name| name == "templates") {
+        parent.parent().unwrap_or(Path::new("")).to_path_buf()
+    } else {
+        parent.to_path_buf()
+    }
+}
+
+fn only_template(directory: &Path) -> Result<PathBuf, ProjectError> {
+    let templates = directory.join("templates");
+    let mut found: Vec<PathBuf> = fs::read_dir(&templates)
+        .map(|entries| entries.filter_map(Result::ok).map(|entry| entry.path()).collect())
+        .unwrap_or_default();
+    found.retain(|path| {
+        path.extension().is_some_and(|ending| ending == "yaml" || ending == "yml")
+            && !path.file_name().is_some_and(|name| name.to_string_lossy().starts_with('.'))
+    });
+    found.sort();
+    match found.len() {
+        0 => Err(ProjectError::NoTemplate(templates)),
+        1 => Ok(found.remove(0)),
+        _ => Err(ProjectError::SeveralTemplates(found.iter().map(|path| path.display().to_string()).collect())),
+    }
+}

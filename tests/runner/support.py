@@ -1,0 +1,77 @@
+"""What the runner's tests share: the modules under test, and a machine that is a folder.
+
+With MKIMG_RUNNER_PROGRAM the modules come from the joined program, which is what droplets get; else from the sources.
+"""
+import os
+import shutil
+import sys
+import tempfile
+import unittest
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+PROGRAM = os.environ.get("MKIMG_RUNNER_PROGRAM")
+if PROGRAM:
+    with open(PROGRAM) as file:
+        body, last = file.read().rstrip("\n").rsplit("\n", 1)
+    assert last == "sys.exit(sys.modules['runner'].main())", last
+    exec(compile(body, PROGRAM, "exec"), {})
+else:
+    sys.path.insert(0, os.path.join(HERE, "..", "..", "src", "render", "runner"))
+
+from progress import Log, Step  # noqa: E402
+from system import System  # noqa: E402
+
+OWNER = "%d:%d" % (os.getuid(), os.getgid())
+
+
+class Machine(System):
+    """A folder as root. Commands for `quiet` are noted, and answered from `answers`: a tuple, or a function of argv."""
+
+    def __init__(self, root, commands=("systemctl", "cloud-init", "apt-get", "dpkg", "fstrim", "shutdown")):
+        System.__init__(self, root)
+        self.commands = set(commands)
+        self.asked = []
+        self.answers = {}
+
+    def which(self, name):
+        return "/usr/bin/" + name if name in self.commands else None
+
+    def quiet(self, argv, time_limit=60):
+        self.asked.append(argv)
+        answer = self.answers.get(argv[0], (0, ""))
+        return answer(argv) if callable(answer) else answer
+
+    def run(self, argv, line, time_limit, environment=None):
+        """Scripts really run; the machine's own commands do not."""
+        if argv[0] in self.commands:
+            status, output = self.quiet(argv)
+            for text in output.splitlines():
+                line(text)
+            return status
+        return System.run(self, argv, line, time_limit, environment)
+
+
+class Case(unittest.TestCase):
+    def setUp(self):
+        self.root = tempfile.mkdtemp(prefix="mkimg-runner-")
+        self.addCleanup(shutil.rmtree, self.root)
+        self.machine = Machine(self.root)
+        self.log = Log()
+        self.lines = []
+        self.step = Step("a step", None)
+        self.step.line = self.lines.append
+
+    def put(self, path, data, mode=0o644):
+        target = self.root + path
+        os.makedirs(os.path.dirname(target), exist_ok=True)
+        with open(target, "wb") as file:
+            file.write(data if isinstance(data, bytes) else data.encode())
+        os.chmod(target, mode)
+        return target
+
+    def read(self, path):
+        with open(self.root + path, "rb") as file:
+            return file.read()
+
+    def exists(self, path):
+        return os.path.lexists(self.root + path)

@@ -1,0 +1,215 @@
+from support import OWNER, Case  # first: it finds the modules under test
+
+import hashlib
+import http.server
+import io
+import os
+import tarfile
+import threading
+import zipfile
+
+from artifacts import FOLDER, Artifacts, published_sum
+from progress import StepFailed
+
+TOOL = b"#!/bin/sh\necho tool\n"
+
+
+def tar(entries, mode="w:gz"):
+    """A tar archive of (name, content or TarInfo type, link target)."""
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode=mode) as archive:
+        for name, content in entries:
+            member = tarfile.TarInfo(name)
+            member.mode = 0o4777
+            if isinstance(content, bytes):
+                member.size = len(content)
+                archive.addfile(member, io.BytesIO(content))
+            else:
+                member.type, member.linkname = content
+                archive.addfile(member)
+    return buffer.getvalue()
+
+
+class Site:
+    """A download site on loopback: path → list of (status, body, headers); the last answer stays."""
+
+    def __init__(self, case):
+        site = self
+        self.answers = {}
+        self.asked = []
+
+        class Handler(http.server.BaseHTTPRequestHandler):
+            def do_GET(self):
+                site.asked.append(self.path)
+                answers = site.answers.get(self.path, [(404, b"", {})])
+                status, body, headers = answers.pop(0) if len(answers) > 1 else answers[0]
+                self.send_response(status)
+                for name, value in dict({"content-length": str(len(body))}, **headers).items():
+                    self.send_header(name, value)
+                self.end_headers()
+                self.wfile.write(body)
+
+            def log_message(self, *_):
+                pass
+        server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        thread = threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True)
+        thread.start()
+        case.addCleanup(thread.join)
+        case.addCleanup(server.server_close)
+        case.addCleanup(server.shutdown)
+        self.url = "http://127.0.0.1:%d" % server.server_address[1]
+
+    def serve(self, path, body, status=200, **headers):
+        self.answers.setdefault(path, []).append((status, body, headers))
+
+
+class ArtifactTest(Case):
+    def setUp(self):
+        Case.setUp(self)
+        self.site = Site(self)
+        self.pauses = []
+
+    def install(self, body, unpack=None, artifacts_url=None, **changes):
+        if body is not None:
+            self.site.serve("/tool.tar.gz", body)
+        artifact = {"name": "tool.tar.gz", "url": self.site.url + "/tool.tar.gz", "size": None, "checksum_url": None,
+                    "sha256": hashlib.sha256(body or b"").hexdigest(),
+                    "unpack": [{"member": member, "to": to, "owner": OWNER, "mode": "0755"}
+                               for member, to in (unpack or {"tool": "/usr/local/bin/tool"}).items()]}
+        artifact.update(changes)
+        Artifacts(self.machine, 20, self.pauses.append, artifacts_url).install(self.step, artifact)
+
+    def assert_nothing_was_unpacked(self):
+        self.assertFalse(self.exists("/usr"))
+        self.assertFalse(self.exists(FOLDER))
+
+    def test_a_member_lands_with_the_plans_mode_and_not_the_archives(self):
+        for mode in ("w:gz", "w:xz", "w:bz2", "w"):
+            self.site.answers.clear()
+            self.install(tar([("tool-1.0/tool", TOOL), ("tool-1.0/README", b"r")], mode))
+            self.assertEqual(self.read("/usr/local/bin/tool"), TOOL)
+            self.assertEqual(os.stat(self.root + "/usr/local/bin/tool").st_mode & 0o7777, 0o755)
+            self.assertFalse(self.exists(FOLDER))
+            os.unlink(self.root + "/usr/local/bin/tool")
+
+    def test_zip_and_a_download_that_is_the_file_itself(self):
+        buffer = io.BytesIO()
+        with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
+            archive.writestr("bin/", b"")
+            archive.writestr("bin/tool", TOOL)
+        self.install(buffer.getvalue())
+        self.assertEqual(self.read("/usr/local/bin/tool"), TOOL)
+        self.site.answers.clear()
+        self.install(b"raw", {"": "/opt/raw"})
+        self.assertEqual(self.read("/opt/raw"), b"raw")
+
+    def test_an_equal_path_is_meant_before_an_equal_last_component(self):
+        self.install(tar([("docs/tool", b"text"), ("./tool", TOOL)]))
+        self.assertEqual(self.read("/usr/local/bin/tool"), TOOL)
+
+    def test_paths_that_leave_the_archive_are_never_followed(self):
+        outside = self.root + "/outside"
+        self.install(tar([("../../../outside", b"evil"), (outside, b"evil"), ("x/tool", TOOL)]))
+        self.assertFalse(os.path.exists(outside))
+        self.assertEqual(self.read("/usr/local/bin/tool"), TOOL)
+
+    def test_links_and_devices_are_no_files(self):
+        for content in ((tarfile.SYMTYPE, "/etc/shadow"), (tarfile.LNKTYPE, "/etc/shadow"), (tarfile.CHRTYPE, ""),
+                        (tarfile.FIFOTYPE, ""), (tarfile.DIRTYPE, "")):
+            self.site.answers.clear()
+            with self.assertRaisesRegex(StepFailed, "must hold exactly one file tool; found 0 .its files: other"):
+                self.install(tar([("tool", content), ("other", b"")]))
+            self.assert_nothing_was_unpacked()
+
+    def test_two_candidates_are_refused_by_name(self):
+        with self.assertRaisesRegex(StepFailed, "found 2 .these: a/tool, b/tool"):
+            self.install(tar([("a/tool", TOOL), ("b/tool", TOOL)]))
+        self.assert_nothing_was_unpacked()
+
+    def test_one_missing_member_of_two_unpacks_neither(self):
+        with self.assertRaisesRegex(StepFailed, "exactly one file gone"):
+            self.install(tar([("tool", TOOL)]), {"tool": "/usr/local/bin/tool", "gone": "/usr/local/bin/gone"})
+        self.assert_nothing_was_unpacked()
+
+    def test_a_wrong_sum_or_size_stops_before_anything_is_opened(self):
+        with self.assertRaisesRegex(StepFailed, "expected %s. Nothing was unpacked" % ("0" * 64)):
+            self.install(tar([("tool", TOOL)]), sha256="0" * 64)
+        self.assert_nothing_was_unpacked()
+        with self.assertRaisesRegex(StepFailed, r"bytes; 100000 were locked"):
+            self.install(None, size=100000)
+        with self.assertRaisesRegex(StepFailed, r"larger than 10 bytes"):
+            self.install(None, size=10)
+        self.assert_nothing_was_unpacked()
+
+    def test_what_is_no_archive_is_said(self):
+        with self.assertRaisesRegex(StepFailed, "tool.tar.gz is no tar.gz"):
+            self.install(b"<html>not found</html>")
+        with self.assertRaisesRegex(StepFailed, "tool.tar.gz is no tar.gz"):
+            self.site.answers.clear()
+            self.install(tar([("tool", os.urandom(50000))])[:20000])
+
+    def test_not_found_is_final_and_a_server_error_is_tried_again(self):
+        with self.assertRaisesRegex(StepFailed, "HTTP status 404"):
+            self.install(None)
+        self.assertEqual((self.site.asked, self.pauses), (["/tool.tar.gz"], []))
+        self.site.serve("/tool.tar.gz", b"", 503)
+        self.site.serve("/tool.tar.gz", b"half", 200, **{"content-length": "400"})
+        self.install(tar([("tool", TOOL)]))
+        self.assertEqual(self.read("/usr/local/bin/tool"), TOOL)
+        self.assertEqual(self.pauses, [2, 4])
+
+    def test_attempts_end(self):
+        self.site.serve("/tool.tar.gz", b"", 500)
+        with self.assertRaisesRegex(StepFailed, r"HTTP status 500 \(5 attempts\)"):
+            self.install(None)
+
+    def test_only_http_and_a_redirect_to_a_file_is_refused(self):
+        with self.assertRaisesRegex(StepFailed, "only http and https"):
+            self.install(None, url="file:///etc/passwd")
+        self.site.serve("/tool.tar.gz", b"", 302, location="file:///etc/passwd")
+        with self.assertRaises(StepFailed):
+            self.install(None)
+        self.assert_nothing_was_unpacked()
+
+    def test_another_source_is_asked_by_sum(self):
+        body = tar([("tool", TOOL)])
+        sha256 = hashlib.sha256(body).hexdigest()
+        self.site.serve("/mirror/sha256/" + sha256, body)
+        self.install(None, artifacts_url=self.site.url + "/mirror/", sha256=sha256, url="https://downloads.example/tool")
+        self.assertEqual(self.read("/usr/local/bin/tool"), TOOL)
+        with self.assertRaisesRegex(StepFailed, "is not locked"):
+            self.install(None, artifacts_url=self.site.url, sha256=None)
+
+    def test_without_a_lock_the_publishers_sum_counts(self):
+        body = tar([("tool", TOOL)])
+        self.site.serve("/sums", b"%s  other\n%s  tool.tar.gz\n" % (b"1" * 64, hashlib.sha256(body).hexdigest().encode()))
+        self.install(body, sha256=None, checksum_url=self.site.url + "/sums")
+        self.assertEqual(self.read("/usr/local/bin/tool"), TOOL)
+        self.site.answers["/sums"] = [(200, b"%s  tool.tar.gz\n" % (b"2" * 64), {})]
+        with self.assertRaisesRegex(StepFailed, "expected 2222"):
+            self.install(None, sha256=None, checksum_url=self.site.url + "/sums")
+
+    def test_without_any_sum_plain_http_is_refused(self):
+        with self.assertRaisesRegex(StepFailed, "nothing vouches for it: run `mkimg lock`"):
+            self.install(b"", sha256=None)
+        self.assertEqual(self.site.asked, [])
+
+    def test_the_deadline_ends_a_download(self):
+        self.site.serve("/tool.tar.gz", b"x" * 100)
+        artifacts = Artifacts(self.machine, -1, self.pauses.append)
+        with self.assertRaisesRegex(StepFailed, "not complete after"):
+            artifacts.install(self.step, {"name": "t", "url": self.site.url + "/tool.tar.gz", "sha256": "0" * 64, "unpack": []})
+        self.assertFalse(self.exists(FOLDER))
+
+
+class PublishedSumTest(Case):
+    def test_the_usual_forms(self):
+        sha256 = "ab" * 32
+        for text in (sha256, sha256 + "\n", sha256.upper() + "  tool\n", sha256 + " *dist/tool\n",
+                     "SHA256 (tool) = %s\n" % sha256, "# note\n%s  other\n%s  tool\n" % ("0" * 64, sha256)):
+            self.assertEqual(published_sum(text, "tool", "sums"), sha256, text)
+
+    def test_none_or_two_are_refused(self):
+        for text in ("", "<html>", "0" * 64 + "  other", "%s  tool\n%s  tool\n" % ("0" * 64, "1" * 64), "0" * 63 + "  tool"):
+            with self.assertRaisesRegex(StepFailed, "sums holds [02] sha256 sums for tool"):
+                published_sum(text, "tool", "sums")

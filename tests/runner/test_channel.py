@@ -1,0 +1,203 @@
+from support import Case  # first: it finds the modules under test
+
+import base64
+import json
+import os
+import socket
+import ssl
+import subprocess
+import tempfile
+import threading
+import time
+from unittest import mock
+
+import channel
+from channel import Channel, tls_context
+from progress import Status
+
+TOKEN = "t" * 43
+DNS_NAME = "test.mkimg.invalid"
+
+
+def certificate(folder):
+    """A certificate as the controller makes it: EC P-256, CA:FALSE, a DNS name. Returns its path, DER and the key's DER."""
+    def openssl(*arguments):
+        return subprocess.run(("openssl",) + arguments, check=True, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL).stdout
+    key, cert = folder + "/key.pem", folder + "/cert.pem"
+    openssl("req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2",
+            "-keyout", key, "-out", cert, "-subj", "/CN=" + DNS_NAME, "-addext", "subjectAltName=DNS:" + DNS_NAME,
+            "-addext", "basicConstraints=critical,CA:FALSE")
+    encode = lambda data: base64.b64encode(data).decode()  # noqa: E731
+    return (cert, encode(openssl("x509", "-in", cert, "-outform", "DER")),
+            encode(openssl("pkcs8", "-topk8", "-nocrypt", "-in", key, "-outform", "DER")))
+
+
+class ChannelTest(Case):
+    @classmethod
+    def setUpClass(cls):
+        cls.folder = tempfile.TemporaryDirectory()
+        cls.addClassCleanup(cls.folder.cleanup)
+        cls.pinned, cls.certificate, cls.key = certificate(cls.folder.name)
+
+    def setUp(self):
+        Case.setUp(self)
+        self.status = Status(self.log, "bake-1")
+        self.channel = Channel(self.status, 0, TOKEN, tls_context(self.machine, self.certificate, self.key))
+        self.channel.start()
+        self.assertTrue(self.channel.listening.wait(10))
+        self.addCleanup(self.channel.listener.close)
+
+    def connect(self, timeout=10):
+        return socket.create_connection(("127.0.0.1", self.channel.port), timeout)
+
+    def tls(self, raw=None):
+        context = ssl.create_default_context(cafile=self.pinned)
+        return context.wrap_socket(raw or self.connect(), server_hostname=DNS_NAME)
+
+    def raw(self, request):
+        with self.tls() as connection:
+            connection.sendall(request)
+            answer = b""
+            while True:
+                data = connection.recv(65536)
+                if not data:
+                    break
+                answer += data
+        head, _, body = answer.partition(b"\r\n\r\n")
+        lines = head.decode().split("\r\n")
+        headers = dict(line.lower().split(": ", 1) for line in lines[1:])
+        self.assertEqual(int(headers["content-length"]), len(body))
+        self.assertEqual(headers["connection"], "close")
+        return int(lines[0].split()[1]), headers, body
+
+    def ask(self, method, target, token=TOKEN, extra="", body=b""):
+        head = "%s %s HTTP/1.1\r\nHost: x\r\n" % (method, target)
+        if token is not None:
+            head += "Authorization: Bearer %s\r\n" % token
+        return self.raw((head + extra + "\r\n").encode() + body)
+
+    def test_the_status_from_an_offset(self):
+        self.log.line("script a", "one")
+        code, headers, body = self.ask("GET", "/v1/status?log=0")
+        status = json.loads(body)
+        self.assertEqual((code, headers["content-type"], status["bake"], status["state"]),
+                         (200, "application/json", "bake-1", "running"))
+        self.assertTrue(status["log"]["text"].endswith("script a: one\n"))
+        self.log.line("script a", "two")
+        again = json.loads(self.ask("GET", "/v1/status?log=%d" % status["log"]["next"])[2])
+        self.assertTrue(again["log"]["text"].endswith("script a: two\n"))
+        self.assertNotIn("one", again["log"]["text"])
+        self.assertEqual(self.ask("GET", "/v1/status?log=-1")[0], 400)
+        self.assertEqual(self.ask("GET", "/v1/status?log=%s" % ("9" * 40))[0], 400)
+        self.assertEqual(self.ask("GET", "/v1/log")[2], self.log.whole())
+
+    def test_without_the_token_nothing_is_told(self):
+        right = "Authorization: Bearer " + TOKEN
+        requests = [b"GET /v1/status HTTP/1.1\r\n\r\n", b"GET /nowhere HTTP/1.1\r\n\r\n", b"nonsense\r\n\r\n", b"\r\n\r\n",
+                    b"DELETE / HTTP/1.1\r\nAuthorization: Bearer\r\n\r\n", b"\xff\xfe\r\n\r\n",
+                    ("GET /v1/status HTTP/1.1\r\n%s\r\n%s\r\n\r\n" % (right, right)).encode(),
+                    ("GET /v1/status HTTP/1.1\r\n%sx\r\n\r\n" % right).encode(),
+                    ("GET /v1/status HTTP/1.1\r\n%s\r\n\r\n" % right[:-1]).encode(),
+                    ("GET /v1/status HTTP/1.1\r\n%s\r\n\r\n" % right.replace("Bearer", "Basic")).encode()]
+        answers = {(code, tuple(sorted(headers.items())), body) for code, headers, body in map(self.raw, requests)}
+        self.assertEqual(len(answers), 1)
+        self.assertEqual([(code, body) for code, _, body in answers], [(401, b"")])
+
+    def test_methods_paths_and_bodies(self):
+        self.assertEqual(self.ask("GET", "/v1/other")[0], 404)
+        self.assertEqual(self.ask("POST", "/v1/status")[0], 405)
+        self.assertEqual(self.ask("HEAD", "/v1/status")[0], 405)
+        self.assertEqual(self.ask("GET", "/v1/acknowledge")[0], 405)
+        self.assertEqual(self.ask("POST", "/v1/acknowledge", extra="Content-Length: 99999999\r\n")[0], 413)
+        self.assertEqual(self.ask("POST", "/v1/acknowledge", extra="Content-Length: x\r\n")[0], 400)
+        self.assertEqual(self.ask("POST", "/v1/acknowledge", extra="Transfer-Encoding: chunked\r\n", body=b"0\r\n\r\n")[0], 501)
+        self.assertEqual(self.ask("GET", "/v1/status", extra="Content-Length: 3\r\n", body=b"abc")[0], 200)
+
+    def test_only_what_has_passed_can_be_acknowledged(self):
+        for state in ("running", "complete", "failed"):
+            self.status.state = state
+            self.assertEqual(self.ask("POST", "/v1/acknowledge")[0], 409)
+            self.assertFalse(self.status.acknowledged.is_set())
+        self.status.state = "passed"
+        self.assertEqual(self.ask("POST", "/v1/acknowledge")[0], 202)
+        self.assertTrue(self.status.acknowledged.wait(5))
+
+    def test_idle_connections_block_nobody_and_the_oldest_goes(self):
+        idle = [self.connect() for _ in range(channel.CONNECTIONS + 8)]
+        for connection in idle:
+            self.addCleanup(connection.close)
+        self.assertEqual(self.ask("GET", "/v1/status")[0], 200)
+        self.assertLessEqual(len(self.channel.connections), channel.CONNECTIONS)
+        self.assertEqual(idle[0].recv(1), b"")
+
+    def test_many_at_once_are_all_answered(self):
+        codes = []
+        threads = [threading.Thread(target=lambda: codes.append(self.ask("GET", "/v1/status")[0])) for _ in range(16)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(30)
+        self.assertEqual(codes, [200] * 16)
+
+    def test_slow_clients_meet_the_deadline(self):
+        with mock.patch.object(channel, "DEADLINE", 1):
+            silent = self.connect()
+            self.addCleanup(silent.close)
+            slow = self.tls()
+            self.addCleanup(slow.close)
+            began = time.monotonic()
+            with self.assertRaises(OSError):
+                for _ in range(100):
+                    slow.sendall(b"G")
+                    time.sleep(0.1)
+            self.assertLess(time.monotonic() - began, 5)
+            silent.settimeout(5)
+            self.assertEqual(silent.recv(1), b"")
+        until = time.monotonic() + 5
+        while self.channel.connections and time.monotonic() < until:
+            time.sleep(0.05)
+        self.assertEqual(self.channel.connections, {})
+
+    def test_a_request_without_end_is_cut_off(self):
+        with self.assertRaises(OSError):
+            with self.tls() as connection:
+                for _ in range(1000):
+                    connection.sendall(b"x" * 1024)
+
+    def test_who_speaks_no_tls_leaves_no_trace(self):
+        with self.connect() as connection:
+            connection.sendall(b"GET /v1/status HTTP/1.1\r\n\r\n")
+            while True:
+                try:
+                    data = connection.recv(4096)
+                except ConnectionResetError:
+                    break
+                self.assertNotIn(b"HTTP", data)
+                if not data:
+                    break
+        self.assertEqual(self.log.whole(), b"")
+        self.assertEqual(self.ask("GET", "/v1/status")[0], 200)
+
+    def test_the_key_does_not_stay_on_the_disk(self):
+        self.assertEqual(os.listdir(self.root + "/run/mkimg"), [])
+
+    def test_a_taken_port_is_said_and_tried_again(self):
+        other = Channel(self.status, self.channel.port, TOKEN, self.channel.context)
+        with mock.patch.object(channel.time, "sleep", lambda _: time.monotonic() and self.channel.ended.wait(0.05)):
+            self.channel.ended = threading.Event()
+            other.start()
+            until = time.monotonic() + 5
+            while b"cannot be opened" not in self.log.whole() and time.monotonic() < until:
+                self.channel.ended.wait(0.05)
+            self.assertIn(b"port %d cannot be opened, trying again" % self.channel.port, self.log.whole())
+            self.assertFalse(other.listening.is_set())
+            _shut(self.channel.listener)
+            self.assertTrue(other.listening.wait(10))
+        self.addCleanup(other.listener.close)
+
+
+def _shut(listener):
+    try:
+        listener.shutdown(socket.SHUT_RDWR)
+    finally:
+        listener.close()

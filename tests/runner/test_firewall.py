@@ -1,0 +1,83 @@
+from support import Case, Machine  # first: it finds the modules under test
+
+import json
+
+from firewall import COMMENT, Firewall
+
+
+class IptablesTest(Case):
+    def setUp(self):
+        Case.setUp(self)
+        self.machine = Machine(self.root, ("iptables", "ip6tables"))
+        self.present = {"iptables": 0, "ip6tables": 0}
+        for command in self.present:
+            self.machine.answers[command] = self.answer
+        self.firewall = Firewall(self.machine, 8443, self.log)
+
+    def answer(self, argv):
+        command, action = argv[0], argv[3]
+        self.assertEqual(argv[4:9], ["INPUT", "-p", "tcp", "--dport", "8443"])
+        if action == "-I":
+            self.present[command] += 1
+        elif self.present[command] == 0:
+            return 1, ""
+        elif action == "-D":
+            self.present[command] -= 1
+        return 0, ""
+
+    def test_the_rule_is_put_once_and_again_after_a_flush(self):
+        self.firewall.ensure()
+        self.firewall.ensure()
+        self.assertEqual(self.present, {"iptables": 1, "ip6tables": 1})
+        self.present["iptables"] = 0
+        self.firewall.ensure()
+        self.assertEqual(self.present, {"iptables": 1, "ip6tables": 1})
+
+    def test_all_copies_go_at_the_end_and_none_comes_back(self):
+        self.present = {"iptables": 2, "ip6tables": 1}
+        self.firewall.remove()
+        self.firewall.ensure()
+        self.assertEqual(self.present, {"iptables": 0, "ip6tables": 0})
+
+    def test_saved_rules_lose_ours_and_keep_the_rest(self):
+        self.put("/etc/iptables/rules.v4", "*filter\n-A INPUT -p tcp -m comment --comment %s -j ACCEPT\n-A INPUT -j DROP\nCOMMIT\n"
+                 % COMMENT, 0o640)
+        self.put("/etc/nftables.conf", "flush ruleset\n")
+        self.firewall.forget_saved()
+        self.assertEqual(self.read("/etc/iptables/rules.v4"), b"*filter\n-A INPUT -j DROP\nCOMMIT\n")
+        self.assertEqual(self.read("/etc/nftables.conf"), b"flush ruleset\n")
+
+
+class NftablesTest(Case):
+    def test_every_input_chain_of_its_own_gets_the_rule_once(self):
+        machine = Machine(self.root, ("nft",))
+        rules = []
+        chains = [{"family": "inet", "table": "filter", "name": "input", "type": "filter", "hook": "input"},
+                  {"family": "inet", "table": "filter", "name": "forward", "type": "filter", "hook": "forward"},
+                  {"family": "inet", "table": "filter", "name": "other"}]
+
+        def nft(argv):
+            if argv[2:4] == ["list", "chains"]:
+                return 0, json.dumps({"nftables": [{"metainfo": {}}] + [{"chain": chain} for chain in chains]})
+            if argv[2:4] == ["list", "table"]:
+                return 0, json.dumps({"nftables": [{"rule": rule} for rule in rules]})
+            if argv[1] == "insert":
+                self.assertEqual(argv[3:9], ["inet", "filter", "input", "tcp", "dport", "8443"])
+                rules.append({"chain": "input", "handle": 5, "comment": COMMENT})
+            if argv[1] == "delete":
+                self.assertEqual(argv[3:], ["inet", "filter", "input", "handle", "5"])
+                rules.clear()
+            return 0, ""
+        machine.answers["nft"] = nft
+        firewall = Firewall(machine, 8443, self.log)
+        firewall.ensure()
+        firewall.ensure()
+        self.assertEqual(len(rules), 1)
+        firewall.remove()
+        self.assertEqual(rules, [])
+
+    def test_an_nft_that_cannot_answer_is_passed_over(self):
+        machine = Machine(self.root, ("nft",))
+        machine.answers["nft"] = (0, "not json")
+        Firewall(machine, 8443, self.log).ensure()
+        self.assertEqual(machine.asked, [["nft", "-j", "list", "chains"]])

@@ -1,0 +1,211 @@
+from support import OWNER, Case, Machine  # first: it finds the modules under test
+
+import json
+import os
+
+import runner
+from image import parse_check
+from runner import Runner
+
+HELD = "/var/lib/cloud/scripts/per-instance/001_onboot"
+
+
+class ImageCase(Case):
+    def setUp(self):
+        Case.setUp(self)
+        self.scripts = []
+        self.plan = {"version": 1, "kind": "image", "name": "test", "upgrade": False, "packages": [], "artifacts": [],
+                     "environment": {"application": "Nakama", "ROOT": self.root}, "scripts": self.scripts,
+                     "held_back": [{"path": HELD, "staged": "/run/mkimg/held/0", "owner": OWNER, "mode": "0755"}],
+                     "cleanup": None, "check": None, "time_limits": {"packages": 20, "download": 20, "script": 20}}
+        self.put("/run/mkimg/held/0", "#!/bin/sh\necho on-boot$application >> %s/order\n" % self.root)
+        self.put("/proc/self/mountinfo", "21 1 0:5 / /proc rw - proc proc rw\n")
+        self.put("/etc/machine-id", "0123456789abcdef0123456789abcdef\n")
+        self.machine.answers["cloud-init"] = self.clean
+        self.script("01-a.sh", "echo one >> $ROOT/order; echo $application")
+
+    def clean(self, argv):
+        for folder in ("instances", "scripts"):
+            self.machine.remove("/var/lib/cloud/" + folder)
+        self.machine.remove("/etc/machine-id")
+        return 0, ""
+
+    def script(self, name, text, kind="scripts"):
+        entry = {"name": name, "path": "/run/mkimg/scripts/" + name}
+        self.put(entry["path"], "#!/bin/sh\n%s\n" % text)
+        if kind == "scripts":
+            self.scripts.append(entry)
+        else:
+            self.plan[kind] = entry
+
+    def run_plan(self, bake=None):
+        self.put("/run/mkimg/plan.json", json.dumps(self.plan))
+        if bake:
+            self.put("/run/mkimg/bake.json", json.dumps(bake))
+        self.runner = Runner(self.machine, lambda _: None)
+        self.passed = self.runner.run()
+        return {step.name: step.state for step in self.runner.status.steps}
+
+    def bake(self):
+        return self.run_plan({"version": 1, "bake": "bake-1", "channel": "poweroff", "power_off_after": 1})
+
+
+class BakeTest(ImageCase):
+    def test_a_bake_cleans_and_only_then_puts_the_on_boot_script_into_place(self):
+        self.put("/var/lib/cloud/instances/1/user-data.txt", "the secret")
+        self.put("/var/lib/mkimg/left", "x")
+        self.put("/var/log/dpkg.log", "text")
+        self.put("/var/log/syslog.1", "text")
+        self.put("/var/log/journal/abc/system.journal", "text")
+        self.put("/var/lib/systemd/random-seed", "seed")
+        self.script("90-cleanup.sh", 'echo "cleanup $MKIMG_BAKE" >> $ROOT/order; test -e $ROOT/run/mkimg/bake.json', "cleanup")
+        self.script("99-img-check.sh", "test ! -s $ROOT/etc/machine-id || echo '[FAIL] id'; echo '[PASS] ok'", "check")
+        states = self.bake()
+        self.assertEqual(list(states.items()), [(name, "passed") for name in (
+            "wait for apt", "script 01-a.sh", "cleanup 90-cleanup.sh", "clean", "on-boot scripts", "trim", "check 99-img-check.sh")])
+        self.assertTrue(self.passed)
+        self.assertEqual(self.read("/order"), b"one\ncleanup bake-1\n")
+        self.assertEqual(self.runner.status.check, {"exit": 0, "passed": 1, "warnings": 0, "failed": 0, "findings": []})
+        log = self.runner.status.describe()["log"]["text"]
+        self.assertLess(log.index("state: complete"), log.index("check 99-img-check.sh: started"))
+        self.assertEqual(self.read("/etc/machine-id"), b"")
+        self.assertEqual(os.stat(self.root + HELD).st_mode & 0o777, 0o755)
+        self.assertEqual(self.read("/var/log/dpkg.log"), b"")
+        for gone in ("/var/lib/mkimg", "/var/log/mkimg", "/var/log/syslog.1", "/var/log/journal/abc/system.journal",
+                     "/var/lib/systemd/random-seed", "/var/lib/cloud/instances"):
+            self.assertFalse(self.exists(gone), gone)
+
+    def test_what_cloud_init_keeps_is_overwritten_before_it_is_deleted(self):
+        path = self.put("/var/lib/cloud/instances/1/user-data.txt", "the secret")
+        os.link(path, self.root + "/same-blocks")
+        self.bake()
+        self.assertEqual(self.read("/same-blocks"), bytes(10))
+
+    def test_power_off_is_masked_while_steps_are_at_work(self):
+        self.bake()
+        systemctl = [argv[1] for argv in self.machine.asked if argv[0] == "systemctl"]
+        self.assertEqual((systemctl[0], systemctl[-1]), ("mask", "unmask"))
+
+    def test_a_failing_script_skips_all_that_follows(self):
+        self.script("02-b.sh", "echo reason; exit 4")
+        self.script("03-c.sh", "echo never >> $ROOT/order")
+        self.script("99-img-check.sh", "echo never >> $ROOT/order", "check")
+        states = self.bake()
+        self.assertFalse(self.passed)
+        self.assertEqual([name for name, state in states.items() if state == "skipped"],
+                         ["script 03-c.sh", "clean", "on-boot scripts", "trim", "check 99-img-check.sh"])
+        self.assertEqual(self.runner.status.error, {"step": "script 02-b.sh", "message": "exit status 4", "exit": 4,
+                                                    "tail": "started\nreason"})
+        self.assertEqual(self.read("/order"), b"one\n")
+        self.assertFalse(self.exists(HELD))
+
+    def test_a_stray_power_off_is_a_failed_step(self):
+        for words in ("Call to PowerOff failed: Access denied", "Call to Reboot failed: Unit reboot.target is masked.",
+                      "Failed to start poweroff.target: Unit poweroff.target is masked.",
+                      "Failed to power off system via logind: Access denied"):
+            self.scripts.clear()
+            self.script("02-b.sh", "echo '%s'; exit 0" % words)
+            self.bake()
+            self.assertRegex(self.runner.status.error["message"], "tried to power off or restart the machine")
+
+    def test_a_scheduled_shutdown_is_cancelled_and_a_failed_step(self):
+        self.script("02-b.sh", "mkdir -p $ROOT/run/systemd/shutdown; touch $ROOT/run/systemd/shutdown/scheduled")
+        self.bake()
+        self.assertEqual(self.runner.status.error["step"], "script 02-b.sh")
+        self.assertIn(["shutdown", "-c"], self.machine.asked)
+
+    def test_an_older_cloud_init_is_cleaned_with_fewer_flags(self):
+        self.machine.answers["cloud-init"] = lambda argv: (2, "unrecognized arguments") if "--machine-id" in argv else (0, "")
+        self.assertEqual(self.bake()["clean"], "passed")
+        self.machine.answers["cloud-init"] = (1, "broken")
+        self.assertEqual(self.bake()["clean"], "failed")
+
+    def test_a_check_that_fails_fails_the_bake_after_the_marker(self):
+        self.script("99-img-check.sh", "echo '[FAIL] password'; exit 0", "check")
+        self.bake()
+        self.assertFalse(self.passed)
+        self.assertEqual(self.runner.status.error["message"], "1 of the check's tests failed: password")
+        self.script("99-img-check.sh", "echo '[PASS] all'; exit 3", "check")
+        self.bake()
+        self.assertEqual(self.runner.status.error["message"], "exit status 3")
+        self.assertIn("state: complete", self.runner.status.describe()["log"]["text"])
+
+    def test_a_plan_that_cannot_be_read_is_a_failed_state_with_a_traceback(self):
+        self.plan = {"version": 2}
+        self.bake()
+        self.assertEqual(self.runner.status.state, "failed")
+        self.assertIn("plans of version 1, and found 2", self.runner.status.error["message"])
+        self.assertIn("Traceback", self.runner.status.describe()["log"]["text"])
+
+    def test_the_bakes_entry_loses_its_secrets_and_no_script_sees_them(self):
+        self.script("02-b.sh", "env; cat $ROOT/run/mkimg/bake.json; ls -R $ROOT/run/mkimg")
+        self.run_plan({"version": 1, "bake": "bake-1", "channel": "poweroff", "power_off_after": 1, "token": "TOKEN",
+                       "certificate": "CERTIFICATE", "key": "PRIVATE"})
+        text = self.runner.status.log.whole().decode()
+        self.assertIn('"bake": "bake-1"', text)
+        for secret in ("TOKEN", "CERTIFICATE", "PRIVATE"):
+            self.assertNotIn(secret, text)
+
+
+class InstallTest(ImageCase):
+    def test_an_install_runs_the_on_boot_scripts_and_leaves_its_status(self):
+        once = HELD.replace("per-instance/001_onboot", "per-once/zz")
+        self.put("/run/mkimg/held/1", "#!/bin/sh\necho once >> %s/order\n" % self.root)
+        self.plan["held_back"].append({"path": once, "staged": "/run/mkimg/held/1", "owner": OWNER, "mode": "0755"})
+        self.script("90-cleanup.sh", "echo never >> $ROOT/order", "cleanup")
+        self.script("99-img-check.sh", "echo never >> $ROOT/order", "check")
+        states = self.run_plan()
+        self.assertEqual(list(states), ["wait for apt", "script 01-a.sh", "on-boot scripts", "on boot zz", "on boot 001_onboot"])
+        self.assertTrue(self.passed)
+        self.assertEqual(self.runner.finish(self.passed), 0)
+        self.assertEqual(self.read("/order"), b"one\nonce\non-boot\n")
+        status = json.loads(self.read(runner.INSTALL_STATUS))
+        self.assertEqual((status["state"], status["bake"], status["log"]["text"]), ("passed", None, ""))
+        self.assertIn(b"script 01-a.sh: Nakama\n", self.read(runner.INSTALL_LOG))
+        self.assertTrue(self.exists("/var/lib/cloud/scripts/per-instance/001_onboot"))
+        self.assertNotEqual(self.read("/etc/machine-id"), b"")
+        self.assertIn(["systemctl", "start", "--no-block", "apt-daily.timer", "apt-daily-upgrade.timer"], self.machine.asked)
+
+    def test_a_failed_install_says_so_in_its_status(self):
+        self.script("02-b.sh", "exit 9")
+        self.run_plan()
+        self.assertEqual(self.runner.finish(self.passed), 1)
+        status = json.loads(self.read(runner.INSTALL_STATUS))
+        self.assertEqual((status["state"], status["error"]["exit"]), ("failed", 9))
+
+
+class PackagesTest(ImageCase):
+    def test_upgrade_and_packages_update_the_lists_once(self):
+        self.plan.update(upgrade=True, packages=["ufw", "fail2ban"])
+        states = self.run_plan()
+        self.assertEqual(list(states)[:3], ["wait for apt", "upgrade", "packages"])
+        apt = [argv[1:] for argv in self.machine.asked if argv[0] == "apt-get"]
+        self.assertEqual(apt, [["update"], ["-y", "dist-upgrade"], ["-y", "install", "--", "ufw", "fail2ban"]])
+        self.assertIn(b"--force-confold", self.read("/run/mkimg/apt.conf"))
+
+    def test_lists_that_cannot_be_fetched_are_tried_three_times(self):
+        self.plan["packages"] = ["ufw"]
+        self.machine.answers["apt-get"] = (100, "E: unreachable")
+        self.run_plan()
+        self.assertEqual(self.runner.status.error["message"], "apt-get update: exit status 100")
+        self.assertEqual(len([argv for argv in self.machine.asked if argv[0] == "apt-get"]), 3)
+
+    def test_a_distribution_without_apt_is_named(self):
+        self.machine = Machine(self.root, ("systemctl", "cloud-init"))
+        self.put("/etc/os-release", 'ID=rocky\nPRETTY_NAME="Rocky Linux 9.4"\n')
+        self.plan["packages"] = ["ufw"]
+        states = self.run_plan()
+        self.assertNotIn("wait for apt", states)
+        self.assertRegex(self.runner.status.error["message"], "which Rocky Linux 9.4 does not have")
+
+
+class CheckTest(Case):
+    def test_colours_and_several_on_one_line(self):
+        lines = ["\x1b[0;32m[PASS]\x1b[0m Supported Operating System Detected: debian", "Checking: \x1b[41m[FAIL]\x1b[0m root has a password",
+                 "\x1b[93m[WARN]\x1b[0m a log [PASS] cloud-init", "[fail] lower case does not count", "8 Tests PASSED"]
+        self.assertEqual(parse_check(lines, 1), {
+            "exit": 1, "passed": 2, "warnings": 1, "failed": 1,
+            "findings": [{"level": "fail", "text": "root has a password"}, {"level": "warn", "text": "a log"}]})
+
+    def test_no_findings_at_all(self):
+        self.assertEqual(parse_check([], 0), {"exit": 0, "passed": 0, "warnings": 0, "failed": 0, "findings": []})

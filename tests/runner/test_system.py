@@ -1,0 +1,111 @@
+from support import OWNER, Case  # first: it finds the modules under test
+
+import os
+import time
+from unittest import mock
+
+import system
+from progress import StepFailed
+from system import System, interpreter, owner_ids
+
+
+class RunTest(Case):
+    def run_script(self, text, limit=20, environment=None):
+        path = self.put("/script", text, 0o600)
+        return System().run(interpreter(path), self.lines.append, limit, environment)
+
+    def test_lines_and_exit_status(self):
+        self.assertEqual(self.run_script("#!/bin/sh\necho one; echo two >&2; printf 'bar 1\\rbar 2\\r\\nno end'; exit 3\n"), 3)
+        self.assertEqual(self.lines, ["one", "two", "bar 1", "bar 2", "no end"])
+
+    def test_a_signal_is_a_negative_status(self):
+        self.assertEqual(self.run_script("#!/bin/sh\nkill -9 $$\n"), -9)
+
+    def test_the_environment_is_clean_and_standard_input_is_empty(self):
+        with mock.patch.dict(os.environ, {"MKIMG_SECRET": "token"}):
+            self.run_script("#!/bin/sh\nenv; pwd; cat; ls /proc/self/fd | wc -l\n", environment={"name": "Nakama"})
+        text = "\n".join(self.lines)
+        self.assertIn("name=Nakama", text)
+        self.assertIn("NEEDRESTART_SUSPEND=1", text)
+        self.assertNotIn("token", text)
+        self.assertEqual(self.lines[-2:], ["/", "4"])
+
+    def test_at_the_time_limit_the_whole_process_group_ends(self):
+        marker = self.root + "/marker"
+        began = time.monotonic()
+        with mock.patch.object(system, "GRACE", 0.5), self.assertRaisesRegex(StepFailed, "time limit of 1 s"):
+            self.run_script("#!/bin/sh\ntrap '' TERM\n(sleep 4; touch %s) &\nsleep 30\nsleep 30\n" % marker, limit=1)
+        self.assertLess(time.monotonic() - began, 10)
+        time.sleep(3.5)
+        self.assertFalse(os.path.exists(marker))
+
+    def test_a_child_left_behind_does_not_hold_the_step_up_and_is_still_heard(self):
+        began = time.monotonic()
+        self.assertEqual(self.run_script("#!/bin/sh\n(sleep 2; echo late) &\necho done\n"), 0)
+        self.assertLess(time.monotonic() - began, 1.8)
+        self.assertEqual(self.lines, ["done"])
+        until = time.monotonic() + 10
+        while "late" not in self.lines and time.monotonic() < until:
+            time.sleep(0.1)
+        self.assertIn("late", self.lines)
+
+    def test_much_output_arrives_whole_before_the_step_ends(self):
+        self.assertEqual(self.run_script("#!/bin/sh\nseq 1 60000\n"), 0)
+        self.assertEqual((len(self.lines), self.lines[-1]), (60000, "60000"))
+
+    def test_a_line_without_end_comes_in_pieces(self):
+        self.run_script("#!/bin/sh\nhead -c 100000 /dev/zero | tr '\\0' x\n")
+        self.assertEqual(sum(map(len, self.lines)), 100000)
+        self.assertLessEqual(max(map(len, self.lines)), system.LINE_LIMIT)
+
+    def test_a_command_that_is_not_there_is_a_clear_failure(self):
+        with self.assertRaisesRegex(StepFailed, "/no/such/shell cannot be started: No such file"):
+            self.run_script("#!/no/such/shell\n")
+        self.assertEqual(System().quiet(["/no/such/command"])[0], 127)
+        self.assertEqual(System().quiet(["sleep", "5"], 0.2)[0], 124)
+
+
+class InterpreterTest(Case):
+    def test_the_line_is_read_as_the_kernel_reads_it(self):
+        path = self.put("/script", "#! /usr/bin/env  -S bash -e\n")
+        self.assertEqual(interpreter(path), ["/usr/bin/env", "-S bash -e", path])
+
+    def test_no_line_and_crlf_are_refused(self):
+        with self.assertRaisesRegex(StepFailed, "script has no #! line"):
+            interpreter(self.put("/script", "echo\n"))
+        with self.assertRaisesRegex(StepFailed, "CRLF"):
+            interpreter(self.put("/script", "#!/bin/sh\r\necho\r\n"))
+
+
+class FilesTest(Case):
+    def test_a_file_is_replaced_whole_with_mode_and_without_leftovers(self):
+        self.put("/a/file", "old", 0o600)
+        self.machine.write("/a/file", b"new", 0o755, OWNER)
+        self.assertEqual(self.read("/a/file"), b"new")
+        self.assertEqual(os.stat(self.root + "/a/file").st_mode & 0o7777, 0o755)
+        self.assertEqual(os.listdir(self.root + "/a"), ["file"])
+
+    def test_a_link_at_the_place_is_replaced_not_followed(self):
+        self.put("/victim", "safe")
+        os.makedirs(self.root + "/a")
+        os.symlink(self.root + "/victim", self.root + "/a/file")
+        self.machine.write("/a/file", b"new")
+        self.assertEqual(self.read("/victim"), b"safe")
+        self.assertFalse(os.path.islink(self.root + "/a/file"))
+
+    def test_a_failure_in_the_middle_leaves_nothing(self):
+        def fill(file):
+            file.write(b"half")
+            raise OSError("disk full")
+        with self.assertRaises(OSError):
+            self.machine.place("/a/file", fill, 0o644)
+        self.assertEqual(os.listdir(self.root + "/a"), [])
+
+    def test_a_directory_at_the_place_and_an_unknown_owner_are_named(self):
+        os.makedirs(self.root + "/a/file")
+        with self.assertRaisesRegex(StepFailed, "/a/file is a directory"):
+            self.machine.write("/a/file", b"")
+        with self.assertRaisesRegex(StepFailed, "owner nobody-here:root does not exist"):
+            owner_ids("nobody-here:root")
+        self.assertEqual(owner_ids("root"), (0, 0))
+        self.assertEqual(owner_ids("12:34"), (12, 34))

@@ -1,0 +1,62 @@
+//! The image and its stand-ins. The tests themselves are Python, as the stand-ins are: `tests/stand_ins/test_*.py`.
+//!
+//! Each file is one test here, so that they run side by side and a failure shows its whole output. To add one, write
+//! the file and its line below; `every_file_is_run` finds one that was forgotten.
+
+#![allow(clippy::disallowed_methods, reason = "edge: a test starts programs and looks at the repository")]
+
+use std::path::Path;
+use std::process::Command;
+
+const FILES: [&str; 5] = ["test_build.py", "test_cockroach.py", "test_image.py", "test_nakama.py", "test_onboot.py"];
+
+fn folder() -> std::path::PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/stand_ins")
+}
+
+/// Runs one file and shows what it said when it did not pass.
+fn python(file: &str) {
+    let run = Command::new("python3").arg("-B").arg(folder().join(file)).output();
+    let run = run.unwrap_or_else(|error| panic!("python3 cannot be started: {error}"));
+    let said = String::from_utf8_lossy(&run.stderr);
+    assert!(run.status.success(), "{file}: {}\n{}{said}", run.status, String::from_utf8_lossy(&run.stdout));
+    // unittest is content with no tests at all, and with tests that skip themselves; we are not.
+    let last = said.lines().last().unwrap_or_default();
+    assert!(last == "OK" && !said.contains("Ran 0 tests"), "{file}: {said}");
+}
+
+#[test]
+fn archives_are_reproducible_and_pinned() {
+    python("test_build.py");
+}
+
+#[test]
+fn the_stand_in_database_keeps_and_refuses() {
+    python("test_cockroach.py");
+}
+
+#[test]
+fn units_scripts_and_check() {
+    python("test_image.py");
+}
+
+#[test]
+fn the_stand_in_server_answers_and_refuses() {
+    python("test_nakama.py");
+}
+
+#[test]
+fn the_first_boot_survives_interruption() {
+    python("test_onboot.py");
+}
+
+#[test]
+fn every_file_is_run() {
+    let mut found: Vec<String> = std::fs::read_dir(folder())
+        .expect("the folder of the tests")
+        .map(|entry| entry.expect("an entry").file_name().to_string_lossy().into_owned())
+        .filter(|name| name.starts_with("test_") && Path::new(name).extension().is_some_and(|end| end == "py"))
+        .collect();
+    found.sort();
+    assert_eq!(found, FILES);
+}

@@ -1,0 +1,198 @@
+"""The stand-in for Nakama: its flags and files, what it refuses, what it answers."""
+
+import base64
+import http.client
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import unittest
+
+import ground
+
+SECRETS = {"console.username": "u", "console.password": "console-pass", "console.signing_key": "s", "socket.server_key": "server-key",
+           "session.encryption_key": "e", "session.refresh_encryption_key": "r", "runtime.http_key": "h",
+           "mfa.storage_encryption_key": "0123456789abcdef0123456789abcdef"}
+
+
+def messages(text):
+    """The parsed log lines."""
+    return [json.loads(line) for line in text.splitlines() if line.startswith("{")]
+
+
+class Settings(ground.Case):
+    def test_flags_are_gos(self):
+        answer = self.run_(self.nakama, "--nonsense", status=2)
+        self.assertIn("flag provided but not defined: -nonsense\nUsage of nakama", answer)
+        self.assertIn("flag needs an argument: -name", self.run_(self.nakama, "--name", status=2))
+        self.assertIn('invalid value "x" for flag -socket.port: parse error', self.run_(self.nakama, "-socket.port=x", status=2))
+        self.assertIn("flag provided but not defined: -limit", self.run_(self.nakama, "--limit", "1", status=2))
+        self.assertIn("Unrecognized migrate subcommand", self.run_(self.nakama, "migrate", "sideways", status=1))
+        self.assertIn("Migrate requires a subcommand", self.run_(self.nakama, "migrate", status=1))
+        self.assertIn("-session.refresh_encryption_key", self.run_(self.nakama, "--help"))
+
+    def test_files_that_cannot_be_used(self):
+        cases = (
+            ("socket:\n  prot: 1\n", "unknown key socket.prot"), ("socket: 3\n", "socket is not a mapping"),
+            ("socket:\n  port: text\n", "cannot unmarshal socket.port"), ("socket:\n  port: [1\n", "Could not parse config file"),
+        )
+        for text, expected in cases:
+            with self.subTest(text=text):
+                path = self.write("n.yml", text)
+                self.assertIn(expected, self.run_(self.nakama, "--config", path, status=1))
+        self.assertIn("Could not read config file", self.run_(self.nakama, "--config", "missing.yml", status=1))
+
+    def test_values_that_the_real_one_refuses(self):
+        for flags, expected in (
+            (["--session.encryption_key=same", "--session.refresh_encryption_key=same"], "cannot match"),
+            (["--mfa.storage_encryption_key=short"], "has to be 32 bytes long"),
+            (["--name=two words"], "Node name can only contain"),
+            (["--socket.ping_period_ms=9", "--socket.pong_wait_ms=9"], "Ping period value must be less"),
+            (["--console.password="], "Console password must be set"),
+            (["--logger.level=loud"], "Logger level invalid"),
+        ):
+            with self.subTest(flags=flags):
+                self.assertIn(expected, self.run_(self.nakama, *flags, status=1))
+
+    def test_each_insecure_default_is_warned_of(self):
+        address = "--database.address=root@localhost:%d?sslmode=disable" % ground.free_port()
+
+        def warned(*flags):
+            log = messages(self.run_(self.nakama, address, *flags, status=1))
+            return [line["param"] for line in log if line["msg"].startswith("WARNING: insecure default parameter value")]
+
+        self.assertEqual(warned(), [name for name in SECRETS if name != "mfa.storage_encryption_key"])
+        self.assertEqual(warned("--runtime.http_key=x", "--console.username=y"),
+                         ["console.password", "console.signing_key", "socket.server_key", "session.encryption_key",
+                          "session.refresh_encryption_key"])
+        self.assertEqual(warned(*("--%s=%s" % pair for pair in SECRETS.items())), [])
+
+    def test_the_reader_without_pyyaml_reads_our_files_alike(self):
+        """In a process whose `yaml` cannot be imported, the subset reader gives what PyYAML gives."""
+        instance = self.path("etc/nakama/instance.yml")
+        self.run_("sh", ground.ONBOOT, env=dict(os.environ, ONBOOT_ROOT=self.folder, ONBOOT_COCKROACH=self.cockroach))
+        script = ("import sys, json; sys.path[:0] = sys.argv[1:3]\nif sys.argv[3] == 'without': sys.modules['yaml'] = None\n"
+                  "import settings; print(json.dumps([settings.read_yaml(path) for path in sys.argv[4:]], sort_keys=True))")
+        files = [os.path.join(ground.PROJECT, "files/etc/nakama/nakama.yml"), instance,
+                 self.write("more.yml", 'a: 1\nb:\n  c: true  # note\n  d: "x # y"\n  e:\n    - one\n    - "two"\n  f: [1, 2]\ng:\nh:\n- z\ni: plain text\n')]
+        folders = [os.path.join(ground.STAND_INS, "nakama"), os.path.join(ground.STAND_INS, "shared")]
+        run = lambda how: json.loads(self.run_("/usr/bin/python3", "-B", "-c", script, *folders, how, *files))
+        without = run("without")
+        self.assertEqual(set(without[1]), {"console", "socket", "session", "runtime", "mfa", "database"})
+        self.assertEqual(without[2], {"a": 1, "b": {"c": True, "d": "x # y", "e": ["one", "two"], "f": [1, 2]}, "g": None,
+                                      "h": ["z"], "i": "plain text"})
+        if subprocess.run(["/usr/bin/python3", "-c", "import yaml"], stderr=subprocess.DEVNULL, check=False).returncode == 0:
+            self.assertEqual(without, run("with"))
+        for bad in ("a: 'single'\n", "a: |\n  block\n", "a: {b: 1}\n", "a: &x 1\n", "? a\n"):
+            with self.subTest(bad=bad), self.assertRaises(AssertionError):
+                files[:] = [self.write("bad.yml", bad)]
+                run("without")
+
+
+class Server(ground.Case):
+    def setUp(self):
+        super().setUp()
+        self.certs = self.certificates(("root", "nakama"))
+        self.process, self.port, _ = self.database(self.certs)
+        self.sql(self.port, self.certs, "CREATE DATABASE nakama; CREATE USER nakama; ALTER DATABASE nakama OWNER TO nakama")
+        self.base = ground.free_port(4)  # console gRPC, gRPC, API, console: 7348 to 7351 elsewhere
+        self.flags = ["--%s=%s" % pair for pair in SECRETS.items()] + [
+            "--data_dir=" + self.path("data"), "--socket.port=%d" % (self.base + 2), "--console.port=%d" % (self.base + 3),
+            "--database.address=nakama@localhost:%d/nakama?sslmode=verify-full&sslrootcert=%s/ca.crt&sslcert=%s/client.nakama.crt"
+            "&sslkey=%s/client.nakama.key" % (self.port, self.certs, self.certs, self.certs)]
+        self.api, self.console = self.base + 2, self.base + 3
+
+    def up(self):
+        server = self.start(self.nakama, *self.flags, env=dict(os.environ, NAKAMA_TELEMETRY="0"))
+        self.until("Nakama is up", lambda: "Startup done" in self.log(server), server)
+        return server
+
+    def ask(self, port, method, path, body=None, headers=None):
+        connection = http.client.HTTPConnection("localhost", port, timeout=10)
+        connection.request(method, path, body, headers or {})
+        answer = connection.getresponse()
+        text = answer.read().decode()
+        connection.close()
+        return answer.status, text
+
+    def test_it_needs_a_database_and_its_schema(self):
+        log = messages(self.run_(self.nakama, *self.flags, status=1))
+        self.assertEqual(log[-1]["msg"], "Could not get migration records, run `nakama migrate up`")
+        self.run_(self.nakama, "migrate", "up", "--limit", "3", *self.flags)
+        log = messages(self.run_(self.nakama, *self.flags, status=1))
+        self.assertEqual((log[-1]["level"], log[-1]["msg"]), ("fatal", "DB schema outdated, run `nakama migrate up`"))
+        missing = [flag.replace("/nakama?", "/nowhere?") for flag in self.flags]
+        self.assertIn("Database schema not found, run `nakama migrate up`", self.run_(self.nakama, *missing, status=1))
+        self.terminate(self.process)
+        begun = time.monotonic()
+        self.assertIn("Error pinging database", self.run_(self.nakama, *self.flags, status=1))
+        self.assertLess(time.monotonic() - begun, 15)
+
+    def test_a_database_that_says_nothing_is_given_up_after_15_seconds(self):
+        with socket.create_server(("127.0.0.1", 0)) as silent:
+            begun = time.monotonic()
+            log = self.run_(self.nakama, "--database.address=root@127.0.0.1:%d" % silent.getsockname()[1], status=1)
+        self.assertIn("Error pinging database", log)
+        self.assertTrue(14 < time.monotonic() - begun < 20)
+
+    def test_migrations(self):
+        run = lambda *words: messages(self.run_(self.nakama, "migrate", *words, *self.flags))
+        self.assertEqual(run("up")[-1]["count"], 21)
+        self.assertEqual(run("up")[-1]["count"], 0)
+        self.assertEqual(run("down")[-1]["count"], 1)
+        self.assertEqual([line["applied"] != "" for line in run("status")[-21:]], [True] * 20 + [False])
+        self.assertEqual(run("up")[-1]["count"], 1)
+        self.assertEqual([line["count"] for line in run("redo") if "count" in line], [1, 1])
+
+    def test_the_happy_way(self):
+        self.run_(self.nakama, "migrate", "up", *self.flags)
+        server = self.up()
+        self.assertEqual(self.ask(self.api, "GET", "/healthcheck"), (200, "{}"))
+        self.assertIn("healthcheck ok", self.run_(self.nakama, "healthcheck", str(self.api)))
+        self.assertIn("healthcheck failed", self.run_(self.nakama, "healthcheck", str(ground.free_port()), status=1))
+        for port in range(self.base, self.base + 4):
+            socket.create_connection(("localhost", port), 5).close()
+
+        authenticate = lambda **fields: self.ask(self.console, "POST", "/v2/console/authenticate", json.dumps(fields))
+        status, text = authenticate(username="u", password="console-pass")
+        self.assertEqual((status, len(json.loads(text)["token"].split("."))), (200, 3))
+        self.assertEqual(authenticate(username="u", password="password")[0], 401)
+        self.assertEqual(authenticate(username="admin", password="console-pass")[0], 401)
+        self.assertEqual(authenticate(username="u")[0], 400)
+        status, text = self.ask(self.console, "GET", "/")
+        self.assertEqual((status, "STAND-IN" in text), (200, True))
+
+        def login(key):
+            token = base64.b64encode((key + ":").encode()).decode()
+            return self.ask(self.api, "POST", "/v2/account/authenticate/device", "{}", {"authorization": "Basic " + token})
+        self.assertEqual(login("defaultkey")[0], 401)
+        self.assertEqual(login("server-key")[0], 501)
+        self.assertNotIn("console-pass", self.log(server))
+        self.terminate(server)
+        self.assertIn("Shutdown complete", self.log(server))
+
+        # The database dies and comes back; so does the server: the schema is still there.
+        self.process.send_signal(signal.SIGKILL)
+        self.process.wait()
+        self.process, _, _ = self.database(self.certs, port=self.port)
+        server = self.up()
+        self.assertNotIn("insecure default", self.log(server))
+        self.assertNotIn("telemetry", self.log(server))
+        self.terminate(server)
+
+    def test_a_port_that_is_taken(self):
+        self.run_(self.nakama, "migrate", "up", *self.flags)
+        with socket.create_server(("::", self.api), family=socket.AF_INET6, dualstack_ipv6=True):
+            self.assertIn("address already in use", self.run_(self.nakama, *self.flags, status=1))
+
+    def test_passwords_in_addresses_are_not_logged(self):
+        answer = self.run_(self.nakama, "--database.address=u:s3cret@localhost:%d/db?sslmode=require" % ground.free_port(), status=1)
+        self.assertNotIn("s3cret", answer)
+        self.assertIn("u:xxxxx@localhost", answer)
+
+
+if __name__ == "__main__":
+    unittest.main()
