@@ -1,5 +1,7 @@
 //! The emulator as a client sees it, without virtual machines: plain HTTP against the state machine.
 
+#![allow(clippy::needless_pass_by_value, reason = "requests are written where they are sent")]
+
 use std::path::Path;
 use std::time::Duration;
 

@@ -62,7 +62,7 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<(), Failure> {
     use crate::emulator::base::{build, default_cache, list, pull};
 
     let cache = match &args.cache {
-        Some(cache) => global.path(cache),
+        Some(cache) => std::path::absolute(global.path(cache)).map_err(Failure::usage)?,
         None => default_cache().map_err(Failure::usage)?,
     };
     let say = |line: &str| global.terminal.eprint(&format!("{line}\n"));

@@ -70,6 +70,7 @@ fn default_cache() -> Result<PathBuf, Failure> {
 }
 
 #[cfg(not(feature = "qemu"))]
+#[allow(clippy::unnecessary_wraps, reason = "the same shape as its twin")]
 fn default_cache() -> Result<PathBuf, Failure> {
     Ok(PathBuf::new())
 }

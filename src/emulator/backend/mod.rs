@@ -150,6 +150,7 @@ pub trait Backend: Send + Sync {
 }
 
 /// Opens the backend that the configuration names; the strings are warnings for a person.
+#[cfg_attr(not(feature = "qemu"), allow(clippy::unused_async, reason = "QEMU is probed for"))]
 pub async fn open(config: &Config, events: UnboundedSender<Event>) -> Result<(Arc<dyn Backend>, Vec<String>), Error> {
     match config.backend {
         BackendKind::None { off_after } => Ok((Arc::new(none::Nothing::new(off_after, events)), Vec::new())),

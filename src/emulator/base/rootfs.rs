@@ -33,7 +33,14 @@ LinkLocalAddressing=no
 IPv6AcceptRA=no
 ";
 
-const FILES: [(&str, &str); 7] = [
+const APT: &str = "\
+// Lists without translations: most of an update is unpacking, which takes long in software.
+Acquire::Languages \"none\";
+Acquire::PDiffs \"false\";
+";
+
+const FILES: [(&str, &str); 8] = [
+    ("etc/apt/apt.conf.d/90mkimg", APT),
     ("etc/cloud/cloud.cfg.d/90_digitalocean.cfg", CLOUD_CFG),
     ("etc/systemd/network/10-cloud-init-eth0.network.d/mkimg.conf", NETWORKD),
     ("etc/ssh/sshd_config.d/50-digitalocean.conf", "PermitRootLogin prohibit-password\n"),

@@ -85,7 +85,10 @@ impl Qemu {
                     .to_owned(),
             );
         }
-        let (state, cache) = (config.state.clone(), config.cache.clone());
+        let state = config.state.clone();
+        // Machines are started in their own folders: a relative path would mean another place there.
+        let cache = std::path::absolute(&config.cache)
+            .map_err(|error| Error::io("can't find the cache", &config.cache, error))?;
         for folder in ["droplets", "snapshots"] {
             let folder = state.join(folder);
             make_private(&folder).map_err(|error| Error::io("can't make", &folder, error))?;
