@@ -8,8 +8,6 @@
 
 mod bake;
 mod base;
-mod base;
-mod completions;
 mod completions;
 mod diff;
 mod emulate;
