@@ -29,6 +29,7 @@ use crate::marker::{Client as MarkerClient, Credentials, PORT};
 use crate::model::{Lock, Plan};
 use crate::render::{self, BakeEntry, Channel, DOCUMENT_LIMIT, Document, HttpsChannel};
 use crate::source::Source;
+use crate::workspace::Wanted;
 use artifacts::Folder;
 use progress::Watcher;
 use state::FileJournal;
@@ -124,11 +125,11 @@ fn report_path(text: &str) -> Result<PathBuf, String> {
 }
 
 pub(super) fn run(args: &Args, global: &Global) -> Result<(), Failure> {
-    tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .build()
-        .map_err(Failure::usage)?
-        .block_on(bake(args, global))
+    // A missing token is said before anything else is read.
+    let target = args.api.target()?;
+    let prepared = prepare(args, global, target.is_local())?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(Failure::usage)?;
+    runtime.block_on(bake(args, global, target, prepared))
 }
 
 /// Everything that is decided before the API is asked anything.
@@ -141,14 +142,31 @@ struct Prepared {
     redact: Vec<String>,
 }
 
-async fn bake(args: &Args, global: &Global) -> Result<(), Failure> {
-    // A missing token is said before anything else is read.
-    let target = args.api.target()?;
-    let prepared = prepare(args, global, target.is_local())?;
+async fn bake(args: &Args, global: &Global, target: api::Target, prepared: Prepared) -> Result<(), Failure> {
     let api = args.api.open(target, global).await?;
     let result = at_api(args, global, prepared, &api).await;
     api.close(global).await;
     result
+}
+
+/// Completes the project's lock; where the downloads cannot be reached from here, the droplet may reach them all the
+/// same, so that is a warning (`judge_locks` says what it means).
+fn complete_lock(global: &Global, plan: &Plan, lock: &Lock, path: &std::path::Path) -> Option<Lock> {
+    let wanted: Vec<Wanted<'_>> =
+        plan.artifacts.iter().map(|a| Wanted { url: &a.url, checksum: a.checksum_url.as_deref() }).collect();
+    let completed = super::lock::complete(global, lock, &wanted, false)
+        .and_then(|lock| crate::workspace::write_lock(path, &lock).map(|()| lock).map_err(Failure::usage));
+    match completed {
+        Ok(lock) => {
+            global.terminal.note(&format!("{} was completed: commit it", path.display()));
+            Some(lock)
+        }
+        Err(failure) => {
+            global.terminal.warning("the lock could not be completed:");
+            failure.show(&global.terminal);
+            None
+        }
+    }
 }
 
 fn prepare(args: &Args, global: &Global, local: bool) -> Result<Prepared, Failure> {
@@ -179,6 +197,12 @@ fn prepare(args: &Args, global: &Global, local: bool) -> Result<Prepared, Failur
                     .terminal
                     .warning(&format!("mkimg.lock does not pin {}: taken as the folder has it", pinned.join(", ")));
                 opened.plan(global, project::assignments(global)?, &lock)?
+            }
+        }
+        None if !args.locked && plan.unlocked().next().is_some() => {
+            match complete_lock(global, &plan, &lock, &lock_path) {
+                Some(lock) => opened.plan(global, project::assignments(global)?, &lock)?,
+                None => plan,
             }
         }
         _ => plan,

@@ -10,9 +10,6 @@ mod client;
 mod credentials;
 mod pin;
 
-#[cfg(test)]
-mod tests;
-
 pub use client::Client;
 pub use credentials::{Credentials, CredentialsError};
 

@@ -8,8 +8,6 @@
 
 mod client;
 mod explain;
-#[cfg(test)]
-mod tests;
 mod wire;
 
 use async_trait::async_trait;
