@@ -2,6 +2,7 @@
 //! As JSON for programs, as one self-contained page for people.
 
 use std::fmt::Write as _;
+use std::time::{Duration, UNIX_EPOCH};
 
 use serde::Serialize;
 
@@ -62,13 +63,13 @@ pub struct StageTime {
 }
 
 impl Report {
-    /// An empty report of a bake that begins.
-    pub fn new(spec: &Spec, started: String, document: String, stand_ins: bool) -> Self {
+    /// An empty report of a bake that began at `started`, in seconds since 1970.
+    pub fn new(spec: &Spec, started: u64, document: String, stand_ins: bool) -> Self {
         Self {
             version: 1,
             bake: spec.id.to_string(),
             spec: spec.clone(),
-            started,
+            started: humantime::format_rfc3339_seconds(UNIX_EPOCH + Duration::from_secs(started)).to_string(),
             seconds: 0.0,
             document,
             stand_ins,
@@ -274,7 +275,7 @@ pub fn duration(seconds: f64) -> String {
     if seconds < 60.0 {
         return format!("{seconds:.1}s");
     }
-    let whole = std::time::Duration::try_from_secs_f64(seconds).unwrap_or_default().as_secs();
+    let whole = Duration::try_from_secs_f64(seconds).unwrap_or_default().as_secs();
     match (whole / 3600, whole / 60 % 60, whole % 60) {
         (0, minutes, seconds) => format!("{minutes}m{seconds:02}s"),
         (hours, minutes, seconds) => format!("{hours}h{minutes:02}m{seconds:02}s"),

@@ -14,6 +14,9 @@ use super::{Failure, Global};
 use crate::emulator::{self, Running};
 use crate::providers::digitalocean::{API_URL, Client, Options, RequestLog};
 
+/// What the journal says of a bake at the embedded emulator.
+const LOCAL: &str = "local";
+
 /// Options of every command that talks to the API.
 #[derive(Debug, clap::Args)]
 pub(in crate::cli) struct ApiArgs {
@@ -54,6 +57,23 @@ impl ApiArgs {
             return Ok(Target::Local);
         }
         let url = self.api_url.clone().filter(|url| !url.is_empty()).unwrap_or_else(|| API_URL.to_owned());
+        Ok(Target::Remote { url, found: token::find()? })
+    }
+
+    /// Chooses for a bake that began at an API (as [`Api::journalled`] wrote it).
+    pub(in crate::cli) fn target_of(&self, began_at: &str, global: &Global) -> Result<Target, Failure> {
+        match (began_at, self.local) {
+            (LOCAL, _) => return Ok(Target::Local),
+            (_, true) => {
+                return Err(Failure::usage(format!("the bake began at {began_at}, not with --local"))
+                    .with_help("leave --local out"));
+            }
+            _ => {}
+        }
+        let url = self.api_url.clone().filter(|url| !url.is_empty()).unwrap_or_else(|| began_at.to_owned());
+        if url != began_at {
+            global.terminal.warning(&format!("the bake began at {began_at}, and goes on at {url}"));
+        }
         Ok(Target::Remote { url, found: token::find()? })
     }
 
@@ -142,7 +162,7 @@ impl Api {
 
     /// The address for the journal; the emulator's changes with every start.
     pub(in crate::cli) fn journalled(&self) -> String {
-        if self.is_local() { "local".to_owned() } else { self.url.clone() }
+        if self.is_local() { LOCAL.to_owned() } else { self.url.clone() }
     }
 
     /// The options with which another command reaches the same API.
