@@ -160,7 +160,7 @@ impl Taken {
     async fn after_a_restart(&mut self, api: &Api) -> Result<(), Failure> {
         if self.ledger.failing.is_none() && !self.ledger.off && !self.ledger.build.gone {
             let stage = self.ledger.stage();
-            self.note_down(Entry::CleaningUp {
+            self.note_down(&Entry::CleaningUp {
                 failure: format!("{stage}: the local droplet ended with the command that ran it"),
             })?;
         }
@@ -170,14 +170,14 @@ impl Taken {
             leftovers::remove(api.client(), &SystemClock::default(), &leftover, Duration::from_secs(60))
                 .await
                 .map_err(|left| Failure::usage(format!("{left} is in the way")))?;
-            self.note_down(Entry::DropletGone { droplet })?;
+            self.note_down(&Entry::DropletGone { droplet })?;
         }
         Ok(())
     }
 
-    fn note_down(&mut self, entry: Entry) -> Result<(), Failure> {
-        self.journal.append(unix(), &entry).map_err(Failure::usage)?;
-        self.ledger.apply(&entry);
+    fn note_down(&mut self, entry: &Entry) -> Result<(), Failure> {
+        self.journal.append(unix(), entry).map_err(Failure::usage)?;
+        self.ledger.apply(entry);
         Ok(())
     }
 }

@@ -12,7 +12,7 @@ use super::state::{private_folder, state_home};
 use super::token;
 use super::{Failure, Global};
 use crate::emulator::{self, Running};
-use crate::providers::digitalocean::{API_URL, Client, Options, RequestLog};
+use crate::providers::digitalocean::{API_URL, Client, Options, RequestLog, is_on_this_machine};
 
 /// What the journal says of a bake at the embedded emulator.
 const LOCAL: &str = "local";
@@ -42,10 +42,7 @@ impl Target {
     pub(in crate::cli) fn is_local(&self) -> bool {
         match self {
             Self::Local => true,
-            Self::Remote { url, .. } => {
-                let host = url.split("://").nth(1).unwrap_or_default();
-                ["127.", "localhost", "[::1]"].iter().any(|start| host.starts_with(start))
-            }
+            Self::Remote { url, .. } => is_on_this_machine(url),
         }
     }
 }

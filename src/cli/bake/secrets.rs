@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use super::Failure;
 use crate::bake::ports::Marker;
 use crate::bake::{MarkerKind, Secrets, Spec};
-use crate::marker::{Client as MarkerClient, Credentials, CredentialsError, PORT};
+use crate::marker::{Client as MarkerClient, Credentials, CredentialsError, Limits, PORT};
 use crate::render::{BakeEntry, Channel, Document, HttpsChannel};
 
 /// Both documents of a bake, and what must not be seen in what is said of it.
@@ -130,7 +130,7 @@ impl SealedDocument {
 }
 
 fn client(credentials: &Credentials) -> Result<MarkerClient, CredentialsError> {
-    MarkerClient::new(credentials, PORT)
+    MarkerClient::new(credentials, PORT, Limits::default())
 }
 
 #[cfg(test)]
