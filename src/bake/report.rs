@@ -146,16 +146,16 @@ impl Report {
     pub fn html(&self) -> String {
         let mut page = String::with_capacity(8 * 1024);
         let title = self.snapshot.as_ref().map_or(&self.spec.snapshot.name, |s| &s.name);
-        let (mood, word) = match self.result.as_str() {
-            "done" if self.verified => ("good", "done, and verified"),
-            "done" => ("good", "done, not verified"),
-            "interrupted" => ("bad", "interrupted"),
-            _ => ("bad", "failed"),
+        let (mood, word, proof) = match self.result.as_str() {
+            "done" if self.verified => ("good", "done", ", and verified"),
+            "done" => ("good", "done", "; not verified"),
+            "interrupted" => ("bad", "interrupted", ""),
+            _ => ("bad", "failed", ""),
         };
         let _ = write!(
             page,
             "<!doctype html>\n<html lang=en><meta charset=utf-8><meta name=viewport content=\"width=device-width\">\n<title>{title} — mkimg bake</title>\n<style>{STYLE}</style>\n\
-             <h1>{title}</h1>\n<p class=\"result {mood}\">{word} in {time}</p>\n",
+             <h1>{title}</h1>\n<p class=\"result {mood}\">{word} in {time}{proof}</p>\n",
             title = escape(title),
             time = duration(self.seconds),
         );

@@ -19,12 +19,10 @@ use crate::bake::BakeId;
 use crate::bake::ports::{Marker as _, MarkerError, RunnerState};
 
 const HERE: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
-const LIMITS: Limits = Limits {
-    connect: Duration::from_millis(700),
-    request: Duration::from_millis(1_000),
-    log: Duration::from_millis(1_000),
-};
+const LIMITS: Limits =
+    Limits { connect: Duration::from_millis(700), request: Duration::from_secs(1), log: Duration::from_secs(1) };
 
+type Serve = Box<dyn FnOnce(&mut Tls) + Send>;
 type Tls = StreamOwned<ServerConnection, TcpStream>;
 
 fn credentials() -> Credentials {
@@ -172,9 +170,9 @@ async fn our_key_and_a_broken_contract() {
     };
     let cut = |stream: &mut Tls| drop(stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 5000\r\n\r\n{\"bake\":"));
     let away = |stream: &mut Tls| {
-        drop(stream.write_all(b"HTTP/1.1 307 X\r\nlocation: https://a.example/\r\ncontent-length: 0\r\n\r\n"))
+        drop(stream.write_all(b"HTTP/1.1 307 X\r\nlocation: https://a.example/\r\ncontent-length: 0\r\n\r\n"));
     };
-    let cases: Vec<(Box<dyn FnOnce(&mut Tls) + Send>, &str)> = vec![
+    let cases: Vec<(Serve, &str)> = vec![
         (Box::new(answer("401 Unauthorized", String::new())), "401 Unauthorized to our token"),
         (Box::new(answer("200 OK", "x".repeat(600 * 1024))), "longer than 524288 bytes"),
         (Box::new(answer("200 OK", "nonsense".to_owned())), "no valid JSON"),

@@ -11,8 +11,8 @@ use super::api::Api;
 use super::progress::check_lines;
 use crate::bake::preflight::Preflight;
 use crate::bake::report::{Report, duration};
-use crate::bake::{FailureKind, Left, Outcome, Product, Spec, printable};
-use crate::render::Document;
+use crate::bake::{FailureKind, Left, MarkerKind, OnError, Outcome, Product, Spec, printable};
+use crate::render::{DOCUMENT_LIMIT, Document};
 use crate::workspace::write_atomically;
 
 /// The end of one bake.
@@ -121,23 +121,49 @@ impl Ending<'_> {
 
 /// What `--dry-run` prints.
 pub(super) fn plan(spec: &Spec, looked: &Preflight, document: &Document) -> String {
-    let mut text = String::new();
     let droplet = &spec.droplet;
     let price = looked.price_hourly.map(|price| format!(", ${price:.5} an hour")).unwrap_or_default();
-    let _ = writeln!(text, "document: {} bytes, {}", document.text.len(), document.digest);
-    let _ = writeln!(text, "droplet: {}, {}, image {}{price}", droplet.region, droplet.size, droplet.image);
-    let _ = writeln!(
-        text,
-        "marker: {}",
-        if matches!(spec.marker, crate::bake::MarkerKind::Https) { "status channel over TLS" } else { "powering off" }
-    );
-    let regions =
-        if spec.snapshot.regions.is_empty() { droplet.region.clone() } else { spec.snapshot.regions.join(", ") };
+    let within = |limit: std::time::Duration| humantime::format_duration(limit).to_string().replace(' ', "");
+    let marker = match spec.marker {
+        MarkerKind::Https => "the droplet's status channel, over TLS",
+        MarkerKind::Poweroff => "the droplet powering itself off",
+    };
+    let mut regions = vec![droplet.region.as_str()];
+    regions.extend(spec.snapshot.regions.iter().map(String::as_str).filter(|region| *region != droplet.region));
     let disk = looked.disk_gib.map(|disk| format!(", at most {disk} GiB")).unwrap_or_default();
-    let _ = writeln!(text, "snapshot: {} in {regions}{disk}", spec.snapshot.name);
-    let _ =
-        writeln!(text, "verification: {}", if spec.verify { "a droplet is started from the snapshot" } else { "none" });
-    let _ = writeln!(text, "nothing was created (--dry-run)");
+    let tags = match spec.snapshot.tags.as_slice() {
+        [] => String::new(),
+        tags => format!(", tags {}", tags.join(", ")),
+    };
+    let lines = [
+        ("account", looked.account.clone()),
+        ("document", format!("{} of {DOCUMENT_LIMIT} bytes, {}", document.text.len(), document.digest)),
+        ("droplet", format!("{} in {}, from {}{price}", droplet.size, droplet.region, droplet.image)),
+        ("marker", format!("{marker}, within {}", within(spec.limits.provision))),
+        ("snapshot", format!("{} in {}{disk}{tags}", spec.snapshot.name, regions.join(", "))),
+        (
+            "verification",
+            if spec.verify {
+                format!("a droplet is started from the snapshot and proved, within {}", within(spec.limits.verify))
+            } else {
+                "none (--verify asks for it)".to_owned()
+            },
+        ),
+        (
+            "on error",
+            match spec.on_error {
+                OnError::Destroy => "everything that was made is destroyed",
+                OnError::Keep => "what was made is kept, and named",
+                OnError::Ask => "it is asked whether to keep what was made",
+            }
+            .to_owned(),
+        ),
+    ];
+    let mut text = String::new();
+    for (name, value) in lines {
+        let _ = writeln!(text, "{name:<12}  {value}");
+    }
+    text.push_str("nothing was created (--dry-run)\n");
     text
 }
 

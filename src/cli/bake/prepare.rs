@@ -53,7 +53,11 @@ pub(super) fn prepare(args: &Args, global: &Global, local: bool) -> Result<Prepa
     }
     if args.stand_ins && !stand_ins.join("mkimg.lock").is_file() {
         return Err(Failure::usage(format!("there are no stand-ins in {}", stand_ins.display()))
-            .with_help("make them: fixtures/stand-ins/build target/stand-ins"));
+            .with_help(if opened.project.root.join("fixtures/stand-ins/build").is_file() {
+                "make them, in the project's folder: fixtures/stand-ins/build target/stand-ins"
+            } else {
+                "this project has no fixtures/stand-ins/build, a program that writes test programs and their mkimg.lock there; --artifacts DIR takes real downloads from a folder"
+            }));
     }
     let lock_path = if args.stand_ins { stand_ins.join("mkimg.lock") } else { opened.project.lock_path() };
     let mut lock: Lock = project::lock(&lock_path)?;
