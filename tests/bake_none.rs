@@ -1,5 +1,11 @@
 //! `mkimg bake` as a process against `mkimg emulate --backend none` as another: exit statuses and what is said.
 
+#![allow(
+    clippy::disallowed_methods,
+    clippy::unwrap_used,
+    reason = "edge: the test starts processes and reads what they write"
+)]
+
 use std::io::{BufRead as _, BufReader};
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};

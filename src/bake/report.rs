@@ -287,7 +287,7 @@ mod tests {
 
     #[test]
     fn durations_are_short() {
-        assert_eq!(duration(3.14), "3.1s");
+        assert_eq!(duration(4.04), "4.0s");
         assert_eq!(duration(65.4), "1m05s");
         assert_eq!(duration(3_725.0), "1h02m05s");
     }

@@ -125,12 +125,10 @@ async fn a_bake_goes_on_from_every_entry_of_its_journal() {
         {
             let bake = fake.bake(&spec);
             tokio::pin!(bake);
-            loop {
-                tokio::select! {
-                    biased;
-                    () = async { while fake.journal.lock().unwrap().len() <= cut { fake.written.notified().await; } } => break,
-                    _ = &mut bake => break,
-                }
+            tokio::select! {
+                biased;
+                () = async { while fake.journal.lock().unwrap().len() <= cut { fake.written.notified().await; } } => {}
+                _ = &mut bake => {}
             }
         }
         let ledger = Ledger::replay(fake.journal.lock().unwrap().iter());

@@ -4,6 +4,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use secrecy::SecretString;
 
 use super::state::{private_folder, state_home};
@@ -97,7 +99,7 @@ async fn start(global: &Global) -> Result<(SecretString, Running), Failure> {
     let mut bytes = [0_u8; 16];
     getrandom::fill(&mut bytes)
         .map_err(|error| Failure::usage(format!("the system gives no random bytes: {error}")))?;
-    let token: SecretString = bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>().into();
+    let token: SecretString = URL_SAFE_NO_PAD.encode(bytes).into();
     let state = local_state()?;
     private_folder(&state)?;
     let mut config = emulator::Config::new(token.clone(), state, cache()?);
