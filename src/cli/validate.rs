@@ -209,7 +209,7 @@ fn plan(global: &Global, opened: &project::Opened, diagnostics: &mut Vec<Diagnos
     };
     let warnings = collected.warnings.iter().map(|fault| fault.diagnostic(&resolved.places, Severity::Warning));
     diagnostics.extend(warnings);
-    let plan = Plan::new(opened.template.name(), resolved.spec, collected.tree, &lock).map_err(|error| {
+    let plan = Plan::new(&opened.project.origin, resolved.spec, collected.tree, &lock).map_err(|error| {
         let help = error.help();
         Failure::usage(error).with_help(help)
     })?;
