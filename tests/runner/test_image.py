@@ -115,7 +115,7 @@ class BakeTest(ImageCase):
         self.assertEqual([name for name, state in states.items() if state == "skipped"],
                          ["script 03-c.sh", "clean", "on-boot scripts", "trim", "check 99-img-check.sh"])
         self.assertEqual(self.runner.status.error, {"step": "script 02-b.sh", "message": "exit status 4", "exit": 4,
-                                                    "tail": "started\nreason"})
+                                                    "tail": "reason"})
         self.assertEqual(self.read("/order"), b"one\n")
         self.assertFalse(self.exists(HELD))
 
