@@ -12,6 +12,10 @@ use crate::emulator::base::Boot;
 pub(super) const CONSOLE: &str = "console.log";
 pub(super) const CONFIG_DRIVE: &str = "config-drive.iso";
 
+/// For kernels that are emulated in software. Code that was translated once is used again where the next process has it
+/// at the same address, and what defends a real processor against guessing only costs time in an emulated one.
+const EMULATED: &str = " norandmaps nokaslr mitigations=off";
+
 /// The network card's address: QEMU's prefix, then the droplet's id. Each guest is alone in its network.
 pub(super) fn mac(id: u64) -> String {
     let [.., a, b, c] = id.to_be_bytes();
@@ -30,7 +34,7 @@ pub(super) fn arguments(machine: &Machine, boot: &Boot, accelerator: &Accelerato
     if let Boot::Kernel { append } = boot {
         add("-kernel", "vmlinuz".to_owned());
         add("-initrd", "initrd".to_owned());
-        add("-append", append.clone());
+        add("-append", format!("{append}{}", if accelerator.kvm { "" } else { EMULATED }));
     }
     // Freed blocks leave the file, so that snapshots shrink. What the guest flushes may stay in this machine's memory:
     // an emulated droplet need not outlive a power cut of its host, and is much faster so.
