@@ -4,7 +4,8 @@ SHELL := /bin/bash
 CARGO ?= cargo
 # Extra words for `make bake`: make bake ARGS='--report bake.html'
 ARGS ?=
-export RUSTFLAGS ?= -D warnings
+# nextest runs the tests of all files at once; without it, cargo's own runner does, file by file.
+TESTS := $(if $(shell command -v cargo-nextest),nextest run --no-fail-fast,test --no-fail-fast)
 
 .PHONY: help bake build test test-long lint deny packages-bake packages-test unit vm bless clean
 
@@ -19,21 +20,21 @@ build: ## the mkimg program: target/release/mkimg
 
 test: packages-test lint deny unit vm ## everything that CI runs (at most 20 minutes), one VM bake among it
 
-test-long: packages-test lint deny ## also the sweeps, power cuts and long differential runs (at most 80 minutes)
-	MKIMG_LONG=1 MKIMG_VM_TESTS=1 $(CARGO) test --locked
+test-long: packages-test lint deny ## also every virtual machine and the long differential runs (at most 80 minutes)
+	MKIMG_LONG=1 MKIMG_VM_TESTS=1 MKIMG_YAML_TEXTS=200000 MKIMG_DIFFERENTIAL=20000 MKIMG_MUTATIONS=1000000 $(CARGO) $(TESTS) --locked
 
 lint: ## formatting and lints
 	$(CARGO) fmt --check
-	$(CARGO) clippy --locked --all-targets
-	$(CARGO) check --locked --no-default-features
+	$(CARGO) clippy --locked --all-targets -- -D warnings
+	$(CARGO) clippy --locked --no-default-features -- -D warnings
 	shellcheck --severity=style dev/* .ci/run scripts/*.sh
 
 deny: ## licences, sources and banned crates of the dependencies
-	command -v cargo-deny >/dev/null || RUSTFLAGS= $(CARGO) install --locked cargo-deny
+	command -v cargo-deny >/dev/null || $(CARGO) install --locked cargo-deny
 	$(CARGO) deny --locked check bans licenses sources
 
 unit: ## the tests that need no virtual machine
-	$(CARGO) test --locked
+	$(CARGO) $(TESTS) --locked
 
 vm: ## the tests that boot virtual machines: a bake and its verification
 	MKIMG_VM_TESTS=1 $(CARGO) test --locked --test vm_bake -- --nocapture

@@ -10,6 +10,7 @@ case ${found} in
 esac
 
 systemctl daemon-reload
-systemd-analyze verify /etc/systemd/system/cockroachdb.service
+state=$(systemctl show --property=LoadState --value cockroachdb.service)
+[ "${state}" = loaded ] || { echo "systemd does not take cockroachdb.service: ${state}" >&2; exit 1; }
 # It starts on the machines that are made from the image, never on this one.
 systemctl disable --quiet cockroachdb.service

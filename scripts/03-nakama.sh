@@ -10,5 +10,6 @@ case ${found} in
 esac
 
 systemctl daemon-reload
-systemd-analyze verify /etc/systemd/system/nakama.service
+state=$(systemctl show --property=LoadState --value nakama.service)
+[ "${state}" = loaded ] || { echo "systemd does not take nakama.service: ${state}" >&2; exit 1; }
 systemctl disable --quiet nakama.service

@@ -91,6 +91,9 @@ check_updates() {
     fi
     work=$(mktemp -d /var/tmp/img-check.XXXXXX) || { fail "no temporary folder"; return; }
     mkdir -p "${work}/lists/partial" "${work}/cache/archives/partial"
+    # What the machine has already need not be fetched again: the servers are asked what has changed since. Links, not
+    # copies: apt replaces lists, it never writes into them.
+    cp -al /var/lib/apt/lists/*_* "${work}/lists/" 2>/dev/null || true
     local options=(-o "Dir::State::Lists=${work}/lists" -o "Dir::Cache=${work}/cache" -o APT::Sandbox::User=root
         -o Acquire::Retries=0 -o Acquire::http::Timeout=15 -o Acquire::https::Timeout=15 -o APT::Update::Error-Mode=any)
     if ! timeout 90 apt-get -q "${options[@]}" update >/dev/null 2>&1; then

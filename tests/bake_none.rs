@@ -1,5 +1,14 @@
 //! `mkimg bake` as a process against `mkimg emulate --backend none` as another: exit statuses and what is said.
 
+#![allow(
+    clippy::disallowed_methods,
+    clippy::unwrap_used,
+    reason = "edge: the test starts processes and reads what they write"
+)]
+
+#[path = "bake_none/interrupted.rs"]
+mod interrupted;
+
 use std::io::{BufRead as _, BufReader};
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
@@ -43,7 +52,7 @@ fn project(directory: &Path) {
     std::fs::write(directory.join("scripts/01-nothing.sh"), "#!/bin/sh\ntrue\n").unwrap();
 }
 
-fn mkimg(home: &Path, token: bool, arguments: &[&str]) -> (i32, String, String) {
+fn command(home: &Path, token: bool, arguments: &[&str]) -> Command {
     let mut command = Command::new(MKIMG);
     command.args(["-C", home.to_str().unwrap()]).args(arguments);
     for name in ["DIGITALOCEAN_API_TOKEN", "DIGITALOCEAN_TOKEN", "DIGITALOCEAN_ACCESS_TOKEN", "DIGITALOCEAN_API_URL"] {
@@ -53,7 +62,11 @@ fn mkimg(home: &Path, token: bool, arguments: &[&str]) -> (i32, String, String) 
     if token {
         command.env("DIGITALOCEAN_API_TOKEN", TOKEN);
     }
-    let Output { status, stdout, stderr } = command.output().expect("mkimg runs");
+    command
+}
+
+fn mkimg(home: &Path, token: bool, arguments: &[&str]) -> (i32, String, String) {
+    let Output { status, stdout, stderr } = command(home, token, arguments).output().expect("mkimg runs");
     let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("UTF-8");
     (status.code().expect("an exit status"), text(stdout), text(stderr))
 }

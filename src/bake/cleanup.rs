@@ -124,7 +124,7 @@ impl Machine<'_> {
     }
 
     /// After a failure or a stop: destroys all of it, and says what could not be.
-    pub(super) async fn clean_up(&mut self) -> Vec<Left> {
+    pub(super) async fn clean_up(&mut self, why: String) -> Vec<Left> {
         let untouched = [Role::Build, Role::Verification].into_iter().all(|role| {
             let record = self.ledger.droplet(role);
             record.id.is_none() && !record.unsettled
@@ -133,12 +133,15 @@ impl Machine<'_> {
             return Vec::new();
         }
         self.stage(Stage::CleanUp, "destroying what this bake made");
+        if self.ledger.failing.is_none() {
+            // Journal errors are warnings from here on, so this cannot fail.
+            let _ = self.record(&Entry::CleaningUp { failure: why });
+        }
         let mut left = Vec::new();
         for role in [Role::Build, Role::Verification] {
             if self.ledger.droplet(role).unsettled {
                 match self.look_up(role, Stage::CleanUp).await {
                     Ok(Some(found)) => {
-                        // Journal errors are warnings from here on, so this cannot fail.
                         let _ = self.record(&Entry::Created { role, droplet: found.id });
                     }
                     Ok(None) => {}

@@ -60,6 +60,9 @@ pub enum FailureKind {
         /// The last answer.
         last: ProviderError,
     },
+    /// It had failed before, and its process ended while it cleaned up.
+    #[error("{0} (said before the bake was taken up again)")]
+    Earlier(String),
     /// The journal cannot be written.
     #[error("{0}")]
     Journal(JournalError),

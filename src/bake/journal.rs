@@ -6,11 +6,12 @@
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
+use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
 use super::ports::Check;
-use super::spec::Spec;
+use super::spec::{Spec, Stage};
 
 /// Which of a bake's droplets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -32,6 +33,15 @@ impl Role {
     }
 }
 
+/// A folder of downloads that is served to local droplets.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Artifacts {
+    /// The folder.
+    pub folder: PathBuf,
+    /// The port on this machine; it is in the document.
+    pub port: u16,
+}
+
 /// One line of the journal.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "entry", rename_all = "kebab-case")]
@@ -40,8 +50,20 @@ pub enum Entry {
     Began {
         /// What is to be done.
         spec: Box<Spec>,
-        /// The API it is done at, for `resume` and `gc`.
+        /// The API it is done at: its address, or `local`.
         api_url: String,
+        /// The account's name: a bake goes on in the account that it began in.
+        #[serde(default)]
+        account: String,
+        /// The document's digest, `sha256:…`.
+        #[serde(default)]
+        document: String,
+        /// Whether stand-ins took the place of the real downloads.
+        #[serde(default)]
+        stand_ins: bool,
+        /// The folder that local droplets take their downloads from.
+        #[serde(default)]
+        artifacts: Option<Artifacts>,
     },
     /// A droplet is about to be asked for.
     Creating {
@@ -131,6 +153,11 @@ pub enum Entry {
     Committing,
     /// It is off: from here on nothing cleans the snapshot up.
     Committed,
+    /// What the bake made is about to be destroyed: from here on there is no way forward.
+    CleaningUp {
+        /// Why.
+        failure: String,
+    },
     /// The last line.
     Ended {
         /// The exit status.
@@ -194,6 +221,8 @@ pub struct Ledger {
     pub transferred: BTreeSet<String>,
     /// The bake's tag is off the snapshot.
     pub committed: bool,
+    /// Why the bake is being cleaned up.
+    pub failing: Option<String>,
     /// The exit status.
     pub ended: Option<u8>,
 }
@@ -220,6 +249,23 @@ impl Ledger {
         match role {
             Role::Build => &mut self.build,
             Role::Verification => &mut self.verification,
+        }
+    }
+
+    /// The stage that the bake is at.
+    pub fn stage(&self) -> Stage {
+        let build = &self.build;
+        match () {
+            () if self.failing.is_some() => Stage::CleanUp,
+            () if self.committed || self.verification.gone => Stage::Commit,
+            () if build.gone => Stage::Verify,
+            () if self.tagged => Stage::Transfer,
+            () if self.snapshot.is_some() => Stage::Tag,
+            () if self.off => Stage::Snapshot,
+            () if build.passed => Stage::PowerOff,
+            () if build.active => Stage::Provision,
+            () if build.id.is_some() => Stage::Boot,
+            () => Stage::Create,
         }
     }
 
@@ -257,12 +303,16 @@ impl Ledger {
                 self.transferred.insert(region.clone());
             }
             Entry::DropletGone { droplet } => {
-                for record in [&mut self.build, &mut self.verification] {
-                    record.gone |= record.id == Some(*droplet);
+                self.build.gone |= self.build.id == Some(*droplet);
+                if self.verification.id == Some(*droplet) {
+                    // One that went before it had proved anything leaves the verification to be done.
+                    let passed = self.verification.passed;
+                    self.verification = DropletRecord { passed, gone: passed, ..DropletRecord::default() };
                 }
             }
             Entry::SnapshotGone { id } => self.snapshot_gone |= self.snapshot.as_ref() == Some(id),
             Entry::Committed => self.committed = true,
+            Entry::CleaningUp { failure } => self.failing = Some(failure.clone()),
             Entry::Ended { exit, .. } => self.ended = Some(*exit),
             Entry::Began { .. }
             | Entry::Tagging { .. }

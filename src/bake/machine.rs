@@ -79,7 +79,12 @@ impl<'p> Machine<'p> {
 
     /// Bakes. Whatever happens, the outcome says what is left.
     pub async fn run(mut self) -> Outcome {
-        let outcome = match self.forward().await {
+        let way = match self.ledger.failing.clone() {
+            // It was cleaning up when its process ended: there is no way forward from there.
+            Some(why) => Err(Stop::Failed(Failure::new(Stage::CleanUp, FailureKind::Earlier(why)))),
+            None => self.forward().await,
+        };
+        let outcome = match way {
             Ok(product) => Outcome::Done(product),
             Err(stop) => {
                 self.threshold = 2;
@@ -118,18 +123,25 @@ impl<'p> Machine<'p> {
 
     /// What happens after a failure or a stop: all of it is destroyed, unless it is to be kept.
     async fn after(&mut self, stop: &Stop) -> Vec<Left> {
-        if let Stop::Failed(failure) = stop {
+        let why = match stop {
+            Stop::Stopped => "it was interrupted".to_owned(),
+            Stop::Failed(failure) => failure.to_string(),
+        };
+        if matches!(stop, Stop::Failed(_)) && self.ledger.failing.is_none() {
             let known = self.known("kept");
             let keep = match self.spec.on_error {
                 OnError::Destroy => false,
                 OnError::Keep => true,
-                OnError::Ask => !known.is_empty() && self.ports.observer.keep(&failure.to_string(), &known).await,
+                // Ctrl-C at the question is an answer: do not keep it.
+                OnError::Ask => {
+                    !known.is_empty() && self.until(1, self.ports.observer.keep(&why, &known)).await.unwrap_or(false)
+                }
             };
             if keep && (!known.is_empty() || !self.ledger.build.unsettled) {
                 return known;
             }
         }
-        self.clean_up().await
+        self.clean_up(why).await
     }
 
     /// What the ledger knows to exist.
@@ -177,7 +189,10 @@ impl<'p> Machine<'p> {
             Entry::Transferring { .. } | Entry::Transferred { .. } => Stage::Transfer,
             Entry::Committing | Entry::Committed => Stage::Commit,
             Entry::DeletingDroplet { .. } | Entry::DropletGone { .. } => Stage::Destroy,
-            Entry::DeletingSnapshot { .. } | Entry::SnapshotGone { .. } | Entry::Ended { .. } => Stage::CleanUp,
+            Entry::DeletingSnapshot { .. }
+            | Entry::SnapshotGone { .. }
+            | Entry::CleaningUp { .. }
+            | Entry::Ended { .. } => Stage::CleanUp,
         }
     }
 

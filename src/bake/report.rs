@@ -2,12 +2,13 @@
 //! As JSON for programs, as one self-contained page for people.
 
 use std::fmt::Write as _;
+use std::time::{Duration, UNIX_EPOCH};
 
 use serde::Serialize;
 
 use super::failure::{FailureKind, Outcome};
 use super::ports::{Check, Event, RunnerStep};
-use super::spec::{Spec, Stage};
+use super::spec::{MarkerKind, Spec, Stage};
 
 /// One bake, told.
 #[derive(Debug, Clone, Serialize)]
@@ -62,13 +63,13 @@ pub struct StageTime {
 }
 
 impl Report {
-    /// An empty report of a bake that begins.
-    pub fn new(spec: &Spec, started: String, document: String, stand_ins: bool) -> Self {
+    /// An empty report of a bake that began at `started`, in seconds since 1970.
+    pub fn new(spec: &Spec, started: u64, document: String, stand_ins: bool) -> Self {
         Self {
             version: 1,
             bake: spec.id.to_string(),
             spec: spec.clone(),
-            started,
+            started: humantime::format_rfc3339_seconds(UNIX_EPOCH + Duration::from_secs(started)).to_string(),
             seconds: 0.0,
             document,
             stand_ins,
@@ -154,15 +155,15 @@ impl Report {
         let _ = write!(
             page,
             "<!doctype html>\n<html lang=en><meta charset=utf-8><meta name=viewport content=\"width=device-width\">\n<title>{title} — mkimg bake</title>\n<style>{STYLE}</style>\n\
-             <h1>{title}</h1>\n<p class={mood}>{word} in {time}</p>\n",
+             <h1>{title}</h1>\n<p class=\"result {mood}\">{word} in {time}</p>\n",
             title = escape(title),
             time = duration(self.seconds),
         );
         if self.stand_ins {
-            page.push_str("<p class=warn><b>Made with stand-ins:</b> its programs are test programs in the place of the real ones. Not for production.</p>\n");
+            page.push_str("<p class=\"result warn\"><b>Made with stand-ins:</b> its programs are test programs in the place of the real ones. Not for production.</p>\n");
         }
         if let Some(failure) = &self.failure {
-            let _ = writeln!(page, "<p class=bad>{}</p>", escape(failure));
+            let _ = writeln!(page, "<p class=\"result bad\">{}</p>", escape(failure));
         }
         if let Some(tail) = &self.tail {
             let _ = writeln!(page, "<pre>{}</pre>", escape(tail));
@@ -178,27 +179,29 @@ impl Report {
         if !self.stages.is_empty() {
             page.push_str("<h2>Stages</h2>\n<table>\n");
             let longest = self.stages.iter().map(|s| s.seconds).fold(0.1_f64, f64::max);
+            let mut before = None;
             for stage in &self.stages {
-                let width = (stage.seconds / longest * 100.0).clamp(0.0, 100.0);
-                let (name, detail, time) = (stage.stage, escape(&stage.detail), duration(stage.seconds));
-                let _ = writeln!(
-                    page,
-                    "<tr><td>{name}<td>{detail}<td class=n>{time}<td class=bar><i style=\"width:{width:.1}%\"></i>"
-                );
+                // A stage of several parts is named once.
+                let name = if before == Some(stage.stage) { String::new() } else { stage.stage.to_string() };
+                before = Some(stage.stage);
+                let (detail, time, bar) = (escape(&stage.detail), duration(stage.seconds), bar(stage.seconds, longest));
+                let _ = writeln!(page, "<tr><th>{name}<td>{detail}<td class=n>{time}{bar}");
             }
             page.push_str("</table>\n");
         }
         if !self.steps.is_empty() {
             page.push_str("<h2>Steps on the droplet</h2>\n<table>\n");
+            let longest = self.steps.iter().filter_map(|s| s.seconds).fold(0.1_f64, f64::max);
             for step in &self.steps {
-                let class = if step.state == "failed" { "bad" } else { "" };
+                let class = match step.state.as_str() {
+                    "failed" => "bad",
+                    "passed" => "good",
+                    _ => "warn",
+                };
                 let time = step.seconds.map(duration).unwrap_or_default();
-                let _ = writeln!(
-                    page,
-                    "<tr><td>{}<td class=\"{class}\">{}<td class=n>{time}",
-                    escape(&step.name),
-                    escape(&step.state)
-                );
+                let (name, state) = (escape(&step.name), escape(&step.state));
+                let bar = bar(step.seconds.unwrap_or(0.0), longest);
+                let _ = writeln!(page, "<tr><td>{name}<td class={class}>{state}<td class=n>{time}{bar}");
             }
             page.push_str("</table>\n");
         }
@@ -210,18 +213,24 @@ impl Report {
             }
             page.push_str("</ul>\n");
         }
-        page.push_str("</html>\n");
+        let version = env!("CARGO_PKG_VERSION");
+        let _ = writeln!(page, "<footer>mkimg {version}, bake {}</footer>\n</html>", escape(&self.bake));
         page
     }
 
     fn facts(&self, page: &mut String) {
         let spec = &self.spec;
+        let marker = match spec.marker {
+            MarkerKind::Https => "the droplet's status channel, over TLS",
+            MarkerKind::Poweroff => "the droplet powering itself off",
+        };
         let mut facts = vec![
             ("Bake", self.bake.clone()),
             ("Started", self.started.clone()),
             ("Base image", spec.droplet.image.clone()),
             ("Droplet", format!("{}, {}", spec.droplet.size, spec.droplet.region)),
             ("Document", self.document.clone()),
+            ("Marker", marker.to_owned()),
         ];
         if let Some(snapshot) = &self.snapshot {
             facts.push(("Snapshot", format!("{} (id {})", snapshot.name, snapshot.id)));
@@ -229,7 +238,7 @@ impl Report {
             facts.push(("Size", format!("{:.2} GB", snapshot.size_gb)));
             facts.push(("Tags", snapshot.tags.join(", ")));
         }
-        page.push_str("<table class=facts>\n");
+        page.push_str("<table>\n");
         for (name, value) in facts.iter().filter(|(_, value)| !value.is_empty()) {
             let _ = writeln!(page, "<tr><th>{name}<td>{}", escape(value));
         }
@@ -259,11 +268,22 @@ impl Report {
 }
 
 const STYLE: &str = "body{font:16px/1.5 system-ui,sans-serif;max-width:60rem;margin:2rem auto;padding:0 1rem;color:#1b1f24;background:#fff}\
-h1{margin-bottom:0}h2{margin-top:2rem;font-size:1.15rem}table{border-collapse:collapse;width:100%}td,th{text-align:left;padding:.3rem .6rem;\
-border-bottom:1px solid #d8dee4;vertical-align:top;overflow-wrap:anywhere}th{width:9rem;font-weight:600}.n{text-align:right;white-space:nowrap}.bar{width:25%}.bar i{display:block;height:.7rem;\
-margin-top:.45rem;background:#0969da;border-radius:.2rem;min-width:1px}.good{color:#1a7f37}.warn{color:#9a6700}.bad{color:#cf222e}pre{background:#f6f8fa;padding:1rem;\
-overflow:auto;border-radius:.4rem}@media(prefers-color-scheme:dark){body{background:#0d1117;color:#e6edf3}td,th{border-color:#30363d}pre{background:#161b22}\
-.good{color:#3fb950}.warn{color:#d29922}.bad{color:#f85149}.bar i{background:#58a6ff}}";
+h1{margin-bottom:.5rem;overflow-wrap:anywhere}h2{margin-top:2rem;font-size:1.15rem}table{border-collapse:collapse;width:100%}\
+td,th{text-align:left;padding:.3rem .6rem;border-bottom:1px solid #d8dee4;vertical-align:top;overflow-wrap:anywhere}th{width:7rem;font-weight:600;white-space:nowrap}\
+.n{text-align:right;white-space:nowrap;font-variant-numeric:tabular-nums}.bar{width:25%}.bar i{display:block;height:.7rem;margin-top:.45rem;background:#0969da;border-radius:.2rem;min-width:2px}\
+.result{padding:.5rem .8rem;border-left:.3rem solid;background:#f6f8fa}.good{color:#1a7f37}.warn{color:#9a6700}.bad{color:#cf222e}\
+pre{background:#f6f8fa;padding:1rem;overflow:auto;border-radius:.4rem}footer{margin-top:2rem;color:#59636e;font-size:.85rem}\
+@media(prefers-color-scheme:dark){body{background:#0d1117;color:#e6edf3}td,th{border-color:#30363d}pre,.result{background:#161b22}footer{color:#9198a1}\
+.good{color:#3fb950}.warn{color:#d29922}.bad{color:#f85149}.bar i{background:#58a6ff}}@media print{body{max-width:none}}";
+
+/// A cell with a bar; what is too short to be seen has none.
+fn bar(seconds: f64, longest: f64) -> String {
+    let width = (seconds / longest * 100.0).clamp(0.0, 100.0);
+    if width < 0.2 {
+        return "<td class=bar>".to_owned();
+    }
+    format!("<td class=bar><i style=\"width:{width:.1}%\"></i>")
+}
 
 fn escape(text: &str) -> String {
     text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
@@ -274,7 +294,7 @@ pub fn duration(seconds: f64) -> String {
     if seconds < 60.0 {
         return format!("{seconds:.1}s");
     }
-    let whole = std::time::Duration::try_from_secs_f64(seconds).unwrap_or_default().as_secs();
+    let whole = Duration::try_from_secs_f64(seconds).unwrap_or_default().as_secs();
     match (whole / 3600, whole / 60 % 60, whole % 60) {
         (0, minutes, seconds) => format!("{minutes}m{seconds:02}s"),
         (hours, minutes, seconds) => format!("{hours}h{minutes:02}m{seconds:02}s"),
@@ -287,7 +307,7 @@ mod tests {
 
     #[test]
     fn durations_are_short() {
-        assert_eq!(duration(3.12), "3.1s");
+        assert_eq!(duration(4.04), "4.0s");
         assert_eq!(duration(65.4), "1m05s");
         assert_eq!(duration(3_725.0), "1h02m05s");
     }

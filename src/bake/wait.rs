@@ -106,7 +106,7 @@ impl Machine<'_> {
         self.until(2, work).await
     }
 
-    async fn until<T>(&self, threshold: u32, work: impl Future<Output = T>) -> Result<T, Stop> {
+    pub(super) async fn until<T>(&self, threshold: u32, work: impl Future<Output = T>) -> Result<T, Stop> {
         let mut stops = self.ports.stops.clone();
         let stopped = async {
             if stops.wait_for(|count| *count >= threshold).await.is_err() {

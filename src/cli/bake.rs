@@ -2,37 +2,35 @@
 
 mod api;
 mod artifacts;
+mod clock;
 mod ending;
+mod prepare;
 mod progress;
+mod secrets;
+mod session;
+mod signals;
 mod state;
 mod token;
 
 use std::path::PathBuf;
-use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
-
-use async_trait::async_trait;
-use secrecy::{ExposeSecret as _, SecretString};
-use tokio::sync::watch;
+use std::time::Duration;
 
 pub(super) use api::{Api, ApiArgs};
-pub(super) use state::state_home;
+pub(super) use artifacts::Folder;
+pub(super) use clock::{SystemClock, unix};
+pub(super) use secrets::Sealed;
+pub(super) use session::Session;
+pub(super) use signals::AbortOnDrop;
+pub(super) use state::{FileJournal, Known, close, known};
 
-use super::{Failure, Global, Status, project};
-use crate::bake::journal::{Entry, Ledger};
-use crate::bake::ports::{Clock, Journal as _, Marker, Provider};
+use super::{Failure, Global, Status};
+use crate::bake::journal::{Artifacts, Entry, Ledger};
+use crate::bake::ports::{Journal as _, Provider};
 use crate::bake::report::Report;
 use crate::bake::spec::{DropletSpec, SnapshotSpec};
-use crate::bake::{BakeId, Limits, Machine, MarkerKind, OnError, Outcome, Ports, Secrets, Spec, id, preflight};
-use crate::diag::Verdict;
-use crate::marker::{Client as MarkerClient, Credentials, PORT};
-use crate::model::{Lock, Plan};
-use crate::render::{self, BakeEntry, Channel, DOCUMENT_LIMIT, Document, HttpsChannel};
-use crate::source::Source;
-use crate::workspace::Wanted;
-use artifacts::Folder;
-use progress::Watcher;
-use state::FileJournal;
+use crate::bake::{BakeId, Limits, MarkerKind, OnError, Spec, id, preflight};
+use prepare::{Prepared, prepare};
+use secrets::SealedDocument;
 
 /// Renders, validates, creates a build droplet, follows it, has it checked, and makes a snapshot of it
 #[derive(Debug, clap::Args)]
@@ -112,12 +110,12 @@ enum OnErrorArg {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
-enum FormatArg {
+pub(super) enum FormatArg {
     Human,
     Json,
 }
 
-fn report_path(text: &str) -> Result<PathBuf, String> {
+pub(super) fn report_path(text: &str) -> Result<PathBuf, String> {
     match std::path::Path::new(text).extension().and_then(|ending| ending.to_str()) {
         Some("json" | "html") => Ok(text.into()),
         _ => Err("the name must end in .json or .html".to_owned()),
@@ -129,17 +127,10 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<(), Failure> {
     let target = args.api.target()?;
     let prepared = prepare(args, global, target.is_local())?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(Failure::usage)?;
-    runtime.block_on(bake(args, global, target, prepared))
-}
-
-/// Everything that is decided before the API is asked anything.
-struct Prepared {
-    plan: Plan,
-    document: Document,
-    verification: Document,
-    folder: Option<Folder>,
-    stand_ins: bool,
-    redact: Vec<String>,
+    let result = runtime.block_on(bake(args, global, target, prepared));
+    // A question that nobody answered may still wait at the terminal.
+    runtime.shutdown_background();
+    result
 }
 
 async fn bake(args: &Args, global: &Global, target: api::Target, prepared: Prepared) -> Result<(), Failure> {
@@ -147,92 +138,6 @@ async fn bake(args: &Args, global: &Global, target: api::Target, prepared: Prepa
     let result = at_api(args, global, prepared, &api).await;
     api.close(global).await;
     result
-}
-
-/// Completes the project's lock; where the downloads cannot be reached from here, the droplet may reach them all the
-/// same, so that is a warning (`judge_locks` says what it means).
-fn complete_lock(global: &Global, plan: &Plan, lock: &Lock, path: &std::path::Path) -> Option<Lock> {
-    let wanted: Vec<Wanted<'_>> =
-        plan.artifacts.iter().map(|a| Wanted { url: &a.url, checksum: a.checksum_url.as_deref() }).collect();
-    let completed = super::lock::complete(global, lock, &wanted, false)
-        .and_then(|lock| crate::workspace::write_lock(path, &lock).map(|()| lock).map_err(Failure::usage));
-    match completed {
-        Ok(lock) => {
-            global.terminal.note(&format!("{} was completed: commit it", path.display()));
-            Some(lock)
-        }
-        Err(failure) => {
-            global.terminal.warning("the lock could not be completed:");
-            failure.show(&global.terminal);
-            None
-        }
-    }
-}
-
-fn prepare(args: &Args, global: &Global, local: bool) -> Result<Prepared, Failure> {
-    let opened = project::open(global, args.template.as_deref())?;
-    let stand_ins = opened.project.root.join("target").join("stand-ins");
-    let directory =
-        if args.stand_ins { Some(stand_ins.clone()) } else { args.artifacts.as_ref().map(|path| global.path(path)) };
-    if directory.is_some() && !local {
-        return Err(Failure::usage("--artifacts and --stand-ins work with local droplets only: a droplet at DigitalOcean cannot reach a folder of this machine")
-            .with_help("use --local; or put the files on a web server and their URLs into the template"));
-    }
-    if args.stand_ins && !stand_ins.join("mkimg.lock").is_file() {
-        return Err(Failure::usage(format!("there are no stand-ins in {}", stand_ins.display()))
-            .with_help("make them: fixtures/stand-ins/build target/stand-ins"));
-    }
-    let lock_path = if args.stand_ins { stand_ins.join("mkimg.lock") } else { opened.project.lock_path() };
-    let mut lock: Lock = project::lock(&lock_path)?;
-    let folder = directory.as_deref().map(Folder::read).transpose()?;
-    let plan = opened.plan(global, project::assignments(global)?, &lock)?;
-    let plan = match &folder {
-        Some(folder) if !args.locked => {
-            let unlocked: Vec<String> = plan.unlocked().map(str::to_owned).collect();
-            let pinned = folder.pin(&unlocked, &mut lock);
-            if pinned.is_empty() {
-                plan
-            } else {
-                global
-                    .terminal
-                    .warning(&format!("mkimg.lock does not pin {}: taken as the folder has it", pinned.join(", ")));
-                opened.plan(global, project::assignments(global)?, &lock)?
-            }
-        }
-        None if !args.locked && plan.unlocked().next().is_some() => {
-            match complete_lock(global, &plan, &lock, &lock_path) {
-                Some(lock) => opened.plan(global, project::assignments(global)?, &lock)?,
-                None => plan,
-            }
-        }
-        _ => plan,
-    };
-    if let Some(folder) = &folder {
-        folder.check(&plan.artifacts)?;
-    }
-    project::judge_locks(global, &plan, &lock_path, args.locked)?;
-    let document = project::document(&plan, Some(DOCUMENT_LIMIT))?;
-    judge(global, &document)?;
-    let verification = render::verification_document(&plan).map_err(Failure::usage)?;
-    let secret = |name: &str| std::env::var(crate::model::environment_name(name)).ok();
-    let redact = opened.template.sensitive().filter_map(secret).collect();
-    Ok(Prepared { plan, document, verification, folder, stand_ins: args.stand_ins, redact })
-}
-
-/// A document that cloud-init would refuse is not sent.
-fn judge(global: &Global, document: &Document) -> Result<(), Failure> {
-    let source = Source::new("rendered document", document.text.clone());
-    let report = crate::validate::validate(&source, &crate::validate::Options::default());
-    let counts = report.counts();
-    if counts.errors + counts.warnings > 0 {
-        global.terminal.eprint(&report.render(crate::diag::Format::Human, global.terminal.stderr_color(), &|_| None));
-    }
-    let refused = report.documents.iter().any(|judged| matches!(judged.verdict, Verdict::Invalid | Verdict::Skipped));
-    if refused || counts.errors > 0 {
-        return Err(Failure::finding("the rendered document is not valid: nothing was created")
-            .with_help("`mkimg validate` shows where each finding comes from"));
-    }
-    Ok(())
 }
 
 impl Args {
@@ -318,168 +223,44 @@ async fn at_api(args: &Args, global: &Global, prepared: Prepared, api: &Api) -> 
     if args.dry_run {
         return terminal.print(ending::plan(&spec, &looked, &prepared.document));
     }
-    let (artifacts_url, _server) = match prepared.folder {
+    let (artifacts, _server) = match prepared.folder {
         Some(folder) => {
-            let (port, server) = folder.serve().await?;
-            (Some(format!("http://{}:{port}", crate::emulator::GATEWAY)), Some(AbortOnDrop(server)))
+            let path = folder.path().to_owned();
+            let (port, server) = folder.serve(0).await?;
+            (Some(Artifacts { folder: path, port }), Some(server))
         }
         None => (None, None),
     };
-    let build = Sealed::new(&prepared.document, &spec, artifacts_url.clone())?;
-    let proof = spec.verify.then(|| Sealed::new(&prepared.verification, &spec, artifacts_url)).transpose()?;
+    let url = artifacts.as_ref().map(|served| format!("http://{}:{}", crate::emulator::GATEWAY, served.port));
+    let build = SealedDocument::new(&prepared.document, &spec, url.clone())?;
+    let verification = spec.verify.then(|| SealedDocument::new(&prepared.verification, &spec, url)).transpose()?;
+    let sealed = Sealed { build, verification, sensitive: prepared.sensitive };
 
-    let folder = state_home()?.join("bakes").join(bake_id.as_str());
-    let journal = FileJournal::create(&folder)?;
-    let mut redact = prepared.redact;
-    redact.push(api.token().expose_secret().to_owned());
-    redact.extend([Some(&build), proof.as_ref()].into_iter().flatten().flat_map(Sealed::secrets));
-    let started = humantime::format_rfc3339_seconds(SystemTime::now()).to_string();
-    let report = Report::new(&spec, started, prepared.document.digest.clone(), prepared.stand_ins);
-    let watcher = Watcher::new(global, args.format == FormatArg::Json, redact, report);
-    let clock = SystemClock::default();
-    let began = Entry::Began { spec: Box::new(spec.clone()), api_url: api.journalled() };
-    journal
-        .append(clock.unix(), &began)
-        .map_err(|error| Failure::usage(error).with_help("set XDG_STATE_HOME to another disk"))?;
-    terminal.note(&format!("bake {bake_id}, journal in {}", folder.display()));
-
-    let (stops, _signals) = stops(global);
-    let secrets =
-        Secrets { user_data: build.text.clone(), verification: proof.as_ref().map(|sealed| sealed.text.clone()) };
-    let ports = Ports {
-        provider,
-        marker: build.marker(),
-        verification: proof.as_ref().and_then(Sealed::marker),
-        journal: &journal,
-        clock: &clock,
-        observer: &watcher,
-        stops: stops.clone(),
+    let journal = FileJournal::create(&state::folder(&bake_id)?)?;
+    let unwritable = |error| Failure::usage(error).with_help("set XDG_STATE_HOME to another disk");
+    journal.write_secrets(&sealed.to_json()?).map_err(unwritable)?;
+    let now = unix();
+    let began = Entry::Began {
+        spec: Box::new(spec.clone()),
+        api_url: api.journalled(),
+        account: account.name,
+        document: prepared.document.digest.clone(),
+        stand_ins: prepared.stand_ins,
+        artifacts,
     };
-    let outcome = Machine::new(&spec, &secrets, ports, Ledger::default()).run().await;
-    watcher.finish();
-    let seconds = watcher.seconds();
-    let report = {
-        let mut report = watcher.report.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        report.end(seconds, &outcome);
-        report.clone()
-    };
-    if let Some(path) = &args.report {
-        ending::write_report(global, path, &report);
-    }
-    let end = ending::Ending {
+    journal.append(now, &began).map_err(unwritable)?;
+    terminal.note(&format!("bake {bake_id}, journal in {}", journal.folder().display()));
+    let report = Report::new(&spec, now, prepared.document.digest, prepared.stand_ins);
+    let session = Session {
         global,
-        spec: &spec,
-        outcome: &outcome,
-        report: &report,
         api,
-        json: args.format == FormatArg::Json,
+        spec: &spec,
+        sealed,
+        journal,
+        ledger: Ledger::default(),
+        report,
+        format: args.format,
+        report_path: args.report.as_deref(),
     };
-    end.say()?;
-    if api.is_local() && !outcome.left().is_empty() && matches!(outcome, Outcome::Failed { .. }) {
-        ending::wait_for_stop(global, stops).await;
-    }
-    match outcome.exit_status() {
-        0 => Ok(()),
-        2 => Err(Failure::said(Status::Usage)),
-        3 => Err(Failure::said(Status::FailedClean)),
-        4 => Err(Failure::said(Status::FailedLeft)),
-        _ => Err(Failure::said(Status::Interrupted)),
-    }
-}
-
-/// A document with the bake's own entry, and the client that knows its secrets.
-struct Sealed {
-    text: SecretString,
-    credentials: Option<Credentials>,
-    client: Option<MarkerClient>,
-}
-
-impl Sealed {
-    fn new(document: &Document, spec: &Spec, artifacts_url: Option<String>) -> Result<Self, Failure> {
-        let credentials = match spec.marker {
-            MarkerKind::Https => Some(Credentials::new(&spec.id).map_err(Failure::usage)?),
-            MarkerKind::Poweroff => None,
-        };
-        let channel = match &credentials {
-            Some(made) => Channel::Https(HttpsChannel {
-                port: PORT,
-                token: made.token.clone(),
-                certificate: made.certificate.clone(),
-                key: made.key.clone(),
-            }),
-            None => Channel::PowerOff,
-        };
-        let entry = BakeEntry { bake: spec.id.to_string(), channel, power_off_after: 900, artifacts_url };
-        let text = document.with_bake_entry(&entry).map_err(Failure::usage)?.into();
-        let client =
-            credentials.as_ref().map(|made| MarkerClient::new(made, PORT)).transpose().map_err(Failure::usage)?;
-        Ok(Self { text, credentials, client })
-    }
-
-    fn marker(&self) -> Option<&dyn Marker> {
-        self.client.as_ref().map(|client| client as &dyn Marker)
-    }
-
-    fn secrets(&self) -> Vec<String> {
-        let made = self.credentials.iter();
-        made.flat_map(|made| [made.token.expose_secret().to_owned(), made.key.expose_secret().to_owned()]).collect()
-    }
-}
-
-struct AbortOnDrop(tokio::task::JoinHandle<()>);
-
-impl Drop for AbortOnDrop {
-    fn drop(&mut self) {
-        self.0.abort();
-    }
-}
-
-/// Counts Ctrl-C and SIGTERM.
-fn stops(global: &Global) -> (watch::Receiver<u32>, AbortOnDrop) {
-    let (sender, receiver) = watch::channel(0);
-    let quiet = global.terminal.is_quiet();
-    let task = tokio::spawn(async move {
-        let sender = Arc::new(sender);
-        let Ok(mut terminate) = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()) else {
-            return;
-        };
-        loop {
-            tokio::select! {
-                result = tokio::signal::ctrl_c() => if result.is_err() { return },
-                _ = terminate.recv() => {}
-            }
-            sender.send_modify(|count| *count += 1);
-            if *sender.borrow() == 1 && !quiet {
-                super::terminal::Terminal::new(super::Color::Never, false, 0)
-                    .note("stopping: destroying what this bake made; a second Ctrl-C stops at once");
-            }
-        }
-    });
-    (receiver, AbortOnDrop(task))
-}
-
-pub(super) fn unix() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
-}
-
-/// The machine's clock.
-pub(super) struct SystemClock(std::time::Instant);
-
-impl Default for SystemClock {
-    fn default() -> Self {
-        Self(std::time::Instant::now())
-    }
-}
-
-#[async_trait]
-impl Clock for SystemClock {
-    fn unix(&self) -> u64 {
-        unix()
-    }
-    fn now(&self) -> Duration {
-        self.0.elapsed()
-    }
-    async fn sleep(&self, duration: Duration) {
-        tokio::time::sleep(duration).await;
-    }
+    session.run().await
 }

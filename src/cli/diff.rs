@@ -1,5 +1,6 @@
 //! `mkimg diff [TEMPLATE]` and `mkimg diff A B`.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
@@ -9,7 +10,7 @@ use super::{Failure, Global, Status};
 use crate::diff::{Difference, differences};
 use crate::render::DOCUMENT_LIMIT;
 use crate::source::Source;
-use crate::workspace::write_atomically;
+use crate::workspace::{TextError, read_text, write_atomically};
 
 /// Compares the rendered document with fixtures/, or two documents with each other
 ///
@@ -49,11 +50,8 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<(), Failure> {
 }
 
 fn read(global: &Global, path: &Path) -> Result<Source, Failure> {
-    let bytes = fs::read(global.path(path)).map_err(|error| {
+    let text = read_text(&global.path(path)).map_err(|error| {
         Failure::usage(format!("cannot read {}: {error}", path.display())).with_help("name two user-data documents")
-    })?;
-    let text = String::from_utf8(bytes).map_err(|_| {
-        Failure::usage(format!("{} is not UTF-8", path.display())).with_help("name two user-data documents")
     })?;
     Ok(Source::new(path.display().to_string(), text))
 }
@@ -68,8 +66,10 @@ fn fixtures(args: &Args, global: &Global, template: Option<&Path>) -> Result<(),
         ));
     }
     let mut different = 0;
+    // What is not locked is said once, not for every case.
+    let mut said = BTreeSet::new();
     for case in &cases {
-        different += usize::from(compare(args, global, &opened, case)?);
+        different += usize::from(compare(args, global, &opened, case, &mut said)?);
     }
     if different == 0 {
         let count = cases.len();
@@ -99,19 +99,29 @@ fn cases(directory: &Path) -> Result<Vec<PathBuf>, Failure> {
 }
 
 /// Compares one case; whether it differed.
-fn compare(args: &Args, global: &Global, opened: &Opened, case: &Path) -> Result<bool, Failure> {
+fn compare(
+    args: &Args,
+    global: &Global,
+    opened: &Opened,
+    case: &Path,
+    said: &mut BTreeSet<Vec<String>>,
+) -> Result<bool, Failure> {
     let (variables, expected_path) = (case.join(VARIABLES), case.join(DOCUMENT));
     // The case's values first, so that the command line can still try others.
     let mut assignments = if variables.is_file() { project::file_assignments(&variables)? } else { Vec::new() };
     assignments.extend(project::assignments(global)?);
     let lock_path = opened.lock_path(global, args.lock.as_deref());
     let plan = opened.plan(global, assignments, &project::lock(&lock_path)?)?;
-    project::judge_locks(global, &plan, &lock_path, args.locked)?;
+    if said.insert(plan.unlocked().map(str::to_owned).collect()) {
+        project::judge_locks(global, &plan, &lock_path, args.locked)?;
+    }
     let document = project::document(&plan, Some(DOCUMENT_LIMIT))?;
     let name = expected_path.display().to_string();
-    let expected = match fs::read(&expected_path) {
-        Ok(bytes) => Some(String::from_utf8_lossy(&bytes).into_owned()),
-        Err(error) if error.kind() == ErrorKind::NotFound => None,
+    let expected = match read_text(&expected_path) {
+        Ok(text) => Some(text),
+        Err(TextError::Missing) => None,
+        // What was there is not text: all of it differs, and an update replaces it.
+        Err(TextError::NotUtf8 { .. }) => Some(String::new()),
         Err(error) => return Err(Failure::usage(format!("cannot read {name}: {error}"))),
     };
     if expected.as_deref() == Some(document.text.as_str()) {

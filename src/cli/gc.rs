@@ -1,8 +1,9 @@
 //! `mkimg gc [BAKE…]`: destroys what bakes have left, found by their tags, from any machine with the token.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
-use super::bake::{ApiArgs, SystemClock, unix};
+use super::bake::{Api, ApiArgs, SystemClock, close, unix};
 use super::{Failure, Global, Status};
 use crate::bake::BakeId;
 use crate::bake::leftovers::{self, Selection};
@@ -38,18 +39,14 @@ async fn collect(args: &Args, global: &Global) -> Result<(), Failure> {
         args.bakes.iter().map(|text| BakeId::parse(text)).collect::<Result<Vec<_>, _>>().map_err(Failure::usage)?;
     let api = args.api.open(args.api.target()?, global).await?;
     let selection = Selection { now: unix(), older_than: args.older_than, named };
-    let result = with_api(args, global, &selection, api.client()).await;
+    let result = with_api(args, global, &selection, &api).await;
     api.close(global).await;
     result
 }
 
-async fn with_api(
-    args: &Args,
-    global: &Global,
-    selection: &Selection,
-    client: &crate::providers::digitalocean::Client,
-) -> Result<(), Failure> {
+async fn with_api(args: &Args, global: &Global, selection: &Selection, api: &Api) -> Result<(), Failure> {
     let terminal = &global.terminal;
+    let client = api.client();
     let found = leftovers::find(client).await.map_err(|error| {
         let advice = error.advice.clone();
         let failure = Failure::usage(error);
@@ -70,9 +67,10 @@ async fn with_api(
     }
     if going.is_empty() {
         terminal.note("nothing to destroy");
-        return Ok(());
     }
     let mut left = 0;
+    let mut gone: BTreeSet<BakeId> = selection.named.iter().cloned().collect();
+    gone.extend(going.iter().map(|leftover| leftover.tag.id.clone()));
     for leftover in &going {
         let what = format!("{} `{}` of bake {}", leftover.what, leftover.name, leftover.tag.id);
         if args.dry_run {
@@ -83,7 +81,16 @@ async fn with_api(
             Ok(()) => terminal.print(format!("destroyed {what}\n"))?,
             Err(still) => {
                 left += 1;
+                gone.remove(&leftover.tag.id);
                 terminal.error(&format!("still there: {still}"));
+            }
+        }
+    }
+    if !args.dry_run {
+        for bake in &gone {
+            // A bake whose droplets are gone cannot be resumed: its secrets are of no use to anybody.
+            if let Err(error) = close(bake, unix(), &api.journalled()) {
+                terminal.warning(&error.to_string());
             }
         }
     }

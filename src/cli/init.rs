@@ -49,7 +49,9 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<(), Failure> {
     let plan = opened.plan(global, Vec::new(), &crate::model::Lock::default())?;
     let document = project::document(&plan, Some(DOCUMENT_LIMIT))?;
     write(&root.join("fixtures/default/user-data.yaml"), document.text.as_bytes(), !EXECUTABLE)?;
-    global.terminal.note(&format!("a project is in {}", args.directory.display()));
+    // `.` at the end says nothing.
+    let shown: std::path::PathBuf = root.components().collect();
+    global.terminal.note(&format!("a project is in {}", shown.display()));
     global
         .terminal
         .note("look at templates/image.yaml, then: mkimg render · mkimg validate · mkimg diff · mkimg bake --local");

@@ -14,6 +14,9 @@ pub(super) struct Args {
     /// Look again at artifacts that are pinned already
     #[arg(long)]
     update: bool,
+    /// Print the artifacts' addresses, one a line, and do nothing else: nothing is downloaded or written
+    #[arg(long, conflicts_with = "update")]
+    list: bool,
     /// The lock to write instead of the project's
     #[arg(long, value_name = "FILE", hide = true)]
     lock: Option<PathBuf>,
@@ -22,6 +25,10 @@ pub(super) struct Args {
 pub(super) fn run(args: &Args, global: &Global) -> Result<(), Failure> {
     let opened = project::open(global, args.template.as_deref())?;
     let spec = opened.resolve(global, project::assignments(global)?)?.spec;
+    if args.list {
+        let lines: Vec<String> = spec.artifacts.iter().map(|artifact| format!("{}\n", artifact.url)).collect();
+        return global.terminal.print(lines.concat());
+    }
     let path = opened.lock_path(global, args.lock.as_deref());
     let before = project::lock(&path)?;
     let wanted: Vec<Wanted<'_>> = spec

@@ -7,6 +7,7 @@
 #![allow(clippy::disallowed_methods, reason = "edge: the environment, the terminal and the clock are read here")]
 
 mod bake;
+mod bakes;
 mod base;
 mod completions;
 mod diff;
@@ -15,10 +16,12 @@ mod explain;
 mod failure;
 mod gc;
 mod init;
+mod limit;
 mod lock;
 mod man;
 mod project;
 mod render;
+mod resume;
 mod rules;
 mod schema;
 mod terminal;
@@ -58,6 +61,8 @@ commands! {
     diff Diff;
     lock Lock;
     bake Bake;
+    bakes Bakes;
+    resume Resume;
     gc Gc;
     base Base;
     emulate Emulate;

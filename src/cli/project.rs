@@ -70,7 +70,7 @@ pub(super) fn assignments(global: &Global) -> Result<Vec<Assignment>, Failure> {
 
 /// The values of one file.
 pub(super) fn file_assignments(file: &Path) -> Result<Vec<Assignment>, Failure> {
-    let text = std::fs::read_to_string(file).map_err(|error| {
+    let text = workspace::read_text(file).map_err(|error| {
         Failure::usage(format!("cannot read {}: {error}", file.display()))
             .with_help("a --var-file is YAML or JSON, in UTF-8")
     })?;
@@ -139,7 +139,7 @@ impl Opened {
     pub(super) fn plan(&self, global: &Global, assignments: Vec<Assignment>, lock: &Lock) -> Result<Plan, Failure> {
         let resolved = self.resolve(global, assignments)?;
         let tree = self.collect(global, &resolved)?;
-        Plan::new(self.template.name(), resolved.spec, tree, lock)
+        Plan::new(&self.project.origin, resolved.spec, tree, lock)
             .map_err(|error| Failure::usage(error.clone()).with_help(error.help()))
     }
 }

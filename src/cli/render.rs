@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use serde_json::json;
 
+use super::limit::Limit;
 use super::{Failure, Global, project};
 use crate::render::{self, DOCUMENT_LIMIT, Document};
 use crate::workspace::write_atomically;
@@ -34,30 +35,6 @@ pub(super) struct Args {
 enum Stats {
     Human,
     Json,
-}
-
-/// A number of bytes, or none.
-#[derive(Debug, Clone, Copy)]
-struct Limit(Option<usize>);
-
-impl std::str::FromStr for Limit {
-    type Err = &'static str;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        match text {
-            "none" => Ok(Self(None)),
-            text => text.parse().map(|bytes| Self(Some(bytes))).map_err(|_| "expected a number of bytes, or `none`"),
-        }
-    }
-}
-
-impl std::fmt::Display for Limit {
-    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self.0 {
-            Some(bytes) => write!(formatter, "{bytes}"),
-            None => formatter.write_str("none"),
-        }
-    }
 }
 
 pub(super) fn run(args: &Args, global: &Global) -> Result<(), Failure> {

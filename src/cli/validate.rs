@@ -3,6 +3,7 @@
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
+use super::limit::Limit;
 use super::{Failure, Format, Global, Status, project};
 use crate::diag::{Diagnostic, Document, Findings, Report, Severity, Verdict};
 use crate::model::{Plan, ResolveError};
@@ -37,30 +38,6 @@ pub(super) struct Args {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 enum Deny {
     Warnings,
-}
-
-/// A number of bytes, or none.
-#[derive(Debug, Clone, Copy)]
-struct Limit(Option<usize>);
-
-impl std::str::FromStr for Limit {
-    type Err = &'static str;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        match text {
-            "none" => Ok(Self(None)),
-            text => text.parse().map(|bytes| Self(Some(bytes))).map_err(|_| "expected a number of bytes, or `none`"),
-        }
-    }
-}
-
-impl std::fmt::Display for Limit {
-    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self.0 {
-            Some(bytes) => write!(formatter, "{bytes}"),
-            None => formatter.write_str("none"),
-        }
-    }
 }
 
 pub(super) fn run(args: &Args, global: &Global) -> Result<(), Failure> {
@@ -215,7 +192,7 @@ fn plan(global: &Global, opened: &project::Opened, diagnostics: &mut Vec<Diagnos
     };
     let warnings = collected.warnings.iter().map(|fault| fault.diagnostic(&resolved.places, Severity::Warning));
     diagnostics.extend(warnings);
-    let plan = Plan::new(opened.template.name(), resolved.spec, collected.tree, &lock).map_err(|error| {
+    let plan = Plan::new(&opened.project.origin, resolved.spec, collected.tree, &lock).map_err(|error| {
         let help = error.help();
         Failure::usage(error).with_help(help)
     })?;

@@ -99,7 +99,8 @@ fn lines(node: Node<'_>, depth: usize, text: &mut String) {
     match node.kind() {
         NodeKind::Scalar(scalar) => text.push_str(&format!("{indent}{}\n", shown(scalar))),
         NodeKind::Mapping(_) | NodeKind::Pairs(_) => {
-            for (key, value) in node.entries().into_iter().flatten() {
+            let entries = node.entries().into_iter().flatten();
+            for (key, value) in entries.chain(node.pairs().into_iter().flatten()) {
                 let key = key_shown(key);
                 match value.scalar() {
                     Some(scalar) => text.push_str(&format!("{indent}{}: {}\n", key, shown(scalar))),
@@ -111,7 +112,8 @@ fn lines(node: Node<'_>, depth: usize, text: &mut String) {
             }
         }
         NodeKind::Sequence(_) | NodeKind::Set(_) => {
-            for item in node.items().into_iter().flatten() {
+            let items = node.items().into_iter().flatten();
+            for item in items.chain(node.members().into_iter().flatten()) {
                 match item.scalar() {
                     Some(scalar) => text.push_str(&format!("{indent}- {}\n", shown(scalar))),
                     None => {

@@ -130,6 +130,14 @@ mod tests {
     }
 
     #[test]
+    fn sets_and_pairs_are_looked_into() {
+        let set = "#cloud-config\nx: !!set {a, b}\n";
+        assert_eq!(compare(set, &set.replace('b', "c"))[0].lines, "@@ -1,2 +1,2 @@\n - \"a\"\n-- \"b\"\n+- \"c\"\n");
+        let pairs = "#cloud-config\nx: !!omap [a: 1, b: 2]\n";
+        assert_eq!(compare(pairs, &pairs.replace('2', "3"))[0].lines, "@@ -1,2 +1,2 @@\n a: 1\n-b: 2\n+b: 3\n");
+    }
+
+    #[test]
     fn any_text_can_be_compared() {
         assert_eq!(compare("#!/bin/sh\na\n", "#!/bin/sh\nb\n").len(), 1);
         assert_eq!(compare("", "a: [").len(), 1);

@@ -9,8 +9,10 @@
 mod client;
 mod credentials;
 mod pin;
+#[cfg(test)]
+mod tests;
 
-pub use client::Client;
+pub use client::{Client, Limits};
 pub use credentials::{Credentials, CredentialsError};
 
 /// The port of the status channel on the droplet.

@@ -37,6 +37,23 @@ pub(super) struct Evaluated {
     pub secret: bool,
 }
 
+/// Bytes of one value: variables that repeat variables would fill the memory.
+const LONGEST: usize = 1 << 20;
+
+/// Takes what an expression writes, until it is too much.
+struct Bounded(Vec<u8>);
+
+impl std::io::Write for Bounded {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.extend_from_slice(bytes);
+        if self.0.len() > LONGEST { Err(std::io::ErrorKind::StorageFull.into()) } else { Ok(bytes.len()) }
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
 /// The variables that are known, and their values.
 pub(super) struct Scope {
     environment: Environment<'static>,
@@ -129,8 +146,17 @@ impl Scope {
         if with_timestamp {
             context.insert(TIMESTAMP.to_owned(), Value::from(self.timestamp.as_str()));
         }
-        match self.environment.template_from_str(&text.raw).and_then(|template| template.render(context)) {
-            Ok(text) => Ok(Some(Evaluated { text, secret })),
+        let mut out = Bounded(Vec::new());
+        let rendered = self
+            .environment
+            .template_from_str(&text.raw)
+            .and_then(|template| template.render_captured_to(context, &mut out).map(|_| ()));
+        if out.0.len() > LONGEST {
+            let message = format!("the value would be longer than {LONGEST} bytes");
+            return Err(Box::new(finding(BAD_EXPRESSION, &text.path, text.span, message)));
+        }
+        match rendered {
+            Ok(()) => Ok(Some(Evaluated { text: String::from_utf8_lossy(&out.0).into_owned(), secret })),
             Err(error) => Err(Box::new(self.explain(source, text, &error, &names, with_timestamp, secret))),
         }
     }

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use super::lock::Lock;
 use super::mode::{Mode, Owner};
 use super::spec::{Attributes, Droplet, ImageSpec, Snapshot, TimeLimits, User, Verify};
+use super::template::template_name;
 use super::value::Mapping;
 
 /// One image.
@@ -12,6 +13,8 @@ use super::value::Mapping;
 pub struct Plan {
     /// The template's name, without directory and ending.
     pub name: String,
+    /// The template's file, relative to the project where it is inside: the same on every machine.
+    pub template: String,
     pub droplet: Option<Droplet>,
     pub users: Vec<User>,
     pub upgrade: bool,
@@ -126,8 +129,8 @@ impl PlannedFile {
 }
 
 impl Plan {
-    /// Puts together what the template says, what the disk holds and what the lock pins.
-    pub fn new(name: &str, spec: ImageSpec, tree: FileTree, lock: &Lock) -> Result<Self, PlanError> {
+    /// Puts together what the template (a file of this name) says, what the disk holds and what the lock pins.
+    pub fn new(template: &str, spec: ImageSpec, tree: FileTree, lock: &Lock) -> Result<Self, PlanError> {
         let attributes = Overrides::new(&spec.attributes)?;
         let mut files = tree.files;
         for file in &mut files {
@@ -166,7 +169,8 @@ impl Plan {
             });
         }
         Ok(Self {
-            name: name.to_owned(),
+            name: template_name(template).to_owned(),
+            template: template.to_owned(),
             droplet: spec.droplet,
             users: spec.users,
             upgrade: spec.upgrade,

@@ -1,14 +1,13 @@
 //! Walks the template's nodes by the table in `shape`: checks, evaluates expressions, and hands typed values on.
 //!
 //! What is wrong becomes a finding with a place; what is right becomes a [`Value`] of plain data, from which serde fills the
-//! structs of `spec`. The places of all values are kept, for faults that show only later (a script that is missing on disk).
+//! structs of `spec`. A tree is walked with its aliases followed: `template` refuses those that this makes too large. The places of all values are kept, for faults that show only later (a script that is missing on disk).
 
 use std::collections::BTreeMap;
 
 use super::expression::{Scope, Text};
 use super::findings::{
-    BAD_CLOUD_CONFIG, BAD_NAME, DUPLICATE_KEY, MISSING_KEY, TOO_LARGE, UNKNOWN_KEY, WRONG_TYPE, WithHelp, finding,
-    nearest,
+    BAD_CLOUD_CONFIG, BAD_NAME, DUPLICATE_KEY, MISSING_KEY, UNKNOWN_KEY, WRONG_TYPE, WithHelp, finding, nearest,
 };
 use super::leaf;
 use super::shape::{Field, KeyName, Leaf, Shape};
@@ -16,9 +15,6 @@ use super::value::{Mapping, Number, Value};
 use crate::diag::Diagnostic;
 use crate::source::{Source, Span};
 use crate::yaml::{Node, NodeKind, Scalar};
-
-/// More values than any template has; a document that multiplies itself through aliases reaches it soon.
-const MOST_VALUES: usize = 100_000;
 
 /// Where the values of a template stand: `files.0.source` → its span.
 pub type Places = BTreeMap<String, Span>;
@@ -28,19 +24,11 @@ pub(super) struct Reader<'a> {
     pub scope: &'a Scope,
     pub findings: Vec<Diagnostic>,
     pub places: Places,
-    pub values: usize,
 }
 
 impl Reader<'_> {
     /// Reads one node. `None`: a finding says why there is no value, or a broken variable is in it.
     pub(super) fn read(&mut self, node: Node<'_>, shape: &Shape, path: &str) -> Option<Value> {
-        self.values += 1;
-        if self.values > MOST_VALUES {
-            if self.values == MOST_VALUES + 1 {
-                self.add(finding(TOO_LARGE, path, node.used_at(), "the template expands to more than 100,000 values"));
-            }
-            return None;
-        }
         self.places.insert(path.to_owned(), node.used_at());
         match shape {
             Shape::Leaf(kind) => self.leaf(node, *kind, path),
@@ -206,11 +194,6 @@ impl Reader<'_> {
 
     /// cloud-init's own configuration: any YAML, with expressions in its strings.
     fn anything(&mut self, node: Node<'_>, path: &str) -> Option<Value> {
-        self.values += 1;
-        if self.values > MOST_VALUES {
-            self.add(finding(TOO_LARGE, path, node.used_at(), "the template expands to more than 100,000 values"));
-            return None;
-        }
         self.places.insert(path.to_owned(), node.used_at());
         match node.kind() {
             NodeKind::Scalar(Scalar::Str(raw)) => {

@@ -1,10 +1,11 @@
 //! From the template's nodes and the values of its variables to an [`ImageSpec`].
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::expression::Scope;
 use super::findings::{
-    BAD_CLOUD_CONFIG, BAD_VALUE, DUPLICATE_DESTINATION, MISSING_KEY, UNKNOWN_OWNER, WRONG_TYPE, WithHelp, finding,
+    BAD_CLOUD_CONFIG, BAD_VALUE, DUPLICATE_DESTINATION, MISSING_KEY, TOO_LARGE, UNKNOWN_OWNER, WRONG_TYPE, WithHelp,
+    finding,
 };
 use super::reader::{Places, Reader};
 use super::shape::TEMPLATE;
@@ -13,7 +14,10 @@ use super::value;
 use super::variables::{Assignment, BadAssignment, Declarations};
 use crate::diag::{Diagnostic, Severity};
 use crate::source::{Source, Span};
-use crate::yaml::Tree;
+use crate::yaml::{Node, Tree};
+
+/// More values than any template has; aliases of aliases reach it in a few lines.
+const MOST_VALUES: u64 = 100_000;
 
 /// A template that was read as YAML, with its variables' names known and nothing evaluated.
 #[derive(Debug)]
@@ -86,8 +90,7 @@ impl Template {
     /// The file's name, without directory and ending: the image's name.
     #[must_use]
     pub fn name(&self) -> &str {
-        let file = self.source.name().rsplit('/').next().unwrap_or_default();
-        file.rsplit_once('.').map_or(file, |(stem, _)| stem)
+        template_name(self.source.name())
     }
 
     /// The variables whose values may come from the environment.
@@ -103,9 +106,18 @@ impl Template {
             let fault = finding(WRONG_TYPE, "", Span::at(0), "expected a mapping, found an empty document");
             return Err(ResolveError::Template(vec![fault.help("`mkimg init` writes an example")]));
         };
+        // Before anything walks the tree: aliases of aliases make a few lines as large as one likes.
+        let values = self.tree.expanded_len();
+        if values > MOST_VALUES {
+            let many = if values == u64::MAX { "more than can be counted".to_owned() } else { values.to_string() };
+            let message = format!("the template expands to {many} values, and {MOST_VALUES} is the most");
+            let place = first_alias(&self.tree).unwrap_or(Span::at(0));
+            let fault = finding(TOO_LARGE, "", place, message);
+            return Err(ResolveError::Template(vec![fault.help("write out what the aliases repeat, or leave it out")]));
+        }
         let mut scope = Scope::new(&inputs.timestamp);
         self.declarations.resolve(&self.source, &inputs.sensitive.0, &inputs.assignments, &mut scope, &mut findings);
-        let mut reader = Reader { source: &self.source, scope: &scope, findings, places: Places::new(), values: 0 };
+        let mut reader = Reader { source: &self.source, scope: &scope, findings, places: Places::new() };
         let value = reader.record(root, TEMPLATE, "");
         let Reader { mut findings, places, .. } = reader;
         let value = match value {
@@ -134,6 +146,29 @@ impl Template {
 fn sorted(mut findings: Vec<Diagnostic>) -> Vec<Diagnostic> {
     findings.sort_by_key(|finding| finding.span);
     findings
+}
+
+/// Where the first alias stands.
+fn first_alias(tree: &Tree) -> Option<Span> {
+    let mut seen = BTreeSet::new();
+    let mut waiting: Vec<Node<'_>> = tree.root().into_iter().collect();
+    let mut first: Option<Span> = None;
+    while let Some(node) = waiting.pop() {
+        if node.used_at() != node.span() {
+            first = Some(first.map_or(node.used_at(), |first| first.min(node.used_at())));
+        }
+        if seen.insert(node.id()) {
+            waiting.extend(node.items().into_iter().flatten());
+            waiting.extend(node.entries().into_iter().flatten().flat_map(|(key, value)| [key, value]));
+        }
+    }
+    first
+}
+
+/// A file's name without directory and ending.
+pub(super) fn template_name(path: &str) -> &str {
+    let file = path.rsplit('/').next().unwrap_or_default();
+    file.rsplit_once('.').map_or(file, |(stem, _)| stem)
 }
 
 /// What no single value shows.
@@ -235,5 +270,52 @@ fn mentions(value: &value::Value, name: &str) -> bool {
         value::Value::Sequence(items) => items.iter().any(|item| mentions(item, name)),
         value::Value::Mapping(mapping) => mapping.iter().any(|(key, item)| mentions(key, name) || mentions(item, name)),
         _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn resolve(text: &str) -> Result<Resolved, ResolveError> {
+        let source = Source::new("templates/image.yaml", text);
+        let tree = crate::yaml::parse(&source).expect("YAML");
+        Template::new(source, tree).resolve(&Inputs::default())
+    }
+
+    /// Ten lines that stand for ten thousand million values, wherever they are: in a part that anything may stand in, in
+    /// a list of texts, in an unknown key.
+    #[test]
+    fn laughter_ends_in_a_clear_error() {
+        for key in ["cloud_config: {x: *l9}", "packages: *l9", "unknown: *l9", "variables: {a: *l9}"] {
+            let mut text = "snapshot: {name: x}\nl0: &l0 [ha, ha, ha, ha, ha, ha, ha, ha, ha, ha]\n".to_owned();
+            for level in 1..10 {
+                let parts = vec![format!("*l{}", level - 1); 10].join(", ");
+                text.push_str(&format!("l{level}: &l{level} [{parts}]\n"));
+            }
+            text.push_str(&format!("{key}\n"));
+            let Err(ResolveError::Template(faults)) = resolve(&text) else { panic!("{key}: it is refused") };
+            assert_eq!(faults.len(), 1, "{key}");
+            assert_eq!(faults[0].code, "MK919");
+            assert!(faults[0].message.ends_with("values, and 100000 is the most"), "{}", faults[0].message);
+            assert_eq!(faults[0].span.map(|span| &text[span.start..span.end]), Some("*l0"));
+        }
+    }
+
+    #[test]
+    fn variables_that_repeat_variables_end_in_a_clear_error() {
+        let mut text = "snapshot: {name: x}\nvariables:\n  v0: ha ha ha ha ha ha\n".to_owned();
+        for level in 1..12 {
+            text.push_str(&format!("  v{level}: \"{}\"\n", format!("{{{{ v{} }}}}", level - 1).repeat(10)));
+        }
+        let Err(ResolveError::Template(faults)) = resolve(&text) else { panic!("it is refused") };
+        assert_eq!(faults[0].message, "the value would be longer than 1048576 bytes");
+    }
+
+    #[test]
+    fn aliases_are_welcome() {
+        let resolved =
+            resolve("snapshot: {name: x}\npackages: &p [a, b]\ncloud_config: {x: *p, y: *p}\n").expect("fine");
+        assert_eq!(resolved.spec.packages, ["a", "b"]);
     }
 }

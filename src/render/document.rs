@@ -20,6 +20,7 @@ pub struct Document {
     /// `sha256:` and 64 hexadecimal digits, of the text.
     pub digest: String,
     root: Value,
+    origin: String,
 }
 
 /// What one `write_files` entry costs.
@@ -92,18 +93,19 @@ pub fn render(plan: &Plan, limit: Option<usize>) -> Result<Document, RenderError
             return Err(RenderError::TwoSources { path: entry.path.clone() });
         }
     }
-    fit(&frame, entries, limit)
+    fit(&plan.template, &frame, entries, limit)
 }
 
 /// The document that proves a fresh instance of the plan's snapshot.
 pub fn verification_document(plan: &Plan) -> Result<Document, RenderError> {
-    fit(&entries::verification_frame(), entries::verification(plan), Some(super::DOCUMENT_LIMIT))
+    fit(&plan.template, &entries::verification_frame(), entries::verification(plan), Some(super::DOCUMENT_LIMIT))
 }
 
 /// Compresses the entries that save most until the document fits.
-fn fit(frame: &Frame, mut entries: Vec<Entry>, limit: Option<usize>) -> Result<Document, RenderError> {
+fn fit(template: &str, frame: &Frame, mut entries: Vec<Entry>, limit: Option<usize>) -> Result<Document, RenderError> {
+    let origin = origin(template);
     let mut root = document_value(frame, &entries);
-    let mut text = emit(&root);
+    let mut text = emit(&origin, &root);
     if let Some(limit) = limit.filter(|limit| text.len() > *limit) {
         let mut savings: Vec<(usize, usize)> = entries
             .iter()
@@ -120,7 +122,7 @@ fn fit(frame: &Frame, mut entries: Vec<Entry>, limit: Option<usize>) -> Result<D
         for (_, index) in savings {
             entries[index].encoding = Encoding::GzipBase64;
             root = document_value(frame, &entries);
-            text = emit(&root);
+            text = emit(&origin, &root);
             if text.len() <= limit {
                 break;
             }
@@ -135,12 +137,19 @@ fn fit(frame: &Frame, mut entries: Vec<Entry>, limit: Option<usize>) -> Result<D
     }
     proof::check(&text, &root, &entries)?;
     let digest = format!("sha256:{}", hexadecimal(&Sha256::digest(text.as_bytes())));
-    Ok(Document { text, entries: stats, digest, root })
+    Ok(Document { text, entries: stats, digest, root, origin })
 }
 
-/// The text of a value, under cloud-init's header.
-pub(super) fn emit(value: &Value) -> String {
-    format!("#cloud-config\n{}", yaml::emit::document(&written(value)))
+/// The text of a value, under cloud-init's header and a comment.
+fn emit(origin: &str, value: &Value) -> String {
+    format!("#cloud-config\n{origin}{}", yaml::emit::document(&written(value)))
+}
+
+/// The comment that says where a document comes from: neither version nor time, so that it stays the same.
+fn origin(template: &str) -> String {
+    // A file's name may hold anything; a comment ends with its line and holds what YAML can print.
+    let shown: String = template.chars().map(|c| if c.is_ascii_graphic() || c == ' ' { c } else { '?' }).collect();
+    format!("# Rendered by mkimg from {shown}: edit the template, its files and its scripts, not this document.\n")
 }
 
 /// As the emitter takes it. The template's reader lets nothing else through than what this knows.
@@ -186,8 +195,8 @@ fn stored_bytes(entry: &Entry) -> usize {
     let list = |items: Vec<Value>| {
         Value::Mapping(crate::model::Mapping::from_iter([(Value::from("write_files"), Value::Sequence(items))]))
     };
-    let one = emit(&list(vec![entry.value()])).len();
-    let two = emit(&list(vec![entry.value(), entry.value()])).len();
+    let one = emit("", &list(vec![entry.value()])).len();
+    let two = emit("", &list(vec![entry.value(), entry.value()])).len();
     two - one
 }
 
@@ -198,7 +207,7 @@ impl Document {
         if let Some(files) = root.get_mut("write_files").and_then(Value::as_sequence_mut) {
             files.push(entry.value());
         }
-        let text = emit(&root);
+        let text = emit(&self.origin, &root);
         let Some(added) = text.strip_prefix(self.text.as_str()) else { return Err(BakeEntryError::NotAppended) };
         if added.len() > BAKE_ENTRY_LIMIT {
             return Err(BakeEntryError::TooLarge { bytes: added.len() });

@@ -1,9 +1,8 @@
 //! `mkimg.lock` on disk. A missing one is an empty one.
 
-use std::fs;
-use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
+use super::text::{TextError, read_text};
 use super::write::{WriteError, write_atomically};
 use crate::model::{BadLock, Lock};
 use crate::source::Source;
@@ -12,7 +11,7 @@ use crate::source::Source;
 #[derive(Debug, thiserror::Error)]
 pub enum LockError {
     #[error("cannot read {}: {reason}", .path.display())]
-    Unreadable { path: PathBuf, reason: String },
+    Unreadable { path: PathBuf, reason: TextError },
     #[error("{file} is not YAML: {what}")]
     NotYaml { file: String, what: String },
     #[error(transparent)]
@@ -36,12 +35,10 @@ impl LockError {
 
 /// Reads a lock.
 pub fn read_lock(path: &Path) -> Result<Lock, LockError> {
-    let text = match fs::read_to_string(path) {
+    let text = match read_text(path) {
         Ok(text) => text,
-        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Lock::default()),
-        Err(error) => {
-            return Err(LockError::Unreadable { path: path.to_path_buf(), reason: super::tree::reason(&error) });
-        }
+        Err(TextError::Missing) => return Ok(Lock::default()),
+        Err(reason) => return Err(LockError::Unreadable { path: path.to_path_buf(), reason }),
     };
     let source = Source::new(path.display().to_string(), text);
     let tree = crate::yaml::parse(&source)

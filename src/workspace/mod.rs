@@ -10,6 +10,7 @@ mod fault;
 mod lock;
 mod project;
 mod scripts;
+mod text;
 mod tree;
 mod write;
 
@@ -17,6 +18,7 @@ pub use download::{DownloadError, Progress, Wanted, client, pin};
 pub use fault::{FAULTS, TreeError, TreeFault};
 pub use lock::{LockError, read_lock, write_lock};
 pub use project::{Project, ProjectError};
+pub use text::{TextError, read_text};
 pub use write::{WriteError, write_atomically};
 
 use std::path::Path;

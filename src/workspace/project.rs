@@ -4,17 +4,20 @@
 //! TEMPLATE, the working directory, with the only `templates/*.yaml` in it.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
-use super::tree::{reason, relative};
+use super::text::{TextError, read_text};
+use super::tree::relative;
 use crate::source::Source;
 
 /// A project on disk.
 #[derive(Debug, Clone)]
 pub struct Project {
     pub root: PathBuf,
-    /// The template's text, named relative to the project.
+    /// The template's text, named as people find it from where they are.
     pub template: Source,
+    /// The template's file relative to the project, or its name alone where it is outside: the same on every machine.
+    pub origin: String,
 }
 
 /// Why there is no project to work on.
@@ -25,9 +28,7 @@ pub enum ProjectError {
     #[error("there are several templates: {}", .0.join(", "))]
     SeveralTemplates(Vec<String>),
     #[error("cannot read {}: {reason}", .path.display())]
-    Unreadable { path: PathBuf, reason: String },
-    #[error("{}: byte {at} is not UTF-8", .path.display())]
-    NotUtf8 { path: PathBuf, at: usize },
+    Unreadable { path: PathBuf, reason: TextError },
 }
 
 impl ProjectError {
@@ -37,8 +38,8 @@ impl ProjectError {
         match self {
             Self::NoTemplate(_) => "`mkimg init` writes an example project; -C DIR works on one elsewhere",
             Self::SeveralTemplates(_) => "name the one that you mean",
+            Self::Unreadable { reason: TextError::NotUtf8 { .. }, .. } => "save it as UTF-8",
             Self::Unreadable { .. } => "name a template, such as templates/image.yaml, or the project with -C DIR",
-            Self::NotUtf8 { .. } => "save it as UTF-8",
         }
     }
 }
@@ -54,9 +55,11 @@ impl Project {
             Some(directory) => directory.to_path_buf(),
             None => root_of(&template_path),
         };
-        let text = read_text(&template_path)?;
+        let text = read_text(&template_path)
+            .map_err(|reason| ProjectError::Unreadable { path: template_path.clone(), reason })?;
         let name = relative(&root, &template_path);
-        Ok(Self { root, template: Source::new(name, text) })
+        let origin = origin(&root, &template_path);
+        Ok(Self { root, template: Source::new(name, text), origin })
     }
 
     /// Where the lock stands.
@@ -66,12 +69,21 @@ impl Project {
     }
 }
 
-/// Reads a text file, for people to read about.
-pub(super) fn read_text(path: &Path) -> Result<String, ProjectError> {
-    let bytes = fs::read(path)
-        .map_err(|error| ProjectError::Unreadable { path: path.to_path_buf(), reason: reason(&error) })?;
-    String::from_utf8(bytes)
-        .map_err(|error| ProjectError::NotUtf8 { path: path.to_path_buf(), at: error.utf8_error().valid_up_to() })
+fn origin(root: &Path, template: &Path) -> String {
+    let inside = |path: &Path| path.components().all(|part| matches!(part, Component::Normal(_)));
+    let real = || {
+        fs::canonicalize(template)
+            .ok()?
+            .strip_prefix(fs::canonicalize(root.join(".")).ok()?)
+            .map(Path::to_path_buf)
+            .ok()
+    };
+    let path = match template.strip_prefix(root) {
+        Ok(path) if inside(path) => Some(path.to_path_buf()),
+        _ => real(),
+    };
+    let path = path.or_else(|| template.file_name().map(PathBuf::from)).unwrap_or_default();
+    relative(Path::new(""), &path)
 }
 
 fn root_of(template: &Path) -> PathBuf {

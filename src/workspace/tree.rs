@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::fs::{self, Metadata};
+use std::io::Read;
 use std::path::{Component, Path, PathBuf};
 
 use walkdir::WalkDir;
@@ -193,7 +194,13 @@ pub(super) fn read(path: &Path, source: &str, metadata: &Metadata) -> Result<Vec
     if metadata.len() > LARGEST {
         return Err(TreeError::TooLarge { path: source.to_owned(), bytes: metadata.len() });
     }
-    fs::read(path).map_err(|error| TreeError::Unreadable { path: source.to_owned(), reason: reason(&error) })
+    let mut content = Vec::new();
+    // It may grow while it is read.
+    fs::File::open(path)
+        .and_then(|file| file.take(LARGEST + 1).read_to_end(&mut content))
+        .map_err(|error| TreeError::Unreadable { path: source.to_owned(), reason: reason(&error) })?;
+    let bytes = content.len() as u64;
+    if bytes > LARGEST { Err(TreeError::TooLarge { path: source.to_owned(), bytes }) } else { Ok(content) }
 }
 
 /// A path as people see it: relative to the project, with `/`.

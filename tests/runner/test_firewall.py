@@ -2,7 +2,7 @@ from support import Case, Machine  # first: it finds the modules under test
 
 import json
 
-from firewall import COMMENT, Firewall
+from firewall import COMMENT, LONGEST, PERIOD, Firewall
 
 
 class IptablesTest(Case):
@@ -32,6 +32,21 @@ class IptablesTest(Case):
         self.present["iptables"] = 0
         self.firewall.ensure()
         self.assertEqual(self.present, {"iptables": 1, "ip6tables": 1})
+
+    def test_looks_take_a_tenth_of_the_time_at_most(self):
+        self.assertEqual(self.firewall.pause(), PERIOD)
+        for took, pause in ((0.1, PERIOD), (1.5, 13.5), (60, LONGEST)):
+            self.firewall.took = took
+            self.assertEqual(self.firewall.pause(), pause)
+
+    def test_a_step_right_after_a_look_needs_no_other(self):
+        self.firewall.before_step()
+        self.present["iptables"] = 0
+        self.firewall.before_step()
+        self.assertEqual(self.present["iptables"], 0)
+        self.firewall.looked -= PERIOD
+        self.firewall.before_step()
+        self.assertEqual(self.present["iptables"], 1)
 
     def test_all_copies_go_at_the_end_and_none_comes_back(self):
         self.present = {"iptables": 2, "ip6tables": 1}

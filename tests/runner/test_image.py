@@ -81,6 +81,26 @@ class BakeTest(ImageCase):
         self.bake()
         self.assertEqual(self.read("/same-blocks"), bytes(10))
 
+    def test_the_build_droplets_name_and_network_are_forgotten(self):
+        self.put("/run/cloud-init/instance-data.json", json.dumps({"v1": {"local_hostname": "build-1.example.org"}}))
+        self.put("/etc/hostname", "build-1\n")
+        self.put("/etc/hosts", "127.0.1.1 build-1.example.org build-1\n127.0.0.1 localhost # build-1\n10.0.0.1 build-12\n")
+        self.put("/etc/systemd/network/10-cloud-init-eth0.network", "Address=10.0.2.15/24\n")
+        self.put("/etc/systemd/network/20-own.network", "kept\n")
+        self.assertEqual(self.bake()["clean"], "passed")
+        self.assertEqual(self.read("/etc/hostname"), b"localhost\n")
+        self.assertEqual(self.read("/etc/hosts"), b"127.0.0.1 localhost # build-1\n10.0.0.1 build-12\n")
+        self.assertFalse(os.path.exists(self.machine.path("/etc/systemd/network/10-cloud-init-eth0.network")))
+        self.assertEqual(self.read("/etc/systemd/network/20-own.network"), b"kept\n")
+
+    def test_a_name_that_the_template_gave_stays(self):
+        self.put("/run/cloud-init/instance-data.json", json.dumps({"v1": {"local_hostname": "build-1"}}))
+        self.put("/etc/hostname", "arcade\n")
+        self.put("/etc/hosts", "127.0.1.1 arcade build-1\n")
+        self.assertEqual(self.bake()["clean"], "passed")
+        self.assertEqual(self.read("/etc/hostname"), b"arcade\n")
+        self.assertEqual(self.read("/etc/hosts"), b"127.0.1.1 arcade build-1\n")
+
     def test_power_off_is_masked_while_steps_are_at_work(self):
         self.bake()
         systemctl = [argv[1] for argv in self.machine.asked if argv[0] == "systemctl"]
@@ -95,7 +115,7 @@ class BakeTest(ImageCase):
         self.assertEqual([name for name, state in states.items() if state == "skipped"],
                          ["script 03-c.sh", "clean", "on-boot scripts", "trim", "check 99-img-check.sh"])
         self.assertEqual(self.runner.status.error, {"step": "script 02-b.sh", "message": "exit status 4", "exit": 4,
-                                                    "tail": "started\nreason"})
+                                                    "tail": "reason"})
         self.assertEqual(self.read("/order"), b"one\n")
         self.assertFalse(self.exists(HELD))
 

@@ -72,7 +72,7 @@ class StatusTest(Case):
         self.assertEqual([step["state"] for step in described["steps"]], ["passed", "passed", "failed", "skipped", "skipped"])
         self.assertEqual([step["exit"] for step in described["steps"]], [0, 0, 7, None, None])
         self.assertEqual(described["error"], {"step": "script 3", "message": "exit status 7", "exit": 7,
-                                              "tail": "started\nwork of script 3"})
+                                              "tail": "work of script 3"})
         self.assertNotIn("script 4: started", described["log"]["text"])
 
     def test_going_on_runs_all_and_keeps_the_first_error(self):

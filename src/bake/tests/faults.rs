@@ -2,7 +2,7 @@
 
 use super::fake::{Fake, Fault, World, spec};
 use crate::bake::Outcome;
-use crate::bake::journal::Ledger;
+use crate::bake::journal::{Entry, Ledger};
 use crate::bake::ports::ProviderErrorKind as Kind;
 
 const FAULTS: [Fault; 8] = [
@@ -113,6 +113,37 @@ async fn a_second_stop_ends_at_once_and_names_what_is_left() {
     }
 }
 
+/// Lets a bake run until it has written entry `cut`, as if its process died there.
+async fn cut_at(fake: &Fake, cut: usize) -> Ledger {
+    let spec = spec();
+    let bake = fake.bake(&spec);
+    tokio::select! {
+        biased;
+        () = async { while fake.journal.lock().unwrap().len() <= cut { fake.written.notified().await; } } => {}
+        _ = bake => {}
+    }
+    Ledger::replay(fake.journal.lock().unwrap().iter())
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_clean_up_goes_on_from_every_entry_of_its_journal() {
+    let world = || World { transfer_errors: true, ..World::default() };
+    let first = Fake::new(world());
+    assert_eq!(first.bake(&spec()).await.exit_status(), 3);
+    let journal = first.journal.lock().unwrap().clone();
+    let begins = journal.iter().position(|entry| matches!(entry, Entry::CleaningUp { .. })).expect("it cleans up");
+    assert!(journal.len() - begins >= 5, "{journal:?}");
+    for cut in begins..journal.len() - 1 {
+        let fake = Fake::new(world());
+        let ledger = cut_at(&fake, cut).await;
+        assert!(ledger.failing.as_deref().is_some_and(|why| why.contains("`errored`")), "{ledger:?}");
+        let created = fake.state.lock().unwrap().created;
+        let outcome = fake.go_on(&spec(), ledger).await;
+        assert_eq!((outcome.exit_status(), fake.there().len()), (3, 0), "cut at {cut}: {outcome:?}");
+        assert_eq!(fake.state.lock().unwrap().created, created, "nothing new is made");
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_bake_goes_on_from_every_entry_of_its_journal() {
     let first = Fake::new(World::default());
@@ -121,18 +152,8 @@ async fn a_bake_goes_on_from_every_entry_of_its_journal() {
     for cut in 0..entries {
         // The process dies when it has written entry `cut`, or rather: nothing after it is done.
         let fake = Fake::new(World::default());
-        let spec = spec();
-        {
-            let bake = fake.bake(&spec);
-            tokio::pin!(bake);
-            tokio::select! {
-                biased;
-                () = async { while fake.journal.lock().unwrap().len() <= cut { fake.written.notified().await; } } => {}
-                _ = &mut bake => {}
-            }
-        }
-        let ledger = Ledger::replay(fake.journal.lock().unwrap().iter());
-        let outcome = fake.go_on(&spec, ledger).await;
+        let ledger = cut_at(&fake, cut).await;
+        let outcome = fake.go_on(&spec(), ledger).await;
         judge(&fake, &outcome, &format!("cut at {cut}"));
         assert_eq!(outcome.exit_status(), 0, "cut at {cut}: {outcome:?}");
     }

@@ -4,13 +4,18 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use secrecy::SecretString;
 
 use super::state::{private_folder, state_home};
 use super::token;
 use super::{Failure, Global};
 use crate::emulator::{self, Running};
-use crate::providers::digitalocean::{API_URL, Client, Options, RequestLog};
+use crate::providers::digitalocean::{API_URL, Client, Options, RequestLog, is_on_this_machine};
+
+/// What the journal says of a bake at the embedded emulator.
+const LOCAL: &str = "local";
 
 /// Options of every command that talks to the API.
 #[derive(Debug, clap::Args)]
@@ -37,10 +42,7 @@ impl Target {
     pub(in crate::cli) fn is_local(&self) -> bool {
         match self {
             Self::Local => true,
-            Self::Remote { url, .. } => {
-                let host = url.split("://").nth(1).unwrap_or_default();
-                ["127.", "localhost", "[::1]"].iter().any(|start| host.starts_with(start))
-            }
+            Self::Remote { url, .. } => is_on_this_machine(url),
         }
     }
 }
@@ -52,6 +54,23 @@ impl ApiArgs {
             return Ok(Target::Local);
         }
         let url = self.api_url.clone().filter(|url| !url.is_empty()).unwrap_or_else(|| API_URL.to_owned());
+        Ok(Target::Remote { url, found: token::find()? })
+    }
+
+    /// Chooses for a bake that began at an API (as [`Api::journalled`] wrote it).
+    pub(in crate::cli) fn target_of(&self, began_at: &str, global: &Global) -> Result<Target, Failure> {
+        match (began_at, self.local) {
+            (LOCAL, _) => return Ok(Target::Local),
+            (_, true) => {
+                return Err(Failure::usage(format!("the bake began at {began_at}, not with --local"))
+                    .with_help("leave --local out"));
+            }
+            _ => {}
+        }
+        let url = self.api_url.clone().filter(|url| !url.is_empty()).unwrap_or_else(|| began_at.to_owned());
+        if url != began_at {
+            global.terminal.warning(&format!("the bake began at {began_at}, and goes on at {url}"));
+        }
         Ok(Target::Remote { url, found: token::find()? })
     }
 
@@ -97,7 +116,7 @@ async fn start(global: &Global) -> Result<(SecretString, Running), Failure> {
     let mut bytes = [0_u8; 16];
     getrandom::fill(&mut bytes)
         .map_err(|error| Failure::usage(format!("the system gives no random bytes: {error}")))?;
-    let token: SecretString = bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>().into();
+    let token: SecretString = URL_SAFE_NO_PAD.encode(bytes).into();
     let state = local_state()?;
     private_folder(&state)?;
     let mut config = emulator::Config::new(token.clone(), state, cache()?);
@@ -140,7 +159,7 @@ impl Api {
 
     /// The address for the journal; the emulator's changes with every start.
     pub(in crate::cli) fn journalled(&self) -> String {
-        if self.is_local() { "local".to_owned() } else { self.url.clone() }
+        if self.is_local() { LOCAL.to_owned() } else { self.url.clone() }
     }
 
     /// The options with which another command reaches the same API.

@@ -12,18 +12,18 @@ use axum::http::StatusCode;
 use axum::routing::get;
 use sha2::{Digest as _, Sha256};
 
-use super::Failure;
+use super::{AbortOnDrop, Failure};
 use crate::model::{Artifact, Lock, Pin};
 
 /// The files of a folder, by their sum.
-pub(super) struct Folder {
+pub(in crate::cli) struct Folder {
     path: PathBuf,
     by_sum: BTreeMap<String, (PathBuf, u64)>,
 }
 
 impl Folder {
     /// Hashes every file of a folder.
-    pub(super) fn read(path: &Path) -> Result<Self, Failure> {
+    pub(in crate::cli) fn read(path: &Path) -> Result<Self, Failure> {
         let unreadable = |what: &Path, error: &std::io::Error| {
             Failure::usage(format!("cannot read {}: {error}", what.display()))
                 .with_help("name a folder that holds the downloads")
@@ -37,7 +37,8 @@ impl Folder {
             let (sum, size) = hash(&file).map_err(|error| unreadable(&file, &error))?;
             by_sum.insert(sum, (file, size));
         }
-        Ok(Self { path: path.to_owned(), by_sum })
+        let path = std::path::absolute(path).map_err(|error| unreadable(path, &error))?;
+        Ok(Self { path, by_sum })
     }
 
     /// Pins what the lock does not, by the name of the download; returns what was pinned.
@@ -86,18 +87,23 @@ impl Folder {
         Ok(())
     }
 
-    /// Serves the folder on a free loopback port; says which.
-    pub(super) async fn serve(self) -> Result<(u16, tokio::task::JoinHandle<()>), Failure> {
+    /// Where it lies.
+    pub(in crate::cli) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Serves the folder on this loopback port (0: any free one) for as long as the task lives; says which.
+    pub(in crate::cli) async fn serve(self, port: u16) -> Result<(u16, AbortOnDrop), Failure> {
         let failed =
             |error: std::io::Error| Failure::usage(format!("the artifacts cannot be served on loopback: {error}"));
-        let listener = tokio::net::TcpListener::bind(("127.0.0.1", 0)).await.map_err(failed)?;
+        let listener = tokio::net::TcpListener::bind(("127.0.0.1", port)).await.map_err(failed)?;
         let port = listener.local_addr().map_err(failed)?.port();
         let router = axum::Router::new().route("/sha256/{sum}", get(answer)).with_state(Arc::new(self.by_sum));
         let server = tokio::spawn(async move {
             // It ends with the task.
             let _ = axum::serve(listener, router).await;
         });
-        Ok((port, server))
+        Ok((port, AbortOnDrop(server)))
     }
 }
 

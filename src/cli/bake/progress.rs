@@ -147,7 +147,7 @@ impl Observer for Watcher<'_> {
         }
         let things: Vec<String> = left.iter().map(ToString::to_string).collect();
         self.bar.suspend(|| {
-            self.terminal.eprint(&format!("The bake failed: {}\nKeep {}? [y/N] ", self.clean(why), things.join(", ")))
+            self.terminal.eprint(&format!("The bake failed: {}\nKeep {}? [y/N] ", self.clean(why), things.join(", ")));
         });
         let answer = tokio::task::spawn_blocking(|| {
             let mut line = String::new();

@@ -1,16 +1,24 @@
-//! The bake's folder: `$XDG_STATE_HOME/mkimg/bakes/<id>/`, mode 0700, with `journal.jsonl` and the droplet's logs (0600).
+//! The bake's folder: `$XDG_STATE_HOME/mkimg/bakes/<id>/`, mode 0700, with `journal.jsonl` and the droplet's logs (0600),
+//! and, while the bake is at work, `secrets.json` (0600): what another process needs to go on with it.
+//!
+//! The journal is locked by the process that is at work on the bake; the system frees it however the process ends.
 
-use std::fs::{DirBuilder, File, OpenOptions};
-use std::io::Write as _;
+use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
+use std::io::{ErrorKind, Read as _, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 
 use etcetera::BaseStrategy as _;
+use secrecy::{ExposeSecret as _, SecretString};
 
 use super::Failure;
-use crate::bake::journal::{Entry, Line};
+use crate::bake::BakeId;
+use crate::bake::journal::{self, Entry, Line};
 use crate::bake::ports::{Journal, JournalError};
+
+const JOURNAL: &str = "journal.jsonl";
+const SECRETS: &str = "secrets.json";
 
 /// `$XDG_STATE_HOME/mkimg`.
 pub(in crate::cli) fn state_home() -> Result<PathBuf, Failure> {
@@ -21,6 +29,11 @@ pub(in crate::cli) fn state_home() -> Result<PathBuf, Failure> {
     Ok(state.join("mkimg"))
 }
 
+/// The folder of a bake.
+pub(in crate::cli) fn folder(bake: &BakeId) -> Result<PathBuf, Failure> {
+    Ok(state_home()?.join("bakes").join(bake.as_str()))
+}
+
 /// Makes a folder (and those above it) that only this user may enter.
 pub(in crate::cli) fn private_folder(path: &Path) -> Result<(), Failure> {
     DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(|error| {
@@ -29,7 +42,66 @@ pub(in crate::cli) fn private_folder(path: &Path) -> Result<(), Failure> {
     })
 }
 
-/// A journal on the disk.
+/// A bake of which there is a folder here.
+pub(in crate::cli) struct Known {
+    pub(in crate::cli) bake: BakeId,
+    /// Its journal, or why it cannot be read.
+    pub(in crate::cli) lines: Result<Vec<Line>, String>,
+    /// Whether a process is at work on it.
+    pub(in crate::cli) at_work: bool,
+}
+
+/// All bakes that were started from here, the oldest first.
+pub(in crate::cli) fn known() -> Result<Vec<Known>, Failure> {
+    let home = state_home()?.join("bakes");
+    let unreadable = |error: std::io::Error| Failure::usage(format!("cannot read {}: {error}", home.display()));
+    let entries = match std::fs::read_dir(&home) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) => return Err(unreadable(error)),
+    };
+    let mut known = Vec::new();
+    for entry in entries {
+        let entry = entry.map_err(unreadable)?;
+        // Foreign names are no bakes.
+        let Some(bake) = entry.file_name().to_str().and_then(|name| BakeId::parse(name).ok()) else { continue };
+        let path = entry.path().join(JOURNAL);
+        let (lines, at_work) = match File::open(&path) {
+            Ok(mut file) => {
+                let at_work = matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock));
+                (read(&mut file), at_work)
+            }
+            Err(error) => (Err(error.to_string()), false),
+        };
+        known.push(Known { bake, lines, at_work });
+    }
+    known.sort_by(|a, b| a.bake.cmp(&b.bake));
+    Ok(known)
+}
+
+/// After `mkimg gc` at an API: nobody goes on with this bake, and its secrets go. A bake of another machine or another
+/// API, and one that is at work, is left as it is.
+pub(in crate::cli) fn close(bake: &BakeId, at: u64, api: &str) -> Result<(), JournalError> {
+    let Ok((journal, lines)) = FileJournal::open(bake) else { return Ok(()) };
+    if matches!(lines.first(), Some(Line { entry: Entry::Began { api_url, .. }, .. }) if api_url != api) {
+        return Ok(());
+    }
+    if !lines.iter().any(|line| matches!(line.entry, Entry::Ended { .. })) {
+        journal.append(
+            at,
+            &Entry::Ended { exit: 3, failure: Some("removed by `mkimg gc`".to_owned()), left: Vec::new() },
+        )?;
+    }
+    journal.remove_secrets()
+}
+
+fn read(file: &mut File) -> Result<Vec<Line>, String> {
+    let mut text = String::new();
+    file.read_to_string(&mut text).map_err(|error| error.to_string())?;
+    journal::read(&text).map_err(|error| error.to_string())
+}
+
+/// A journal on the disk, held by this process.
 pub(in crate::cli) struct FileJournal {
     folder: PathBuf,
     file: Mutex<File>,
@@ -39,13 +111,79 @@ impl FileJournal {
     /// The journal of a new bake.
     pub(in crate::cli) fn create(folder: &Path) -> Result<Self, Failure> {
         private_folder(folder)?;
-        let path = folder.join("journal.jsonl");
-        let file = OpenOptions::new().append(true).create_new(true).mode(0o600).open(&path);
-        let file = file.map_err(|error| Failure::usage(format!("cannot write {}: {error}", path.display())))?;
+        let path = folder.join(JOURNAL);
+        let unwritable = |error: std::io::Error| Failure::usage(format!("cannot write {}: {error}", path.display()));
+        let file = OpenOptions::new().append(true).create_new(true).mode(0o600).open(&path).map_err(unwritable)?;
+        file.try_lock().map_err(|error| unwritable(error.into()))?;
         // The name must survive a power cut as well as the contents.
         let synced = File::open(folder).and_then(|folder| folder.sync_all());
         synced.map_err(|error| Failure::usage(format!("cannot write {}: {error}", folder.display())))?;
         Ok(Self { folder: folder.to_owned(), file: Mutex::new(file) })
+    }
+
+    /// The journal of a bake whose process has ended, and what is in it.
+    pub(in crate::cli) fn open(bake: &BakeId) -> Result<(Self, Vec<Line>), Failure> {
+        let folder = folder(bake)?;
+        let path = folder.join(JOURNAL);
+        let failed = |error: std::io::Error| Failure::usage(format!("cannot open {}: {error}", path.display()));
+        let mut file = match OpenOptions::new().read(true).append(true).open(&path) {
+            Ok(file) => file,
+            Err(error) if error.kind() == ErrorKind::NotFound => {
+                return Err(Failure::usage(format!("no bake {bake} was started from here"))
+                    .with_help("`mkimg bakes` lists those that were; `mkimg gc` works without a journal"));
+            }
+            Err(error) => return Err(failed(error)),
+        };
+        match file.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => {
+                return Err(Failure::usage(format!("a process is at work on bake {bake}"))
+                    .with_help("let it finish, or end it with Ctrl-C"));
+            }
+            Err(TryLockError::Error(error)) => return Err(failed(error)),
+        }
+        let mut text = String::new();
+        file.read_to_string(&mut text).map_err(failed)?;
+        let lines = journal::read(&text).map_err(|error| {
+            Failure::usage(format!("{}: {error}", path.display()))
+                .with_help(format!("remove what it left: mkimg gc {bake}"))
+        })?;
+        // What a crash cut short was never acted upon; the next line must not be glued to it.
+        let whole = text.rfind('\n').map_or(0, |end| end + 1);
+        file.set_len(whole as u64).map_err(failed)?;
+        Ok((Self { folder, file: Mutex::new(file) }, lines))
+    }
+
+    /// Where it lies.
+    pub(in crate::cli) fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// Keeps what another process needs to go on.
+    pub(in crate::cli) fn write_secrets(&self, text: &SecretString) -> Result<(), JournalError> {
+        let path = self.folder.join(SECRETS);
+        let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path);
+        let written = file.and_then(|mut file| {
+            file.write_all(text.expose_secret().as_bytes())?;
+            file.sync_all()
+        });
+        written.map_err(|error| self.error(SECRETS, &error))
+    }
+
+    /// What [`FileJournal::write_secrets`] kept.
+    pub(in crate::cli) fn read_secrets(&self) -> Result<SecretString, JournalError> {
+        std::fs::read_to_string(self.folder.join(SECRETS)).map(Into::into).map_err(|error| JournalError {
+            path: self.folder.join(SECRETS).display().to_string(),
+            reason: error.to_string(),
+        })
+    }
+
+    /// Nobody goes on with this bake any more.
+    pub(in crate::cli) fn remove_secrets(&self) -> Result<(), JournalError> {
+        match std::fs::remove_file(self.folder.join(SECRETS)) {
+            Err(error) if error.kind() != ErrorKind::NotFound => Err(self.error(SECRETS, &error)),
+            _ => Ok(()),
+        }
     }
 
     fn error(&self, name: &str, error: &std::io::Error) -> JournalError {
@@ -55,12 +193,17 @@ impl FileJournal {
 
 impl Journal for FileJournal {
     fn append(&self, at: u64, entry: &Entry) -> Result<(), JournalError> {
-        let failed = |error: std::io::Error| self.error("journal.jsonl", &error);
+        let failed = |error: std::io::Error| self.error(JOURNAL, &error);
         let line = Line { at, entry: entry.clone() };
         let mut text = serde_json::to_string(&line).map_err(|error| failed(error.into()))?;
         text.push('\n');
         let mut file = self.file.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        file.write_all(text.as_bytes()).and_then(|()| file.sync_data()).map_err(failed)
+        let before = file.metadata().map_err(failed)?.len();
+        file.write_all(text.as_bytes()).and_then(|()| file.sync_data()).map_err(|error| {
+            // Half a line would spoil the next one. Where even this fails, reading it back says so.
+            let _ = file.set_len(before);
+            failed(error)
+        })
     }
 
     fn save(&self, name: &str, contents: &[u8]) -> Result<String, JournalError> {

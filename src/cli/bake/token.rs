@@ -42,11 +42,11 @@ fn doctl() -> Option<Found> {
     let source = Source::new(path.display().to_string(), text);
     let tree = yaml::parse(&source).ok()?;
     let root = tree.root()?;
-    let text = |key: &str| root.get(key).and_then(|node| node.as_str()).filter(|text| !text.is_empty());
+    let text = |key: &str| root.get(key).and_then(yaml::Node::as_str).filter(|text| !text.is_empty());
     let context = text("context").unwrap_or("default");
     let token = match context {
         "default" => text("access-token"),
-        name => root.get("auth-contexts").and_then(|contexts| contexts.get(name)).and_then(|node| node.as_str()),
+        name => root.get("auth-contexts").and_then(|contexts| contexts.get(name)).and_then(yaml::Node::as_str),
     }?;
     let origin = format!("doctl's context `{context}` in {}", path.display());
     Some(Found { token: token.trim().to_owned().into(), origin })

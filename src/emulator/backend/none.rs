@@ -12,6 +12,9 @@ use tokio::sync::mpsc::UnboundedSender;
 
 use super::{Backend, Copied, Error, Event, Machine, Source};
 
+/// How many there are to give.
+const ADDRESSES: u32 = 1 << 22;
+
 pub(super) struct Nothing {
     off_after: Option<Duration>,
     events: UnboundedSender<Event>,
@@ -45,9 +48,12 @@ impl Backend for Nothing {
 
     async fn allocate(&self) -> Result<Ipv4Addr, Error> {
         let mut given = self.given.lock().unwrap_or_else(PoisonError::into_inner);
-        for tail in 1..u32::from(u16::MAX) {
-            let address = Ipv4Addr::from(0x7f00_0000_u32 + (100 << 16) + tail);
-            if given.insert(address) {
+        // 127.64.0.0/10, each process in a part of its own: somebody may play these droplets, and for two emulators at once.
+        let start = std::process::id().wrapping_mul(64);
+        for tail in 0..ADDRESSES {
+            let address = Ipv4Addr::from(0x7f40_0000_u32 | (start.wrapping_add(tail) % ADDRESSES));
+            let last = address.octets()[3];
+            if last != 0 && last != 255 && given.insert(address) {
                 return Ok(address);
             }
         }

@@ -86,6 +86,8 @@ pub fn build(request: &Request<'_>, say: &dyn Fn(&str)) -> Result<Listed, Error>
     let root = path("root");
     let mut mmdebstrap = command(&programs[0]);
     mmdebstrap.args(["--variant=minbase", "--format=directory", "--mode=root", "--skip=cleanup/tmp"]);
+    // The package lists stay: a droplet's first `apt-get update` then fetches only what has changed since.
+    mmdebstrap.arg("--skip=cleanup/apt/lists");
     mmdebstrap.arg(format!("--include={}", PACKAGES.join(",")));
     mmdebstrap.arg("--aptopt=Acquire::Retries \"3\"");
     mmdebstrap.arg("--dpkgopt=force-unsafe-io");

@@ -43,10 +43,15 @@ const MAKING: &str = ".making-";
 /// How long a machine may take to end once it was told to.
 const GRACE: Duration = Duration::from_secs(5);
 
-/// A program's path, if it is installed: on the caller's PATH, or where root's programs are.
+/// A program's path, if it is installed: on the caller's PATH, or where root's programs are. `MKIMG_PROGRAMS` takes the place of both.
 pub(in crate::emulator) fn program(name: &str) -> Option<PathBuf> {
-    let own = std::env::var_os("PATH").unwrap_or_default();
-    let folders = std::env::split_paths(&own).chain(std::env::split_paths(SEARCH_PATH)).collect::<Vec<_>>();
+    let folders: Vec<PathBuf> = match std::env::var_os("MKIMG_PROGRAMS") {
+        Some(only) => std::env::split_paths(&only).collect(),
+        None => {
+            let own = std::env::var_os("PATH").unwrap_or_default();
+            std::env::split_paths(&own).chain(std::env::split_paths(SEARCH_PATH)).collect()
+        }
+    };
     folders
         .into_iter()
         .filter(|folder| folder.is_absolute())

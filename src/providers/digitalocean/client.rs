@@ -237,6 +237,8 @@ impl Client {
         loop {
             match response.chunk().await {
                 Ok(Some(piece)) if bytes.len() + piece.len() <= MAX_BODY => bytes.extend_from_slice(&piece),
+                // A refusal is one, however long or short its text is.
+                Ok(Some(_)) | Err(_) if status >= 400 => break,
                 Ok(Some(_)) => {
                     return Err(failed(
                         Kind::Unanswered,
@@ -247,8 +249,6 @@ impl Client {
                     ));
                 }
                 Ok(None) => break,
-                // A refusal is one, however short its text was cut.
-                Err(_) if status >= 400 => break,
                 Err(error) => {
                     return Err(failed(
                         Kind::Unanswered,
@@ -358,7 +358,7 @@ fn chain(error: &reqwest::Error) -> String {
 }
 
 /// Whether an address is this machine.
-fn is_loopback(url: &Url) -> bool {
+pub(super) fn is_loopback(url: &Url) -> bool {
     let Some(host) = url.host_str() else { return false };
     host == "localhost" || host.trim_matches(['[', ']']).parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback())
 }

@@ -30,6 +30,9 @@ pub(super) fn advice(status: u16, method: &Method, path: &str, message: &str) ->
     let message = message.to_ascii_lowercase();
     let has = |words: &[&str]| words.iter().any(|word| message.contains(word));
     match status {
+        300..=399 => {
+            Some("the token is not sent on to another address: give --api-url the address of the API itself".to_owned())
+        }
         401 => Some(
             "the token is not valid (any more): make one at https://cloud.digitalocean.com/account/api/tokens"
                 .to_owned(),

@@ -8,6 +8,8 @@
 
 mod client;
 mod explain;
+#[cfg(test)]
+mod tests;
 mod wire;
 
 use async_trait::async_trait;
@@ -21,6 +23,11 @@ use crate::bake::ports::{
     Size, Snapshot,
 };
 use secrecy::ExposeSecret;
+
+/// Whether an API's address is this machine.
+pub fn is_on_this_machine(url: &str) -> bool {
+    reqwest::Url::parse(url).is_ok_and(|url| client::is_loopback(&url))
+}
 
 /// Where the API is.
 pub const API_URL: &str = "https://api.digitalocean.com";

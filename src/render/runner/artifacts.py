@@ -72,7 +72,7 @@ class Artifacts:
             except urllib.error.HTTPError as error:
                 problem = "HTTP status %d" % error.code
                 if error.code < 500 and error.code not in (408, 425, 429):
-                    raise StepFailed("%s: %s" % (url, problem))
+                    raise StepFailed("%s: %s; is its address in the template right?" % (url, problem))
             except (OSError, ValueError, urllib.error.URLError, _protocol_error()) as error:
                 problem = str(getattr(error, "reason", None) or error or type(error).__name__)
                 if "CERTIFICATE_VERIFY_FAILED" in problem or isinstance(error, ValueError):
@@ -81,7 +81,8 @@ class Artifacts:
                 if size and count != size:
                     raise StepFailed("%s has %d bytes; %d were locked" % (url, count, size))
                 if sha256 and found != sha256.lower():
-                    raise StepFailed("%s has sha256 %s; expected %s. Nothing was unpacked" % (url, found, sha256))
+                    raise StepFailed("%s has sha256 %s; expected %s. Nothing was unpacked. If its publisher has replaced it: "
+                                     "mkimg lock --update" % (url, found, sha256))
                 step.line("%s: %d bytes, sha256 %s" % (url, count, found))
                 return
             left = deadline - time.monotonic()

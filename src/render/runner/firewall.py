@@ -5,9 +5,13 @@ Covered: iptables and what stands on it (ufw), nftables' own input chains, firew
 import json
 import os
 import threading
+import time
 
 COMMENT = "mkimg-bake"
 PERIOD = 5
+# On a slow machine a look takes a second, all of it taken from the steps: then it is made less often.
+SHARE = 10
+LONGEST = 20
 # Where distributions save the rules that are in force: a script that saves them would save ours too.
 SAVED = ["/etc/iptables/rules.v4", "/etc/iptables/rules.v6", "/etc/sysconfig/iptables", "/etc/sysconfig/ip6tables",
          "/etc/nftables.conf", "/etc/sysconfig/nftables.conf"]
@@ -21,26 +25,43 @@ class Firewall(threading.Thread):
         self.log = log
         self.lock = threading.Lock()
         self.ended = threading.Event()
+        self.looked = None
+        self.took = 0
 
     def run(self):
-        while not self.ended.wait(PERIOD):
+        while not self.ended.wait(self.pause()):
+            self.ensure()
+
+    def pause(self):
+        """Seconds from one look to the next."""
+        return min(max(PERIOD, (SHARE - 1) * self.took), LONGEST)
+
+    def before_step(self):
+        """A look, unless there was one just now."""
+        if self.looked is None or time.monotonic() - self.looked >= PERIOD:
             self.ensure()
 
     def ensure(self):
         with self.lock:
             if self.ended.is_set():
                 return
-            for command in ("iptables", "ip6tables"):
-                if self.system.which(command) and self._iptables(command, "-C"):
-                    status = self._iptables(command, "-I")
-                    self.log.line("mkimg", "%s: port %s %s" % (command, self.port, "stays open" if not status else
-                                                               "could not be opened, status %d" % status))
-            for chain in self._chains():
-                if not any(chain["name"] == rule["chain"] for rule in self._rules(chain)):
-                    self.system.quiet(["nft", "insert", "rule", chain["family"], chain["table"], chain["name"],
-                                       "tcp", "dport", self.port, "accept", "comment", '"%s"' % COMMENT])
-            if self._firewalld():
-                self.system.quiet(["firewall-cmd", "-q", "--add-port=%s/tcp" % self.port])
+            began = time.monotonic()
+            self._ensure()
+            self.looked = time.monotonic()
+            self.took = self.looked - began
+
+    def _ensure(self):
+        for command in ("iptables", "ip6tables"):
+            if self.system.which(command) and self._iptables(command, "-C"):
+                status = self._iptables(command, "-I")
+                self.log.line("mkimg", "%s: port %s %s" % (command, self.port, "stays open" if not status else
+                                                           "could not be opened, status %d" % status))
+        for chain in self._chains():
+            if not any(chain["name"] == rule["chain"] for rule in self._rules(chain)):
+                self.system.quiet(["nft", "insert", "rule", chain["family"], chain["table"], chain["name"],
+                                   "tcp", "dport", self.port, "accept", "comment", '"%s"' % COMMENT])
+        if self._firewalld():
+            self.system.quiet(["firewall-cmd", "-q", "--add-port=%s/tcp" % self.port])
 
     def remove(self):
         with self.lock:

@@ -124,11 +124,11 @@ class Status:
                 continue
             if before:
                 before()
-            self.log.tail.clear()
             step.line = functools.partial(self.log.line, step.name)
             step.began = time.monotonic()
             step.state = "running"
             self.log.line(step.name, "started")
+            self.log.tail.clear()
             self.changed()
             try:
                 step.exit = step.work(step)

@@ -68,7 +68,7 @@ class Runner:
         image = Image(self.system, plan, self.bake, self.pause)
         self.power = image.power
         self.power.mask()
-        before = self.firewall.ensure if self.firewall else None
+        before = self.firewall.before_step if self.firewall else None
         if self.installs:
             steps = image.steps() + image.install_steps()
             self.status.plan(steps)

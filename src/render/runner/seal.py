@@ -1,4 +1,6 @@
 """A bake's last steps: the machine forgets its build. What the disk then still holds is the business of `wipe`."""
+import glob
+import json
 import os
 import re
 import stat
@@ -11,6 +13,9 @@ WRITERS = ["rsyslog.service", "syslog.socket", "syslog-ng.service", "systemd-ran
            "systemd-update-utmp.service"]
 TRACES = ["/var/lib/mkimg", "/var/log/mkimg", "/var/lib/systemd/random-seed", "/run/mkimg/tls.pem"]
 ROTATED = re.compile(r"\.gz$|\.xz$|\.[0-9]+$|\.old$|-[0-9]{8}$")
+# The build droplet's addresses. cloud-init writes them for every new instance before its network starts.
+NETWORK = ["/etc/systemd/network/10-cloud-init-*.network", "/etc/netplan/50-cloud-init.yaml",
+           "/etc/network/interfaces.d/50-cloud-init*", "/etc/NetworkManager/system-connections/cloud-init-*"]
 VOLATILE = b"[Journal]\nStorage=volatile\n"
 
 
@@ -22,6 +27,7 @@ class Seal:
         self.system.quiet(["systemctl", "stop"] + WRITERS)
         self.system.write("/run/systemd/journald.conf.d/mkimg.conf", VOLATILE)
         self.system.quiet(["systemctl", "restart", "systemd-journald.service"])
+        self._forget_name()
         self._overwrite("/var/lib/cloud")
         self._clean_cloud_init(step)
         # An empty file, not a missing one nor `uninitialized`: those make systemd reset every unit to its preset.
@@ -31,6 +37,9 @@ class Seal:
             os.unlink(copy)
         for path in TRACES:
             self.system.remove(path)
+        for pattern in NETWORK:
+            for path in glob.glob(self.system.path(pattern)):
+                os.unlink(path)
         Firewall(self.system, 0, None).forget_saved()
         self._empty_logs(step)
         return None
@@ -44,6 +53,25 @@ class Seal:
                 break
         if status:
             raise StepFailed("%s: exit status %d" % (" ".join(argv), status), status)
+
+    def _forget_name(self):
+        """The name that the build droplet was given. One that the template gave to all its machines stays."""
+        try:
+            with open(self.system.path("/run/cloud-init/instance-data.json")) as file:
+                name = json.load(file)["v1"]["local_hostname"].split(".")[0]
+            with open(self.system.path("/etc/hostname")) as file:
+                if file.read().strip().split(".")[0] != name:
+                    return
+        except (OSError, ValueError, KeyError, AttributeError, TypeError):
+            return
+        self.system.write("/etc/hostname", b"localhost\n")
+        try:
+            with open(self.system.path("/etc/hosts")) as file:
+                lines = file.readlines()
+        except OSError:
+            return
+        kept = [line for line in lines if name not in [word.split(".")[0] for word in line.split("#")[0].split()[1:]]]
+        self.system.write("/etc/hosts", "".join(kept).encode())
 
     def _overwrite(self, folder):
         """Zeros in place of what cloud-init kept of the user-data: deleting alone leaves it on the disk."""

@@ -1,0 +1,224 @@
+//! The provider in memory: 202 first, locks, pending events, lists that lag.
+
+use async_trait::async_trait;
+
+use super::{Fake, FakeAction, FakeDroplet};
+use crate::bake::ports::*;
+
+#[async_trait]
+impl Provider for Fake {
+    async fn account(&self) -> Result<Account, ProviderError> {
+        self.answer("account", |_, _| {
+            Ok(Account { name: "me".into(), status: "active".into(), status_message: String::new(), droplet_limit: 10 })
+        })
+    }
+    async fn droplet_count(&self) -> Result<u64, ProviderError> {
+        self.answer("count", |state, _| Ok(state.droplets.len() as u64))
+    }
+    async fn size(&self, slug: &str) -> Result<Option<Size>, ProviderError> {
+        let size = Size {
+            slug: slug.to_owned(),
+            available: true,
+            regions: vec!["nyc3".into()],
+            price_hourly: 0.009,
+            disk_gib: 25,
+        };
+        self.answer("size", |_, _| Ok((slug == "s-1vcpu-1gb").then_some(size)))
+    }
+    async fn region(&self, slug: &str) -> Result<Option<Region>, ProviderError> {
+        self.answer("region", |_, _| Ok((slug != "mars1").then(|| Region { slug: slug.to_owned(), available: true })))
+    }
+    async fn image(&self, name: &str) -> Result<Option<Image>, ProviderError> {
+        self.answer("image", |_, _| {
+            Ok(Some(Image { name: name.to_owned(), regions: vec!["nyc3".into()], status: "available".into() }))
+        })
+    }
+    async fn snapshots(&self) -> Result<Vec<Snapshot>, ProviderError> {
+        self.answer("snapshots", |state, now| {
+            Ok(state.snapshots.values().filter(|(_, at)| at + self.world.lag <= now).map(|(s, _)| s.clone()).collect())
+        })
+    }
+    async fn snapshot(&self, id: &str) -> Result<Snapshot, ProviderError> {
+        self.answer("snapshot", |state, now| {
+            for (snapshot, region, at) in &state.transfers {
+                if *at <= now
+                    && let Some((found, _)) = state.snapshots.get_mut(snapshot)
+                    && !found.regions.contains(region)
+                {
+                    found.regions.push(region.clone());
+                }
+            }
+            state
+                .snapshots
+                .get(id)
+                .filter(|(_, at)| *at <= now)
+                .map(|(s, _)| s.clone())
+                .ok_or(ProviderErrorKind::NotFound)
+        })
+    }
+    async fn create_droplet(&self, request: &CreateDroplet<'_>) -> Result<Droplet, ProviderError> {
+        self.answer("create", |state, now| {
+            state.next += 1;
+            state.created += 1;
+            let id = state.next;
+            let droplet = FakeDroplet {
+                name: request.name.to_owned(),
+                tags: request.tags.clone(),
+                born: now,
+                image: request.image.to_owned(),
+                off_at: None,
+                gone_at: None,
+                locked_until: now + 3,
+            };
+            let shown = self.show(id, &droplet, now);
+            state.droplets.insert(id, droplet);
+            Ok(shown)
+        })
+    }
+    async fn droplet(&self, id: u64) -> Result<Droplet, ProviderError> {
+        self.answer("droplet", |state, now| {
+            let found = state.droplets.get(&id).filter(|d| d.gone_at.is_none_or(|gone| now < gone));
+            found.map(|d| self.show(id, d, now)).ok_or(ProviderErrorKind::NotFound)
+        })
+    }
+    async fn droplets_tagged(&self, tag: &str) -> Result<Vec<Droplet>, ProviderError> {
+        self.answer("tagged", |state, now| {
+            let seen = |d: &&FakeDroplet| {
+                d.born + self.world.lag <= now && d.gone_at.is_none_or(|gone| now < gone + self.world.lag)
+            };
+            let found = state.droplets.iter().filter(|(_, d)| seen(d) && d.tags.iter().any(|t| t == tag));
+            Ok(found.map(|(id, d)| self.show(*id, d, now)).collect())
+        })
+    }
+    async fn droplet_action(&self, id: u64, action: DropletAction<'_>) -> Result<Action, ProviderError> {
+        self.answer(&format!("action {action:?}"), |state, now| {
+            state.next += 1;
+            let number = state.next;
+            let droplet =
+                state.droplets.get_mut(&id).filter(|d| d.gone_at.is_none()).ok_or(ProviderErrorKind::NotFound)?;
+            if now < droplet.locked_until {
+                return Err(ProviderErrorKind::Pending);
+            }
+            let (kind, seconds, errored) = match action {
+                DropletAction::Shutdown => {
+                    if self.world.heeds_shutdown {
+                        droplet.off_at.get_or_insert(now + 2);
+                    }
+                    ("shutdown", 2, false)
+                }
+                DropletAction::PowerOff => {
+                    droplet.off_at.get_or_insert(now + 1);
+                    ("power_off", 1, false)
+                }
+                DropletAction::Snapshot(name) => {
+                    if self.status(droplet, now) != DropletStatus::Off {
+                        return Err(ProviderErrorKind::Refused);
+                    }
+                    if !self.world.snapshot_errors {
+                        let snapshot = Snapshot {
+                            id: number.to_string(),
+                            name: name.to_owned(),
+                            regions: vec!["nyc3".into()],
+                            tags: vec![],
+                            droplet: Some(id),
+                            size_gb: 1.5,
+                        };
+                        state.snapshots.insert(number.to_string(), (snapshot, now + 10));
+                    }
+                    ("snapshot", 10, self.world.snapshot_errors)
+                }
+            };
+            droplet.locked_until = now + seconds;
+            state
+                .actions
+                .insert(number, FakeAction { kind: kind.into(), droplet: Some(id), done_at: now + seconds, errored });
+            Ok(Action { id: number, kind: kind.into(), status: ActionStatus::InProgress })
+        })
+    }
+    async fn droplet_actions(&self, id: u64) -> Result<Vec<Action>, ProviderError> {
+        self.answer("actions", |state, now| {
+            let of = state.actions.iter().rev().filter(|(_, a)| a.droplet == Some(id));
+            Ok(of.map(|(number, a)| Action { id: *number, kind: a.kind.clone(), status: stands(a, now) }).collect())
+        })
+    }
+    async fn action(&self, id: u64) -> Result<Action, ProviderError> {
+        self.answer("action", |state, now| {
+            let found = state.actions.get(&id).ok_or(ProviderErrorKind::NotFound)?;
+            Ok(Action { id, kind: found.kind.clone(), status: stands(found, now) })
+        })
+    }
+    async fn droplet_snapshots(&self, id: u64) -> Result<Vec<Snapshot>, ProviderError> {
+        self.answer("droplet snapshots", |state, now| {
+            let of = state.snapshots.values().filter(|(s, at)| s.droplet == Some(id) && at + self.world.lag <= now);
+            Ok(of.map(|(s, _)| s.clone()).collect())
+        })
+    }
+    async fn tag_snapshot(&self, id: &str, tag: &str) -> Result<(), ProviderError> {
+        self.answer("tag", |state, _| {
+            let (snapshot, _) = state.snapshots.get_mut(id).ok_or(ProviderErrorKind::NotFound)?;
+            if !snapshot.tags.iter().any(|t| t == tag) {
+                snapshot.tags.push(tag.to_owned());
+            }
+            Ok(())
+        })
+    }
+    async fn untag_snapshot(&self, id: &str, tag: &str) -> Result<(), ProviderError> {
+        self.answer("untag", |state, _| {
+            let (snapshot, _) = state.snapshots.get_mut(id).ok_or(ProviderErrorKind::NotFound)?;
+            snapshot.tags.retain(|t| t != tag);
+            Ok(())
+        })
+    }
+    async fn delete_tag(&self, _tag: &str) -> Result<(), ProviderError> {
+        self.answer("delete tag", |_, _| Ok(()))
+    }
+    async fn transfer(&self, snapshot: &str, region: &str) -> Result<Action, ProviderError> {
+        self.answer("transfer", |state, now| {
+            if !state.snapshots.contains_key(snapshot) {
+                return Err(ProviderErrorKind::NotFound);
+            }
+            if state.transfers.iter().any(|(s, _, at)| s == snapshot && *at > now) {
+                return Err(ProviderErrorKind::Pending);
+            }
+            state.next += 1;
+            let id = state.next;
+            if !self.world.transfer_errors {
+                state.transfers.push((snapshot.to_owned(), region.to_owned(), now + 5));
+            }
+            state.actions.insert(
+                id,
+                FakeAction {
+                    kind: "transfer".into(),
+                    droplet: None,
+                    done_at: now + 5,
+                    errored: self.world.transfer_errors,
+                },
+            );
+            Ok(Action { id, kind: "transfer".into(), status: ActionStatus::InProgress })
+        })
+    }
+    async fn delete_droplet(&self, id: u64) -> Result<(), ProviderError> {
+        self.answer("delete droplet", |state, now| {
+            let droplet =
+                state.droplets.get_mut(&id).filter(|d| d.gone_at.is_none()).ok_or(ProviderErrorKind::NotFound)?;
+            if now < droplet.locked_until {
+                return Err(ProviderErrorKind::Pending);
+            }
+            droplet.gone_at = Some(now + 2);
+            Ok(())
+        })
+    }
+    async fn delete_snapshot(&self, id: &str) -> Result<(), ProviderError> {
+        self.answer("delete snapshot", |state, _| {
+            state.snapshots.remove(id).map(drop).ok_or(ProviderErrorKind::NotFound)
+        })
+    }
+}
+
+fn stands(action: &FakeAction, now: u64) -> ActionStatus {
+    match (now >= action.done_at, action.errored) {
+        (false, _) => ActionStatus::InProgress,
+        (true, true) => ActionStatus::Errored,
+        (true, false) => ActionStatus::Completed,
+    }
+}

@@ -1,0 +1,109 @@
+//! What a bake decides before it asks the API anything: the plan, its artifacts, both documents, and that they are valid.
+
+use secrecy::SecretString;
+
+use super::super::project;
+use super::artifacts::Folder;
+use super::{Args, Failure, Global};
+use crate::diag::Verdict;
+use crate::model::{Lock, Plan};
+use crate::render::{self, DOCUMENT_LIMIT, Document};
+use crate::source::Source;
+use crate::workspace::Wanted;
+
+/// Everything that is decided before the API is asked anything.
+pub(super) struct Prepared {
+    pub(super) plan: Plan,
+    pub(super) document: Document,
+    pub(super) verification: Document,
+    pub(super) folder: Option<Folder>,
+    pub(super) stand_ins: bool,
+    /// Values of sensitive variables.
+    pub(super) sensitive: Vec<SecretString>,
+}
+
+/// Completes the project's lock; where the downloads cannot be reached from here, the droplet may reach them all the
+/// same, so that is a warning (`judge_locks` says what it means).
+fn complete_lock(global: &Global, plan: &Plan, lock: &Lock, path: &std::path::Path) -> Option<Lock> {
+    let wanted: Vec<Wanted<'_>> =
+        plan.artifacts.iter().map(|a| Wanted { url: &a.url, checksum: a.checksum_url.as_deref() }).collect();
+    let completed = super::super::lock::complete(global, lock, &wanted, false)
+        .and_then(|lock| crate::workspace::write_lock(path, &lock).map(|()| lock).map_err(Failure::usage));
+    match completed {
+        Ok(lock) => {
+            global.terminal.note(&format!("{} was completed: commit it", path.display()));
+            Some(lock)
+        }
+        Err(failure) => {
+            global.terminal.warning("the lock could not be completed:");
+            failure.show(&global.terminal);
+            None
+        }
+    }
+}
+
+pub(super) fn prepare(args: &Args, global: &Global, local: bool) -> Result<Prepared, Failure> {
+    let opened = project::open(global, args.template.as_deref())?;
+    let stand_ins = opened.project.root.join("target").join("stand-ins");
+    let directory =
+        if args.stand_ins { Some(stand_ins.clone()) } else { args.artifacts.as_ref().map(|path| global.path(path)) };
+    if directory.is_some() && !local {
+        return Err(Failure::usage("--artifacts and --stand-ins work with local droplets only: a droplet at DigitalOcean cannot reach a folder of this machine")
+            .with_help("use --local; or put the files on a web server and their URLs into the template"));
+    }
+    if args.stand_ins && !stand_ins.join("mkimg.lock").is_file() {
+        return Err(Failure::usage(format!("there are no stand-ins in {}", stand_ins.display()))
+            .with_help("make them: fixtures/stand-ins/build target/stand-ins"));
+    }
+    let lock_path = if args.stand_ins { stand_ins.join("mkimg.lock") } else { opened.project.lock_path() };
+    let mut lock: Lock = project::lock(&lock_path)?;
+    let folder = directory.as_deref().map(Folder::read).transpose()?;
+    let plan = opened.plan(global, project::assignments(global)?, &lock)?;
+    let plan = match &folder {
+        Some(folder) if !args.locked => {
+            let unlocked: Vec<String> = plan.unlocked().map(str::to_owned).collect();
+            let pinned = folder.pin(&unlocked, &mut lock);
+            if pinned.is_empty() {
+                plan
+            } else {
+                global
+                    .terminal
+                    .warning(&format!("mkimg.lock does not pin {}: taken as the folder has it", pinned.join(", ")));
+                opened.plan(global, project::assignments(global)?, &lock)?
+            }
+        }
+        None if !args.locked && plan.unlocked().next().is_some() => {
+            match complete_lock(global, &plan, &lock, &lock_path) {
+                Some(lock) => opened.plan(global, project::assignments(global)?, &lock)?,
+                None => plan,
+            }
+        }
+        _ => plan,
+    };
+    if let Some(folder) = &folder {
+        folder.check(&plan.artifacts)?;
+    }
+    project::judge_locks(global, &plan, &lock_path, args.locked)?;
+    let document = project::document(&plan, Some(DOCUMENT_LIMIT))?;
+    judge(global, &document)?;
+    let verification = render::verification_document(&plan).map_err(Failure::usage)?;
+    let secret = |name: &str| std::env::var(crate::model::environment_name(name)).ok().map(Into::into);
+    let sensitive = opened.template.sensitive().filter_map(secret).collect();
+    Ok(Prepared { plan, document, verification, folder, stand_ins: args.stand_ins, sensitive })
+}
+
+/// A document that cloud-init would refuse is not sent.
+fn judge(global: &Global, document: &Document) -> Result<(), Failure> {
+    let source = Source::new("rendered document", document.text.clone());
+    let report = crate::validate::validate(&source, &crate::validate::Options::default());
+    let counts = report.counts();
+    if counts.errors + counts.warnings > 0 {
+        global.terminal.eprint(&report.render(crate::diag::Format::Human, global.terminal.stderr_color(), &|_| None));
+    }
+    let refused = report.documents.iter().any(|judged| matches!(judged.verdict, Verdict::Invalid | Verdict::Skipped));
+    if refused || counts.errors > 0 {
+        return Err(Failure::finding("the rendered document is not valid: nothing was created")
+            .with_help("`mkimg validate` shows where each finding comes from"));
+    }
+    Ok(())
+}

@@ -1,0 +1,204 @@
+//! The client against a TLS server that is the droplet, or is not, or misbehaves.
+
+use std::io::{Read, Write};
+use std::net::{IpAddr, Ipv4Addr, TcpListener, TcpStream};
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, channel};
+use std::time::{Duration, Instant};
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
+use rustls::server::{ClientHello, ResolvesServerCert};
+use rustls::sign::CertifiedKey;
+use rustls::{ServerConfig, ServerConnection, StreamOwned};
+use secrecy::ExposeSecret as _;
+
+use super::{Client, Credentials, Limits};
+use crate::bake::BakeId;
+use crate::bake::ports::{Marker as _, MarkerError, RunnerState};
+
+const HERE: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
+const LIMITS: Limits = Limits {
+    connect: Duration::from_millis(700),
+    request: Duration::from_millis(1_000),
+    log: Duration::from_millis(1_000),
+};
+
+type Tls = StreamOwned<ServerConnection, TcpStream>;
+
+fn credentials() -> Credentials {
+    Credentials::new(&BakeId::new(0, [1, 2, 3])).unwrap()
+}
+
+/// Shows a certificate whose key it need not hold.
+#[derive(Debug)]
+struct Shows(Arc<CertifiedKey>);
+
+impl ResolvesServerCert for Shows {
+    fn resolve(&self, _hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        Some(self.0.clone())
+    }
+}
+
+fn tls(certificate: &Credentials, key: &Credentials) -> Arc<ServerConfig> {
+    let provider = rustls::crypto::ring::default_provider();
+    let key = PrivateKeyDer::from(PrivatePkcs8KeyDer::from(STANDARD.decode(key.key.expose_secret()).unwrap()));
+    let key = provider.key_provider.load_private_key(key).unwrap();
+    let certificate = CertificateDer::from(STANDARD.decode(&certificate.certificate).unwrap());
+    let shown = CertifiedKey::new(vec![certificate], key);
+    let config = ServerConfig::builder_with_provider(Arc::new(provider)).with_safe_default_protocol_versions().unwrap();
+    Arc::new(config.with_no_client_auth().with_cert_resolver(Arc::new(Shows(Arc::new(shown)))))
+}
+
+/// Serves one connection with this; says what was read inside of TLS.
+fn plain(serve: impl FnOnce(TcpStream) + Send + 'static) -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    std::thread::spawn(move || {
+        if let Ok((stream, _)) = listener.accept() {
+            stream.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
+            serve(stream);
+        }
+    });
+    port
+}
+
+fn over_tls(config: Arc<ServerConfig>, answer: impl FnOnce(&mut Tls) + Send + 'static) -> (u16, Receiver<String>) {
+    let (sender, receiver) = channel();
+    let port = plain(move |stream| {
+        let mut stream = StreamOwned::new(ServerConnection::new(config).unwrap(), stream);
+        let mut request = Vec::new();
+        let mut byte = [0];
+        while !request.ends_with(b"\r\n\r\n") && stream.read(&mut byte).is_ok_and(|read| read == 1) {
+            request.push(byte[0]);
+        }
+        let _ = sender.send(String::from_utf8(request).unwrap());
+        answer(&mut stream);
+        stream.conn.send_close_notify();
+        let _ = stream.flush();
+    });
+    (port, receiver)
+}
+
+fn answer(status: &'static str, body: String) -> impl FnOnce(&mut Tls) + Send {
+    move |stream| {
+        let head = format!("HTTP/1.1 {status}\r\ncontent-length: {}\r\nconnection: close\r\n\r\n", body.len());
+        // The client may have heard enough.
+        let _ = stream.write_all(head.as_bytes()).and_then(|()| stream.write_all(body.as_bytes()));
+    }
+}
+
+fn status(bake: &Credentials) -> String {
+    format!(
+        r#"{{"version": 1, "bake": "{}", "state": "running", "steps": [], "log": {{"next": 3, "text": "abc"}}}}"#,
+        bake.bake
+    )
+}
+
+async fn ask(credentials: &Credentials, port: u16) -> Result<crate::bake::ports::Status, MarkerError> {
+    let start = Instant::now();
+    let result = Client::new(credentials, port, LIMITS).unwrap().status(HERE, 7).await;
+    assert!(start.elapsed() < Duration::from_secs(4), "there is a limit: {:?}", start.elapsed());
+    result
+}
+
+#[tokio::test]
+async fn the_right_droplet_is_believed() {
+    let ours = credentials();
+    let (port, heard) = over_tls(tls(&ours, &ours), answer("200 OK", status(&ours)));
+    let status = ask(&ours, port).await.unwrap();
+    assert_eq!((status.state, status.log.text.as_str()), (RunnerState::Running, "abc"));
+    let request = heard.recv().unwrap();
+    assert!(request.starts_with("GET /v1/status?log=7 HTTP/1.1\r\n"), "{request}");
+    assert!(request.contains(&format!("Bearer {}", ours.token.expose_secret())));
+}
+
+#[tokio::test]
+async fn another_certificate_gets_nothing_not_even_the_token() {
+    let (ours, theirs) = (credentials(), credentials());
+    for (shown, held, text) in [(&theirs, &theirs, "another certificate"), (&ours, &theirs, "TLS handshake fails")] {
+        let (port, heard) = over_tls(tls(shown, held), |_| {});
+        let error = ask(&ours, port).await.unwrap_err();
+        assert!(matches!(&error, MarkerError::WrongServer { reason, .. } if reason.contains(text)), "{error}");
+        assert_eq!(heard.recv().unwrap(), "", "nothing is said to it");
+    }
+}
+
+#[tokio::test]
+async fn who_speaks_no_tls_is_another_server() {
+    for greeting in ["HTTP/1.1 400 Bad Request\r\n\r\n", "SSH-2.0-OpenSSH_9.2\r\n"] {
+        let port = plain(|mut stream| {
+            let _ = stream.write_all(greeting.as_bytes());
+            let _ = stream.read_to_end(&mut Vec::new());
+        });
+        let error = ask(&credentials(), port).await.unwrap_err();
+        assert!(matches!(error, MarkerError::WrongServer { .. }), "{greeting}: {error:?}");
+    }
+}
+
+#[tokio::test]
+async fn nobody_there_or_nobody_yet() {
+    let closed = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let silent = plain(|mut stream| drop(stream.read_to_end(&mut Vec::new())));
+    let gone = plain(drop);
+    for port in [closed, silent, gone] {
+        let error = ask(&credentials(), port).await.unwrap_err();
+        assert!(matches!(error, MarkerError::NotUp(_)), "{error:?}");
+    }
+    // It is ours, and busy or on its way down: asked again, not suspected.
+    let ours = credentials();
+    let (port, _heard) = over_tls(tls(&ours, &ours), |_| std::thread::sleep(Duration::from_secs(2)));
+    let error = ask(&ours, port).await.unwrap_err();
+    assert!(matches!(error, MarkerError::NotUp(_)), "{error:?}");
+    let (port, _heard) = over_tls(tls(&ours, &ours), |_| {});
+    let error = ask(&ours, port).await.unwrap_err();
+    assert!(matches!(error, MarkerError::NotUp(_)), "{error:?}");
+}
+
+#[tokio::test]
+async fn our_key_and_a_broken_contract() {
+    let ours = credentials();
+    let other = Credentials::new(&BakeId::new(9, [9, 9, 9])).unwrap();
+    let garbage = |stream: &mut Tls| drop(stream.write_all(b"\x00\x01garbage\r\n\r\n"));
+    let drip = |stream: &mut Tls| {
+        let _ = stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 5000\r\n\r\n");
+        for _ in 0..30 {
+            if stream.write_all(b" ").and_then(|()| stream.flush()).is_err() {
+                return;
+            }
+            std::thread::sleep(Duration::from_millis(100));
+        }
+    };
+    let cut = |stream: &mut Tls| drop(stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 5000\r\n\r\n{\"bake\":"));
+    let away = |stream: &mut Tls| {
+        drop(stream.write_all(b"HTTP/1.1 307 X\r\nlocation: https://a.example/\r\ncontent-length: 0\r\n\r\n"))
+    };
+    let cases: Vec<(Box<dyn FnOnce(&mut Tls) + Send>, &str)> = vec![
+        (Box::new(answer("401 Unauthorized", String::new())), "401 Unauthorized to our token"),
+        (Box::new(answer("200 OK", "x".repeat(600 * 1024))), "longer than 524288 bytes"),
+        (Box::new(answer("200 OK", "nonsense".to_owned())), "no valid JSON"),
+        (Box::new(answer("200 OK", status(&other))), "another bake"),
+        (Box::new(garbage), "no HTTP"),
+        (Box::new(drip), "too slow"),
+        (Box::new(cut), "cut short"),
+        (Box::new(away), "307"),
+    ];
+    for (serve, text) in cases {
+        let (port, _heard) = over_tls(tls(&ours, &ours), serve);
+        let error = ask(&ours, port).await.unwrap_err();
+        assert!(matches!(&error, MarkerError::Hostile { reason, .. } if reason.contains(text)), "{text}: {error:?}");
+        assert!(!error.to_string().contains(ours.token.expose_secret()));
+    }
+}
+
+#[tokio::test]
+async fn an_acknowledgement_is_taken_or_not() {
+    let ours = credentials();
+    for (code, taken) in [("202 Accepted", true), ("409 Conflict", false)] {
+        let (port, heard) = over_tls(tls(&ours, &ours), answer(code, String::new()));
+        let result = Client::new(&ours, port, LIMITS).unwrap().acknowledge(HERE).await;
+        assert_eq!(result.is_ok(), taken, "{code}: {result:?}");
+        assert!(heard.recv().unwrap().starts_with("POST /v1/acknowledge "));
+    }
+}

@@ -1,0 +1,325 @@
+//! The client against a scripted server on loopback that answers byte for byte what it is told, or does not answer.
+
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use secrecy::SecretString;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::{TcpListener, TcpStream};
+
+use super::{BadApiUrl, Client, Options};
+use crate::bake::ports::{CreateDroplet, DropletAction, Provider, ProviderError, ProviderErrorKind as Kind};
+
+const TOKEN: &str = "secret-token-0123456789";
+
+/// One answer.
+#[derive(Clone)]
+enum Reply {
+    /// These bytes, then the end of the connection.
+    Bytes(Vec<u8>),
+    /// Nothing, for longer than anybody waits.
+    Hang,
+    /// These bytes, then a byte now and then.
+    Drip(Vec<u8>),
+    /// The connection ends at once.
+    Close,
+}
+
+fn reply(status: u16, headers: &str, body: &str) -> Reply {
+    let text =
+        format!("HTTP/1.1 {status} X\r\n{headers}content-length: {}\r\nconnection: close\r\n\r\n{body}", body.len());
+    Reply::Bytes(text.into_bytes())
+}
+
+fn json(status: u16, body: &str) -> Reply {
+    reply(status, "content-type: application/json\r\n", body)
+}
+
+fn account() -> Reply {
+    json(200, r#"{"account": {"email": "me@mail.example", "status": "active", "droplet_limit": 3}}"#)
+}
+
+/// A server that answers in this order, the last answer for ever, and keeps what it was asked.
+struct Server {
+    url: String,
+    asked: Arc<Mutex<Vec<String>>>,
+    task: tokio::task::JoinHandle<()>,
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+impl Server {
+    async fn start(replies: Vec<Reply>) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let asked = Arc::new(Mutex::new(Vec::new()));
+        let log = asked.clone();
+        let task = tokio::spawn(async move {
+            let mut number = 0;
+            while let Ok((stream, _)) = listener.accept().await {
+                let reply = replies[number.min(replies.len() - 1)].clone();
+                number += 1;
+                tokio::spawn(answer(stream, reply, log.clone()));
+            }
+        });
+        Self { url, asked, task }
+    }
+
+    fn client(&self) -> Client {
+        let options = Options { timeout: Duration::from_millis(800), log: None };
+        Client::new(&self.url, &SecretString::from(TOKEN), options).unwrap()
+    }
+
+    fn asked(&self) -> Vec<String> {
+        self.asked.lock().unwrap().clone()
+    }
+}
+
+async fn answer(mut stream: TcpStream, reply: Reply, log: Arc<Mutex<Vec<String>>>) {
+    let mut request = Vec::new();
+    let mut buffer = [0; 4096];
+    loop {
+        let text = String::from_utf8_lossy(&request);
+        if let Some((head, body)) = text.split_once("\r\n\r\n") {
+            let length =
+                head.lines().find_map(|line| line.to_ascii_lowercase().strip_prefix("content-length: ")?.parse().ok());
+            if body.len() >= length.unwrap_or(0) {
+                break;
+            }
+        }
+        match stream.read(&mut buffer).await {
+            Ok(read) if read > 0 => request.extend_from_slice(&buffer[..read]),
+            _ => return,
+        }
+    }
+    log.lock().unwrap().push(String::from_utf8(request).unwrap());
+    // The other side may have gone: that is its business.
+    match reply {
+        Reply::Bytes(bytes) => {
+            let _ = stream.write_all(&bytes).await;
+            let _ = stream.shutdown().await;
+        }
+        Reply::Hang => tokio::time::sleep(Duration::from_secs(60)).await,
+        Reply::Drip(bytes) => {
+            let _ = stream.write_all(&bytes).await;
+            for _ in 0..600 {
+                tokio::time::sleep(Duration::from_millis(100)).await;
+                if stream.write_all(b" ").await.is_err() {
+                    return;
+                }
+            }
+        }
+        Reply::Close => {}
+    }
+}
+
+async fn create(client: &Client) -> Result<crate::bake::ports::Droplet, ProviderError> {
+    let spec = crate::bake::spec::DropletSpec {
+        name: "n".into(),
+        region: "nyc3".into(),
+        size: "s-1vcpu-1gb".into(),
+        image: "debian-12-x64".into(),
+        vpc_uuid: None,
+        ipv6: false,
+        monitoring: false,
+        ssh_keys: vec!["17".into(), "aa:bb".into()],
+        tags: vec![],
+    };
+    let user_data = SecretString::from("#cloud-config\n");
+    let request =
+        CreateDroplet { spec: &spec, name: "build", image: "4711", tags: vec!["mkimg".into()], user_data: &user_data };
+    client.create_droplet(&request).await
+}
+
+const DROPLET: &str = r#"{"droplet": {"id": 7, "name": "build", "status": "new", "networks": {"v4": []}, "tags": []}}"#;
+
+#[tokio::test]
+async fn a_create_sends_what_the_service_wants() {
+    let server = Server::start(vec![json(202, DROPLET)]).await;
+    assert_eq!(create(&server.client()).await.unwrap().id, 7);
+    let asked = server.asked();
+    let (head, body) = asked[0].split_once("\r\n\r\n").unwrap();
+    assert!(head.starts_with("POST /v2/droplets HTTP/1.1"), "{head}");
+    assert!(head.contains(&format!("Bearer {TOKEN}")) && head.contains("user-agent: mkimg/"), "{head}");
+    let body: serde_json::Value = serde_json::from_str(body).unwrap();
+    assert_eq!(body["image"], 4711, "a number is sent as a number");
+    assert_eq!(body["ssh_keys"], serde_json::json!([17, "aa:bb"]));
+    assert_eq!((&body["with_droplet_agent"], &body["user_data"]), (&false.into(), &"#cloud-config\n".into()));
+}
+
+#[tokio::test]
+async fn what_may_go_away_is_asked_again_and_a_post_is_not() {
+    let html = reply(502, "content-type: text/html\r\n", "<html><title>502 Bad\n Gateway</title></html>");
+    let cut = Reply::Bytes(b"HTTP/1.1 200 OK\r\ncontent-length: 500\r\n\r\n{\"account\": {".to_vec());
+    let cases = [
+        (
+            json(500, r#"{"id": "server_error", "message": "Server Error", "request_id": "r-9"}"#),
+            "Server Error (request r-9)",
+        ),
+        (html, "an HTML page instead of JSON: 502 Bad Gateway"),
+        (reply(503, "", ""), "503: Service Unavailable"),
+        (cut, "the answer is cut short"),
+        (json(200, "{\"account\": 17}"), "the answer cannot be read"),
+        (reply(200, "", "<!doctype html><p>hello"), "an HTML page instead of JSON"),
+        (Reply::Close, "no answer"),
+        (Reply::Bytes(b"\x00\xffSSH-2.0-nonsense\r\n\r\n".to_vec()), "no answer"),
+        (Reply::Hang, "no answer within 800ms"),
+    ];
+    for (bad, text) in cases {
+        let server = Server::start(vec![bad.clone(), account()]).await;
+        let found = server.client().account().await.unwrap_or_else(|error| panic!("{text}: {error}"));
+        assert_eq!((found.name.as_str(), server.asked().len()), ("me@mail.example", 2), "{text}");
+
+        let server = Server::start(vec![bad]).await;
+        let error = create(&server.client()).await.unwrap_err();
+        assert_eq!((error.kind, server.asked().len()), (Kind::Unanswered, 1), "{text}: {error}");
+        assert!(error.is_ambiguous() && error.to_string().contains(text), "{error}");
+        assert!(error.to_string().starts_with("POST /v2/droplets: ") && !error.to_string().contains(TOKEN), "{error}");
+    }
+}
+
+#[tokio::test]
+async fn a_get_is_given_up_after_four_tries_and_a_drip_has_a_limit() {
+    let server = Server::start(vec![json(500, "{}")]).await;
+    let error = server.client().account().await.unwrap_err();
+    assert_eq!((error.kind, server.asked().len()), (Kind::Unanswered, 4));
+    let server = Server::start(vec![Reply::Drip(b"HTTP/1.1 202 OK\r\ncontent-length: 900\r\n\r\n{".to_vec())]).await;
+    let start = Instant::now();
+    let error = create(&server.client()).await.unwrap_err();
+    assert_eq!(error.kind, Kind::Unanswered, "{error}");
+    assert!(start.elapsed() < Duration::from_secs(3), "the limit is one of the whole request: {:?}", start.elapsed());
+}
+
+#[tokio::test]
+async fn too_many_requests_wait_as_long_as_they_are_told() {
+    let limited = |seconds: u64| {
+        reply(
+            429,
+            &format!("retry-after: {seconds}\r\n"),
+            r#"{"id": "too_many_requests", "message": "API Rate limit exceeded."}"#,
+        )
+    };
+    let server = Server::start(vec![limited(1), json(202, DROPLET)]).await;
+    let start = Instant::now();
+    assert_eq!(create(&server.client()).await.unwrap().id, 7, "a 429 had no effect: a POST is sent again");
+    assert!(start.elapsed() >= Duration::from_secs(1), "{:?}", start.elapsed());
+    // An hour is not waited for in silence.
+    let server = Server::start(vec![limited(3600)]).await;
+    let error = server.client().account().await.unwrap_err();
+    assert_eq!((error.kind, server.asked().len()), (Kind::RateLimited, 1));
+    assert!(error.is_transient() && error.advice.unwrap().contains("--poll-interval"));
+    // `ratelimit-reset` in the past, none remaining: at once.
+    let past = reply(429, "ratelimit-remaining: 0\r\nratelimit-reset: 1\r\n", "{}");
+    let server = Server::start(vec![past, account()]).await;
+    assert!(server.client().account().await.is_ok());
+}
+
+#[tokio::test]
+async fn refusals_are_told_apart_and_not_repeated() {
+    let body = |message: &str| format!(r#"{{"id": "x", "message": "{message}", "request_id": "r-1"}}"#);
+    let cases = [
+        (401, "Unable to authenticate you", Kind::Unauthorized, "the token is not valid"),
+        (403, "You are not authorized to perform this operation", Kind::Forbidden, "`droplet:update`"),
+        (404, "The resource you were accessing could not be found.", Kind::NotFound, ""),
+        (422, "Droplet already has a pending event.", Kind::Pending, "wait until it is over"),
+        (422, "creating this/these droplet(s) will exceed your droplet limit", Kind::Refused, "mkimg gc"),
+        (422, "Size is not available in this region.", Kind::Refused, "another size or region"),
+        (422, "You specified an invalid image for Droplet creation.", Kind::Refused, "another base image"),
+    ];
+    for (status, message, kind, advice) in cases {
+        let server = Server::start(vec![json(status, &body(message))]).await;
+        let error = server.client().droplet_action(7, DropletAction::Shutdown).await.unwrap_err();
+        assert_eq!((error.kind, error.status, server.asked().len()), (kind, Some(status), 1), "{message}");
+        assert_eq!(error.to_string(), format!("POST /v2/droplets/7/actions: {status}: {message} (request r-1)"));
+        assert!(error.advice.clone().unwrap_or_default().contains(advice), "{message}: {:?}", error.advice);
+    }
+}
+
+#[tokio::test]
+async fn a_body_is_bounded_and_a_refusal_stays_one() {
+    let huge = " ".repeat(9 * 1024 * 1024);
+    let server = Server::start(vec![json(202, &huge)]).await;
+    let error = create(&server.client()).await.unwrap_err();
+    assert!(error.kind == Kind::Unanswered && error.message.contains("longer than 8388608 bytes"), "{error}");
+    let server = Server::start(vec![reply(401, "", &huge)]).await;
+    assert_eq!(create(&server.client()).await.unwrap_err().kind, Kind::Unauthorized);
+}
+
+#[tokio::test]
+async fn pages_are_followed_at_our_own_address_and_lists_end() {
+    let page = |number: u64, next: &str| {
+        json(
+            200,
+            &format!(
+                r#"{{"snapshots": [{{"id": {number}, "name": "s{number}", "resource_id": "9"}}], "links": {{"pages": {{{next}}}}}, "meta": {{"total": 2}}}}"#
+            ),
+        )
+    };
+    let elsewhere = Server::start(vec![account()]).await;
+    let next = format!(r#""next": "{}/v2/snapshots?page=2""#, elsewhere.url);
+    let server = Server::start(vec![page(1, &next), page(2, "")]).await;
+    let all = server.client().snapshots().await.unwrap();
+    assert_eq!(all.iter().map(|s| (s.id.as_str(), s.droplet)).collect::<Vec<_>>(), [("1", Some(9)), ("2", Some(9))]);
+    assert!(server.asked()[1].starts_with("GET /v2/snapshots?resource_type=droplet&per_page=200&page=2 "));
+    assert!(elsewhere.asked().is_empty(), "an address in an answer is no place to send a token to");
+    // A server that always knows of another page.
+    let server = Server::start(vec![page(1, &next)]).await;
+    let error = server.client().snapshots().await.unwrap_err();
+    assert!(error.message.contains("more than 1000 pages"), "{error}");
+}
+
+#[tokio::test]
+async fn droplets_of_others_are_left_out_though_the_server_lists_them() {
+    let body = r#"{"droplets": [{"id": 1, "status": "active", "tags": ["other"]}, {"id": 2, "status": "active", "tags": ["mkimg:bake:x:1"]}]}"#;
+    let server = Server::start(vec![json(200, body)]).await;
+    let found = server.client().droplets_tagged("mkimg:bake:x:1").await.unwrap();
+    assert_eq!(found.iter().map(|droplet| droplet.id).collect::<Vec<_>>(), [2]);
+}
+
+#[tokio::test]
+async fn the_token_goes_to_https_or_this_machine_only_and_follows_no_redirect() {
+    let client = |url: &str| Client::new(url, &SecretString::from(TOKEN), Options::default()).map(drop);
+    for url in ["https://api.example", "http://127.0.0.1:1", "http://localhost:1/v2/", "http://[::1]:1"] {
+        assert!(client(url).is_ok(), "{url}");
+    }
+    for url in [
+        "http://api.example",
+        "http://localhost.example",
+        "http://127.0.0.1.example",
+        "http://127.0.0.1@api.example",
+        "http://0.0.0.0",
+        "http://192.0.2.1",
+    ] {
+        let error = client(url).unwrap_err();
+        assert!(matches!(error, BadApiUrl::Insecure(_)) && !error.to_string().contains(TOKEN), "{url}: {error}");
+    }
+    assert!(super::is_on_this_machine("http://127.0.0.1:80/v2") && super::is_on_this_machine("https://localhost"));
+    assert!(!super::is_on_this_machine("https://localhost.example") && !super::is_on_this_machine("localhost"));
+    assert!(matches!(client("ftp://api.example"), Err(BadApiUrl::Unreadable(..))));
+    assert!(matches!(client("api.example"), Err(BadApiUrl::Unreadable(..))));
+    let broken = Client::new("https://api.example", &SecretString::from("a\nb"), Options::default()).err().unwrap();
+    assert!(matches!(broken, BadApiUrl::BadToken));
+
+    let elsewhere = Server::start(vec![account()]).await;
+    let moved = reply(307, &format!("location: {}/v2/account\r\n", elsewhere.url), "");
+    let server = Server::start(vec![moved]).await;
+    let error = server.client().account().await.unwrap_err();
+    assert_eq!((error.kind, server.asked().len(), elsewhere.asked().len()), (Kind::Refused, 1, 0));
+    assert!(error.advice.clone().unwrap_or_default().contains("--api-url"), "{error}: {:?}", error.advice);
+}
+
+#[tokio::test]
+async fn nobody_there_is_said_so() {
+    let closed = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", closed.local_addr().unwrap());
+    drop(closed);
+    let client = Client::new(&url, &SecretString::from(TOKEN), Options::default()).unwrap();
+    let error = create(&client).await.unwrap_err();
+    assert_eq!(error.kind, Kind::Unreachable);
+    assert!(error.message.starts_with(&format!("no connection to {url}: ")), "{error}");
+    assert_eq!(client.sent(), 3, "it was never sent: it is sent again");
+}

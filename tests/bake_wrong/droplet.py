@@ -1,0 +1,103 @@
+"""A droplet that is a process: plays the build droplet of an emulator without machines (`mkimg emulate --backend none`).
+
+It waits for a droplet in the emulator's state, takes its user-data apart as cloud-init would, and runs the document's own
+first-boot runner below a temporary root, so that the status channel answers at the droplet's own address. Scripts really run,
+downloads too; what would change this machine (systemctl, cloud-init …) is only noted. Powering off is a request to the API.
+
+Usage: droplet.py STATE URL ROOT, with the API's token in MKIMG_TEST_TOKEN.
+"""
+import base64
+import gzip
+import json
+import os
+import sys
+import time
+import urllib.request
+
+import yaml
+
+STATE, URL, ROOT = sys.argv[1:]
+
+
+def droplet():
+    """Address and user-data of the first droplet that there is."""
+    while True:
+        try:
+            with open(os.path.join(STATE, "state.json")) as file:
+                droplets = json.load(file)["droplets"]
+        except FileNotFoundError:
+            droplets = {}
+        for id, found in droplets.items():
+            if found.get("status") == "active":
+                return id, found["address"], found["user_data"]
+        time.sleep(0.02)
+
+
+def write_files(document):
+    assert document.startswith("#cloud-config\n"), document[:40]
+    for entry in yaml.safe_load(document)["write_files"]:
+        if not entry["path"].startswith("/run/mkimg/"):
+            continue
+        content, encoding = entry["content"], entry.get("encoding", "")
+        data = content.encode() if encoding == "" else base64.b64decode(content, validate=True)
+        if encoding == "gz+b64":
+            data = gzip.decompress(data)
+        path = ROOT + entry["path"]
+        os.makedirs(os.path.dirname(path), exist_ok=True)
+        with open(path, "wb") as file:
+            file.write(data)
+        os.chmod(path, int(entry["permissions"], 8))
+
+
+def load():
+    """The runner's modules, from the program that the document carries: all of it but the last line, which would run it."""
+    path = ROOT + "/run/mkimg/runner.py"
+    with open(path) as file:
+        body, last = file.read().rstrip("\n").rsplit("\n", 1)
+    assert last == "sys.exit(sys.modules['runner'].main())", last
+    exec(compile(body, path, "exec"), {})
+
+
+def power_off(id):
+    request = urllib.request.Request("%s/v2/droplets/%s/actions" % (URL, id), b'{"type": "power_off"}', {
+        "authorization": "Bearer " + os.environ["MKIMG_TEST_TOKEN"], "content-type": "application/json"})
+    urllib.request.urlopen(request, timeout=10).close()
+
+
+def main():
+    id, address, user_data = droplet()
+    write_files(user_data)
+    load()
+    channel, runner, system = (sys.modules[name] for name in ("channel", "runner", "system"))
+
+    def listen(port):
+        import socket
+        listener = socket.create_server((address, port))
+        return listener
+
+    class Machine(system.System):
+        COMMANDS = ("systemctl", "cloud-init", "shutdown", "fstrim")
+
+        def which(self, name):
+            return None
+
+        def quiet(self, argv, time_limit=60):
+            if argv[0] == "systemctl" and "poweroff" in argv:
+                power_off(id)
+            return 0, ""
+
+        def run(self, argv, line, time_limit, environment=None):
+            if argv[0] in self.COMMANDS:
+                return 0
+            return system.System.run(self, argv, line, time_limit, environment)
+
+    channel.listen = listen
+    # No file system of this machine is looked at or filled, and a busy machine is not made to wait for its disks.
+    os.makedirs(ROOT + "/proc/self")
+    open(ROOT + "/proc/self/mountinfo", "w").close()
+    os.sync = lambda: None
+    made = runner.Runner(Machine(ROOT))
+    made.finish(made.run())
+
+
+main()

@@ -1,0 +1,137 @@
+//! The main job, whole: `mkimg bake --local --stand-ins` of this repository's own image in virtual machines, and a look into
+//! the snapshot. Minutes, not seconds: only with `MKIMG_VM_TESTS=1` (`make vm`).
+
+#![allow(clippy::disallowed_methods, reason = "edge: a test of files, processes and time")]
+#![cfg(all(feature = "qemu", target_os = "linux"))]
+
+use std::ffi::OsStr;
+use std::fs::File;
+use std::io::{BufRead as _, BufReader, Read as _, Seek as _};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use rustix::fs::SeekFrom;
+use serde_json::Value;
+
+const MKIMG: &str = env!("CARGO_BIN_EXE_mkimg");
+const SLUG: &str = "debian-12-x64";
+
+/// Runs a program to its end, its standard error passed on, and gives its standard output.
+fn run<I: AsRef<OsStr>>(program: &str, arguments: impl IntoIterator<Item = I>) -> String {
+    let mut command = Command::new(program);
+    command.args(arguments).current_dir(env!("CARGO_MANIFEST_DIR")).stderr(Stdio::inherit());
+    let output = command.output().unwrap_or_else(|error| panic!("{program}: {error}"));
+    assert!(output.status.success(), "{program}: {}", output.status);
+    String::from_utf8(output.stdout).expect("UTF-8")
+}
+
+/// Processes that name this folder on their command line or work in it.
+fn processes_of(folder: &Path) -> Vec<PathBuf> {
+    let name = folder.to_str().expect("UTF-8");
+    let processes = std::fs::read_dir("/proc").expect("/proc").flatten().map(|entry| entry.path());
+    let uses = |process: &PathBuf| {
+        let arguments = std::fs::read(process.join("cmdline")).unwrap_or_default();
+        String::from_utf8_lossy(&arguments).contains(name)
+            || std::fs::read_link(process.join("cwd")).is_ok_and(|place| place.starts_with(folder))
+    };
+    processes.filter(uses).collect()
+}
+
+/// Bakes, with every event shown as it comes, and returns the events.
+fn bake(state: &Path, report: &Path) -> Vec<Value> {
+    let mut command = Command::new(MKIMG);
+    command.args(["bake", "--local", "--stand-ins", "--var", &format!("image={SLUG}"), "--format", "json", "--report"]);
+    command.arg(report).env("XDG_STATE_HOME", state).current_dir(env!("CARGO_MANIFEST_DIR"));
+    let mut process = command.stdout(Stdio::piped()).spawn().expect("mkimg runs");
+    let mut events = Vec::new();
+    for line in BufReader::new(process.stdout.take().expect("a pipe")).lines() {
+        let event: Value = serde_json::from_str(&line.expect("a line")).expect("one JSON object a line");
+        eprintln!("{event}");
+        events.push(event);
+    }
+    let status = process.wait().expect("it ends");
+    assert!(status.success(), "{status}");
+    events
+}
+
+/// The data of a raw image, holes passed over, in overlapping pieces.
+fn for_each_piece(image: &Path, mut look: impl FnMut(&[u8])) {
+    const PIECE: usize = 4 << 20;
+    let mut file = File::open(image).expect("the raw image");
+    let (mut at, mut bytes) = (0, vec![0; PIECE]);
+    while let Ok(start) = rustix::fs::seek(&file, SeekFrom::Data(at)) {
+        let end = rustix::fs::seek(&file, SeekFrom::Hole(start)).expect("a hole follows");
+        at = start;
+        while at < end {
+            let wanted = usize::try_from(end - at).map_or(PIECE, |left| left.min(PIECE));
+            file.seek(std::io::SeekFrom::Start(at)).expect("a place in the file");
+            file.read_exact(&mut bytes[..wanted]).expect("data");
+            look(&bytes[..wanted]);
+            // What is looked for is shorter than this overlap.
+            at = if at + wanted as u64 == end { end } else { at + wanted as u64 - 256 };
+        }
+    }
+}
+
+fn holds(bytes: &[u8], needle: &str) -> bool {
+    let needle = needle.as_bytes();
+    let first = needle[0];
+    let mut rest: &[u8] = bytes;
+    while let Some(place) = rest.iter().position(|byte| *byte == first) {
+        rest = &rest[place..];
+        if rest.starts_with(needle) {
+            return true;
+        }
+        rest = &rest[1..];
+    }
+    false
+}
+
+#[test]
+fn this_repository_is_baked_and_verified_and_nothing_is_left() {
+    if std::env::var_os("MKIMG_VM_TESTS").is_none_or(|value| value != "1") {
+        eprintln!("SKIPPED: virtual machines run with MKIMG_VM_TESTS=1 only (make vm)");
+        return;
+    }
+    run("fixtures/stand-ins/build", ["target/stand-ins"]);
+    let bases = run(MKIMG, ["base", "list", "--format", "json"]);
+    if !bases.contains(&format!("\"{SLUG}\"")) {
+        run(MKIMG, ["base", "build", SLUG]);
+    }
+    // Made where there is room: a temporary folder may be in memory.
+    let folder = tempfile::Builder::new().prefix("mkimg-vm-bake-").tempdir_in("/var/tmp").expect("a folder");
+    let report = folder.path().join("report.html");
+    let events = bake(&folder.path().join("state"), &report);
+
+    let done = events.last().expect("events");
+    assert_eq!(done["event"], "done");
+    assert_eq!((&done["verified"], &done["stand_ins"]), (&true.into(), &true.into()), "{done}");
+    assert_eq!((&done["check"]["failed"], &done["check"]["warnings"]), (&0.into(), &0.into()), "{done}");
+    assert!(std::fs::read_to_string(&report).expect("a report").contains("STAND-IN"));
+
+    // A flat disk, its kernel beside it.
+    let snapshot = PathBuf::from(done["snapshot"]["path"].as_str().expect("a path"));
+    for name in ["vmlinuz", "initrd", "snapshot.json"] {
+        assert!(snapshot.join(name).is_file(), "{name}");
+    }
+    let disk = snapshot.join("disk.qcow2");
+    let disk = disk.to_str().expect("UTF-8");
+    let info: Value = serde_json::from_str(&run("qemu-img", ["info", "--output=json", disk])).expect("JSON");
+    assert_eq!(info["format"], "qcow2");
+    assert_eq!(info.get("backing-filename"), None, "{info}");
+
+    // Nothing of the bake is on the disk, deleted blocks included. What the image itself holds shows that the search finds.
+    let raw = folder.path().join("disk.raw");
+    run("qemu-img", ["convert", "-O", "raw", disk, raw.to_str().expect("UTF-8")]);
+    let bake = done["bake"].as_str().expect("an id");
+    let traces = [bake, "\"power_off_after\"", "\"certificate\":", "/run/mkimg/runner.py", "mkimg-first-boot"];
+    let (mut found, mut searches) = (Vec::<&str>::new(), false);
+    for_each_piece(&raw, |piece| {
+        found.extend(traces.iter().copied().filter(|trace| holds(piece, trace)));
+        searches |= holds(piece, "Description=CockroachDB, the database of Nakama");
+    });
+    assert!(searches, "the image's own unit was not found on the raw disk");
+    assert!(found.is_empty(), "traces of the bake on the raw disk: {found:?}");
+
+    assert_eq!(processes_of(folder.path()), Vec::<PathBuf>::new(), "still running");
+}
