@@ -149,8 +149,14 @@ fn judge_project(global: &Global, options: &Options) -> Result<Report, Failure> 
     let wrong = diagnostics.iter().any(|found| found.severity == Severity::Error);
     let verdict = if wrong { Verdict::Invalid } else { Verdict::Valid };
     let name = source.name().to_string();
-    let mut report =
-        Report { documents: vec![Document { kind: "template", verdict, findings: Findings { source, diagnostics } }] };
+    let mut report = Report {
+        documents: vec![Document {
+            kind: "template",
+            verdict,
+            findings: Findings { source, diagnostics },
+            parts: Vec::new(),
+        }],
+    };
     if let Some(plan) = plan {
         let document = render::render(&plan, options.limit).map_err(|error| {
             let help = error.help();

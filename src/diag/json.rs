@@ -18,6 +18,16 @@ struct WireDocument<'a> {
     kind: &'a str,
     verdict: &'a str,
     diagnostics: Vec<WireDiagnostic<'a>>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    parts: Vec<WirePart<'a>>,
+}
+
+#[derive(Serialize)]
+struct WirePart<'a> {
+    kind: &'a str,
+    verdict: &'a str,
+    line: usize,
+    column: usize,
 }
 
 #[derive(Serialize)]
@@ -94,10 +104,15 @@ fn document(document: &Document) -> WireDocument<'_> {
             related: related.collect(),
         }
     });
+    let parts = document.parts.iter().map(|part| {
+        let place = source.position(part.span.start);
+        WirePart { kind: part.kind, verdict: part.verdict.name(), line: place.line, column: place.column }
+    });
     WireDocument {
         file: source.name(),
         kind: document.kind,
         verdict: document.verdict.name(),
         diagnostics: diagnostics.collect(),
+        parts: parts.collect(),
     }
 }

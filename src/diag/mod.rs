@@ -70,6 +70,19 @@ pub struct Document {
     pub kind: &'static str,
     pub verdict: Verdict,
     pub findings: Findings,
+    /// Of a document that holds other documents: what they are, in order.
+    pub parts: Vec<Part>,
+}
+
+/// A document inside another one: a part of an archive or of a multi-part document.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Part {
+    /// What it is, as a [`Document`]'s kind is named.
+    pub kind: &'static str,
+    /// What `cloud-init schema` would say of it alone.
+    pub verdict: Verdict,
+    /// Where in the document it stands.
+    pub span: Span,
 }
 
 /// Everything that one call of the validator found.

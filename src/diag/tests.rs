@@ -20,7 +20,9 @@ fn finding(start: usize, text: &str) -> Diagnostic {
 
 fn report(diagnostics: Vec<Diagnostic>) -> Report {
     let findings = Findings { source: source(), diagnostics };
-    Report { documents: vec![Document { kind: "cloud-config", verdict: Verdict::Invalid, findings }] }
+    Report {
+        documents: vec![Document { kind: "cloud-config", verdict: Verdict::Invalid, findings, parts: Vec::new() }],
+    }
 }
 
 fn at_mode() -> Diagnostic {
@@ -67,7 +69,9 @@ fn no_control_character_gets_through() {
     finding.help = Some("\u{9b}31m\r".into());
     finding.path = "x\u{1b}".into();
     let findings = Findings { source, diagnostics: vec![finding] };
-    let report = Report { documents: vec![Document { kind: "cloud-config", verdict: Verdict::Valid, findings }] };
+    let report = Report {
+        documents: vec![Document { kind: "cloud-config", verdict: Verdict::Valid, findings, parts: Vec::new() }],
+    };
     for format in [Format::Human, Format::Json, Format::Github, Format::Sarif] {
         let text = report.render(format, false, &|_| None);
         let harmful: Vec<_> = text.chars().filter(|c| (c.is_control() && *c != '\n') || *c == '\u{202e}').collect();

@@ -25,7 +25,7 @@ fn about_document(rule: &Rule, message: String, help: Option<String>) -> Diagnos
 }
 
 /// Where the first line with something on it is.
-fn beginning(source: &Source) -> Span {
+pub(super) fn beginning(source: &Source) -> Span {
     let text = source.text();
     let start = text.len() - text.trim_start_matches(header::is_blank).len();
     let line = text[start..].lines().next().unwrap_or_default();
@@ -34,9 +34,11 @@ fn beginning(source: &Source) -> Span {
     Span::new(start, start + end)
 }
 
-pub(super) fn unknown_header(source: &Source) -> Diagnostic {
+pub(super) fn unknown_header(source: &Source, decodes_to_user_data: bool) -> Diagnostic {
     let text = source.text();
-    let help = if text.starts_with('\u{feff}') {
+    let help = if decodes_to_user_data {
+        "hand it over decoded: cloud-init takes base64 for a text of an unknown kind"
+    } else if text.starts_with('\u{feff}') {
         "save the file without a byte order mark: nothing may come before the header"
     } else if text.trim_start().to_ascii_lowercase().starts_with("# cloud-config") {
         "write `#cloud-config` without the blank"
@@ -65,11 +67,16 @@ pub(super) fn invalid_yaml(error: &yaml::Error) -> Diagnostic {
     finding
 }
 
-pub(super) fn not_a_mapping(source: &Source, tree: &Tree) -> Diagnostic {
-    let (span, found) = match tree.root() {
+/// What stands where something else was expected, and its place.
+pub(super) fn root_place(source: &Source, tree: &Tree) -> (Span, String) {
+    match tree.root() {
         Some(root) => (root.used_at(), value::describe(source, root)),
         None => (beginning(source), "nothing after the header".into()),
-    };
+    }
+}
+
+pub(super) fn not_a_mapping(source: &Source, tree: &Tree) -> Diagnostic {
+    let (span, found) = root_place(source, tree);
     let help = Some("write keys and values, such as `packages: [nginx]`".into());
     finding(
         &rule::NOT_A_MAPPING,
@@ -201,6 +208,29 @@ pub(super) fn script(source: &Source, diagnostics: &mut Vec<Diagnostic>) {
         ));
     }
     diagnostics.push(not_judged(source, "a script is not judged by cloud-init"));
+}
+
+/// A boothook: a script after its header, started as it is.
+pub(super) fn boothook(source: &Source, diagnostics: &mut Vec<Diagnostic>) {
+    let text = source.text();
+    let body = text.trim_start_matches(header::is_blank);
+    let body = body.get("#cloud-boothook".len()..).unwrap_or_default().trim_start_matches(header::is_blank);
+    let start = text.len() - body.len();
+    let first = body.split('\n').next().unwrap_or_default();
+    let span = if first.is_empty() { beginning(source) } else { Span::new(start, start + first.len().min(80)) };
+    let span = Span::new(
+        span.start,
+        (span.start..=span.end).rev().find(|at| text.is_char_boundary(*at)).unwrap_or(span.start),
+    );
+    if !first.starts_with("#!") {
+        let message = "a boothook without `#!` after its header cannot be started".to_string();
+        let help = Some("write `#!/bin/sh`, or another interpreter, in the line after the header".into());
+        diagnostics.push(finding(&super::rules::write_files::MISSING_INTERPRETER, String::new(), span, message, help));
+    } else if first.ends_with('\r') {
+        let message = "the script has Windows line ends: its interpreter would not be found".to_string();
+        let help = Some("save the script with Unix line ends".into());
+        diagnostics.push(finding(&super::rules::write_files::CRLF_SCRIPT, String::new(), span, message, help));
+    }
 }
 
 /// Unpacks gzip, to a sensible size.

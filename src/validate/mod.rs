@@ -12,13 +12,16 @@ mod document;
 mod header;
 mod message;
 mod modules;
+mod parts;
 mod pattern;
+mod places;
 pub mod rules;
 mod shape;
+mod template;
 mod value;
 mod version;
 
-use crate::diag::{Diagnostic, Findings, Origin, Severity, Verdict, quoted};
+use crate::diag::{Diagnostic, Findings, Origin, Part, Severity, Verdict, quoted};
 use crate::source::{Source, Span};
 use crate::yaml::{self, Node, Tree};
 
@@ -58,16 +61,46 @@ impl<'t> Document<'t> {
     }
 }
 
+/// What came out for a document or for a part of one.
+struct Judged {
+    verdict: Verdict,
+    diagnostics: Vec<Diagnostic>,
+    parts: Vec<Part>,
+}
+
 /// Judges one user-data document.
 #[must_use]
 pub fn validate(source: &Source, options: &Options) -> Report {
     let kind = header::kind(source.text(), options.cloud_init);
+    let mut judged = judge_as(source, kind, options, 0);
+    document::size(source, options, &mut judged.diagnostics);
+    finish(source, kind, judged)
+}
+
+/// Judges a text as user-data of a kind; parts of it are `depth` + 1 deep.
+fn judge_as(source: &Source, kind: Kind, options: &Options, depth: usize) -> Judged {
     let mut diagnostics = Vec::new();
-    document::size(source, options, &mut diagnostics);
+    let mut inner = Vec::new();
     let verdict = match kind {
         Kind::CloudConfig => cloud_config(source, options, &mut diagnostics),
+        Kind::JinjaTemplate => return jinja(source, options, depth),
+        Kind::CloudConfigArchive | Kind::Mime => {
+            let pieces = parts::split(source, kind, options, &mut diagnostics);
+            inner = parts::judge(source, pieces, options, depth, &mut diagnostics);
+            for found in &mut diagnostics {
+                found.origin = Origin::Mkimg;
+            }
+            Verdict::Skipped
+        }
         Kind::Unknown => {
-            diagnostics.push(document::unknown_header(source));
+            let decoded = parts::decoded(source.text(), options);
+            diagnostics.push(document::unknown_header(source, decoded.is_some()));
+            if let Some((text, kind)) = decoded {
+                let whole = Span::new(0, source.text().trim_end().len());
+                let places = places::Places::whole(text.len(), whole);
+                let piece = parts::Piece { text, places, kind: Some(kind), span: whole };
+                inner = parts::judge(source, vec![piece], options, depth, &mut diagnostics);
+            }
             Verdict::Invalid
         }
         Kind::Empty => {
@@ -78,13 +111,55 @@ pub fn validate(source: &Source, options: &Options) -> Report {
             document::script(source, &mut diagnostics);
             Verdict::Skipped
         }
-        _ => {
-            let message = format!("a document of the kind {} is not looked into", kind.name());
-            diagnostics.push(document::not_judged(source, &message));
+        Kind::Boothook => {
+            document::boothook(source, &mut diagnostics);
+            Verdict::Skipped
+        }
+        Kind::PartHandler => {
+            parts::part_handler(source, &mut diagnostics);
+            Verdict::Skipped
+        }
+        Kind::Include => {
+            parts::include(source, &mut diagnostics);
+            Verdict::Skipped
+        }
+        Kind::Jsonp => {
+            parts::patch(source, &mut diagnostics);
+            Verdict::Skipped
+        }
+        Kind::Gzip => {
+            diagnostics.push(document::not_judged(source, "a packed document is not looked into here"));
             Verdict::Skipped
         }
     };
-    finish(source, kind, verdict, diagnostics)
+    Judged { verdict, diagnostics, parts: inner }
+}
+
+/// A template: what it is rendered to has the verdict, and its findings are shown in the template.
+fn jinja(source: &Source, options: &Options, depth: usize) -> Judged {
+    let skipped = |diagnostics| Judged { verdict: Verdict::Skipped, diagnostics, parts: Vec::new() };
+    let (text, places, warnings) = match template::render(source.text()) {
+        template::Rendered::Text { text, places, warnings } => (text, places, warnings),
+        template::Rendered::Broken(finding) => {
+            return Judged { verdict: Verdict::Invalid, diagnostics: vec![finding], parts: Vec::new() };
+        }
+        template::Rendered::Unknown(why) => return skipped(vec![document::not_judged(source, &why)]),
+    };
+    let rendered = Source::new(source.name(), text);
+    let kind = header::kind(rendered.text(), options.cloud_init);
+    // cloud-init renders once.
+    if kind == Kind::JinjaTemplate {
+        return skipped(warnings);
+    }
+    let mut judged = judge_as(&rendered, kind, options, depth);
+    for finding in &mut judged.diagnostics {
+        places.translate(finding);
+    }
+    for part in &mut judged.parts {
+        part.span = places.span(part.span);
+    }
+    judged.diagnostics.extend(warnings);
+    judged
 }
 
 /// Judges a document as it was read from a file: text, or text packed with gzip.
@@ -107,7 +182,11 @@ pub fn validate_bytes(name: &str, bytes: &[u8], options: &Options) -> Report {
             Err(message) => {
                 let source = Source::new(name, "");
                 let finding = document::unreadable(message);
-                finish(&source, Kind::Gzip, Verdict::Invalid, vec![finding])
+                finish(
+                    &source,
+                    Kind::Gzip,
+                    Judged { verdict: Verdict::Invalid, diagnostics: vec![finding], parts: Vec::new() },
+                )
             }
         };
     }
@@ -120,7 +199,11 @@ pub fn validate_bytes(name: &str, bytes: &[u8], options: &Options) -> Report {
             let byte = bytes.get(error.valid_up_to()).copied().unwrap_or_default();
             let mut finding = document::unreadable(format!("expected UTF-8, found the byte 0x{byte:02x}"));
             finding.span = Some(Span::at(error.valid_up_to()));
-            finish(&source, Kind::Unknown, Verdict::Invalid, vec![finding])
+            finish(
+                &source,
+                Kind::Unknown,
+                Judged { verdict: Verdict::Invalid, diagnostics: vec![finding], parts: Vec::new() },
+            )
         }
     }
 }
@@ -179,7 +262,8 @@ fn verdict(diagnostics: &[Diagnostic]) -> Verdict {
 }
 
 /// In the order of the text, nothing twice.
-fn finish(source: &Source, kind: Kind, verdict: Verdict, mut diagnostics: Vec<Diagnostic>) -> Report {
+fn finish(source: &Source, kind: Kind, judged: Judged) -> Report {
+    let Judged { verdict, mut diagnostics, parts } = judged;
     let place = |found: &Diagnostic| found.span.unwrap_or_default().start;
     diagnostics.sort_by(|one, two| {
         (place(one), one.severity, one.code, &one.path).cmp(&(place(two), two.severity, two.code, &two.path))
@@ -188,7 +272,7 @@ fn finish(source: &Source, kind: Kind, verdict: Verdict, mut diagnostics: Vec<Di
         one.code == two.code && one.path == two.path && one.message == two.message && one.span == two.span
     });
     let findings = Findings { source: source.clone(), diagnostics };
-    Report { documents: vec![JudgedDocument { kind: kind.name(), verdict, findings }] }
+    Report { documents: vec![JudgedDocument { kind: kind.name(), verdict, findings, parts }] }
 }
 
 /// A short piece of the text at the beginning, for messages about headers.

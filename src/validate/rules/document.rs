@@ -110,10 +110,10 @@ pub(crate) static NOT_JUDGED: Rule = Rule {
     name: "not-judged",
     origin: Origin::Mkimg,
     severity: Severity::Info,
-    summary: "A document of this kind is not looked into.",
+    summary: "A document is not judged.",
     reason: "\
-cloud-init judges cloud-configs only. Scripts, includes, boothooks, part handlers, archives and multi-part\n\
-documents are passed over: their verdict is `skipped`.",
+cloud-init judges cloud-configs only. Of a script, only the first line is looked at; an empty document, and a\n\
+template that uses what only the machine has, are passed over. Their verdict is `skipped`.",
     bad: "\
 #!/bin/sh\n\
 echo hello\n",

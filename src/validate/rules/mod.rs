@@ -5,6 +5,7 @@
 //! The tests run every example, and the page under `docs/rules/` is made from the rule.
 
 pub(crate) mod document;
+pub(crate) mod kinds;
 pub(crate) mod shape;
 pub(crate) mod write_files;
 
@@ -41,6 +42,7 @@ pub static REGISTRY: &[&Rule] = &[
     &document::UNREADABLE,
     &document::TOO_COMPLEX,
     &document::NOT_JUDGED,
+    &kinds::BROKEN_TEMPLATE,
     &shape::UNKNOWN_KEY,
     &shape::WRONG_TYPE,
     &shape::MISSING_KEY,
@@ -67,6 +69,13 @@ pub static REGISTRY: &[&Rule] = &[
     &write_files::CRLF_SCRIPT,
     &write_files::RUNS_DURING_BAKE,
     &write_files::RELATIVE_DESTINATION,
+    &kinds::MISSING_VARIABLE,
+    &kinds::MALFORMED_ARCHIVE,
+    &kinds::MALFORMED_MULTIPART,
+    &kinds::IGNORED_PART,
+    &kinds::MALFORMED_PATCH,
+    &kinds::MALFORMED_INCLUDE,
+    &kinds::INCOMPLETE_PART_HANDLER,
 ];
 
 /// A rule by its code (in any case) or its name.

@@ -1,0 +1,49 @@
+#!/bin/sh
+# How fast a document is judged: a cold process on 16 KiB, beside `cloud-init schema`; and large documents.
+# usage: benches/validate.sh [MKIMG]   (default: target/release/mkimg; build it first with `cargo build --release`)
+# Times are processor time (user and system), which other work on the machine disturbs least.
+set -eu
+mkimg=${1:-target/release/mkimg}
+runs=${RUNS:-20}
+folder=$(mktemp -d)
+trap 'rm -rf "$folder"' EXIT
+
+python3 - "$folder" <<'PYTHON'
+import sys
+folder = sys.argv[1]
+def write(name, text):
+    open(f"{folder}/{name}", "w").write("#cloud-config\n" + text)
+line = "          a line of a configuration file, as one finds it on a machine = 1\n"
+write("small.yaml", "packages: [nginx, ufw]\nwrite_files:\n" + "".join(
+    f"  - path: /etc/app/{n}.conf\n    permissions: '0644'\n    content: |\n{line * 6}" for n in range(28))
+    + "runcmd:\n  - systemctl restart nginx\n")
+write("content.yaml", "write_files:\n" + "".join(
+    f"  - path: /etc/app/{n}.conf\n    content: |\n{line * 1500}" for n in range(80)))
+write("items.yaml", "runcmd:\n" + "".join(f"  - ls {n % 1000}\n" for n in range(400_000)))
+PYTHON
+
+# The processor seconds of one run of a command, the mean of several.
+seconds() {
+    count=$1
+    shift
+    python3 - "$count" "$@" <<'PYTHON'
+import resource, subprocess, sys
+count, command = int(sys.argv[1]), sys.argv[2:]
+for _ in range(count):
+    subprocess.run(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+used = resource.getrusage(resource.RUSAGE_CHILDREN)
+print(f"{(used.ru_utime + used.ru_stime) / count:.6f}")
+PYTHON
+}
+
+ours=$(seconds "$runs" "$mkimg" validate "$folder/small.yaml")
+echo "cold process, $(wc -c < "$folder/small.yaml") bytes: mkimg $ours s"
+if command -v cloud-init > /dev/null; then
+    theirs=$(seconds "$runs" cloud-init schema --config-file "$folder/small.yaml")
+    echo "the same, cloud-init schema: $theirs s: $(echo "$theirs $ours" | awk '{ printf "%.0f", $1 / $2 }') times as long"
+fi
+for name in content items; do
+    size=$(wc -c < "$folder/$name.yaml")
+    took=$(seconds 5 "$mkimg" validate --limit none "$folder/$name.yaml")
+    echo "$name: $size bytes in $took s: $(echo "$size $took" | awk '{ printf "%.1f", $1 / $2 / 1e6 }') MB/s"
+done
