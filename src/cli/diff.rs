@@ -15,7 +15,8 @@ use crate::workspace::{TextError, read_text, write_atomically};
 /// Compares the rendered document with fixtures/, or two documents with each other
 ///
 /// A case is a directory fixtures/CASE/ with variables.yaml, user-data.yaml or both. Each is rendered with its variables
-/// and compared, byte for byte; payloads are decoded before differences are shown.
+/// and compared, byte for byte; payloads are decoded before differences are shown. A mkimg.lock in the case's directory
+/// stands for the project's, so that new pins need not change what is expected.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     /// An image template; or two documents to compare
@@ -34,6 +35,7 @@ pub(super) struct Args {
 
 const VARIABLES: &str = "variables.yaml";
 const DOCUMENT: &str = "user-data.yaml";
+const LOCK: &str = "mkimg.lock";
 
 pub(super) fn run(args: &Args, global: &Global) -> Result<(), Failure> {
     match args.paths.as_slice() {
@@ -110,9 +112,12 @@ fn compare(
     // The case's values first, so that the command line can still try others.
     let mut assignments = if variables.is_file() { project::file_assignments(&variables)? } else { Vec::new() };
     assignments.extend(project::assignments(global)?);
-    let lock_path = opened.lock_path(global, args.lock.as_deref());
+    let own_lock = case.join(LOCK);
+    let has_own_lock = args.lock.is_none() && own_lock.is_file();
+    let lock_path = if has_own_lock { own_lock } else { opened.lock_path(global, args.lock.as_deref()) };
     let plan = opened.plan(global, assignments, &project::lock(&lock_path)?)?;
-    if said.insert(plan.unlocked().map(str::to_owned).collect()) {
+    // A case with a lock of its own shows on purpose what is pinned in it, and what is not.
+    if !has_own_lock && said.insert(plan.unlocked().map(str::to_owned).collect()) {
         project::judge_locks(global, &plan, &lock_path, args.locked)?;
     }
     let document = project::document(&plan, Some(DOCUMENT_LIMIT))?;
