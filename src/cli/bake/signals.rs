@@ -1,8 +1,8 @@
 //! Ctrl-C and SIGTERM: the first one has the bake clean up, the second one ends it at once.
 
-use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 
+use super::super::emulate::Interrupted;
 use super::super::{Color, Terminal};
 use super::{Failure, Global};
 
@@ -19,14 +19,10 @@ impl Drop for AbortOnDrop {
 pub(super) fn stops(global: &Global) -> Result<(watch::Receiver<u32>, AbortOnDrop), Failure> {
     let (sender, receiver) = watch::channel(0);
     let quiet = global.terminal.is_quiet();
-    let mut interrupt = signal(SignalKind::interrupt()).map_err(Failure::usage)?;
-    let mut terminate = signal(SignalKind::terminate()).map_err(Failure::usage)?;
+    let mut interrupted = Interrupted::watch().map_err(Failure::usage)?;
     let task = tokio::spawn(async move {
         loop {
-            tokio::select! {
-                _ = interrupt.recv() => {}
-                _ = terminate.recv() => {}
-            }
+            interrupted.again().await;
             sender.send_modify(|count| *count += 1);
             if *sender.borrow() == 1 && !quiet {
                 Terminal::new(Color::Never, false, 0)

@@ -5,6 +5,7 @@
 
 use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
 use std::io::{ErrorKind, Read as _, Write as _};
+#[cfg(unix)]
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
@@ -34,9 +35,20 @@ pub(in crate::cli) fn folder(bake: &BakeId) -> Result<PathBuf, Failure> {
     Ok(state_home()?.join("bakes").join(bake.as_str()))
 }
 
+/// Readable by this user only, where files have modes.
+fn private(options: &mut OpenOptions) -> &mut OpenOptions {
+    #[cfg(unix)]
+    options.mode(0o600);
+    options
+}
+
 /// Makes a folder (and those above it) that only this user may enter.
 pub(in crate::cli) fn private_folder(path: &Path) -> Result<(), Failure> {
-    DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(|error| {
+    let mut builder = DirBuilder::new();
+    builder.recursive(true);
+    #[cfg(unix)]
+    builder.mode(0o700);
+    builder.create(path).map_err(|error| {
         Failure::usage(format!("cannot make {}: {error}", path.display()))
             .with_help("set XDG_STATE_HOME to a folder that you may write to")
     })
@@ -113,10 +125,13 @@ impl FileJournal {
         private_folder(folder)?;
         let path = folder.join(JOURNAL);
         let unwritable = |error: std::io::Error| Failure::usage(format!("cannot write {}: {error}", path.display()));
-        let file = OpenOptions::new().append(true).create_new(true).mode(0o600).open(&path).map_err(unwritable)?;
+        let file = private(OpenOptions::new().append(true).create_new(true)).open(&path).map_err(unwritable)?;
         file.try_lock().map_err(|error| unwritable(error.into()))?;
         // The name must survive a power cut as well as the contents.
+        #[cfg(unix)]
         let synced = File::open(folder).and_then(|folder| folder.sync_all());
+        #[cfg(not(unix))]
+        let synced = file.sync_all();
         synced.map_err(|error| Failure::usage(format!("cannot write {}: {error}", folder.display())))?;
         Ok(Self { folder: folder.to_owned(), file: Mutex::new(file) })
     }
@@ -162,7 +177,7 @@ impl FileJournal {
     /// Keeps what another process needs to go on.
     pub(in crate::cli) fn write_secrets(&self, text: &SecretString) -> Result<(), JournalError> {
         let path = self.folder.join(SECRETS);
-        let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path);
+        let file = private(OpenOptions::new().write(true).create_new(true)).open(path);
         let written = file.and_then(|mut file| {
             file.write_all(text.expose_secret().as_bytes())?;
             file.sync_all()
@@ -208,7 +223,7 @@ impl Journal for FileJournal {
 
     fn save(&self, name: &str, contents: &[u8]) -> Result<String, JournalError> {
         let path = self.folder.join(name);
-        let file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&path);
+        let file = private(OpenOptions::new().write(true).create(true).truncate(true)).open(&path);
         file.and_then(|mut file| file.write_all(contents)).map_err(|error| self.error(name, &error))?;
         Ok(path.display().to_string())
     }
