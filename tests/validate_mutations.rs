@@ -15,8 +15,10 @@ use mkimg::validate::{Options, Version, rules, validate_bytes};
 
 /// Each time, so many are tried.
 const MUTATIONS: u64 = 3_000;
-/// No document of this size may take longer. An unoptimized build on a busy machine needs room.
+/// No document of this size may take longer, by the clock, and so much more for each finding: a few aliases give 2,000 findings,
+/// and each is written in four formats. An unoptimized build on a busy machine needs room.
 const SLOWEST: Duration = Duration::from_secs(5);
+const SLOWEST_FINDING: Duration = Duration::from_millis(5);
 /// Larger documents of the corpus are cut.
 const LARGEST: usize = 8 * 1024;
 
@@ -162,8 +164,8 @@ fn mutate(corpus: &[Vec<u8>], random: &mut Random) -> Vec<u8> {
     bytes
 }
 
-/// Judges, writes in every format, and looks at the places.
-fn judge(bytes: &[u8], version: Version) {
+/// Judges, writes in every format, and looks at the places; gives the number of findings.
+fn judge(bytes: &[u8], version: Version) -> u32 {
     let report = validate_bytes("t", bytes, &Options { cloud_init: version, ..Options::default() });
     for document in &report.documents {
         let text = document.findings.source.text();
@@ -181,6 +183,8 @@ fn judge(bytes: &[u8], version: Version) {
             serde_json::from_str::<serde_json::Value>(&shown).unwrap();
         }
     }
+    let findings = report.documents.iter().map(|document| document.findings.diagnostics.len()).sum::<usize>();
+    u32::try_from(findings).unwrap()
 }
 
 #[test]
@@ -205,10 +209,14 @@ fn no_bytes_stop_the_judge() {
         tried += 1;
         let result = catch_unwind(AssertUnwindSafe(|| judge(&bytes, version)));
         let shown = || String::from_utf8_lossy(&bytes).into_owned();
-        if result.is_err() {
-            wrong.push(format!("document {index} panicked: {:?}", shown()));
-        } else if started.elapsed() > SLOWEST {
-            wrong.push(format!("document {index} took {:?}: {:?}", started.elapsed(), shown()));
+        match result {
+            Err(_) => wrong.push(format!("document {index} panicked: {:?}", shown())),
+            Ok(findings) if started.elapsed() > SLOWEST + SLOWEST_FINDING * findings => wrong.push(format!(
+                "document {index} took {:?} for {findings} findings: {:?}",
+                started.elapsed(),
+                shown()
+            )),
+            Ok(_) => {}
         }
     }
     eprintln!("{tried} documents in {:?}", begun.elapsed());
