@@ -30,8 +30,7 @@ lint: ## formatting and lints
 	shellcheck --severity=style dev/* .ci/run scripts/*.sh
 
 deny: ## licences, sources and banned crates of the dependencies
-	command -v cargo-deny >/dev/null || $(CARGO) install --locked cargo-deny
-	$(CARGO) deny --locked check bans licenses sources
+	dev/cargo-deny --locked check bans licenses sources
 
 unit: ## the tests that need no virtual machine
 	$(CARGO) $(TESTS) --locked
