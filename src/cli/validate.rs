@@ -27,7 +27,7 @@ pub(super) struct Args {
     /// Let the exit status be 1 for warnings and deprecations too
     #[arg(long, value_enum, value_name = "WHAT")]
     deny: Option<Deny>,
-    /// The version of cloud-init whose verdict is asked for: 22.4, 26.2, or debian-12
+    /// The cloud-init whose verdict is asked for: 22.4, 25.1 or 26.2, or a release that has it, such as debian-13 or noble
     #[arg(long, value_name = "VERSION", default_value_t = Version::LATEST)]
     cloud_init: Version,
     /// Bytes that the provider takes; `none` for no limit

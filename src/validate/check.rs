@@ -12,8 +12,9 @@ use super::value;
 use super::version::Version;
 use crate::yaml::{Node, NodeId, NodeKind, Scalar, Tree};
 
-/// From this version on, a failed choice reports the errors of its nearest branch, not only that all failed.
-const NEAREST_BRANCH: Version = Version::new(24, 1);
+/// From this version on, a failed choice reports the errors of its nearest branch, not only that all failed: so in 25.1, not
+/// yet in 22.4.
+const NEAREST_BRANCH: Version = Version::new(25, 1);
 /// How many comparisons of a value with a shape one document may take. Real ones take some thousands.
 const MOST_STEPS: usize = 5_000_000;
 /// How many faults are collected; a document with more is broken as a whole.

@@ -17,6 +17,7 @@ mod pattern;
 mod places;
 pub mod rules;
 mod shape;
+mod tables;
 mod template;
 mod value;
 mod version;
@@ -27,6 +28,7 @@ use crate::yaml::{self, Node, Tree};
 
 pub use crate::diag::{Document as JudgedDocument, Report};
 pub use header::Kind;
+pub use tables::tables;
 pub use version::{UnknownVersion, Version};
 
 /// DigitalOcean's limit for user-data, in bytes of UTF-8: 64 KiB.

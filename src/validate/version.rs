@@ -1,4 +1,7 @@
-//! The version of cloud-init whose verdict is asked for.
+//! The version of cloud-init whose verdict is asked for, by number or by the release that has it.
+//!
+//! To offer a version, compare it (`tests/validate_differential.rs`) and add it to [`Version::PROVEN`]; to offer a release,
+//! add its line to `RELEASES`, and to the table in `docs/cloud-init-versions.md`, where the reasons are.
 
 use std::fmt;
 use std::str::FromStr;
@@ -12,8 +15,38 @@ pub struct Version {
 
 /// A text that names no version of cloud-init that can be judged.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("expected 26.2, 22.4 or debian-12; found `{0}`")]
-pub struct UnknownVersion(String);
+pub enum UnknownVersion {
+    /// A version, but none that was compared with cloud-init itself.
+    #[error("cloud-init {found} was not compared with mkimg; the nearest that was is {nearest} (of {})", offered())]
+    NotProven {
+        /// The version that was asked for.
+        found: Version,
+        /// The offered version that is least far away.
+        nearest: Version,
+    },
+    /// Neither a version nor a release.
+    #[error("expected a version of cloud-init, {}, or a release, such as {}; found `{found}`{}", offered(), releases(), meant(.nearest.as_deref()))]
+    NotKnown {
+        /// What was written.
+        found: String,
+        /// The nearest name that is known.
+        nearest: Option<String>,
+    },
+}
+
+/// Releases of Linux distributions by their names and numbers, with the version that a machine of them has. Debian keeps the
+/// version of the release; Ubuntu brings each new version into the releases that it supports.
+const RELEASES: &[(&str, &[&str], Version)] = &[
+    ("debian", &["12", "bookworm"], Version::new(22, 4)),
+    ("debian", &["13", "trixie"], Version::new(25, 1)),
+    ("debian", &["14", "forky", "testing", "sid", "unstable"], Version::new(26, 2)),
+    ("ubuntu", &["22.04", "jammy"], Version::new(26, 2)),
+    ("ubuntu", &["24.04", "noble"], Version::new(26, 2)),
+    ("ubuntu", &["25.04", "plucky"], Version::new(25, 1)),
+    ("ubuntu", &["25.10", "questing"], Version::new(26, 2)),
+    ("ubuntu", &["26.04", "resolute"], Version::new(26, 2)),
+    ("ubuntu", &["26.10"], Version::new(26, 2)),
+];
 
 impl Version {
     /// The version whose verdict is given unless another one is asked for.
@@ -21,12 +54,73 @@ impl Version {
     /// The oldest version that can be asked for: Debian 12's.
     pub const OLDEST: Self = Self::new(22, 4);
     /// The versions that can be asked for: those that were compared with cloud-init itself.
-    pub const PROVEN: &'static [Self] = &[Self::OLDEST, Self::LATEST];
+    pub const PROVEN: &'static [Self] = &[Self::OLDEST, Self::new(25, 1), Self::LATEST];
 
     #[must_use]
     pub const fn new(year: u8, number: u8) -> Self {
         Self { year, number }
     }
+
+    /// Releases a year, about: far enough apart for "nearest".
+    fn distance(self, other: Self) -> u16 {
+        let quarters = |version: Self| u16::from(version.year) * 4 + u16::from(version.number);
+        quarters(self).abs_diff(quarters(other))
+    }
+
+    /// A number as `cloud-init --version` and packages write it: `26.2`, `25.1.4`, `25.1.4-1+deb13u1`.
+    fn from_number(text: &str) -> Option<Self> {
+        let text = text.split_once('-').map_or(text, |(upstream, _)| upstream);
+        let mut parts = text.split('.').map(|part| {
+            let is_number = part.bytes().all(|byte| byte.is_ascii_digit()) && (part.len() == 1 || !part.starts_with('0'));
+            if is_number { part.parse::<u8>().ok() } else { None }
+        });
+        let version = Self { year: parts.next()??, number: parts.next()?? };
+        // cloud-init counts years from 2017 on in this way, and has at most some releases a year.
+        let plausible = (17..=99).contains(&version.year) && (1..=9).contains(&version.number);
+        (plausible && parts.all(|part| part.is_some())).then_some(version)
+    }
+
+    /// A release: `noble`, `24.04`, `ubuntu-24.04`, `Ubuntu 24.04`, or a provider's slug, `ubuntu-24-04-x64`.
+    fn from_release(text: &str) -> Option<Self> {
+        let text = text.strip_suffix("-x64").unwrap_or(text);
+        let (distribution, rest) = text.split_at(text.find(|c: char| !c.is_ascii_alphabetic()).unwrap_or(text.len()));
+        let named = ["debian", "ubuntu"].contains(&distribution);
+        let release = if named { rest.trim_start_matches(['-', ' ', ':', '_']).replace('-', ".") } else { text.to_string() };
+        // A bare 12 could be anything.
+        let bare = |name: &str| name.contains('.') || !name.bytes().all(|byte| byte.is_ascii_digit());
+        let fits = |(of, names, _): &&(&str, &[&str], Self)| {
+            names.contains(&release.as_str()) && if named { *of == distribution } else { bare(&release) }
+        };
+        RELEASES.iter().find(fits).map(|(_, _, version)| *version)
+    }
+}
+
+/// "22.4, 25.1, 26.2"
+fn offered() -> String {
+    Version::PROVEN.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
+}
+
+/// Every release by one name, for messages and help.
+fn releases() -> String {
+    let name = |(of, names, _): &(&str, &[&str], Version)| format!("{of}-{}", names[0]);
+    RELEASES.iter().map(name).collect::<Vec<_>>().join(", ")
+}
+
+fn meant(nearest: Option<&str>) -> String {
+    nearest.map(|name| format!("; did you mean `{name}`?")).unwrap_or_default()
+}
+
+/// The known name that is most like what was written, if any is.
+fn nearest_name(text: &str) -> Option<String> {
+    let of_release = |(of, names, _): &(&str, &'static [&'static str], Version)| {
+        let of = (*of).to_string();
+        names.iter().flat_map(move |name| [(*name).to_string(), format!("{of}-{name}")])
+    };
+    let known = RELEASES.iter().flat_map(of_release).chain(Version::PROVEN.iter().map(ToString::to_string));
+    let distance = |name: &String| strsim::damerau_levenshtein(text, name);
+    // A number with one wrong digit is another number.
+    let is_word = text.bytes().any(|byte| byte.is_ascii_alphabetic());
+    known.filter(|name| is_word && distance(name) <= 2 && distance(name) < name.len() / 2).min_by_key(distance)
 }
 
 impl fmt::Display for Version {
@@ -38,20 +132,23 @@ impl fmt::Display for Version {
 impl FromStr for Version {
     type Err = UnknownVersion;
 
-    /// `26.2`, `22.4.2`, or the name of a release that ships that version.
+    /// `26.2`, `22.4.2`, or a release of Debian or Ubuntu.
     fn from_str(text: &str) -> Result<Self, UnknownVersion> {
-        let version = match text.to_ascii_lowercase().as_str() {
-            "latest" | "sid" => Some(Self::LATEST),
-            "debian-12" | "bookworm" => Some(Self::new(22, 4)),
-            other => {
-                let mut parts = other.split('.').map(str::parse::<u8>);
-                match (parts.next(), parts.next(), parts.all(|part| part.is_ok())) {
-                    (Some(Ok(year)), Some(Ok(number)), true) => Some(Self { year, number }),
-                    _ => None,
-                }
+        let lower = text.trim().to_ascii_lowercase();
+        if lower == "latest" {
+            return Ok(Self::LATEST);
+        }
+        if let Some(version) = Self::from_release(&lower) {
+            return Ok(version);
+        }
+        match Self::from_number(&lower) {
+            Some(version) if Self::PROVEN.contains(&version) => Ok(version),
+            Some(found) => {
+                let nearest = Self::PROVEN.iter().copied().min_by_key(|version| version.distance(found));
+                Err(UnknownVersion::NotProven { found, nearest: nearest.unwrap_or(Self::LATEST) })
             }
-        };
-        version.filter(|version| Self::PROVEN.contains(version)).ok_or_else(|| UnknownVersion(text.into()))
+            None => Err(UnknownVersion::NotKnown { found: text.into(), nearest: nearest_name(&lower) }),
+        }
     }
 }
 
@@ -60,12 +157,50 @@ mod tests {
     use super::*;
 
     #[test]
-    fn versions_and_releases_are_read() {
-        assert_eq!("22.4.2".parse(), Ok(Version::OLDEST));
-        assert_eq!("Bookworm".parse(), Ok(Version::OLDEST));
-        assert_eq!("26.2".parse(), Ok(Version::LATEST));
-        for wrong in ["", "22", "22.x", "21.4", "25.1", "99.1", "26.2.x", "jessie"] {
-            assert_eq!(wrong.parse::<Version>(), Err(UnknownVersion(wrong.into())));
+    fn versions_are_read_as_packages_write_them() {
+        for (text, version) in [
+            ("22.4", "22.4"),
+            ("22.4.2", "22.4"),
+            ("22.4.2-1+deb12u4", "22.4"),
+            ("25.1", "25.1"),
+            ("25.1.4-1+deb13u1", "25.1"),
+            ("26.2-0ubuntu1~24.04.1", "26.2"),
+            ("latest", "26.2"),
+        ] {
+            assert_eq!(text.parse::<Version>().unwrap().to_string(), version, "{text}");
+        }
+    }
+
+    #[test]
+    fn releases_are_read_by_name_number_and_slug() {
+        for (version, releases) in [
+            ("22.4", &["Bookworm", "debian-12", "debian 12", "debian12", "debian-12-x64", "debian-bookworm"][..]),
+            ("25.1", &["trixie", "debian-13", "debian-13-x64", "25.04", "ubuntu-25-04-x64", "plucky"]),
+            ("26.2", &["jammy", "22.04", "ubuntu-22-04-x64", "noble", "24.04", "ubuntu-24.04", "Ubuntu 24.04"]),
+            ("26.2", &["ubuntu-24-04-x64", "resolute", "26.04", "25.10", "sid", "unstable", "testing", "forky"]),
+        ] {
+            for release in releases {
+                assert_eq!(release.parse::<Version>().map(|found| found.to_string()), Ok(version.into()), "{release}");
+            }
+        }
+        for (_, names, version) in RELEASES {
+            assert!(Version::PROVEN.contains(version), "{names:?}");
+        }
+    }
+
+    #[test]
+    fn anything_else_is_refused_with_what_is_offered() {
+        let said = |text: &str| text.parse::<Version>().unwrap_err().to_string();
+        assert_eq!(
+            said("24.1"),
+            "cloud-init 24.1 was not compared with mkimg; the nearest that was is 25.1 (of 22.4, 25.1, 26.2)"
+        );
+        assert!(said("26.3").contains("the nearest that was is 26.2"));
+        assert!(said("bokworm").ends_with("found `bokworm`; did you mean `bookworm`?"), "{}", said("bokworm"));
+        assert!(said("ubunut-24.04").ends_with("did you mean `ubuntu-24.04`?"), "{}", said("ubunut-24.04"));
+        assert!(said("jessie").contains("22.4, 25.1, 26.2, or a release, such as debian-12, debian-13"));
+        for wrong in ["", "22", "12", "22.x", "26.2.x", "99.99", "22.40", "debian-24.04", "ubuntu-12", "26.2.", "fedora-41"] {
+            assert!(matches!(wrong.parse::<Version>(), Err(UnknownVersion::NotKnown { .. })), "{wrong}");
         }
     }
 }

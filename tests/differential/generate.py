@@ -1,25 +1,23 @@
 """Documents for `validate_differential.rs`, with what the cloud-init of this machine says of them.
 
-    generate.py DIRECTORY COUNT SEED
+    generate.py DIRECTORY COUNT SEED [GOOD…]
 
 writes COUNT documents into DIRECTORY and prints one JSON object: cloud-init's version, and of each document its verdict
-and the key paths of errors and deprecations. The documents are made from cloud-init's own schema as it is installed:
-every key present, missing, mistyped, out of range, unknown. PYTHONPATH chooses another cloud-init.
+and the key paths of errors and deprecations. Half of the documents are made from cloud-init's own schema as it is
+installed (every key present, missing, mistyped, out of range, unknown), a third are these, changed as texts
+(`texts.py`), and the rest are the documents GOOD (patterns of file names), changed. PYTHONPATH chooses another cloud-init.
 """
 import datetime
+import glob
 import json
-import logging
 import os
 import random
 import sys
-import warnings
+import tempfile
 
-warnings.simplefilter("ignore")
-logging.disable(logging.CRITICAL)
-
+import texts
+import verdict
 import yaml
-from cloudinit import version
-from cloudinit.config import schema as judge
 
 MISFITS = [
     None, True, False, 0, 1, -1, 5, 1.0, 1.5, 10**20, "", "a", "x y", "now", "+5", "1G", "yes", "a\nb", "a\n", "a:b",
@@ -133,30 +131,34 @@ class Generator:
         return out
 
 
-def said(text, schema):
-    """The verdict, and the paths of errors and deprecations; None where cloud-init itself dies."""
-    try:
-        judge.validate_cloudconfig_schema(yaml.safe_load(text), schema, strict=True)
-    except judge.SchemaValidationError as found:
-        paths = [sorted({problem[0] for problem in problems or []}) for problems in (found.schema_errors, found.schema_deprecations)]
-        return ["invalid" if paths[0] else "deprecated", *paths]
-    except Exception:
-        return None
-    return ["valid", [], []]
-
-
 def main():
     directory, count, seed = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
-    schema = judge.get_schema()
-    generator = Generator(schema, seed)
-    keys = generator.top_level()
-    expected = []
-    for number in range(count):
-        text = "#cloud-config\n" + yaml.safe_dump(generator.document(keys), allow_unicode=True, sort_keys=False)
-        with open(os.path.join(directory, f"{number:06}.yaml"), "w", encoding="utf-8") as file:
-            file.write(text)
-        expected.append(said(text, schema))
-    print(json.dumps({"version": version.version_string(), "expected": expected}))
+    good = []
+    for path in sorted(path for pattern in sys.argv[4:] for path in glob.glob(pattern)):
+        with open(path, encoding="utf-8", newline="") as file:
+            good.append(file.read())
+    with tempfile.TemporaryDirectory() as scratch:
+        judge = verdict.Judge(scratch)
+        generator = Generator(judge.schema, seed)
+        pick = generator.random
+        keys = generator.top_level()
+        # Each key by itself first, so that no module is left to chance.
+        once = sorted(keys)
+        expected = []
+        for number in range(count):
+            document = {once[number]: generator.value(keys[once[number]])} if number < len(once) else generator.document(keys)
+            style = pick.choice([False, False, None, True])
+            text = "#cloud-config\n" + yaml.safe_dump(document, allow_unicode=True, sort_keys=False, default_flow_style=style)
+            chance = pick.random()
+            if good and chance < 0.17:
+                text = texts.changed(pick, pick.choice(good))
+            elif chance < 0.5:
+                text = texts.changed(pick, text)
+            path = os.path.join(directory, f"{number:06}.yaml")
+            with open(path, "w", encoding="utf-8", newline="", errors="surrogatepass") as file:
+                file.write(text)
+            expected.append(judge.said(path))
+    print(json.dumps({"version": judge.version, "expected": expected}))
 
 
 main()

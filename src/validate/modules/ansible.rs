@@ -1,7 +1,7 @@
 //! `cc_ansible`: Ansible, installed and run.
 
 use super::Module;
-use crate::validate::modules::V23_1;
+use crate::validate::modules::{V25_1, V25_2};
 use crate::validate::pattern::ONE_LINE;
 use crate::validate::shape::Keyword::{
     Also, Before, Closed, Enum, From, Items, Matches, Minimum, OneOf, Properties, Required, Since, Type,
@@ -10,10 +10,10 @@ use crate::validate::shape::{BOOLEAN, Literal, STRING, Shape, Types, deprecated,
 
 const PULL: Shape = Shape(&[
     From(
-        V23_1,
+        V25_2,
         &OneOf(&[Shape(&[Required(&["url", "playbook_name"])]), Shape(&[Required(&["url", "playbook_names"])])]),
     ),
-    Before(V23_1, &Required(&["url", "playbook_name"])),
+    Before(V25_2, &Required(&["url", "playbook_name"])),
     Type(Types::MAP),
     Closed,
     Properties(&[
@@ -32,21 +32,21 @@ const PULL: Shape = Shape(&[
         ("connection", STRING),
         ("vault_id", STRING),
         ("vault_password_file", STRING),
-        ("verify_commit", BOOLEAN),
-        ("inventory", STRING),
+        ("verify_commit", Shape(&[Since(V25_1), Type(Types::BOOL)])),
+        ("inventory", Shape(&[Since(V25_1), Type(Types::STR)])),
         ("module_name", STRING),
         ("sleep", STRING),
         ("tags", STRING),
         ("skip_tags", STRING),
-        ("playbook_name", Shape(&[From(V23_1, &renamed("25.2", "playbook_names")), Type(Types::STR)])),
-        ("playbook_names", Shape(&[Since(V23_1), Type(Types::LIST), Items(STRING)])),
+        ("playbook_name", Shape(&[From(V25_2, &renamed("25.2", "playbook_names")), Type(Types::STR)])),
+        ("playbook_names", Shape(&[Since(V25_2), Type(Types::LIST), Items(STRING)])),
     ]),
 ]);
 
 const NOT_NEGATIVE: Shape = Shape(&[Type(Types::NUMBER), Minimum(0)]);
 
 const RUN: Shape = Shape(&[
-    From(V23_1, &Type(Types::MAP)),
+    From(V25_1, &Type(Types::MAP)),
     Properties(&[
         ("playbook_name", STRING),
         ("playbook_dir", STRING),
@@ -121,9 +121,9 @@ const ANSIBLE: Shape = Shape(&[
         (
             "pull",
             Shape(&[
-                Before(V23_1, &Also(PULL)),
+                Before(V25_2, &Also(PULL)),
                 From(
-                    V23_1,
+                    V25_2,
                     &OneOf(&[
                         Shape(&[Type(Types::LIST), Items(PULL)]),
                         Shape(&[Also(PULL), deprecated("25.2", "make it a list of such mappings")]),

@@ -1,7 +1,7 @@
 //! `cc_apt_pipelining`: apt's HTTP pipelining.
 
 use super::Module;
-use crate::validate::modules::V23_1;
+use crate::validate::modules::V25_1;
 use crate::validate::shape::Keyword::{Enum, From, OneOf, Type};
 use crate::validate::shape::{BOOLEAN, INTEGER, Literal, Shape, Types, deprecated};
 
@@ -18,7 +18,7 @@ pub(crate) const MODULE: Module = Module::new(
                 Type(Types::STR),
                 OneOf(&[
                     Shape(&[Enum(&[Literal::Str("os")])]),
-                    Shape(&[From(V23_1, &deprecated("22.4", "write `os`")), Enum(WORDS)]),
+                    Shape(&[From(V25_1, &deprecated("22.4", "write `os`")), Enum(WORDS)]),
                 ]),
             ]),
         ])]),

@@ -1,7 +1,7 @@
 //! `cc_base_config`: Which modules run, and how documents are merged (no module of its own).
 
 use super::Module;
-use crate::validate::modules::V23_1;
+use crate::validate::modules::{V25_1, V25_2};
 use crate::validate::shape::Keyword::{Before, Closed, Enum, From, Items, MinItems, OneOf, Properties, Required, Type};
 use crate::validate::shape::{ANYTHING, LIST, Literal, STRING, Shape, Types, deprecated};
 
@@ -105,8 +105,9 @@ const MODULES: &[Literal] = &[
     Literal::Str("zypper_add_repo"),
 ];
 
-/// Modules that came after version 22.4.
-const RECENT: &[Literal] = &[Literal::Str("raspberry_pi"), Literal::Str("ubuntu_pro")];
+/// Modules that came after version 22.4, and after 25.1.
+const RECENT: &[Literal] = &[Literal::Str("ubuntu_pro")];
+const NEWEST: &[Literal] = &[Literal::Str("raspberry_pi"), Literal::Str("ubuntu_pro")];
 
 /// Modules that went after version 22.4.
 const REMOVED: &[Literal] = &[
@@ -121,8 +122,9 @@ const REMOVED: &[Literal] = &[
 const MODULE_LIST: Shape = Shape(&[
     Type(Types::LIST),
     Items(Shape(&[
-        Before(V23_1, &OneOf(&[Shape(&[Enum(MODULES)]), Shape(&[Enum(REMOVED)]), LIST])),
-        From(V23_1, &OneOf(&[Shape(&[Enum(MODULES)]), Shape(&[Enum(RECENT)]), LIST])),
+        Before(V25_1, &OneOf(&[Shape(&[Enum(MODULES)]), Shape(&[Enum(REMOVED)]), LIST])),
+        From(V25_1, &Before(V25_2, &OneOf(&[Shape(&[Enum(MODULES)]), Shape(&[Enum(RECENT)]), LIST]))),
+        From(V25_2, &OneOf(&[Shape(&[Enum(MODULES)]), Shape(&[Enum(NEWEST)]), LIST])),
     ])),
 ]);
 
@@ -149,7 +151,7 @@ const MERGER: Shape = Shape(&[
 ]);
 
 const MERGING: Shape =
-    Shape(&[From(V23_1, &OneOf(&[STRING, Shape(&[Type(Types::LIST), MinItems(1), Items(MERGER)])]))]);
+    Shape(&[From(V25_1, &OneOf(&[STRING, Shape(&[Type(Types::LIST), MinItems(1), Items(MERGER)])]))]);
 
 pub(crate) const MODULE: Module = Module::new(
     "base_config",
@@ -157,18 +159,18 @@ pub(crate) const MODULE: Module = Module::new(
         ("cloud_init_modules", MODULE_LIST),
         ("cloud_config_modules", MODULE_LIST),
         ("cloud_final_modules", MODULE_LIST),
-        ("launch-index", Shape(&[From(V23_1, &Type(Types::INT))])),
+        ("launch-index", Shape(&[From(V25_1, &Type(Types::INT))])),
         ("merge_how", MERGING),
         ("merge_type", MERGING),
         (
             "system_info",
             Shape(&[
-                From(V23_1, &Type(Types::MAP)),
-                From(V23_1, &deprecated("24.2", "set it in /etc/cloud/cloud.cfg.d, not in user-data")),
+                From(V25_1, &Type(Types::MAP)),
+                From(V25_1, &deprecated("24.2", "set it in /etc/cloud/cloud.cfg.d, not in user-data")),
             ]),
         ),
         // Known, and not looked into.
-        ("migrate", Shape(&[Before(V23_1, &Type(Types::BOOL))])),
+        ("migrate", Shape(&[Before(V25_1, &Type(Types::BOOL))])),
         ("version", ANYTHING),
     ],
 );

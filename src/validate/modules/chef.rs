@@ -1,7 +1,7 @@
 //! `cc_chef`: Chef, installed and configured.
 
 use super::Module;
-use crate::validate::modules::V23_1;
+use crate::validate::modules::V25_1;
 use crate::validate::shape::Keyword::{
     Closed, Enum, From, Items, MinItems, MinProperties, Properties, Since, Type, Unique,
 };
@@ -16,7 +16,7 @@ const CHEF: Shape = Shape(&[
     Closed,
     Properties(&[
         ("directories", Shape(&[Type(Types::LIST), Items(STRING), MinItems(1), Unique])),
-        ("config_path", Shape(&[Since(V23_1), Type(Types::STR)])),
+        ("config_path", Shape(&[Since(V25_1), Type(Types::STR)])),
         ("validation_cert", STRING),
         ("validation_key", STRING),
         ("firstboot_path", STRING),
@@ -48,7 +48,7 @@ const CHEF: Shape = Shape(&[
             ]),
         ),
         ("run_list", STRINGS),
-        ("chef_license", Shape(&[Type(Types::STR), From(V23_1, &Enum(LICENSES))])),
+        ("chef_license", Shape(&[Type(Types::STR), From(V25_1, &Enum(LICENSES))])),
     ]),
 ]);
 

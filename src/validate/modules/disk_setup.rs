@@ -1,7 +1,7 @@
 //! `cc_disk_setup`: Partitions and file systems.
 
 use super::Module;
-use crate::validate::modules::V23_1;
+use crate::validate::modules::V25_1;
 use crate::validate::pattern::NOT_EMPTY;
 use crate::validate::shape::Keyword::{
     AnyOf, Before, Closed, Enum, From, Items, MaxItems, MinItems, OneOf, PatternProperties, Properties, Type,
@@ -12,8 +12,8 @@ const PARTITION: Shape = Shape(&[OneOf(&[
     INTEGER,
     Shape(&[
         Type(Types::LIST),
-        Before(V23_1, &Items(INTEGER)),
-        From(V23_1, &Items(Shape(&[AnyOf(&[INTEGER, STRING])]))),
+        Before(V25_1, &Items(INTEGER)),
+        From(V25_1, &Items(Shape(&[AnyOf(&[INTEGER, STRING])]))),
         MinItems(2),
         MaxItems(2),
     ]),

@@ -1,7 +1,7 @@
 //! `cc_grub_dpkg`: Where Debian's packages install the boot loader.
 
 use super::Module;
-use crate::validate::modules::V23_1;
+use crate::validate::modules::V25_1;
 use crate::validate::shape::Keyword::{Closed, OneOf, Properties, Since, Type};
 use crate::validate::shape::{BOOLEAN, STRING, Shape, Types, changed, renamed};
 
@@ -18,7 +18,7 @@ const GRUB: Shape = Shape(&[
                 Shape(&[Type(Types::STR), changed("22.3", "write `true` or `false` without quotes")]),
             ])]),
         ),
-        ("grub-efi/install_devices", Shape(&[Since(V23_1), Type(Types::STR)])),
+        ("grub-efi/install_devices", Shape(&[Since(V25_1), Type(Types::STR)])),
     ]),
 ]);
 

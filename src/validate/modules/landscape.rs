@@ -1,7 +1,7 @@
 //! `cc_landscape`: Canonical's Landscape client.
 
 use super::Module;
-use crate::validate::modules::V23_1;
+use crate::validate::modules::V25_1;
 use crate::validate::pattern::TAGS;
 use crate::validate::shape::Keyword::{Closed, Enum, From, Matches, Properties, Required, Type};
 use crate::validate::shape::{Literal, STRING, Shape, Types};
@@ -16,7 +16,7 @@ const LEVELS: &[Literal] = &[
 
 const CLIENT: Shape = Shape(&[
     Type(Types::MAP),
-    From(V23_1, &Required(&["account_name", "computer_title"])),
+    From(V25_1, &Required(&["account_name", "computer_title"])),
     Properties(&[
         ("url", STRING),
         ("ping_url", STRING),

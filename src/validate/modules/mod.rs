@@ -64,8 +64,11 @@ use super::shape::Shape;
 use super::version::Version;
 use crate::diag::Diagnostic;
 
-/// What is marked with it came at some version after 22.4, which is the oldest one that can be asked for.
-const V23_1: Version = Version::new(23, 1);
+/// Found in 25.1 and not in 22.4: of what came between the two, the tables do not tell when.
+const V25_1: Version = Version::new(25, 1);
+/// Found in 26.2 and not in 25.1; cloud-init dates it itself.
+const V25_2: Version = Version::new(25, 2);
+const V25_3: Version = Version::new(25, 3);
 
 /// A cloud-config module: the top-level keys that it reads.
 #[derive(Debug)]
@@ -92,7 +95,7 @@ impl Module {
 }
 
 /// From this version on, unknown top-level keys are errors.
-pub(crate) const CLOSED_TOP_LEVEL: Version = V23_1;
+pub(crate) const CLOSED_TOP_LEVEL: Version = V25_1;
 
 /// All modules, by name.
 static MODULES: &[&Module] = &[

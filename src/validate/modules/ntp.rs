@@ -1,7 +1,7 @@
 //! `cc_ntp`: Time synchronisation.
 
 use super::Module;
-use crate::validate::modules::V23_1;
+use crate::validate::modules::V25_1;
 use crate::validate::shape::Keyword::{Closed, Items, MinProperties, Properties, Since, Type, Unique};
 use crate::validate::shape::{BOOLEAN, STRING, Shape, Types, UNIQUE_STRINGS};
 
@@ -18,7 +18,7 @@ const CONFIG: Shape = Shape(&[
     ]),
 ]);
 
-const NEWER_LIST: Shape = Shape(&[Since(V23_1), Type(Types::LIST), Items(STRING), Unique]);
+const NEWER_LIST: Shape = Shape(&[Since(V25_1), Type(Types::LIST), Items(STRING), Unique]);
 
 const NTP: Shape = Shape(&[
     Type(Types::NULL.or(Types::MAP)),

@@ -1,7 +1,7 @@
 //! `cc_output_and_reporting`: Where cloud-init's own output and events go (no module of its own).
 
 use super::Module;
-use crate::validate::modules::V23_1;
+use crate::validate::modules::V25_1;
 use crate::validate::pattern::NOT_EMPTY;
 use crate::validate::shape::Keyword::{
     Also, Closed, Enum, From, Items, MaxItems, MinItems, Minimum, OneOf, PatternProperties, Properties, Required, Type,
@@ -70,4 +70,4 @@ const REPORTING: Shape = Shape(&[
 ]);
 
 pub(crate) const MODULE: Module =
-    Module::new("output_and_reporting", &[("output", Shape(&[From(V23_1, &Also(OUTPUT))])), ("reporting", REPORTING)]);
+    Module::new("output_and_reporting", &[("output", Shape(&[From(V25_1, &Also(OUTPUT))])), ("reporting", REPORTING)]);

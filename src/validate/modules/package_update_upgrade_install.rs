@@ -1,7 +1,7 @@
 //! `cc_package_update_upgrade_install`: Packages: the lists, upgrades, and what is installed.
 
 use super::Module;
-use crate::validate::modules::V23_1;
+use crate::validate::modules::V25_1;
 use crate::validate::shape::Keyword::{Also, Before, Closed, From, Items, MaxItems, MinItems, OneOf, Properties, Type};
 use crate::validate::shape::{BOOLEAN, STRING, Shape, Types, renamed};
 
@@ -11,7 +11,7 @@ const PACKAGES: Shape = Shape(&[Type(Types::LIST), Items(PACKAGE)]);
 
 const BY_MANAGER: Shape = Shape(&[Type(Types::MAP), Properties(&[("apt", PACKAGES), ("snap", PACKAGES)]), Closed]);
 
-const ITEM: Shape = Shape(&[Before(V23_1, &Also(PACKAGE)), From(V23_1, &OneOf(&[BY_MANAGER, PACKAGE]))]);
+const ITEM: Shape = Shape(&[Before(V25_1, &Also(PACKAGE)), From(V25_1, &OneOf(&[BY_MANAGER, PACKAGE]))]);
 
 pub(crate) const MODULE: Module = Module::new(
     "package_update_upgrade_install",

@@ -1,7 +1,7 @@
 //! `cc_phone_home`: A report to a URL when everything is done.
 
 use super::Module;
-use crate::validate::modules::V23_1;
+use crate::validate::modules::V25_1;
 use crate::validate::shape::Keyword::{Before, Closed, Enum, From, Items, OneOf, Properties, Required, Type};
 use crate::validate::shape::{INTEGER, Literal, STRING, Shape, Types};
 
@@ -24,7 +24,7 @@ const FACTS_WITH_DSA: &[Literal] = &[
     Literal::Str("fqdn"),
 ];
 
-const FACT: Shape = Shape(&[Type(Types::STR), Before(V23_1, &Enum(FACTS_WITH_DSA)), From(V23_1, &Enum(FACTS))]);
+const FACT: Shape = Shape(&[Type(Types::STR), Before(V25_1, &Enum(FACTS_WITH_DSA)), From(V25_1, &Enum(FACTS))]);
 
 pub(crate) const MODULE: Module = Module::new(
     "phone_home",

@@ -1,7 +1,7 @@
 //! `cc_raspberry_pi`: The Raspberry Pi's interfaces.
 
 use super::Module;
-use crate::validate::modules::V23_1;
+use crate::validate::modules::V25_2;
 use crate::validate::shape::Keyword::{OneOf, Properties, Since, Type};
 use crate::validate::shape::{BOOLEAN, Shape, Types};
 
@@ -13,7 +13,7 @@ pub(crate) const MODULE: Module = Module::new(
     &[(
         "rpi",
         Shape(&[
-            Since(V23_1),
+            Since(V25_2),
             Type(Types::MAP),
             Properties(&[
                 (

@@ -1,7 +1,7 @@
 //! `cc_rsyslog`: The system log.
 
 use super::Module;
-use crate::validate::modules::V23_1;
+use crate::validate::modules::V25_1;
 use crate::validate::shape::Keyword::{Closed, Enum, Items, OneOf, Properties, Required, Since, Type, Unique};
 use crate::validate::shape::{Literal, MAPPING, STRING, STRINGS, Shape, Types};
 
@@ -28,9 +28,9 @@ pub(crate) const MODULE: Module = Module::new(
                 ("configs", Shape(&[Type(Types::LIST), Items(CONFIG)])),
                 ("remotes", MAPPING),
                 ("service_reload_command", Shape(&[OneOf(&[Shape(&[Enum(&[Literal::Str("auto")])]), STRINGS])])),
-                ("install_rsyslog", Shape(&[Since(V23_1), Type(Types::BOOL)])),
-                ("check_exe", Shape(&[Since(V23_1), Type(Types::STR)])),
-                ("packages", Shape(&[Since(V23_1), Type(Types::LIST), Items(STRING), Unique])),
+                ("install_rsyslog", Shape(&[Since(V25_1), Type(Types::BOOL)])),
+                ("check_exe", Shape(&[Since(V25_1), Type(Types::STR)])),
+                ("packages", Shape(&[Since(V25_1), Type(Types::LIST), Items(STRING), Unique])),
             ]),
         ]),
     )],

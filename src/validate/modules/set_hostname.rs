@@ -1,7 +1,7 @@
 //! `cc_set_hostname`: The machine's name (`cc_update_hostname` reads the same keys).
 
 use super::Module;
-use crate::validate::modules::V23_1;
+use crate::validate::modules::V25_1;
 use crate::validate::shape::Keyword::{Since, Type};
 use crate::validate::shape::{BOOLEAN, STRING, Shape, Types};
 
@@ -12,6 +12,6 @@ pub(crate) const MODULE: Module = Module::new(
         ("hostname", STRING),
         ("fqdn", STRING),
         ("prefer_fqdn_over_hostname", BOOLEAN),
-        ("create_hostname_file", Shape(&[Since(V23_1), Type(Types::BOOL)])),
+        ("create_hostname_file", Shape(&[Since(V25_1), Type(Types::BOOL)])),
     ],
 );

@@ -28,7 +28,7 @@ const CHPASSWD: Shape = Shape(&[
     Closed,
     Properties(&[
         ("expire", BOOLEAN),
-        ("users", Shape(&[Type(Types::LIST), Items(Shape(&[Type(Types::MAP), AnyOf(&[RANDOM, GIVEN])]))])),
+        ("users", Shape(&[Type(Types::LIST), Items(Shape(&[MinItems(1), Type(Types::MAP), AnyOf(&[RANDOM, GIVEN])]))])),
         (
             "list",
             Shape(&[

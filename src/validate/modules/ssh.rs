@@ -1,7 +1,7 @@
 //! `cc_ssh`: The SSH server's keys, and who may log in.
 
 use super::Module;
-use crate::validate::modules::V23_1;
+use crate::validate::modules::V25_1;
 use crate::validate::pattern::{HOST_KEY, HOST_KEY_WITH_DSA};
 use crate::validate::shape::Keyword::{
     Also, Before, Closed, Enum, From, Items, MinItems, PatternProperties, Properties, Type,
@@ -21,7 +21,7 @@ pub(crate) const MODULE: Module = Module::new(
     "ssh",
     &[
         // DSA keys are refused by today's versions only.
-        ("ssh_keys", Shape(&[Before(V23_1, &Also(HOST_KEYS_WITH_DSA)), From(V23_1, &Also(HOST_KEYS))])),
+        ("ssh_keys", Shape(&[Before(V25_1, &Also(HOST_KEYS_WITH_DSA)), From(V25_1, &Also(HOST_KEYS))])),
         ("ssh_authorized_keys", Shape(&[Type(Types::LIST), MinItems(1), Items(STRING)])),
         ("ssh_deletekeys", BOOLEAN),
         (
@@ -29,7 +29,7 @@ pub(crate) const MODULE: Module = Module::new(
             Shape(&[
                 Type(Types::LIST),
                 MinItems(1),
-                Items(Shape(&[Type(Types::STR), Before(V23_1, &Enum(KINDS_WITH_DSA)), From(V23_1, &Enum(KINDS))])),
+                Items(Shape(&[Type(Types::STR), Before(V25_1, &Enum(KINDS_WITH_DSA)), From(V25_1, &Enum(KINDS))])),
             ]),
         ),
         ("disable_root", BOOLEAN),

@@ -1,7 +1,7 @@
 //! `cc_ubuntu_pro`: Ubuntu Pro.
 
 use super::Module;
-use crate::validate::modules::V23_1;
+use crate::validate::modules::V25_1;
 use crate::validate::shape::Keyword::{Also, Closed, From, Properties, Since, Type};
 use crate::validate::shape::{BOOLEAN, STRING, STRING_OR_NULL, STRINGS, Shape, Types, renamed};
 
@@ -32,7 +32,7 @@ const PRO: Shape = Shape(&[
 pub(crate) const MODULE: Module = Module::new(
     "ubuntu_pro",
     &[
-        ("ubuntu_pro", Shape(&[Since(V23_1), Also(PRO)])),
-        ("ubuntu_advantage", Shape(&[Also(PRO), From(V23_1, &renamed("24.1", "ubuntu_pro"))])),
+        ("ubuntu_pro", Shape(&[Since(V25_1), Also(PRO)])),
+        ("ubuntu_advantage", Shape(&[Also(PRO), From(V25_1, &renamed("24.1", "ubuntu_pro"))])),
     ],
 );

@@ -1,7 +1,7 @@
 //! `cc_users_groups`: Users and groups.
 
 use super::Module;
-use crate::validate::modules::V23_1;
+use crate::validate::modules::V25_1;
 use crate::validate::pattern::NOT_EMPTY;
 use crate::validate::shape::Keyword::{
     Also, Before, Closed, Date, From, Items, MinItems, OneOf, PatternProperties, Properties, Required, Since, Type,
@@ -24,11 +24,11 @@ const GROUPS: Shape = Shape(&[OneOf(&[
 
 const SUDO: Shape = Shape(&[
     Before(
-        V23_1,
+        V25_1,
         &OneOf(&[STRING_OR_NULL, Shape(&[Type(Types::BOOL), changed("22.2", "write `null` instead of `false`")])]),
     ),
     From(
-        V23_1,
+        V25_1,
         &OneOf(&[
             STRING_OR_NULL,
             Shape(&[Type(Types::LIST), Items(STRING_OR_NULL)]),
@@ -42,7 +42,7 @@ const USER: Shape = Shape(&[
     Closed,
     Properties(&[
         ("name", STRING),
-        ("doas", Shape(&[Since(V23_1), Type(Types::LIST), Items(STRING), MinItems(1)])),
+        ("doas", Shape(&[Since(V25_1), Type(Types::LIST), Items(STRING), MinItems(1)])),
         ("expiredate", Shape(&[Type(Types::STR), Date])),
         ("gecos", STRING),
         ("groups", GROUPS),
@@ -50,22 +50,22 @@ const USER: Shape = Shape(&[
         ("inactive", STRING),
         ("lock-passwd", Shape(&[Type(Types::BOOL), renamed("22.3", "lock_passwd")])),
         ("lock_passwd", BOOLEAN),
-        ("no-create-home", Shape(&[Since(V23_1), Type(Types::BOOL), renamed("24.2", "no_create_home")])),
+        ("no-create-home", Shape(&[Since(V25_1), Type(Types::BOOL), renamed("24.2", "no_create_home")])),
         ("no_create_home", BOOLEAN),
-        ("no-log-init", Shape(&[Since(V23_1), Type(Types::BOOL), renamed("24.2", "no_log_init")])),
+        ("no-log-init", Shape(&[Since(V25_1), Type(Types::BOOL), renamed("24.2", "no_log_init")])),
         ("no_log_init", BOOLEAN),
-        ("no-user-group", Shape(&[Since(V23_1), Type(Types::BOOL), renamed("24.2", "no_user_group")])),
+        ("no-user-group", Shape(&[Since(V25_1), Type(Types::BOOL), renamed("24.2", "no_user_group")])),
         ("no_user_group", BOOLEAN),
         ("passwd", STRING),
-        ("hashed-passwd", Shape(&[Since(V23_1), Type(Types::STR), renamed("24.2", "hashed_passwd")])),
+        ("hashed-passwd", Shape(&[Since(V25_1), Type(Types::STR), renamed("24.2", "hashed_passwd")])),
         ("hashed_passwd", STRING),
-        ("plain-text-passwd", Shape(&[Since(V23_1), Type(Types::STR), renamed("24.2", "plain_text_passwd")])),
+        ("plain-text-passwd", Shape(&[Since(V25_1), Type(Types::STR), renamed("24.2", "plain_text_passwd")])),
         ("plain_text_passwd", STRING),
-        ("create-groups", Shape(&[Since(V23_1), Type(Types::BOOL), renamed("24.2", "create_groups")])),
+        ("create-groups", Shape(&[Since(V25_1), Type(Types::BOOL), renamed("24.2", "create_groups")])),
         ("create_groups", BOOLEAN),
-        ("primary-group", Shape(&[Since(V23_1), Type(Types::STR), renamed("24.2", "primary_group")])),
+        ("primary-group", Shape(&[Since(V25_1), Type(Types::STR), renamed("24.2", "primary_group")])),
         ("primary_group", STRING),
-        ("selinux-user", Shape(&[Since(V23_1), Type(Types::STR), renamed("24.2", "selinux_user")])),
+        ("selinux-user", Shape(&[Since(V25_1), Type(Types::STR), renamed("24.2", "selinux_user")])),
         ("selinux_user", STRING),
         ("shell", STRING),
         ("snapuser", STRING),
@@ -73,7 +73,7 @@ const USER: Shape = Shape(&[
         (
             "ssh-authorized-keys",
             Shape(&[
-                Since(V23_1),
+                Since(V25_1),
                 Type(Types::LIST),
                 Items(STRING),
                 MinItems(1),
@@ -82,10 +82,10 @@ const USER: Shape = Shape(&[
         ),
         (
             "ssh-import-id",
-            Shape(&[Since(V23_1), Type(Types::LIST), Items(STRING), MinItems(1), renamed("24.2", "ssh_import_id")]),
+            Shape(&[Since(V25_1), Type(Types::LIST), Items(STRING), MinItems(1), renamed("24.2", "ssh_import_id")]),
         ),
         ("ssh_import_id", SOME_STRINGS),
-        ("ssh-redirect-user", Shape(&[Since(V23_1), Type(Types::BOOL), renamed("24.2", "ssh_redirect_user")])),
+        ("ssh-redirect-user", Shape(&[Since(V25_1), Type(Types::BOOL), renamed("24.2", "ssh_redirect_user")])),
         ("ssh_redirect_user", BOOLEAN),
         ("system", BOOLEAN),
         ("sudo", SUDO),
@@ -114,7 +114,7 @@ pub(crate) const MODULE: Module = Module::new(
             "users",
             Shape(&[
                 Type(Types::STR.or(Types::LIST).or(Types::MAP)),
-                Before(V23_1, &MinItems(1)),
+                Before(V25_1, &MinItems(1)),
                 Items(Shape(&[OneOf(&[STRING, STRINGS, A_USER])])),
             ]),
         ),

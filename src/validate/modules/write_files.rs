@@ -11,7 +11,7 @@ use super::Module;
 use crate::diag::{Diagnostic, quoted};
 use crate::source::Span;
 use crate::validate::message::finding;
-use crate::validate::modules::V23_1;
+use crate::validate::modules::V25_1;
 use crate::validate::rules::{Rule, write_files as rules};
 use crate::validate::shape::Keyword::{Additional, Closed, Enum, Items, MinItems, Properties, Required, Since, Type};
 use crate::validate::shape::{BOOLEAN, Literal, STRING, Shape, Types};
@@ -31,7 +31,7 @@ const ENCODINGS: &[Literal] = &[
 ];
 
 const REMOTE: Shape = Shape(&[
-    Since(V23_1),
+    Since(V25_1),
     Type(Types::MAP),
     Closed,
     Properties(&[("uri", STRING), ("headers", Shape(&[Type(Types::MAP), Additional(STRING)]))]),

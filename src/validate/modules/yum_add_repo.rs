@@ -1,14 +1,14 @@
 //! `cc_yum_add_repo`: yum's repositories.
 
 use super::Module;
-use crate::validate::modules::V23_1;
+use crate::validate::modules::V25_1;
 use crate::validate::pattern::{YUM_OPTION, YUM_REPOSITORY};
 use crate::validate::shape::Keyword::{
     AnyOf, Before, Closed, From, MinProperties, OneOf, PatternProperties, Properties, Required, Since, Type,
 };
 use crate::validate::shape::{BOOLEAN, INTEGER, STRING, Shape, Types};
 
-const NEWER_STRING: Shape = Shape(&[Since(V23_1), Type(Types::STR)]);
+const NEWER_STRING: Shape = Shape(&[Since(V25_1), Type(Types::STR)]);
 
 const SOURCES: &[Shape] =
     &[Shape(&[Required(&["baseurl"])]), Shape(&[Required(&["metalink"])]), Shape(&[Required(&["mirrorlist"])])];
@@ -24,8 +24,8 @@ const REPOSITORY: Shape = Shape(&[
         ("enabled", BOOLEAN),
     ]),
     PatternProperties(YUM_OPTION, Shape(&[OneOf(&[INTEGER, BOOLEAN, STRING])])),
-    Before(V23_1, &Required(&["baseurl"])),
-    From(V23_1, &AnyOf(SOURCES)),
+    Before(V25_1, &Required(&["baseurl"])),
+    From(V25_1, &AnyOf(SOURCES)),
 ]);
 
 pub(crate) const MODULE: Module = Module::new(

@@ -1,0 +1,98 @@
+"""What cloud-init's `schema` command says of a document, asked in this process: one Python start for many documents.
+
+The command's own function is called, with what it prints kept; the paths are taken where it raises them. So headers, YAML
+errors and templates are judged by the command, too. PYTHONPATH chooses another cloud-init.
+"""
+import contextlib
+import io
+import json
+import logging
+import os
+import re
+import sys
+import warnings
+
+warnings.simplefilter("ignore")
+logging.disable(logging.CRITICAL)
+
+from cloudinit import version
+from cloudinit.config import schema as judge
+
+# What mkimg puts in place of what only the machine knows (`src/validate/template.rs`).
+STANDARD = {
+    "availability_zone": "nyc3", "cloud_id": "digitalocean", "cloud_name": "digitalocean", "distro": "ubuntu",
+    "distro_release": "noble", "distro_version": "24.04", "instance_id": "123456789",
+    "kernel_release": "6.8.0-31-generic", "local_hostname": "machine", "machine": "x86_64", "platform": "digitalocean",
+    "python_version": "3.12.3", "region": "nyc3", "subplatform": "metadata",
+    "system_platform": "Linux-6.8.0-31-generic-x86_64", "variant": "ubuntu",
+    "public_ssh_keys": ["ssh-ed25519 AAAA example"],
+}
+DASHED = ("availability_zone", "cloud_name", "instance_id", "local_hostname")
+
+
+class Judge:
+    def __init__(self, scratch):
+        self.schema = judge.get_schema()
+        self.version = version.version_string()
+        self.raised = None
+        whole = judge.validate_cloudconfig_schema
+
+        def recorded(*args, **keywords):
+            try:
+                return whole(*args, **keywords)
+            except judge.SchemaValidationError as found:
+                self.raised = found
+                raise
+
+        judge.validate_cloudconfig_schema = recorded
+        self.instance_data = os.path.join(scratch, "instance-data.json")
+        if os.path.isdir(scratch):
+            known = {**STANDARD, **{name.replace("_", "-"): STANDARD[name] for name in DASHED}}
+            with open(self.instance_data, "w", encoding="utf-8") as file:
+                json.dump({**known, "v1": known}, file)
+
+    def ask(self, path):
+        arguments = [path, self.schema]
+        if hasattr(judge, "SchemaType"):
+            arguments += [judge.SchemaType.CLOUD_CONFIG, False, self.instance_data]
+        return judge.validate_cloudconfig_file(*arguments)
+
+    def said(self, path):
+        """{"verdict", "errors", "deprecated", "line"}; for a document of which cloud-init dies, {"died": why}."""
+        self.raised = None
+        printed = io.StringIO()
+        errors = []
+        try:
+            with contextlib.redirect_stdout(printed), contextlib.redirect_stderr(printed):
+                verdict = "skipped" if self.ask(path) is False else "valid"
+        except judge.SchemaValidationError as found:
+            verdict, errors = "invalid", [problem[0] for problem in found.schema_errors or []]
+        except RuntimeError as found:
+            if "YAML dict" not in str(found) and "Cloud-config" not in str(found):
+                return {"died": repr(found)[:200]}
+            verdict, errors = "invalid", [""]
+        except SystemExit:
+            verdict, errors = "invalid", [""]
+        except Exception as found:  # a traceback of the command
+            return {"died": repr(found)[:200]}
+        deprecated = [problem[0] for problem in (self.raised and self.raised.schema_deprecations) or []]
+        if verdict == "valid" and deprecated:
+            verdict = "deprecated"
+        places = [re.match(r"format-l(\d+)\.c", path) for path in errors]
+        lines = [int(place[1]) for place in places if place]
+        paths = {"" if place else path for path, place in zip(errors, places)}
+        return {
+            "verdict": verdict, "errors": sorted(paths), "deprecated": sorted(set(deprecated)),
+            "line": lines[0] if len(lines) == 1 else None,
+        }
+
+
+def main():
+    """Of the files named on the command line, one JSON object a line."""
+    one = Judge(os.environ.get("TMPDIR", "/tmp"))
+    for path in sys.argv[1:]:
+        print(json.dumps({"file": path, **one.said(path)}))
+
+
+if __name__ == "__main__":
+    main()
