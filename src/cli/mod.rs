@@ -16,6 +16,7 @@ mod explain;
 mod failure;
 mod gc;
 mod init;
+mod judgement;
 mod limit;
 mod lock;
 mod man;
