@@ -1,7 +1,8 @@
 //! `mkimg validate [PATH…|-]`.
 
-use std::io::Read;
-use std::path::{Path, PathBuf};
+mod documents;
+
+use std::path::PathBuf;
 
 use super::limit::Limit;
 use super::{Failure, Format, Global, Status, judgement, project};
@@ -18,7 +19,8 @@ use crate::yaml;
 /// Without a PATH, the project is judged: its template, files and scripts, and the document that they become.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// Documents; `-` is standard input; of a directory, every file in it
+    /// Documents; `-` is standard input; of a directory, every file in it (without a header that cloud-init knows, texts and
+    /// images that stand beside documents are skipped there)
     #[arg(value_name = "PATH")]
     paths: Vec<PathBuf>,
     /// How findings are written
@@ -30,6 +32,9 @@ pub(super) struct Args {
     /// The version of cloud-init whose verdict is asked for: 22.4, 26.2, or debian-12
     #[arg(long, value_name = "VERSION", default_value_t = Version::LATEST)]
     cloud_init: Version,
+    /// What standard input is called in findings
+    #[arg(long, value_name = "NAME", default_value = "-")]
+    stdin_name: String,
     /// Bytes that the provider takes; `none` for no limit
     #[arg(long, value_name = "N|none", default_value_t = Limit(Some(DIGITALOCEAN_LIMIT)))]
     limit: Limit,
@@ -42,14 +47,12 @@ enum Deny {
 
 pub(super) fn run(args: &Args, global: &Global) -> Result<(), Failure> {
     let options = Options { cloud_init: args.cloud_init, limit: args.limit.0 };
-    let mut report = Report::default();
-    let mut unreadable = Vec::new();
-    if args.paths.is_empty() {
-        report = judge_project(global, &options)?;
-    }
-    for path in &args.paths {
-        judge_path(path, global, &options, &mut report, &mut unreadable);
-    }
+    let (report, unreadable) = if args.paths.is_empty() {
+        (judge_project(global, &options)?, Vec::new())
+    } else {
+        let judged = documents::judge(&args.paths, |path| global.path(path), &args.stdin_name, &options);
+        (Report { documents: judged.documents }, judged.unreadable)
+    };
     global.terminal.print(report.render(args.format.into(), global.terminal.stdout_color(), &about))?;
     for problem in &unreadable {
         global.terminal.error(problem);
@@ -112,43 +115,6 @@ fn summary(report: &Report) -> String {
         }
     }
     text
-}
-
-fn judge_path(path: &Path, global: &Global, options: &Options, report: &mut Report, unreadable: &mut Vec<String>) {
-    let mut judge = |name: &str, bytes: std::io::Result<Vec<u8>>| match bytes {
-        Ok(bytes) => report.documents.extend(validate::validate_bytes(name, &bytes, options).documents),
-        Err(error) => unreadable.push(format!("cannot read {}: {error}", harmless(name))),
-    };
-    if path == Path::new("-") {
-        let mut bytes = Vec::new();
-        let read = std::io::stdin().lock().read_to_end(&mut bytes);
-        judge("-", read.map(|_| bytes));
-        return;
-    }
-    let place = global.path(path);
-    if !place.is_dir() {
-        judge(&path.display().to_string(), std::fs::read(&place));
-        return;
-    }
-    let mut found = false;
-    for entry in walkdir::WalkDir::new(&place).sort_by_file_name() {
-        match entry {
-            Ok(entry) if entry.file_type().is_file() => {
-                found = true;
-                let name = entry
-                    .path()
-                    .strip_prefix(&place)
-                    .map_or_else(|_| entry.path().to_path_buf(), |below| path.join(below));
-                judge(&name.display().to_string(), std::fs::read(entry.path()));
-            }
-            Ok(_) => {}
-            Err(error) => judge(&path.display().to_string(), Err(error.into())),
-        }
-    }
-    if !found {
-        let none = std::io::Error::new(std::io::ErrorKind::NotFound, "the directory holds no files");
-        judge(&path.display().to_string(), Err(none));
-    }
 }
 
 /// The project: the template with what it names, then the document that it becomes. Where a part is wrong, the next one

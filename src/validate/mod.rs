@@ -34,6 +34,9 @@ pub use version::{UnknownVersion, Version};
 /// DigitalOcean's limit for user-data, in bytes of UTF-8: 64 KiB.
 pub const DIGITALOCEAN_LIMIT: usize = 65_536;
 
+/// The most that is read of a document, in bytes: 500 times what any provider takes.
+pub const LARGEST: usize = yaml::MAX_BYTES;
+
 /// What is asked of the judge.
 #[derive(Debug, Clone)]
 pub struct Options {
@@ -171,8 +174,15 @@ fn jinja(source: &Source, options: &Options, depth: usize) -> Judged {
 }
 
 /// Judges a document as it was read from a file: text, or text packed with gzip.
+///
+/// Of more than [`LARGEST`] bytes nothing is read: who reads a file need not read more than one byte beyond that.
 #[must_use]
 pub fn validate_bytes(name: &str, bytes: &[u8], options: &Options) -> Report {
+    if bytes.len() > LARGEST {
+        let finding = document::unreadable_size(LARGEST, options.limit);
+        let judged = Judged { verdict: Verdict::Invalid, diagnostics: finding, parts: Vec::new(), suppressed: Vec::new() };
+        return finish(&Source::new(name, ""), Kind::Unknown, judged);
+    }
     if bytes.starts_with(&[0x1f, 0x8b]) {
         return match document::unpack(bytes) {
             Ok(text) => {
