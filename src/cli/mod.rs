@@ -17,6 +17,7 @@ mod failure;
 mod gc;
 mod import;
 mod init;
+mod judgement;
 mod limit;
 mod lock;
 mod man;

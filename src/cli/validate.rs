@@ -1,12 +1,13 @@
 //! `mkimg validate [PATH…|-]`.
 
-use std::io::Read;
-use std::path::{Path, PathBuf};
+mod documents;
+
+use std::path::PathBuf;
 
 use super::limit::Limit;
-use super::{Failure, Format, Global, Status, project};
-use crate::diag::{Diagnostic, Document, Findings, Report, Severity, Verdict};
-use crate::model::{Plan, ResolveError};
+use super::{Failure, Format, Global, Status, judgement, project};
+use crate::diag::{About, Diagnostic, Document, Findings, Report, Severity, Suppressed, Verdict, harmless};
+use crate::model::{self, Places, Plan, ResolveError};
 use crate::render;
 use crate::source::Source;
 use crate::validate::{self, DIGITALOCEAN_LIMIT, Options, Version, rules};
@@ -18,7 +19,8 @@ use crate::yaml;
 /// Without a PATH, the project is judged: its template, files and scripts, and the document that they become.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// Documents; `-` is standard input; of a directory, every file in it
+    /// Documents; `-` is standard input; of a directory, every file in it (without a header that cloud-init knows, texts and
+    /// images that stand beside documents are skipped there)
     #[arg(value_name = "PATH")]
     paths: Vec<PathBuf>,
     /// How findings are written
@@ -30,6 +32,9 @@ pub(super) struct Args {
     /// The cloud-init whose verdict is asked for: 22.4, 25.1 or 26.2, or a release that has it, such as debian-13 or noble
     #[arg(long, value_name = "VERSION", default_value_t = Version::LATEST)]
     cloud_init: Version,
+    /// What standard input is called in findings
+    #[arg(long, value_name = "NAME", default_value = "-")]
+    stdin_name: String,
     /// Bytes that the provider takes; `none` for no limit
     #[arg(long, value_name = "N|none", default_value_t = Limit(Some(DIGITALOCEAN_LIMIT)))]
     limit: Limit,
@@ -42,20 +47,23 @@ enum Deny {
 
 pub(super) fn run(args: &Args, global: &Global) -> Result<(), Failure> {
     let options = Options { cloud_init: args.cloud_init, limit: args.limit.0 };
-    let mut report = Report::default();
-    let mut unreadable = Vec::new();
-    if args.paths.is_empty() {
-        report = judge_project(global, &options)?;
-    }
-    for path in &args.paths {
-        judge_path(path, global, &options, &mut report, &mut unreadable);
-    }
-    let describe = |code: &str| rules::find(code).map(|rule| rule.summary.to_string());
-    global.terminal.print(report.render(args.format.into(), global.terminal.stdout_color(), &describe))?;
+    let (report, unreadable) = if args.paths.is_empty() {
+        (judge_project(global, &options)?, Vec::new())
+    } else {
+        let judged = documents::judge(&args.paths, |path| global.path(path), &args.stdin_name, &options);
+        (Report { documents: judged.documents }, judged.unreadable)
+    };
+    global.terminal.print(report.render(args.format.into(), global.terminal.stdout_color(), &about))?;
     for problem in &unreadable {
         global.terminal.error(problem);
     }
     let counts = report.counts();
+    for document in &report.documents {
+        let source = &document.findings.source;
+        for allowed in &document.suppressed {
+            global.terminal.detail(&allowed_line(source, allowed));
+        }
+    }
     global.terminal.note(&summary(&report));
     if !unreadable.is_empty() {
         return Err(Failure::said(Status::Usage));
@@ -63,6 +71,24 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<(), Failure> {
     let denied = args.deny == Some(Deny::Warnings) && counts.warnings + counts.deprecated > 0;
     let invalid = report.documents.iter().any(|document| document.verdict == Verdict::Invalid);
     if invalid || counts.errors > 0 || denied { Err(Failure::said(Status::Finding)) } else { Ok(()) }
+}
+
+/// What is said of a rule, or of a fault of a template.
+fn about(code: &str) -> Option<About> {
+    if let Some(rule) = rules::find(code) {
+        return Some(About { summary: rule.summary.to_owned(), page: rules::page(rule) });
+    }
+    let mut faults = model::FAULTS.iter().chain(workspace::FAULTS);
+    let fault = faults.find(|fault| fault.code == code)?;
+    Some(About { summary: fault.explanation.to_owned(), page: format!("# {code} {}\n\n{}\n", fault.name, fault.explanation) })
+}
+
+/// "allowed: a.yaml:3:5: MK201 duplicate-key: the reason"
+fn allowed_line(source: &Source, allowed: &Suppressed) -> String {
+    let found = &allowed.diagnostic;
+    let place = source.position(found.span.unwrap_or_default().start);
+    let (name, reason) = (harmless(source.name()), harmless(&allowed.reason));
+    format!("allowed: {name}:{}:{}: {} {}: {reason}", place.line, place.column, found.code, found.name)
 }
 
 /// "3 documents: 2 valid, 1 invalid; 1 error, 2 warnings"
@@ -76,6 +102,7 @@ fn summary(report: &Report) -> String {
         (counts.errors, "error", "errors"),
         (counts.warnings, "warning", "warnings"),
         (counts.deprecated, "deprecation", "deprecations"),
+        (counts.suppressed, "finding allowed", "findings allowed"),
     ]
     .map(|(count, one, many)| (count > 0).then(|| format!("{count} {}", if count == 1 { one } else { many })));
     let join = |parts: &[Option<String>]| parts.iter().flatten().cloned().collect::<Vec<_>>().join(", ");
@@ -90,43 +117,6 @@ fn summary(report: &Report) -> String {
     text
 }
 
-fn judge_path(path: &Path, global: &Global, options: &Options, report: &mut Report, unreadable: &mut Vec<String>) {
-    let mut judge = |name: &str, bytes: std::io::Result<Vec<u8>>| match bytes {
-        Ok(bytes) => report.documents.extend(validate::validate_bytes(name, &bytes, options).documents),
-        Err(error) => unreadable.push(format!("cannot read {}: {error}", crate::diag::harmless(name))),
-    };
-    if path == Path::new("-") {
-        let mut bytes = Vec::new();
-        let read = std::io::stdin().lock().read_to_end(&mut bytes);
-        judge("-", read.map(|_| bytes));
-        return;
-    }
-    let place = global.path(path);
-    if !place.is_dir() {
-        judge(&path.display().to_string(), std::fs::read(&place));
-        return;
-    }
-    let mut found = false;
-    for entry in walkdir::WalkDir::new(&place).sort_by_file_name() {
-        match entry {
-            Ok(entry) if entry.file_type().is_file() => {
-                found = true;
-                let name = entry
-                    .path()
-                    .strip_prefix(&place)
-                    .map_or_else(|_| entry.path().to_path_buf(), |below| path.join(below));
-                judge(&name.display().to_string(), std::fs::read(entry.path()));
-            }
-            Ok(_) => {}
-            Err(error) => judge(&path.display().to_string(), Err(error.into())),
-        }
-    }
-    if !found {
-        let none = std::io::Error::new(std::io::ErrorKind::NotFound, "the directory holds no files");
-        judge(&path.display().to_string(), Err(none));
-    }
-}
-
 /// The project: the template with what it names, then the document that it becomes. Where a part is wrong, the next one
 /// cannot be made, and the report ends there.
 fn judge_project(global: &Global, options: &Options) -> Result<Report, Failure> {
@@ -136,42 +126,55 @@ fn judge_project(global: &Global, options: &Options) -> Result<Report, Failure> 
     })?;
     let source = project.template.clone();
     let mut diagnostics = Vec::new();
-    let plan = match yaml::parse(&source) {
+    let mut rendered = None;
+    match yaml::parse(&source) {
         Ok(tree) => {
-            let opened = project::Opened { template: crate::model::Template::new(source.clone(), tree), project };
-            plan(global, &opened, &mut diagnostics)?
+            let opened = project::Opened { template: model::Template::new(source.clone(), tree), project };
+            let assignments = project::assignments(global)?;
+            let secrets = judgement::secrets(&opened, &assignments);
+            if let Some((plan, places)) = plan(global, &opened, assignments, &mut diagnostics)? {
+                let document = render::render(&plan, options.limit).map_err(|error| {
+                    let help = error.help();
+                    Failure::finding(error).with_help(help)
+                })?;
+                let name = format!("{} (rendered)", source.name());
+                rendered = judgement::rendered(&name, &document.text, &plan, &places, &secrets, options);
+            }
         }
-        Err(error) => {
-            diagnostics.push(project::yaml_fault(&error));
-            None
-        }
-    };
+        Err(error) => diagnostics.push(project::yaml_fault(&error)),
+    }
     let wrong = diagnostics.iter().any(|found| found.severity == Severity::Error);
     let verdict = if wrong { Verdict::Invalid } else { Verdict::Valid };
-    let name = source.name().to_string();
-    let mut report = Report {
-        documents: vec![Document {
-            kind: "template",
-            verdict,
-            findings: Findings { source, diagnostics },
-            parts: Vec::new(),
-        }],
-    };
-    if let Some(plan) = plan {
-        let document = render::render(&plan, options.limit).map_err(|error| {
-            let help = error.help();
-            Failure::finding(error).with_help(help)
-        })?;
-        let rendered = Source::new(format!("{name} (rendered)"), document.text);
-        report.documents.extend(validate::validate(&rendered, options).documents);
+    let findings = Findings { source, diagnostics };
+    let mut template = Document { kind: "template", verdict, findings, parts: Vec::new(), suppressed: Vec::new() };
+    if let Some(judgement) = &mut rendered {
+        template.findings.diagnostics.append(&mut judgement.allow);
     }
-    Ok(report)
+    validate::in_template(&mut template, &template_fault);
+    let mut documents = vec![template];
+    documents.extend(rendered.map(|judgement| judgement.document));
+    Ok(Report { documents })
+}
+
+/// The code of a fault of templates, or the closest one.
+fn template_fault(written: &str) -> Result<&'static str, Option<&'static str>> {
+    let faults = || model::FAULTS.iter().chain(workspace::FAULTS);
+    let wanted = |fault: &&model::Fault| [fault.code, fault.name].iter().any(|known| known.eq_ignore_ascii_case(written));
+    faults().find(wanted).map(|fault| fault.code).ok_or_else(|| {
+        let near = faults().map(|fault| (strsim::osa_distance(written, fault.name), fault.name));
+        near.filter(|(distance, _)| *distance <= 3).min().map(|(_, name)| name)
+    })
 }
 
 /// The plan of a project, if nothing is wrong with it; what is wrong becomes findings.
-fn plan(global: &Global, opened: &project::Opened, diagnostics: &mut Vec<Diagnostic>) -> Result<Option<Plan>, Failure> {
+fn plan(
+    global: &Global,
+    opened: &project::Opened,
+    assignments: Vec<model::Assignment>,
+    diagnostics: &mut Vec<Diagnostic>,
+) -> Result<Option<(Plan, Places)>, Failure> {
     let lock = project::lock(&opened.lock_path(global, None))?;
-    let resolved = match opened.template.resolve(&opened.inputs(project::assignments(global)?)) {
+    let resolved = match opened.template.resolve(&opened.inputs(assignments)) {
         Ok(resolved) => resolved,
         Err(ResolveError::Assignment(error)) => {
             let help = error.help();
@@ -196,5 +199,5 @@ fn plan(global: &Global, opened: &project::Opened, diagnostics: &mut Vec<Diagnos
         let help = error.help();
         Failure::usage(error).with_help(help)
     })?;
-    Ok(Some(plan))
+    Ok(Some((plan, resolved.places)))
 }

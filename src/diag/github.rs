@@ -19,17 +19,15 @@ pub(super) fn render(report: &Report) -> String {
             if let Some(help) = &diagnostic.help {
                 let _ = write!(message, "\nhelp: {help}");
             }
-            let _ = writeln!(
-                out,
-                "::{level} file={},line={},col={},endLine={},endColumn={},title={}::{}",
-                property(source.name()),
-                start.line,
-                start.column,
-                end.line,
-                end.column,
-                property(&format!("{} {}", diagnostic.code, diagnostic.name)),
-                data(&message),
-            );
+            let _ = write!(out, "::{level} file={},line={},", property(source.name()), start.line);
+            // GitHub takes columns within one line only.
+            let _ = if start.line == end.line {
+                write!(out, "col={},endLine={},endColumn={},", start.column, end.line, end.column)
+            } else {
+                write!(out, "endLine={},", end.line)
+            };
+            let title = property(&format!("{} {}", diagnostic.code, diagnostic.name));
+            let _ = writeln!(out, "title={title}::{}", data(&message));
         }
     }
     out
@@ -37,7 +35,8 @@ pub(super) fn render(report: &Report) -> String {
 
 /// The text of a command. Line ends survive as escapes; other control characters do not.
 fn data(text: &str) -> String {
-    let lines: Vec<_> = text.replace('%', "%25").split('\n').map(|line| harmless(line).into_owned()).collect();
+    let text = text.replace('%', "%25").replace('\r', "%0D");
+    let lines: Vec<_> = text.split('\n').map(|line| harmless(line).into_owned()).collect();
     lines.join("%0A")
 }
 

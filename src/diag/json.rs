@@ -3,7 +3,8 @@
 use serde::Serialize;
 
 use super::harmless::harmless_json;
-use super::{Document, Report, Verdict, places};
+use super::{Diagnostic, Document, Report, Suppressed, Verdict, places};
+use crate::source::Source;
 
 #[derive(Serialize)]
 struct Wire<'a> {
@@ -20,6 +21,24 @@ struct WireDocument<'a> {
     diagnostics: Vec<WireDiagnostic<'a>>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     parts: Vec<WirePart<'a>>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    suppressed: Vec<WireSuppressed<'a>>,
+}
+
+/// A finding that is allowed, why, and where in the document that is said.
+#[derive(Serialize)]
+struct WireSuppressed<'a> {
+    #[serde(flatten)]
+    diagnostic: WireDiagnostic<'a>,
+    reason: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    allowed_at: Option<Place>,
+}
+
+#[derive(Serialize)]
+struct Place {
+    line: usize,
+    column: usize,
 }
 
 #[derive(Serialize)]
@@ -63,10 +82,18 @@ struct Summary {
     deprecated: usize,
     invalid: usize,
     skipped: usize,
+    #[serde(skip_serializing_if = "is_none")]
+    suppressed: usize,
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde asks for a reference")]
+fn is_none(count: &usize) -> bool {
+    *count == 0
 }
 
 pub(super) fn render(report: &Report) -> String {
-    let mut summary = Summary { documents: report.documents.len(), ..Summary::default() };
+    let suppressed = report.counts().suppressed;
+    let mut summary = Summary { documents: report.documents.len(), suppressed, ..Summary::default() };
     for document in &report.documents {
         *match document.verdict {
             Verdict::Valid => &mut summary.valid,
@@ -83,26 +110,12 @@ pub(super) fn render(report: &Report) -> String {
 
 fn document(document: &Document) -> WireDocument<'_> {
     let source = &document.findings.source;
-    let diagnostics = document.findings.diagnostics.iter().map(|diagnostic| {
-        let (start, end) = places(source, diagnostic);
-        let related = diagnostic.related.iter().map(|(span, message)| {
-            let (start, end) = (source.position(span.start), source.position(span.end));
-            Related { message, line: start.line, column: start.column, end_line: end.line, end_column: end.column }
-        });
-        WireDiagnostic {
-            code: diagnostic.code,
-            name: diagnostic.name,
-            origin: diagnostic.origin.name(),
-            severity: diagnostic.severity.name(),
-            path: &diagnostic.path,
-            message: &diagnostic.message,
-            help: diagnostic.help.as_deref(),
-            line: start.line,
-            column: start.column,
-            end_line: end.line,
-            end_column: end.column,
-            related: related.collect(),
-        }
+    let diagnostics = document.findings.diagnostics.iter().map(|found| diagnostic(source, found));
+    let suppressed = document.suppressed.iter().map(|allowed| {
+        let Suppressed { diagnostic: found, reason, place } = allowed;
+        let allowed_at = place.map(|span| source.position(span.start));
+        let allowed_at = allowed_at.map(|place| Place { line: place.line, column: place.column });
+        WireSuppressed { diagnostic: diagnostic(source, found), reason, allowed_at }
     });
     let parts = document.parts.iter().map(|part| {
         let place = source.position(part.span.start);
@@ -114,5 +127,28 @@ fn document(document: &Document) -> WireDocument<'_> {
         verdict: document.verdict.name(),
         diagnostics: diagnostics.collect(),
         parts: parts.collect(),
+        suppressed: suppressed.collect(),
+    }
+}
+
+fn diagnostic<'a>(source: &Source, diagnostic: &'a Diagnostic) -> WireDiagnostic<'a> {
+    let (start, end) = places(source, diagnostic);
+    let related = diagnostic.related.iter().map(|(span, message)| {
+        let (start, end) = (source.position(span.start), source.position(span.end));
+        Related { message, line: start.line, column: start.column, end_line: end.line, end_column: end.column }
+    });
+    WireDiagnostic {
+        code: diagnostic.code,
+        name: diagnostic.name,
+        origin: diagnostic.origin.name(),
+        severity: diagnostic.severity.name(),
+        path: &diagnostic.path,
+        message: &diagnostic.message,
+        help: diagnostic.help.as_deref(),
+        line: start.line,
+        column: start.column,
+        end_line: end.line,
+        end_column: end.column,
+        related: related.collect(),
     }
 }

@@ -8,12 +8,14 @@ mod github;
 mod harmless;
 mod human;
 mod json;
+mod redact;
 mod sarif;
 
 use crate::source::{Position, Source, Span};
 
 pub use harmless::{harmless, quoted};
 pub use human::human;
+pub use redact::redact;
 
 /// How bad a finding is. Only `Error` changes a verdict.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -72,6 +74,18 @@ pub struct Document {
     pub findings: Findings,
     /// Of a document that holds other documents: what they are, in order.
     pub parts: Vec<Part>,
+    /// Findings that the author of the document allowed, each with the reason: neither shown nor counted with the others.
+    pub suppressed: Vec<Suppressed>,
+}
+
+/// A finding that is allowed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Suppressed {
+    pub diagnostic: Diagnostic,
+    /// Why it is allowed, in the author's words.
+    pub reason: String,
+    /// Where in the document that is said; `None` where it is said in another file.
+    pub place: Option<Span>,
 }
 
 /// A document inside another one: a part of an archive or of a multi-part document.
@@ -98,6 +112,8 @@ pub struct Counts {
     pub warnings: usize,
     pub deprecated: usize,
     pub infos: usize,
+    /// Findings that are allowed; they are in none of the other counts.
+    pub suppressed: usize,
 }
 
 /// How a report is written.
@@ -114,8 +130,17 @@ pub enum Format {
     Sarif,
 }
 
-/// A rule's one-sentence description by its code, for the formats that carry the rules along.
-pub type Describe<'a> = &'a dyn Fn(&str) -> Option<String>;
+/// What is said of a rule, for the formats that carry the rules along.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct About {
+    /// In one sentence.
+    pub summary: String,
+    /// All of it, in Markdown.
+    pub page: String,
+}
+
+/// What is said of a rule, by its code.
+pub type Describe<'a> = &'a dyn Fn(&str) -> Option<About>;
 
 /// A source and what was found in it.
 #[derive(Debug, Clone)]
@@ -173,6 +198,7 @@ impl Report {
                 Severity::Info => &mut counts.infos,
             } += 1;
         }
+        counts.suppressed = self.documents.iter().map(|document| document.suppressed.len()).sum();
         counts
     }
 

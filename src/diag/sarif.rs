@@ -1,51 +1,92 @@
 //! SARIF 2.1.0, for code scanning services and editors.
+//!
+//! What GitHub's code scanning wants is here: rules with help in Markdown, places relative to the repository (`%SRCROOT%`), and a
+//! fingerprint by which an alert is known again when lines above it change.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fmt::Write;
 
 use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
 
 use super::harmless::harmless_json;
-use super::{Describe, Diagnostic, Report, Severity, places};
+use super::{Describe, Diagnostic, Document, Report, Severity, Suppressed, places};
 use crate::source::{Position, Source};
 
+/// The page of a rule in the project's repository, where Cargo.toml names one.
+const REPOSITORY: &str = env!("CARGO_PKG_REPOSITORY");
+/// So much of a line is looked at for its fingerprint, in bytes.
+const FINGERPRINTED: usize = 500;
+/// The line ends by which we count; SARIF's own are the first two.
+const LINE_ENDS: [&str; 6] = ["\r\n", "\n", "\r", "\u{85}", "\u{2028}", "\u{2029}"];
+
+/// A finding, and what allows it.
+type Finding<'a> = (&'a Diagnostic, Option<&'a Suppressed>);
+
+fn findings(document: &Document) -> impl Iterator<Item = Finding<'_>> {
+    let suppressed = document.suppressed.iter().map(|allowed| (&allowed.diagnostic, Some(allowed)));
+    document.findings.diagnostics.iter().map(|found| (found, None)).chain(suppressed)
+}
+
 pub(super) fn render(report: &Report, describe: Describe<'_>) -> String {
-    let diagnostics = || report.documents.iter().flat_map(|document| &document.findings.diagnostics);
-    let rules: BTreeMap<&str, &Diagnostic> = diagnostics().map(|diagnostic| (diagnostic.code, diagnostic)).collect();
+    let all = || report.documents.iter().flat_map(findings);
+    let rules: BTreeMap<&str, &Diagnostic> = all().map(|(found, _)| (found.code, found)).collect();
     let indices: BTreeMap<&str, usize> = rules.keys().enumerate().map(|(index, code)| (*code, index)).collect();
-    let rules: Vec<_> = rules
-        .values()
-        .map(|rule| {
-            let description = describe(rule.code).unwrap_or_else(|| rule.name.replace('-', " "));
-            json!({
-                "id": rule.code,
-                "name": rule.name,
-                "shortDescription": {"text": description},
-                "help": {"text": format!("Run `mkimg explain {}`.", rule.code)},
-                "defaultConfiguration": {"level": level(rule.severity)},
-                "properties": {"origin": rule.origin.name()},
-            })
-        })
-        .collect();
-    let results: Vec<_> = report
-        .documents
-        .iter()
-        .flat_map(|document| {
-            let source = &document.findings.source;
-            let indices = &indices;
-            document.findings.diagnostics.iter().map(move |diagnostic| result(source, diagnostic, indices))
-        })
-        .collect();
+    let rules: Vec<_> = rules.values().map(|found| rule(found, describe)).collect();
+    // Either every result says whether it is suppressed, or none does.
+    let any_suppressed = report.documents.iter().any(|document| !document.suppressed.is_empty());
+    let mut results = Vec::new();
+    let mut seen = HashMap::new();
+    for document in &report.documents {
+        let source = &document.findings.source;
+        for (found, allowed) in findings(document) {
+            let mut result = result(source, found, &indices);
+            result["partialFingerprints"] =
+                json!({"primaryLocationLineHash": fingerprint(source, found, &mut seen)});
+            if any_suppressed {
+                result["suppressions"] = allowed.map(|allowed| suppression(source, allowed)).into_iter().collect();
+            }
+            results.push(result);
+        }
+    }
     let log = json!({
         "$schema": "https://json.schemastore.org/sarif-2.1.0.json",
         "version": "2.1.0",
         "runs": [{
-            "tool": {"driver": {"name": "mkimg", "version": env!("CARGO_PKG_VERSION"), "rules": rules}},
+            "tool": {"driver": {
+                "name": "mkimg",
+                "version": env!("CARGO_PKG_VERSION"),
+                "semanticVersion": env!("CARGO_PKG_VERSION"),
+                "rules": rules,
+            }},
+            "invocations": [{"executionSuccessful": true}],
+            "originalUriBaseIds": {"%SRCROOT%": {"description": {"text": "the directory in which mkimg was called"}}},
+            "newlineSequences": LINE_ENDS,
             "columnKind": "unicodeCodePoints",
             "results": results,
         }],
     });
     harmless_json(&serde_json::to_string_pretty(&log).unwrap_or_default()) + "\n"
+}
+
+fn rule(found: &Diagnostic, describe: Describe<'_>) -> Value {
+    let explain = format!("Run `mkimg explain {}`.", found.code);
+    let about = describe(found.code);
+    let summary = about.as_ref().map_or_else(|| found.name.replace('-', " "), |about| about.summary.clone());
+    let page = about.map_or_else(|| explain.clone(), |about| about.page);
+    let mut rule = json!({
+        "id": found.code,
+        "name": found.name,
+        "shortDescription": {"text": summary},
+        "fullDescription": {"text": summary},
+        "help": {"text": explain, "markdown": page},
+        "defaultConfiguration": {"level": level(found.severity)},
+        "properties": {"origin": found.origin.name(), "tags": ["cloud-init"]},
+    });
+    if !REPOSITORY.is_empty() {
+        rule["helpUri"] = Value::from(format!("{REPOSITORY}/blob/main/docs/rules/{}.md", found.code));
+    }
+    rule
 }
 
 fn level(severity: Severity) -> &'static str {
@@ -86,11 +127,52 @@ fn result(source: &Source, diagnostic: &Diagnostic, indices: &BTreeMap<&str, usi
     result
 }
 
+/// The line's text, white space aside, and how often a finding of the rule stood on such a line before: what stays the same when
+/// lines are added elsewhere.
+fn fingerprint(source: &Source, found: &Diagnostic, seen: &mut HashMap<(String, &str, u64), usize>) -> String {
+    let text = source.text().as_bytes();
+    let at = found.span.unwrap_or_default().start.min(text.len());
+    let from = text[at.saturating_sub(FINGERPRINTED)..at].iter().rposition(|byte| matches!(byte, b'\n' | b'\r'));
+    let from = from.map_or(at.saturating_sub(FINGERPRINTED), |line| at.saturating_sub(FINGERPRINTED) + line + 1);
+    let mut hash = Sha256::new();
+    let line = text[from..].iter().take_while(|byte| !matches!(byte, b'\n' | b'\r')).take(2 * FINGERPRINTED);
+    let line: Vec<u8> = line.copied().filter(|byte| !byte.is_ascii_whitespace()).collect();
+    hash.update(&line);
+    let digest = hash.finalize();
+    let number = digest.iter().take(8).fold(0, |number, byte| number << 8 | u64::from(*byte));
+    let count = seen.entry((source.name().to_owned(), found.code, number)).or_default();
+    *count += 1;
+    format!("{number:016x}:{count}")
+}
+
+fn suppression(source: &Source, allowed: &Suppressed) -> Value {
+    let mut suppression = json!({
+        "kind": if allowed.place.is_some() { "inSource" } else { "external" },
+        "status": "accepted",
+        "justification": allowed.reason,
+    });
+    if let Some(place) = allowed.place {
+        let (start, end) = (source.position(place.start), source.position(place.end));
+        suppression["location"] = json!({"physicalLocation": physical(source, start, end)});
+    }
+    suppression
+}
+
 fn physical(source: &Source, start: Position, end: Position) -> Value {
     json!({
-        "artifactLocation": {"uri": uri(source.name())},
+        "artifactLocation": artifact(source.name()),
         "region": {"startLine": start.line, "startColumn": start.column, "endLine": end.line, "endColumn": end.column},
     })
+}
+
+/// A file by its name: relative to where mkimg was called, or absolute.
+fn artifact(name: &str) -> Value {
+    if name.starts_with('/') {
+        return json!({"uri": format!("file://{}", uri(name))});
+    }
+    let name = name.strip_prefix("./").unwrap_or(name);
+    // Standard input has no place under any directory.
+    if name == "-" { json!({"uri": "-"}) } else { json!({"uri": uri(name), "uriBaseId": "%SRCROOT%"}) }
 }
 
 /// A file's name as a URI reference: what a URI may not hold as it is becomes an escape.

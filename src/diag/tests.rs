@@ -18,10 +18,10 @@ fn finding(start: usize, text: &str) -> Diagnostic {
     }
 }
 
-fn report(diagnostics: Vec<Diagnostic>) -> Report {
+pub(super) fn report(diagnostics: Vec<Diagnostic>) -> Report {
     let findings = Findings { source: source(), diagnostics };
     Report {
-        documents: vec![Document { kind: "cloud-config", verdict: Verdict::Invalid, findings, parts: Vec::new() }],
+        documents: vec![Document { kind: "cloud-config", verdict: Verdict::Invalid, findings, parts: Vec::new(), suppressed: Vec::new() }],
     }
 }
 
@@ -70,7 +70,7 @@ fn no_control_character_gets_through() {
     finding.path = "x\u{1b}".into();
     let findings = Findings { source, diagnostics: vec![finding] };
     let report = Report {
-        documents: vec![Document { kind: "cloud-config", verdict: Verdict::Valid, findings, parts: Vec::new() }],
+        documents: vec![Document { kind: "cloud-config", verdict: Verdict::Valid, findings, parts: Vec::new(), suppressed: Vec::new() }],
     };
     for format in [Format::Human, Format::Json, Format::Github, Format::Sarif] {
         let text = report.render(format, false, &|_| None);
@@ -105,11 +105,71 @@ fn github_commands_are_escaped() {
 }
 
 #[test]
+fn github_properties_end_where_they_should() {
+    let source = Source::new("a,b:c%\r\n::error::d.yaml", "#cloud-config\na: |\n  x\n");
+    let mut finding = finding(17, "|\n  x\n");
+    finding.name = "x,y:z%";
+    finding.message = "50%, a: b\r\nnext\u{1b}".into();
+    finding.help = None;
+    let findings = Findings { source, diagnostics: vec![finding] };
+    let (kind, verdict) = ("cloud-config", Verdict::Invalid);
+    let document = Document { kind, verdict, findings, parts: Vec::new(), suppressed: Vec::new() };
+    let text = Report { documents: vec![document] }.render(Format::Github, false, &|_| None);
+    assert_eq!(
+        text,
+        "::error file=a%2Cb%3Ac%25%0D%0A%3A%3Aerror%3A%3Ad.yaml,line=2,endLine=4,title=MK102 x%2Cy%3Az%25::\
+         50%25, a: b%0D%0Anext\\u{1b}\n"
+    );
+}
+
+#[test]
+fn sarif_places_are_relative_and_have_fingerprints() {
+    let about = |name: &str, text: &str, place: usize| {
+        let findings = Findings { source: Source::new(name, text), diagnostics: vec![finding(place, "644")] };
+        let (kind, verdict) = ("cloud-config", Verdict::Invalid);
+        let document = Document { kind, verdict, findings, parts: Vec::new(), suppressed: Vec::new() };
+        let text = Report { documents: vec![document] }.render(Format::Sarif, false, &|_| None);
+        let log: serde_json::Value = serde_json::from_str(&text).unwrap();
+        let result = log["runs"][0]["results"][0].clone();
+        let location = result["locations"][0]["physicalLocation"]["artifactLocation"].clone();
+        (location, result["partialFingerprints"]["primaryLocationLineHash"].as_str().unwrap().to_owned())
+    };
+    let (location, hash) = about("dir/a b.yaml", "x\n  mode: 644\n", 10);
+    assert_eq!(location, serde_json::json!({"uri": "dir/a%20b.yaml", "uriBaseId": "%SRCROOT%"}));
+    assert!(hash.ends_with(":1"), "{hash}");
+    // Lines before it, and its indentation, may change.
+    let (location, same) = about("/tmp/a.yaml", "x\ny: é\n    mode: 644\n", 17);
+    assert_eq!((location, same), (serde_json::json!({"uri": "file:///tmp/a.yaml"}), hash.clone()));
+    assert_ne!(about("-", "mode: 6444\n", 6).1, hash);
+    assert_eq!(about("-", "mode: 6444\n", 6).0, serde_json::json!({"uri": "-"}));
+}
+
+#[test]
+fn what_is_allowed_is_counted_and_listed_apart() {
+    let mut report = report(vec![]);
+    report.documents[0].suppressed =
+        vec![Suppressed { diagnostic: at_mode(), reason: "old".into(), place: Some(Span::new(0, 5)) }];
+    assert_eq!(report.counts(), Counts { suppressed: 1, ..Counts::default() });
+    let read = |format| -> serde_json::Value { serde_json::from_str(&report.render(format, false, &|_| None)).unwrap() };
+    let json = read(Format::Json);
+    assert_eq!(json["summary"]["suppressed"], 1);
+    let allowed = &json["documents"][0]["suppressed"][0];
+    assert_eq!((&allowed["code"], &allowed["reason"]), (&"MK102".into(), &"old".into()));
+    assert_eq!(allowed["allowed_at"], serde_json::json!({"line": 1, "column": 1}));
+    let sarif = read(Format::Sarif);
+    let suppression = &sarif["runs"][0]["results"][0]["suppressions"][0];
+    assert_eq!((&suppression["kind"], &suppression["justification"]), (&"inSource".into(), &"old".into()));
+    assert_eq!(report.render(Format::Github, false, &|_| None), "");
+    assert_eq!(report.render(Format::Human, false, &|_| None), "");
+}
+
+#[test]
 fn sarif_refers_to_its_rules() {
-    let text = report(vec![at_mode()]).render(Format::Sarif, false, &|code| Some(format!("about {code}")));
+    let text = report(vec![at_mode()]).render(Format::Sarif, false, &|code| Some(About { summary: format!("about {code}"), page: format!("# {code}") }));
     let value: serde_json::Value = serde_json::from_str(&text).unwrap();
     let run = &value["runs"][0];
     assert_eq!(value["version"], "2.1.0");
+    assert_eq!(run["tool"]["driver"]["rules"][0]["help"]["markdown"], "# MK102");
     assert_eq!(run["tool"]["driver"]["rules"][0]["shortDescription"]["text"], "about MK102");
     let result = &run["results"][0];
     assert_eq!(result["ruleIndex"], 0);

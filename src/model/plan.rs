@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::lock::Lock;
 use super::mode::{Mode, Owner};
-use super::spec::{Attributes, Droplet, ImageSpec, Snapshot, TimeLimits, User, Verify};
+use super::spec::{Allowance, Attributes, Droplet, ImageSpec, Snapshot, TimeLimits, User, Verify};
 use super::template::template_name;
 use super::value::Mapping;
 
@@ -29,6 +29,8 @@ pub struct Plan {
     pub time_limits: TimeLimits,
     pub snapshot: Snapshot,
     pub verify: Verify,
+    /// Findings about the document that are meant to be so.
+    pub allow: Vec<Allowance>,
     pub cloud_config: Mapping,
 }
 
@@ -184,6 +186,7 @@ impl Plan {
             time_limits: spec.time_limits,
             snapshot: spec.snapshot,
             verify: spec.verify,
+            allow: spec.allow,
             cloud_config: spec.cloud_config,
         })
     }

@@ -111,7 +111,23 @@ pub(super) const TEMPLATE: &[Field] = &[
     optional("time_limits", Shape::Record(TIME_LIMITS), "How long each step may take."),
     optional("snapshot", Shape::Record(SNAPSHOT), "The snapshot that a bake makes."),
     optional("verify", Shape::Record(VERIFY), "What `bake --verify` expects of a fresh instance of the snapshot."),
+    optional(
+        "allow",
+        Shape::List(&Shape::Record(ALLOWANCE)),
+        "Findings of `mkimg validate` about the rendered document that are meant to be so.",
+    ),
     optional("cloud_config", Shape::Anything, "Anything else of cloud-init: lists are appended, conflicts are errors."),
+];
+
+const ALLOWANCE: &[Field] = &[
+    required("code", TEXT, "The rule: a code such as MK209, or its name."),
+    optional(
+        "path",
+        TEXT,
+        "Where: a file on the machine (`/usr/local/bin/tool`), or a path in the rendered document (`runcmd`), with all below it. \
+         Default: everywhere.",
+    ),
+    required("reason", TEXT, "Why it is meant to be so."),
 ];
 
 const DROPLET: &[Field] = &[

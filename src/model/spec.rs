@@ -27,7 +27,18 @@ pub struct ImageSpec {
     pub time_limits: TimeLimits,
     pub snapshot: Snapshot,
     pub verify: Verify,
+    pub allow: Vec<Allowance>,
     pub cloud_config: Mapping,
+}
+
+/// A finding about the rendered document that is meant to be so.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct Allowance {
+    /// Code or name of a rule of the validator.
+    pub code: String,
+    /// A file on the machine, or a path in the document; `None` for the whole of it.
+    pub path: Option<String>,
+    pub reason: String,
 }
 
 /// The build droplet, in the API's own terms.

@@ -59,6 +59,18 @@ pub(super) fn unreadable(message: String) -> Diagnostic {
     about_document(&rule::UNREADABLE, message, Some("save the document as UTF-8 text".into()))
 }
 
+/// A document that is so large that nobody looks into it.
+pub(super) fn unreadable_size(most: usize, limit: Option<usize>) -> Vec<Diagnostic> {
+    let message = format!("expected at most {most} bytes, found more: the document is not read");
+    let help = "download large files when the machine boots, instead of carrying them in the document";
+    let mut findings = vec![about_document(&rule::UNREADABLE, message, Some(help.into()))];
+    findings.extend(limit.map(|limit| {
+        let message = format!("the document has more than {most} bytes; the provider takes at most {limit}");
+        about_document(&rule::OVER_LIMIT, message, None)
+    }));
+    findings
+}
+
 pub(super) fn invalid_yaml(error: &yaml::Error) -> Diagnostic {
     let mut finding = finding(&rule::INVALID_YAML, String::new(), error.place(), error.message.clone(), None);
     if error.context.is_some() && error.span != error.place() {

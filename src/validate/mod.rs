@@ -18,21 +18,26 @@ mod places;
 pub mod rules;
 mod shape;
 mod tables;
+mod suppress;
 mod template;
 mod value;
 mod version;
 
-use crate::diag::{Diagnostic, Findings, Origin, Part, Severity, Verdict, quoted};
+use crate::diag::{Diagnostic, Findings, Origin, Part, Severity, Suppressed, Verdict, quoted};
 use crate::source::{Source, Span};
 use crate::yaml::{self, Node, Tree};
 
 pub use crate::diag::{Document as JudgedDocument, Report};
 pub use header::Kind;
 pub use tables::tables;
+pub use suppress::{Allowance, Others, from_outside, in_template};
 pub use version::{UnknownVersion, Version};
 
 /// DigitalOcean's limit for user-data, in bytes of UTF-8: 64 KiB.
 pub const DIGITALOCEAN_LIMIT: usize = 65_536;
+
+/// The most that is read of a document, in bytes: 500 times what any provider takes.
+pub const LARGEST: usize = yaml::MAX_BYTES;
 
 /// What is asked of the judge.
 #[derive(Debug, Clone)]
@@ -68,6 +73,8 @@ struct Judged {
     verdict: Verdict,
     diagnostics: Vec<Diagnostic>,
     parts: Vec<Part>,
+    /// What is allowed by comments in parts.
+    suppressed: Vec<Suppressed>,
 }
 
 /// Judges one user-data document.
@@ -76,6 +83,8 @@ pub fn validate(source: &Source, options: &Options) -> Report {
     let kind = header::kind(source.text(), options.cloud_init);
     let mut judged = judge_as(source, kind, options, 0);
     document::size(source, options, &mut judged.diagnostics);
+    let Judged { diagnostics, parts, suppressed, .. } = &mut judged;
+    suppress::in_document(source, options, parts, diagnostics, suppressed);
     finish(source, kind, judged)
 }
 
@@ -83,12 +92,13 @@ pub fn validate(source: &Source, options: &Options) -> Report {
 fn judge_as(source: &Source, kind: Kind, options: &Options, depth: usize) -> Judged {
     let mut diagnostics = Vec::new();
     let mut inner = Vec::new();
+    let mut suppressed = Vec::new();
     let verdict = match kind {
         Kind::CloudConfig => cloud_config(source, options, &mut diagnostics),
         Kind::JinjaTemplate => return jinja(source, options, depth),
         Kind::CloudConfigArchive | Kind::Mime => {
             let pieces = parts::split(source, kind, options, &mut diagnostics);
-            inner = parts::judge(source, pieces, options, depth, &mut diagnostics);
+            inner = parts::judge(source, pieces, options, depth, &mut diagnostics, &mut suppressed);
             for found in &mut diagnostics {
                 found.origin = Origin::Mkimg;
             }
@@ -101,7 +111,7 @@ fn judge_as(source: &Source, kind: Kind, options: &Options, depth: usize) -> Jud
                 let whole = Span::new(0, source.text().trim_end().len());
                 let places = places::Places::whole(text.len(), whole);
                 let piece = parts::Piece { text, places, kind: Some(kind), span: whole };
-                inner = parts::judge(source, vec![piece], options, depth, &mut diagnostics);
+                inner = parts::judge(source, vec![piece], options, depth, &mut diagnostics, &mut suppressed);
             }
             Verdict::Invalid
         }
@@ -134,16 +144,16 @@ fn judge_as(source: &Source, kind: Kind, options: &Options, depth: usize) -> Jud
             Verdict::Skipped
         }
     };
-    Judged { verdict, diagnostics, parts: inner }
+    Judged { verdict, diagnostics, parts: inner, suppressed }
 }
 
 /// A template: what it is rendered to has the verdict, and its findings are shown in the template.
 fn jinja(source: &Source, options: &Options, depth: usize) -> Judged {
-    let skipped = |diagnostics| Judged { verdict: Verdict::Skipped, diagnostics, parts: Vec::new() };
+    let skipped = |diagnostics| Judged { verdict: Verdict::Skipped, diagnostics, parts: Vec::new(), suppressed: Vec::new() };
     let (text, places, warnings) = match template::render(source.text()) {
         template::Rendered::Text { text, places, warnings } => (text, places, warnings),
         template::Rendered::Broken(finding) => {
-            return Judged { verdict: Verdict::Invalid, diagnostics: vec![finding], parts: Vec::new() };
+            return Judged { verdict: Verdict::Invalid, diagnostics: vec![finding], parts: Vec::new(), suppressed: Vec::new() };
         }
         template::Rendered::Unknown(why) => return skipped(vec![document::not_judged(source, &why)]),
     };
@@ -160,13 +170,21 @@ fn jinja(source: &Source, options: &Options, depth: usize) -> Judged {
     for part in &mut judged.parts {
         part.span = places.span(part.span);
     }
+    judged.suppressed.iter_mut().for_each(|allowed| places.translate_suppressed(allowed));
     judged.diagnostics.extend(warnings);
     judged
 }
 
 /// Judges a document as it was read from a file: text, or text packed with gzip.
+///
+/// Of more than [`LARGEST`] bytes nothing is read: who reads a file need not read more than one byte beyond that.
 #[must_use]
 pub fn validate_bytes(name: &str, bytes: &[u8], options: &Options) -> Report {
+    if bytes.len() > LARGEST {
+        let finding = document::unreadable_size(LARGEST, options.limit);
+        let judged = Judged { verdict: Verdict::Invalid, diagnostics: finding, parts: Vec::new(), suppressed: Vec::new() };
+        return finish(&Source::new(name, ""), Kind::Unknown, judged);
+    }
     if bytes.starts_with(&[0x1f, 0x8b]) {
         return match document::unpack(bytes) {
             Ok(text) => {
@@ -187,7 +205,7 @@ pub fn validate_bytes(name: &str, bytes: &[u8], options: &Options) -> Report {
                 finish(
                     &source,
                     Kind::Gzip,
-                    Judged { verdict: Verdict::Invalid, diagnostics: vec![finding], parts: Vec::new() },
+                    Judged { verdict: Verdict::Invalid, diagnostics: vec![finding], parts: Vec::new(), suppressed: Vec::new() },
                 )
             }
         };
@@ -204,7 +222,7 @@ pub fn validate_bytes(name: &str, bytes: &[u8], options: &Options) -> Report {
             finish(
                 &source,
                 Kind::Unknown,
-                Judged { verdict: Verdict::Invalid, diagnostics: vec![finding], parts: Vec::new() },
+                Judged { verdict: Verdict::Invalid, diagnostics: vec![finding], parts: Vec::new(), suppressed: Vec::new() },
             )
         }
     }
@@ -265,7 +283,7 @@ fn verdict(diagnostics: &[Diagnostic]) -> Verdict {
 
 /// In the order of the text, nothing twice.
 fn finish(source: &Source, kind: Kind, judged: Judged) -> Report {
-    let Judged { verdict, mut diagnostics, parts } = judged;
+    let Judged { verdict, mut diagnostics, parts, mut suppressed } = judged;
     let place = |found: &Diagnostic| found.span.unwrap_or_default().start;
     diagnostics.sort_by(|one, two| {
         (place(one), one.severity, one.code, &one.path).cmp(&(place(two), two.severity, two.code, &two.path))
@@ -273,8 +291,10 @@ fn finish(source: &Source, kind: Kind, judged: Judged) -> Report {
     diagnostics.dedup_by(|one, two| {
         one.code == two.code && one.path == two.path && one.message == two.message && one.span == two.span
     });
+    suppressed.sort_by_key(|allowed| (place(&allowed.diagnostic), allowed.diagnostic.code));
+    suppressed.dedup();
     let findings = Findings { source: source.clone(), diagnostics };
-    Report { documents: vec![JudgedDocument { kind: kind.name(), verdict, findings, parts }] }
+    Report { documents: vec![JudgedDocument { kind: kind.name(), verdict, findings, parts, suppressed }] }
 }
 
 /// A short piece of the text at the beginning, for messages about headers.

@@ -3,7 +3,7 @@
 //! A made text is covered by pieces, in order. Of a copied piece every byte has its own place; everything else that is
 //! found in a piece is shown at the place of the whole piece.
 
-use crate::diag::Diagnostic;
+use crate::diag::{Diagnostic, Suppressed};
 use crate::source::Span;
 
 #[derive(Debug, Clone, Copy)]
@@ -61,6 +61,11 @@ impl Places {
         for (span, _) in &mut finding.related {
             *span = self.span(*span);
         }
+    }
+
+    pub(crate) fn translate_suppressed(&self, allowed: &mut Suppressed) {
+        self.translate(&mut allowed.diagnostic);
+        allowed.place = allowed.place.map(|span| self.span(span));
     }
 }
 

@@ -13,7 +13,7 @@ use crate::source::Span;
 /// How deep lists and mappings may be nested. PyYAML gives up at 491 to 494 levels, when Python's stack ends.
 pub const MAX_DEPTH: usize = 490;
 
-/// How many nodes a document may have. User-data of 64 KiB cannot have a tenth of it.
+/// How many nodes a document may have, aliases among them. User-data of 64 KiB cannot have a tenth of it.
 pub const MAX_NODES: usize = 1_000_000;
 
 #[derive(Debug)]
@@ -71,6 +71,7 @@ struct Composer<'a> {
     /// The items of all open lists, and the entries of all open mappings, the innermost last.
     items: Vec<Child>,
     entries: Vec<Entry>,
+    aliases: usize,
 }
 
 #[derive(Clone, Copy)]
@@ -89,6 +90,7 @@ pub(super) fn compose(text: &str) -> Result<Composed<'_>, Error> {
         open: Vec::new(),
         items: Vec::new(),
         entries: Vec::new(),
+        aliases: 0,
     };
     if matches!(composer.parser.next()?.kind, EventKind::StreamEnd) {
         return Ok(composer.out);
@@ -118,6 +120,8 @@ impl<'a> Composer<'a> {
                         return Err(Error::new(message, event.span));
                     };
                     let id = anchored.id;
+                    self.aliases += 1;
+                    self.one_more(event.span)?;
                     self.out.self_reference |= self.open.iter().any(|open| open.id == id);
                     Child { id, used_at: event.span }
                 }
@@ -162,6 +166,13 @@ impl<'a> Composer<'a> {
         })
     }
 
+    fn one_more(&self, span: Span) -> Result<(), Error> {
+        if self.out.nodes.len() + self.aliases >= MAX_NODES {
+            return Err(Error::new(format!("expected at most {MAX_NODES} values in a document, found more"), span));
+        }
+        Ok(())
+    }
+
     fn add(
         &mut self,
         properties: &Properties<'a>,
@@ -169,9 +180,7 @@ impl<'a> Composer<'a> {
         tag: Tag,
         content: Content<'a>,
     ) -> Result<NodeId, Error> {
-        if self.out.nodes.len() >= MAX_NODES {
-            return Err(Error::new(format!("expected at most {MAX_NODES} values in a document, found more"), span));
-        }
+        self.one_more(span)?;
         let id = NodeId(u32::try_from(self.out.nodes.len()).unwrap_or(u32::MAX));
         if let Some(name) = properties.anchor {
             let here = Span::new(span.start, span.start + 1 + name.len());

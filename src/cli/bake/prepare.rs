@@ -2,13 +2,12 @@
 
 use secrecy::SecretString;
 
-use super::super::project;
+use super::super::{judgement, project};
 use super::artifacts::Folder;
 use super::{Args, Failure, Global};
-use crate::diag::Verdict;
-use crate::model::{Lock, Plan};
+use crate::diag::{Report, Verdict};
+use crate::model::{Lock, Places, Plan};
 use crate::render::{self, DOCUMENT_LIMIT, Document};
-use crate::source::Source;
 use crate::workspace::Wanted;
 
 /// Everything that is decided before the API is asked anything.
@@ -89,17 +88,19 @@ pub(super) fn prepare(args: &Args, global: &Global, local: bool) -> Result<Prepa
     }
     project::judge_locks(global, &plan, &lock_path, args.locked)?;
     let document = project::document(&plan, Some(DOCUMENT_LIMIT))?;
-    judge(global, &document)?;
+    let secrets = judgement::secrets(&opened, &project::assignments(global)?);
+    judge(global, &plan, &document, &secrets)?;
     let verification = render::verification_document(&plan).map_err(Failure::usage)?;
-    let secret = |name: &str| std::env::var(crate::model::environment_name(name)).ok().map(Into::into);
-    let sensitive = opened.template.sensitive().filter_map(secret).collect();
+    let sensitive = secrets.into_iter().map(Into::into).collect();
     Ok(Prepared { plan, document, verification, folder, stand_ins: args.stand_ins, sensitive })
 }
 
 /// A document that cloud-init would refuse is not sent.
-fn judge(global: &Global, document: &Document) -> Result<(), Failure> {
-    let source = Source::new("rendered document", document.text.clone());
-    let report = crate::validate::validate(&source, &crate::validate::Options::default());
+fn judge(global: &Global, plan: &Plan, document: &Document, secrets: &[String]) -> Result<(), Failure> {
+    // What is wrong with the template's `allow:` is said by `mkimg validate`.
+    let options = crate::validate::Options::default();
+    let judged = judgement::rendered("rendered document", &document.text, plan, &Places::new(), secrets, &options);
+    let report = Report { documents: judged.into_iter().map(|judged| judged.document).collect() };
     let counts = report.counts();
     if counts.errors + counts.warnings > 0 {
         global.terminal.eprint(&report.render(crate::diag::Format::Human, global.terminal.stderr_color(), &|_| None));

@@ -14,8 +14,8 @@ use super::header::Kind;
 use super::message::finding;
 use super::places::Places;
 use super::rules::{document, kinds as rule};
-use super::{Judged, Options, judge_as};
-use crate::diag::{Diagnostic, Origin, Part, Verdict, quoted};
+use super::{Judged, Options, judge_as, suppress};
+use crate::diag::{Diagnostic, Origin, Part, Suppressed, Verdict, quoted};
 use crate::source::{Source, Span};
 
 pub(super) use text::{decoded, include, part_handler, patch};
@@ -88,6 +88,7 @@ pub(super) fn judge(
     options: &Options,
     depth: usize,
     diagnostics: &mut Vec<Diagnostic>,
+    suppressed: &mut Vec<Suppressed>,
 ) -> Vec<Part> {
     let mut parts = Vec::new();
     let count = pieces.len();
@@ -102,9 +103,24 @@ pub(super) fn judge(
             break;
         }
         let text = Source::new(source.name(), piece.text);
-        let Judged { verdict, diagnostics: found, parts: inner, .. } = judge_as(&text, kind, options, depth + 1);
+        let Judged { verdict, diagnostics: mut found, parts: inner, suppressed: mut allowed } =
+            judge_as(&text, kind, options, depth + 1);
+        // Scripts say that they are not judged; what is found in them can be allowed all the same.
+        suppress::in_document(&text, options, &inner, &mut found, &mut allowed);
         parts.push(Part { kind: kind.name(), verdict, span: piece.span });
         parts.extend(inner.into_iter().map(|part| Part { span: piece.places.span(part.span), ..part }));
+        let name = |message: &mut String| {
+            if count > 1 && depth == 0 {
+                *message = format!("in part {}: {message}", index + 1);
+            }
+        };
+        for mut allowed in allowed {
+            piece.places.translate_suppressed(&mut allowed);
+            let finding = &mut allowed.diagnostic;
+            (finding.origin, finding.span) = (Origin::Mkimg, finding.span.or(Some(piece.span)));
+            name(&mut finding.message);
+            suppressed.push(allowed);
+        }
         // That scripts are not judged is said of whole documents only.
         let known = matches!(kind, Kind::Script | Kind::Empty);
         for mut finding in found.into_iter().filter(|found| !(known && found.code == document::NOT_JUDGED.code)) {
@@ -112,9 +128,7 @@ pub(super) fn judge(
             finding.origin = Origin::Mkimg;
             // A finding without a place is about the part.
             finding.span = finding.span.or(Some(piece.span));
-            if count > 1 && depth == 0 {
-                finding.message = format!("in part {}: {}", index + 1, finding.message);
-            }
+            name(&mut finding.message);
             diagnostics.push(finding);
         }
     }

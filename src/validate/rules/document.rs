@@ -70,7 +70,7 @@ pub(crate) static UNREADABLE: Rule = Rule {
     reason: "\
 cloud-init reads UTF-8 text, or such text packed with gzip. Latin-1, UTF-16 and damaged gzip streams make it\n\
 fail before it looks at anything. In the example the last letter is the one byte of Latin-1. Save the file as\n\
-UTF-8, or write such characters as escapes in double quotes.",
+UTF-8, or write such characters as escapes in double quotes. Of more than 32 MiB (33,554,432 bytes) nothing is read.",
     bad: "\
 #cloud-config\n\
 final_message: café\n",

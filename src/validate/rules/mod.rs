@@ -7,6 +7,7 @@
 pub(crate) mod document;
 pub(crate) mod kinds;
 pub(crate) mod shape;
+pub(crate) mod suppressions;
 pub(crate) mod write_files;
 
 use std::fmt::Write;
@@ -76,6 +77,11 @@ pub static REGISTRY: &[&Rule] = &[
     &kinds::MALFORMED_PATCH,
     &kinds::MALFORMED_INCLUDE,
     &kinds::INCOMPLETE_PART_HANDLER,
+    &suppressions::UNUSED_SUPPRESSION,
+    &suppressions::SUPPRESSION_WITHOUT_REASON,
+    &suppressions::SUPPRESSION_OF_UNKNOWN_RULE,
+    &suppressions::SUPPRESSION_OF_ERROR,
+    &suppressions::MALFORMED_SUPPRESSION,
 ];
 
 /// A rule by its code (in any case) or its name.

@@ -1,0 +1,43 @@
+//! Judging the document that a template becomes: with what the template allows, and without its secrets.
+
+use super::project::Opened;
+use crate::diag::{self, Diagnostic, Document};
+use crate::model::{Assignment, Places, Plan};
+use crate::source::{Source, Span};
+use crate::validate::{self, Allowance, Options};
+
+/// What the rendered document is judged to be, and what is wrong with the template's own `allow:`.
+pub(super) struct Judgement {
+    pub document: Document,
+    pub allow: Vec<Diagnostic>,
+}
+
+/// Judges a rendered document of this name. `secrets` are kept out of what is shown.
+pub(super) fn rendered(
+    name: &str,
+    text: &str,
+    plan: &Plan,
+    places: &Places,
+    secrets: &[String],
+    options: &Options,
+) -> Option<Judgement> {
+    let mut documents = validate::validate(&Source::new(name, text), options).documents;
+    let mut document = documents.pop()?;
+    let allowances = plan.allow.iter().map(|allowed| Allowance {
+        rule: allowed.code.clone(),
+        path: allowed.path.clone(),
+        reason: allowed.reason.clone(),
+    });
+    let place = |path: &str| places.get(path).copied().unwrap_or_else(|| Span::at(0));
+    let allow = validate::from_outside(&mut document, &allowances.collect::<Vec<_>>(), &place);
+    diag::redact(&mut document, secrets);
+    Some(Judgement { document, allow })
+}
+
+/// The values of sensitive variables, wherever they come from.
+pub(super) fn secrets(opened: &Opened, assignments: &[Assignment]) -> Vec<String> {
+    let names: Vec<&str> = opened.template.sensitive().collect();
+    let given = assignments.iter().filter(|given| names.contains(&given.name.as_str())).map(|given| given.value.clone());
+    let environment = names.iter().filter_map(|name| std::env::var(crate::model::environment_name(name)).ok());
+    given.chain(environment).collect()
+}
