@@ -8,6 +8,7 @@
 
 mod check;
 mod choice;
+mod content;
 mod document;
 mod header;
 mod message;

@@ -1,11 +1,13 @@
 //! The registry of rules: what each finding means, why it matters, and an example of each side.
 //!
 //! To add a rule, add a `Rule` to one of the files here (its check stands in the file that raises it) and a line to
-//! [`REGISTRY`], in the order of codes: MK0 for the document, MK1 for what the schema says, MK2 for checks of our own.
+//! [`REGISTRY`], in the order of codes: MK0 for the document, MK1 for what the schema says, MK2 for checks of our own, MK3 for what
+//! contents hold.
 //! The tests run every example, and the page under `docs/rules/` is made from the rule.
 
 pub(crate) mod document;
 pub(crate) mod kinds;
+pub(crate) mod script;
 pub(crate) mod shape;
 pub(crate) mod write_files;
 
@@ -76,6 +78,9 @@ pub static REGISTRY: &[&Rule] = &[
     &kinds::MALFORMED_PATCH,
     &kinds::MALFORMED_INCLUDE,
     &kinds::INCOMPLETE_PART_HANDLER,
+    &script::BROKEN_SCRIPT,
+    &script::BASH_IN_SH,
+    &script::UNFINISHED_HEREDOC,
 ];
 
 /// A rule by its code (in any case) or its name.
