@@ -6,8 +6,13 @@
 //!
 //! To add a kind of content, add a file with a function of the type [`Check`], its rules in `rules/`, and a line in [`CHECKS`].
 
+mod cron;
+mod data;
 mod script;
+mod settings;
 mod shell;
+mod sudoers;
+mod systemd;
 
 use super::message::finding;
 use super::places::Places;
@@ -17,6 +22,7 @@ use crate::source::{Source, Span};
 use crate::yaml::Node;
 
 pub(crate) use script::{bootcmd, runcmd, script};
+pub(crate) use sudoers::users;
 
 /// A text that a document puts on the machine.
 pub(crate) struct Content<'t> {
@@ -47,7 +53,16 @@ impl Fault {
 type Check = fn(&Content<'_>, &mut Vec<Fault>);
 
 /// Each looks at the path or at the first bytes before it does anything that takes time.
-static CHECKS: &[Check] = &[script::check];
+static CHECKS: &[Check] = &[
+    script::check,
+    systemd::check,
+    cron::check,
+    sudoers::check,
+    data::check,
+    settings::sshd,
+    settings::fstab,
+    settings::sysctl,
+];
 
 /// So many faults of one content are reported.
 const MOST_FAULTS: usize = 100;
@@ -82,11 +97,8 @@ pub(crate) fn in_scalar(
     if faults.is_empty() {
         return;
     }
-    let places = if encoded {
-        Places::whole(text.len(), node.used_at())
-    } else {
-        Places::of_scalar(source, node, text)
-    };
+    let places =
+        if encoded { Places::whole(text.len(), node.used_at()) } else { Places::of_scalar(source, node, text) };
     for fault in faults {
         let mut found = in_source(fault);
         let start = found.span.unwrap_or_default().start;
@@ -94,7 +106,8 @@ pub(crate) fn in_scalar(
             let line = 1 + text.as_bytes()[..start.min(text.len())].iter().filter(|byte| **byte == b'\n').count();
             found.message = format!("line {line} of the content: {}", found.message);
             for (span, label) in &mut found.related {
-                let line = 1 + text.as_bytes()[..span.start.min(text.len())].iter().filter(|byte| **byte == b'\n').count();
+                let line =
+                    1 + text.as_bytes()[..span.start.min(text.len())].iter().filter(|byte| **byte == b'\n').count();
                 *label = format!("{label} (line {line})");
             }
         }

@@ -4,8 +4,8 @@ use super::shell::{self, Dialect};
 use super::{Content, Fault};
 use crate::diag::{Diagnostic, quoted};
 use crate::source::Span;
-use crate::validate::rules::script as rules;
 use crate::validate::Document;
+use crate::validate::rules::script as rules;
 use crate::yaml::Node;
 
 /// Which shell reads a script.
@@ -92,7 +92,8 @@ fn judge(text: &str, shell: Shell, out: &mut Vec<Fault>) {
         out.push(found);
     }
     for (span, delimiter) in outcome.unfinished {
-        let message = format!("the here-document has no line {}: it goes on to the end of the script", quoted(&delimiter));
+        let message =
+            format!("the here-document has no line {}: it goes on to the end of the script", quoted(&delimiter));
         let help = if text.lines().any(|line| line.trim() == delimiter) {
             "the line that ends it must hold nothing else, not even blanks in front of it"
         } else {

@@ -7,4 +7,4 @@ use crate::validate::shape::{COMMAND, Shape, Types};
 
 pub(crate) const MODULE: Module =
     Module::new("bootcmd", &[("bootcmd", Shape(&[Type(Types::LIST), Items(COMMAND), MinItems(1)]))])
-.with_lint(content::bootcmd);
+        .with_lint(content::bootcmd);

@@ -1,6 +1,7 @@
 //! `cc_users_groups`: Users and groups.
 
 use super::Module;
+use crate::validate::content;
 use crate::validate::modules::V23_1;
 use crate::validate::pattern::NOT_EMPTY;
 use crate::validate::shape::Keyword::{
@@ -119,4 +120,5 @@ pub(crate) const MODULE: Module = Module::new(
             ]),
         ),
     ],
-);
+)
+.with_lint(content::users);

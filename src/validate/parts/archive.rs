@@ -90,5 +90,10 @@ fn part(
             kind => Some(kind),
         },
     };
-    Some(Piece { text: text.to_string(), places: Places::of_scalar(source, content, text), kind, span: content.used_at() })
+    Some(Piece {
+        text: text.to_string(),
+        places: Places::of_scalar(source, content, text),
+        kind,
+        span: content.used_at(),
+    })
 }

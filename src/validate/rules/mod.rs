@@ -5,10 +5,14 @@
 //! contents hold.
 //! The tests run every example, and the page under `docs/rules/` is made from the rule.
 
+pub(crate) mod cron;
+pub(crate) mod data;
 pub(crate) mod document;
 pub(crate) mod kinds;
 pub(crate) mod script;
 pub(crate) mod shape;
+pub(crate) mod sudoers;
+pub(crate) mod systemd;
 pub(crate) mod write_files;
 
 use std::fmt::Write;
@@ -81,6 +85,25 @@ pub static REGISTRY: &[&Rule] = &[
     &script::BROKEN_SCRIPT,
     &script::BASH_IN_SH,
     &script::UNFINISHED_HEREDOC,
+    &systemd::UNKNOWN_SECTION,
+    &systemd::UNKNOWN_SETTING,
+    &systemd::MALFORMED_LINE,
+    &systemd::INCOMPLETE_UNIT,
+    &systemd::BAD_COMMAND,
+    &systemd::UNKNOWN_VALUE,
+    &systemd::SHELL_SYNTAX,
+    &cron::MALFORMED_ENTRY,
+    &cron::IGNORED_FILE,
+    &cron::NO_LINE_END,
+    &cron::BARE_PERCENT,
+    &sudoers::MALFORMED,
+    &sudoers::IGNORED_FILE,
+    &sudoers::WRITABLE,
+    &data::BROKEN_JSON,
+    &data::BROKEN_YAML,
+    &data::BAD_SSHD_SETTING,
+    &data::MALFORMED_FSTAB,
+    &data::MALFORMED_SYSCTL,
 ];
 
 /// A rule by its code (in any case) or its name.

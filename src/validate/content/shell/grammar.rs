@@ -60,9 +60,10 @@ impl Parser<'_> {
     /// The reserved word that stands here, if one does: bare, and ended like a word.
     pub(super) fn reserved(&self, words: &[&'static str]) -> Option<&'static str> {
         let rest = &self.bytes[self.at.min(self.bytes.len())..];
-        words.iter().copied().find(|word| {
-            rest.starts_with(word.as_bytes()) && rest.get(word.len()).is_none_or(|byte| ends_word(*byte))
-        })
+        words
+            .iter()
+            .copied()
+            .find(|word| rest.starts_with(word.as_bytes()) && rest.get(word.len()).is_none_or(|byte| ends_word(*byte)))
     }
 
     /// Whether a list ends here.
@@ -256,8 +257,7 @@ impl Parser<'_> {
                 {
                     self.unsure = true;
                 }
-                joined = !heredoc.quoted
-                    && whole.iter().rev().take_while(|byte| **byte == b'\\').count() % 2 == 1;
+                joined = !heredoc.quoted && whole.iter().rev().take_while(|byte| **byte == b'\\').count() % 2 == 1;
             }
         }
     }

@@ -137,6 +137,9 @@ fn hostile_scripts_end_soon_and_say_nothing() {
             assert!(outcome.unfinished.is_empty());
         }
     }
-    assert_eq!(said(&("(".repeat(99) + "true" + &")".repeat(98)), Dialect::Posix), "this `(` is not closed: the script ends without `)`");
+    assert_eq!(
+        said(&("(".repeat(99) + "true" + &")".repeat(98)), Dialect::Posix),
+        "this `(` is not closed: the script ends without `)`"
+    );
     assert_eq!(said(&("(".repeat(500) + "true"), Dialect::Posix), "", "deeper than it looks");
 }

@@ -261,7 +261,9 @@ impl Parser<'_> {
         // `${#name}`, `${!name}`, `${#}`, `${#%x}`
         let rest = &self.bytes[self.at..];
         let name = match rest {
-            [b'#' | b'!', next, ..] if is_name(*next) => 1 + rest[1..].iter().take_while(|byte| is_name(**byte)).count(),
+            [b'#' | b'!', next, ..] if is_name(*next) => {
+                1 + rest[1..].iter().take_while(|byte| is_name(**byte)).count()
+            }
             [b'}', ..] | [] => 0,
             [first, ..] if is_name(*first) => rest.iter().take_while(|byte| is_name(**byte)).count(),
             [b'\'' | b'"' | b'\\' | b'`', ..] => 0,
