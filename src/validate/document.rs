@@ -7,7 +7,7 @@ use std::io::Read;
 use super::message::{self, Context, finding};
 use super::rules::{Rule, document as rule};
 use super::value::{self, key_text};
-use super::{Document, Options, first_line, header, modules};
+use super::{Document, Options, content, first_line, header, modules};
 use crate::diag::{Diagnostic, quoted};
 use crate::source::{Source, Span};
 use crate::yaml::{self, Node, NodeId, NodeKind, Tree};
@@ -219,6 +219,7 @@ pub(super) fn script(source: &Source, diagnostics: &mut Vec<Diagnostic>) {
             help,
         ));
     }
+    diagnostics.extend(content::script(source.text()).into_iter().map(content::in_source));
     diagnostics.push(not_judged(source, "a script is not judged by cloud-init"));
 }
 
@@ -242,6 +243,12 @@ pub(super) fn boothook(source: &Source, diagnostics: &mut Vec<Diagnostic>) {
         let message = "the script has Windows line ends: its interpreter would not be found".to_string();
         let help = Some("save the script with Unix line ends".into());
         diagnostics.push(finding(&super::rules::write_files::CRLF_SCRIPT, String::new(), span, message, help));
+    }
+    for mut fault in content::script(body) {
+        for place in std::iter::once(&mut fault.span).chain(fault.related.iter_mut().map(|(place, _)| place)) {
+            *place = Span::new(place.start + start, place.end + start);
+        }
+        diagnostics.push(content::in_source(fault));
     }
 }
 

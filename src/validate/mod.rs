@@ -8,6 +8,7 @@
 
 mod check;
 mod choice;
+mod content;
 mod document;
 mod header;
 mod message;
@@ -86,6 +87,14 @@ pub fn validate(source: &Source, options: &Options) -> Report {
     let Judged { diagnostics, parts, suppressed, .. } = &mut judged;
     suppress::in_document(source, options, parts, diagnostics, suppressed);
     finish(source, kind, judged)
+}
+
+/// Judges a file of the machine by itself: what [`validate`] finds inside a document that writes it to `destination`, an absolute path, with
+/// `mode`. Findings have places in `source`, and no path.
+#[must_use]
+pub fn validate_file(source: &Source, destination: &str, mode: u32) -> Vec<Diagnostic> {
+    let content = content::Content { text: source.text(), path: destination, mode, appends: false };
+    content::check(&content).into_iter().map(content::in_source).collect()
 }
 
 /// Judges a text as user-data of a kind; parts of it are `depth` + 1 deep.

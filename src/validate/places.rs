@@ -5,6 +5,10 @@
 
 use crate::diag::{Diagnostic, Suppressed};
 use crate::source::Span;
+use super::value;
+use crate::diag::Diagnostic;
+use crate::source::{Source, Span};
+use crate::yaml::Node;
 
 #[derive(Debug, Clone, Copy)]
 struct Piece {
@@ -48,6 +52,75 @@ impl Places {
         }
     }
 
+    /// Whether a byte of the made text has a place of its own.
+    pub(crate) fn is_exact(&self, offset: usize) -> bool {
+        let index = self.pieces.partition_point(|piece| piece.end <= offset);
+        self.pieces.get(index).or(self.pieces.last()).is_some_and(|piece| piece.copied)
+    }
+
+    /// The next `length` bytes were copied from `from` on; pieces that go on where the last one ended become one.
+    fn copied(&mut self, length: usize, from: usize) {
+        match self.pieces.last_mut() {
+            Some(last) if last.copied && last.from.end == from => {
+                last.end += length;
+                last.from.end += length;
+            }
+            _ => self.push(length, Span::new(from, from + length)),
+        }
+    }
+
+    /// Where the characters of a YAML scalar's text stand in the file: in a block, over several lines, in quotes, between
+    /// escapes. From where text and file cannot be brought together, the place is that of the whole scalar.
+    pub(crate) fn of_scalar(source: &Source, node: Node<'_>, text: &str) -> Self {
+        let mut places = Self::default();
+        let span = node.span();
+        let whole = source.slice(span);
+        let written = value::written(source, node);
+        let mut at = span.start + (whole.len() - whole.trim_start().len());
+        at += source.slice(Span::new(at, span.end)).find(written).unwrap_or_default();
+        let style = written.bytes().next();
+        match style {
+            Some(b'|' | b'>') => at += written.find('\n').map_or(written.len(), |end| end + 1),
+            Some(b'"' | b'\'') => at += 1,
+            _ => {}
+        }
+        let mut characters = text.char_indices().peekable();
+        while let Some((offset, character)) = characters.peek().copied() {
+            let rest = source.slice(Span::new(at, span.end));
+            let Some(here) = rest.chars().next() else { break };
+            let escape = match style {
+                Some(b'"') if here == '\\' => escape_length(rest),
+                Some(b'\'') if rest.starts_with("''") => 2,
+                _ => 0,
+            };
+            if escape > 0 {
+                // A joined line stands for nothing.
+                if !rest[1..].starts_with(['\n', '\r']) {
+                    places.push(character.len_utf8(), Span::new(at, at + escape));
+                    characters.next();
+                }
+                at += escape;
+            } else if here == character {
+                places.copied(character.len_utf8(), at);
+                at += here.len_utf8();
+                characters.next();
+            } else if here.is_whitespace() {
+                at += here.len_utf8();
+            } else if character.is_whitespace() {
+                // A line end that the file does not have, such as the last one.
+                places.push(character.len_utf8(), Span::at(at));
+                characters.next();
+            } else {
+                places.push(text.len() - offset, node.used_at());
+                return places;
+            }
+        }
+        if let Some((offset, _)) = characters.peek() {
+            places.push(text.len() - offset, Span::at(at.min(span.end)));
+        }
+        places
+    }
+
     pub(crate) fn span(&self, span: Span) -> Span {
         let start = self.place(span.start, false);
         if span.end <= span.start {
@@ -69,6 +142,18 @@ impl Places {
     }
 }
 
+/// Bytes of the escape at the beginning of a text.
+fn escape_length(text: &str) -> usize {
+    let length = match text.as_bytes().get(1) {
+        Some(b'x') => 4,
+        Some(b'u') => 6,
+        Some(b'U') => 10,
+        Some(b'\r') if text.as_bytes().get(2) == Some(&b'\n') => 3,
+        _ => 1 + text.chars().nth(1).map_or(0, char::len_utf8),
+    };
+    if text.is_char_boundary(length) { length } else { text.len() }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -85,5 +170,31 @@ mod tests {
         assert_eq!(places.span(Span::at(8)), Span::at(30));
         assert_eq!(places.span(Span::new(8, 99)), Span::new(30, 34));
         assert_eq!(Places::default().span(Span::new(1, 2)), Span::at(0));
+    }
+
+    #[test]
+    fn scalars_keep_their_places_in_every_style() {
+        for (text, wanted, place) in [
+            ("a: |\n  one\n  it's <here>\n", "<here>", (3, 8)),
+            ("a: >\n  one\n  two\n\n  <here> three\n", "<here>", (5, 3)),
+            ("a: \"one\\n\\ttwo\\u00e9 \\\n  <here>\"\n", "<here>", (2, 3)),
+            ("a: 'it''s <here>'\n", "<here>", (1, 11)),
+            ("a: &x !!str plain text\n  on <here>\n", "<here>", (2, 6)),
+            ("a: |4\n      one\n      <here>\n", "<here>", (3, 7)),
+            ("a: |\r\n  one\r\n  <here>\r\n", "<here>", (3, 3)),
+            ("a: 日本 <here>\n", "<here>", (1, 7)),
+        ] {
+            let source = Source::new("t", text);
+            let tree = crate::yaml::parse(&source).unwrap();
+            let node = value::get(&tree, tree.root().unwrap(), "a").unwrap();
+            let content = node.as_str().unwrap();
+            let at = content.find(wanted).unwrap();
+            let places = Places::of_scalar(&source, node, content);
+            let span = places.span(Span::new(at, at + wanted.len()));
+            let position = source.position(span.start);
+            assert_eq!((position.line, position.column), place, "{text:?}");
+            assert_eq!(source.slice(span), wanted, "{text:?}");
+            assert!(places.is_exact(at));
+        }
     }
 }

@@ -2,6 +2,8 @@
 
 use super::Module;
 use crate::validate::modules::V25_1;
+use crate::validate::content;
+use crate::validate::modules::V23_1;
 use crate::validate::pattern::NOT_EMPTY;
 use crate::validate::shape::Keyword::{
     Also, Before, Closed, Date, From, Items, MinItems, OneOf, PatternProperties, Properties, Required, Since, Type,
@@ -119,4 +121,5 @@ pub(crate) const MODULE: Module = Module::new(
             ]),
         ),
     ],
-);
+)
+.with_lint(content::users);

@@ -15,7 +15,7 @@ use crate::validate::modules::V25_1;
 use crate::validate::rules::{Rule, write_files as rules};
 use crate::validate::shape::Keyword::{Additional, Closed, Enum, Items, MinItems, Properties, Required, Since, Type};
 use crate::validate::shape::{BOOLEAN, Literal, STRING, Shape, Types};
-use crate::validate::{Document, value};
+use crate::validate::{Document, content, value};
 use crate::yaml::{Node, Scalar};
 
 const ENCODINGS: &[Literal] = &[
@@ -244,6 +244,7 @@ fn content(document: &Document<'_>, entry: &Entry<'_>, mode: u32, out: &mut Vec<
         "b64" | "base64" => base64(written),
         _ => Ok(written.to_vec()),
     };
+    let encoded = !matches!(node.scalar(), Some(Scalar::Str(text)) if decoded.as_deref() == Ok(text.as_bytes()));
     let bytes = match decoded {
         Ok(bytes) => bytes,
         Err(problem) => {
@@ -273,6 +274,10 @@ fn content(document: &Document<'_>, entry: &Entry<'_>, mode: u32, out: &mut Vec<
         );
         out.push(entry.finding(&rules::MISSING_INTERPRETER, "content", span, message, help));
     }
+    let path = entry.path.map(|(path, _)| normal(path)).unwrap_or_default();
+    let inside = content::Content { text, path: &path, mode, appends: entry.appends };
+    let place = format!("write_files.{}.content", entry.index);
+    content::in_scalar(document.source, node, encoded, &place, text, content::check(&inside), out);
 }
 
 /// As Python's `b64decode` takes it: characters outside the alphabet are skipped.

@@ -90,45 +90,10 @@ fn part(
             kind => Some(kind),
         },
     };
-    Some(Piece { text: text.to_string(), places: places(source, content, text), kind, span: content.used_at() })
-}
-
-/// Where the lines of a scalar's text stand in the file. Lines that are written otherwise (with escapes, or folded) are shown at
-/// the place of the whole scalar.
-fn places(source: &Source, node: Node<'_>, text: &str) -> Places {
-    let span = node.span();
-    let written = source.slice(span);
-    let mut places = Places::default();
-    let mut from = 0;
-    let is_block = written.trim_start().starts_with('|') || value::written(source, node).starts_with('|');
-    if is_block {
-        from = written.find('\n').map_or(written.len(), |end| end + 1);
-    }
-    for line in text.split_inclusive('\n') {
-        let content = line.trim_end_matches('\n');
-        let rest = &written[from..];
-        let here = if is_block { rest.split_inclusive('\n').next().unwrap_or_default() } else { rest };
-        // In a block, the line is the end of a line of the file, after its indentation.
-        let found = if is_block {
-            let bare = here.trim_end_matches(['\n', '\r']);
-            bare.ends_with(content).then(|| bare.len() - content.len())
-        } else {
-            here.find(content).filter(|_| !content.is_empty())
-        };
-        match found {
-            Some(at) => {
-                let start = span.start + from + at;
-                places.push(content.len(), Span::new(start, start + content.len()));
-                if line.len() > content.len() {
-                    places.push(1, Span::at(start + content.len()));
-                }
-                from += if is_block { here.len() } else { at + content.len() };
-            }
-            None => {
-                places.push(line.len(), node.used_at());
-                from += if is_block { here.len() } else { 0 };
-            }
-        }
-    }
-    places
+    Some(Piece {
+        text: text.to_string(),
+        places: Places::of_scalar(source, content, text),
+        kind,
+        span: content.used_at(),
+    })
 }

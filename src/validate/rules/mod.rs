@@ -1,13 +1,19 @@
 //! The registry of rules: what each finding means, why it matters, and an example of each side.
 //!
 //! To add a rule, add a `Rule` to one of the files here (its check stands in the file that raises it) and a line to
-//! [`REGISTRY`], in the order of codes: MK0 for the document, MK1 for what the schema says, MK2 for checks of our own.
+//! [`REGISTRY`], in the order of codes: MK0 for the document, MK1 for what the schema says, MK2 for checks of our own, MK3 for what
+//! contents hold.
 //! The tests run every example, and the page under `docs/rules/` is made from the rule.
 
+pub(crate) mod cron;
+pub(crate) mod data;
 pub(crate) mod document;
 pub(crate) mod kinds;
+pub(crate) mod script;
 pub(crate) mod shape;
 pub(crate) mod suppressions;
+pub(crate) mod sudoers;
+pub(crate) mod systemd;
 pub(crate) mod write_files;
 
 use std::fmt::Write;
@@ -82,6 +88,28 @@ pub static REGISTRY: &[&Rule] = &[
     &suppressions::SUPPRESSION_OF_UNKNOWN_RULE,
     &suppressions::SUPPRESSION_OF_ERROR,
     &suppressions::MALFORMED_SUPPRESSION,
+    &script::BROKEN_SCRIPT,
+    &script::BASH_IN_SH,
+    &script::UNFINISHED_HEREDOC,
+    &systemd::UNKNOWN_SECTION,
+    &systemd::UNKNOWN_SETTING,
+    &systemd::MALFORMED_LINE,
+    &systemd::INCOMPLETE_UNIT,
+    &systemd::BAD_COMMAND,
+    &systemd::UNKNOWN_VALUE,
+    &systemd::SHELL_SYNTAX,
+    &cron::MALFORMED_ENTRY,
+    &cron::IGNORED_FILE,
+    &cron::NO_LINE_END,
+    &cron::BARE_PERCENT,
+    &sudoers::MALFORMED,
+    &sudoers::IGNORED_FILE,
+    &sudoers::WRITABLE,
+    &data::BROKEN_JSON,
+    &data::BROKEN_YAML,
+    &data::BAD_SSHD_SETTING,
+    &data::MALFORMED_FSTAB,
+    &data::MALFORMED_SYSCTL,
 ];
 
 /// A rule by its code (in any case) or its name.
