@@ -189,7 +189,8 @@ fn compare_batch(cloud_init: Option<&Path>, version: Version, count: usize, seed
             paths.dedup();
             paths
         };
-        let lines: Vec<_> = found.iter().filter(|found| found["severity"] == "error").map(|found| &found["line"]).collect();
+        let lines: Vec<_> =
+            found.iter().filter(|found| found["severity"] == "error").map(|found| &found["line"]).collect();
         let same = verdict == theirs
             && Value::from(paths("error")) == expected["errors"]
             && Value::from(paths("deprecated")) == expected["deprecated"]

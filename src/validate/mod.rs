@@ -18,8 +18,8 @@ mod pattern;
 mod places;
 pub mod rules;
 mod shape;
-mod tables;
 mod suppress;
+mod tables;
 mod template;
 mod value;
 mod version;
@@ -30,8 +30,8 @@ use crate::yaml::{self, Node, Tree};
 
 pub use crate::diag::{Document as JudgedDocument, Report};
 pub use header::Kind;
-pub use tables::tables;
 pub use suppress::{Allowance, Others, from_outside, in_template};
+pub use tables::tables;
 pub use version::{UnknownVersion, Version};
 
 /// DigitalOcean's limit for user-data, in bytes of UTF-8: 64 KiB.
@@ -158,11 +158,17 @@ fn judge_as(source: &Source, kind: Kind, options: &Options, depth: usize) -> Jud
 
 /// A template: what it is rendered to has the verdict, and its findings are shown in the template.
 fn jinja(source: &Source, options: &Options, depth: usize) -> Judged {
-    let skipped = |diagnostics| Judged { verdict: Verdict::Skipped, diagnostics, parts: Vec::new(), suppressed: Vec::new() };
+    let skipped =
+        |diagnostics| Judged { verdict: Verdict::Skipped, diagnostics, parts: Vec::new(), suppressed: Vec::new() };
     let (text, places, warnings) = match template::render(source.text()) {
         template::Rendered::Text { text, places, warnings } => (text, places, warnings),
         template::Rendered::Broken(finding) => {
-            return Judged { verdict: Verdict::Invalid, diagnostics: vec![finding], parts: Vec::new(), suppressed: Vec::new() };
+            return Judged {
+                verdict: Verdict::Invalid,
+                diagnostics: vec![finding],
+                parts: Vec::new(),
+                suppressed: Vec::new(),
+            };
         }
         template::Rendered::Unknown(why) => return skipped(vec![document::not_judged(source, &why)]),
     };
@@ -191,7 +197,8 @@ fn jinja(source: &Source, options: &Options, depth: usize) -> Judged {
 pub fn validate_bytes(name: &str, bytes: &[u8], options: &Options) -> Report {
     if bytes.len() > LARGEST {
         let finding = document::unreadable_size(LARGEST, options.limit);
-        let judged = Judged { verdict: Verdict::Invalid, diagnostics: finding, parts: Vec::new(), suppressed: Vec::new() };
+        let judged =
+            Judged { verdict: Verdict::Invalid, diagnostics: finding, parts: Vec::new(), suppressed: Vec::new() };
         return finish(&Source::new(name, ""), Kind::Unknown, judged);
     }
     if bytes.starts_with(&[0x1f, 0x8b]) {
@@ -214,7 +221,12 @@ pub fn validate_bytes(name: &str, bytes: &[u8], options: &Options) -> Report {
                 finish(
                     &source,
                     Kind::Gzip,
-                    Judged { verdict: Verdict::Invalid, diagnostics: vec![finding], parts: Vec::new(), suppressed: Vec::new() },
+                    Judged {
+                        verdict: Verdict::Invalid,
+                        diagnostics: vec![finding],
+                        parts: Vec::new(),
+                        suppressed: Vec::new(),
+                    },
                 )
             }
         };
@@ -231,7 +243,12 @@ pub fn validate_bytes(name: &str, bytes: &[u8], options: &Options) -> Report {
             finish(
                 &source,
                 Kind::Unknown,
-                Judged { verdict: Verdict::Invalid, diagnostics: vec![finding], parts: Vec::new(), suppressed: Vec::new() },
+                Judged {
+                    verdict: Verdict::Invalid,
+                    diagnostics: vec![finding],
+                    parts: Vec::new(),
+                    suppressed: Vec::new(),
+                },
             )
         }
     }

@@ -3,10 +3,8 @@
 //! A made text is covered by pieces, in order. Of a copied piece every byte has its own place; everything else that is
 //! found in a piece is shown at the place of the whole piece.
 
-use crate::diag::{Diagnostic, Suppressed};
-use crate::source::Span;
 use super::value;
-use crate::diag::Diagnostic;
+use crate::diag::{Diagnostic, Suppressed};
 use crate::source::{Source, Span};
 use crate::yaml::Node;
 

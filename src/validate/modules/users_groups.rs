@@ -1,9 +1,8 @@
 //! `cc_users_groups`: Users and groups.
 
 use super::Module;
-use crate::validate::modules::V25_1;
 use crate::validate::content;
-use crate::validate::modules::V23_1;
+use crate::validate::modules::V25_1;
 use crate::validate::pattern::NOT_EMPTY;
 use crate::validate::shape::Keyword::{
     Also, Before, Closed, Date, From, Items, MinItems, OneOf, PatternProperties, Properties, Required, Since, Type,

@@ -11,8 +11,8 @@ pub(crate) mod document;
 pub(crate) mod kinds;
 pub(crate) mod script;
 pub(crate) mod shape;
-pub(crate) mod suppressions;
 pub(crate) mod sudoers;
+pub(crate) mod suppressions;
 pub(crate) mod systemd;
 pub(crate) mod write_files;
 
