@@ -21,6 +21,10 @@ mod template;
 mod value;
 mod version;
 
+use std::cell::OnceCell;
+
+use modules::write_files::Entry;
+
 use crate::diag::{Diagnostic, Findings, Origin, Part, Severity, Verdict, quoted};
 use crate::source::{Source, Span};
 use crate::yaml::{self, Node, Tree};
@@ -52,9 +56,19 @@ pub(crate) struct Document<'t> {
     pub source: &'t Source,
     pub tree: &'t Tree,
     pub root: Node<'t>,
+    files: OnceCell<Vec<Entry<'t>>>,
 }
 
 impl<'t> Document<'t> {
+    fn new(source: &'t Source, tree: &'t Tree, root: Node<'t>) -> Self {
+        Self { source, tree, root, files: OnceCell::new() }
+    }
+
+    /// The entries of `write_files`, their contents decoded.
+    pub(crate) fn files(&self) -> &[Entry<'t>] {
+        self.files.get_or_init(|| modules::write_files::entries(self.tree, self.root))
+    }
+
     /// The value under a top-level key.
     pub(crate) fn get(&self, key: &str) -> Option<Node<'t>> {
         value::get(self.tree, self.root, key)
@@ -238,7 +252,7 @@ fn cloud_config(source: &Source, options: &Options, diagnostics: &mut Vec<Diagno
         }
     }
     document::unknown_keys(&context, &unknown, diagnostics);
-    let document = Document { source, tree: &tree, root };
+    let document = Document::new(source, &tree, root);
     document::duplicate_keys(&document, diagnostics);
     for module in modules::all() {
         if let Some(lint) = module.lint {
