@@ -16,6 +16,7 @@ mod parts;
 mod pattern;
 mod places;
 pub mod rules;
+mod secrets;
 mod shape;
 mod template;
 mod value;
@@ -95,9 +96,16 @@ pub fn validate(source: &Source, options: &Options) -> Report {
 fn judge_as(source: &Source, kind: Kind, options: &Options, depth: usize) -> Judged {
     let mut diagnostics = Vec::new();
     let mut inner = Vec::new();
+    if !matches!(kind, Kind::CloudConfig | Kind::CloudConfigArchive | Kind::Mime) {
+        secrets::text(source, &mut diagnostics);
+    }
     let verdict = match kind {
         Kind::CloudConfig => cloud_config(source, options, &mut diagnostics),
-        Kind::JinjaTemplate => return jinja(source, options, depth),
+        Kind::JinjaTemplate => {
+            let mut judged = jinja(source, options, depth);
+            judged.diagnostics.extend(diagnostics);
+            return judged;
+        }
         Kind::CloudConfigArchive | Kind::Mime => {
             let pieces = parts::split(source, kind, options, &mut diagnostics);
             inner = parts::judge(source, pieces, options, depth, &mut diagnostics);
@@ -227,11 +235,13 @@ fn cloud_config(source: &Source, options: &Options, diagnostics: &mut Vec<Diagno
         Ok(tree) => tree,
         Err(error) => {
             diagnostics.push(document::invalid_yaml(&error));
+            secrets::text(source, diagnostics);
             return Verdict::Invalid;
         }
     };
     let Some(root) = tree.root().filter(|root| root.entries().is_some()) else {
         diagnostics.push(document::not_a_mapping(source, &tree));
+        secrets::text(source, diagnostics);
         return Verdict::Invalid;
     };
     let context = message::Context { source, tree: &tree, root, version: options.cloud_init };
@@ -259,6 +269,7 @@ fn cloud_config(source: &Source, options: &Options, diagnostics: &mut Vec<Diagno
             lint(&document, diagnostics);
         }
     }
+    secrets::document(&document, diagnostics);
     verdict(diagnostics)
 }
 
@@ -285,7 +296,9 @@ fn finish(source: &Source, kind: Kind, judged: Judged) -> Report {
     diagnostics.dedup_by(|one, two| {
         one.code == two.code && one.path == two.path && one.message == two.message && one.span == two.span
     });
-    let findings = Findings { source: source.clone(), diagnostics };
+    secrets::merge(&mut diagnostics);
+    let source = secrets::cover(source, &mut diagnostics);
+    let findings = Findings { source, diagnostics };
     Report { documents: vec![JudgedDocument { kind: kind.name(), verdict, findings, parts }] }
 }
 

@@ -183,6 +183,13 @@ pub(crate) fn normal(path: &str) -> String {
     format!("{}{}", if path.starts_with('/') { "/" } else { "" }, steps.join("/"))
 }
 
+/// The mode that an entry asks for; `None` where [`mode`] has something to say of it.
+pub(crate) fn file_mode(document: &Document<'_>, entry: &Entry<'_>) -> Option<u32> {
+    let mut faults = Vec::new();
+    let mode = mode(document, entry, &mut faults);
+    faults.is_empty().then_some(mode)
+}
+
 /// The mode that cloud-init would give the file.
 fn mode(document: &Document<'_>, entry: &Entry<'_>, out: &mut Vec<Diagnostic>) -> u32 {
     const DEFAULT: u32 = 0o644;

@@ -6,6 +6,7 @@
 
 pub(crate) mod document;
 pub(crate) mod kinds;
+pub(crate) mod secrets;
 pub(crate) mod shape;
 pub(crate) mod write_files;
 
@@ -76,6 +77,14 @@ pub static REGISTRY: &[&Rule] = &[
     &kinds::MALFORMED_PATCH,
     &kinds::MALFORMED_INCLUDE,
     &kinds::INCOMPLETE_PART_HANDLER,
+    &secrets::PRIVATE_KEY,
+    &secrets::TOKEN,
+    &secrets::PASSWORD,
+    &secrets::WEAK_HASH,
+    &secrets::NO_HASH,
+    &secrets::SECRET_READABLE,
+    &secrets::WORLD_WRITABLE,
+    &secrets::WRITABLE_SETUID,
 ];
 
 /// A rule by its code (in any case) or its name.
