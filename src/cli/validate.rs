@@ -6,10 +6,11 @@ use std::path::{Path, PathBuf};
 use super::limit::Limit;
 use super::{Failure, Format, Global, Status, project};
 use crate::diag::{Diagnostic, Document, Findings, Report, Severity, Verdict};
-use crate::model::{Plan, ResolveError};
+use crate::model::{Places, Plan, ResolveError};
 use crate::render;
 use crate::source::Source;
-use crate::validate::{self, DIGITALOCEAN_LIMIT, Options, Version, rules};
+use crate::validate::image::{ArtifactFacts, TemplateFacts};
+use crate::validate::{self, DIGITALOCEAN, Options, Version, image, provider, rules};
 use crate::workspace::{self, Project};
 use crate::yaml;
 
@@ -30,9 +31,13 @@ pub(super) struct Args {
     /// The version of cloud-init whose verdict is asked for: 22.4, 26.2, or debian-12
     #[arg(long, value_name = "VERSION", default_value_t = Version::LATEST)]
     cloud_init: Version,
-    /// Bytes that the provider takes; `none` for no limit
-    #[arg(long, value_name = "N|none", default_value_t = Limit(Some(DIGITALOCEAN_LIMIT)))]
-    limit: Limit,
+    /// The provider that must take the document: azure, digitalocean, ec2, gcp, hetzner, openstack, oxide or vsphere; repeatable
+    /// [default: digitalocean]
+    #[arg(long, value_name = "NAME")]
+    provider: Vec<provider::Named>,
+    /// Bytes that a document may have, for a provider that is not listed; `none` for no limit
+    #[arg(long, value_name = "N|none")]
+    limit: Option<Limit>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -41,7 +46,12 @@ enum Deny {
 }
 
 pub(super) fn run(args: &Args, global: &Global) -> Result<(), Failure> {
-    let options = Options { cloud_init: args.cloud_init, limit: args.limit.0 };
+    let providers = match args.provider.as_slice() {
+        [] if args.limit.is_none() => vec![DIGITALOCEAN],
+        named => named.iter().map(|named| named.0).collect(),
+    };
+    let limit = args.limit.and_then(|limit| limit.0);
+    let options = Options { cloud_init: args.cloud_init, limit, providers, base_image: None };
     let mut report = Report::default();
     let mut unreadable = Vec::new();
     if args.paths.is_empty() {
@@ -158,12 +168,20 @@ fn judge_project(global: &Global, options: &Options) -> Result<Report, Failure> 
         }],
     };
     if let Some(plan) = plan {
-        let document = render::render(&plan, options.limit).map_err(|error| {
+        let limits = options.providers.iter().map(|provider| provider.most()).chain(options.limit);
+        let document = render::render(&plan, limits.min()).map_err(|error| {
             let help = error.help();
             Failure::finding(error).with_help(help)
         })?;
         let rendered = Source::new(format!("{name} (rendered)"), document.text);
-        report.documents.extend(validate::validate(&rendered, options).documents);
+        let base_image = plan.droplet.as_ref().map(|droplet| droplet.image.clone());
+        let mut judged = validate::validate(&rendered, &Options { base_image, ..options.clone() });
+        // What the template's own line says better.
+        let said = |code: &str| report.documents[0].findings.diagnostics.iter().any(|found| found.code == code);
+        if said("MK390") {
+            judged.documents[0].findings.diagnostics.retain(|found| found.code != "MK390");
+        }
+        report.documents.append(&mut judged.documents);
     }
     Ok(report)
 }
@@ -192,9 +210,27 @@ fn plan(global: &Global, opened: &project::Opened, diagnostics: &mut Vec<Diagnos
     };
     let warnings = collected.warnings.iter().map(|fault| fault.diagnostic(&resolved.places, Severity::Warning));
     diagnostics.extend(warnings);
+    let places = resolved.places;
     let plan = Plan::new(&opened.project.origin, resolved.spec, collected.tree, &lock).map_err(|error| {
         let help = error.help();
         Failure::usage(error).with_help(help)
     })?;
+    diagnostics.extend(image::template(&facts(&plan, &places)));
     Ok(Some(plan))
+}
+
+/// What the judge wants to know of a template.
+fn facts<'p>(plan: &'p Plan, places: &Places) -> TemplateFacts<'p> {
+    let at = |path: &str| places.get(path).copied().unwrap_or_default();
+    let artifacts = plan.artifacts.iter().enumerate().map(|(index, artifact)| ArtifactFacts {
+        url: &artifact.url,
+        place: at(&format!("artifacts.{index}.url")),
+        locked: artifact.sha256.is_some(),
+        checksum: artifact.checksum_url.as_deref(),
+    });
+    TemplateFacts {
+        base: plan.droplet.as_ref().map(|droplet| (droplet.image.as_str(), at("droplet.image"))),
+        monitoring: plan.droplet.as_ref().filter(|droplet| droplet.monitoring).map(|_| at("droplet.monitoring")),
+        artifacts: artifacts.collect(),
+    }
 }

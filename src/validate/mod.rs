@@ -6,15 +6,19 @@
 //!
 //! To add a rule, add it to a file in `rules/` and to the registry, with its two examples; the tests say what is missing.
 
+mod boot;
 mod check;
 mod choice;
 mod document;
 mod header;
+pub mod image;
+mod licence;
 mod message;
 mod modules;
 mod parts;
 mod pattern;
 mod places;
+pub mod provider;
 pub mod rules;
 mod secrets;
 mod shape;
@@ -32,6 +36,7 @@ use crate::yaml::{self, Node, Tree};
 
 pub use crate::diag::{Document as JudgedDocument, Report};
 pub use header::Kind;
+pub use provider::{DIGITALOCEAN, Provider};
 pub use version::{UnknownVersion, Version};
 
 /// DigitalOcean's limit for user-data, in bytes of UTF-8: 64 KiB.
@@ -42,13 +47,17 @@ pub const DIGITALOCEAN_LIMIT: usize = 65_536;
 pub struct Options {
     /// The version of cloud-init whose verdict is asked for.
     pub cloud_init: Version,
-    /// The most bytes that the provider takes; `None` for no limit.
+    /// The most bytes that a document may have, whoever takes it; `None` for no such limit.
     pub limit: Option<usize>,
+    /// The providers that must take the document.
+    pub providers: Vec<&'static Provider>,
+    /// The slug of the image that a template's build droplet starts from, if it is known.
+    pub base_image: Option<String>,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { cloud_init: Version::LATEST, limit: Some(DIGITALOCEAN_LIMIT) }
+        Self { cloud_init: Version::LATEST, limit: None, providers: vec![DIGITALOCEAN], base_image: None }
     }
 }
 
@@ -88,7 +97,7 @@ struct Judged {
 pub fn validate(source: &Source, options: &Options) -> Report {
     let kind = header::kind(source.text(), options.cloud_init);
     let mut judged = judge_as(source, kind, options, 0);
-    document::size(source, options, &mut judged.diagnostics);
+    document::size(source.text().len(), Some(source), options, &mut judged.diagnostics);
     finish(source, kind, judged)
 }
 
@@ -131,10 +140,12 @@ fn judge_as(source: &Source, kind: Kind, options: &Options, depth: usize) -> Jud
         }
         Kind::Script => {
             document::script(source, &mut diagnostics);
+            boot::script(source, &mut diagnostics);
             Verdict::Skipped
         }
         Kind::Boothook => {
             document::boothook(source, &mut diagnostics);
+            boot::script(source, &mut diagnostics);
             Verdict::Skipped
         }
         Kind::PartHandler => {
@@ -192,12 +203,10 @@ pub fn validate_bytes(name: &str, bytes: &[u8], options: &Options) -> Report {
             Ok(text) => {
                 let source = Source::new(name, text);
                 // What is sent is the packed document: its size counts, not that of the text.
-                let unlimited = Options { limit: None, ..options.clone() };
+                let unlimited = Options { limit: None, providers: Vec::new(), ..options.clone() };
                 let mut report = validate(&source, &unlimited);
-                if let (Some(limit), Some(first)) =
-                    (options.limit.filter(|limit| bytes.len() > *limit), report.documents.first_mut())
-                {
-                    first.findings.diagnostics.push(document::too_large(bytes.len(), limit));
+                if let Some(first) = report.documents.first_mut() {
+                    document::size(bytes.len(), None, options, &mut first.findings.diagnostics);
                 }
                 report
             }
@@ -269,6 +278,8 @@ fn cloud_config(source: &Source, options: &Options, diagnostics: &mut Vec<Diagno
             lint(&document, diagnostics);
         }
     }
+    boot::check(&document, diagnostics);
+    image::check(&document, options, diagnostics);
     secrets::document(&document, diagnostics);
     verdict(diagnostics)
 }

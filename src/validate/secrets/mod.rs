@@ -15,13 +15,12 @@ use self::scan::Found;
 use super::message::finding;
 use super::rules::secrets as rule;
 use super::value::key_text;
-use super::{Document, rules::Rule};
+use super::{Document, licence, rules::Rule};
 use crate::diag::Diagnostic;
 use crate::source::{Source, Span};
 use crate::yaml::{Node, NodeKind, Tree};
 
 pub(super) use cover::cover;
-pub(super) use scan::cockroach_versions;
 
 /// The rules whose findings point at a secret.
 const CODES: [&str; 5] =
@@ -34,7 +33,7 @@ const INSTEAD: &str = "take it out, make a new one, and let the machine fetch it
 /// The secrets of a text that is no cloud-config, or no YAML.
 pub(super) fn text(source: &Source, out: &mut Vec<Diagnostic>) {
     for found in scan::scan(source.text()) {
-        out.push(about(source.text(), &found, found.span, String::new(), ""));
+        out.extend(about(source.text(), &found, found.span, String::new(), ""));
     }
 }
 
@@ -44,7 +43,7 @@ pub(super) fn document(document: &Document<'_>, out: &mut Vec<Diagnostic>) {
     let text = document.source.text();
     for found in scan::scan(text) {
         let path = path_at(document.tree, document.root, found.span.start);
-        let mut finding = about(text, &found, found.span, path, "");
+        let Some(mut finding) = about(text, &found, found.span, path, "") else { continue };
         // cloud-init has keys for them: the machine's host keys, the keys of its VPN.
         if ["ssh_keys.", "wireguard.", "chef.", "rsyslog."].iter().any(|key| finding.path.starts_with(key)) {
             finding.severity = crate::diag::Severity::Warning;
@@ -58,13 +57,8 @@ pub(super) fn document(document: &Document<'_>, out: &mut Vec<Diagnostic>) {
         let path = format!("write_files.{}.content", file.index);
         for found in scan::scan(text) {
             let line = text[..found.span.start].matches('\n').count() + 1;
-            out.push(about(
-                text,
-                &found,
-                content.node.used_at(),
-                path.clone(),
-                &format!("line {line} of the content: "),
-            ));
+            let place = format!("line {line} of the content: ");
+            out.extend(about(text, &found, content.node.used_at(), path.clone(), &place));
         }
     }
     keys::check(document, before, out);
@@ -77,22 +71,19 @@ fn holds_private_key(text: &str) -> bool {
 }
 
 /// The finding about a secret; never the secret.
-fn about(text: &str, found: &Found, span: Span, path: String, place: &str) -> Diagnostic {
+fn about(text: &str, found: &Found, span: Span, path: String, place: &str) -> Option<Diagnostic> {
+    let name = found.kind.name;
     let rule: &Rule = match found.kind.form {
-        Form::Pem => &rule::PRIVATE_KEY,
-        _ if found.kind.name.contains("private key") || found.kind.name.starts_with("an age") => &rule::PRIVATE_KEY,
-        Form::Token(..) => &rule::TOKEN,
-        Form::Assignment(40) => &rule::TOKEN,
+        Form::Cockroach => return licence::check(&text[found.span.start..found.span.end], path, span),
+        _ if name.contains("private key") || name.starts_with("an age") => &rule::PRIVATE_KEY,
+        Form::Token(..) | Form::Assignment(40) => &rule::TOKEN,
         _ => &rule::PASSWORD,
     };
     let shown = &text[found.span.start..found.span.start + found.shown];
     let shown =
         if shown.is_empty() || found.kind.form == Form::Pem { String::new() } else { format!(" (`{shown}…`)") };
-    let message = format!(
-        "{place}{}{shown} stands in the document, which every process of the machine can read",
-        found.kind.name
-    );
-    finding(rule, path, span, message, Some(INSTEAD.into()))
+    let message = format!("{place}{name}{shown} stands in the document, which every process of the machine can read");
+    Some(finding(rule, path, span, message, Some(INSTEAD.into())))
 }
 
 /// What was found twice, in a template and in what it becomes, is told once: with its path.

@@ -47,30 +47,35 @@ fn look(text: &str, start: usize, end: usize, form: Form) -> Option<(Span, usize
     match form {
         Form::Token(alphabet, least, most) => {
             // In the middle of a longer word it is something else.
-            let before = start.checked_sub(1).map(|before| bytes[before]);
-            let starts_word = bytes[start].is_ascii_alphanumeric();
-            if starts_word && before.is_some_and(|before| before.is_ascii_alphanumeric() || before == b'_') {
+            let previous = start.checked_sub(1).map(|at| bytes[at]);
+            let is_word = bytes[start].is_ascii_alphanumeric();
+            if is_word && previous.is_some_and(|byte| byte.is_ascii_alphanumeric() || byte == b'_') {
                 return None;
             }
-            let last = run(bytes, end, alphabet);
-            let (body, length) = (&text[end..last], last - end);
+            let stop = run(bytes, end, alphabet);
+            let (body, length) = (&text[end..stop], stop - end);
             if length < least || length > most || is_placeholder(body) {
                 return None;
             }
-            if starts_word && &text[start..end] == "AKIA" && !has_secret_near(text, last) {
+            if is_word && &text[start..end] == "AKIA" && !has_secret_near(text, stop) {
                 return None;
             }
             if text[..end].ends_with("User-Key-File-") {
                 return Some((Span::new(start, line_end(text, start)), end - start));
             }
-            Some((Span::new(start, last), end - start))
+            Some((Span::new(start, stop), end - start))
         }
         Form::Pem => pem(text, start),
         Form::Jwt => jwt(text, start),
         Form::UserInfo => user_info(text, end),
         Form::Assignment(least) => assignment(text, start, end, least),
         Form::Chpasswd => chpasswd(text, start),
-        Form::Cockroach => None,
+        Form::Cockroach => {
+            let rest = &bytes[end..];
+            let length = rest.iter().position(|byte| !byte.is_ascii_digit() && *byte != b'.').unwrap_or(rest.len());
+            let length = text[end..end + length].trim_end_matches('.').len();
+            (length > 0).then_some((Span::new(end, end + length), length))
+        }
     }
 }
 
@@ -226,18 +231,4 @@ fn chpasswd(text: &str, start: usize) -> Option<(Span, usize)> {
     }
     let at = line + word_start + user.len() + 1;
     Some((Span::new(at, at + password.len()), 0))
-}
-
-/// The places of CockroachDB's versions in a text: `24.3.0`.
-pub(in crate::validate) fn cockroach_versions(text: &str) -> Vec<Span> {
-    let Some(prefixes) = PREFIXES.as_ref() else { return Vec::new() };
-    let hits = prefixes.find_iter(text).filter(|hit| KINDS[hit.pattern().as_usize()].form == Form::Cockroach);
-    hits.map(|hit| {
-        let rest = &text.as_bytes()[hit.end()..];
-        let length = rest.iter().position(|byte| !byte.is_ascii_digit() && *byte != b'.').unwrap_or(rest.len());
-        let version = text[hit.end()..hit.end() + length].trim_end_matches('.');
-        Span::new(hit.end(), hit.end() + version.len())
-    })
-    .take(MOST)
-    .collect()
 }
