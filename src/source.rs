@@ -3,6 +3,7 @@
 //! Every finding of mkimg points into a [`Source`] with a [`Span`] of bytes; line and column are computed once, here, when
 //! something is shown. This room reads no files: `workspace` does, and hands the text over.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 /// A text with the name under which a person knows it: a path relative to the project, or `-` for standard input.
@@ -13,6 +14,8 @@ pub struct Source {
     /// How many lines start at or before each multiple of [`STRIDE`], the first line not counted: a table of every line would
     /// outgrow the text.
     lines: Arc<[usize]>,
+    /// Places that nobody is shown, in order.
+    hidden: Arc<[Span]>,
 }
 
 /// A half-open range of bytes in a source's text. Both ends lie on character boundaries.
@@ -78,7 +81,7 @@ impl Source {
                 lines.push(count);
             }
         }
-        Self { name: name.into(), lines: lines.into(), text }
+        Self { name: name.into(), lines: lines.into(), text, hidden: Arc::default() }
     }
 
     #[must_use]
@@ -95,6 +98,32 @@ impl Source {
     #[must_use]
     pub fn slice(&self, span: Span) -> &str {
         self.text.get(span.start..span.end).unwrap_or_default()
+    }
+
+    /// The same text, of which some places are never shown: secrets.
+    #[must_use]
+    pub fn hiding(&self, mut places: Vec<Span>) -> Self {
+        places.sort_unstable();
+        Self { hidden: places.into(), ..self.clone() }
+    }
+
+    /// The text of a span as people may see it: every character of a hidden place is another one of the same length in
+    /// bytes, so that places stay where they are. Line ends and blanks are kept.
+    #[must_use]
+    pub fn shown(&self, span: Span) -> Cow<'_, str> {
+        let text = self.slice(span);
+        let is_hidden = |at: usize| self.hidden.iter().any(|place| (place.start..place.end).contains(&at));
+        if !self.hidden.iter().any(|place| place.start < span.end && span.start < place.end) {
+            return Cow::Borrowed(text);
+        }
+        let cover = |(at, character): (usize, char)| match character.len_utf8() {
+            _ if matches!(character, ' ' | '\t' | '\r' | '\n') || !is_hidden(span.start + at) => character,
+            1 => '*',
+            2 => '\u{b7}',
+            3 => '\u{2022}',
+            _ => '\u{1d7d8}',
+        };
+        Cow::Owned(text.char_indices().map(cover).collect())
     }
 
     /// Where a byte offset is. An offset past the end, or inside a character, counts as the nearest one before it.
@@ -152,6 +181,18 @@ mod tests {
             assert_eq!(source.position(at + 2), Position { line, column: 2 });
             at += text[at..].find('\n').unwrap() + 1;
         }
+    }
+
+    #[test]
+    fn hidden_places_keep_their_length() {
+        let source = Source::new("t", "a: sécret €𝟘\nb: secret\n");
+        let hidden = source.hiding(vec![Span::new(17, 23), Span::new(3, 18)]);
+        let whole = Span::new(0, source.text().len());
+        assert_eq!(hidden.shown(whole).len(), whole.end);
+        assert_eq!(hidden.shown(Span::new(0, 10)), "a: *·****");
+        assert!(!hidden.shown(whole).contains('€') && hidden.shown(whole).ends_with("****\n"));
+        assert!(matches!(hidden.shown(Span::new(0, 3)), Cow::Borrowed("a: ")));
+        assert!(matches!(source.shown(whole), Cow::Borrowed(_)));
     }
 
     #[test]

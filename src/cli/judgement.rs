@@ -21,7 +21,9 @@ pub(super) fn rendered(
     secrets: &[String],
     options: &Options,
 ) -> Option<Judgement> {
-    let mut documents = validate::validate(&Source::new(name, text), options).documents;
+    let base_image = plan.droplet.as_ref().map(|droplet| droplet.image.clone());
+    let options = Options { base_image, ..options.clone() };
+    let mut documents = validate::validate(&Source::new(name, text), &options).documents;
     let mut document = documents.pop()?;
     let allowances = plan.allow.iter().map(|allowed| Allowance {
         rule: allowed.code.clone(),

@@ -138,7 +138,11 @@ fn snippet(source: &Source, group: Vec<(Piece, AnnotationKind, String)>) -> Elem
     let window = group.iter().map(|(piece, ..)| piece.window).reduce(Span::to).unwrap_or_default();
     let line = group.iter().map(|(piece, ..)| piece.line).min().unwrap_or(1);
     let cut = group.iter().any(|(piece, ..)| piece.cut);
-    let mut snippet = Snippet::source(visible(source.slice(window))).line_start(line).fold(false);
+    let text = match source.shown(window) {
+        Cow::Borrowed(text) => visible(text),
+        Cow::Owned(text) => Cow::Owned(visible(&text).into_owned()),
+    };
+    let mut snippet = Snippet::source(text).line_start(line).fold(false);
     if !cut {
         snippet = snippet.path(harmless(source.name()));
     }

@@ -105,18 +105,48 @@ pub(super) fn too_complex(key: Node<'_>) -> Diagnostic {
     finding(&rule::TOO_COMPLEX, key_text(key), key.used_at(), message, help)
 }
 
-/// The provider's limit.
-pub(super) fn size(source: &Source, options: &Options, diagnostics: &mut Vec<Diagnostic>) {
-    let bytes = source.text().len();
-    if let Some(limit) = options.limit.filter(|limit| bytes > *limit) {
-        diagnostics.push(too_large(bytes, limit));
+/// The limits of the providers, for a document of so many bytes; its largest entries are looked for in the text.
+pub(super) fn size(bytes: usize, source: Option<&Source>, options: &Options, diagnostics: &mut Vec<Diagnostic>) {
+    let passed = |limit: &usize| bytes > *limit;
+    let own = options.limit.filter(passed).map(|limit| {
+        let over = bytes - limit;
+        format!("the document has {bytes} bytes, {over} more than the limit of {limit}")
+    });
+    let theirs = options.providers.iter().filter(|provider| provider.counts(bytes) > provider.limit).map(|provider| {
+        let (counts, title, limit) = (provider.counts(bytes), provider.title, provider.limit);
+        let over = bytes - provider.most();
+        let counted =
+            if provider.encoded { format!(", {counts} in base64, which is what counts") } else { String::new() };
+        format!("the document has {bytes} bytes{counted}: {over} more than fit, since {title} takes at most {limit}")
+    });
+    let messages: Vec<String> = own.into_iter().chain(theirs).collect();
+    if messages.is_empty() {
+        return;
+    }
+    let largest = source.map(largest).unwrap_or_default();
+    for message in messages {
+        let mut help = "pack the largest contents (`encoding: gz+b64`), or download them at boot".to_string();
+        if !largest.is_empty() {
+            let _ = write!(help, "; the largest are {}", largest.join(", "));
+        }
+        diagnostics.push(about_document(&rule::OVER_LIMIT, message, Some(help)));
     }
 }
 
-pub(super) fn too_large(bytes: usize, limit: usize) -> Diagnostic {
-    let message = format!("the document has {bytes} bytes; the provider takes at most {limit}");
-    let help = "pack the largest contents (`encoding: gz+b64`), or download them at boot".to_string();
-    about_document(&rule::OVER_LIMIT, message, Some(help))
+/// The three entries of `write_files` that take the most bytes of the document.
+fn largest(source: &Source) -> Vec<String> {
+    let Ok(tree) = yaml::parse(source) else { return Vec::new() };
+    let items = tree.root().and_then(|root| value::get(&tree, root, "write_files")).and_then(Node::items);
+    let mut entries: Vec<(usize, String)> = items
+        .into_iter()
+        .flatten()
+        .filter_map(|item| {
+            let path = value::get(&tree, item, "path")?.as_str()?;
+            Some((item.span().end - item.span().start, quoted(path)))
+        })
+        .collect();
+    entries.sort_unstable_by(|one, two| two.cmp(one));
+    entries.into_iter().take(3).map(|(bytes, path)| format!("{path} ({bytes} bytes)")).collect()
 }
 
 /// Unknown top-level keys: cloud-init gives the key as the path when there is exactly one, else none.

@@ -6,17 +6,22 @@
 //!
 //! To add a rule, add it to a file in `rules/` and to the registry, with its two examples; the tests say what is missing.
 
+mod boot;
 mod check;
 mod choice;
 mod content;
 mod document;
 mod header;
+pub mod image;
+mod licence;
 mod message;
 mod modules;
 mod parts;
 mod pattern;
 mod places;
+pub mod provider;
 pub mod rules;
+mod secrets;
 mod shape;
 mod suppress;
 mod tables;
@@ -24,12 +29,17 @@ mod template;
 mod value;
 mod version;
 
+use std::cell::OnceCell;
+
+use modules::write_files::Entry;
+
 use crate::diag::{Diagnostic, Findings, Origin, Part, Severity, Suppressed, Verdict, quoted};
 use crate::source::{Source, Span};
 use crate::yaml::{self, Node, Tree};
 
 pub use crate::diag::{Document as JudgedDocument, Report};
 pub use header::Kind;
+pub use provider::{DIGITALOCEAN, Provider};
 pub use suppress::{Allowance, Others, from_outside, in_template};
 pub use tables::tables;
 pub use version::{UnknownVersion, Version};
@@ -45,13 +55,25 @@ pub const LARGEST: usize = yaml::MAX_BYTES;
 pub struct Options {
     /// The version of cloud-init whose verdict is asked for.
     pub cloud_init: Version,
-    /// The most bytes that the provider takes; `None` for no limit.
+    /// The most bytes that a document may have, whoever takes it; `None` for no such limit.
     pub limit: Option<usize>,
+    /// The providers that must take the document.
+    pub providers: Vec<&'static Provider>,
+    /// The slug of the image that a template's build droplet starts from, if it is known.
+    pub base_image: Option<String>,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { cloud_init: Version::LATEST, limit: Some(DIGITALOCEAN_LIMIT) }
+        Self { cloud_init: Version::LATEST, limit: None, providers: vec![DIGITALOCEAN], base_image: None }
+    }
+}
+
+impl Options {
+    /// The most bytes that a document may have for all of those who must take it.
+    #[must_use]
+    pub fn most(&self) -> Option<usize> {
+        self.providers.iter().map(|provider| provider.most()).chain(self.limit).min()
     }
 }
 
@@ -60,9 +82,19 @@ pub(crate) struct Document<'t> {
     pub source: &'t Source,
     pub tree: &'t Tree,
     pub root: Node<'t>,
+    files: OnceCell<Vec<Entry<'t>>>,
 }
 
 impl<'t> Document<'t> {
+    fn new(source: &'t Source, tree: &'t Tree, root: Node<'t>) -> Self {
+        Self { source, tree, root, files: OnceCell::new() }
+    }
+
+    /// The entries of `write_files`, their contents decoded.
+    pub(crate) fn files(&self) -> &[Entry<'t>] {
+        self.files.get_or_init(|| modules::write_files::entries(self.tree, self.root))
+    }
+
     /// The value under a top-level key.
     pub(crate) fn get(&self, key: &str) -> Option<Node<'t>> {
         value::get(self.tree, self.root, key)
@@ -83,7 +115,7 @@ struct Judged {
 pub fn validate(source: &Source, options: &Options) -> Report {
     let kind = header::kind(source.text(), options.cloud_init);
     let mut judged = judge_as(source, kind, options, 0);
-    document::size(source, options, &mut judged.diagnostics);
+    document::size(source.text().len(), Some(source), options, &mut judged.diagnostics);
     let Judged { diagnostics, parts, suppressed, .. } = &mut judged;
     suppress::in_document(source, options, parts, diagnostics, suppressed);
     finish(source, kind, judged)
@@ -102,9 +134,16 @@ fn judge_as(source: &Source, kind: Kind, options: &Options, depth: usize) -> Jud
     let mut diagnostics = Vec::new();
     let mut inner = Vec::new();
     let mut suppressed = Vec::new();
+    if !matches!(kind, Kind::CloudConfig | Kind::CloudConfigArchive | Kind::Mime) {
+        secrets::text(source, &mut diagnostics);
+    }
     let verdict = match kind {
         Kind::CloudConfig => cloud_config(source, options, &mut diagnostics),
-        Kind::JinjaTemplate => return jinja(source, options, depth),
+        Kind::JinjaTemplate => {
+            let mut judged = jinja(source, options, depth);
+            judged.diagnostics.extend(diagnostics);
+            return judged;
+        }
         Kind::CloudConfigArchive | Kind::Mime => {
             let pieces = parts::split(source, kind, options, &mut diagnostics);
             inner = parts::judge(source, pieces, options, depth, &mut diagnostics, &mut suppressed);
@@ -130,10 +169,12 @@ fn judge_as(source: &Source, kind: Kind, options: &Options, depth: usize) -> Jud
         }
         Kind::Script => {
             document::script(source, &mut diagnostics);
+            boot::script(source, &mut diagnostics);
             Verdict::Skipped
         }
         Kind::Boothook => {
             document::boothook(source, &mut diagnostics);
+            boot::script(source, &mut diagnostics);
             Verdict::Skipped
         }
         Kind::PartHandler => {
@@ -196,7 +237,7 @@ fn jinja(source: &Source, options: &Options, depth: usize) -> Judged {
 #[must_use]
 pub fn validate_bytes(name: &str, bytes: &[u8], options: &Options) -> Report {
     if bytes.len() > LARGEST {
-        let finding = document::unreadable_size(LARGEST, options.limit);
+        let finding = document::unreadable_size(LARGEST, options.most());
         let judged =
             Judged { verdict: Verdict::Invalid, diagnostics: finding, parts: Vec::new(), suppressed: Vec::new() };
         return finish(&Source::new(name, ""), Kind::Unknown, judged);
@@ -206,12 +247,10 @@ pub fn validate_bytes(name: &str, bytes: &[u8], options: &Options) -> Report {
             Ok(text) => {
                 let source = Source::new(name, text);
                 // What is sent is the packed document: its size counts, not that of the text.
-                let unlimited = Options { limit: None, ..options.clone() };
+                let unlimited = Options { limit: None, providers: Vec::new(), ..options.clone() };
                 let mut report = validate(&source, &unlimited);
-                if let (Some(limit), Some(first)) =
-                    (options.limit.filter(|limit| bytes.len() > *limit), report.documents.first_mut())
-                {
-                    first.findings.diagnostics.push(document::too_large(bytes.len(), limit));
+                if let Some(first) = report.documents.first_mut() {
+                    document::size(bytes.len(), None, options, &mut first.findings.diagnostics);
                 }
                 report
             }
@@ -259,11 +298,13 @@ fn cloud_config(source: &Source, options: &Options, diagnostics: &mut Vec<Diagno
         Ok(tree) => tree,
         Err(error) => {
             diagnostics.push(document::invalid_yaml(&error));
+            secrets::text(source, diagnostics);
             return Verdict::Invalid;
         }
     };
     let Some(root) = tree.root().filter(|root| root.entries().is_some()) else {
         diagnostics.push(document::not_a_mapping(source, &tree));
+        secrets::text(source, diagnostics);
         return Verdict::Invalid;
     };
     let context = message::Context { source, tree: &tree, root, version: options.cloud_init };
@@ -284,13 +325,16 @@ fn cloud_config(source: &Source, options: &Options, diagnostics: &mut Vec<Diagno
         }
     }
     document::unknown_keys(&context, &unknown, diagnostics);
-    let document = Document { source, tree: &tree, root };
+    let document = Document::new(source, &tree, root);
     document::duplicate_keys(&document, diagnostics);
     for module in modules::all() {
         if let Some(lint) = module.lint {
             lint(&document, diagnostics);
         }
     }
+    boot::check(&document, diagnostics);
+    image::check(&document, options, diagnostics);
+    secrets::document(&document, diagnostics);
     verdict(diagnostics)
 }
 
@@ -317,9 +361,17 @@ fn finish(source: &Source, kind: Kind, judged: Judged) -> Report {
     diagnostics.dedup_by(|one, two| {
         one.code == two.code && one.path == two.path && one.message == two.message && one.span == two.span
     });
+    secrets::merge(&mut diagnostics);
     suppressed.sort_by_key(|allowed| (place(&allowed.diagnostic), allowed.diagnostic.code));
     suppressed.dedup();
-    let findings = Findings { source: source.clone(), diagnostics };
+    // What is allowed is still not shown.
+    let shown = diagnostics.len();
+    diagnostics.extend(suppressed.iter().map(|allowed| allowed.diagnostic.clone()));
+    let source = secrets::cover(source, &mut diagnostics);
+    for (allowed, covered) in suppressed.iter_mut().zip(diagnostics.drain(shown..)) {
+        allowed.diagnostic = covered;
+    }
+    let findings = Findings { source, diagnostics };
     Report { documents: vec![JudgedDocument { kind: kind.name(), verdict, findings, parts, suppressed }] }
 }
 

@@ -80,3 +80,14 @@ fn nothing_hangs_or_grows_without_bound() {
     let deep = format!("#cloud-config\nruncmd: {}{}\n", "[".repeat(5_000), "]".repeat(5_000));
     assert_eq!(of(&deep), Verdict::Invalid);
 }
+
+/// Allowing a secret does not show it: neither where it is allowed nor under another finding of the same line.
+#[test]
+fn a_secret_that_is_allowed_stays_covered() {
+    let text = "#cloud-config\n# mkimg: allow password-in-document a machine for an hour\npassword: hunter2hunter2\n";
+    let report = validate(&Source::new("t", text), &Options::default());
+    let document = &report.documents[0];
+    assert_eq!(document.suppressed.len(), 1, "{:?}", document.findings.diagnostics);
+    assert!(!document.findings.source.text().contains("hunter2"), "{}", document.findings.source.text());
+    assert!(!format!("{:?}", document.suppressed).contains("hunter2"), "{:?}", document.suppressed);
+}

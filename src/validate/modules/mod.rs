@@ -55,7 +55,7 @@ mod ubuntu_pro;
 mod update_etc_hosts;
 mod users_groups;
 mod wireguard;
-mod write_files;
+pub(crate) mod write_files;
 mod yum_add_repo;
 mod zypper_add_repo;
 

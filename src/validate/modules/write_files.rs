@@ -1,5 +1,6 @@
 //! `cc_write_files`: Files with their content, owner and mode.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::io::Read;
 
@@ -16,7 +17,7 @@ use crate::validate::rules::{Rule, write_files as rules};
 use crate::validate::shape::Keyword::{Additional, Closed, Enum, Items, MinItems, Properties, Required, Since, Type};
 use crate::validate::shape::{BOOLEAN, Literal, STRING, Shape, Types};
 use crate::validate::{Document, content, value};
-use crate::yaml::{Node, Scalar};
+use crate::yaml::{Node, Scalar, Tree};
 
 const ENCODINGS: &[Literal] = &[
     Literal::Str("gz"),
@@ -58,43 +59,95 @@ pub(crate) const MODULE: Module =
     Module::new("write_files", &[("write_files", Shape(&[Type(Types::LIST), Items(FILE), MinItems(1)]))])
         .with_lint(lint);
 
-/// The most that a content is unpacked to, in bytes: what is looked at are its first lines.
+/// The most that all contents together are unpacked to, in bytes; of what is more, the beginning is looked at.
 const MOST_UNPACKED: u64 = 64 * 1024 * 1024;
 
 // -- checks --
 
 /// The folders whose scripts run at the end of the boot that writes them.
-const SCRIPT_FOLDERS: &[&str] =
+pub(crate) const SCRIPT_FOLDERS: &[&str] =
     &["/var/lib/cloud/scripts/per-instance/", "/var/lib/cloud/scripts/per-boot/", "/var/lib/cloud/scripts/per-once/"];
 
 /// One entry of `write_files`.
-struct Entry<'t> {
-    index: usize,
-    node: Node<'t>,
-    path: Option<(&'t str, Node<'t>)>,
-    deferred: bool,
-    appends: bool,
+#[derive(Debug)]
+pub(crate) struct Entry<'t> {
+    pub index: usize,
+    pub node: Node<'t>,
+    pub path: Option<(&'t str, Node<'t>)>,
+    pub deferred: bool,
+    pub appends: bool,
+    pub content: Option<Content<'t>>,
+}
+
+/// What an entry writes.
+#[derive(Debug)]
+pub(crate) struct Content<'t> {
+    pub node: Node<'t>,
+    /// As `encoding` names it.
+    pub encoding: &'t str,
+    /// The bytes of the file; borrowed where the document holds them as they are. Or why they cannot be had.
+    pub bytes: Result<Cow<'t, [u8]>, String>,
+}
+
+impl<'t> Content<'t> {
+    /// The content, if it is a text.
+    pub(crate) fn text(&self) -> Option<&str> {
+        let bytes = self.bytes.as_ref().ok()?;
+        std::str::from_utf8(bytes).ok().filter(|text| !text.contains('\0'))
+    }
+
+    /// Whether the document shows the content as it is.
+    pub(crate) fn is_plain(&self) -> bool {
+        matches!((&self.bytes, self.node.scalar()), (Ok(Cow::Borrowed(_)), Some(Scalar::Str(_))))
+    }
+
+    fn read(tree: &'t Tree, entry: Node<'t>, budget: &mut u64) -> Option<Self> {
+        let node = value::get(tree, entry, "content")?;
+        let written: &'t [u8] = match node.scalar() {
+            Some(Scalar::Str(text)) => text.as_bytes(),
+            Some(Scalar::Binary(bytes)) => bytes,
+            _ => return None,
+        };
+        let encoding = value::get(tree, entry, "encoding").and_then(Node::as_str).unwrap_or_default();
+        // The runtime lowers it, whatever the schema says, and takes what it does not know as plain.
+        let bytes = match encoding.to_ascii_lowercase().trim() {
+            "gz" | "gzip" => gunzip(written, budget).map(Cow::Owned),
+            "gz+b64" | "gz+base64" | "gzip+b64" | "gzip+base64" => {
+                base64(written).and_then(|bytes| gunzip(&bytes, budget)).map(Cow::Owned)
+            }
+            "b64" | "base64" => base64(written).map(Cow::Owned),
+            _ => Ok(Cow::Borrowed(written)),
+        };
+        Some(Self { node, encoding, bytes })
+    }
+}
+
+/// The entries that are mappings, decoded.
+pub(crate) fn entries<'t>(tree: &'t Tree, root: Node<'t>) -> Vec<Entry<'t>> {
+    let Some(items) = value::get(tree, root, "write_files").and_then(Node::items) else { return Vec::new() };
+    let is_true = |node: Option<Node<'_>>| matches!(node.and_then(Node::scalar), Some(Scalar::Bool(true)));
+    let mut budget = MOST_UNPACKED;
+    let items = items.enumerate().filter(|(_, node)| node.entries().is_some());
+    items
+        .map(|(index, node)| {
+            let get = |key: &str| value::get(tree, node, key);
+            let path = get("path").and_then(|path| Some((path.as_str()?, path)));
+            let content = Content::read(tree, node, &mut budget);
+            Entry { index, node, path, deferred: is_true(get("defer")), appends: is_true(get("append")), content }
+        })
+        .collect()
 }
 
 fn lint(document: &Document<'_>, out: &mut Vec<Diagnostic>) {
-    let Some(items) = document.get("write_files").and_then(Node::items) else { return };
-    let tree = document.tree;
-    let is_true = |node: Option<Node<'_>>| matches!(node.and_then(Node::scalar), Some(Scalar::Bool(true)));
     let late = late_owners(document);
-    let mut seen: HashMap<String, Entry<'_>> = HashMap::new();
-    for (index, node) in items.enumerate() {
-        if node.entries().is_none() {
-            continue;
-        }
-        let get = |key: &str| value::get(tree, node, key);
-        let path = get("path").and_then(|path| Some((path.as_str()?, path)));
-        let entry = Entry { index, node, path, deferred: is_true(get("defer")), appends: is_true(get("append")) };
-        let mode = mode(document, &entry, out);
-        owner(document, &entry, &late, out);
-        content(document, &entry, mode, out);
+    let mut seen: HashMap<String, &Entry<'_>> = HashMap::new();
+    for entry in document.files() {
+        let mode = mode(document, entry, out);
+        owner(document, entry, &late, out);
+        content(document, entry, mode, out);
         let Some((path, place)) = entry.path else { continue };
-        destination(&entry, path, place, out);
-        match seen.remove(&normal(path)) {
+        destination(entry, path, place, out);
+        match seen.get(&normal(path)) {
             Some(first) if !entry.appends && !first.appends => {
                 let message = format!("{} is written twice", quoted(path));
                 let help = Some("keep one of the two entries, or add `append: true` to the later one".into());
@@ -103,9 +156,7 @@ fn lint(document: &Document<'_>, out: &mut Vec<Diagnostic>) {
                 out.push(found);
                 seen.insert(normal(path), entry);
             }
-            Some(first) => {
-                seen.insert(normal(path), first);
-            }
+            Some(_) => {}
             None => {
                 seen.insert(normal(path), entry);
             }
@@ -114,15 +165,29 @@ fn lint(document: &Document<'_>, out: &mut Vec<Diagnostic>) {
 }
 
 impl Entry<'_> {
-    fn finding(&self, rule: &Rule, key: &str, span: Span, message: String, help: Option<String>) -> Diagnostic {
+    pub(crate) fn finding(
+        &self,
+        rule: &Rule,
+        key: &str,
+        span: Span,
+        message: String,
+        help: Option<String>,
+    ) -> Diagnostic {
         finding(rule, format!("write_files.{}.{key}", self.index), span, message, help)
     }
 }
 
 /// A path without what does not matter: repeated slashes and `.` steps.
-fn normal(path: &str) -> String {
+pub(crate) fn normal(path: &str) -> String {
     let steps: Vec<_> = path.split('/').filter(|step| !step.is_empty() && *step != ".").collect();
     format!("{}{}", if path.starts_with('/') { "/" } else { "" }, steps.join("/"))
+}
+
+/// The mode that an entry asks for; `None` where [`mode`] has something to say of it.
+pub(crate) fn file_mode(document: &Document<'_>, entry: &Entry<'_>) -> Option<u32> {
+    let mut faults = Vec::new();
+    let mode = mode(document, entry, &mut faults);
+    faults.is_empty().then_some(mode)
 }
 
 /// The mode that cloud-init would give the file.
@@ -230,32 +295,16 @@ fn destination(entry: &Entry<'_>, path: &str, place: Node<'_>, out: &mut Vec<Dia
 
 /// The content as it will be in the file, and what is wrong with it.
 fn content(document: &Document<'_>, entry: &Entry<'_>, mode: u32, out: &mut Vec<Diagnostic>) {
-    let Some(node) = value::get(document.tree, entry.node, "content") else { return };
-    let written: &[u8] = match node.scalar() {
-        Some(Scalar::Str(text)) => text.as_bytes(),
-        Some(Scalar::Binary(bytes)) => bytes,
-        _ => return,
-    };
-    let encoding = value::get(document.tree, entry.node, "encoding").and_then(Node::as_str).unwrap_or_default();
-    // The runtime lowers it, whatever the schema says, and takes what it does not know as plain.
-    let decoded = match encoding.trim().to_ascii_lowercase().as_str() {
-        "gz" | "gzip" => gunzip(written),
-        "gz+base64" | "gzip+base64" | "gz+b64" | "gzip+b64" => base64(written).and_then(|bytes| gunzip(&bytes)),
-        "b64" | "base64" => base64(written),
-        _ => Ok(written.to_vec()),
-    };
-    let encoded = !matches!(node.scalar(), Some(Scalar::Str(text)) if decoded.as_deref() == Ok(text.as_bytes()));
-    let bytes = match decoded {
-        Ok(bytes) => bytes,
-        Err(problem) => {
-            let message = format!("the content is not encoded as {} says: {problem}", quoted(encoding));
-            let help = Some("encode it again, or correct `encoding`".into());
-            out.push(entry.finding(&rules::UNDECODABLE_CONTENT, "content", node.used_at(), message, help));
-            return;
-        }
-    };
-    let text = std::str::from_utf8(&bytes).ok().filter(|text| !text.contains('\0'));
-    let Some(text) = text else { return };
+    let Some(content) = &entry.content else { return };
+    let node = content.node;
+    if let Err(problem) = &content.bytes {
+        let message = format!("the content is not encoded as {} says: {problem}", quoted(content.encoding));
+        let help = Some("encode it again, or correct `encoding`".into());
+        out.push(entry.finding(&rules::UNDECODABLE_CONTENT, "content", node.used_at(), message, help));
+        return;
+    }
+    let encoded = !content.is_plain();
+    let Some(text) = content.text() else { return };
     let first = text.split('\n').next().unwrap_or_default();
     let span = node.used_at();
     if first.starts_with("#!") && first.ends_with('\r') {
@@ -307,10 +356,13 @@ fn base64(text: &[u8]) -> Result<Vec<u8>, String> {
     engine.decode(&data).map_err(|error| format!("expected base64: {error}"))
 }
 
-fn gunzip(bytes: &[u8]) -> Result<Vec<u8>, String> {
+fn gunzip(bytes: &[u8], budget: &mut u64) -> Result<Vec<u8>, String> {
     let mut out = Vec::new();
-    match flate2::read::MultiGzDecoder::new(bytes).take(MOST_UNPACKED).read_to_end(&mut out) {
-        Ok(_) => Ok(out),
+    match flate2::read::MultiGzDecoder::new(bytes).take(*budget).read_to_end(&mut out) {
+        Ok(length) => {
+            *budget = budget.saturating_sub(length as u64);
+            Ok(out)
+        }
         Err(error) => Err(format!("expected a gzip stream: {error}")),
     }
 }

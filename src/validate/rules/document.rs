@@ -152,9 +152,10 @@ pub(crate) static OVER_LIMIT: Rule = Rule {
     severity: Severity::Error,
     summary: "The document is larger than the provider takes.",
     reason: "\
-DigitalOcean refuses user-data of more than 64 KiB (65,536 bytes of UTF-8). Packing large contents with gzip\n\
-helps (`encoding: gz+b64`); so does downloading them at boot, with a checksum. In the examples the limit is\n\
-60 bytes.",
+Each provider takes so much user-data and no more: DigitalOcean 64 KiB (65,536 bytes of UTF-8), Hetzner 32 KiB, Amazon EC2\n\
+16 KiB, Google Cloud 256 KiB, Azure 65,535 bytes, OpenStack 65,535 bytes of base64. `--provider` says which are meant\n\
+(DigitalOcean, when it is not given), `--limit N` gives another figure. Packing large contents with gzip helps\n\
+(`encoding: gz+b64`); so does downloading them at boot, with a checksum. In the examples the limit is 60 bytes.",
     bad: "\
 #cloud-config\n\
 final_message: this message is rather long, but kind\n",

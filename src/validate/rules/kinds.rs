@@ -17,12 +17,12 @@ be rendered is ignored as a whole. Braces that are meant for a shell or for Go t
 ## template: jinja\n\
 #cloud-config\n\
 runcmd:\n\
-\x20 - docker ps --format '{{.Names}}'\n",
+\x20 - journalctl --output-fields '{{.Names}}'\n",
     good: "\
 ## template: jinja\n\
 #cloud-config\n\
 runcmd:\n\
-\x20 - docker ps --format '{% raw %}{{.Names}}{% endraw %}'\n",
+\x20 - journalctl --output-fields '{% raw %}{{.Names}}{% endraw %}'\n",
     example_limit: None,
 };
 

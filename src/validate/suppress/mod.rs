@@ -90,7 +90,7 @@ pub(super) fn in_document(
     let asked = |code: &str| {
         let depends_on_version = rules::find(code).is_some_and(|rule| rule.origin == Origin::CloudInit);
         !(depends_on_version && options.cloud_init != Version::LATEST)
-            && !(code == document::OVER_LIMIT.code && options.limit.is_none())
+            && !(code == document::OVER_LIMIT.code && options.most().is_none())
     };
     let within = |span: Span| parts.iter().any(|part| part.span.start <= span.start && span.end <= part.span.end);
     apply(source, &within, &asked, &|_| Err(None), diagnostics, suppressed);

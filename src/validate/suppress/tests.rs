@@ -68,7 +68,7 @@ fn what_is_wrong_with_a_comment_is_said() {
 #[test]
 fn nothing_is_unused_where_a_document_is_not_judged_to_its_end() {
     assert_eq!(codes("#cloud-config\n# mkimg: allow MK201 x\na: [\n").0, ["MK002"]);
-    let options = Options { limit: None, ..Options::default() };
+    let options = Options { limit: None, providers: Vec::new(), ..Options::default() };
     let text = "#cloud-config\n# mkimg: allow-file MK202 large for some providers\nruncmd: [ls]\n";
     let report = validate(&Source::new("t", text), &options);
     assert_eq!(report.documents[0].findings.diagnostics, []);

@@ -1,0 +1,191 @@
+//! Single commands that do at boot what nobody wants: wait for themselves, ask a question, switch the machine off too early.
+
+use super::shell::Simple;
+use super::{Boot, Stage, Step, is_shell, shell};
+use crate::diag::{Diagnostic, quoted};
+use crate::source::Source;
+use crate::validate::modules::write_files::{SCRIPT_FOLDERS, normal};
+use crate::validate::rules::order as rule;
+
+pub(super) fn check(boot: &Boot<'_, '_>, out: &mut Vec<Diagnostic>) {
+    let assumes_yes = boot.source().text().contains("Assume-Yes");
+    for (step, command) in boot.all_commands() {
+        one(boot.source(), step, command, assumes_yes, out);
+        starts(boot, step, command, out);
+    }
+    for file in boot.document.files() {
+        let Some((path, _)) =
+            file.path.filter(|(path, _)| SCRIPT_FOLDERS.iter().any(|folder| normal(path).starts_with(folder)))
+        else {
+            continue;
+        };
+        let Some(content) = &file.content else { continue };
+        let Some(text) = content.text().filter(|text| is_shell(text.lines().next().unwrap_or_default())) else {
+            continue;
+        };
+        let step = Step {
+            stage: Stage::Script,
+            path: format!("write_files.{}.content", file.index),
+            node: Some(content.node),
+            commands: shell::commands(text),
+        };
+        let _ = path;
+        for command in &step.commands {
+            one(boot.source(), &step, command, assumes_yes, out);
+        }
+    }
+}
+
+/// What one command does, wherever it stands.
+pub(super) fn one(
+    source: &Source,
+    step: &Step<'_>,
+    command: &Simple<'_>,
+    assumes_yes: bool,
+    out: &mut Vec<Diagnostic>,
+) {
+    let program = command.program();
+    let waits = match program {
+        "cloud-init" => command.operands().next() == Some("status") && command.has(&["--wait", "-w"]),
+        "systemctl" => command.operands().next() == Some("is-system-running") && command.has(&["--wait"]),
+        _ => false,
+    };
+    if waits && !command.background && !command.subshell && !command.limited {
+        let message = "the command waits for cloud-init, which waits for the command: the boot never ends".to_string();
+        let help = "take it out: what must come after cloud-init belongs in a unit with `After=cloud-final.service`, started with `--no-block`";
+        out.push(step.finding(source, &rule::WAITS_FOR_ITSELF, command, message, help));
+    }
+    if !assumes_yes && asks(command) {
+        let message =
+            format!("nobody answers the question that {} asks: it gives up, and nothing is done", quoted(program));
+        let help = match program {
+            "pacman" => "add `--noconfirm`",
+            "zypper" => "add `--non-interactive`",
+            "apt-get" | "apt" | "aptitude" => {
+                "add `-y`, and `DEBIAN_FRONTEND=noninteractive` in front; or use `packages`"
+            }
+            _ => "add `-y`, or use `packages`",
+        };
+        out.push(step.finding(source, &rule::ASKS_A_QUESTION, command, message, help));
+    }
+    if ends_the_boot(command) && !command.background && !command.subshell {
+        match step.stage {
+            Stage::Bootcmd if command.conditional => {}
+            Stage::Bootcmd => {
+                let message = "`bootcmd` runs at every boot: the machine would never come up".to_string();
+                let help = "use `power_state`, or `cloud-init-per once NAME …`";
+                out.push(step.finding(source, &rule::REBOOT_LOOP, command, message, help));
+            }
+            Stage::Runcmd | Stage::Script => {
+                let message = format!(
+                    "{} takes the machine down while cloud-init is at work: what comes after is not done",
+                    quoted(program)
+                );
+                let help =
+                    "use `power_state` (with `mode`, and `condition` if need be): it acts when everything is done";
+                out.push(step.finding(source, &rule::REBOOTS_BY_COMMAND, command, message, help));
+            }
+        }
+    }
+}
+
+/// Whether a package manager would ask for consent.
+fn asks(command: &Simple<'_>) -> bool {
+    if command.fed || command.arguments().iter().any(|word| word.contains('$')) {
+        return false;
+    }
+    let verb = command.operands().next().unwrap_or_default();
+    let short = |letter: char, times: usize| {
+        let clusters = command.arguments().iter().filter(|word| word.starts_with('-') && !word.starts_with("--"));
+        clusters.map(|word| word.matches(letter).count()).sum::<usize>() >= times
+    };
+    match command.program() {
+        "apt-get" | "apt" | "aptitude" => {
+            let changes =
+                ["install", "reinstall", "upgrade", "dist-upgrade", "full-upgrade", "safe-upgrade", "build-dep"]
+                    .contains(&verb);
+            let asked = short('y', 1)
+                || short('q', 2)
+                || short('s', 1)
+                || short('d', 1)
+                || command.has(&[
+                    "--yes",
+                    "--assume-yes",
+                    "--force-yes",
+                    "-q=2",
+                    "--simulate",
+                    "--dry-run",
+                    "--just-print",
+                    "--download-only",
+                    "--print-uris",
+                ]);
+            changes && !asked
+        }
+        "yum" | "dnf" | "microdnf" => {
+            ["install", "groupinstall", "update", "upgrade", "distro-sync"].contains(&verb)
+                && !short('y', 1)
+                && !command.has(&["--assumeyes"])
+        }
+        "zypper" => {
+            ["install", "in", "update", "up", "dup"].contains(&verb)
+                && !command.has(&["-n", "--non-interactive", "-y", "--no-confirm"])
+                && !short('y', 1)
+        }
+        "pacman" => {
+            command.arguments().iter().any(|word| word.starts_with("-S") && word.as_ref() != "-Sy")
+                && !command.has(&["--noconfirm"])
+        }
+        _ => false,
+    }
+}
+
+/// Whether a command takes the machine down at once.
+fn ends_the_boot(command: &Simple<'_>) -> bool {
+    let verb = command.operands().next().unwrap_or_default();
+    match command.program() {
+        "reboot" | "poweroff" | "halt" => !command.has(&["--help", "-w", "--wtmp-only"]),
+        "shutdown" => command.has(&["now", "+0"]) && !command.has(&["-c", "-k"]),
+        "systemctl" => matches!(verb, "reboot" | "poweroff" | "halt" | "kexec"),
+        "init" | "telinit" => matches!(verb, "0" | "6"),
+        _ => false,
+    }
+}
+
+/// Starting a unit of the document that is ordered after cloud-init: the start waits for its own end.
+fn starts(boot: &Boot<'_, '_>, step: &Step<'_>, command: &Simple<'_>, out: &mut Vec<Diagnostic>) {
+    let now = command.has(&["--now"]) && command.has(&["enable", "reenable"]);
+    let starts = command.has(&["start", "restart"]) || now;
+    if command.program() != "systemctl"
+        || !starts
+        || command.has(&["--no-block"])
+        || command.background
+        || command.limited
+    {
+        return;
+    }
+    for unit in command.operands().skip(1) {
+        let unit = if unit.contains('.') { unit.to_string() } else { format!("{unit}.service") };
+        let files = boot.document.files().iter().filter_map(|file| Some((file.path?, file.content.as_ref()?.text()?)));
+        for ((path, place), text) in files {
+            let path = normal(path);
+            let is_unit = ["/etc/systemd/system/", "/usr/lib/systemd/system/", "/lib/systemd/system/"]
+                .iter()
+                .any(|folder| path.strip_prefix(folder) == Some(unit.as_str()));
+            if !is_unit {
+                continue;
+            }
+            let mut after =
+                text.lines().filter_map(|line| line.trim().strip_prefix("After=")).flat_map(str::split_whitespace);
+            let Some(late) = after.find(|name| matches!(*name, "cloud-final.service" | "cloud-init.target")) else {
+                continue;
+            };
+            let message =
+                format!("{} starts after {late}, which waits for this command: the boot never ends", quoted(&unit));
+            let help = "add `--no-block`, or enable the unit without starting it";
+            let mut found = step.finding(boot.source(), &rule::START_WAITS_FOR_CLOUD_INIT, command, message, help);
+            found.related.push((place.used_at(), format!("has After={late}")));
+            out.push(found);
+            return;
+        }
+    }
+}

@@ -1,0 +1,61 @@
+//! Downloads that are run as they come.
+
+use super::shell::Simple;
+use super::{Boot, Stage, Step, is_shell, shell};
+use crate::diag::{Diagnostic, quoted};
+use crate::source::Source;
+use crate::validate::modules::write_files::normal;
+use crate::validate::rules::downloads as rule;
+
+/// Where mkimg puts an image's scripts.
+const SCRIPTS: &str = "/run/mkimg/scripts/";
+
+pub(super) fn check(boot: &Boot<'_, '_>, out: &mut Vec<Diagnostic>) {
+    for step in &boot.steps {
+        commands(boot.source(), step, out);
+    }
+    for file in boot.document.files() {
+        let Some(content) =
+            file.content.as_ref().filter(|_| file.path.is_some_and(|(path, _)| normal(path).starts_with(SCRIPTS)))
+        else {
+            continue;
+        };
+        let Some(text) = content.text().filter(|text| is_shell(text.lines().next().unwrap_or_default())) else {
+            continue;
+        };
+        let step = Step {
+            stage: Stage::Script,
+            path: format!("write_files.{}.content", file.index),
+            node: Some(content.node),
+            commands: shell::commands(text),
+        };
+        commands(boot.source(), &step, out);
+    }
+}
+
+pub(super) fn commands(source: &Source, step: &Step<'_>, out: &mut Vec<Diagnostic>) {
+    let mut before: Option<&Simple<'_>> = None;
+    for command in &step.commands {
+        let program = command.program();
+        let is_shell = matches!(program, "sh" | "bash" | "dash" | "zsh");
+        let is_download = |one: &Simple<'_>| matches!(one.program(), "curl" | "wget");
+        let piped = is_shell && command.fed && before.is_some_and(is_download);
+        let substituted = is_shell
+            && command.arguments().iter().any(|word| word.starts_with("$(curl ") || word.starts_with("$(wget "));
+        if piped || substituted {
+            let message = format!(
+                "what is downloaded is given to {} unseen: it may be half of it, or another one tomorrow",
+                quoted(program)
+            );
+            let help = "download it to a file, compare its sha256, then run it; or install a package";
+            out.push(step.finding(source, &rule::PIPED_TO_SHELL, command, message, help));
+        }
+        if program == "apt-key" && command.has(&["add", "adv"]) {
+            let message = "apt-key is gone from Debian 13 and from Ubuntu since 25.04".to_string();
+            let help =
+                "put the key into /etc/apt/keyrings and name it in the source: `signed-by=`; or use `apt: sources:`";
+            out.push(step.finding(source, &rule::APT_KEY_IS_GONE, command, message, help));
+        }
+        before = Some(command);
+    }
+}

@@ -1,0 +1,251 @@
+//! Programs and services that no base image of Debian or Ubuntu has, and the packages that bring them; and the accounts that
+//! packages make.
+//!
+//! To add one, add a line. Only what neither a cloud image of Debian 12 and 13 nor one of Ubuntu 22.04 and 24.04 holds belongs here.
+
+/// Program → packages, by name.
+const PROGRAMS: &[(&str, &[&str])] = &[
+    ("a2dismod", &["apache2"]),
+    ("a2enmod", &["apache2"]),
+    ("a2ensite", &["apache2"]),
+    ("ansible", &["ansible", "ansible-core"]),
+    ("ansible-playbook", &["ansible", "ansible-core"]),
+    ("apache2ctl", &["apache2"]),
+    ("aws", &["awscli"]),
+    ("caddy", &["caddy"]),
+    ("cargo", &["cargo", "rustup"]),
+    ("certbot", &["certbot"]),
+    ("composer", &["composer"]),
+    ("docker", &["docker.io", "docker-ce", "docker-ce-cli"]),
+    ("docker-compose", &["docker-compose"]),
+    ("fail2ban-client", &["fail2ban"]),
+    ("ffmpeg", &["ffmpeg"]),
+    ("g++", &["g++", "build-essential"]),
+    ("gcc", &["gcc", "build-essential"]),
+    ("go", &["golang", "golang-go"]),
+    ("haproxy", &["haproxy"]),
+    ("helm", &["helm"]),
+    ("iperf3", &["iperf3"]),
+    ("java", &["default-jre", "default-jdk", "openjdk"]),
+    ("jq", &["jq"]),
+    ("kubeadm", &["kubeadm"]),
+    ("kubectl", &["kubectl"]),
+    ("make", &["make", "build-essential"]),
+    ("mariadb", &["mariadb-server", "mariadb-client"]),
+    ("mongosh", &["mongodb-mongosh", "mongodb-org"]),
+    ("mysql", &["mysql-server", "mysql-client", "mariadb-server", "mariadb-client", "default-mysql"]),
+    ("nginx", &["nginx"]),
+    ("nmap", &["nmap"]),
+    ("node", &["nodejs"]),
+    ("npm", &["npm", "nodejs"]),
+    ("npx", &["npm", "nodejs"]),
+    ("php", &["php"]),
+    ("podman", &["podman"]),
+    ("psql", &["postgresql"]),
+    ("rabbitmqctl", &["rabbitmq-server"]),
+    ("redis-cli", &["redis", "redis-server", "redis-tools"]),
+    ("rustc", &["rustc", "rustup"]),
+    ("supervisorctl", &["supervisor"]),
+    ("terraform", &["terraform"]),
+    ("unzip", &["unzip"]),
+    ("wg", &["wireguard", "wireguard-tools"]),
+    ("wg-quick", &["wireguard", "wireguard-tools"]),
+    ("yarn", &["yarn", "yarnpkg"]),
+];
+
+/// Service → packages, by name.
+const SERVICES: &[(&str, &[&str])] = &[
+    ("apache2", &["apache2"]),
+    ("caddy", &["caddy"]),
+    ("docker", &["docker.io", "docker-ce"]),
+    ("fail2ban", &["fail2ban"]),
+    ("haproxy", &["haproxy"]),
+    ("mariadb", &["mariadb-server"]),
+    ("mysql", &["mysql-server", "default-mysql"]),
+    ("nginx", &["nginx"]),
+    ("postgresql", &["postgresql"]),
+    ("rabbitmq-server", &["rabbitmq-server"]),
+    ("redis-server", &["redis", "redis-server"]),
+    ("supervisor", &["supervisor"]),
+];
+
+/// Account → packages that make it, by name.
+const ACCOUNTS: &[(&str, &[&str])] = &[
+    ("caddy", &["caddy"]),
+    ("consul", &["consul"]),
+    ("docker", &["docker.io", "docker-ce"]),
+    ("elasticsearch", &["elasticsearch"]),
+    ("grafana", &["grafana"]),
+    ("haproxy", &["haproxy"]),
+    ("influxdb", &["influxdb"]),
+    ("jenkins", &["jenkins"]),
+    ("mongodb", &["mongodb-org", "mongodb-org-server"]),
+    ("mosquitto", &["mosquitto"]),
+    ("mysql", &["mysql-server", "mariadb-server", "default-mysql-server"]),
+    ("nomad", &["nomad"]),
+    ("postfix", &["postfix"]),
+    ("postgres", &["postgresql"]),
+    ("prometheus", &["prometheus"]),
+    ("rabbitmq", &["rabbitmq-server"]),
+    ("redis", &["redis", "redis-server"]),
+    ("tomcat", &["tomcat9", "tomcat10"]),
+    ("unbound", &["unbound"]),
+    ("vault", &["vault"]),
+];
+
+/// Users and groups that Debian, Ubuntu and the relatives of Red Hat bring along.
+const BASE_ACCOUNTS: &[&str] = &[
+    "_apt",
+    "_chrony",
+    "_ssh",
+    "adm",
+    "audio",
+    "avahi",
+    "backup",
+    "bin",
+    "cdrom",
+    "chrony",
+    "crontab",
+    "daemon",
+    "dbus",
+    "dialout",
+    "dip",
+    "disk",
+    "dnsmasq",
+    "fax",
+    "floppy",
+    "ftp",
+    "games",
+    "gnats",
+    "halt",
+    "input",
+    "irc",
+    "kmem",
+    "kvm",
+    "landscape",
+    "list",
+    "lp",
+    "lxd",
+    "mail",
+    "man",
+    "messagebus",
+    "netdev",
+    "news",
+    "nobody",
+    "nogroup",
+    "ntp",
+    "operator",
+    "plugdev",
+    "polkitd",
+    "pollinate",
+    "proxy",
+    "render",
+    "root",
+    "rpc",
+    "sasl",
+    "sgx",
+    "shadow",
+    "shutdown",
+    "src",
+    "ssh",
+    "sshd",
+    "staff",
+    "statd",
+    "sudo",
+    "sync",
+    "sys",
+    "syslog",
+    "systemd-journal",
+    "systemd-network",
+    "systemd-resolve",
+    "systemd-timesync",
+    "tape",
+    "tcpdump",
+    "tss",
+    "tty",
+    "usbmux",
+    "users",
+    "utmp",
+    "uucp",
+    "uuidd",
+    "video",
+    "voice",
+    "wheel",
+    "www-data",
+];
+
+/// The users that distributions' images make at their first boot.
+pub(super) const DEFAULT_USERS: &[&str] = &[
+    "almalinux",
+    "alpine",
+    "arch",
+    "centos",
+    "cloud-user",
+    "debian",
+    "ec2-user",
+    "fedora",
+    "opensuse",
+    "rocky",
+    "ubuntu",
+];
+
+fn look(table: &'static [(&str, &[&str])], name: &str) -> Option<&'static [&'static str]> {
+    let found = table.binary_search_by(|(known, _)| (*known).cmp(name)).ok()?;
+    Some(table[found].1)
+}
+
+/// The packages with a program, if it is one that images lack.
+pub(super) fn of_program(program: &str) -> Option<&'static [&'static str]> {
+    look(PROGRAMS, program)
+}
+
+/// The packages with a service, named with or without `.service`.
+pub(super) fn of_service(unit: &str) -> Option<&'static [&'static str]> {
+    look(SERVICES, unit.strip_suffix(".service").unwrap_or(unit))
+}
+
+/// The packages that make a user or a group.
+pub(super) fn of_account(name: &str) -> Option<&'static [&'static str]> {
+    look(ACCOUNTS, name)
+}
+
+pub(super) fn is_base_account(name: &str) -> bool {
+    BASE_ACCOUNTS.binary_search(&name).is_ok()
+}
+
+/// Whether one of these packages is meant by a name: `postgresql-16` brings what `postgresql` does, `nginx=1.24*` is nginx.
+pub(super) fn brings(package: &str, packages: &[&str]) -> bool {
+    let name = package.split(['=', '/', ':']).next().unwrap_or_default();
+    packages.iter().any(|known| {
+        name.strip_prefix(known)
+            .is_some_and(|rest| rest.is_empty() || rest.starts_with(|c: char| c == '-' || c.is_ascii_digit()))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tables_are_sorted() {
+        for table in [PROGRAMS, SERVICES, ACCOUNTS] {
+            assert!(
+                table.is_sorted_by(|one, two| one.0 < two.0),
+                "{:?}",
+                table.windows(2).find(|pair| pair[0].0 >= pair[1].0)
+            );
+        }
+        assert!(BASE_ACCOUNTS.is_sorted(), "{:?}", BASE_ACCOUNTS.windows(2).find(|pair| pair[0] >= pair[1]));
+        assert!(DEFAULT_USERS.is_sorted());
+    }
+
+    #[test]
+    fn packages_are_known_by_versions_and_flavours() {
+        assert!(
+            brings("nginx=1.24*", &["nginx"])
+                && brings("postgresql-16", &["postgresql"])
+                && brings("php8.2-cli", &["php"])
+        );
+        assert!(!brings("nginxish", &["nginx"]) && !brings("lib", &["libc"]));
+    }
+}
