@@ -62,7 +62,10 @@ fn providers_and_limits() {
     std::fs::write(folder.path().join("a.yaml"), &text).unwrap();
     let run = |arguments: &[&str]| {
         let output = validate(folder.path(), &[arguments, &["a.yaml"]].concat());
-        (output.status.code().unwrap(), String::from_utf8(output.stdout).unwrap() + &String::from_utf8(output.stderr).unwrap())
+        (
+            output.status.code().unwrap(),
+            String::from_utf8(output.stdout).unwrap() + &String::from_utf8(output.stderr).unwrap(),
+        )
     };
     assert_eq!(run(&[]).0, 0);
     let (status, said) = run(&["--provider", "ec2", "--provider", "hetzner", "--provider", "azure"]);
