@@ -63,7 +63,7 @@ fn what_only_looks_like_a_token_is_let_pass() {
         "AKIAIOSFODNN7EXAMPLE".into(),
         format!("npm_config_cache_{LETTERS}"),
         "sk-learn and hf_hub_download, SG.example".into(),
-        "curl https://user:${PASSWORD}@host/ http://user:pass@host ssh://git@host:22/x".into(),
+        "curl https://user:${PASSWORD}@host/ http://user:pass@host http://[[user][:pass]@]host[:port]/ ssh://git@host:22/x".into(),
         "export DB_PASSWORD=$(cat /run/secret) PGPASSWORD=\"$PASSWORD\" RESTIC_PASSWORD_FILE=/etc/x".into(),
         "echo \"root:$PASSWORD\" | chpasswd; echo 'a:$6$b$c' | chpasswd -e".into(),
         "API_TOKEN=changeme MYSQL_ROOT_PASSWORD=<password> A_TOKEN=short".into(),
