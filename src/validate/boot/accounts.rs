@@ -93,6 +93,10 @@ fn owners(boot: &Boot<'_, '_>, made: &BTreeMap<&str, Span>, out: &mut Vec<Diagno
             {
                 continue;
             }
+            tries += 1;
+            if tries > FEW {
+                return;
+            }
             let installed =
                 of_account(name).and_then(|packages| boot.packages.iter().find(|package| brings(package, packages)));
             // A command of the boot may make it; what does so before files are written is `bootcmd` alone.
