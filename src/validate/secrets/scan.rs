@@ -124,7 +124,7 @@ fn pem(text: &str, start: usize) -> Option<(Span, usize)> {
     // Another key begins where this one has no end.
     let limit = text[body_start..limit].find("-----BEGIN ").map_or(limit, |length| body_start + length);
     let ending = text[body_start..limit].find("-----END ");
-    let body_end = ending.map_or_else(|| line_end(text, body_start), |length| body_start + length);
+    let body_end = ending.map_or_else(|| line_end(&text[..limit], body_start), |length| body_start + length);
     let body = &text[body_start..body_end];
     if body.contains(",ENCRYPTED") {
         return None;

@@ -162,3 +162,11 @@ fn host_keys_are_a_warning() {
         ("MK370", Severity::Warning, "ssh_keys.ecdsa_private")
     );
 }
+
+/// Text that nearly is a secret, over and over, in one long line.
+#[test]
+fn what_repeats_itself_takes_no_time() {
+    let piece = "chpasswd A_TOKEN= xoxb-xoxb- ://a -----BEGIN PRIVATE KEY----- eyJ sk- PASSWORD='";
+    let text = format!("#cloud-config\nruncmd:\n  - |\n    {}\n", piece.repeat(4_000));
+    assert!(found(&text).len() <= 200);
+}
