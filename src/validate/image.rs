@@ -270,7 +270,8 @@ fn is_supported(slug: &str) -> Option<bool> {
         "fedora" | "freebsd" | "opensuse" | "rancheros" | "coreos" => &[],
         _ => return None,
     };
-    version.starts_with(|c: char| c.is_ascii_digit() || c == 's').then(|| releases.contains(&version))
+    (version.starts_with(|c: char| c.is_ascii_digit()) || version.starts_with("stream-"))
+        .then(|| releases.contains(&version))
 }
 
 #[cfg(test)]

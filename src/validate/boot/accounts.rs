@@ -1,9 +1,9 @@
 //! Users and groups that are not there when something is given to them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::programs::{DEFAULT_USERS, brings, is_base_account, of_account};
-use super::{Boot, text};
+use super::{Boot, FEW, text};
 use crate::diag::{Diagnostic, quoted};
 use crate::source::Span;
 use crate::validate::message::finding;
@@ -79,6 +79,7 @@ fn groups<'t>(boot: &Boot<'_, 't>) -> Vec<(&'t str, Node<'t>, Option<Node<'t>>)>
 
 fn owners(boot: &Boot<'_, '_>, made: &BTreeMap<&str, Span>, out: &mut Vec<Diagnostic>) {
     let document = boot.document;
+    let mut tries = 0;
     for file in document.files() {
         let Some(node) = value::get(document.tree, file.node, "owner") else { continue };
         let Some(owner) = node.as_str() else { continue };
@@ -91,6 +92,10 @@ fn owners(boot: &Boot<'_, '_>, made: &BTreeMap<&str, Span>, out: &mut Vec<Diagno
                 || name.contains(['{', '$'])
             {
                 continue;
+            }
+            tries += 1;
+            if tries > FEW {
+                return;
             }
             let installed =
                 of_account(name).and_then(|packages| boot.packages.iter().find(|package| brings(package, packages)));
@@ -175,16 +180,14 @@ fn passwords(boot: &Boot<'_, '_>, made: &BTreeMap<&str, Span>, out: &mut Vec<Dia
 /// Members of groups that `users` makes: groups come first.
 fn members(boot: &Boot<'_, '_>, made: &BTreeMap<&str, Span>, out: &mut Vec<Diagnostic>) {
     let document = boot.document;
-    let is_user = |name: &str| {
-        let users = document.get("users").and_then(Node::items).into_iter().flatten();
-        users.into_iter().any(|user| user.as_str().or_else(|| text(document, user, "name")) == Some(name))
-    };
+    let users = document.get("users").and_then(Node::items).into_iter().flatten();
+    let users: BTreeSet<_> = users.filter_map(|user| user.as_str().or_else(|| text(document, user, "name"))).collect();
     for (group, _, members) in groups(boot) {
         let Some(members) = members else { continue };
         let items: Vec<Node<'_>> = members.items().map_or_else(|| vec![members], Iterator::collect);
         for item in items {
             for name in item.as_str().into_iter().flat_map(|names| names.split(',')).map(str::trim) {
-                if !is_user(name) || is_base_account(name) {
+                if !users.contains(name) || is_base_account(name) {
                     continue;
                 }
                 let message = format!(

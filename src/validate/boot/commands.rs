@@ -165,15 +165,10 @@ fn starts(boot: &Boot<'_, '_>, step: &Step<'_>, command: &Simple<'_>, out: &mut 
     }
     for unit in command.operands().skip(1) {
         let unit = if unit.contains('.') { unit.to_string() } else { format!("{unit}.service") };
-        let files = boot.document.files().iter().filter_map(|file| Some((file.path?, file.content.as_ref()?.text()?)));
-        for ((path, place), text) in files {
-            let path = normal(path);
-            let is_unit = ["/etc/systemd/system/", "/usr/lib/systemd/system/", "/lib/systemd/system/"]
-                .iter()
-                .any(|folder| path.strip_prefix(folder) == Some(unit.as_str()));
-            if !is_unit {
-                continue;
-            }
+        for folder in ["/etc/systemd/system/", "/usr/lib/systemd/system/", "/lib/systemd/system/"] {
+            let file = boot.file(&format!("{folder}{unit}"));
+            let found = file.and_then(|file| Some((file.path?.1, file.content.as_ref()?.text()?)));
+            let Some((place, text)) = found else { continue };
             let mut after =
                 text.lines().filter_map(|line| line.trim().strip_prefix("After=")).flat_map(str::split_whitespace);
             let Some(late) = after.find(|name| matches!(*name, "cloud-final.service" | "cloud-init.target")) else {

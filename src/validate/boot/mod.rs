@@ -16,16 +16,21 @@ mod programs;
 mod shell;
 mod used;
 
+use std::collections::BTreeMap;
+
 use self::shell::Simple;
 use super::message::finding;
+use super::modules::write_files::{Entry, normal};
 use super::rules::Rule;
 use super::{Document, value};
 use crate::diag::Diagnostic;
 use crate::source::{Source, Span};
 use crate::yaml::Node;
 
-/// So many commands of a document are looked at.
+/// So many items, and so many commands, of a document are looked at.
 const MOST: usize = 5_000;
+/// So many users, files with a fault, and the like are looked at, where each is compared with all others.
+const FEW: usize = 300;
 
 /// When a command runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -73,9 +78,16 @@ struct Boot<'d, 't> {
     steps: Vec<Step<'t>>,
     /// Names under `packages`.
     packages: Vec<&'t str>,
+    /// The paths of `write_files`, with the places of the entries that have one.
+    paths: BTreeMap<String, usize>,
 }
 
 impl<'t> Boot<'_, 't> {
+    /// The entry of `write_files` with a path.
+    fn file(&self, path: &str) -> Option<&Entry<'t>> {
+        self.document.files().get(*self.paths.get(&normal(path))?)
+    }
+
     fn source(&self) -> &Source {
         self.document.source
     }
@@ -94,14 +106,22 @@ impl<'t> Boot<'_, 't> {
 /// The hazards of a cloud-config.
 pub(super) fn check(document: &Document<'_>, out: &mut Vec<Diagnostic>) {
     let mut steps = Vec::new();
+    let mut count = 0;
     for (key, stage) in [("bootcmd", Stage::Bootcmd), ("runcmd", Stage::Runcmd)] {
         let items = document.get(key).and_then(Node::items);
         for (index, item) in items.into_iter().flatten().enumerate().take(MOST) {
             lists::check(document, key, index, item, out);
-            steps.extend(step(document.source, stage, format!("{key}.{index}"), item));
+            if count > MOST {
+                break;
+            }
+            let step = step(document.source, stage, format!("{key}.{index}"), item);
+            count += step.as_ref().map_or(0, |step| step.commands.len());
+            steps.extend(step);
         }
     }
-    let boot = Boot { document, steps, packages: packages(document) };
+    let files = document.files().iter().enumerate();
+    let paths = files.filter_map(|(place, file)| Some((normal(file.path?.0), place))).collect();
+    let boot = Boot { document, steps, packages: packages(document), paths };
     order::check(&boot, out);
     accounts::check(&boot, out);
     commands::check(&boot, out);

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::programs::{brings, of_program, of_service};
-use super::{Boot, Stage, is_true, text};
+use super::{Boot, FEW, Stage, is_true, text};
 use crate::diag::{Diagnostic, quoted};
 use crate::validate::message::finding;
 use crate::validate::modules::write_files::normal;
@@ -100,9 +100,9 @@ fn bootcmd(boot: &Boot<'_, '_>, out: &mut Vec<Diagnostic>) {
             command.words.first().map(AsRef::as_ref)
         };
         let Some(runs) = runs.filter(|path| path.starts_with('/')) else { continue };
-        let file =
-            boot.document.files().iter().find(|file| file.path.is_some_and(|(path, _)| normal(path) == normal(runs)));
-        if let Some((file, place)) = file.and_then(|file| file.path).map(|(path, node)| (path, node.used_at())) {
+        if let Some((file, place)) =
+            boot.file(runs).and_then(|file| file.path).map(|(path, node)| (path, node.used_at()))
+        {
             let message = format!("{} is written only after `bootcmd`", quoted(file));
             let help = "move the command to `runcmd`; at the first boot the file is not there";
             let mut found = step.finding(boot.source(), &rule::FILE_NOT_YET_WRITTEN, command, message, help);
@@ -127,7 +127,7 @@ pub(super) fn installs<'c>(command: &'c super::shell::Simple<'_>) -> Option<Vec<
 /// Files in the homes of users that are made later: the home is then made by root, and stays without its own files.
 fn homes(boot: &Boot<'_, '_>, out: &mut Vec<Diagnostic>) {
     let document = boot.document;
-    for user in document.get("users").and_then(Node::items).into_iter().flatten() {
+    for user in document.get("users").and_then(Node::items).into_iter().flatten().take(FEW) {
         let Some(name) = text(document, user, "name").filter(|name| *name != "root") else { continue };
         let without = ["no_create_home", "no-create-home", "system"].iter().any(|key| is_true(document, user, key));
         if without {
@@ -135,8 +135,10 @@ fn homes(boot: &Boot<'_, '_>, out: &mut Vec<Diagnostic>) {
         }
         let home = text(document, user, "homedir").map_or_else(|| format!("/home/{name}"), str::to_owned);
         let home = format!("{}/", normal(&home));
-        for file in document.files().iter().filter(|file| !file.deferred) {
-            let Some((path, place)) = file.path.filter(|(path, _)| normal(path).starts_with(&home)) else { continue };
+        let below = boot.paths.range(home.clone()..).take_while(|(path, _)| path.starts_with(&home));
+        for file in below.filter_map(|(_, place)| document.files().get(*place)).filter(|file| !file.deferred).take(FEW)
+        {
+            let Some((path, place)) = file.path else { continue };
             // That the owner does not exist yet is said elsewhere.
             if text(document, file.node, "owner").is_some_and(|owner| owner.split(':').any(|part| part == name)) {
                 continue;
@@ -230,12 +232,14 @@ fn drop_ins(boot: &Boot<'_, '_>, out: &mut Vec<Diagnostic>) {
 fn header(boot: &Boot<'_, '_>, out: &mut Vec<Diagnostic>) {
     let text = boot.source().text();
     let mut from = 0;
-    while let Some(at) = text[from..].find("{{").map(|at| from + at) {
+    let mut tries = 0;
+    while let Some(at) = text[from..].find("{{").map(|at| from + at).filter(|_| tries < FEW) {
         from = at + 2;
         let name = text[from..].trim_start();
         if !["v1.", "ds.meta_data", "ds['meta_data']"].iter().any(|start| name.starts_with(start)) {
             continue;
         }
+        tries += 1;
         let path = path_at(boot.document.tree, boot.document.root, at);
         let end = text[at..].find("}}").map_or(from, |length| at + length + 2);
         if path.is_empty() || end - at > 200 {

@@ -49,6 +49,9 @@ pub(super) fn check(boot: &Boot<'_, '_>, out: &mut Vec<Diagnostic>) {
         } else {
             program
         };
+        if !told.insert(name.to_string()) {
+            continue;
+        }
         let brought = |(_, command): &&(_, &Simple<'_>)| {
             installs(command)
                 .is_some_and(|names| names.iter().any(|name| brings(name, packages) || name.contains(['$', '/', '*'])))
@@ -58,7 +61,7 @@ pub(super) fn check(boot: &Boot<'_, '_>, out: &mut Vec<Diagnostic>) {
         {
             continue;
         }
-        if is_written(boot, name) || !told.insert(name.to_string()) {
+        if is_written(boot, name) {
             continue;
         }
         match commands[index + 1..].iter().find(brought) {

@@ -29,7 +29,7 @@ pub(crate) static NOT_LOCKED: Rule = Rule {
     code: "MK391",
     name: "artifact-not-locked",
     origin: Origin::Mkimg,
-    severity: Severity::Warning,
+    severity: Severity::Info,
     summary: "A template's download has no sum in mkimg.lock.",
     reason: "\
 Without a sum the build takes what the address gives on that day. `mkimg lock` downloads once, or reads the publisher's file of\n\

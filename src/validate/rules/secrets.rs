@@ -13,7 +13,7 @@ pub(crate) static PRIVATE_KEY: Rule = Rule {
 User-data is no secret: every process of the machine reads it from the metadata service or from the config\n\
 drive, it stays in /var/lib/cloud, and whoever may see the account's droplets may see it too. A key in it has\n\
 to be counted as known. Make the key on the machine, or fetch it over a connection that is opened for that. In\n\
-the place of host keys (`ssh_keys`) and of a VPN's keys, which cloud-init takes from user-data, it is a warning.\n\
+the place of host keys (`ssh_keys`) and of a VPN's keys, which cloud-init takes from user-data, and in comments, it is a warning.\n\
 A key that is encrypted is let pass.",
     bad: "\
 #cloud-config\n\
@@ -42,7 +42,7 @@ Tokens are recognized by their shape: those of DigitalOcean, AWS, Azure, Google,
 npm, PyPI, Docker Hub, Hugging Face, OpenAI, Anthropic, Tailscale, Vault, SendGrid, Grafana and others; in\n\
 contents that are packed or in base64 too. Every process of the machine can read user-data, so the token has\n\
 to be counted as known: take it back, and let the machine fetch a new one. Texts that stand for a token\n\
-(`CHANGEME`, `${TOKEN}`, `<token>`, `xxxx`) are let pass. What mkimg prints never holds the token itself.",
+(`CHANGEME`, `${TOKEN}`, `<token>`, `xxxx`) are let pass. In comments it is a warning. What mkimg prints never holds the token itself.",
     bad: "\
 #cloud-config\n\
 runcmd:\n\

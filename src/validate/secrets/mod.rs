@@ -44,8 +44,9 @@ pub(super) fn document(document: &Document<'_>, out: &mut Vec<Diagnostic>) {
     for found in scan::scan(text) {
         let path = path_at(document.tree, document.root, found.span.start);
         let Some(mut finding) = about(text, &found, found.span, path, "") else { continue };
-        // cloud-init has keys for them: the machine's host keys, the keys of its VPN.
-        if ["ssh_keys.", "wireguard.", "chef.", "rsyslog."].iter().any(|key| finding.path.starts_with(key)) {
+        // cloud-init has keys for them: the machine's host keys, the keys of its VPN. In a comment it may be for show.
+        let is_usual = ["ssh_keys.", "wireguard.", "chef.", "rsyslog."].iter().any(|key| finding.path.starts_with(key));
+        if is_usual || finding.path.is_empty() {
             finding.severity = crate::diag::Severity::Warning;
         }
         out.push(finding);

@@ -8,6 +8,8 @@ use crate::source::Span;
 const MOST: usize = 200;
 /// The longest private key that is looked for its end, in bytes.
 const LONGEST_KEY: usize = 20_000;
+/// The longest web token, in bytes.
+const LONGEST_TOKEN: usize = 8_000;
 
 /// A secret in a text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -52,7 +54,7 @@ fn look(text: &str, start: usize, end: usize, form: Form) -> Option<(Span, usize
             if is_word && previous.is_some_and(|byte| byte.is_ascii_alphanumeric() || byte == b'_') {
                 return None;
             }
-            let stop = run(bytes, end, alphabet);
+            let stop = run(&bytes[..bytes.len().min(end + most + 1)], end, alphabet);
             let (body, length) = (&text[end..stop], stop - end);
             if length < least || length > most || is_placeholder(body) {
                 return None;
@@ -84,16 +86,22 @@ fn run(bytes: &[u8], start: usize, alphabet: Alphabet) -> usize {
     bytes[start..].iter().position(|byte| !alphabet.has(*byte)).map_or(bytes.len(), |length| start + length)
 }
 
+/// The nearest beginning of a character at or before a place.
+fn floor(text: &str, at: usize) -> usize {
+    let mut at = at.min(text.len());
+    while !text.is_char_boundary(at) {
+        at -= 1;
+    }
+    at
+}
+
 fn line_end(text: &str, start: usize) -> usize {
     text[start..].find(['\n', '\r']).map_or(text.len(), |length| start + length)
 }
 
 /// An access key's id alone opens nothing: the secret key, 40 characters, stands beside it.
 fn has_secret_near(text: &str, from: usize) -> bool {
-    let mut to = (from + 240).min(text.len());
-    while !text.is_char_boundary(to) {
-        to -= 1;
-    }
+    let to = floor(text, from + 240);
     let words = text[from..to].split(|c: char| !c.is_ascii() || !Alphabet::Base64.has(c as u8));
     words.into_iter().any(|word| {
         let word = word.trim_start_matches('=');
@@ -112,12 +120,11 @@ fn pem(text: &str, start: usize) -> Option<(Span, usize)> {
         return None;
     }
     let body_start = start + "-----BEGIN ".len() + label.len() + 5;
-    let mut limit = (body_start + LONGEST_KEY).min(text.len());
-    while !text.is_char_boundary(limit) {
-        limit -= 1;
-    }
+    let limit = floor(text, body_start + LONGEST_KEY);
+    // Another key begins where this one has no end.
+    let limit = text[body_start..limit].find("-----BEGIN ").map_or(limit, |length| body_start + length);
     let ending = text[body_start..limit].find("-----END ");
-    let body_end = ending.map_or_else(|| line_end(text, body_start), |length| body_start + length);
+    let body_end = ending.map_or_else(|| line_end(&text[..limit], body_start), |length| body_start + length);
     let body = &text[body_start..body_end];
     if body.contains(",ENCRYPTED") {
         return None;
@@ -139,7 +146,7 @@ fn jwt(text: &str, start: usize) -> Option<(Span, usize)> {
     if start > 0 && Alphabet::Dotted.has(bytes[start - 1]) {
         return None;
     }
-    let end = run(bytes, start, Alphabet::Dotted);
+    let end = run(&bytes[..bytes.len().min(start + LONGEST_TOKEN)], start, Alphabet::Dotted);
     let parts: Vec<&str> = text[start..end].split('.').collect();
     let fits = matches!(parts[..], [head, body, sign] if head.len() > 15 && body.starts_with("eyJ") && body.len() > 15 && sign.len() > 20);
     fits.then_some((Span::new(start, end), 3))
@@ -154,6 +161,7 @@ fn user_info(text: &str, start: usize) -> Option<(Span, usize)> {
     let (user, password) = info.split_once(':')?;
     if authority.len() > 500
         || is_placeholder(password)
+        || password.contains(['[', ']', '<', '>', '*'])
         || ["pass", "password", "passwd", "pwd", "secret", "token"].contains(&password)
     {
         return None;
@@ -184,7 +192,7 @@ fn assignment(text: &str, start: usize, end: usize, least: usize) -> Option<(Spa
     if bytes[end - 1] == b' ' && start.checked_sub(1).is_none_or(|before| bytes[before] != b'_') {
         return None;
     }
-    let value = &text[at..];
+    let value = &text[at..floor(text, at + 1_001)];
     let quote = value.chars().next().filter(|c| matches!(c, '"' | '\''));
     let (at, value) = match quote {
         Some(quote) => {
@@ -211,7 +219,8 @@ fn assignment(text: &str, start: usize, end: usize, least: usize) -> Option<(Spa
 
 /// `echo user:password | chpasswd`, the line before the program's name.
 fn chpasswd(text: &str, start: usize) -> Option<(Span, usize)> {
-    let line = text[..start].rfind(['\n', '\r']).map_or(0, |at| at + 1);
+    let from = floor(text, start.saturating_sub(300));
+    let line = text[from..start].rfind(['\n', '\r']).map_or(from, |at| from + at + 1);
     let (echo, program) = text[line..start].rsplit_once('|')?;
     let program = program.trim_start();
     let program = program.strip_prefix("sudo ").unwrap_or(program).trim_start();
@@ -223,8 +232,12 @@ fn chpasswd(text: &str, start: usize) -> Option<(Span, usize)> {
     let (user, password) = word[word_start..].split_once(':')?;
     let is_echo = word[..word_start].contains("echo") || word[..word_start].contains("printf");
     // `chpasswd -e` takes hashes.
-    let hashed =
-        text[start..line_end(text, start)].split_whitespace().any(|word| word == "-e" || word == "--encrypted");
+    let hashed = text[start..floor(text, start + 100)]
+        .lines()
+        .next()
+        .unwrap_or_default()
+        .split_whitespace()
+        .any(|word| word == "-e" || word == "--encrypted");
     let password = password.trim_end_matches("\\n");
     if !is_echo || user.is_empty() || hashed || password.starts_with('$') || is_placeholder(password) {
         return None;

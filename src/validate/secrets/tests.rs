@@ -63,7 +63,7 @@ fn what_only_looks_like_a_token_is_let_pass() {
         "AKIAIOSFODNN7EXAMPLE".into(),
         format!("npm_config_cache_{LETTERS}"),
         "sk-learn and hf_hub_download, SG.example".into(),
-        "curl https://user:${PASSWORD}@host/ http://user:pass@host ssh://git@host:22/x".into(),
+        "curl https://user:${PASSWORD}@host/ http://user:pass@host http://[[user][:pass]@]host[:port]/ ssh://git@host:22/x".into(),
         "export DB_PASSWORD=$(cat /run/secret) PGPASSWORD=\"$PASSWORD\" RESTIC_PASSWORD_FILE=/etc/x".into(),
         "echo \"root:$PASSWORD\" | chpasswd; echo 'a:$6$b$c' | chpasswd -e".into(),
         "API_TOKEN=changeme MYSQL_ROOT_PASSWORD=<password> A_TOKEN=short".into(),
@@ -161,4 +161,12 @@ fn host_keys_are_a_warning() {
         (finding.code, finding.severity, finding.path.as_str()),
         ("MK370", Severity::Warning, "ssh_keys.ecdsa_private")
     );
+}
+
+/// Text that nearly is a secret, over and over, in one long line.
+#[test]
+fn what_repeats_itself_takes_no_time() {
+    let piece = "chpasswd A_TOKEN= xoxb-xoxb- ://a -----BEGIN PRIVATE KEY----- eyJ sk- PASSWORD='";
+    let text = format!("#cloud-config\nruncmd:\n  - |\n    {}\n", piece.repeat(4_000));
+    assert!(found(&text).len() <= 200);
 }
