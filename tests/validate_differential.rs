@@ -189,6 +189,10 @@ fn compare_batch(cloud_init: Option<&Path>, version: Version, count: usize, seed
             paths.dedup();
             paths
         };
+        // A kind that the command refuses: the verdict is all that it says.
+        if found.iter().any(|found| found["code"] == "MK008") && verdict == theirs {
+            continue;
+        }
         let lines: Vec<_> = found.iter().filter(|found| found["severity"] == "error").map(|found| &found["line"]).collect();
         let same = verdict == theirs
             && Value::from(paths("error")) == expected["errors"]
@@ -198,7 +202,7 @@ fn compare_batch(cloud_init: Option<&Path>, version: Version, count: usize, seed
             let text = std::fs::read(document["file"].as_str().unwrap()).unwrap();
             totals.differences.push(format!(
                 "{}\ncloud-init: {expected}\nmkimg: {verdict} {:?} {:?} lines {lines:?}",
-                String::from_utf8_lossy(&text[..text.len().min(1_500)]).escape_debug().to_string().replace("\\n", "\n"),
+                String::from_utf8_lossy(&text[..text.len().min(600)]).escape_debug().to_string().replace("\\n", "\n"),
                 paths("error"),
                 paths("deprecated")
             ));

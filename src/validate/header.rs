@@ -54,7 +54,7 @@ const HEADERS: &[(&str, Kind)] = &[
 ];
 
 /// From this version on, white space may come first, and case does not matter: so in 25.1, not yet in 22.4.
-const LENIENT: Version = Version::new(25, 1);
+pub(super) const LENIENT: Version = Version::new(25, 1);
 
 /// White space as Python's `str.lstrip` has it.
 pub(super) fn is_blank(character: char) -> bool {

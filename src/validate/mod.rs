@@ -8,6 +8,7 @@
 
 mod check;
 mod choice;
+mod command;
 mod document;
 mod header;
 mod message;
@@ -75,6 +76,7 @@ struct Judged {
 pub fn validate(source: &Source, options: &Options) -> Report {
     let kind = header::kind(source.text(), options.cloud_init);
     let mut judged = judge_as(source, kind, options, 0);
+    command::amend(source, kind, options, &mut judged);
     document::size(source, options, &mut judged.diagnostics);
     finish(source, kind, judged)
 }
@@ -148,7 +150,11 @@ fn jinja(source: &Source, options: &Options, depth: usize) -> Judged {
         template::Rendered::Unknown(why) => return skipped(vec![document::not_judged(source, &why)]),
     };
     let rendered = Source::new(source.name(), text);
-    let kind = header::kind(rendered.text(), options.cloud_init);
+    // Only what has a header of cloud-init's own is read after it was rendered.
+    let kind = match header::kind(rendered.text(), options.cloud_init) {
+        Kind::Mime => Kind::Unknown,
+        kind => kind,
+    };
     // cloud-init renders once.
     if kind == Kind::JinjaTemplate {
         return skipped(warnings);
@@ -215,6 +221,7 @@ fn cloud_config(source: &Source, options: &Options, diagnostics: &mut Vec<Diagno
         Ok(tree) => tree,
         Err(error) => {
             diagnostics.push(document::invalid_yaml(&error));
+            command::ignored_parts(source, options, diagnostics);
             return Verdict::Invalid;
         }
     };
@@ -240,6 +247,7 @@ fn cloud_config(source: &Source, options: &Options, diagnostics: &mut Vec<Diagno
         }
     }
     document::unknown_keys(&context, &unknown, diagnostics);
+    command::ignored_parts(source, options, diagnostics);
     let document = Document { source, tree: &tree, root };
     document::duplicate_keys(&document, diagnostics);
     for module in modules::all() {

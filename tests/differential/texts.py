@@ -54,7 +54,7 @@ BLOCKS = [
 
 
 def with_header(pick, text):
-    body = text.split("\n", 1)[1] if text.startswith("#cloud-config") else text
+    body = text.partition("\n")[2] if text.startswith("#cloud-config") else text
     return pick.choice(HEADERS) + body
 
 
@@ -65,8 +65,8 @@ def with_scalar(pick, text):
     if not places:
         return text
     index = pick.choice(places)
-    start, separator, _ = re.match(r"^(.*?)(: |- )(.*)$", lines[index], re.S).groups() if re.match(r"^(.*?)(: |- )", lines[index]) else (lines[index], " ", "")
-    lines[index] = start + separator + pick.choice(SCALARS)
+    start = re.match(r"^.*?(: |- )", lines[index])
+    lines[index] = (start[0] if start else lines[index] + " ") + pick.choice(SCALARS)
     return "\n".join(lines)
 
 
