@@ -51,6 +51,10 @@ const HEADERS: &[(&str, Kind)] = &[
     ("#part-handler", Kind::PartHandler),
     ("#include", Kind::Include),
     ("#!", Kind::Script),
+    // Types of parts, which cloud-init knows as the beginning of a text, too.
+    ("text/x-shellscript-per-instance", Kind::Script),
+    ("text/x-shellscript-per-boot", Kind::Script),
+    ("text/x-shellscript-per-once", Kind::Script),
 ];
 
 /// From this version on, white space may come first, and case does not matter: so in 25.1, not yet in 22.4.
