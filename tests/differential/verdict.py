@@ -10,6 +10,7 @@ import logging
 import os
 import re
 import sys
+import tempfile
 import warnings
 
 warnings.simplefilter("ignore")
@@ -47,10 +48,9 @@ class Judge:
 
         judge.validate_cloudconfig_schema = recorded
         self.instance_data = os.path.join(scratch, "instance-data.json")
-        if os.path.isdir(scratch):
-            known = {**STANDARD, **{name.replace("_", "-"): STANDARD[name] for name in DASHED}}
-            with open(self.instance_data, "w", encoding="utf-8") as file:
-                json.dump({**known, "v1": known}, file)
+        known = {**STANDARD, **{name.replace("_", "-"): STANDARD[name] for name in DASHED}}
+        with open(self.instance_data, "w", encoding="utf-8") as file:
+            json.dump({**known, "v1": known}, file)
 
     def ask(self, path):
         arguments = [path, self.schema]
@@ -100,9 +100,10 @@ class Judge:
 
 def main():
     """Of the files named on the command line, one JSON object a line."""
-    one = Judge(os.environ.get("TMPDIR", "/tmp"))
-    for path in sys.argv[1:]:
-        print(json.dumps({"file": path, **one.said(path)}))
+    with tempfile.TemporaryDirectory() as scratch:
+        one = Judge(scratch)
+        for path in sys.argv[1:]:
+            print(json.dumps({"file": path, **one.said(path)}))
 
 
 if __name__ == "__main__":
