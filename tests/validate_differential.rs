@@ -207,7 +207,8 @@ fn compare_batch(cloud_init: Option<&Path>, version: Version, count: usize, seed
         if found.iter().any(|found| found["code"] == "MK008") && verdict == theirs {
             continue;
         }
-        let lines: Vec<_> = found.iter().filter(|found| found["severity"] == "error").map(|found| &found["line"]).collect();
+        let lines: Vec<_> =
+            found.iter().filter(|found| found["severity"] == "error").map(|found| &found["line"]).collect();
         let same = verdict == theirs
             && Value::from(paths("error")) == expected["errors"]
             && Value::from(paths("deprecated")) == expected["deprecated"]

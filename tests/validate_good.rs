@@ -45,12 +45,15 @@ fn good_documents_have_every_key() {
     }
     let known = tables(Version::LATEST);
     // `version` and `migrate` are accepted, and mean nothing.
+    // `version` and `migrate` are accepted, and mean nothing.
     let is_current = |shape: &serde_json::Value| shape.get("deprecated").is_none();
     let missing: Vec<_> = known
         .as_object()
         .unwrap()
         .iter()
-        .filter(|(key, shape)| is_current(shape) && !seen.contains(*key) && !["version", "migrate"].contains(&key.as_str()))
+        .filter(|(key, shape)| {
+            is_current(shape) && !seen.contains(*key) && !["version", "migrate"].contains(&key.as_str())
+        })
         .map(|(key, _)| key)
         .collect();
     assert!(missing.is_empty(), "no good document has {missing:?}");

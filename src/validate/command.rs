@@ -101,7 +101,9 @@ mod tests {
     #[test]
     fn the_old_command_knows_cloud_configs_only() {
         let refused = ("MK008", Origin::CloudInit, Severity::Warning);
-        for text in ["#!/bin/sh\n", "#include\nhttps://downloads.example/a\n", "## template: jinja\n#cloud-config\n{}\n", ""] {
+        for text in
+            ["#!/bin/sh\n", "#include\nhttps://downloads.example/a\n", "## template: jinja\n#cloud-config\n{}\n", ""]
+        {
             assert_eq!(judged(text, Version::LATEST).1.iter().find(|found| found.0 == "MK008"), None, "{text}");
             let (verdict, found) = judged(text, Version::OLDEST);
             assert!(verdict == Verdict::Invalid && found.contains(&refused), "{text}: {verdict:?} {found:?}");

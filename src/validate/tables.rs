@@ -32,10 +32,14 @@ fn put(keyword: &Keyword, version: Version, out: &mut Map<String, Value>) {
     let entries = match keyword {
         Keyword::Since(_) => vec![],
         Keyword::Before(other, keyword) => {
-            return if version < *other { put(keyword, version, out) };
+            return if version < *other {
+                put(keyword, version, out)
+            };
         }
         Keyword::From(other, keyword) => {
-            return if version >= *other { put(keyword, version, out) };
+            return if version >= *other {
+                put(keyword, version, out)
+            };
         }
         Keyword::Type(types) => one("type", names(*types)),
         Keyword::Enum(literals) => one("enum", literals.iter().map(literal).collect()),

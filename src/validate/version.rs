@@ -71,7 +71,8 @@ impl Version {
     fn from_number(text: &str) -> Option<Self> {
         let text = text.split_once('-').map_or(text, |(upstream, _)| upstream);
         let mut parts = text.split('.').map(|part| {
-            let is_number = part.bytes().all(|byte| byte.is_ascii_digit()) && (part.len() == 1 || !part.starts_with('0'));
+            let is_number =
+                part.bytes().all(|byte| byte.is_ascii_digit()) && (part.len() == 1 || !part.starts_with('0'));
             if is_number { part.parse::<u8>().ok() } else { None }
         });
         let version = Self { year: parts.next()??, number: parts.next()?? };
@@ -85,7 +86,8 @@ impl Version {
         let text = text.strip_suffix("-x64").unwrap_or(text);
         let (distribution, rest) = text.split_at(text.find(|c: char| !c.is_ascii_alphabetic()).unwrap_or(text.len()));
         let named = ["debian", "ubuntu"].contains(&distribution);
-        let release = if named { rest.trim_start_matches(['-', ' ', ':', '_']).replace('-', ".") } else { text.to_string() };
+        let release =
+            if named { rest.trim_start_matches(['-', ' ', ':', '_']).replace('-', ".") } else { text.to_string() };
         // A bare 12 could be anything.
         let bare = |name: &str| name.contains('.') || !name.bytes().all(|byte| byte.is_ascii_digit());
         let fits = |(of, names, _): &&(&str, &[&str], Self)| {
@@ -199,7 +201,9 @@ mod tests {
         assert!(said("bokworm").ends_with("found `bokworm`; did you mean `bookworm`?"), "{}", said("bokworm"));
         assert!(said("ubunut-24.04").ends_with("did you mean `ubuntu-24.04`?"), "{}", said("ubunut-24.04"));
         assert!(said("jessie").contains("22.4, 25.1, 26.2, or a release, such as debian-12, debian-13"));
-        for wrong in ["", "22", "12", "22.x", "26.2.x", "99.99", "22.40", "debian-24.04", "ubuntu-12", "26.2.", "fedora-41"] {
+        for wrong in
+            ["", "22", "12", "22.x", "26.2.x", "99.99", "22.40", "debian-24.04", "ubuntu-12", "26.2.", "fedora-41"]
+        {
             assert!(matches!(wrong.parse::<Version>(), Err(UnknownVersion::NotKnown { .. })), "{wrong}");
         }
     }

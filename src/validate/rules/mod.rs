@@ -182,7 +182,12 @@ mod tests {
             };
             assert!(codes(rule.bad).contains(&rule.code), "{}: the bad example gives {:?}", rule.code, codes(rule.bad));
             // That the command refuses a multi-part document is no fault of it.
-            assert!(codes(rule.good).iter().all(|code| *code == "MK008"), "{}: the good example gives {:?}", rule.code, codes(rule.good));
+            assert!(
+                codes(rule.good).iter().all(|code| *code == "MK008"),
+                "{}: the good example gives {:?}",
+                rule.code,
+                codes(rule.good)
+            );
         }
     }
 
