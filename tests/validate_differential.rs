@@ -115,6 +115,20 @@ fn tables_say_what_the_schema_says() {
 }
 
 #[test]
+fn good_documents_are_good_to_cloud_init_too() {
+    for (cloud_init, _) in offered().into_iter().filter(|(_, version)| *version == Version::LATEST) {
+        let folder = std::fs::read_dir(root().join("tests/cases/good")).unwrap();
+        let paths: Vec<_> = folder.map(|entry| entry.unwrap().path()).collect();
+        let output = python("verdict.py", cloud_init.as_deref()).args(&paths).output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        let said = String::from_utf8(output.stdout).unwrap();
+        assert_eq!(said.lines().count(), paths.len());
+        let refused: Vec<_> = said.lines().filter(|line| !line.contains("\"verdict\": \"valid\"")).collect();
+        assert!(refused.is_empty(), "{}", refused.join("\n"));
+    }
+}
+
+#[test]
 fn verdicts_and_paths_are_those_of_cloud_init() {
     let asked = std::env::var("MKIMG_DIFFERENTIAL").ok();
     let count: usize = asked.map_or(DOCUMENTS, |count| count.parse().unwrap());
@@ -189,6 +203,10 @@ fn compare_batch(cloud_init: Option<&Path>, version: Version, count: usize, seed
             paths.dedup();
             paths
         };
+        // A kind that the command refuses: the verdict is all that it says.
+        if found.iter().any(|found| found["code"] == "MK008") && verdict == theirs {
+            continue;
+        }
         let lines: Vec<_> =
             found.iter().filter(|found| found["severity"] == "error").map(|found| &found["line"]).collect();
         let same = verdict == theirs
@@ -199,7 +217,7 @@ fn compare_batch(cloud_init: Option<&Path>, version: Version, count: usize, seed
             let text = std::fs::read(document["file"].as_str().unwrap()).unwrap();
             totals.differences.push(format!(
                 "{}\ncloud-init: {expected}\nmkimg: {verdict} {:?} {:?} lines {lines:?}",
-                String::from_utf8_lossy(&text[..text.len().min(1_500)]).escape_debug().to_string().replace("\\n", "\n"),
+                String::from_utf8_lossy(&text[..text.len().min(600)]).escape_debug().to_string().replace("\\n", "\n"),
                 paths("error"),
                 paths("deprecated")
             ));

@@ -79,8 +79,8 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<(), Failure> {
         return Err(Failure::said(Status::Usage));
     }
     let denied = args.deny == Some(Deny::Warnings) && counts.warnings + counts.deprecated > 0;
-    let invalid = report.documents.iter().any(|document| document.verdict == Verdict::Invalid);
-    if invalid || counts.errors > 0 || denied { Err(Failure::said(Status::Finding)) } else { Ok(()) }
+    // What is invalid has an error, but for kinds that the command alone refuses: of these it is a warning.
+    if counts.errors > 0 || denied { Err(Failure::said(Status::Finding)) } else { Ok(()) }
 }
 
 /// What is said of a rule, or of a fault of a template.

@@ -48,7 +48,9 @@ pub(super) fn unknown_header(source: &Source, decodes_to_user_data: bool) -> Dia
         "put the line `#cloud-config` at the top"
     };
     let message = format!("expected a header such as `#cloud-config` in the first line, found {}", first_line(source));
-    finding(&rule::MISSING_HEADER, String::new(), beginning(source), message, Some(help.into()))
+    // From the very start, as cloud-init has it, up to what stands there.
+    let span = Span::new(0, beginning(source).end);
+    finding(&rule::MISSING_HEADER, String::new(), span, message, Some(help.into()))
 }
 
 pub(super) fn not_judged(source: &Source, message: &str) -> Diagnostic {

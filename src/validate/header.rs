@@ -51,10 +51,14 @@ const HEADERS: &[(&str, Kind)] = &[
     ("#part-handler", Kind::PartHandler),
     ("#include", Kind::Include),
     ("#!", Kind::Script),
+    // Types of parts, which cloud-init knows as the beginning of a text, too.
+    ("text/x-shellscript-per-instance", Kind::Script),
+    ("text/x-shellscript-per-boot", Kind::Script),
+    ("text/x-shellscript-per-once", Kind::Script),
 ];
 
 /// From this version on, white space may come first, and case does not matter: so in 25.1, not yet in 22.4.
-const LENIENT: Version = Version::new(25, 1);
+pub(super) const LENIENT: Version = Version::new(25, 1);
 
 /// White space as Python's `str.lstrip` has it.
 pub(super) fn is_blank(character: char) -> bool {

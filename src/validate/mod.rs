@@ -9,6 +9,7 @@
 mod boot;
 mod check;
 mod choice;
+mod command;
 mod content;
 mod document;
 mod header;
@@ -115,6 +116,7 @@ struct Judged {
 pub fn validate(source: &Source, options: &Options) -> Report {
     let kind = header::kind(source.text(), options.cloud_init);
     let mut judged = judge_as(source, kind, options, 0);
+    command::amend(source, kind, options, &mut judged);
     document::size(source.text().len(), Some(source), options, &mut judged.diagnostics);
     let Judged { diagnostics, parts, suppressed, .. } = &mut judged;
     suppress::in_document(source, options, parts, diagnostics, suppressed);
@@ -214,7 +216,11 @@ fn jinja(source: &Source, options: &Options, depth: usize) -> Judged {
         template::Rendered::Unknown(why) => return skipped(vec![document::not_judged(source, &why)]),
     };
     let rendered = Source::new(source.name(), text);
-    let kind = header::kind(rendered.text(), options.cloud_init);
+    // Only what has a header of cloud-init's own is read after it was rendered.
+    let kind = match header::kind(rendered.text(), options.cloud_init) {
+        Kind::Mime => Kind::Unknown,
+        kind => kind,
+    };
     // cloud-init renders once.
     if kind == Kind::JinjaTemplate {
         return skipped(warnings);
@@ -299,6 +305,7 @@ fn cloud_config(source: &Source, options: &Options, diagnostics: &mut Vec<Diagno
         Err(error) => {
             diagnostics.push(document::invalid_yaml(&error));
             secrets::text(source, diagnostics);
+            command::ignored_parts(source, options, diagnostics);
             return Verdict::Invalid;
         }
     };
@@ -325,6 +332,7 @@ fn cloud_config(source: &Source, options: &Options, diagnostics: &mut Vec<Diagno
         }
     }
     document::unknown_keys(&context, &unknown, diagnostics);
+    command::ignored_parts(source, options, diagnostics);
     let document = Document::new(source, &tree, root);
     document::duplicate_keys(&document, diagnostics);
     for module in modules::all() {

@@ -40,7 +40,7 @@ KEYS = [
 BLOCKS = [
     "x-a: &x {path: /a}\nwrite_files:\n- <<: *x\n  content: b\n", "write_files:\n- &w\n  path: /a\n- <<: *w\n  owner: a:b\n",
     "write_files:\n- &w {path: /a}\n- <<: [*w, {content: x}]\n", "users:\n- <<: 5\n  name: a\n", "users:\n- <<: [5]\n", "users:\n- <<: {name: x}\n  name: y\n",
-    "users:\n- <<: {nme: x}\n  name: y\n", "packages: &p [a, b]\npackages: *p\n", "runcmd: &r [a]\nbootcmd: *r\n", "a: &a [*a]\n", "runcmd: &r\n- *r\n",
+    "users:\n- <<: {nme: x}\n  name: y\n", "packages: &p [a, b]\npackages: *p\n", "runcmd: &r [a]\nbootcmd: *r\n",
     "packages:\n- a\npackages:\n  a: 1\n", "1: a\n2: b\n", "null: a\n", "yes: a\n", "? [a]\n: b\n", "? {a: b}\n: c\n", "...\n", "---\n", "--- a\n",
     "...\nhostname: b\n", "\thostname: b\n", "hostname:\tb\n", "hostname: a\n b\n", "hostname: |\n a\n", "hostname: >\n\ta\n", " hostname: a\n",
     "hostname: a: b\n", "hostname: [\n", "hostname: {a: b\n", "hostname: 'a\n", "hostname: \"a\\\n b\"\n", "- a\n", "just words\n", "hostname:a\n", "? hostname\n: a\n",
@@ -54,7 +54,7 @@ BLOCKS = [
 
 
 def with_header(pick, text):
-    body = text.split("\n", 1)[1] if text.startswith("#cloud-config") else text
+    body = text.partition("\n")[2] if text.startswith("#cloud-config") else text
     return pick.choice(HEADERS) + body
 
 
@@ -65,8 +65,8 @@ def with_scalar(pick, text):
     if not places:
         return text
     index = pick.choice(places)
-    start, separator, _ = re.match(r"^(.*?)(: |- )(.*)$", lines[index], re.S).groups() if re.match(r"^(.*?)(: |- )", lines[index]) else (lines[index], " ", "")
-    lines[index] = start + separator + pick.choice(SCALARS)
+    start = re.match(r"^.*?(: |- )", lines[index])
+    lines[index] = (start[0] if start else lines[index] + " ") + pick.choice(SCALARS)
     return "\n".join(lines)
 
 

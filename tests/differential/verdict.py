@@ -10,11 +10,13 @@ import logging
 import os
 import re
 import sys
+import tempfile
 import warnings
 
 warnings.simplefilter("ignore")
 logging.disable(logging.CRITICAL)
 
+import yaml
 from cloudinit import version
 from cloudinit.config import schema as judge
 
@@ -46,10 +48,9 @@ class Judge:
 
         judge.validate_cloudconfig_schema = recorded
         self.instance_data = os.path.join(scratch, "instance-data.json")
-        if os.path.isdir(scratch):
-            known = {**STANDARD, **{name.replace("_", "-"): STANDARD[name] for name in DASHED}}
-            with open(self.instance_data, "w", encoding="utf-8") as file:
-                json.dump({**known, "v1": known}, file)
+        known = {**STANDARD, **{name.replace("_", "-"): STANDARD[name] for name in DASHED}}
+        with open(self.instance_data, "w", encoding="utf-8") as file:
+            json.dump({**known, "v1": known}, file)
 
     def ask(self, path):
         arguments = [path, self.schema]
@@ -57,15 +58,23 @@ class Judge:
             arguments += [judge.SchemaType.CLOUD_CONFIG, False, self.instance_data]
         return judge.validate_cloudconfig_file(*arguments)
 
+    def has_no_line(self, path, cause):
+        """Bytes that YAML cannot read have no mark, the command says line 1; in a template, it counts the rendered lines."""
+        with open(path, encoding="utf-8", errors="replace") as file:
+            start = file.read(200).lstrip().lower()
+        return isinstance(cause, yaml.reader.ReaderError) or start.startswith("## template:")
+
     def said(self, path):
         """{"verdict", "errors", "deprecated", "line"}; for a document of which cloud-init dies, {"died": why}."""
         self.raised = None
         printed = io.StringIO()
         errors = []
+        cause = None
         try:
             with contextlib.redirect_stdout(printed), contextlib.redirect_stderr(printed):
                 verdict = "skipped" if self.ask(path) is False else "valid"
         except judge.SchemaValidationError as found:
+            cause = found.__cause__
             verdict, errors = "invalid", [problem[0] for problem in found.schema_errors or []]
         except RuntimeError as found:
             if "YAML dict" not in str(found) and "Cloud-config" not in str(found):
@@ -80,6 +89,8 @@ class Judge:
             verdict = "deprecated"
         places = [re.match(r"format-l(\d+)\.c", path) for path in errors]
         lines = [int(place[1]) for place in places if place]
+        if self.has_no_line(path, cause):
+            lines = []
         paths = {"" if place else path for path, place in zip(errors, places)}
         return {
             "verdict": verdict, "errors": sorted(paths), "deprecated": sorted(set(deprecated)),
@@ -89,9 +100,10 @@ class Judge:
 
 def main():
     """Of the files named on the command line, one JSON object a line."""
-    one = Judge(os.environ.get("TMPDIR", "/tmp"))
-    for path in sys.argv[1:]:
-        print(json.dumps({"file": path, **one.said(path)}))
+    with tempfile.TemporaryDirectory() as scratch:
+        one = Judge(scratch)
+        for path in sys.argv[1:]:
+            print(json.dumps({"file": path, **one.said(path)}))
 
 
 if __name__ == "__main__":

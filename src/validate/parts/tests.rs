@@ -92,9 +92,12 @@ fn archives_are_judged_part_by_part_with_places_in_the_file() {
 #[test]
 fn multi_part_documents_are_judged_part_by_part() {
     let text = "Content-Type: multipart/mixed;\n boundary=\"=b=\"\nMIME-Version: 1.0\n\npreamble\n--=b=\nContent-Type: text/cloud-config; charset=\"utf-8\"\n\npackages: [nginx]\nfoo: 1\n--=b=\nContent-Type: text/x-shellscript\n\n#!/bin/sh\ndate\n--=b=\nContent-Type: text/plain\nContent-Transfer-Encoding: base64\n\nI2Nsb3VkLWNvbmZpZwpiYXI6IDEK\n--=b=\nContent-Type: text/html\n\nx\n--=b=--\nepilogue\n";
-    assert_eq!(findings(text), ["10:1 MK101 mkimg foo", "20:1 MK101 mkimg bar", "22:1 MK215 mkimg "]);
+    assert_eq!(
+        findings(text),
+        ["1:1 MK008 cloud-init ", "10:1 MK101 mkimg foo", "20:1 MK101 mkimg bar", "22:1 MK215 mkimg "]
+    );
     let crlf = text.replace('\n', "\r\n");
-    assert_eq!(findings(&crlf)[..1], ["10:1 MK101 mkimg foo"], "{:?}", findings(&crlf));
+    assert_eq!(findings(&crlf)[..2], ["1:1 MK008 cloud-init ", "10:1 MK101 mkimg foo"], "{:?}", findings(&crlf));
     let open = text.replace("--=b=--\nepilogue\n", "");
     let last = judged(&open).findings.diagnostics.pop().unwrap();
     assert_eq!((last.code, last.severity), ("MK214", Severity::Warning));
