@@ -80,3 +80,15 @@ fn nothing_hangs_or_grows_without_bound() {
     let deep = format!("#cloud-config\nruncmd: {}{}\n", "[".repeat(5_000), "]".repeat(5_000));
     assert_eq!(of(&deep), Verdict::Invalid);
 }
+
+#[test]
+fn the_closest_key_is_named_for_hundreds_of_unknown_ones() {
+    let mut text = String::from("#cloud-config\n");
+    for number in 0..300 {
+        text.push_str(&format!("zzz{number}: 1\n"));
+    }
+    text.push_str("packges: [a]\n");
+    let report = validate(&Source::new("t", text), &Options::default());
+    let last = report.documents[0].findings.diagnostics.last().cloned();
+    assert_eq!(last.and_then(|found| found.help), Some("did you mean `packages`?".to_string()));
+}
