@@ -80,7 +80,11 @@ const CASES: &[Case] = &[
     ("short lines", |size| repeated("#cloud-config\nruncmd:\n", "- a\n", size), ""),
     ("empty lines", |size| repeated("#cloud-config\n", "\n", size), ""),
     ("comments", |size| repeated("#cloud-config\n", "# mkimg: allow MK201 x\n", size), ""),
-    ("comments in order", |size| numbered("#cloud-config\n", size, |n| format!("# mkimg: allow MK201 x\nk{n}: 1\n")), ""),
+    (
+        "comments in order",
+        |size| numbered("#cloud-config\n", size, |n| format!("# mkimg: allow MK201 x\nk{n}: 1\n")),
+        "",
+    ),
     ("brackets", |size| repeated("#cloud-config\n", "[", size), ""),
     ("dashes", |size| repeated("#cloud-config\n", "- ", size), ""),
     ("quotes", |size| repeated("#cloud-config\na: ", "\"", size), ""),
@@ -111,15 +115,26 @@ const CASES: &[Case] = &[
     ("multi-part in multi-part", mime_in_mime, ""),
     (
         "many parts",
-        |size| repeated("MIME-Version: 1.0\nContent-Type: multipart/mixed; boundary=b\n\n", "--b\n\n#cloud-config\na: 1\n", size),
+        |size| {
+            repeated(
+                "MIME-Version: 1.0\nContent-Type: multipart/mixed; boundary=b\n\n",
+                "--b\n\n#cloud-config\na: 1\n",
+                size,
+            )
+        },
         "",
     ),
     ("an archive of parts", |size| repeated("#cloud-config-archive\n", "- |\n  #cloud-config\n  a: 1\n", size), ""),
     ("archives in archives", |size| repeated("#cloud-config-archive\n- \"", "#cloud-config-archive\\n- ", size), ""),
-    ("a template that loops", |size| {
-        let loops = "{% for a in range(9999) %}".repeat((size / 100).clamp(2, 50));
-        format!("## template: jinja\n#cloud-config\n{loops}x{}", "{% endfor %}".repeat((size / 100).clamp(2, 50))).into_bytes()
-    }, ""),
+    (
+        "a template that loops",
+        |size| {
+            let loops = "{% for a in range(9999) %}".repeat((size / 100).clamp(2, 50));
+            format!("## template: jinja\n#cloud-config\n{loops}x{}", "{% endfor %}".repeat((size / 100).clamp(2, 50)))
+                .into_bytes()
+        },
+        "",
+    ),
     ("a template of braces", |size| repeated("## template: jinja\n#cloud-config\n", "{{", size), ""),
     ("a deep expression", |size| repeated("## template: jinja\n#cloud-config\na: {{ ", "(", size), ""),
     ("many expressions", |size| repeated("## template: jinja\n#cloud-config\n", "a: {{ b }}\n", size), ""),
@@ -143,10 +158,7 @@ fn small_ones_are_judged() {
         assert_eq!(report.documents.len(), 1, "{name}");
         assert!(shown(&report) > 0, "{name}");
         let found = &report.documents[0].findings.diagnostics;
-        assert!(
-            expected.is_empty() || found.iter().any(|found| found.message.contains(expected)),
-            "{name}: {found:?}"
-        );
+        assert!(expected.is_empty() || found.iter().any(|found| found.message.contains(expected)), "{name}: {found:?}");
     }
 }
 

@@ -68,7 +68,8 @@ fn many_documents_are_reported_in_order() {
     let folder = tempfile::tempdir().unwrap();
     for number in 0..200 {
         let key = if number % 3 == 0 { "packges" } else { "packages" };
-        fs::write(folder.path().join(format!("{number:03}.yaml")), format!("#cloud-config\n{key}: [a{number}]\n")).unwrap();
+        fs::write(folder.path().join(format!("{number:03}.yaml")), format!("#cloud-config\n{key}: [a{number}]\n"))
+            .unwrap();
     }
     let once = run(folder.path(), &["validate", "."], &[], "");
     assert_eq!(once.0, 1);
@@ -125,7 +126,10 @@ fn a_template_allows_what_is_found_in_its_document() {
     ] {
         let (status, stdout, stderr) = run(line(good).path(), deny, TOKEN, "");
         assert_eq!(status, 0, "{good}: {stdout}{stderr}");
-        assert!(stderr.contains("missing-interpreter: read by a program") && stderr.contains("1 finding allowed"), "{stderr}");
+        assert!(
+            stderr.contains("missing-interpreter: read by a program") && stderr.contains("1 finding allowed"),
+            "{stderr}"
+        );
     }
     for (wrong, code) in [
         ("{code: MK208, path: /usr/local/bin/tol, reason: x y}", "MK230"),
@@ -151,7 +155,8 @@ fn the_last_value_of_a_variable_wins() {
     let greeting = |arguments: &[&str]| {
         let (status, stdout, stderr) = run(project.path(), &[&["render"], arguments].concat(), TOKEN, "");
         assert_eq!(status, 0, "{stderr}");
-        let found = ["hello", "one", "two", "three", "four"].iter().find(|word| stdout.contains(&format!("{word} s3cr3t")));
+        let found =
+            ["hello", "one", "two", "three", "four"].iter().find(|word| stdout.contains(&format!("{word} s3cr3t")));
         (*found.unwrap()).to_owned()
     };
     assert_eq!(greeting(&[]), "hello");
@@ -187,6 +192,7 @@ fn colour_is_for_terminals_that_want_it() {
     assert!(!on_terminal("auto", &[("NO_COLOR", "1")]));
     assert!(on_terminal("always", &[("NO_COLOR", "1")]));
     assert!(!on_terminal("auto", &[("TERM", "dumb")]));
-    let piped = |color: &str| run(folder.path(), &["validate", "--color", color, "a.yaml"], &[], "").1.contains('\u{1b}');
+    let piped =
+        |color: &str| run(folder.path(), &["validate", "--color", color, "a.yaml"], &[], "").1.contains('\u{1b}');
     assert!(!piped("auto") && piped("always"));
 }

@@ -37,7 +37,8 @@ pub(super) fn rendered(
 /// The values of sensitive variables, wherever they come from.
 pub(super) fn secrets(opened: &Opened, assignments: &[Assignment]) -> Vec<String> {
     let names: Vec<&str> = opened.template.sensitive().collect();
-    let given = assignments.iter().filter(|given| names.contains(&given.name.as_str())).map(|given| given.value.clone());
+    let given =
+        assignments.iter().filter(|given| names.contains(&given.name.as_str())).map(|given| given.value.clone());
     let environment = names.iter().filter_map(|name| std::env::var(crate::model::environment_name(name)).ok());
     given.chain(environment).collect()
 }

@@ -80,7 +80,10 @@ fn about(code: &str) -> Option<About> {
     }
     let mut faults = model::FAULTS.iter().chain(workspace::FAULTS);
     let fault = faults.find(|fault| fault.code == code)?;
-    Some(About { summary: fault.explanation.to_owned(), page: format!("# {code} {}\n\n{}\n", fault.name, fault.explanation) })
+    Some(About {
+        summary: fault.explanation.to_owned(),
+        page: format!("# {code} {}\n\n{}\n", fault.name, fault.explanation),
+    })
 }
 
 /// "allowed: a.yaml:3:5: MK201 duplicate-key: the reason"
@@ -159,7 +162,8 @@ fn judge_project(global: &Global, options: &Options) -> Result<Report, Failure> 
 /// The code of a fault of templates, or the closest one.
 fn template_fault(written: &str) -> Result<&'static str, Option<&'static str>> {
     let faults = || model::FAULTS.iter().chain(workspace::FAULTS);
-    let wanted = |fault: &&model::Fault| [fault.code, fault.name].iter().any(|known| known.eq_ignore_ascii_case(written));
+    let wanted =
+        |fault: &&model::Fault| [fault.code, fault.name].iter().any(|known| known.eq_ignore_ascii_case(written));
     faults().find(wanted).map(|fault| fault.code).ok_or_else(|| {
         let near = faults().map(|fault| (strsim::osa_distance(written, fault.name), fault.name));
         near.filter(|(distance, _)| *distance <= 3).min().map(|(_, name)| name)

@@ -41,8 +41,7 @@ pub(super) fn render(report: &Report, describe: Describe<'_>) -> String {
         let source = &document.findings.source;
         for (found, allowed) in findings(document) {
             let mut result = result(source, found, &indices);
-            result["partialFingerprints"] =
-                json!({"primaryLocationLineHash": fingerprint(source, found, &mut seen)});
+            result["partialFingerprints"] = json!({"primaryLocationLineHash": fingerprint(source, found, &mut seen)});
             if any_suppressed {
                 result["suppressions"] = allowed.map(|allowed| suppression(source, allowed)).into_iter().collect();
             }

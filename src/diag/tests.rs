@@ -21,7 +21,13 @@ fn finding(start: usize, text: &str) -> Diagnostic {
 pub(super) fn report(diagnostics: Vec<Diagnostic>) -> Report {
     let findings = Findings { source: source(), diagnostics };
     Report {
-        documents: vec![Document { kind: "cloud-config", verdict: Verdict::Invalid, findings, parts: Vec::new(), suppressed: Vec::new() }],
+        documents: vec![Document {
+            kind: "cloud-config",
+            verdict: Verdict::Invalid,
+            findings,
+            parts: Vec::new(),
+            suppressed: Vec::new(),
+        }],
     }
 }
 
@@ -70,7 +76,13 @@ fn no_control_character_gets_through() {
     finding.path = "x\u{1b}".into();
     let findings = Findings { source, diagnostics: vec![finding] };
     let report = Report {
-        documents: vec![Document { kind: "cloud-config", verdict: Verdict::Valid, findings, parts: Vec::new(), suppressed: Vec::new() }],
+        documents: vec![Document {
+            kind: "cloud-config",
+            verdict: Verdict::Valid,
+            findings,
+            parts: Vec::new(),
+            suppressed: Vec::new(),
+        }],
     };
     for format in [Format::Human, Format::Json, Format::Github, Format::Sarif] {
         let text = report.render(format, false, &|_| None);
@@ -150,7 +162,8 @@ fn what_is_allowed_is_counted_and_listed_apart() {
     report.documents[0].suppressed =
         vec![Suppressed { diagnostic: at_mode(), reason: "old".into(), place: Some(Span::new(0, 5)) }];
     assert_eq!(report.counts(), Counts { suppressed: 1, ..Counts::default() });
-    let read = |format| -> serde_json::Value { serde_json::from_str(&report.render(format, false, &|_| None)).unwrap() };
+    let read =
+        |format| -> serde_json::Value { serde_json::from_str(&report.render(format, false, &|_| None)).unwrap() };
     let json = read(Format::Json);
     assert_eq!(json["summary"]["suppressed"], 1);
     let allowed = &json["documents"][0]["suppressed"][0];
@@ -165,7 +178,9 @@ fn what_is_allowed_is_counted_and_listed_apart() {
 
 #[test]
 fn sarif_refers_to_its_rules() {
-    let text = report(vec![at_mode()]).render(Format::Sarif, false, &|code| Some(About { summary: format!("about {code}"), page: format!("# {code}") }));
+    let text = report(vec![at_mode()]).render(Format::Sarif, false, &|code| {
+        Some(About { summary: format!("about {code}"), page: format!("# {code}") })
+    });
     let value: serde_json::Value = serde_json::from_str(&text).unwrap();
     let run = &value["runs"][0];
     assert_eq!(value["version"], "2.1.0");

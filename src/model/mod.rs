@@ -25,7 +25,9 @@ pub use mode::{BadMode, BadOwner, Mode, Owner};
 pub use plan::{Artifact, FileTree, Plan, PlanError, PlannedFile, Script, Unpack};
 pub use reader::Places;
 pub use schema::schema;
-pub use spec::{Allowance, ArtifactSpec, Attributes, Droplet, FilesSpec, ImageSpec, Placed, Snapshot, TimeLimits, User, Verify};
+pub use spec::{
+    Allowance, ArtifactSpec, Attributes, Droplet, FilesSpec, ImageSpec, Placed, Snapshot, TimeLimits, User, Verify,
+};
 pub use template::{Inputs, ResolveError, Resolved, Secrets, Template};
 pub use value::{Mapping, Number, Value};
 pub use variables::{Assignment, BadAssignment, Given, assignment, assignments, environment_name};

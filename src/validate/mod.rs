@@ -172,11 +172,17 @@ fn judge_as(source: &Source, kind: Kind, options: &Options, depth: usize) -> Jud
 
 /// A template: what it is rendered to has the verdict, and its findings are shown in the template.
 fn jinja(source: &Source, options: &Options, depth: usize) -> Judged {
-    let skipped = |diagnostics| Judged { verdict: Verdict::Skipped, diagnostics, parts: Vec::new(), suppressed: Vec::new() };
+    let skipped =
+        |diagnostics| Judged { verdict: Verdict::Skipped, diagnostics, parts: Vec::new(), suppressed: Vec::new() };
     let (text, places, warnings) = match template::render(source.text()) {
         template::Rendered::Text { text, places, warnings } => (text, places, warnings),
         template::Rendered::Broken(finding) => {
-            return Judged { verdict: Verdict::Invalid, diagnostics: vec![finding], parts: Vec::new(), suppressed: Vec::new() };
+            return Judged {
+                verdict: Verdict::Invalid,
+                diagnostics: vec![finding],
+                parts: Vec::new(),
+                suppressed: Vec::new(),
+            };
         }
         template::Rendered::Unknown(why) => return skipped(vec![document::not_judged(source, &why)]),
     };
@@ -205,7 +211,8 @@ fn jinja(source: &Source, options: &Options, depth: usize) -> Judged {
 pub fn validate_bytes(name: &str, bytes: &[u8], options: &Options) -> Report {
     if bytes.len() > LARGEST {
         let finding = document::unreadable_size(LARGEST, options.limit);
-        let judged = Judged { verdict: Verdict::Invalid, diagnostics: finding, parts: Vec::new(), suppressed: Vec::new() };
+        let judged =
+            Judged { verdict: Verdict::Invalid, diagnostics: finding, parts: Vec::new(), suppressed: Vec::new() };
         return finish(&Source::new(name, ""), Kind::Unknown, judged);
     }
     if bytes.starts_with(&[0x1f, 0x8b]) {
@@ -228,7 +235,12 @@ pub fn validate_bytes(name: &str, bytes: &[u8], options: &Options) -> Report {
                 finish(
                     &source,
                     Kind::Gzip,
-                    Judged { verdict: Verdict::Invalid, diagnostics: vec![finding], parts: Vec::new(), suppressed: Vec::new() },
+                    Judged {
+                        verdict: Verdict::Invalid,
+                        diagnostics: vec![finding],
+                        parts: Vec::new(),
+                        suppressed: Vec::new(),
+                    },
                 )
             }
         };
@@ -245,7 +257,12 @@ pub fn validate_bytes(name: &str, bytes: &[u8], options: &Options) -> Report {
             finish(
                 &source,
                 Kind::Unknown,
-                Judged { verdict: Verdict::Invalid, diagnostics: vec![finding], parts: Vec::new(), suppressed: Vec::new() },
+                Judged {
+                    verdict: Verdict::Invalid,
+                    diagnostics: vec![finding],
+                    parts: Vec::new(),
+                    suppressed: Vec::new(),
+                },
             )
         }
     }

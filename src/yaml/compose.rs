@@ -188,7 +188,10 @@ impl<'a> Composer<'a> {
         if let Some(name) = properties.anchor {
             let here = Span::new(span.start, span.start + 1 + name.len());
             if self.anchors.len() >= MAX_ANCHORS {
-                return Err(Error::new(format!("expected at most {MAX_ANCHORS} anchors in a document, found more"), here));
+                return Err(Error::new(
+                    format!("expected at most {MAX_ANCHORS} anchors in a document, found more"),
+                    here,
+                ));
             }
             if let Some(first) = self.anchors.insert(name, Anchored { id, span: here }) {
                 let message =

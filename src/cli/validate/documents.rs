@@ -20,8 +20,8 @@ const FEW: usize = 16;
 const VERSION_CONTROL: &[&str] = &[".git", ".hg", ".svn"];
 /// What stands beside documents in directories: without a header that cloud-init knows, such a file is none itself.
 const BESIDE: &[&str] = &[
-    "adoc", "avif", "bmp", "css", "csv", "gif", "htm", "html", "ico", "jpeg", "jpg", "lock", "log", "markdown", "md", "pdf", "png",
-    "rst", "svg", "toml", "webp", "xml",
+    "adoc", "avif", "bmp", "css", "csv", "gif", "htm", "html", "ico", "jpeg", "jpg", "lock", "log", "markdown", "md",
+    "pdf", "png", "rst", "svg", "toml", "webp", "xml",
 ];
 const BESIDE_BY_NAME: &[&str] =
     &["AUTHORS", "CHANGELOG", "CODEOWNERS", "CONTRIBUTING", "COPYING", "LICENSE", "Makefile", "NOTICE", "README"];

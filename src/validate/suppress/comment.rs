@@ -98,8 +98,8 @@ impl Scan {
     fn begin(&mut self, start: usize, indentation: usize, is_item: bool) {
         while let Some(last) = self.open.last() {
             // A list may stand as far out as its key.
-            let within = indentation > last.indentation
-                || (indentation == last.indentation && is_item && !last.is_item);
+            let within =
+                indentation > last.indentation || (indentation == last.indentation && is_item && !last.is_item);
             if within {
                 break;
             }
@@ -166,7 +166,8 @@ fn words(start: usize, text: &str) -> Option<Words> {
             rest = after;
             continue;
         }
-        let word = rest.split(|character: char| character.is_whitespace() || character == ',').next().unwrap_or_default();
+        let word =
+            rest.split(|character: char| character.is_whitespace() || character == ',').next().unwrap_or_default();
         let word = word.trim_end_matches(':');
         let is_code = word.len() == 5
             && word.get(..2).is_some_and(|letters| letters.eq_ignore_ascii_case("MK"))
@@ -221,7 +222,10 @@ mod tests {
             ("alow MK201 x", &[], ""),
         ] {
             let (found, why, _) = one(&format!("a: b # mkimg: {comment}\n"));
-            assert_eq!((found.as_slice(), why.as_str()), (rules.iter().map(|r| (*r).to_owned()).collect::<Vec<_>>().as_slice(), reason));
+            assert_eq!(
+                (found.as_slice(), why.as_str()),
+                (rules.iter().map(|r| (*r).to_owned()).collect::<Vec<_>>().as_slice(), reason)
+            );
         }
     }
 
@@ -258,7 +262,9 @@ mod tests {
 
     #[test]
     fn comments_stack_and_nest() {
-        let all = read("# mkimg: allow MK201 x\n# mkimg: allow MK202 y\na:\n  # mkimg: allow MK203 z\n  b: 1\n  c: 2\nd: 1\n");
+        let all = read(
+            "# mkimg: allow MK201 x\n# mkimg: allow MK202 y\na:\n  # mkimg: allow MK203 z\n  b: 1\n  c: 2\nd: 1\n",
+        );
         let ranges: Vec<_> = all.into_iter().map(|(.., range)| range.unwrap_or_default()).collect();
         let whole = "a:\n  # mkimg: allow MK203 z\n  b: 1\n  c: 2\n";
         assert_eq!(ranges, [whole, whole, "  b: 1\n"]);

@@ -48,7 +48,8 @@ fn errors_of_cloud_init_cannot_be_allowed() {
     assert_eq!(codes(text), (vec!["MK101", "MK233"], vec![]));
     assert_eq!(judged(text).verdict, Verdict::Invalid);
     // Not in a part either.
-    let archive = "#cloud-config-archive\n- content: |\n    #cloud-config\n    packges: [a] # mkimg: allow MK101 a test\n";
+    let archive =
+        "#cloud-config-archive\n- content: |\n    #cloud-config\n    packges: [a] # mkimg: allow MK101 a test\n";
     assert_eq!(codes(archive), (vec!["MK101", "MK233"], vec![]));
     assert_eq!(codes("#cloud-config\na: 1 # mkimg: allow MK230 x\n").0, ["MK101", "MK233"]);
 }
@@ -77,7 +78,8 @@ fn nothing_is_unused_where_a_document_is_not_judged_to_its_end() {
 #[test]
 fn the_size_of_a_document_can_be_allowed_for_the_whole_file_only() {
     let long = "x".repeat(70_000);
-    let text = |form: &str| format!("#cloud-config\n# mkimg: {form} MK202 not for DigitalOcean\nfinal_message: {long}\n");
+    let text =
+        |form: &str| format!("#cloud-config\n# mkimg: {form} MK202 not for DigitalOcean\nfinal_message: {long}\n");
     assert_eq!(codes(&text("allow-file")), (vec![], vec!["MK202"]));
     assert_eq!(codes(&text("allow")).0, ["MK202", "MK230"]);
 }
@@ -89,7 +91,8 @@ fn comments_in_parts_and_templates_are_applied_once() {
     assert_eq!(codes(&archive), (vec!["MK101"], vec!["MK201"]));
     let above = "#cloud-config-archive\n# mkimg: allow MK201 a test\n- content: |\n    #cloud-config\n    runcmd: [ls]\n    runcmd: [ls]\n";
     assert_eq!(codes(above), (vec![], vec!["MK201"]));
-    let template = "## template: jinja\n#cloud-config\nruncmd: [ls]\n# mkimg: allow MK201 a test\nruncmd: [{{ v1.region }}]\n";
+    let template =
+        "## template: jinja\n#cloud-config\nruncmd: [ls]\n# mkimg: allow MK201 a test\nruncmd: [{{ v1.region }}]\n";
     assert_eq!(codes(template), (vec![], vec!["MK201"]));
     // In base64, nobody sees the comment but the part itself.
     let packed = "Content-Type: multipart/mixed; boundary=\"b\"\nMIME-Version: 1.0\n\n--b\nContent-Type: text/cloud-config\n\
