@@ -6,6 +6,7 @@ pub mod cli;
 pub mod diag;
 pub mod diff;
 pub mod emulator;
+pub mod import;
 pub mod marker;
 pub mod model;
 pub mod providers;

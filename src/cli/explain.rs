@@ -2,7 +2,7 @@
 
 use super::{Failure, Global};
 use crate::validate::rules;
-use crate::{model, workspace};
+use crate::{import, model, workspace};
 
 /// Shows one rule: what it finds, why it matters, and an example
 #[derive(Debug, clap::Args)]
@@ -15,7 +15,7 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<(), Failure> {
     if let Some(rule) = rules::find(&args.code) {
         return global.terminal.print(rules::page(rule));
     }
-    let mut faults = model::FAULTS.iter().chain(workspace::FAULTS);
+    let mut faults = model::FAULTS.iter().chain(workspace::FAULTS).chain(import::FAULTS);
     let wanted =
         |fault: &&model::Fault| [fault.code, fault.name].iter().any(|known| known.eq_ignore_ascii_case(&args.code));
     if let Some(fault) = faults.find(wanted) {

@@ -15,6 +15,7 @@ mod emulate;
 mod explain;
 mod failure;
 mod gc;
+mod import;
 mod init;
 mod judgement;
 mod limit;
@@ -61,6 +62,7 @@ commands! {
     validate Validate;
     diff Diff;
     lock Lock;
+    import Import;
     bake Bake;
     bakes Bakes;
     resume Resume;

@@ -4,7 +4,7 @@ use serde_json::json;
 
 use super::{Failure, Global};
 use crate::validate::rules::REGISTRY;
-use crate::{model, workspace};
+use crate::{import, model, workspace};
 
 /// Lists the validator's rules
 #[derive(Debug, clap::Args)]
@@ -39,7 +39,7 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<(), Failure> {
         summary: rule.summary,
     });
     // Faults of the template and of the files that it names: they have codes of their own, and no examples.
-    let faults = model::FAULTS.iter().chain(workspace::FAULTS).map(|fault| Line {
+    let faults = model::FAULTS.iter().chain(workspace::FAULTS).chain(import::FAULTS).map(|fault| Line {
         code: fault.code,
         name: fault.name,
         origin: "mkimg",

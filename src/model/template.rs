@@ -98,6 +98,11 @@ impl Template {
         self.declarations.sensitive()
     }
 
+    /// The variables that must be given.
+    pub fn required(&self) -> impl Iterator<Item = &str> {
+        self.declarations.required()
+    }
+
     /// Evaluates everything. All faults are reported, not only the first.
     pub fn resolve(&self, inputs: &Inputs) -> Result<Resolved, ResolveError> {
         self.declarations.check(&inputs.assignments)?;

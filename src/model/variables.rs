@@ -222,6 +222,11 @@ impl Declarations {
         self.variables.iter().filter(|(_, variable)| variable.sensitive).map(|(name, _)| name.as_str())
     }
 
+    /// The variables without a value of their own: they must be given.
+    pub(super) fn required(&self) -> impl Iterator<Item = &str> {
+        self.variables.iter().filter(|(_, variable)| variable.value.is_none()).map(|(name, _)| name.as_str())
+    }
+
     /// Refuses what is given but not declared, and secrets on the command line.
     pub(super) fn check(&self, given: &[Assignment]) -> Result<(), BadAssignment> {
         for assignment in given {
