@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use super::{Failure, Format, Global, Status, project};
-use crate::diag::{Document, Findings, Report, Severity, Verdict};
+use crate::diag::{About, Document, Findings, Report, Severity, Verdict};
 use crate::import::{self, FileCopy, Imported, OnDisk, ScriptText};
 use crate::model::{Assignment, Given, Lock};
 use crate::source::Source;
@@ -129,11 +129,15 @@ fn report(
         verdict: Verdict::Skipped,
         findings: Findings { source: source.clone(), diagnostics },
         parts: Vec::new(),
+        suppressed: Vec::new(),
     };
     let report = Report { documents: sources.iter().zip(notes).map(document).collect() };
     let describe = |code: &str| {
         let fault = import::FAULTS.iter().find(|fault| fault.code == code);
-        fault.map(|fault| fault.explanation.to_owned())
+        fault.map(|fault| About {
+            summary: fault.explanation.to_owned(),
+            page: format!("# {} {}\n\n{}\n", fault.code, fault.name, fault.explanation),
+        })
     };
     match format {
         Format::Human => {
