@@ -1,5 +1,5 @@
 #!/bin/sh
-# How fast a document is judged: a cold process on 16 KiB, beside `cloud-init schema`; and large documents.
+# How fast a document is judged: a cold process on 16 KiB, beside `cloud-init schema`; many small documents in one call; and large documents.
 # usage: benches/validate.sh [MKIMG]   (default: target/release/mkimg; build it first with `cargo build --release`)
 # Times are processor time (user and system), which other work on the machine disturbs least.
 set -eu
@@ -19,6 +19,15 @@ write("small.yaml", "packages: [nginx, ufw]\nwrite_files:\n" + "".join(
     + "runcmd:\n  - systemctl restart nginx\n")
 write("content.yaml", "write_files:\n" + "".join(
     f"  - path: /etc/app/{n}.conf\n    content: |\n{line * 1500}" for n in range(80)))
+import os, random
+random.seed(1)
+os.mkdir(f"{folder}/many")
+for n in range(1600):
+    size, text, k = random.randint(500, 5000), "packages: [nginx, ufw]\nwrite_files:\n", 0
+    while len(text) < size - 100:
+        text += f"  - path: /etc/app/{k}.conf\n    permissions: '0644'\n    content: |\n{line}"
+        k += 1
+    write(f"many/{n:04}.yaml", text)
 write("items.yaml", "runcmd:\n" + "".join(f"  - ls {n % 1000}\n" for n in range(400_000)))
 PYTHON
 
@@ -42,6 +51,8 @@ if command -v cloud-init > /dev/null; then
     theirs=$(seconds "$runs" cloud-init schema --config-file "$folder/small.yaml")
     echo "the same, cloud-init schema: $theirs s: $(echo "$theirs $ours" | awk '{ printf "%.0f", $1 / $2 }') times as long"
 fi
+took=$(seconds 5 "$mkimg" validate "$folder/many")
+echo "1600 documents of 0.5 to 5 KB in one call: $took s"
 for name in content items; do
     size=$(wc -c < "$folder/$name.yaml")
     took=$(seconds 5 "$mkimg" validate --limit none "$folder/$name.yaml")

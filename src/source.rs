@@ -11,11 +11,19 @@ use std::sync::Arc;
 pub struct Source {
     name: Arc<str>,
     text: Arc<str>,
-    /// How many lines start at or before each multiple of [`STRIDE`], the first line not counted: a table of every line would
-    /// outgrow the text.
-    lines: Arc<[usize]>,
+    /// What is known at each multiple of [`STRIDE`]: a table of every line would outgrow the text, and a line may be all of it.
+    marks: Arc<[Mark]>,
     /// Places that nobody is shown, in order.
     hidden: Arc<[Span]>,
+}
+
+/// What is known at a place.
+#[derive(Debug, Clone, Copy)]
+struct Mark {
+    /// How many lines start at or before it, the first line not counted.
+    lines: usize,
+    /// How many characters begin on its line before it.
+    characters: usize,
 }
 
 /// A half-open range of bytes in a source's text. Both ends lie on character boundaries.
@@ -51,8 +59,8 @@ impl Span {
     }
 }
 
-/// Bytes from one known line number to the next.
-const STRIDE: usize = 1024;
+/// Bytes from one mark to the next.
+const STRIDE: usize = 256;
 
 /// Whether a line other than the first starts at a byte.
 fn starts_line(bytes: &[u8], place: usize) -> bool {
@@ -67,21 +75,39 @@ fn starts_line(bytes: &[u8], place: usize) -> bool {
     }
 }
 
+impl Mark {
+    /// What is known at `to`, from this mark at `from`.
+    fn after(self, bytes: &[u8], from: usize, to: usize) -> Self {
+        let mut mark = self;
+        let mut counted = from;
+        // Only these bytes end lines, or end the characters that do.
+        let may_end = |byte: &u8| matches!(byte, b'\n' | b'\r' | 0x85 | 0xa8 | 0xa9);
+        for (index, _) in bytes[from..to].iter().enumerate().filter(|(_, byte)| may_end(byte)) {
+            let place = from + index + 1;
+            if starts_line(bytes, place) {
+                mark = Self { lines: mark.lines + 1, characters: 0 };
+                counted = place;
+            }
+        }
+        // Every byte but those that go on with a character.
+        mark.characters += bytes[counted..to].iter().filter(|byte| **byte & 0xc0 != 0x80).count();
+        mark
+    }
+}
+
 impl Source {
     /// Takes a text under its name. Lines end at `\n`, `\r\n`, a lone `\r`, NEL (U+0085), LS or PS (U+2028, U+2029): Unicode's
     /// line ends, and those by which YAML 1.1 and so cloud-init count.
     pub fn new(name: impl Into<Arc<str>>, text: impl Into<Arc<str>>) -> Self {
         let text = text.into();
         let bytes = text.as_bytes();
-        let mut lines = Vec::with_capacity(bytes.len() / STRIDE + 1);
-        let mut count = 0;
-        for place in 0..=bytes.len() {
-            count += usize::from(starts_line(bytes, place));
-            if place % STRIDE == 0 {
-                lines.push(count);
-            }
+        let mut marks = Vec::with_capacity(bytes.len() / STRIDE + 1);
+        let mut mark = Mark { lines: 0, characters: 0 };
+        for from in (0..=bytes.len()).step_by(STRIDE) {
+            marks.push(mark);
+            mark = mark.after(bytes, from, (from + STRIDE).min(bytes.len()));
         }
-        Self { name: name.into(), lines: lines.into(), text, hidden: Arc::default() }
+        Self { name: name.into(), marks: marks.into(), text, hidden: Arc::default() }
     }
 
     #[must_use]
@@ -135,9 +161,8 @@ impl Source {
         }
         let bytes = self.text.as_bytes();
         let known = offset / STRIDE;
-        let more = (known * STRIDE + 1..=offset).filter(|place| starts_line(bytes, *place)).count();
-        let start = (1..=offset).rev().find(|place| starts_line(bytes, *place)).unwrap_or(0);
-        Position { line: 1 + self.lines[known] + more, column: self.text[start..offset].chars().count() + 1 }
+        let mark = self.marks[known].after(bytes, known * STRIDE, offset);
+        Position { line: 1 + mark.lines, column: 1 + mark.characters }
     }
 }
 
@@ -193,6 +218,25 @@ mod tests {
         assert!(!hidden.shown(whole).contains('€') && hidden.shown(whole).ends_with("****\n"));
         assert!(matches!(hidden.shown(Span::new(0, 3)), Cow::Borrowed("a: ")));
         assert!(matches!(source.shown(whole), Cow::Borrowed(_)));
+    }
+
+    #[test]
+    fn every_place_is_counted_right() {
+        let text = "é\r\n日本\u{2028}\r\rx\u{85}\n\u{1f600}e\u{301} ".repeat(60);
+        let source = Source::new("t", text.as_str());
+        let mut expected = Position { line: 1, column: 1 };
+        for (at, character) in text.char_indices() {
+            assert_eq!(source.position(at), expected, "{at}");
+            let ends = match character {
+                '\r' => !text[at + 1..].starts_with('\n'),
+                _ => matches!(character, '\n' | '\u{85}' | '\u{2028}' | '\u{2029}'),
+            };
+            expected = if ends {
+                Position { line: expected.line + 1, column: 1 }
+            } else {
+                Position { line: expected.line, column: expected.column + 1 }
+            };
+        }
     }
 
     #[test]

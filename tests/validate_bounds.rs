@@ -97,6 +97,7 @@ const CASES: &[Case] = &[
     ("aliases in a flow", |size| repeated("#cloud-config\na: &a [x]\nruncmd: [", "*a,", size), ""),
     ("merges", |size| repeated("#cloud-config\na: &a {b: 1, c: 2}\nntp:\n", "  <<: *a\n", size.min(5_000_000)), ""),
     ("faults", |size| repeated("#cloud-config\nusers:\n", "- {name: 1, uid: x, nope: 1}\n", size.min(5_000_000)), ""),
+    ("faults in one line", |size| repeated("#cloud-config\nusers: [", "{name: 1, uid: x}, ", size.min(5_000_000)), ""),
     ("tabs", |size| repeated("#cloud-config\na:\n", "\t", size), ""),
     ("question marks", |size| repeated("#cloud-config\n", "? ", size), ""),
     ("colons", |size| repeated("#cloud-config\n", "a: ", size), ""),

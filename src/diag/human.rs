@@ -84,10 +84,28 @@ struct Piece {
 impl Piece {
     fn new(source: &Source, span: Span) -> Self {
         let text = source.text();
-        let start = text[..span.start].rfind('\n').map_or(0, |at| at + 1);
+        let bytes = text.as_bytes();
+        // Of a line of any length, no more is looked at than could be shown.
+        let boundary = |mut at: usize| {
+            while !text.is_char_boundary(at) {
+                at += 1;
+            }
+            at
+        };
+        let first = span.start.saturating_sub(LONGEST_LINE + 1);
+        let line_start = bytes[first..span.start].iter().rposition(|byte| *byte == b'\n').map(|at| first + at + 1);
+        let start = line_start.unwrap_or(if first == 0 { 0 } else { boundary(first) });
+        let is_long = line_start.is_none() && first > 0;
         let mut marked = span;
-        let end_of = |from: usize| text[from..].find('\n').map_or(text.len(), |at| from + at);
-        let lines = text[span.start..span.end].bytes().filter(|byte| *byte == b'\n').count();
+        let end_of = |from: usize| {
+            let last = boundary((from + LONGEST_LINE + 1).min(text.len()));
+            bytes[from..last].iter().position(|byte| *byte == b'\n').map_or(last, |at| from + at)
+        };
+        let looked_at = &bytes[span.start..span.end.min(span.start + LONGEST_LINE)];
+        let mut lines = looked_at.iter().filter(|byte| **byte == b'\n').count();
+        if looked_at.len() < span.end - span.start {
+            lines = MOST_LINES + 1;
+        }
         // A block that ends with its line end is shown up to there, not with the next line.
         while marked.end > marked.start && matches!(text.as_bytes()[marked.end - 1], b'\n' | b'\r') {
             marked.end -= 1;
@@ -108,7 +126,7 @@ impl Piece {
             window = Span::new(from, to);
             marked.end = marked.end.min(to);
         }
-        Self { window, marked, line: source.position(window.start).line, cut: window.start != start }
+        Self { window, marked, line: source.position(window.start).line, cut: is_long || window.start != start }
     }
 }
 

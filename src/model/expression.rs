@@ -239,7 +239,15 @@ fn locate(source: &Source, text: &Text, range: &Range<usize>) -> Span {
     });
     match found {
         Some(at) if range.end > range.start => {
-            Span::new(text.span.start + at, (text.span.start + at + range.len()).min(text.span.end))
+            // minijinja shows one byte of a character that it does not expect: the place is the character.
+            let (mut start, mut end) = (at.min(written.len()), (at + range.len()).min(written.len()));
+            while !written.is_char_boundary(start) {
+                start -= 1;
+            }
+            while !written.is_char_boundary(end) {
+                end += 1;
+            }
+            Span::new(text.span.start + start, text.span.start + end)
         }
         _ => text.span,
     }
@@ -282,6 +290,12 @@ mod tests {
     fn the_name_is_not_found_inside_another() {
         let (_, place) = fault("{{ version }} xversions {{ versions }}", "{{ version }} xversions {{ versions }}");
         assert_eq!(place, "versions");
+    }
+
+    #[test]
+    fn the_place_of_an_unexpected_character_is_the_whole_of_it() {
+        let (fault, place) = fault("{{ i\u{6de}ge }}", "{{ i\u{6de}ge }}");
+        assert_eq!((fault.code, place.as_str()), ("MK907", "\u{6de}"));
     }
 
     #[test]

@@ -9,8 +9,8 @@ use crate::diag::{Diagnostic, quoted};
 use crate::source::{Source, Span};
 use crate::yaml::{Node, NodeKind, Scalar, Tree};
 
-/// For so many unknown keys of one mapping the closest known one is looked for.
-const CORRECTED: usize = 50;
+/// For so many unknown keys of one mapping the closest known one is looked for: more are another kind of document.
+const CORRECTED: usize = 1_000;
 /// So many known keys or values are listed; of more, only the closest one is named.
 const LISTED: usize = 8;
 
@@ -387,7 +387,8 @@ pub(crate) fn closest<'k>(written: &str, known: impl Iterator<Item = &'k str>) -
         5..=7 => 2,
         _ => 3,
     };
-    let near = known.filter_map(|name| {
+    // The distance is at least the difference of lengths; most names are told apart by that.
+    let near = known.filter(|name| name.len().abs_diff(written.len()) <= 3).filter_map(|name| {
         let other = normal(name);
         let distance = if other == format!("{written}s") || format!("{other}s") == written {
             1

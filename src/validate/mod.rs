@@ -111,7 +111,32 @@ struct Judged {
     suppressed: Vec<Suppressed>,
 }
 
-/// Judges one user-data document.
+/// Judges one user-data document: what `cloud-init schema` of [`Options::cloud_init`] would say, and what it cannot see.
+///
+/// Pure: no files, no network, no environment, no clock; the same text and options give the same report. The report holds one
+/// document, whose parts (of an archive, of a multi-part document) are in [`JudgedDocument::parts`]. Findings come in the order of the text;
+/// their spans are bytes of the source, and [`Source::position`] gives lines and columns.
+///
+/// ```
+/// use mkimg::diag::{Format, Verdict};
+/// use mkimg::source::Source;
+/// use mkimg::validate::{Options, rules, validate};
+///
+/// let source = Source::new("user-data.yaml", "#cloud-config\npackges: [nginx]\n");
+/// let report = validate(&source, &Options::default());
+/// let document = &report.documents[0];
+/// assert_eq!(document.verdict, Verdict::Invalid);
+///
+/// let finding = &document.findings.diagnostics[0];
+/// assert_eq!((finding.code, finding.path.as_str()), ("MK101", "packges"));
+/// assert_eq!(finding.help.as_deref(), Some("did you mean `packages`?"));
+/// let place = source.position(finding.span.unwrap_or_default().start);
+/// assert_eq!((place.line, place.column), (2, 1));
+///
+/// // The formats of the command line.
+/// assert!(report.render(Format::Human, false, &|_| None).starts_with("error[MK101]"));
+/// assert_eq!(rules::find("MK101").map(|rule| rule.name), Some("unknown-key"));
+/// ```
 #[must_use]
 pub fn validate(source: &Source, options: &Options) -> Report {
     let kind = header::kind(source.text(), options.cloud_init);

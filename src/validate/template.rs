@@ -22,6 +22,9 @@ const FUEL: u64 = 2_000_000;
 /// The most that a template is rendered to, in bytes.
 const LARGEST: usize = 16 * 1024 * 1024;
 
+/// Larger templates are not rendered: in memory, one takes thirty times its bytes.
+const LARGEST_TEMPLATE: usize = 2 * 1024 * 1024;
+
 /// The variables that cloud-init sets on every platform, with a value such as one finds there.
 const STANDARD: &[(&str, &str)] = &[
     ("availability_zone", "nyc3"),
@@ -84,6 +87,9 @@ pub(super) fn render(text: &str) -> Rendered {
         let help = Some("put the header into the very first line".into());
         let span = Span::new(0, header.trim_end().len());
         return Rendered::Broken(finding(&rule::BROKEN_TEMPLATE, String::new(), span, message, help));
+    }
+    if body.len() > LARGEST_TEMPLATE {
+        return Rendered::Unknown(format!("a template of more than {LARGEST_TEMPLATE} bytes is not rendered here"));
     }
     let mut environment = Environment::new();
     environment.set_undefined_behavior(UndefinedBehavior::Chainable);

@@ -16,6 +16,9 @@ pub const MAX_DEPTH: usize = 490;
 /// How many nodes a document may have, aliases among them. User-data of 64 KiB cannot have a tenth of it.
 pub const MAX_NODES: usize = 1_000_000;
 
+/// How many anchors a document may have.
+const MAX_ANCHORS: usize = 100_000;
+
 #[derive(Debug)]
 pub(super) struct Raw<'a> {
     pub span: Span,
@@ -184,6 +187,12 @@ impl<'a> Composer<'a> {
         let id = NodeId(u32::try_from(self.out.nodes.len()).unwrap_or(u32::MAX));
         if let Some(name) = properties.anchor {
             let here = Span::new(span.start, span.start + 1 + name.len());
+            if self.anchors.len() >= MAX_ANCHORS {
+                return Err(Error::new(
+                    format!("expected at most {MAX_ANCHORS} anchors in a document, found more"),
+                    here,
+                ));
+            }
             if let Some(first) = self.anchors.insert(name, Anchored { id, span: here }) {
                 let message =
                     format!("expected a new name for this anchor, found a second {}", shown(&format!("&{name}")));

@@ -1,6 +1,6 @@
 //! `#cloud-config-archive`: a YAML list of parts.
 
-use super::{Piece, ignored, kind_of_type};
+use super::{MOST_PARTS, Piece, ignored, kind_of_type};
 use crate::diag::Diagnostic;
 use crate::source::{Source, Span};
 use crate::validate::header::{self, Kind};
@@ -29,6 +29,10 @@ pub(super) fn split(source: &Source, options: &Options, diagnostics: &mut Vec<Di
     };
     let mut pieces = Vec::new();
     for (index, item) in items.enumerate() {
+        // More of them are not judged; that is said of the first of them.
+        if pieces.len() > MOST_PARTS {
+            break;
+        }
         if item.as_str().is_some() {
             pieces.extend(part(source, index.to_string(), item, None, options, diagnostics));
             continue;

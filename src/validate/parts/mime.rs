@@ -1,6 +1,6 @@
 //! MIME: multi-part documents, as Python's `email` reads them.
 
-use super::{Piece, ignored, kind_of_type, text};
+use super::{MOST_PARTS, Piece, ignored, kind_of_type, text};
 use crate::diag::{Diagnostic, quoted};
 use crate::source::{Source, Span};
 use crate::validate::Options;
@@ -129,6 +129,12 @@ fn walk(
     let mut at = entity.body.start;
     let mut closed = false;
     for line in text[entity.body.start..entity.body.end].split_inclusive('\n') {
+        // More of them are not judged; that is said of the first of them.
+        if parts.len() + pieces.len() > MOST_PARTS {
+            closed = true;
+            open = None;
+            break;
+        }
         let after = line.trim_end().strip_prefix("--").and_then(|line| line.strip_prefix(boundary.as_str()));
         if let Some(after @ ("" | "--")) = after {
             if let Some(start) = open.take() {
