@@ -4,7 +4,7 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use super::limit::Limit;
-use super::{Failure, Format, Global, Status, project};
+use super::{Failure, Format, Global, Status, contents, project};
 use crate::diag::{Diagnostic, Document, Findings, Report, Severity, Verdict};
 use crate::model::{Plan, ResolveError};
 use crate::render;
@@ -163,7 +163,10 @@ fn judge_project(global: &Global, options: &Options) -> Result<Report, Failure> 
             Failure::finding(error).with_help(help)
         })?;
         let rendered = Source::new(format!("{name} (rendered)"), document.text);
-        report.documents.extend(validate::validate(&rendered, options).documents);
+        report.documents.extend(contents::judge(&plan));
+        let mut judged = validate::validate(&rendered, options).documents;
+        contents::remove_repeated(&plan, &rendered, &mut judged);
+        report.documents.extend(judged);
     }
     Ok(report)
 }
