@@ -37,7 +37,7 @@ pub(super) fn remove_repeated(plan: &Plan, rendered: &Source, documents: &mut [D
     };
     let any = documents.iter().flat_map(|document| &document.findings.diagnostics).any(|found| entry(found).is_some());
     let Some(tree) = any.then(|| yaml::parse(rendered).ok()).flatten() else { return };
-    let files = tree.root().and_then(|root| root.entries()).into_iter().flatten();
+    let files = tree.root().and_then(yaml::Node::entries).into_iter().flatten();
     let files = files.filter(|(key, _)| key.as_str() == Some("write_files")).find_map(|(_, value)| value.items());
     let known: Vec<bool> = files
         .into_iter()

@@ -200,10 +200,9 @@ impl Field {
                 Err(problem) => return Some(problem),
             };
             match high.map(|high| self.number(high)) {
-                None => None,
                 Some(Err(problem)) => Some(problem),
                 Some(Ok(high)) if low > high => Some("the range goes backwards".into()),
-                Some(Ok(_)) => None,
+                None | Some(Ok(_)) => None,
             }
         })
     }
