@@ -60,6 +60,27 @@ fn sha256(bytes: &[u8]) -> String {
     mkimg::model::hexadecimal(&Sha256::digest(bytes))
 }
 
+// --- validate
+
+/// What is wrong inside a file of the project is said of the file, once: not again of the document that holds it.
+#[test]
+fn contents_of_a_project_are_judged_where_they_are() {
+    let project = project();
+    let script = project.path().join("scripts/01-hello.sh");
+    let text = fs::read_to_string(&script).unwrap();
+    fs::write(&script, format!("{text}if true; then\n")).unwrap();
+    let units = project.path().join("files/etc/systemd/system");
+    fs::create_dir_all(&units).unwrap();
+    fs::write(units.join("app.service"), "[Service]\nExecStart=/usr/bin/app\nRestart=allways\n").unwrap();
+    let (exit, stdout, stderr) = run(project.path(), &["validate", "--format", "github"]);
+    assert_eq!(exit, 1, "{stderr}");
+    let line = text.lines().count() + 1;
+    let found: Vec<&str> = stdout.lines().collect();
+    assert_eq!(found.len(), 2, "{stdout}");
+    assert!(found[0].starts_with("::warning file=files/etc/systemd/system/app.service,line=3,col=9,"), "{stdout}");
+    assert!(found[1].starts_with(&format!("::error file=scripts/01-hello.sh,line={line},col=1,")), "{stdout}");
+}
+
 // --- diff
 
 /// The golden documents of this repository. `MKIMG_BLESS=1` rewrites them.

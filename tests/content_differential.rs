@@ -22,7 +22,7 @@ const LONGEST: u64 = 100_000;
 
 fn findings(name: &str, text: &str, destination: &str, mode: u32) -> Vec<String> {
     let source = Source::new(name, text);
-    let found = validate_file(&source, destination, mode);
+    let found = validate_file(&source, destination, mode).findings.diagnostics;
     let place = |found: &mkimg::diag::Diagnostic| source.position(found.span.unwrap_or_default().start);
     found.iter().map(|found| format!("{name}:{}: {} {}", place(found).line, found.code, found.message)).collect()
 }

@@ -1,5 +1,6 @@
 //! Judging the document that a template becomes: with what the template allows, and without its secrets.
 
+use super::contents;
 use super::project::Opened;
 use crate::diag::{self, Diagnostic, Document};
 use crate::model::{Assignment, Places, Plan};
@@ -32,6 +33,7 @@ pub(super) fn rendered(
     });
     let place = |path: &str| places.get(path).copied().unwrap_or_else(|| Span::at(0));
     let allow = validate::from_outside(&mut document, &allowances.collect::<Vec<_>>(), &place);
+    contents::remove_repeated(plan, &Source::new(name, text), &mut document);
     diag::redact(&mut document, secrets);
     Some(Judgement { document, allow })
 }

@@ -10,6 +10,7 @@ mod bake;
 mod bakes;
 mod base;
 mod completions;
+mod contents;
 mod diff;
 mod emulate;
 mod explain;

@@ -5,7 +5,7 @@ mod documents;
 use std::path::PathBuf;
 
 use super::limit::Limit;
-use super::{Failure, Format, Global, Status, judgement, project};
+use super::{Failure, Format, Global, Status, contents, judgement, project};
 use crate::diag::{About, Diagnostic, Document, Findings, Report, Severity, Suppressed, Verdict, harmless};
 use crate::model::{self, Places, Plan, ResolveError};
 use crate::render;
@@ -140,6 +140,7 @@ fn judge_project(global: &Global, options: &Options) -> Result<Report, Failure> 
     let source = project.template.clone();
     let mut diagnostics = Vec::new();
     let mut rendered = None;
+    let mut files = Vec::new();
     match yaml::parse(&source) {
         Ok(tree) => {
             let opened = project::Opened { template: model::Template::new(source.clone(), tree), project };
@@ -151,6 +152,7 @@ fn judge_project(global: &Global, options: &Options) -> Result<Report, Failure> 
                     Failure::finding(error).with_help(help)
                 })?;
                 let name = format!("{} (rendered)", source.name());
+                files = contents::judge(&plan);
                 rendered = judgement::rendered(&name, &document.text, &plan, &places, &secrets, options);
             }
         }
@@ -169,6 +171,7 @@ fn judge_project(global: &Global, options: &Options) -> Result<Report, Failure> 
     }
     validate::in_template(&mut template, &template_fault);
     let mut documents = vec![template];
+    documents.append(&mut files);
     documents.extend(rendered.map(|judgement| judgement.document));
     Ok(Report { documents })
 }

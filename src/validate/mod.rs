@@ -148,12 +148,18 @@ pub fn validate(source: &Source, options: &Options) -> Report {
     finish(source, kind, judged)
 }
 
-/// Judges a file of the machine by itself: what [`validate`] finds inside a document that writes it to `destination`, an absolute path, with
-/// `mode`. Findings have places in `source`, and no path.
+/// Judges a file of the machine by itself: what [`validate`] finds inside a document that writes it to `destination`, an absolute
+/// path, with `mode`. Findings have places in `source`, and no path; comments of the file that allow something are applied.
 #[must_use]
-pub fn validate_file(source: &Source, destination: &str, mode: u32) -> Vec<Diagnostic> {
+pub fn validate_file(source: &Source, destination: &str, mode: u32) -> JudgedDocument {
     let content = content::Content { text: source.text(), path: destination, mode, appends: false };
-    content::check(&content).into_iter().map(content::in_source).collect()
+    let mut diagnostics: Vec<_> = content::check(&content).into_iter().map(content::in_source).collect();
+    let mut suppressed = Vec::new();
+    if !diagnostics.is_empty() {
+        suppress::in_file(source, &mut diagnostics, &mut suppressed);
+    }
+    let findings = Findings { source: source.clone(), diagnostics };
+    JudgedDocument { kind: "file", verdict: Verdict::Skipped, findings, parts: Vec::new(), suppressed }
 }
 
 /// Judges a text as user-data of a kind; parts of it are `depth` + 1 deep.

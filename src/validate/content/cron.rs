@@ -128,6 +128,10 @@ fn entry(start: usize, line: &str, has_user: bool, out: &mut Vec<Fault>) {
         1
     } else {
         for (field, (span, text)) in FIELDS.iter().zip(&words) {
+            if text.starts_with('/') {
+                malformed(whole, "expected five fields of time before the command, found fewer".into());
+                return;
+            }
             if let Some(problem) = field.problem(text) {
                 malformed(*span, format!("expected a {}, found {}: {problem}", field.name, quoted(text)));
                 return;
@@ -196,10 +200,9 @@ impl Field {
                 Err(problem) => return Some(problem),
             };
             match high.map(|high| self.number(high)) {
-                None => None,
                 Some(Err(problem)) => Some(problem),
                 Some(Ok(high)) if low > high => Some("the range goes backwards".into()),
-                Some(Ok(_)) => None,
+                None | Some(Ok(_)) => None,
             }
         })
     }

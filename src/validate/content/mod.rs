@@ -103,11 +103,10 @@ pub(crate) fn in_scalar(
         let mut found = in_source(fault);
         let start = found.span.unwrap_or_default().start;
         if encoded || !places.is_exact(start) {
-            let line = 1 + text.as_bytes()[..start.min(text.len())].iter().filter(|byte| **byte == b'\n').count();
+            let line = line_of(text, start);
             found.message = format!("line {line} of the content: {}", found.message);
             for (span, label) in &mut found.related {
-                let line =
-                    1 + text.as_bytes()[..span.start.min(text.len())].iter().filter(|byte| **byte == b'\n').count();
+                let line = line_of(text, span.start);
                 *label = format!("{label} (line {line})");
             }
         }
@@ -119,6 +118,16 @@ pub(crate) fn in_scalar(
         }
         out.push(found);
     }
+}
+
+/// The number of the line that holds a byte, from 1.
+fn line_of(text: &str, at: usize) -> usize {
+    1 + text.char_indices().take_while(|(place, _)| *place < at).filter(|(_, c)| *c == '\n').count()
+}
+
+/// Whether a path ends with `.` and these letters. Programs tell capitals apart.
+fn has_ending(path: &str, ending: &str) -> bool {
+    path.rsplit_once('.').is_some_and(|(_, found)| found == ending)
 }
 
 /// The lines of a text with their places, without line ends.

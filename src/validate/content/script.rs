@@ -47,7 +47,7 @@ pub(super) fn check(content: &Content<'_>, out: &mut Vec<Fault>) {
     if content.appends {
         return;
     }
-    let sourced = || content.path.starts_with("/etc/profile.d/") && content.path.ends_with(".sh");
+    let sourced = || content.path.starts_with("/etc/profile.d/") && super::has_ending(content.path, "sh");
     let shell = Shell::of_script(content.text).or_else(|| sourced().then_some(Shell::Sh));
     if let Some(shell) = shell {
         judge(content.text, shell, out);

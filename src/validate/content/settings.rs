@@ -45,7 +45,7 @@ const WORDS: &[(&str, &str)] = &[
 
 pub(super) fn sshd(content: &Content<'_>, out: &mut Vec<Fault>) {
     let below = content.path.strip_prefix("/etc/ssh/sshd_config");
-    if !below.is_some_and(|rest| rest.is_empty() || rest.starts_with(".d/") && rest.ends_with(".conf")) {
+    if !below.is_some_and(|rest| rest.is_empty() || rest.starts_with(".d/") && super::has_ending(rest, "conf")) {
         return;
     }
     for (start, line) in super::lines(content.text) {
@@ -115,7 +115,7 @@ pub(super) fn sysctl(content: &Content<'_>, out: &mut Vec<Fault>) {
         return;
     }
     let first = content.text.lines().next().unwrap_or_default().len();
-    if let Some(name) = below.filter(|name| !name.ends_with(".conf")) {
+    if let Some(name) = below.filter(|name| !super::has_ending(name, "conf")) {
         if !name.contains("README") && !name.contains('/') {
             let message = format!("nothing reads a file named {} here", quoted(name));
             let help = Some(format!("name it {}", quoted(&format!("{name}.conf"))));

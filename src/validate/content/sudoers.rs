@@ -98,6 +98,7 @@ struct Problem {
     help: Option<String>,
 }
 
+#[allow(clippy::unnecessary_wraps, reason = "what every function here gives back")]
 fn wrong(word: Option<&str>, message: impl Into<String>, help: impl Into<String>) -> Option<Problem> {
     Some(Problem { word: word.map(str::to_owned), message: message.into(), help: Some(help.into()) })
 }

@@ -96,6 +96,13 @@ pub(super) fn in_document(
     apply(source, &within, &asked, &|_| Err(None), diagnostics, suppressed);
 }
 
+/// Applies the comments of a file that a document writes. What is wrong with a comment, or whether it is of use, is said where the
+/// document is judged that has the file in it.
+pub(super) fn in_file(source: &Source, diagnostics: &mut Vec<Diagnostic>, suppressed: &mut Vec<Suppressed>) {
+    apply(source, &|_| false, &|_| false, &|_| Err(None), diagnostics, suppressed);
+    diagnostics.retain(|found| !rule::ALL.iter().any(|rule| rule.code == found.code));
+}
+
 /// Applies the comments of an image template to what was found in it. `others` knows the rules of templates.
 pub fn in_template(document: &mut JudgedDocument, others: Others<'_>) {
     let source = document.findings.source.clone();

@@ -1,6 +1,6 @@
 //! Compound commands: `if`, loops, `case`, groups, functions, `[[`.
 
-use super::{Parser, Step, Stop};
+use super::{Parser, Step, Stop, unclosed};
 use crate::source::Span;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -122,7 +122,7 @@ impl Parser<'_> {
         }
         if self.reserved(&["do"]).is_none() {
             if self.peek().is_none() {
-                return self.unclosed(opened, what, "`do`");
+                return unclosed(opened, what, "`do`");
             }
             return self.fault("`do`", Some((opened, what)));
         }
@@ -153,7 +153,7 @@ impl Parser<'_> {
                 return Ok(());
             }
             if self.peek().is_none() {
-                return self.unclosed(opened, what, "`esac`");
+                return unclosed(opened, what, "`esac`");
             }
             self.patterns(opened)?;
             self.list()?;
@@ -170,7 +170,7 @@ impl Parser<'_> {
                 self.at += 2;
             } else if self.reserved(&["esac"]).is_none() {
                 if self.peek().is_none() {
-                    return self.unclosed(opened, what, "`esac`");
+                    return unclosed(opened, what, "`esac`");
                 }
                 return self.fault("`;;` or `esac`", Some((opened, what)));
             }
@@ -205,7 +205,7 @@ impl Parser<'_> {
         let opened = Span::new(start, self.at);
         let any = self.list()?;
         if self.peek().is_none() {
-            return self.unclosed(opened, "this `(`", "`)`");
+            return unclosed(opened, "this `(`", "`)`");
         }
         if !self.looking_at(")") {
             return self.fault("`)`", Some((opened, "the subshell")));
@@ -263,7 +263,7 @@ impl Parser<'_> {
                 continue;
             }
             match self.peek() {
-                None => return self.unclosed(opened, "this `[[`", "`]]`"),
+                None => return unclosed(opened, "this `[[`", "`]]`"),
                 Some(b'(') => {
                     open += 1;
                     self.at += 1;

@@ -2,7 +2,7 @@
 
 use super::compound::Compound;
 use super::word::ends_word;
-use super::{Parser, Step, Stop, stop};
+use super::{Parser, Step, Stop, stop, unclosed};
 use crate::source::Span;
 
 /// Words that end a list where a command could begin.
@@ -274,7 +274,7 @@ impl Parser<'_> {
         let Some(closer) = self.reserved(closers) else {
             let last = closers.last().copied().unwrap_or_default();
             if self.peek().is_none() {
-                return self.unclosed(opened, what, &format!("`{last}`"));
+                return unclosed(opened, what, &format!("`{last}`"));
             }
             return self.fault(&format!("`{last}`"), Some((opened, what)));
         };

@@ -167,12 +167,12 @@ impl Parser<'_> {
         let (span, found) = self.found();
         Err(stop(span, format!("expected {expected}, found {found}"), None, opened))
     }
+}
 
-    /// Something was opened, and the script ends before it is closed.
-    fn unclosed<T>(&self, opened: Span, what: &str, close: &str) -> Step<T> {
-        let message = format!("{what} is not closed: the script ends without {close}");
-        Err(stop(opened, message, None, None))
-    }
+/// Something was opened, and the script ends before it is closed.
+fn unclosed<T>(opened: Span, what: &str, close: &str) -> Step<T> {
+    let message = format!("{what} is not closed: the script ends without {close}");
+    Err(stop(opened, message, None, None))
 }
 
 fn stop(span: Span, message: String, help: Option<&str>, opened: Option<(Span, &str)>) -> Stop {

@@ -21,7 +21,7 @@ impl Parser<'_> {
                 prefix = name + 2;
             }
         }
-        if !matches!(rest.get(prefix), Some(b'<' | b'>')) && !(prefix == 0 && rest.starts_with(b"&>")) {
+        if !(matches!(rest.get(prefix), Some(b'<' | b'>')) || prefix == 0 && rest.starts_with(b"&>")) {
             return Ok(false);
         }
         self.at += prefix;

@@ -1,6 +1,6 @@
 //! Words: quotes and expansions.
 
-use super::{Parser, Step, Stop};
+use super::{Parser, Step, Stop, unclosed};
 use crate::source::Span;
 
 /// Whether a byte outside quotes ends a word.
@@ -81,7 +81,7 @@ impl Parser<'_> {
             self.line_ends();
             self.spend()?;
             match self.peek() {
-                None => return self.unclosed(opened, "this `(`", "`)`"),
+                None => return unclosed(opened, "this `(`", "`)`"),
                 Some(b')') => {
                     self.at += 1;
                     return Ok(());
@@ -124,7 +124,7 @@ impl Parser<'_> {
                 _ => self.piece(false)?,
             }
         }
-        self.unclosed(opened, "this pattern", "`)`")
+        unclosed(opened, "this pattern", "`)`")
     }
 
     /// One quoted piece, one expansion or one plain character. `quoted`: between double quotes, where `'` is plain.
@@ -150,7 +150,7 @@ impl Parser<'_> {
                 self.at += length + 1;
                 Ok(())
             }
-            None => self.unclosed(opened, "this quote", "another `'`"),
+            None => unclosed(opened, "this quote", "another `'`"),
         }
     }
 
@@ -165,7 +165,7 @@ impl Parser<'_> {
             }
         }
         self.at = self.bytes.len();
-        self.unclosed(opened, "this quote", "another `'`")
+        unclosed(opened, "this quote", "another `'`")
     }
 
     fn double(&mut self) -> Step {
@@ -179,7 +179,7 @@ impl Parser<'_> {
             }
             self.piece(true)?;
         }
-        self.unclosed(opened, "this quote", "another `\"`")
+        unclosed(opened, "this quote", "another `\"`")
     }
 
     /// Only their end is looked for: what stands between them is read when the script runs.
@@ -193,7 +193,7 @@ impl Parser<'_> {
             }
         }
         self.at = self.bytes.len();
-        self.unclosed(opened, "this backquote", "another one")
+        unclosed(opened, "this backquote", "another one")
     }
 
     fn dollar(&mut self, quoted: bool) -> Step {
@@ -247,7 +247,7 @@ impl Parser<'_> {
         }
         let name = self.text.get(opened.start..opened.end).unwrap_or("$(");
         if self.peek().is_none() {
-            return self.unclosed(opened, &format!("this `{name}`"), "`)`");
+            return unclosed(opened, &format!("this `{name}`"), "`)`");
         }
         self.fault("`)`", Some((opened, "the substitution")))
     }
@@ -291,7 +291,7 @@ impl Parser<'_> {
             self.unsure |= quoted && byte == b'\'';
             self.piece(plain)?;
         }
-        self.unclosed(opened, "this `${`", "`}`")
+        unclosed(opened, "this `${`", "`}`")
     }
 }
 

@@ -96,7 +96,9 @@ fn unit(path: &str) -> Option<(&'static str, Option<&'static str>, bool)> {
     let below = FOLDERS.iter().find_map(|folder| path[root.len()..].strip_prefix(folder))?;
     let (name, is_drop_in) = match below.split_once('/') {
         None => (below, false),
-        Some((folder, file)) if file.ends_with(".conf") && !file.contains('/') => (folder.strip_suffix(".d")?, true),
+        Some((folder, file)) if super::has_ending(file, "conf") && !file.contains('/') => {
+            (folder.strip_suffix(".d")?, true)
+        }
         Some(_) => return None,
     };
     let ending = name.rsplit_once('.').map_or(name, |(_, ending)| ending);
@@ -280,11 +282,11 @@ impl<'t> Unit<'t> {
             _ => None,
         };
         if let Some((message, help)) = missing {
-            out.push(self.incomplete(message.into(), help));
+            out.push(self.incomplete(message, help));
         }
     }
 
-    fn incomplete(&self, message: String, help: &str) -> Fault {
+    fn incomplete(&self, message: &str, help: &str) -> Fault {
         let first = self.text.lines().next().unwrap_or_default();
         let span = self.header.unwrap_or(Span::new(0, first.len()));
         let message = format!("systemd would not load this unit: {message}");
