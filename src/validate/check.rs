@@ -210,10 +210,12 @@ impl<'t> Checker<'t> {
             }
             Keyword::MinItems(least) => match node.kind() {
                 NodeKind::Sequence(items) if items.len() < *least => Some(What::TooFewItems(*least)),
+                NodeKind::Pairs(pairs) if pairs.len() < *least => Some(What::TooFewItems(*least)),
                 _ => None,
             },
             Keyword::MaxItems(most) => match node.kind() {
                 NodeKind::Sequence(items) if items.len() > *most => Some(What::TooManyItems(*most)),
+                NodeKind::Pairs(pairs) if pairs.len() > *most => Some(What::TooManyItems(*most)),
                 _ => None,
             },
             Keyword::MinProperties(least) => match node.kind() {
