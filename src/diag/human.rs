@@ -102,7 +102,7 @@ impl Piece {
             bytes[from..last].iter().position(|byte| *byte == b'\n').map_or(last, |at| from + at)
         };
         let looked_at = &bytes[span.start..span.end.min(span.start + LONGEST_LINE)];
-        let mut lines = looked_at.iter().filter(|byte| **byte == b'\n').count();
+        let mut lines = looked_at.split(|byte| *byte == b'\n').count() - 1;
         if looked_at.len() < span.end - span.start {
             lines = MOST_LINES + 1;
         }

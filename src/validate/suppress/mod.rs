@@ -52,7 +52,8 @@ fn known(written: &str, others: Others<'_>) -> Known {
 
 fn can_be_allowed(code: &str, origin: Origin, severity: Severity) -> bool {
     let about_suppressions = rule::ALL.iter().any(|rule| rule.code == code);
-    !about_suppressions && !(origin == Origin::CloudInit && severity == Severity::Error)
+    let of_cloud_init = origin == Origin::CloudInit && severity == Severity::Error;
+    !about_suppressions && !of_cloud_init
 }
 
 /// Whether a finding can be allowed: by its rule, as what is found in a part is said to come from mkimg.
@@ -89,8 +90,9 @@ pub(super) fn in_document(
 ) {
     let asked = |code: &str| {
         let depends_on_version = rules::find(code).is_some_and(|rule| rule.origin == Origin::CloudInit);
-        !(depends_on_version && options.cloud_init != Version::LATEST)
-            && !(code == document::OVER_LIMIT.code && options.most().is_none())
+        let other_version = depends_on_version && options.cloud_init != Version::LATEST;
+        let no_limit = code == document::OVER_LIMIT.code && options.most().is_none();
+        !other_version && !no_limit
     };
     let within = |span: Span| parts.iter().any(|part| part.span.start <= span.start && span.end <= part.span.end);
     apply(source, &within, &asked, &|_| Err(None), diagnostics, suppressed);
