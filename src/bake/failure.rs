@@ -33,7 +33,7 @@ pub enum FailureKind {
         /// What the last look gave.
         last: Option<String>,
         /// Where the droplet's log so far was saved.
-        log: Option<String>,
+        log: Option<Box<str>>,
     },
     /// An action of the provider ended with `errored`.
     #[error("the provider's action {action} ({what}) ended with `errored`")]

@@ -120,7 +120,7 @@ impl Machine<'_> {
                 if let (Some(_), Stop::Failed(Failure { kind: FailureKind::Timeout { log, .. }, .. })) =
                     (shown.heard, &mut stop)
                 {
-                    *log = self.save_log(role, marker, address).await?;
+                    *log = self.save_log(role, marker, address).await?.map(Into::into);
                 }
                 return Err(stop);
             }
