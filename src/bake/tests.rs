@@ -6,3 +6,5 @@
 mod fake;
 mod faults;
 mod outcomes;
+mod preflight;
+mod transfers;
