@@ -6,3 +6,5 @@
 mod fake;
 mod faults;
 mod outcomes;
+
+pub(in crate::bake) use fake::spec;

@@ -110,7 +110,7 @@ pub(super) struct Fake {
     pub(super) saved: Mutex<BTreeMap<String, Vec<u8>>>,
 }
 
-pub(super) fn spec() -> Spec {
+pub(in crate::bake) fn spec() -> Spec {
     let droplet = crate::bake::spec::DropletSpec {
         name: "build".into(),
         region: "nyc3".into(),
