@@ -24,10 +24,10 @@ pub struct Leftover {
 /// A droplet or a snapshot.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Thing {
-    /// A snapshot.
-    Snapshot(String),
     /// A droplet.
     Droplet(u64),
+    /// A snapshot.
+    Snapshot(String),
 }
 
 impl std::fmt::Display for Thing {
@@ -60,7 +60,7 @@ impl Selection {
     }
 }
 
-/// All that bakes have left, snapshots first: a droplet leads to its snapshots, so it goes last.
+/// All that bakes have left, droplets first: [`remove`] takes their snapshots with them, the one in the making included.
 pub async fn find(provider: &dyn Provider) -> Result<Vec<Leftover>, ProviderError> {
     let mut found = Vec::new();
     let droplets = provider.droplets_tagged(MKIMG_TAG).await?;
@@ -165,72 +165,68 @@ pub async fn remove(
         take_away(provider, clock, &leftover.what, limit).await?;
         return Ok(vec![leftover.clone()]);
     };
-    let still = |error: &ProviderError| Left::Droplet { id, why: error.to_string() };
+    let still = |error: ProviderError| Left::Droplet { id, why: error.to_string() };
     let mut gone = Vec::new();
-    let mut making = snapshot_in_the_making(provider, clock, id, limit).await.map_err(|error| still(&error))?;
-    for round in 0..2 {
-        let snapshots = match round {
-            0 => match provider.droplet_snapshots(id).await {
-                Err(error) if error.kind == ProviderErrorKind::NotFound => Ok(Vec::new()),
-                found => found,
-            },
-            // One that was finished while its droplet went.
-            _ if making => provider
-                .snapshots()
-                .await
-                .map(|all| all.into_iter().filter(|snapshot| snapshot.droplet == Some(id)).collect()),
-            _ => Ok(Vec::new()),
-        };
-        for snapshot in snapshots.map_err(|error| still(&error))? {
-            let ours = owner(&snapshot.tags).is_some_and(|tag| tag == leftover.tag);
-            if ours || snapshot.tags.is_empty() {
+    for snapshot in snapshots_of(provider, clock, id, limit).await.map_err(still)? {
+        let ours = owner(&snapshot.tags).is_some_and(|tag| tag == leftover.tag);
+        if ours || snapshot.tags.is_empty() {
+            let what = Thing::Snapshot(snapshot.id);
+            take_away(provider, clock, &what, limit).await?;
+            gone.push(Leftover { tag: leftover.tag.clone(), what, name: snapshot.name });
+        }
+    }
+    if take_away(provider, clock, &leftover.what, limit).await? {
+        // Something held it: perhaps a snapshot that was asked for after we had looked.
+        for snapshot in provider.snapshots().await.map_err(still)? {
+            if snapshot.droplet == Some(id) && snapshot.tags.is_empty() {
                 let what = Thing::Snapshot(snapshot.id);
                 take_away(provider, clock, &what, limit).await?;
                 gone.push(Leftover { tag: leftover.tag.clone(), what, name: snapshot.name });
             }
         }
-        if round == 0 {
-            making |= take_away(provider, clock, &leftover.what, limit).await?;
-            gone.push(leftover.clone());
-        }
     }
+    gone.push(leftover.clone());
     Ok(gone)
 }
 
-/// Waits while a snapshot is made of a droplet: it cannot be stopped, and nothing leads to it once its droplet has gone.
-/// Whether there was one.
-async fn snapshot_in_the_making(
+/// The snapshots of a droplet. One in the making is waited for: it cannot be stopped, and nothing leads to it once its
+/// droplet has gone. One that was made is waited for until the lists show it.
+async fn snapshots_of(
     provider: &dyn Provider,
     clock: &dyn Clock,
     droplet: u64,
     limit: Duration,
-) -> Result<bool, ProviderError> {
+) -> Result<Vec<Snapshot>, ProviderError> {
     let start = clock.now();
+    let mut made_at = None;
     let mut pace = Pace::new(Duration::from_secs(2));
-    let mut making = false;
     loop {
         let asked = clock.now();
-        let busy = match provider.droplet_actions(droplet).await {
-            Ok(actions) => actions.iter().any(|a| a.kind == "snapshot" && a.status == ActionStatus::InProgress),
-            Err(error) if error.is_transient() => true,
-            Err(error) if error.kind == ProviderErrorKind::NotFound => false,
-            Err(error) => return Err(error),
+        let late = asked.saturating_sub(start) >= limit;
+        let actions = match provider.droplet_actions(droplet).await {
+            Err(error) if error.kind == ProviderErrorKind::NotFound => return Ok(Vec::new()),
+            Err(error) if error.is_transient() && !late => None,
+            other => Some(other?),
         };
-        making |= busy;
-        if !busy || asked.saturating_sub(start) >= limit {
-            return Ok(making);
+        if let Some(actions) = actions {
+            let snapshots = || actions.iter().filter(|action| action.kind == "snapshot");
+            let making = snapshots().any(|action| action.status == ActionStatus::InProgress);
+            let made = snapshots().filter(|action| action.status == ActionStatus::Completed).count();
+            let found = match provider.droplet_snapshots(droplet).await {
+                Err(error) if error.kind == ProviderErrorKind::NotFound => return Ok(Vec::new()),
+                found => found?,
+            };
+            let lagging = found.len() < made && asked.saturating_sub(*made_at.get_or_insert(asked)) < LAG;
+            if late || !(making || lagging) {
+                return Ok(found);
+            }
         }
         clock.sleep(pace.next()).await;
     }
 }
 
 /// Deletes it until it is neither found nor listed. Whether it was held by something for a while.
-async fn take_away(
-    provider: &dyn Provider,
-    clock: &dyn Clock,
-    what: &Thing,
-    limit: Duration,
-) -> Result<bool, Left> {
+async fn take_away(provider: &dyn Provider, clock: &dyn Clock, what: &Thing, limit: Duration) -> Result<bool, Left> {
     let start = clock.now();
     let mut pace = Pace::new(Duration::from_secs(2));
     let mut held = false;

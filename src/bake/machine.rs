@@ -118,7 +118,10 @@ impl<'p> Machine<'p> {
         let snapshot = self.snapshot().await?;
         self.tag(&snapshot).await?;
         self.transfer(&snapshot).await?;
-        self.destroy_all(Stage::Destroy).await?;
+        // A verification that was under way when the last process ended goes on.
+        if !self.ledger.build.gone {
+            self.destroy_all(Stage::Destroy).await?;
+        }
         let verified = self.verify(&snapshot).await?;
         self.commit(&snapshot, verified).await
     }

@@ -102,6 +102,7 @@ impl Machine<'_> {
         let mut asked_again = action.is_some();
         let mut pace = Pace::new(self.poll());
         loop {
+            let spent = self.elapsed_since(start);
             let now = self.unless_stopped(provider.snapshot(&snapshot.id)).await?;
             if now.as_ref().is_ok_and(|s| s.regions.iter().any(|r| r == region)) {
                 return Ok(());
@@ -115,7 +116,6 @@ impl Machine<'_> {
                     FailureKind::Errored { action, what: format!("transfer to {region}") },
                 )));
             }
-            let spent = self.elapsed_since(start);
             if !asked_again && spent >= super::wait::LAG {
                 asked_again = true;
                 // Refused because it is under way, or taken: both lead to the same place.
@@ -159,11 +159,12 @@ impl Machine<'_> {
         let mut pace = Pace::new(self.poll());
         let start = self.ports.clock.now();
         let snapshot = loop {
+            let spent = self.elapsed_since(start);
             let now = self.wait(&wait, async || provider.snapshot(&snapshot.id).await.map(Some)).await?;
             if !now.tags.contains(&tag) {
                 break now;
             }
-            if self.elapsed_since(start) >= wait.limit {
+            if spent >= wait.limit {
                 return Err(wait.timeout(None));
             }
             self.pause(pace.next()).await?;

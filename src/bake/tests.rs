@@ -5,6 +5,7 @@
 
 mod fake;
 mod faults;
+mod kills;
 mod outcomes;
 
 pub(in crate::bake) use fake::spec;

@@ -73,7 +73,8 @@ impl Here {
             }
             match known.lines {
                 Err(reason) if named => {
-                    let text = format!("the journal of bake {} is of no help: {reason}; going by tags alone", known.bake);
+                    let text =
+                        format!("the journal of bake {} is of no help: {reason}; going by tags alone", known.bake);
                     global.terminal.warning(&text);
                 }
                 Ok(lines) if named => {
@@ -106,7 +107,9 @@ async fn with_api(args: &Args, global: &Global, selection: &Selection, api: &Api
     let mut found = leftovers::find(client).await.map_err(unknown)?;
     for bake in &here.journalled {
         let more = leftovers::find_of(client, &clock, &bake.tag, &bake.ledger).await.map_err(unknown)?;
-        found.extend(more.into_iter().filter(|left| found.iter().all(|known| known.what != left.what)).collect::<Vec<_>>());
+        found.extend(
+            more.into_iter().filter(|left| found.iter().all(|known| known.what != left.what)).collect::<Vec<_>>(),
+        );
     }
     found.sort_by(|a, b| (&a.tag.id, &a.what).cmp(&(&b.tag.id, &b.what)));
     let takes = |left: &Leftover| selection.takes(&left.tag) && !here.at_work.contains(&left.tag.id);
@@ -135,6 +138,10 @@ async fn with_api(args: &Args, global: &Global, selection: &Selection, api: &Api
             terminal.print(format!("would destroy {}\n", named(leftover)))?;
             continue;
         }
+        if said.contains(&leftover.what) {
+            // It went with its droplet.
+            continue;
+        }
         match leftovers::remove(client, &clock, leftover, Duration::from_secs(300)).await {
             Ok(removed) => {
                 for one in removed.into_iter().filter(|one| !said.contains(&one.what)).collect::<Vec<_>>() {
@@ -157,7 +164,9 @@ async fn with_api(args: &Args, global: &Global, selection: &Selection, api: &Api
                 None => None,
             };
             if let Some(snapshot) = &kept {
-                terminal.note(&format!("snapshot {snapshot} of bake {bake} stays: it was finished, and nothing else is left"));
+                terminal.note(&format!(
+                    "snapshot {snapshot} of bake {bake} stays: it was finished, and nothing else is left"
+                ));
             }
             // A bake whose droplets are gone cannot be resumed: its secrets are of no use to anybody.
             if let Err(error) = close(bake, unix(), &api.journalled(), kept.is_some(), terminal.redaction()) {

@@ -3,7 +3,9 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::bake::{Api, ApiArgs, FileJournal, Folder, FormatArg, Sealed, Session, SystemClock, report_path, stops, unix};
+use super::bake::{
+    Api, ApiArgs, FileJournal, Folder, FormatArg, Sealed, Session, SystemClock, report_path, stops, unix,
+};
 use super::{Failure, Global};
 use crate::bake::journal::{Artifacts, Entry, Ledger, Line};
 use crate::bake::leftovers::{self, Leftover, Thing};

@@ -34,14 +34,7 @@ impl<'g> Watcher<'g> {
             bar.enable_steady_tick(Duration::from_millis(120));
         }
         let start = Instant::now();
-        Self {
-            terminal: &global.terminal,
-            json,
-            start,
-            bar,
-            report: Mutex::new(report),
-            stage: Mutex::default(),
-        }
+        Self { terminal: &global.terminal, json, start, bar, report: Mutex::new(report), stage: Mutex::default() }
     }
 
     pub(in crate::cli) fn seconds(&self) -> f64 {

@@ -31,8 +31,7 @@ pub(in crate::cli) fn stops(global: &Global) -> Result<Stops, Failure> {
             interrupted.again().await;
             sender.send_modify(|count| *count += 1);
             if *sender.borrow() == 1 && !quiet {
-                terminal
-                    .note("stopping: destroying what this bake made; a second Ctrl-C stops at once");
+                terminal.note("stopping: destroying what this bake made; a second Ctrl-C stops at once");
             }
         }
     });

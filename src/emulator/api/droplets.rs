@@ -11,7 +11,7 @@ use super::images::id_of;
 use super::page::Paging;
 use super::problem::Problem;
 use super::{Account, names, wire};
-use crate::emulator::cloud::{ImageRef, NewDroplet};
+use crate::emulator::cloud::{ImageRef, NewDroplet, Refusal};
 
 /// Bytes of user-data: 64 KiB, counted in UTF-8.
 const USER_DATA_LIMIT: usize = 65_536;
@@ -122,15 +122,20 @@ pub(super) async fn delete_tagged(State(cloud): Account, paging: Paging) -> Resu
         state.tags.contains(tag).then(|| bearers.map(|droplet| droplet.id).collect())
     });
     let ids = ids.ok_or_else(Problem::not_found)?;
-    let mut refused = None;
-    for id in ids {
-        if let Err(refusal) = cloud.destroy_droplet(id).await {
-            refused = Some(refusal);
+    // A task of its own: a client that goes away does not stop it half-way.
+    let all = tokio::spawn(async move {
+        let mut refused = None;
+        for id in ids {
+            if let Err(refusal) = cloud.destroy_droplet(id).await {
+                refused = Some(refusal);
+            }
         }
-    }
-    match refused {
-        None => Ok(StatusCode::NO_CONTENT.into_response()),
-        Some(refusal) => Err(refusal.into()),
+        refused
+    });
+    match all.await {
+        Ok(None) => Ok(StatusCode::NO_CONTENT.into_response()),
+        Ok(Some(refusal)) => Err(refusal.into()),
+        Err(error) => Err(Refusal::Internal(error.to_string()).into()),
     }
 }
 
