@@ -35,10 +35,12 @@ pub struct Size {
     pub slug: String,
     /// Whether new droplets may have it.
     pub available: bool,
-    /// Where.
-    pub regions: Vec<String>,
-    /// US dollars an hour.
-    pub price_hourly: f64,
+    /// Where, if the provider says so.
+    pub regions: Option<Vec<String>>,
+    /// US dollars an hour, if the provider says so.
+    pub price_hourly: Option<f64>,
+    /// US dollars a month, if the provider says so.
+    pub price_monthly: Option<f64>,
     /// Disk in GiB; no snapshot of it is larger.
     pub disk_gib: u64,
 }
@@ -61,6 +63,15 @@ pub struct Image {
     pub regions: Vec<String>,
     /// `available`, `new`, `retired` …
     pub status: String,
+    /// The smallest disk that it fits on, GiB.
+    pub min_disk_gib: Option<u64>,
+}
+
+/// A private network.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Vpc {
+    /// Where it is; empty where the provider does not say.
+    pub region: String,
 }
 
 /// What a droplet is doing.
@@ -165,12 +176,16 @@ pub trait Provider: Send + Sync {
     async fn account(&self) -> Result<Account, ProviderError>;
     /// How many droplets there are.
     async fn droplet_count(&self) -> Result<u64, ProviderError>;
-    /// A size by its slug.
-    async fn size(&self, slug: &str) -> Result<Option<Size>, ProviderError>;
-    /// A region by its slug.
-    async fn region(&self, slug: &str) -> Result<Option<Region>, ProviderError>;
-    /// An image by its slug or number.
+    /// All sizes.
+    async fn sizes(&self) -> Result<Vec<Size>, ProviderError>;
+    /// All regions.
+    async fn regions(&self) -> Result<Vec<Region>, ProviderError>;
+    /// An image by its slug or number. `None`: there is none; [`ProviderErrorKind::NotFound`]: this API can't be asked.
     async fn image(&self, name: &str) -> Result<Option<Image>, ProviderError>;
+    /// A private network; `None` and `NotFound` as with an image.
+    async fn vpc(&self, uuid: &str) -> Result<Option<Vpc>, ProviderError>;
+    /// Whether the account has this SSH key (number or fingerprint); `NotFound`: this API can't be asked.
+    async fn has_ssh_key(&self, key: &str) -> Result<bool, ProviderError>;
     /// All snapshots of droplets.
     async fn snapshots(&self) -> Result<Vec<Snapshot>, ProviderError>;
     /// One snapshot.

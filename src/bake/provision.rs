@@ -117,12 +117,13 @@ impl Machine<'_> {
                     Some((step, _)) => format!("step `{step}` is still running"),
                     None => "the droplet is still running its steps".to_owned(),
                 });
-                if shown.heard.is_some()
-                    && let Some(log) = self.save_log(role, marker, address).await?
+                let mut stop = wait.timeout(Some(last));
+                if let (Some(_), Stop::Failed(Failure { kind: FailureKind::Timeout { log, .. }, .. })) =
+                    (shown.heard, &mut stop)
                 {
-                    self.note(format!("the droplet's log so far: {log}"));
+                    *log = self.save_log(role, marker, address).await?.map(Into::into);
                 }
-                return Err(wait.timeout(Some(last)));
+                return Err(stop);
             }
             self.pause(pace.next().min(wait.limit.saturating_sub(spent).max(Duration::from_millis(1)))).await?;
         }

@@ -42,6 +42,10 @@ pub(super) struct World {
     pub(super) heeds_shutdown: bool,
     pub(super) snapshot_errors: bool,
     pub(super) transfer_errors: bool,
+    /// A second transfer of an image is refused as long as the first is under way.
+    pub(super) one_transfer_at_a_time: bool,
+    /// How the account stands.
+    pub(super) account: (&'static str, u64),
     /// Seconds that lists lag behind.
     pub(super) lag: u64,
     /// Crashes this long after it became active.
@@ -67,6 +71,8 @@ impl Default for World {
             heeds_shutdown: true,
             snapshot_errors: false,
             transfer_errors: false,
+            one_transfer_at_a_time: false,
+            account: ("active", 10),
             lag: 0,
             crash_after: None,
             journal_full_after: None,
@@ -131,12 +137,14 @@ pub(in crate::bake) fn spec() -> Spec {
         vpc_uuid: None,
         ipv6: false,
         monitoring: false,
+        droplet_agent: false,
         ssh_keys: vec![],
         tags: vec!["mine".into()],
     };
     let snapshot = crate::bake::spec::SnapshotSpec {
         name: "product".into(),
         regions: vec!["fra1".into()],
+        await_transfers: true,
         tags: vec!["release".into()],
     };
     let limits = Limits {

@@ -29,6 +29,15 @@ pub(in crate::cli) struct ApiArgs {
     /// How long one request may take
     #[arg(long, value_name = "DURATION", default_value = "10s", value_parser = humantime::parse_duration)]
     timeout_request: Duration,
+    /// How often a request is sent again after a failure that may go away
+    #[arg(long, value_name = "N", default_value_t = 3, hide_short_help = true)]
+    retries: usize,
+    /// The pause before the first of them, at most (it is drawn by lot); each next one may be twice as long
+    #[arg(long, value_name = "DURATION", default_value = "250ms", value_parser = humantime::parse_duration, hide_short_help = true)]
+    retry_wait: Duration,
+    /// The longest of these pauses; what the API asks for with retry-after counts more
+    #[arg(long, value_name = "DURATION", default_value = "4s", value_parser = humantime::parse_duration, hide_short_help = true)]
+    retry_wait_max: Duration,
 }
 
 /// What was chosen, before anything is started.
@@ -81,7 +90,13 @@ impl ApiArgs {
             let said: RequestLog = Arc::new(move |line: &str| terminal.detail(line));
             said
         });
-        let options = Options { timeout: self.timeout_request, log };
+        let options = Options {
+            timeout: self.timeout_request,
+            retries: self.retries,
+            retry_wait: self.retry_wait,
+            retry_wait_max: self.retry_wait_max,
+            log,
+        };
         let (url, token, origin, running) = match target {
             Target::Remote { url, found } => (url, found.token, found.origin, None),
             Target::Local => {

@@ -8,6 +8,8 @@
 
 mod client;
 mod explain;
+mod rate_limit;
+
 #[cfg(test)]
 mod tests;
 mod wire;
@@ -20,7 +22,7 @@ pub use client::{BadApiUrl, Client, Options, RequestLog};
 
 use crate::bake::ports::{
     Account, Action, CreateDroplet, Droplet, DropletAction, Image, Provider, ProviderError, ProviderErrorKind, Region,
-    Size, Snapshot,
+    Size, Snapshot, Vpc,
 };
 use secrecy::ExposeSecret;
 
@@ -43,26 +45,37 @@ impl Provider for Client {
         Ok(page.meta.map_or(page.droplets.len() as u64, |meta| meta.total))
     }
 
-    async fn size(&self, slug: &str) -> Result<Option<Size>, ProviderError> {
+    async fn sizes(&self) -> Result<Vec<Size>, ProviderError> {
         let sizes: Vec<wire::Size> = self.pages::<wire::SizesPage>("/v2/sizes?per_page=200").await?;
-        Ok(sizes.into_iter().find(|size| size.slug == slug).map(Into::into))
+        Ok(sizes.into_iter().map(Into::into).collect())
     }
 
-    async fn region(&self, slug: &str) -> Result<Option<Region>, ProviderError> {
+    async fn regions(&self) -> Result<Vec<Region>, ProviderError> {
         let regions: Vec<wire::Region> = self.pages::<wire::RegionsPage>("/v2/regions?per_page=200").await?;
-        Ok(regions.into_iter().find(|region| region.slug == slug).map(Into::into))
+        Ok(regions.into_iter().map(Into::into).collect())
     }
 
     async fn image(&self, name: &str) -> Result<Option<Image>, ProviderError> {
-        match self.get::<wire::ImageBody>(&format!("/v2/images/{}", client::segment(name))).await {
-            Ok(body) => Ok(Some(Image {
-                name: name.to_owned(),
-                regions: body.image.regions,
-                status: body.image.status.unwrap_or_default(),
-            })),
-            Err(error) if error.kind == ProviderErrorKind::NotFound => Ok(None),
-            Err(error) => Err(error),
-        }
+        let path = format!("/v2/images/{}", client::segment(name));
+        let found: Option<wire::ImageBody> = self.find(&path, "/v2/images?per_page=1").await?;
+        Ok(found.map(|body| Image {
+            name: name.to_owned(),
+            regions: body.image.regions,
+            status: body.image.status.unwrap_or_default(),
+            min_disk_gib: body.image.min_disk_size,
+        }))
+    }
+
+    async fn vpc(&self, uuid: &str) -> Result<Option<Vpc>, ProviderError> {
+        let path = format!("/v2/vpcs/{}", client::segment(uuid));
+        let found: Option<wire::VpcBody> = self.find(&path, "/v2/vpcs?per_page=1").await?;
+        Ok(found.map(|body| Vpc { region: body.vpc.region }))
+    }
+
+    async fn has_ssh_key(&self, key: &str) -> Result<bool, ProviderError> {
+        let path = format!("/v2/account/keys/{}", client::segment(key));
+        let found: Option<serde::de::IgnoredAny> = self.find(&path, "/v2/account/keys?per_page=1").await?;
+        Ok(found.is_some())
     }
 
     async fn snapshots(&self) -> Result<Vec<Snapshot>, ProviderError> {
@@ -87,8 +100,7 @@ impl Provider for Client {
             "monitoring": request.spec.monitoring,
             "tags": request.tags,
             "user_data": request.user_data.expose_secret(),
-            // The agent's folder fails the image check.
-            "with_droplet_agent": false,
+            "with_droplet_agent": request.spec.droplet_agent,
         });
         if let Some(vpc) = &request.spec.vpc_uuid {
             body["vpc_uuid"] = json!(vpc);

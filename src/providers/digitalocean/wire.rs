@@ -116,9 +116,11 @@ pub(super) struct Size {
     #[serde(default = "yes")]
     available: bool,
     #[serde(default)]
-    regions: Vec<String>,
+    regions: Option<Vec<String>>,
     #[serde(default)]
-    price_hourly: f64,
+    price_hourly: Option<f64>,
+    #[serde(default)]
+    price_monthly: Option<f64>,
     #[serde(default)]
     disk: u64,
 }
@@ -130,6 +132,7 @@ impl From<Size> for ports::Size {
             available: size.available,
             regions: size.regions,
             price_hourly: size.price_hourly,
+            price_monthly: size.price_monthly,
             disk_gib: size.disk,
         }
     }
@@ -163,6 +166,19 @@ pub(super) struct Image {
     pub(super) regions: Vec<String>,
     #[serde(default)]
     pub(super) status: Option<String>,
+    #[serde(default)]
+    pub(super) min_disk_size: Option<u64>,
+}
+
+#[derive(Deserialize)]
+pub(super) struct VpcBody {
+    pub(super) vpc: Vpc,
+}
+
+#[derive(Deserialize)]
+pub(super) struct Vpc {
+    #[serde(default)]
+    pub(super) region: String,
 }
 
 #[derive(Deserialize)]
