@@ -109,12 +109,14 @@ pub(crate) fn spec(marker: MarkerKind) -> Spec {
             vpc_uuid: None,
             ipv6: false,
             monitoring: false,
+            droplet_agent: false,
             ssh_keys: Vec::new(),
             tags: vec!["team".to_owned()],
         },
         snapshot: SnapshotSpec {
             name: "baked".to_owned(),
             regions: vec!["fra1".to_owned()],
+            await_transfers: true,
             tags: vec!["release".to_owned()],
         },
         marker,
@@ -160,7 +162,7 @@ pub(crate) async fn bake(provider: &dyn Provider, spec: &Spec, folder: &Path) ->
         Ok(account) => account,
         Err(failure) => return refused(failure),
     };
-    if let Err(failure) = preflight::look(provider, spec, &account).await {
+    if let Err(failure) = preflight::look(provider, &[spec], &account, 1).await {
         return refused(failure);
     }
     let (secrets, marker) = document(spec);

@@ -171,13 +171,16 @@ impl Case {
                 if let Some(why) = there.not_named(left, &spec) {
                     return wrong(&why);
                 }
-                running.stop().await.expect("it ends");
                 // The service is well again, and the person does as they were told.
-                let running = start(self.config(&state, false)).await.expect("an emulator");
+                running.stop().await.expect("it ends");
+                let well = folder.join("well");
+                std::fs::create_dir(&well).unwrap();
+                std::fs::copy(state.join("state.json"), well.join("state.json")).unwrap();
+                let running = start(self.config(&well, false)).await.expect("an emulator");
                 if let Err(why) = collect(&running, &spec).await {
                     return wrong(&format!("`mkimg gc BAKE` fails: {why}"));
                 }
-                if !There::read(&state).is_empty() {
+                if !There::read(&well).is_empty() {
                     return wrong("`mkimg gc BAKE` does not remove it all");
                 }
                 (Verdict::Left, Some(exit))
