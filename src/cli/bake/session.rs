@@ -64,7 +64,14 @@ impl Session<'_> {
         if let Some(path) = report_path {
             ending::write_report(global, path, &report);
         }
-        ending::Ending { global, spec, outcome: &outcome, report: &report, api, json }.say()?;
+        // Where nobody can read the result, the bake has ended as it has all the same.
+        if let Err(failure) = (ending::Ending { global, spec, outcome: &outcome, report: &report, api, json }).say() {
+            failure.show(&global.terminal);
+            if let Outcome::Done(product) = &outcome {
+                let snapshot = &product.snapshot;
+                global.terminal.note(&format!("the bake is done: snapshot {} ({})", snapshot.name, snapshot.id));
+            }
+        }
         if api.is_local() && !outcome.left().is_empty() && matches!(outcome, Outcome::Failed { .. }) {
             ending::wait_for_stop(global, stops.clone()).await;
         }
