@@ -75,6 +75,8 @@ impl Machine<'_> {
         let mut shown = Shown::default();
         let mut looked = start;
         loop {
+            // As in `wait`: a look that began before the limit is not the last one, however long it took.
+            let spent = self.elapsed_since(start);
             let last = match self.unless_stopped(marker.status(address, shown.offset)).await? {
                 Ok(status) => {
                     shown.heard = Some(self.ports.clock.now());
@@ -110,7 +112,6 @@ impl Machine<'_> {
                     return self.record(&Entry::Passed { role, check: None });
                 }
             }
-            let spent = self.elapsed_since(start);
             if spent >= wait.limit {
                 let last = last.unwrap_or_else(|| match shown.steps.iter().find(|(_, state)| *state == "running") {
                     Some((step, _)) => format!("step `{step}` is still running"),

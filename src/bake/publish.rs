@@ -95,11 +95,13 @@ impl Machine<'_> {
                 self.note(format!("the transfers to {} are under way, and not waited for", regions.join(", ")));
                 return Ok(());
             }
+            // Measured before the look: a laptop that slept must not fail what finished meanwhile.
+            let spent = self.elapsed_since(start);
             let last = self.look_at_transfers(snapshot, &mut transfers).await?;
             if transfers.is_empty() {
                 return Ok(());
             }
-            if self.elapsed_since(start) >= wait.limit {
+            if spent >= wait.limit {
                 let regions: Vec<&str> = transfers.iter().map(|transfer| transfer.region.as_str()).collect();
                 return Err(wait.timeout(last.or_else(|| Some(format!("not in {}", regions.join(", "))))));
             }
@@ -206,11 +208,12 @@ impl Machine<'_> {
         let mut pace = Pace::new(self.poll());
         let start = self.ports.clock.now();
         let snapshot = loop {
+            let spent = self.elapsed_since(start);
             let now = self.wait(&wait, async || provider.snapshot(&snapshot.id).await.map(Some)).await?;
             if !now.tags.contains(&tag) {
                 break now;
             }
-            if self.elapsed_since(start) >= wait.limit {
+            if spent >= wait.limit {
                 return Err(wait.timeout(None));
             }
             self.pause(pace.next()).await?;

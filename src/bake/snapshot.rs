@@ -110,6 +110,7 @@ impl Machine<'_> {
         let start = self.ports.clock.now();
         let mut pace = Pace::new(self.poll());
         loop {
+            let spent = self.elapsed_since(start);
             if let Ok(actions) = self.unless_stopped(provider.droplet_actions(droplet)).await?
                 && let Some(found) = actions.iter().find(|a| a.kind == "snapshot" && a.status != ActionStatus::Errored)
             {
@@ -118,7 +119,6 @@ impl Machine<'_> {
             if let Ok(Some(_)) = self.unless_stopped(named(provider, droplet, name)).await? {
                 return Ok(Settled::Exists);
             }
-            let spent = self.elapsed_since(start);
             let locked = spent >= LAG && self.unless_stopped(provider.droplet(droplet)).await?.is_ok_and(|d| d.locked);
             if spent >= LAG && (!locked || spent >= self.spec.limits.snapshot) {
                 return Ok(Settled::Nothing);

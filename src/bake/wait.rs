@@ -66,12 +66,15 @@ impl Machine<'_> {
         let mut pace = Pace::new(self.poll());
         let mut missing = None;
         loop {
+            // A look that began after the limit is the last one: what a process saw before it was stopped for long (a
+            // laptop that slept) is no reason to give up.
+            let spent = self.elapsed_since(start);
             let last = match self.unless_stopped(look()).await? {
                 Ok(Some(seen)) => return Ok(seen),
                 Ok(None) => None,
                 Err(error) if error.is_transient() => Some(error.to_string()),
                 Err(error) if error.kind == ProviderErrorKind::NotFound => {
-                    let now = self.ports.clock.now();
+                    let now = start + spent;
                     if now.saturating_sub(*missing.get_or_insert(now)) >= LAG {
                         return Err(Stop::Failed(Failure::provider(wait.stage, error)));
                     }
@@ -82,8 +85,6 @@ impl Machine<'_> {
             if last.is_none() {
                 missing = None;
             }
-            // After the last pause there is one more look: a laptop that slept must not fail what finished meanwhile.
-            let spent = self.ports.clock.now().saturating_sub(start);
             if spent >= wait.limit {
                 return Err(wait.timeout(last));
             }

@@ -20,7 +20,7 @@ pub(super) use artifacts::Folder;
 pub(super) use clock::{SystemClock, unix};
 pub(super) use secrets::Sealed;
 pub(super) use session::Session;
-pub(super) use signals::AbortOnDrop;
+pub(super) use signals::{AbortOnDrop, stops};
 pub(super) use state::{FileJournal, Known, close, known};
 
 use super::{Failure, Global, Status};
@@ -246,11 +246,14 @@ async fn at_api(args: &Args, global: &Global, prepared: Prepared, api: &Api) -> 
     let verification = spec.verify.then(|| SealedDocument::new(&prepared.verification, &spec, url)).transpose()?;
     let sealed = Sealed { build, verification, sensitive: prepared.sensitive };
 
-    let journal = FileJournal::create(&state::folder(&bake_id)?)?;
+    // A signal from here on is heeded before anything is created: nothing stays of a bake that never began.
+    let stops = stops(global)?;
+    let journal = FileJournal::create(&state::folder(&bake_id)?, terminal.redaction())?;
     let unwritable = |error| Failure::usage(error).with_help("set XDG_STATE_HOME to another disk");
     journal.write_secrets(&sealed.to_json()?).map_err(unwritable)?;
     let now = unix();
     let began = Entry::Began {
+        version: crate::bake::journal::VERSION,
         spec: Box::new(spec.clone()),
         api_url: api.journalled(),
         account: account.name,
@@ -271,6 +274,7 @@ async fn at_api(args: &Args, global: &Global, prepared: Prepared, api: &Api) -> 
         report,
         format: args.format,
         report_path: args.report.as_deref(),
+        stops,
     };
     session.run().await
 }

@@ -7,6 +7,7 @@ use std::time::Duration;
 use base64::Engine;
 use secrecy::{ExposeSecret, SecretString};
 
+use super::interrupted::Interrupted;
 use super::{Failure, Global};
 use crate::emulator::fault::Spec;
 use crate::emulator::{BackendKind, Config, RateLimit, Scenario, Timing, USUAL_PORTS, start};
@@ -164,44 +165,6 @@ fn read_scenario(name: &str, global: &Global) -> Result<Scenario, Failure> {
             Scenario::named(name).map_err(|error| Failure::usage(format!("--scenario: {error}")))
         }
         Err(error) => Err(Failure::usage(format!("{}: {error}", path.display()))),
-    }
-}
-
-/// Ctrl-C, and SIGTERM where there are signals; caught from `watch` on.
-#[cfg(unix)]
-pub(super) struct Interrupted {
-    terminate: tokio::signal::unix::Signal,
-    interrupt: tokio::signal::unix::Signal,
-}
-
-#[cfg(unix)]
-impl Interrupted {
-    pub(super) fn watch() -> std::io::Result<Self> {
-        use tokio::signal::unix::{SignalKind, signal};
-        Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
-    }
-
-    /// Waits for the next one.
-    pub(super) async fn again(&mut self) {
-        tokio::select! {
-            _ = self.terminate.recv() => {}
-            _ = self.interrupt.recv() => {}
-        }
-    }
-}
-
-#[cfg(windows)]
-pub(super) struct Interrupted(tokio::signal::windows::CtrlC);
-
-#[cfg(windows)]
-impl Interrupted {
-    pub(super) fn watch() -> std::io::Result<Self> {
-        tokio::signal::windows::ctrl_c().map(Self)
-    }
-
-    /// Waits for the next one.
-    pub(super) async fn again(&mut self) {
-        self.0.recv().await;
     }
 }
 

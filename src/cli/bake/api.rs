@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use secrecy::SecretString;
+use secrecy::{ExposeSecret as _, SecretString};
 
 use super::state::{private_folder, state_home};
 use super::token;
@@ -86,8 +86,8 @@ impl ApiArgs {
     /// Makes the client, and starts the emulator where it is wanted.
     pub(in crate::cli) async fn open(&self, target: Target, global: &Global) -> Result<Api, Failure> {
         let log: Option<RequestLog> = (global.terminal.verbosity() > 1).then(|| {
-            let said: RequestLog =
-                Arc::new(|line: &str| super::super::Terminal::new(super::super::Color::Never, false, 2).detail(line));
+            let terminal = global.terminal.of_task();
+            let said: RequestLog = Arc::new(move |line: &str| terminal.detail(line));
             said
         });
         let options = Options {
@@ -105,10 +105,11 @@ impl ApiArgs {
                 (running.url(), token, "the embedded emulator".to_owned(), Some(running))
             }
         };
+        global.terminal.redaction().hide(token.expose_secret());
         let client = Client::new(&url, &token, options).map_err(|error| {
             Failure::usage(error).with_help("--api-url takes an https:// address, or http:// on this machine")
         })?;
-        Ok(Api { client, url, token, origin, running })
+        Ok(Api { client, url, origin, running })
     }
 }
 
@@ -148,7 +149,6 @@ async fn start(global: &Global) -> Result<(SecretString, Running), Failure> {
 pub(in crate::cli) struct Api {
     client: Client,
     url: String,
-    token: SecretString,
     origin: String,
     running: Option<Running>,
 }
@@ -156,10 +156,6 @@ pub(in crate::cli) struct Api {
 impl Api {
     pub(in crate::cli) fn client(&self) -> &Client {
         &self.client
-    }
-
-    pub(in crate::cli) fn token(&self) -> &SecretString {
-        &self.token
     }
 
     /// Where the token came from.

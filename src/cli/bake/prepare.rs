@@ -1,6 +1,6 @@
 //! What a bake decides before it asks the API anything: the plan, its artifacts, both documents, and that they are valid.
 
-use secrecy::SecretString;
+use secrecy::{ExposeSecret as _, SecretString};
 
 use super::super::project;
 use super::artifacts::Folder;
@@ -44,6 +44,11 @@ fn complete_lock(global: &Global, plan: &Plan, lock: &Lock, path: &std::path::Pa
 
 pub(super) fn prepare(args: &Args, global: &Global, local: bool) -> Result<Prepared, Failure> {
     let opened = project::open(global, args.template.as_deref())?;
+    // Before anything is said of the document.
+    let sensitive = opened.secrets(project::assignments(global)?);
+    for secret in &sensitive {
+        global.terminal.redaction().hide(secret.expose_secret());
+    }
     let stand_ins = opened.project.root.join("target").join("stand-ins");
     let directory =
         if args.stand_ins { Some(stand_ins.clone()) } else { args.artifacts.as_ref().map(|path| global.path(path)) };
@@ -91,8 +96,6 @@ pub(super) fn prepare(args: &Args, global: &Global, local: bool) -> Result<Prepa
     let document = project::document(&plan, Some(DOCUMENT_LIMIT))?;
     judge(global, &document)?;
     let verification = render::verification_document(&plan).map_err(Failure::usage)?;
-    let secret = |name: &str| std::env::var(crate::model::environment_name(name)).ok().map(Into::into);
-    let sensitive = opened.template.sensitive().filter_map(secret).collect();
     Ok(Prepared { plan, document, verification, folder, stand_ins: args.stand_ins, sensitive })
 }
 

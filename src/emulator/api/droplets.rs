@@ -122,17 +122,22 @@ pub(super) async fn delete_tagged(State(cloud): Account, paging: Paging) -> Resu
         state.tags.contains(tag).then(|| bearers.map(|droplet| droplet.id).collect())
     });
     let ids = ids.ok_or_else(Problem::not_found)?;
-    let mut refused = None;
-    for id in ids {
-        match cloud.destroy_droplet(id).await {
-            // Gone since, though the list still had it.
-            Ok(()) | Err(Refusal::NotFound) => {}
-            Err(refusal) => refused = Some(refusal),
+    // A task of its own: a client that goes away does not stop it half-way.
+    let all = tokio::spawn(async move {
+        let mut refused = None;
+        for id in ids {
+            match cloud.destroy_droplet(id).await {
+                // Gone since, though the list still had it.
+                Ok(()) | Err(Refusal::NotFound) => {}
+                Err(refusal) => refused = Some(refusal),
+            }
         }
-    }
-    match refused {
-        None => Ok(StatusCode::NO_CONTENT.into_response()),
-        Some(refusal) => Err(refusal.into()),
+        refused
+    });
+    match all.await {
+        Ok(None) => Ok(StatusCode::NO_CONTENT.into_response()),
+        Ok(Some(refusal)) => Err(refusal.into()),
+        Err(error) => Err(Refusal::Internal(error.to_string()).into()),
     }
 }
 
