@@ -3,7 +3,9 @@ of the same documentation, with answers that hold as little as they may. Droplet
 
 Usage: service.py [OPTION…]; the first line of standard output is its URL. Options: NUMBER:FAULT or NUMBER-:FAULT plays a
 fault on a request, counted from 1 (500 502 503 429 closed lost handled-500 hang truncated garbage 404 401 422);
-`lists=wide` ignores filters, `ids=text` writes numbers as text, `sizes=missing` does not know sizes and regions. `GET /_account`,
+`lists=wide` ignores filters, `ids=text` writes numbers as text, `sizes=missing` does not know sizes and regions,
+`one=missing` shows snapshots in lists alone, `tags=missing` shows no tags of droplets, `actions=nested` shows actions with
+their resource alone. `GET /_account`,
 without a token, is what is really there; `POST /_well` ends all faults. To add a fault: a branch in `Handler.play`.
 """
 import json
@@ -72,7 +74,8 @@ def show(kind, id, more):
 
 def shown_droplet(id):
     found = ACCOUNT.droplet(id)
-    return show("droplet", id, {"name": found["name"], "status": found["status"], "tags": sorted(found["tags"])})
+    tags = {} if OPTIONS.get("tags") == "missing" else {"tags": sorted(found["tags"])}
+    return show("droplet", id, {"name": found["name"], "status": found["status"], **tags})
 
 
 def shown_snapshot(id, found):
@@ -128,6 +131,10 @@ def handle(method, path, query, body):
         ACCOUNT.droplet(number)
         mine = [(id, found) for id, found in ACCOUNT.snapshots.items() if found["droplet"] == number]
         return 200, {"snapshots": [show("image", id, {"name": found["name"]}) for id, found in mine]}
+    if OPTIONS.get("actions") == "nested" and len(words) == 4 and words[2] == "actions":
+        words, number = ["actions", words[3]], int(words[3])
+    elif OPTIONS.get("actions") == "nested" and words[0] == "actions":
+        raise Refused(404, "no such route")
     if words[0] == "actions" and len(words) == 2:
         if number not in ACCOUNT.actions:
             raise Refused(404, "no such action")
@@ -148,6 +155,8 @@ def handle(method, path, query, body):
         if method == "DELETE":
             del ACCOUNT.snapshots[number]
             return 204, None
+        if OPTIONS.get("one") == "missing":
+            raise Refused(404, "no such route")
         return 200, {"snapshot": shown_snapshot(number, ACCOUNT.snapshots[number])}
     if words[0] == "tags":
         return tags(method, words, body)
