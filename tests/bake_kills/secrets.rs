@@ -60,7 +60,7 @@ fn own_secrets(home: &Home) -> Vec<(String, String)> {
     let disk: Value = serde_json::from_str(&text).unwrap();
     let made: Value = serde_json::from_str(disk["build"]["credentials"].as_str().unwrap()).unwrap();
     let named = |name: &str| made[name].as_str().unwrap_or_else(|| panic!("{made}")).to_owned();
-    assert!(named("key").contains("PRIVATE KEY") && text.contains("pass/word"));
+    assert!(named("key").len() > 40 && named("token").len() > 20);
     vec![("channel's token".into(), named("token")), ("channel's key".into(), named("key"))]
 }
 
