@@ -48,7 +48,7 @@ impl Foreign for Entry {
             Self::CleaningUp { failure } => look(failure),
             Self::Ended { failure, left, .. } => {
                 failure.iter_mut().for_each(&mut *look);
-                for left in left.iter_mut() {
+                for left in left {
                     left.each_text(look);
                 }
             }
