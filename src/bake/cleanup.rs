@@ -75,7 +75,7 @@ impl Machine<'_> {
                 Ok(_) => {}
                 Err(error) => last = Some(error),
             }
-            if self.elapsed_since(start) >= self.spec.limits.destroy {
+            if now.saturating_sub(start) >= self.spec.limits.destroy {
                 let wait = Wait {
                     stage,
                     what: format!("droplet {id} going away"),
@@ -93,6 +93,7 @@ impl Machine<'_> {
         let start = self.ports.clock.now();
         let mut pace = Pace::new(self.poll());
         loop {
+            let now = self.ports.clock.now();
             let mut last = match self.change(provider.delete_snapshot(id)).await? {
                 Ok(()) => None,
                 Err(error) if error.kind == ProviderErrorKind::NotFound => None,
@@ -110,7 +111,7 @@ impl Machine<'_> {
                 Ok(_) => {}
                 Err(error) => last = Some(error),
             }
-            if self.elapsed_since(start) >= self.spec.limits.destroy {
+            if now.saturating_sub(start) >= self.spec.limits.destroy {
                 let wait = Wait {
                     stage: Stage::CleanUp,
                     what: format!("snapshot {id} going away"),
@@ -149,11 +150,21 @@ impl Machine<'_> {
                 }
             }
         }
-        left.extend(self.clean_up_snapshots().await);
-        left.extend(self.clean_up_droplets().await);
+        let snapshots = self.clean_up_snapshots().await;
+        // A snapshot that may be there, and could not be looked up, has no tag yet: its droplet alone leads to it.
+        let leads = self.ledger.snapshot.is_none() && snapshots.iter().any(|left| matches!(left, Left::Unknown { .. }));
+        left.extend(snapshots);
+        left.extend(self.clean_up_droplets(leads).await);
         // Once more: a snapshot that was finished while its droplet went is found by the droplet's number.
         left.extend(self.clean_up_snapshots().await);
-        left.dedup();
+        // Looked at twice, named once.
+        let mut named: Vec<Left> = Vec::new();
+        left.retain(|one| {
+            !named.contains(one) && {
+                named.push(one.clone());
+                true
+            }
+        });
         if left.is_empty() {
             let tag = self.spec.tag().to_string();
             // An empty tag costs nothing.
@@ -166,7 +177,8 @@ impl Machine<'_> {
         Left::Unknown { tag: self.spec.tag().to_string(), why: reason(stop) }
     }
 
-    async fn clean_up_droplets(&mut self) -> Vec<Left> {
+    /// Destroys the bake's droplets; not the build droplet while it leads to something.
+    async fn clean_up_droplets(&mut self, leads: bool) -> Vec<Left> {
         let mut ids: BTreeSet<u64> = BTreeSet::new();
         for role in [Role::Build, Role::Verification] {
             let record = self.ledger.droplet(role);
@@ -187,6 +199,10 @@ impl Machine<'_> {
             Err(stop) if ids.is_empty() => left.push(self.unknown(&stop)),
             Err(_) => {}
         }
+        if let Some(build) = self.ledger.build.id.filter(|id| leads && ids.remove(id)) {
+            let why = "kept, because it leads to a snapshot that may be there and could not be looked up";
+            left.push(Left::Droplet { id: build, why: why.to_owned() });
+        }
         for id in ids {
             self.stage(Stage::CleanUp, format!("destroying droplet {id}"));
             let _ = self.record(&Entry::DeletingDroplet { droplet: id });
@@ -200,7 +216,8 @@ impl Machine<'_> {
         left
     }
 
-    /// Deletes the snapshots that this bake's droplet was made into, the one under way included.
+    /// Deletes the snapshots that this bake's droplet was made into, the one under way included; one with tags, none of
+    /// them the bake's, was made by a person.
     async fn clean_up_snapshots(&mut self) -> Vec<Left> {
         let Some(droplet) = self.ledger.build.id else { return Vec::new() };
         if self.ledger.snapshot.is_none() && !self.ledger.snapshot_unsettled {
@@ -213,21 +230,26 @@ impl Machine<'_> {
             limit: self.spec.limits.snapshot,
             option: "--timeout-snapshot",
         };
-        if self.ledger.snapshot.is_none() && !self.ledger.build.gone {
+        // A snapshot was asked for, and may be there before any list shows it.
+        let mut expected = self.ledger.snapshot.is_none();
+        if expected && !self.ledger.build.gone {
             // A snapshot can't be stopped, and holds its droplet until it is done.
             let action = self.ledger.snapshot_action;
             let done = self
                 .wait(&wait, async || {
-                    if let Some(action) = action
-                        && provider.action(action).await?.status != ActionStatus::InProgress
-                    {
-                        return Ok(Some(()));
+                    if let Some(action) = action {
+                        let status = provider.action(action).await?.status;
+                        if status != ActionStatus::InProgress {
+                            return Ok(Some(status == ActionStatus::Completed));
+                        }
                     }
-                    Ok((!provider.droplet(droplet).await?.locked).then_some(()))
+                    Ok((!provider.droplet(droplet).await?.locked).then_some(true))
                 })
                 .await;
-            if let Err(Stop::Stopped) = done {
-                return vec![self.unknown(&Stop::Stopped)];
+            match done {
+                Err(Stop::Stopped) => return vec![self.unknown(&Stop::Stopped)],
+                Ok(false) => expected = false,
+                Ok(true) | Err(Stop::Failed(_)) => {}
             }
         }
         let mut ids: BTreeSet<String> = BTreeSet::new();
@@ -235,14 +257,17 @@ impl Machine<'_> {
             ids.insert(id.clone());
         }
         let tag = self.spec.tag().to_string();
+        let (clock, start) = (self.ports.clock, self.ports.clock.now());
         let ours = async || {
+            let began = clock.now();
             let all = provider.snapshots().await?;
-            Ok(Some(
-                all.into_iter()
-                    .filter(|s| s.droplet == Some(droplet) || s.tags.contains(&tag))
-                    .map(|s| s.id)
-                    .collect::<Vec<_>>(),
-            ))
+            let ours: Vec<String> = all
+                .into_iter()
+                .filter(|s| s.tags.contains(&tag) || (s.droplet == Some(droplet) && s.tags.is_empty()))
+                .map(|s| s.id)
+                .collect();
+            let waits = expected && ours.is_empty() && began.saturating_sub(start) < LAG;
+            Ok((!waits).then_some(ours))
         };
         let mut left = Vec::new();
         let wait = Wait {
@@ -252,13 +277,18 @@ impl Machine<'_> {
             option: "",
         };
         match self.wait(&wait, ours).await {
-            Ok(found) => ids.extend(found),
+            Ok(found) => {
+                if let (true, [id]) = (expected, found.as_slice()) {
+                    let _ = self.record(&Entry::Snapshot { id: id.clone() });
+                }
+                ids.extend(found);
+            }
             Err(stop) => left.push(self.unknown(&stop)),
         }
         if !self.ledger.build.gone
             && let Ok(Ok(found)) = self.unless_stopped(provider.droplet_snapshots(droplet)).await
         {
-            ids.extend(found.into_iter().map(|s| s.id));
+            ids.extend(found.into_iter().filter(|s| s.tags.is_empty() || s.tags.contains(&tag)).map(|s| s.id));
         }
         for id in ids {
             self.stage(Stage::CleanUp, format!("deleting snapshot {id}"));
@@ -276,7 +306,7 @@ impl Machine<'_> {
 
 fn reason(stop: &Stop) -> String {
     match stop {
-        Stop::Stopped => "stopped before it could be destroyed".to_owned(),
+        Stop::Stopped => "stopped before it was seen to be gone".to_owned(),
         Stop::Failed(Failure { kind: FailureKind::Provider(error), .. }) => error.to_string(),
         Stop::Failed(failure) => failure.kind.to_string(),
     }

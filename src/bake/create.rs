@@ -100,6 +100,7 @@ impl Machine<'_> {
         let mut last: Option<ProviderError> = None;
         let mut seen = false;
         loop {
+            let spent = self.elapsed_since(start);
             match self.unless_stopped(provider.droplets_tagged(&tag)).await? {
                 Ok(droplets) => {
                     seen = true;
@@ -111,7 +112,7 @@ impl Machine<'_> {
             }
             // Without one good look there is no ground for a second request: look for three times as long.
             let limit = if seen { LAG } else { LAG * 3 };
-            if self.elapsed_since(start) >= limit {
+            if spent >= limit {
                 return match (seen, last) {
                     (false, Some(error)) => Err(Stop::Failed(Failure::provider(stage, error))),
                     _ => Ok(None),

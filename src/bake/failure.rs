@@ -32,6 +32,8 @@ pub enum FailureKind {
         option: &'static str,
         /// What the last look gave.
         last: Option<String>,
+        /// Where the droplet's log so far was saved.
+        log: Option<Box<str>>,
     },
     /// An action of the provider ended with `errored`.
     #[error("the provider's action {action} ({what}) ended with `errored`")]
@@ -91,6 +93,15 @@ impl Failure {
         Self::new(stage, FailureKind::Provider(error))
     }
 
+    /// Where the droplet's log was saved.
+    pub fn log(&self) -> Option<&str> {
+        match &self.kind {
+            FailureKind::Runner(runner) => runner.log.as_deref(),
+            FailureKind::Timeout { log, .. } => log.as_deref(),
+            _ => None,
+        }
+    }
+
     /// What to do next.
     pub fn advice(&self) -> Option<String> {
         match &self.kind {
@@ -101,6 +112,9 @@ impl Failure {
                 }
                 _ => None,
             }),
+            FailureKind::Timeout { option, log: Some(log), .. } => {
+                Some(format!("the droplet's log so far: {log}; a longer limit: {option}"))
+            }
             FailureKind::Timeout { option, .. } if !option.is_empty() => Some(format!("a longer limit: {option}")),
             FailureKind::Runner(runner) => match &runner.log {
                 Some(log) => {

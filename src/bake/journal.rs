@@ -3,6 +3,9 @@
 //! Each entry is one JSON object on one line, with `at` (seconds since 1970). An entry of intent (`creating`,
 //! `snapshotting`, `deleting-…`) is on the disk before its request is sent, its result after. [`Ledger`] is the sum of
 //! the entries: the machine decides by it alone, so that a bake taken up from its journal goes on as the first one would.
+//!
+//! A new entry is a variant of [`Entry`] and an arm of [`Ledger::apply`]; an older mkimg cannot go on with a journal that
+//! has one, so it raises [`VERSION`].
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
@@ -42,12 +45,22 @@ pub struct Artifacts {
     pub port: u16,
 }
 
+/// The form of the journal; in its first line.
+pub const VERSION: u32 = 1;
+
+fn first_version() -> u32 {
+    1
+}
+
 /// One line of the journal.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "entry", rename_all = "kebab-case")]
 pub enum Entry {
     /// The first line.
     Began {
+        /// [`VERSION`].
+        #[serde(default = "first_version")]
+        version: u32,
         /// What is to be done.
         spec: Box<Spec>,
         /// The API it is done at: its address, or `local`.
@@ -219,12 +232,30 @@ pub struct Ledger {
     pub tagged: bool,
     /// Regions the snapshot was transferred to.
     pub transferred: BTreeSet<String>,
+    /// The bake's tag may be off the snapshot: everything else was done.
+    pub committing: bool,
     /// The bake's tag is off the snapshot.
     pub committed: bool,
     /// Why the bake is being cleaned up.
     pub failing: Option<String>,
     /// The exit status.
     pub ended: Option<u8>,
+}
+
+impl Entry {
+    /// Whether it only says what is about to be asked for: where it could not be written, nothing was asked.
+    pub fn is_intent(&self) -> bool {
+        matches!(
+            self,
+            Self::Creating { .. }
+                | Self::Snapshotting
+                | Self::Tagging { .. }
+                | Self::Transferring { .. }
+                | Self::DeletingDroplet { .. }
+                | Self::DeletingSnapshot { .. }
+                | Self::Committing
+        )
+    }
 }
 
 impl Ledger {
@@ -311,6 +342,7 @@ impl Ledger {
                 }
             }
             Entry::SnapshotGone { id } => self.snapshot_gone |= self.snapshot.as_ref() == Some(id),
+            Entry::Committing => self.committing = true,
             Entry::Committed => self.committed = true,
             Entry::CleaningUp { failure } => self.failing = Some(failure.clone()),
             Entry::Ended { exit, .. } => self.ended = Some(*exit),
@@ -318,32 +350,56 @@ impl Ledger {
             | Entry::Tagging { .. }
             | Entry::Transferring { .. }
             | Entry::DeletingDroplet { .. }
-            | Entry::DeletingSnapshot { .. }
-            | Entry::Committing => {}
+            | Entry::DeletingSnapshot { .. } => {}
         }
     }
 }
 
-/// Reads a journal's text. A last line without its end is what a power cut leaves: it was never acted upon, and is dropped.
-pub fn read(text: &str) -> Result<Vec<Line>, BadJournal> {
-    let whole = text.rfind('\n').map_or("", |end| &text[..end]);
+/// Reads a journal; gives its lines, and how many bytes they are. A last line without its end is what a power cut leaves:
+/// it was never acted upon, and is dropped.
+pub fn read(bytes: &[u8]) -> Result<(Vec<Line>, usize), BadJournal> {
+    let whole = bytes.iter().rposition(|byte| *byte == b'\n').map_or(0, |end| end + 1);
+    let broken = |line: usize, reason: String| BadJournal::Broken { line: line + 1, reason };
     let mut lines = Vec::new();
-    for (number, line) in whole.lines().enumerate() {
-        lines.push(
-            serde_json::from_str(line).map_err(|error| BadJournal { line: number + 1, reason: error.to_string() })?,
-        );
+    for (number, line) in bytes[..whole].split_inclusive(|byte| *byte == b'\n').enumerate() {
+        if number == 0
+            && let Ok(First { version }) = serde_json::from_slice(line)
+            && version > VERSION
+        {
+            return Err(BadJournal::Newer { version });
+        }
+        lines.push(serde_json::from_slice(line).map_err(|error| broken(number, error.to_string()))?);
     }
-    Ok(lines)
+    match lines.first() {
+        None | Some(Line { entry: Entry::Began { .. }, .. }) => Ok((lines, whole)),
+        Some(_) => Err(broken(0, "expected the entry `began`: the journal's start is missing".to_owned())),
+    }
+}
+
+/// What the first line of every version has.
+#[derive(Deserialize)]
+struct First {
+    #[serde(default = "first_version")]
+    version: u32,
 }
 
 /// A journal that cannot be read.
-#[derive(Debug, thiserror::Error)]
-#[error("line {line} of the journal cannot be read: {reason}")]
-pub struct BadJournal {
-    /// Counted from 1.
-    pub line: usize,
-    /// Why.
-    pub reason: String,
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+pub enum BadJournal {
+    /// A line that is none.
+    #[error("line {line} of the journal cannot be read: {reason}")]
+    Broken {
+        /// Counted from 1.
+        line: usize,
+        /// Why.
+        reason: String,
+    },
+    /// Written by a later mkimg.
+    #[error("a newer mkimg wrote this journal: it is of version {version}, and this mkimg reads version {VERSION}")]
+    Newer {
+        /// Its version.
+        version: u32,
+    },
 }
 
 #[cfg(test)]
@@ -353,15 +409,51 @@ mod tests {
     #[test]
     fn a_journal_is_read_back_and_a_torn_last_line_is_dropped() {
         let lines = [
+            began(),
             Line { at: 1, entry: Entry::Creating { role: Role::Build } },
             Line { at: 2, entry: Entry::Created { role: Role::Build, droplet: 7 } },
         ];
-        let mut text: String = lines.iter().map(|l| serde_json::to_string(l).unwrap() + "\n").collect();
-        text.push_str("{\"at\":3,\"entr");
-        let back = read(&text).unwrap();
-        assert_eq!(back, lines);
-        let ledger = Ledger::replay(back.iter().map(|l| &l.entry));
-        assert_eq!((ledger.build.id, ledger.build.unsettled), (Some(7), false));
-        assert_eq!(read("nonsense\n").unwrap_err().line, 1);
+        let text = text(&lines);
+        // Cut in the middle of a letter, or zeros where the disk had not been reached.
+        for torn in [&b"{\"at\":3,\"entr\xc3"[..], &[0; 512], b""] {
+            let (back, whole) = read(&[text.as_bytes(), torn].concat()).unwrap();
+            assert_eq!((back.as_slice(), whole), (&lines[..], text.len()));
+            let ledger = Ledger::replay(back.iter().map(|l| &l.entry));
+            assert_eq!((ledger.build.id, ledger.build.unsettled), (Some(7), false));
+        }
+        assert_eq!(read(b"").unwrap(), (Vec::new(), 0));
+    }
+
+    #[test]
+    fn a_broken_journal_and_one_of_a_newer_mkimg_are_told_apart() {
+        let line_of = |bytes: &[u8]| match read(bytes).unwrap_err() {
+            BadJournal::Broken { line, .. } => line,
+            newer @ BadJournal::Newer { .. } => panic!("{newer}"),
+        };
+        let first = text(&[began()]);
+        assert_eq!(line_of(b"nonsense\n"), 1);
+        assert_eq!(line_of(format!("{first}\n").as_bytes()), 2);
+        assert_eq!(line_of(format!("{first}\0\0\0\n").as_bytes()), 2);
+        assert_eq!(line_of(b"{\"at\":1,\"entry\":\"off\"}\n"), 1);
+        // A newer one may have another form altogether.
+        let newer = read(b"{\"version\":2,\"entry\":\"started\"}\n{\"x\":1}\n").unwrap_err();
+        assert_eq!(newer, BadJournal::Newer { version: 2 });
+        // The first journals had no version.
+        let old = first.replace("\"version\":1,", "");
+        assert!(old.len() < first.len());
+        assert_eq!(read(old.as_bytes()).unwrap().0, [began()]);
+    }
+
+    fn began() -> Line {
+        let spec = crate::bake::tests::spec();
+        let (api_url, account, document) = (String::new(), String::new(), String::new());
+        let spec = Box::new(spec);
+        let entry =
+            Entry::Began { version: VERSION, spec, api_url, account, document, stand_ins: false, artifacts: None };
+        Line { at: 0, entry }
+    }
+
+    fn text(lines: &[Line]) -> String {
+        lines.iter().map(|line| serde_json::to_string(line).unwrap() + "\n").collect()
     }
 }

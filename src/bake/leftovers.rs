@@ -6,8 +6,9 @@ use std::time::Duration;
 
 use super::failure::Left;
 use super::id::{BakeId, BakeTag, MKIMG_TAG};
-use super::ports::{Clock, Provider, ProviderError, ProviderErrorKind};
-use super::wait::Pace;
+use super::journal::Ledger;
+use super::ports::{ActionStatus, Clock, Droplet, Provider, ProviderError, ProviderErrorKind, Snapshot};
+use super::wait::{LAG, Pace};
 
 /// Something that a bake left.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -23,10 +24,10 @@ pub struct Leftover {
 /// A droplet or a snapshot.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Thing {
-    /// A snapshot.
-    Snapshot(String),
     /// A droplet.
     Droplet(u64),
+    /// A snapshot.
+    Snapshot(String),
 }
 
 impl std::fmt::Display for Thing {
@@ -59,18 +60,17 @@ impl Selection {
     }
 }
 
-/// All that bakes have left, snapshots first: a droplet leads to its snapshots, so it goes last.
+/// All that bakes have left, droplets first: [`remove`] takes their snapshots with them, the one in the making included.
 pub async fn find(provider: &dyn Provider) -> Result<Vec<Leftover>, ProviderError> {
     let mut found = Vec::new();
     let droplets = provider.droplets_tagged(MKIMG_TAG).await?;
-    let snapshots = provider.snapshots().await?;
-    let owner = |tags: &[String]| tags.iter().find_map(|tag| BakeTag::parse(tag));
-    for snapshot in &snapshots {
-        // A snapshot without a tag of its own belongs to the bake of its droplet for as long as that is there: the tag
-        // comes before the droplet goes, and is taken off last.
-        let of_droplet = || droplets.iter().find(|d| Some(d.id) == snapshot.droplet).and_then(|d| owner(&d.tags));
-        if let Some(tag) = owner(&snapshot.tags).or_else(of_droplet) {
-            found.push(Leftover { tag, what: Thing::Snapshot(snapshot.id.clone()), name: snapshot.name.clone() });
+    for snapshot in provider.snapshots().await? {
+        let tag = match owner(&snapshot.tags) {
+            Some(tag) => Some(tag),
+            None => of_droplet(provider, &droplets, &snapshot).await?,
+        };
+        if let Some(tag) = tag {
+            found.push(Leftover { tag, what: Thing::Snapshot(snapshot.id), name: snapshot.name });
         }
     }
     for droplet in &droplets {
@@ -82,26 +82,173 @@ pub async fn find(provider: &dyn Provider) -> Result<Vec<Leftover>, ProviderErro
     Ok(found)
 }
 
-/// Removes one; waits until it is gone, for at most `limit`.
+fn owner(tags: &[String]) -> Option<BakeTag> {
+    tags.iter().find_map(|tag| BakeTag::parse(tag))
+}
+
+/// A snapshot without any tag belongs to the bake of its droplet for as long as that is there: the bake's tag is the first
+/// that it gets, it comes before the droplet goes, and is taken off last. One that has tags, but no bake's, is a person's.
+async fn of_droplet(
+    provider: &dyn Provider,
+    listed: &[Droplet],
+    snapshot: &Snapshot,
+) -> Result<Option<BakeTag>, ProviderError> {
+    let Some(droplet) = listed.iter().find(|d| Some(d.id) == snapshot.droplet && snapshot.tags.is_empty()) else {
+        return Ok(None);
+    };
+    // Lists lag: a droplet that has just gone must not take a finished snapshot with it.
+    match provider.droplet(droplet.id).await {
+        Ok(droplet) => Ok(owner(&droplet.tags)),
+        Err(error) if error.kind == ProviderErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// What a bake of which there is a journal has left, lists or no lists: what the journal names is looked at itself, and
+/// what a request that was not answered may have made is looked for as long as lists may lag.
+pub async fn find_of(
+    provider: &dyn Provider,
+    clock: &dyn Clock,
+    tag: &BakeTag,
+    ledger: &Ledger,
+) -> Result<Vec<Leftover>, ProviderError> {
+    let records = [&ledger.build, &ledger.verification];
+    let expected = records.iter().filter(|record| !record.gone && record.unsettled && record.id.is_none()).count();
+    let start = clock.now();
+    let mut pace = Pace::new(Duration::from_secs(1));
+    loop {
+        let asked = clock.now();
+        let mut found: Vec<Leftover> = find(provider).await?.into_iter().filter(|left| left.tag == *tag).collect();
+        for id in records.iter().filter(|record| !record.gone).filter_map(|record| record.id) {
+            match provider.droplet(id).await {
+                Ok(droplet) if droplet.tags.contains(&tag.to_string()) => {
+                    found.push(Leftover { tag: tag.clone(), what: Thing::Droplet(id), name: droplet.name });
+                }
+                Ok(_) => {}
+                Err(error) if error.kind == ProviderErrorKind::NotFound => {}
+                Err(error) => return Err(error),
+            }
+        }
+        if let (Some(id), false) = (&ledger.snapshot, ledger.snapshot_gone) {
+            match provider.snapshot(id).await {
+                // Without its tag: killed before it had one, and its droplet went by another way; or taken off by a
+                // commit that was never confirmed, so that the bake failed and named it.
+                Ok(snapshot)
+                    if snapshot.tags.contains(&tag.to_string())
+                        || !(ledger.tagged || ledger.committing)
+                        || ledger.failing.is_some() =>
+                {
+                    found.push(Leftover { tag: tag.clone(), what: Thing::Snapshot(id.clone()), name: snapshot.name });
+                }
+                Ok(_) => {}
+                Err(error) if error.kind == ProviderErrorKind::NotFound => {}
+                Err(error) => return Err(error),
+            }
+        }
+        found.sort_by(|a, b| a.what.cmp(&b.what));
+        found.dedup_by(|a, b| a.what == b.what);
+        let unknown = |left: &&Leftover| match left.what {
+            Thing::Droplet(id) => records.iter().all(|record| record.id != Some(id)),
+            Thing::Snapshot(_) => false,
+        };
+        if found.iter().filter(unknown).count() >= expected || asked.saturating_sub(start) >= LAG {
+            return Ok(found);
+        }
+        clock.sleep(pace.next()).await;
+    }
+}
+
+/// Removes one; waits until it is gone, for at most `limit`. A droplet's snapshots go with it, the one in the making
+/// included. Says everything that went.
 pub async fn remove(
     provider: &dyn Provider,
     clock: &dyn Clock,
     leftover: &Leftover,
     limit: Duration,
-) -> Result<(), Left> {
+) -> Result<Vec<Leftover>, Left> {
+    let Thing::Droplet(id) = leftover.what else {
+        take_away(provider, clock, &leftover.what, limit).await?;
+        return Ok(vec![leftover.clone()]);
+    };
+    let still = |error: ProviderError| Left::Droplet { id, why: error.to_string() };
+    let mut gone = Vec::new();
+    for snapshot in snapshots_of(provider, clock, id, limit).await.map_err(still)? {
+        let ours = owner(&snapshot.tags).is_some_and(|tag| tag == leftover.tag);
+        if ours || snapshot.tags.is_empty() {
+            let what = Thing::Snapshot(snapshot.id);
+            take_away(provider, clock, &what, limit).await?;
+            gone.push(Leftover { tag: leftover.tag.clone(), what, name: snapshot.name });
+        }
+    }
+    if take_away(provider, clock, &leftover.what, limit).await? {
+        // Something held it: perhaps a snapshot that was asked for after we had looked.
+        for snapshot in provider.snapshots().await.map_err(still)? {
+            if snapshot.droplet == Some(id) && snapshot.tags.is_empty() {
+                let what = Thing::Snapshot(snapshot.id);
+                take_away(provider, clock, &what, limit).await?;
+                gone.push(Leftover { tag: leftover.tag.clone(), what, name: snapshot.name });
+            }
+        }
+    }
+    gone.push(leftover.clone());
+    Ok(gone)
+}
+
+/// The snapshots of a droplet. One in the making is waited for: it cannot be stopped, and nothing leads to it once its
+/// droplet has gone. One that was made is waited for until the lists show it.
+async fn snapshots_of(
+    provider: &dyn Provider,
+    clock: &dyn Clock,
+    droplet: u64,
+    limit: Duration,
+) -> Result<Vec<Snapshot>, ProviderError> {
     let start = clock.now();
+    let mut made_at = None;
     let mut pace = Pace::new(Duration::from_secs(2));
     loop {
-        let asked = match &leftover.what {
+        let asked = clock.now();
+        let late = asked.saturating_sub(start) >= limit;
+        let actions = match provider.droplet_actions(droplet).await {
+            Err(error) if error.kind == ProviderErrorKind::NotFound => return Ok(Vec::new()),
+            Err(error) if error.is_transient() && !late => None,
+            other => Some(other?),
+        };
+        if let Some(actions) = actions {
+            let snapshots = || actions.iter().filter(|action| action.kind == "snapshot");
+            let making = snapshots().any(|action| action.status == ActionStatus::InProgress);
+            let made = snapshots().filter(|action| action.status == ActionStatus::Completed).count();
+            let found = match provider.droplet_snapshots(droplet).await {
+                Err(error) if error.kind == ProviderErrorKind::NotFound => return Ok(Vec::new()),
+                found => found?,
+            };
+            let lagging = found.len() < made && asked.saturating_sub(*made_at.get_or_insert(asked)) < LAG;
+            if late || !(making || lagging) {
+                return Ok(found);
+            }
+        }
+        clock.sleep(pace.next()).await;
+    }
+}
+
+/// Deletes it until it is neither found nor listed. Whether it was held by something for a while.
+async fn take_away(provider: &dyn Provider, clock: &dyn Clock, what: &Thing, limit: Duration) -> Result<bool, Left> {
+    let start = clock.now();
+    let mut pace = Pace::new(Duration::from_secs(2));
+    let mut held = false;
+    loop {
+        // A look that began after the limit is the last one: a process that was stopped for long looks once more.
+        let began = clock.now();
+        let asked = match what {
             Thing::Droplet(id) => provider.delete_droplet(*id).await,
             Thing::Snapshot(id) => provider.delete_snapshot(id).await,
         };
-        let seen = match &leftover.what {
+        held |= asked.as_ref().is_err_and(ProviderError::is_transient);
+        let seen = match what {
             Thing::Droplet(id) => provider.droplet(*id).await.map(drop),
             Thing::Snapshot(id) => provider.snapshot(id).await.map(drop),
         };
         let gone = matches!(&seen, Err(error) if error.kind == ProviderErrorKind::NotFound);
-        let listed = match (&leftover.what, gone) {
+        let listed = match (what, gone) {
             (Thing::Droplet(id), true) => {
                 provider.droplets_tagged(MKIMG_TAG).await.map(|all| all.iter().any(|d| d.id == *id))
             }
@@ -109,16 +256,15 @@ pub async fn remove(
             _ => Ok(true),
         };
         if matches!(listed, Ok(false)) {
-            return Ok(());
+            return Ok(held);
         }
-        let spent = clock.now().saturating_sub(start);
         let hopeless = asked.as_ref().is_err_and(|e| !e.is_transient() && e.kind != ProviderErrorKind::NotFound);
-        if hopeless || spent >= limit {
+        if hopeless || began.saturating_sub(start) >= limit {
             let why = match (asked, seen, listed) {
                 (Err(error), ..) | (_, Err(error), _) | (.., Err(error)) => error.to_string(),
                 _ => format!("still there after {}", humantime::format_duration(limit)),
             };
-            return Err(match &leftover.what {
+            return Err(match what {
                 Thing::Droplet(id) => Left::Droplet { id: *id, why },
                 Thing::Snapshot(id) => Left::Snapshot { id: id.clone(), why },
             });

@@ -69,12 +69,14 @@ pub struct Machine<'p> {
     pub(super) threshold: u32,
     /// While cleaning up a journal that cannot be written is no reason to leave a droplet running.
     pub(super) journal_matters: bool,
+    /// It was said that the journal cannot be written.
+    journal_given_up: bool,
 }
 
 impl<'p> Machine<'p> {
     /// A bake that begins, or (with the ledger of its journal) one that goes on.
     pub fn new(spec: &'p Spec, secrets: &'p Secrets, ports: Ports<'p>, ledger: Ledger) -> Self {
-        Self { spec, secrets, ports, ledger, threshold: 1, journal_matters: true }
+        Self { spec, secrets, ports, ledger, threshold: 1, journal_matters: true, journal_given_up: false }
     }
 
     /// Bakes. Whatever happens, the outcome says what is left.
@@ -116,7 +118,10 @@ impl<'p> Machine<'p> {
         let snapshot = self.snapshot().await?;
         self.tag(&snapshot).await?;
         self.transfer(&snapshot).await?;
-        self.destroy_all(Stage::Destroy).await?;
+        // A verification that was under way when the last process ended goes on.
+        if !self.ledger.build.gone {
+            self.destroy_all(Stage::Destroy).await?;
+        }
         let verified = self.verify(&snapshot).await?;
         self.commit(&snapshot, verified).await
     }
@@ -159,16 +164,22 @@ impl<'p> Machine<'p> {
         left
     }
 
-    /// Writes an entry down, then counts it.
+    /// Writes an entry down and counts it. What happened counts even where it could not be written; what was only about
+    /// to be asked for is not asked for then, and does not count.
     pub(super) fn record(&mut self, entry: &Entry) -> Result<(), Stop> {
-        self.ledger.apply(entry);
-        match self.ports.journal.append(self.ports.clock.unix(), entry) {
+        let written = self.ports.journal.append(self.ports.clock.unix(), entry);
+        if written.is_ok() || !self.journal_matters || !entry.is_intent() {
+            self.ledger.apply(entry);
+        }
+        match written {
             Ok(()) => Ok(()),
             Err(error) if self.journal_matters => {
                 Err(Stop::Failed(Failure::new(Self::stage_of(entry), FailureKind::Journal(error))))
             }
             Err(error) => {
-                self.warn(format!("{error}; going on without the journal"));
+                if !std::mem::replace(&mut self.journal_given_up, true) {
+                    self.warn(format!("{error}; going on without the journal"));
+                }
                 Ok(())
             }
         }

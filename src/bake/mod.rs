@@ -14,6 +14,7 @@
 mod cleanup;
 mod create;
 pub mod failure;
+pub mod foreign;
 pub mod id;
 pub mod journal;
 pub mod leftovers;

@@ -3,7 +3,8 @@
 //! To add a provider: implement [`Provider`] in a folder of `providers/`; its error must say whether the request may have
 //! taken effect, because that decides whether the machine looks or asks again.
 
-use std::fmt;
+mod provider_error;
+
 use std::net::IpAddr;
 use std::time::Duration;
 
@@ -14,6 +15,7 @@ use serde::{Deserialize, Serialize};
 use super::failure::Left;
 use super::journal::Entry;
 use super::spec::{DropletSpec, Stage};
+pub use provider_error::{ProviderError, ProviderErrorKind};
 
 /// The account that the token belongs to.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -35,10 +37,12 @@ pub struct Size {
     pub slug: String,
     /// Whether new droplets may have it.
     pub available: bool,
-    /// Where.
-    pub regions: Vec<String>,
-    /// US dollars an hour.
-    pub price_hourly: f64,
+    /// Where, if the provider says so.
+    pub regions: Option<Vec<String>>,
+    /// US dollars an hour, if the provider says so.
+    pub price_hourly: Option<f64>,
+    /// US dollars a month, if the provider says so.
+    pub price_monthly: Option<f64>,
     /// Disk in GiB; no snapshot of it is larger.
     pub disk_gib: u64,
 }
@@ -61,6 +65,15 @@ pub struct Image {
     pub regions: Vec<String>,
     /// `available`, `new`, `retired` …
     pub status: String,
+    /// The smallest disk that it fits on, GiB.
+    pub min_disk_gib: Option<u64>,
+}
+
+/// A private network.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Vpc {
+    /// Where it is; empty where the provider does not say.
+    pub region: String,
 }
 
 /// What a droplet is doing.
@@ -165,12 +178,16 @@ pub trait Provider: Send + Sync {
     async fn account(&self) -> Result<Account, ProviderError>;
     /// How many droplets there are.
     async fn droplet_count(&self) -> Result<u64, ProviderError>;
-    /// A size by its slug.
-    async fn size(&self, slug: &str) -> Result<Option<Size>, ProviderError>;
-    /// A region by its slug.
-    async fn region(&self, slug: &str) -> Result<Option<Region>, ProviderError>;
-    /// An image by its slug or number.
+    /// All sizes.
+    async fn sizes(&self) -> Result<Vec<Size>, ProviderError>;
+    /// All regions.
+    async fn regions(&self) -> Result<Vec<Region>, ProviderError>;
+    /// An image by its slug or number. `None`: there is none; [`ProviderErrorKind::NotFound`]: this API can't be asked.
     async fn image(&self, name: &str) -> Result<Option<Image>, ProviderError>;
+    /// A private network; `None` and `NotFound` as with an image.
+    async fn vpc(&self, uuid: &str) -> Result<Option<Vpc>, ProviderError>;
+    /// Whether the account has this SSH key (number or fingerprint); `NotFound`: this API can't be asked.
+    async fn has_ssh_key(&self, key: &str) -> Result<bool, ProviderError>;
     /// All snapshots of droplets.
     async fn snapshots(&self) -> Result<Vec<Snapshot>, ProviderError>;
     /// One snapshot.
@@ -201,71 +218,6 @@ pub trait Provider: Send + Sync {
     async fn delete_droplet(&self, id: u64) -> Result<(), ProviderError>;
     /// Deletes a snapshot.
     async fn delete_snapshot(&self, id: &str) -> Result<(), ProviderError>;
-}
-
-/// What kind of failure of a request this is: it decides what the machine does next.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ProviderErrorKind {
-    /// 401.
-    Unauthorized,
-    /// 403.
-    Forbidden,
-    /// 404.
-    NotFound,
-    /// 422 because another event holds the resource: wait, then ask again.
-    Pending,
-    /// Another 4xx: asking again gives the same.
-    Refused,
-    /// 429, after all retries.
-    RateLimited,
-    /// The request was never sent: no connection.
-    Unreachable,
-    /// 5xx, no answer, or an answer that cannot be read: the request may have taken effect.
-    Unanswered,
-}
-
-/// A request that failed.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub struct ProviderError {
-    /// What kind.
-    pub kind: ProviderErrorKind,
-    /// Method and path.
-    pub request: String,
-    /// The HTTP status, where there was one.
-    pub status: Option<u16>,
-    /// The provider's name for the request, for its support.
-    pub request_id: Option<String>,
-    /// What went wrong, in a sentence.
-    pub message: String,
-    /// What to do about it.
-    pub advice: Option<String>,
-}
-
-impl fmt::Display for ProviderError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: ", self.request)?;
-        if let Some(status) = self.status {
-            write!(f, "{status}: ")?;
-        }
-        f.write_str(&self.message)?;
-        if let Some(id) = &self.request_id {
-            write!(f, " (request {id})")?;
-        }
-        Ok(())
-    }
-}
-
-impl ProviderError {
-    /// Whether it may go away by itself.
-    pub fn is_transient(&self) -> bool {
-        use ProviderErrorKind as K;
-        matches!(self.kind, K::Pending | K::RateLimited | K::Unreachable | K::Unanswered)
-    }
-
-    /// Whether the request may have taken effect all the same.
-    pub fn is_ambiguous(&self) -> bool {
-        self.kind == ProviderErrorKind::Unanswered
-    }
 }
 
 /// What the droplet says of itself; `docs/design/first-boot.md` has the contract.

@@ -75,6 +75,8 @@ impl Machine<'_> {
         let mut shown = Shown::default();
         let mut looked = start;
         loop {
+            // As in `wait`: a look that began before the limit is not the last one, however long it took.
+            let spent = self.elapsed_since(start);
             let last = match self.unless_stopped(marker.status(address, shown.offset)).await? {
                 Ok(status) => {
                     shown.heard = Some(self.ports.clock.now());
@@ -110,18 +112,18 @@ impl Machine<'_> {
                     return self.record(&Entry::Passed { role, check: None });
                 }
             }
-            let spent = self.elapsed_since(start);
             if spent >= wait.limit {
                 let last = last.unwrap_or_else(|| match shown.steps.iter().find(|(_, state)| *state == "running") {
                     Some((step, _)) => format!("step `{step}` is still running"),
                     None => "the droplet is still running its steps".to_owned(),
                 });
-                if shown.heard.is_some()
-                    && let Some(log) = self.save_log(role, marker, address).await?
+                let mut stop = wait.timeout(Some(last));
+                if let (Some(_), Stop::Failed(Failure { kind: FailureKind::Timeout { log, .. }, .. })) =
+                    (shown.heard, &mut stop)
                 {
-                    self.note(format!("the droplet's log so far: {log}"));
+                    *log = self.save_log(role, marker, address).await?.map(Into::into);
                 }
-                return Err(wait.timeout(Some(last)));
+                return Err(stop);
             }
             self.pause(pace.next().min(wait.limit.saturating_sub(spent).max(Duration::from_millis(1)))).await?;
         }

@@ -1,11 +1,45 @@
 //! The snapshot's tags and regions, and the commit: the bake's tag comes off, and nothing cleans the snapshot up any more.
 
+use std::time::Duration;
+
+use futures_util::future::join_all;
+
 use super::failure::{Failure, FailureKind};
 use super::journal::Entry;
 use super::machine::{Machine, Product, Stop};
 use super::ports::{ActionStatus, ProviderError, ProviderErrorKind, Snapshot};
 use super::spec::Stage;
-use super::wait::{Pace, Wait};
+use super::wait::{LAG, Pace, Wait};
+
+/// The way of a snapshot to one region.
+struct Transfer {
+    region: String,
+    /// It is in the journal that it is asked for.
+    recorded: bool,
+    /// Since when it is, or may be, under way.
+    asked: Option<Duration>,
+    /// Asked for a second time after an answer was lost.
+    asked_again: bool,
+    action: Option<u64>,
+}
+
+impl Transfer {
+    fn new(region: String) -> Self {
+        Self { region, recorded: false, asked: None, asked_again: false, action: None }
+    }
+
+    /// Whether it is to be asked for: not yet taken, or its answer was lost and nothing has come of it for a while.
+    fn is_due(&mut self, now: Duration) -> bool {
+        match self.asked {
+            None => true,
+            Some(at) if self.action.is_none() && !self.asked_again && now.saturating_sub(at) >= LAG => {
+                self.asked_again = true;
+                true
+            }
+            Some(_) => false,
+        }
+    }
+}
 
 impl Machine<'_> {
     /// Puts the bake's tag on the snapshot first (from then on it is found without its droplet), then its own tags.
@@ -26,22 +60,15 @@ impl Machine<'_> {
 
     /// Sends a request that may be sent twice until it is answered, for at most two minutes.
     async fn repeat(&self, stage: Stage, mut send: impl AsyncFnMut() -> Result<(), ProviderError>) -> Result<(), Stop> {
-        let wait = Wait {
-            stage,
-            what: "the provider's answer".to_owned(),
-            limit: std::time::Duration::from_secs(120),
-            option: "",
-        };
+        let wait =
+            Wait { stage, what: "the provider's answer".to_owned(), limit: Duration::from_secs(120), option: "" };
         self.wait(&wait, async || send().await.map(Some)).await
     }
 
-    /// Copies the snapshot to its other regions, all at once, and makes sure that it is there.
+    /// Copies the snapshot to its other regions, all at the same time, and makes sure that it is there.
     pub(super) async fn transfer(&mut self, snapshot: &Snapshot) -> Result<(), Stop> {
-        let there = |region: &String, ledger: &super::journal::Ledger| {
-            snapshot.regions.contains(region) || ledger.transferred.contains(region)
-        };
-        let mut wanted: Vec<String> =
-            self.spec.snapshot.regions.iter().filter(|r| !there(r, &self.ledger)).cloned().collect();
+        let mut wanted: Vec<String> = self.spec.snapshot.regions.clone();
+        wanted.retain(|region| !snapshot.regions.contains(region) && !self.ledger.transferred.contains(region));
         wanted.sort();
         wanted.dedup();
         if wanted.is_empty() {
@@ -54,80 +81,102 @@ impl Machine<'_> {
             limit: self.spec.limits.transfer,
             option: "--timeout-transfer",
         };
-        let provider = self.ports.provider;
         let start = self.ports.clock.now();
-        let mut actions: Vec<(String, Option<u64>)> = Vec::new();
+        let mut transfers: Vec<Transfer> = wanted.into_iter().map(Transfer::new).collect();
         let mut pace = Pace::new(self.poll());
-        for region in &wanted {
-            self.record(&Entry::Transferring { region: region.clone() })?;
-            loop {
-                match self.change(provider.transfer(&snapshot.id, region)).await? {
-                    Ok(action) => {
-                        actions.push((region.clone(), Some(action.id)));
-                        break;
-                    }
-                    // Another transfer of the same image may hold it.
-                    Err(error)
-                        if error.kind == ProviderErrorKind::Pending && self.elapsed_since(start) < wait.limit =>
-                    {
-                        self.pause(pace.next()).await?;
-                    }
-                    // Whether it is under way is seen from where the snapshot turns up; a second request is then refused.
-                    Err(error) if error.is_transient() => {
-                        self.warn(format!("{error}; watching whether the snapshot arrives in {region}"));
-                        actions.push((region.clone(), None));
-                        break;
-                    }
-                    Err(error) => return Err(Stop::Failed(Failure::provider(Stage::Transfer, error))),
+        loop {
+            // A look that began before the limit is not the last one, however long the process was stopped in it.
+            let spent = self.elapsed_since(start);
+            for transfer in &mut transfers {
+                if transfer.is_due(self.elapsed_since(start)) {
+                    self.ask_for_transfer(snapshot, transfer, start).await?;
                 }
             }
+            if !self.spec.snapshot.await_transfers && transfers.iter().all(|transfer| transfer.asked.is_some()) {
+                let regions: Vec<&str> = transfers.iter().map(|transfer| transfer.region.as_str()).collect();
+                self.note(format!("the transfers to {} are under way, and not waited for", regions.join(", ")));
+                return Ok(());
+            }
+            let last = self.look_at_transfers(snapshot, &mut transfers).await?;
+            if transfers.is_empty() {
+                return Ok(());
+            }
+            if spent >= wait.limit {
+                let regions: Vec<&str> = transfers.iter().map(|transfer| transfer.region.as_str()).collect();
+                return Err(wait.timeout(last.or_else(|| Some(format!("not in {}", regions.join(", "))))));
+            }
+            self.pause(pace.next()).await?;
         }
-        for (region, action) in actions {
-            self.await_region(snapshot, &region, action, &wait).await?;
-            self.record(&Entry::Transferred { region: region.clone() })?;
-            self.note(format!("snapshot {} is in {region}", snapshot.id));
+    }
+
+    async fn ask_for_transfer(
+        &mut self,
+        snapshot: &Snapshot,
+        transfer: &mut Transfer,
+        start: Duration,
+    ) -> Result<(), Stop> {
+        let (provider, region) = (self.ports.provider, &transfer.region);
+        if !transfer.recorded {
+            self.record(&Entry::Transferring { region: region.clone() })?;
+            transfer.recorded = true;
+        }
+        match self.change(provider.transfer(&snapshot.id, region)).await? {
+            Ok(action) => {
+                transfer.asked = Some(self.elapsed_since(start));
+                transfer.action = Some(action.id);
+            }
+            // Another event of the same image holds it: asked for again after the next pause.
+            Err(error) if error.kind == ProviderErrorKind::Pending => {}
+            // Whether it is under way is seen from where the snapshot turns up; a second request is then refused.
+            Err(error) if error.is_transient() => {
+                self.warn(format!("{error}; watching whether the snapshot arrives in {region}"));
+                transfer.asked = Some(self.elapsed_since(start));
+            }
+            Err(error) => {
+                // An earlier request, whose answer was lost or whose process was killed, may be what it is refused for.
+                let there = match self.unless_stopped(provider.snapshot(&snapshot.id)).await? {
+                    Ok(now) => now.regions.contains(region),
+                    Err(_) => false,
+                };
+                let under_way = error.message.to_ascii_lowercase().contains("already");
+                if !there && !under_way && transfer.asked.is_none() {
+                    return Err(Stop::Failed(Failure::provider(Stage::Transfer, error)));
+                }
+                self.note(error.to_string());
+                transfer.asked = Some(self.elapsed_since(start));
+                transfer.asked_again = true;
+            }
         }
         Ok(())
     }
 
-    async fn await_region(
-        &self,
+    /// Takes out what has arrived; says why it could not be seen, if it could not.
+    async fn look_at_transfers(
+        &mut self,
         snapshot: &Snapshot,
-        region: &str,
-        action: Option<u64>,
-        wait: &Wait,
-    ) -> Result<(), Stop> {
+        transfers: &mut Vec<Transfer>,
+    ) -> Result<Option<String>, Stop> {
         let provider = self.ports.provider;
-        let start = self.ports.clock.now();
-        let mut asked_again = action.is_some();
-        let mut pace = Pace::new(self.poll());
-        loop {
-            let now = self.unless_stopped(provider.snapshot(&snapshot.id)).await?;
-            if now.as_ref().is_ok_and(|s| s.regions.iter().any(|r| r == region)) {
-                return Ok(());
-            }
-            if let Some(action) = action
-                && let Ok(seen) = self.unless_stopped(provider.action(action)).await?
-                && seen.status == ActionStatus::Errored
-            {
-                return Err(Stop::Failed(Failure::new(
-                    Stage::Transfer,
-                    FailureKind::Errored { action, what: format!("transfer to {region}") },
-                )));
-            }
-            let spent = self.elapsed_since(start);
-            if !asked_again && spent >= super::wait::LAG {
-                asked_again = true;
-                // Refused because it is under way, or taken: both lead to the same place.
-                if let Err(error) = self.change(provider.transfer(&snapshot.id, region)).await? {
-                    self.note(error.to_string());
-                }
-            }
-            if spent >= wait.limit {
-                return Err(wait.timeout(now.err().map(|e| e.to_string()).or_else(|| Some(format!("not in {region}")))));
-            }
-            self.pause(pace.next()).await?;
+        let now = match self.unless_stopped(provider.snapshot(&snapshot.id)).await? {
+            Ok(now) => now,
+            Err(error) => return Ok(Some(error.to_string())),
+        };
+        let (arrived, waiting) =
+            std::mem::take(transfers).into_iter().partition::<Vec<_>, _>(|one| now.regions.contains(&one.region));
+        *transfers = waiting;
+        for Transfer { region, .. } in arrived {
+            self.record(&Entry::Transferred { region: region.clone() })?;
+            self.note(format!("snapshot {} is in {region}", snapshot.id));
         }
+        let actions = transfers.iter().filter_map(|transfer| Some((transfer.action?, transfer)));
+        let seen = join_all(actions.map(async |(action, transfer)| (action, transfer, provider.action(action).await)));
+        for (action, transfer, seen) in self.unless_stopped(seen).await? {
+            if seen.is_ok_and(|seen| seen.status == ActionStatus::Errored) {
+                let what = format!("transfer to {}", transfer.region);
+                return Err(Stop::Failed(Failure::new(Stage::Transfer, FailureKind::Errored { action, what })));
+            }
+        }
+        Ok(None)
     }
 
     /// Takes the bake's tag off the snapshot, having looked that it is whole and where it should be.
@@ -136,7 +185,7 @@ impl Machine<'_> {
         let wait = Wait {
             stage: Stage::Commit,
             what: "the bake's tag leaving the snapshot".to_owned(),
-            limit: std::time::Duration::from_secs(120),
+            limit: Duration::from_secs(120),
             option: "",
         };
         if !self.ledger.committed {
@@ -144,7 +193,7 @@ impl Machine<'_> {
             let now = self.wait(&wait, async || provider.snapshot(&snapshot.id).await.map(Some)).await?;
             let missing: Vec<&str> =
                 self.spec.snapshot.regions.iter().filter(|r| !now.regions.contains(r)).map(String::as_str).collect();
-            if !missing.is_empty() {
+            if self.spec.snapshot.await_transfers && !missing.is_empty() {
                 let reason = format!("snapshot {} is not in {} any more", snapshot.id, missing.join(", "));
                 return Err(Stop::Failed(Failure::new(Stage::Commit, FailureKind::Snapshot(reason))));
             }
@@ -159,11 +208,12 @@ impl Machine<'_> {
         let mut pace = Pace::new(self.poll());
         let start = self.ports.clock.now();
         let snapshot = loop {
+            let spent = self.elapsed_since(start);
             let now = self.wait(&wait, async || provider.snapshot(&snapshot.id).await.map(Some)).await?;
             if !now.tags.contains(&tag) {
                 break now;
             }
-            if self.elapsed_since(start) >= wait.limit {
+            if spent >= wait.limit {
                 return Err(wait.timeout(None));
             }
             self.pause(pace.next()).await?;

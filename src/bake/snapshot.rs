@@ -76,10 +76,11 @@ impl Machine<'_> {
             }
             self.unless_stopped(std::future::ready(())).await?;
             self.record(&Entry::Snapshotting)?;
+            // Seen from before the request: one that was not answered because the process was stopped is looked into.
+            let late = self.elapsed_since(start) >= wait.limit;
             match self.change(provider.droplet_action(droplet, DropletAction::Snapshot(name))).await? {
                 Ok(action) => return self.record(&Entry::SnapshotStarted { action: action.id }),
                 Err(error) => {
-                    let late = self.elapsed_since(start) >= wait.limit;
                     match error.kind {
                         // The power off may hold the droplet still; or our own request, whose answer was lost.
                         ProviderErrorKind::Pending if !late => {}
@@ -110,6 +111,7 @@ impl Machine<'_> {
         let start = self.ports.clock.now();
         let mut pace = Pace::new(self.poll());
         loop {
+            let spent = self.elapsed_since(start);
             if let Ok(actions) = self.unless_stopped(provider.droplet_actions(droplet)).await?
                 && let Some(found) = actions.iter().find(|a| a.kind == "snapshot" && a.status != ActionStatus::Errored)
             {
@@ -118,7 +120,6 @@ impl Machine<'_> {
             if let Ok(Some(_)) = self.unless_stopped(named(provider, droplet, name)).await? {
                 return Ok(Settled::Exists);
             }
-            let spent = self.elapsed_since(start);
             let locked = spent >= LAG && self.unless_stopped(provider.droplet(droplet)).await?.is_ok_and(|d| d.locked);
             if spent >= LAG && (!locked || spent >= self.spec.limits.snapshot) {
                 return Ok(Settled::Nothing);

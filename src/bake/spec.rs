@@ -54,6 +54,9 @@ pub struct DropletSpec {
     pub ipv6: bool,
     /// Whether DigitalOcean's metrics agent is installed.
     pub monitoring: bool,
+    /// Whether the agent behind the control panel's console is installed; its folder fails the image check.
+    #[serde(default)]
+    pub droplet_agent: bool,
     /// Ids or fingerprints of SSH keys, for looking inside with `--on-error keep`.
     pub ssh_keys: Vec<String>,
     /// Tags besides mkimg's own.
@@ -67,8 +70,15 @@ pub struct SnapshotSpec {
     pub name: String,
     /// Regions it is transferred to; the droplet's own needs no mention.
     pub regions: Vec<String>,
+    /// Whether the bake waits until it is there; otherwise it is enough that the provider has accepted the transfers.
+    #[serde(default = "yes")]
+    pub await_transfers: bool,
     /// Tags it keeps.
     pub tags: Vec<String>,
+}
+
+fn yes() -> bool {
+    true
 }
 
 /// What says that the droplet is finished.

@@ -5,4 +5,9 @@
 
 mod fake;
 mod faults;
+mod kills;
 mod outcomes;
+mod preflight;
+mod transfers;
+
+pub(in crate::bake) use fake::spec;

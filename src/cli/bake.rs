@@ -20,7 +20,7 @@ pub(super) use artifacts::Folder;
 pub(super) use clock::{SystemClock, unix};
 pub(super) use secrets::Sealed;
 pub(super) use session::Session;
-pub(super) use signals::AbortOnDrop;
+pub(super) use signals::{AbortOnDrop, stops};
 pub(super) use state::{FileJournal, Known, close, known};
 
 use super::{Failure, Global, Status};
@@ -82,6 +82,9 @@ pub(super) struct Args {
     /// The transfers to other regions
     #[arg(long, value_name = "DURATION", default_value = "60m", value_parser = humantime::parse_duration)]
     timeout_transfer: Duration,
+    /// Do not wait until the snapshot is in its other regions
+    #[arg(long)]
+    no_wait_transfer: bool,
     /// The verification
     #[arg(long, value_name = "DURATION", default_value = "20m", value_parser = humantime::parse_duration)]
     timeout_verify: Duration,
@@ -164,17 +167,23 @@ impl Args {
             id: id.clone(),
             deadline: unix().saturating_add(limits.total().as_secs()),
             droplet: DropletSpec {
-                name: format!("mkimg-{id}"),
+                name: droplet.name.clone().unwrap_or_else(|| format!("mkimg-{id}")),
                 region: droplet.region.clone(),
                 size: droplet.size.clone(),
                 image: droplet.image.clone(),
                 vpc_uuid: droplet.vpc_uuid.clone(),
                 ipv6: droplet.ipv6,
                 monitoring: droplet.monitoring,
+                droplet_agent: droplet.droplet_agent,
                 ssh_keys: self.ssh_key.clone(),
                 tags: droplet.tags.clone(),
             },
-            snapshot: SnapshotSpec { name: plan.snapshot.name.clone(), regions: plan.snapshot.regions.clone(), tags },
+            snapshot: SnapshotSpec {
+                name: plan.snapshot.name.clone(),
+                regions: plan.snapshot.regions.clone(),
+                await_transfers: !self.no_wait_transfer,
+                tags,
+            },
             marker: match self.marker {
                 MarkerArg::Https => MarkerKind::Https,
                 MarkerArg::Poweroff => MarkerKind::Poweroff,
@@ -216,7 +225,8 @@ async fn at_api(args: &Args, global: &Global, prepared: Prepared, api: &Api) -> 
     };
     let account = preflight::account(provider).await.map_err(refused)?;
     terminal.note(&format!("account {}, token from {}", account.name, api.origin()));
-    let looked = preflight::look(provider, &spec, &account).await.map_err(refused)?;
+    let mut looked = preflight::look(provider, &[&spec], &account, 1).await.map_err(refused)?;
+    let looked = looked.remove(0);
     for warning in &looked.warnings {
         terminal.warning(warning);
     }
@@ -236,11 +246,14 @@ async fn at_api(args: &Args, global: &Global, prepared: Prepared, api: &Api) -> 
     let verification = spec.verify.then(|| SealedDocument::new(&prepared.verification, &spec, url)).transpose()?;
     let sealed = Sealed { build, verification, sensitive: prepared.sensitive };
 
-    let journal = FileJournal::create(&state::folder(&bake_id)?)?;
+    // A signal from here on is heeded before anything is created: nothing stays of a bake that never began.
+    let stops = stops(global)?;
+    let journal = FileJournal::create(&state::folder(&bake_id)?, terminal.redaction())?;
     let unwritable = |error| Failure::usage(error).with_help("set XDG_STATE_HOME to another disk");
     journal.write_secrets(&sealed.to_json()?).map_err(unwritable)?;
     let now = unix();
     let began = Entry::Began {
+        version: crate::bake::journal::VERSION,
         spec: Box::new(spec.clone()),
         api_url: api.journalled(),
         account: account.name,
@@ -261,6 +274,7 @@ async fn at_api(args: &Args, global: &Global, prepared: Prepared, api: &Api) -> 
         report,
         format: args.format,
         report_path: args.report.as_deref(),
+        stops,
     };
     session.run().await
 }

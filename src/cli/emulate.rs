@@ -7,8 +7,10 @@ use std::time::Duration;
 use base64::Engine;
 use secrecy::{ExposeSecret, SecretString};
 
+use super::interrupted::Interrupted;
 use super::{Failure, Global};
-use crate::emulator::{BackendKind, Config, Timing, USUAL_PORTS, start};
+use crate::emulator::fault::Spec;
+use crate::emulator::{BackendKind, Config, RateLimit, Scenario, Timing, USUAL_PORTS, start};
 
 #[derive(Debug, clap::Args)]
 /// DigitalOcean's API on this machine, with droplets that are QEMU virtual machines
@@ -34,6 +36,22 @@ pub(super) struct Args {
     /// With `--backend none`: how long after its start a droplet powers itself off
     #[arg(long, value_name = "DURATION", value_parser = humantime::parse_duration)]
     off_after: Option<Duration>,
+    /// With `--backend scripted`: what a droplet does, a file or a name (repeatable: one for each droplet, the last for
+    /// all that follow)
+    #[arg(long, value_name = "FILE|NAME", default_value = "passes")]
+    scenario: Vec<String>,
+    /// A fault to play: WHEN:FAULT, such as 3:hang, POST /v2/droplets#1:lost, snapshot:errored (repeatable)
+    #[arg(long, value_name = "SPEC")]
+    fault: Vec<Spec>,
+    /// How long things take: create=5s,power=3s,snapshot=10s,transfer=20s,destroy=1s,request=20ms,jitter=30%
+    #[arg(long, value_name = "TIMES")]
+    latency: Option<Timing>,
+    /// How far lists, and look-ups by tag, lag behind what was done
+    #[arg(long, value_name = "DURATION", default_value = "0s", value_parser = humantime::parse_duration)]
+    list_lag: Duration,
+    /// Refuse more requests than this with 429: 5000/hour, 250/minute, 10/second
+    #[arg(long, value_name = "N/TIME")]
+    rate_limit: Option<RateLimit>,
     /// Where base images are kept
     #[arg(long, value_name = "DIR")]
     cache: Option<PathBuf>,
@@ -44,6 +62,8 @@ enum Backend {
     /// Virtual machines
     #[cfg(feature = "qemu")]
     Qemu,
+    /// A status channel that plays a scenario
+    Scripted,
     /// Nothing but their states
     None,
 }
@@ -99,6 +119,10 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<(), Failure> {
     let backend = match args.backend {
         #[cfg(feature = "qemu")]
         Backend::Qemu => BackendKind::Qemu,
+        Backend::Scripted => {
+            let scenarios = args.scenario.iter().map(|scenario| read_scenario(scenario, global));
+            BackendKind::Scripted { scenarios: scenarios.collect::<Result<_, _>>()? }
+        }
         Backend::None => BackendKind::None { off_after: args.off_after },
     };
     let config = Config {
@@ -109,7 +133,10 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<(), Failure> {
         backend,
         forward: args.forward.clone(),
         forward_if_free: USUAL_PORTS.to_vec(),
-        timing: Timing::default(),
+        timing: args.latency.clone().unwrap_or_default(),
+        faults: args.fault.clone(),
+        list_lag: args.list_lag,
+        rate_limit: args.rate_limit,
     };
     runtime()?.block_on(async {
         // Before anything is started: a signal in between must not leave anything.
@@ -129,41 +156,15 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<(), Failure> {
     })
 }
 
-/// Ctrl-C, and SIGTERM where there are signals; caught from `watch` on.
-#[cfg(unix)]
-pub(super) struct Interrupted {
-    terminate: tokio::signal::unix::Signal,
-    interrupt: tokio::signal::unix::Signal,
-}
-
-#[cfg(unix)]
-impl Interrupted {
-    pub(super) fn watch() -> std::io::Result<Self> {
-        use tokio::signal::unix::{SignalKind, signal};
-        Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
-    }
-
-    /// Waits for the next one.
-    pub(super) async fn again(&mut self) {
-        tokio::select! {
-            _ = self.terminate.recv() => {}
-            _ = self.interrupt.recv() => {}
+/// A scenario from a file, or one that comes with the emulator.
+fn read_scenario(name: &str, global: &Global) -> Result<Scenario, Failure> {
+    let path = global.path(std::path::Path::new(name));
+    match std::fs::read_to_string(&path) {
+        Ok(text) => text.parse().map_err(|error| Failure::usage(format!("{}: {error}", path.display()))),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            Scenario::named(name).map_err(|error| Failure::usage(format!("--scenario: {error}")))
         }
-    }
-}
-
-#[cfg(windows)]
-pub(super) struct Interrupted(tokio::signal::windows::CtrlC);
-
-#[cfg(windows)]
-impl Interrupted {
-    pub(super) fn watch() -> std::io::Result<Self> {
-        tokio::signal::windows::ctrl_c().map(Self)
-    }
-
-    /// Waits for the next one.
-    pub(super) async fn again(&mut self) {
-        self.0.recv().await;
+        Err(error) => Err(Failure::usage(format!("{}: {error}", path.display()))),
     }
 }
 

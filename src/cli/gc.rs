@@ -3,10 +3,12 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use super::bake::{Api, ApiArgs, SystemClock, close, unix};
+use super::bake::{Api, ApiArgs, SystemClock, close, known, unix};
 use super::{Failure, Global, Status};
-use crate::bake::BakeId;
-use crate::bake::leftovers::{self, Selection};
+use crate::bake::journal::{Entry, Ledger, Line};
+use crate::bake::leftovers::{self, Leftover, Selection, Thing};
+use crate::bake::ports::{Provider, ProviderError, ProviderErrorKind};
+use crate::bake::{BakeId, BakeTag};
 
 /// Destroys what bakes have left in the account
 #[derive(Debug, clap::Args)]
@@ -44,26 +46,85 @@ async fn collect(args: &Args, global: &Global) -> Result<(), Failure> {
     result
 }
 
+/// A named bake of which there is a journal here, at this API.
+struct Journalled {
+    tag: BakeTag,
+    ledger: Ledger,
+}
+
+/// Which bakes a process of this machine is at work on, and what the journals say of the named ones.
+struct Here {
+    at_work: BTreeSet<BakeId>,
+    journalled: Vec<Journalled>,
+}
+
+impl Here {
+    fn look(selection: &Selection, api: &Api, global: &Global) -> Result<Self, Failure> {
+        let mut here = Self { at_work: BTreeSet::new(), journalled: Vec::new() };
+        for known in known()? {
+            let named = selection.named.contains(&known.bake);
+            if known.at_work && named {
+                return Err(Failure::usage(format!("a process of this machine is at work on bake {}", known.bake))
+                    .with_help("end it with Ctrl-C: it cleans up itself"));
+            }
+            if known.at_work {
+                here.at_work.insert(known.bake);
+                continue;
+            }
+            match known.lines {
+                Err(reason) if named => {
+                    let text =
+                        format!("the journal of bake {} is of no help: {reason}; going by tags alone", known.bake);
+                    global.terminal.warning(&text);
+                }
+                Ok(lines) if named => {
+                    if let Some(Line { entry: Entry::Began { spec, api_url, .. }, .. }) = lines.first()
+                        && *api_url == api.journalled()
+                    {
+                        let ledger = Ledger::replay(lines.iter().map(|line| &line.entry));
+                        here.journalled.push(Journalled { tag: spec.tag(), ledger });
+                    }
+                }
+                _ => {}
+            }
+        }
+        Ok(here)
+    }
+}
+
 async fn with_api(args: &Args, global: &Global, selection: &Selection, api: &Api) -> Result<(), Failure> {
     let terminal = &global.terminal;
-    let client = api.client();
-    let found = leftovers::find(client).await.map_err(|error| {
+    let (client, clock) = (api.client(), SystemClock::default());
+    let here = Here::look(selection, api, global)?;
+    let unknown = |error: ProviderError| {
         let advice = error.advice.clone();
         let failure = Failure::usage(error);
         match advice {
             Some(advice) => failure.with_help(advice),
             None => failure,
         }
-    })?;
-    let (going, staying): (Vec<_>, Vec<_>) = found.into_iter().partition(|leftover| selection.takes(&leftover.tag));
+    };
+    let mut found = leftovers::find(client).await.map_err(unknown)?;
+    for bake in &here.journalled {
+        let more = leftovers::find_of(client, &clock, &bake.tag, &bake.ledger).await.map_err(unknown)?;
+        found.extend(
+            more.into_iter().filter(|left| found.iter().all(|known| known.what != left.what)).collect::<Vec<_>>(),
+        );
+    }
+    found.sort_by(|a, b| (&a.tag.id, &a.what).cmp(&(&b.tag.id, &b.what)));
+    let takes = |left: &Leftover| selection.takes(&left.tag) && !here.at_work.contains(&left.tag.id);
+    let (going, staying): (Vec<_>, Vec<_>) = found.into_iter().partition(takes);
     for leftover in staying.iter().filter(|_| selection.named.is_empty()) {
         let remaining = Duration::from_secs(leftover.tag.deadline.saturating_sub(selection.now));
-        terminal.note(&format!(
-            "{} of bake {} stays: its deadline is in {}",
-            leftover.what,
-            leftover.tag.id,
-            humantime::format_duration(remaining)
-        ));
+        let why = match (here.at_work.contains(&leftover.tag.id), remaining.is_zero()) {
+            (true, _) => "a process of this machine is at work on it".to_owned(),
+            (false, false) => format!("its deadline is in {}", humantime::format_duration(remaining)),
+            (false, true) => format!(
+                "its deadline passed {} ago",
+                humantime::format_duration(Duration::from_secs(selection.now.saturating_sub(leftover.tag.deadline)))
+            ),
+        };
+        terminal.note(&format!("{} of bake {} stays: {why}", leftover.what, leftover.tag.id));
     }
     if going.is_empty() {
         terminal.note("nothing to destroy");
@@ -71,14 +132,23 @@ async fn with_api(args: &Args, global: &Global, selection: &Selection, api: &Api
     let mut left = 0;
     let mut gone: BTreeSet<BakeId> = selection.named.iter().cloned().collect();
     gone.extend(going.iter().map(|leftover| leftover.tag.id.clone()));
+    let mut said: Vec<Thing> = Vec::new();
     for leftover in &going {
-        let what = format!("{} `{}` of bake {}", leftover.what, leftover.name, leftover.tag.id);
         if args.dry_run {
-            terminal.print(format!("would destroy {what}\n"))?;
+            terminal.print(format!("would destroy {}\n", named(leftover)))?;
             continue;
         }
-        match leftovers::remove(client, &SystemClock::default(), leftover, Duration::from_secs(300)).await {
-            Ok(()) => terminal.print(format!("destroyed {what}\n"))?,
+        if said.contains(&leftover.what) {
+            // It went with its droplet.
+            continue;
+        }
+        match leftovers::remove(client, &clock, leftover, Duration::from_secs(300)).await {
+            Ok(removed) => {
+                for one in removed.into_iter().filter(|one| !said.contains(&one.what)).collect::<Vec<_>>() {
+                    terminal.print(format!("destroyed {}\n", named(&one)))?;
+                    said.push(one.what);
+                }
+            }
             Err(still) => {
                 left += 1;
                 gone.remove(&leftover.tag.id);
@@ -88,8 +158,18 @@ async fn with_api(args: &Args, global: &Global, selection: &Selection, api: &Api
     }
     if !args.dry_run {
         for bake in &gone {
+            let ledger = here.journalled.iter().find(|known| known.tag.id == *bake).map(|known| &known.ledger);
+            let kept = match ledger {
+                Some(ledger) => committed(client, ledger).await.map_err(unknown)?,
+                None => None,
+            };
+            if let Some(snapshot) = &kept {
+                terminal.note(&format!(
+                    "snapshot {snapshot} of bake {bake} stays: it was finished, and nothing else is left"
+                ));
+            }
             // A bake whose droplets are gone cannot be resumed: its secrets are of no use to anybody.
-            if let Err(error) = close(bake, unix(), &api.journalled()) {
+            if let Err(error) = close(bake, unix(), &api.journalled(), kept.is_some(), terminal.redaction()) {
                 terminal.warning(&error.to_string());
             }
         }
@@ -99,4 +179,18 @@ async fn with_api(args: &Args, global: &Global, selection: &Selection, api: &Api
             .with_help("run it again later"));
     }
     Ok(())
+}
+
+fn named(leftover: &Leftover) -> String {
+    format!("{} `{}` of bake {}", leftover.what, leftover.name, leftover.tag.id)
+}
+
+/// The snapshot of a bake that was killed at its last step: its tag is off already, and the product stands.
+async fn committed(provider: &dyn Provider, ledger: &Ledger) -> Result<Option<String>, ProviderError> {
+    let (true, Some(id)) = (ledger.committing && ledger.ended.is_none(), &ledger.snapshot) else { return Ok(None) };
+    match provider.snapshot(id).await {
+        Ok(_) => Ok(Some(id.clone())),
+        Err(error) if error.kind == ProviderErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error),
+    }
 }

@@ -3,6 +3,8 @@
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
+use secrecy::SecretString;
+
 use super::{Failure, Global, Status};
 use crate::diag::{Diagnostic, Findings, Severity};
 use crate::model::{self, Assignment, Inputs, Lock, Plan, ResolveError, Resolved, Secrets, Template};
@@ -95,6 +97,17 @@ impl Opened {
             Some((name.to_owned(), value))
         });
         Inputs { assignments, sensitive: Secrets(sensitive.collect()), timestamp: timestamp() }
+    }
+
+    /// The values of sensitive variables, from files and the environment.
+    pub(super) fn secrets(&self, assignments: Vec<Assignment>) -> Vec<SecretString> {
+        let inputs = self.inputs(assignments);
+        let value = |name: &str| {
+            let given = inputs.assignments.iter().rev().find(|assignment| assignment.name == name);
+            let given = given.map(|assignment| assignment.value.clone());
+            given.or_else(|| inputs.sensitive.0.get(name).cloned()).map(SecretString::from)
+        };
+        self.template.sensitive().filter_map(value).collect()
     }
 
     /// Evaluates the template.

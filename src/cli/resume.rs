@@ -3,7 +3,9 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::bake::{Api, ApiArgs, FileJournal, Folder, FormatArg, Sealed, Session, SystemClock, report_path, unix};
+use super::bake::{
+    Api, ApiArgs, FileJournal, Folder, FormatArg, Sealed, Session, SystemClock, report_path, stops, unix,
+};
 use super::{Failure, Global};
 use crate::bake::journal::{Artifacts, Entry, Ledger, Line};
 use crate::bake::leftovers::{self, Leftover, Thing};
@@ -32,7 +34,7 @@ pub(super) struct Args {
 
 pub(super) fn run(args: &Args, global: &Global) -> Result<(), Failure> {
     let bake = BakeId::parse(&args.bake).map_err(Failure::usage)?;
-    let (journal, lines) = FileJournal::open(&bake)?;
+    let (journal, lines) = FileJournal::open(&bake, global.terminal.redaction())?;
     let taken = Taken::read(&bake, journal, &lines)?;
     let target = args.api.target_of(&taken.api_url, global)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(Failure::usage)?;
@@ -63,7 +65,7 @@ struct Taken {
 
 impl Taken {
     fn read(bake: &BakeId, journal: FileJournal, lines: &[Line]) -> Result<Self, Failure> {
-        let Some(Line { at, entry: Entry::Began { spec, api_url, account, document, stand_ins, artifacts } }) =
+        let Some(Line { at, entry: Entry::Began { spec, api_url, account, document, stand_ins, artifacts, .. } }) =
             lines.first()
         else {
             journal.remove_secrets().map_err(Failure::usage)?;
@@ -140,6 +142,7 @@ impl Taken {
             self.journal.folder().display(),
             self.ledger.stage()
         ));
+        let stops = stops(global)?;
         let report = Report::new(&self.spec, self.began, self.document, self.stand_ins);
         let session = Session {
             global,
@@ -151,6 +154,7 @@ impl Taken {
             report,
             format: args.format,
             report_path: args.report.as_deref(),
+            stops,
         };
         session.run().await
     }

@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use anstream::{AutoStream, ColorChoice};
 use clap::builder::styling::{AnsiColor, Style};
 
+use super::redaction::Redaction;
 use super::{Failure, Status};
 
 /// `--color`.
@@ -26,6 +27,7 @@ pub struct Terminal {
     quiet: bool,
     verbose: u8,
     output_closed: AtomicBool,
+    redaction: Redaction,
 }
 
 const ERROR: Style = AnsiColor::Red.on_default().bold();
@@ -36,7 +38,18 @@ const NOTE: Style = AnsiColor::Green.on_default().bold();
 impl Terminal {
     #[must_use]
     pub fn new(color: Color, quiet: bool, verbose: u8) -> Self {
-        Self { color, quiet, verbose, output_closed: AtomicBool::new(false) }
+        Self { color, quiet, verbose, output_closed: AtomicBool::new(false), redaction: Redaction::default() }
+    }
+
+    /// The same terminal for another task: it says everything, in one colour, and hides the same.
+    #[must_use]
+    pub(super) fn of_task(&self) -> Self {
+        Self { redaction: self.redaction.clone(), ..Self::new(Color::Never, false, 2) }
+    }
+
+    /// What is not to be seen on standard error.
+    pub(super) const fn redaction(&self) -> &Redaction {
+        &self.redaction
     }
 
     /// Writes to standard output: the command's result, nothing else. Colour codes are taken out where they do not belong.
@@ -65,7 +78,11 @@ impl Terminal {
                 self.output_closed.store(true, Ordering::Relaxed);
                 Ok(())
             }
-            Err(error) => Err(Failure::new(Status::Usage, format!("cannot write to standard output: {error}"))),
+            Err(error) => {
+                // Said once; what is left to print has nowhere to go either.
+                self.output_closed.store(true, Ordering::Relaxed);
+                Err(Failure::new(Status::Usage, format!("cannot write to standard output: {error}")))
+            }
         }
     }
 
@@ -109,6 +126,7 @@ impl Terminal {
     /// Writes to standard error as it is, line ends included. Nobody reads it: then that is so.
     pub fn eprint(&self, text: &str) {
         let mut stderr = AutoStream::new(io::stderr().lock(), self.choice(&io::stderr()));
+        let text = self.redaction.clean(text);
         let _ = stderr.write_all(text.as_bytes()).and_then(|()| stderr.flush());
     }
 

@@ -16,8 +16,10 @@ pub mod backend;
 pub mod base;
 mod catalog;
 mod cloud;
+pub mod fault;
 #[cfg(feature = "qemu")]
 mod qemu;
+mod timing;
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -26,6 +28,9 @@ use std::time::Duration;
 
 use secrecy::SecretString;
 
+pub use self::api::RateLimit;
+pub use self::backend::{BadScenario, Scenario};
+pub use self::timing::{BadTiming, Timing};
 use crate::emulator::cloud::Cloud;
 
 /// The address under which a droplet reaches the loopback of the machine that the emulator runs on.
@@ -53,6 +58,12 @@ pub struct Config {
     pub forward_if_free: Vec<u16>,
     /// How long the service takes for things that are instantaneous here.
     pub timing: Timing,
+    /// What goes wrong, and when.
+    pub faults: Vec<fault::Spec>,
+    /// How far lists, and look-ups by tag, lag behind what was done.
+    pub list_lag: Duration,
+    /// The rate limit that is enforced; without one it is only reported.
+    pub rate_limit: Option<RateLimit>,
 }
 
 impl Config {
@@ -67,6 +78,9 @@ impl Config {
             forward: Vec::new(),
             forward_if_free: USUAL_PORTS.to_vec(),
             timing: Timing::default(),
+            faults: Vec::new(),
+            list_lag: Duration::ZERO,
+            rate_limit: None,
         }
     }
 }
@@ -81,43 +95,15 @@ pub enum BackendKind {
     Qemu,
     /// Nothing: the state machine alone. A droplet turns itself `off` this long after it was started, or never.
     None { off_after: Option<Duration> },
+    /// No machine, but what a bake's controller sees of one: a status channel that plays a scenario. The first droplet
+    /// plays the first one, and so on; the last is played by all that follow.
+    Scripted { scenarios: Vec<Scenario> },
 }
 
 #[cfg(not(feature = "qemu"))]
 impl Default for BackendKind {
     fn default() -> Self {
         Self::None { off_after: None }
-    }
-}
-
-/// How long an action stays `in-progress` beyond what the backend needs for it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Timing {
-    /// From the creation of a droplet until it is `active`.
-    pub create: Duration,
-    /// Power, rename, resize and the like.
-    pub power: Duration,
-    /// A snapshot, beyond the copying.
-    pub snapshot: Duration,
-    /// A transfer of an image to another region.
-    pub transfer: Duration,
-}
-
-impl Default for Timing {
-    fn default() -> Self {
-        Self {
-            create: Duration::from_millis(500),
-            power: Duration::from_millis(300),
-            snapshot: Duration::from_millis(300),
-            transfer: Duration::from_secs(1),
-        }
-    }
-}
-
-impl Timing {
-    /// As fast as can be, for tests.
-    pub fn none() -> Self {
-        Self { create: Duration::ZERO, power: Duration::ZERO, snapshot: Duration::ZERO, transfer: Duration::ZERO }
     }
 }
 
@@ -159,11 +145,8 @@ pub async fn start(config: Config) -> Result<Running, Error> {
     let listener = tokio::net::TcpListener::bind(config.listen).await.map_err(refused)?;
     let address = listener.local_addr().map_err(refused)?;
     let (cloud, warnings) = Cloud::open(&config, format!("http://{address}")).await?;
-    let router = api::router(Arc::clone(&cloud));
-    let server = tokio::spawn(async move {
-        // The only way out is the task's end: accept errors are retried by axum itself.
-        let _ = axum::serve(listener, router).await;
-    });
+    let serve = api::serve(listener, Arc::clone(&cloud), config.rate_limit);
+    let server = tokio::spawn(serve);
     Ok(Running { address, cloud, server, warnings })
 }
 

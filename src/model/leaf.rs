@@ -34,6 +34,8 @@ pub(super) fn expected(kind: Leaf) -> &'static str {
         Leaf::SourceGlob => "a path or glob in the project",
         Leaf::UserName => "a user's name",
         Leaf::Package => "a package's name",
+        Leaf::DropletName => "a droplet's name",
+        Leaf::Tag => "a tag",
     }
 }
 
@@ -111,7 +113,27 @@ pub(super) fn value(kind: Leaf, text: &str) -> Result<Value, Wrong> {
         }
         Leaf::Package if is_package(text) => Ok(Value::from(text)),
         Leaf::Package => refuse(BAD_NAME, "for example curl, or curl=8.5.0-2"),
+        Leaf::DropletName if is_droplet_name(text) => Ok(Value::from(text)),
+        Leaf::DropletName => {
+            refuse(BAD_NAME, "letters, digits, `.` and `-`, at most 255, a letter or digit at both ends")
+        }
+        Leaf::Tag if is_tag(text) => Ok(Value::from(text)),
+        Leaf::Tag => refuse(BAD_NAME, "letters, digits, `_`, `-` and `:`, at most 255"),
     }
+}
+
+/// What DigitalOcean takes for a droplet's name (it becomes its host name). It would take a hyphen in front; hosts do not.
+fn is_droplet_name(text: &str) -> bool {
+    let ends = |c: Option<char>| c.is_some_and(|c| c.is_ascii_alphanumeric());
+    text.len() <= 255
+        && ends(text.chars().next())
+        && ends(text.chars().last())
+        && text.chars().all(|c| c.is_ascii_alphanumeric() || c == '.' || c == '-')
+}
+
+/// What DigitalOcean takes for a tag.
+fn is_tag(text: &str) -> bool {
+    text.len() <= 255 && text.chars().all(|c| c.is_ascii_alphanumeric() || "_-:".contains(c))
 }
 
 /// Names as Debian has them, with an optional `=version`, `/release` or `:architecture`; never an option of apt-get.
@@ -160,4 +182,24 @@ fn source_fault(text: &str) -> Option<&'static str> {
         return Some("it leaves the project");
     }
     text.chars().any(char::is_control).then_some("it holds a control character")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_and_tags_are_those_that_the_provider_takes() {
+        for (kind, good, bad) in [
+            (Leaf::DropletName, ["build-1.example", "a"], ["-a", "a_b"]),
+            (Leaf::Tag, ["team:images", "a_b-9"], ["a b", "a.b"]),
+        ] {
+            for text in good {
+                assert!(value(kind, text).is_ok(), "{text}");
+            }
+            for text in bad.map(str::to_owned).into_iter().chain(["x".repeat(256)]) {
+                assert!(value(kind, &text).is_err(), "{text}");
+            }
+        }
+    }
 }

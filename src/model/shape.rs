@@ -56,10 +56,15 @@ pub(super) enum Leaf {
     SourceGlob,
     UserName,
     Package,
+    /// A name of a droplet.
+    DropletName,
+    /// A tag of the provider's.
+    Tag,
 }
 
 const TEXT: Shape = Shape::Leaf(Leaf::Text);
 const TEXTS: Shape = Shape::List(&TEXT);
+const TAGS: Shape = Shape::List(&Shape::Leaf(Leaf::Tag));
 
 const fn required(name: &'static str, shape: Shape, doc: &'static str) -> Field {
     Field { name, required: true, shape, doc }
@@ -134,10 +139,16 @@ const DROPLET: &[Field] = &[
     required("image", TEXT, "Base image: a slug such as ubuntu-24-04-x64, or an image's number."),
     required("region", TEXT, "Region slug, such as nyc3."),
     required("size", TEXT, "Size slug, such as s-1vcpu-1gb."),
-    optional("tags", TEXTS, "More tags for the build droplet."),
+    optional("tags", TAGS, "More tags for the build droplet."),
     optional("vpc_uuid", TEXT, "The VPC to build in; the region's default VPC without it."),
     optional("ipv6", Shape::Leaf(Leaf::Flag), "Give the droplet an IPv6 address too. Default: false."),
     optional("monitoring", Shape::Leaf(Leaf::Flag), "DigitalOcean's monitoring agent. Default: false."),
+    optional(
+        "droplet_agent",
+        Shape::Leaf(Leaf::Flag),
+        "The agent of the control panel's console. Its folder fails the image check. Default: false.",
+    ),
+    optional("name", Shape::Leaf(Leaf::DropletName), "Name of the build droplet. Default: mkimg and the bake's id."),
 ];
 
 const USER: &[Field] = &[
@@ -195,7 +206,7 @@ const TIME_LIMITS: &[Field] = &[
 const SNAPSHOT: &[Field] = &[
     optional("name", Shape::Leaf(Leaf::StampedText), "Default: the template's name and `{{ timestamp }}`."),
     optional("regions", TEXTS, "More regions to transfer it to."),
-    optional("tags", TEXTS, "Tags for the snapshot."),
+    optional("tags", TAGS, "Tags for the snapshot."),
 ];
 
 const VERIFY: &[Field] = &[

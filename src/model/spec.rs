@@ -54,6 +54,9 @@ pub struct Droplet {
     pub ipv6: bool,
     #[serde(default)]
     pub monitoring: bool,
+    #[serde(default)]
+    pub droplet_agent: bool,
+    pub name: Option<String>,
 }
 
 /// A user of the machine. `default` is the distribution's own.

@@ -6,6 +6,7 @@ mod provider;
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -41,11 +42,19 @@ pub(super) struct World {
     pub(super) heeds_shutdown: bool,
     pub(super) snapshot_errors: bool,
     pub(super) transfer_errors: bool,
+    /// A second transfer of an image is refused as long as the first is under way.
+    pub(super) one_transfer_at_a_time: bool,
+    /// How the account stands.
+    pub(super) account: (&'static str, u64),
     /// Seconds that lists lag behind.
     pub(super) lag: u64,
     /// Crashes this long after it became active.
     pub(super) crash_after: Option<u64>,
     pub(super) journal_full_after: Option<usize>,
+    /// The process is killed while this request is under way: before it arrives (`false`) or after its effect.
+    pub(super) dies_at: Option<(u64, bool)>,
+    /// The process is stopped for an hour when this request has been answered.
+    pub(super) sleeps_at: Option<u64>,
 }
 
 impl Default for World {
@@ -62,9 +71,13 @@ impl Default for World {
             heeds_shutdown: true,
             snapshot_errors: false,
             transfer_errors: false,
+            one_transfer_at_a_time: false,
+            account: ("active", 10),
             lag: 0,
             crash_after: None,
             journal_full_after: None,
+            dies_at: None,
+            sleeps_at: None,
         }
     }
 }
@@ -105,12 +118,17 @@ pub(super) struct Fake {
     start: Instant,
     stop: watch::Sender<u32>,
     pub(super) journal: Mutex<Vec<Entry>>,
+    /// Killed: nothing that it does from here on counts.
+    dead: AtomicBool,
+    pub(super) died: tokio::sync::Notify,
+    /// How long the process was stopped, in seconds.
+    slept: AtomicU64,
     pub(super) written: tokio::sync::Notify,
     pub(super) events: Mutex<Vec<Event>>,
     pub(super) saved: Mutex<BTreeMap<String, Vec<u8>>>,
 }
 
-pub(super) fn spec() -> Spec {
+pub(in crate::bake) fn spec() -> Spec {
     let droplet = crate::bake::spec::DropletSpec {
         name: "build".into(),
         region: "nyc3".into(),
@@ -119,12 +137,14 @@ pub(super) fn spec() -> Spec {
         vpc_uuid: None,
         ipv6: false,
         monitoring: false,
+        droplet_agent: false,
         ssh_keys: vec![],
         tags: vec!["mine".into()],
     };
     let snapshot = crate::bake::spec::SnapshotSpec {
         name: "product".into(),
         regions: vec!["fra1".into()],
+        await_transfers: true,
         tags: vec!["release".into()],
     };
     let limits = Limits {
@@ -157,6 +177,9 @@ impl Fake {
             start: Instant::now(),
             stop: watch::channel(0).0,
             journal: Mutex::default(),
+            dead: AtomicBool::new(false),
+            died: tokio::sync::Notify::new(),
+            slept: AtomicU64::new(0),
             written: tokio::sync::Notify::new(),
             events: Mutex::default(),
             saved: Mutex::default(),
@@ -172,6 +195,7 @@ impl Fake {
             user_data: SecretString::from("#cloud-config"),
             verification: Some(SecretString::from("#cloud-config")),
         };
+        self.rise();
         let https = spec.marker == MarkerKind::Https;
         let ports = Ports {
             provider: self,
@@ -188,8 +212,17 @@ impl Fake {
             .expect("a bake ends")
     }
 
+    /// Another process takes over.
+    pub(super) fn rise(&self) {
+        self.dead.store(false, Ordering::Relaxed);
+    }
+
+    pub(super) fn is_dead(&self) -> bool {
+        self.dead.load(Ordering::Relaxed)
+    }
+
     pub(super) fn seconds(&self) -> u64 {
-        self.start.elapsed().as_secs()
+        self.start.elapsed().as_secs() + self.slept.load(Ordering::Relaxed)
     }
 
     /// What is there and costs money.
@@ -224,6 +257,9 @@ impl Fake {
     ) -> Result<T, ProviderError> {
         let now = self.seconds();
         let mut state = self.state.lock().unwrap();
+        if self.dead.load(Ordering::Relaxed) {
+            return Err(Self::error(ProviderErrorKind::Unreachable, request));
+        }
         state.requests.push(request.to_owned());
         let number = state.requests.len() as u64;
         for at in [self.world.stop_at, self.world.stop_again_at].into_iter().flatten() {
@@ -231,13 +267,36 @@ impl Fake {
                 self.stop.send_modify(|count| *count += 1);
             }
         }
+        if let Some((_, arrives)) = self.world.dies_at.filter(|(at, _)| *at == number) {
+            if arrives {
+                let _ = handle(&mut state, now);
+            }
+            self.dead.store(true, Ordering::Relaxed);
+            self.died.notify_one();
+            return Err(Self::error(ProviderErrorKind::Unanswered, request));
+        }
+        let answer = self.faulty(number, request, &mut state, now, handle);
+        if self.world.sleeps_at == Some(number) {
+            self.slept.fetch_add(3_600, Ordering::Relaxed);
+        }
+        answer
+    }
+
+    fn faulty<T>(
+        &self,
+        number: u64,
+        request: &str,
+        state: &mut State,
+        now: u64,
+        handle: impl FnOnce(&mut State, u64) -> Result<T, ProviderErrorKind>,
+    ) -> Result<T, ProviderError> {
         match self.world.faults.get(&number) {
             Some(Fault::Before(kind)) => Err(Self::error(*kind, request)),
             Some(Fault::After) => {
-                let _ = handle(&mut state, now);
+                let _ = handle(state, now);
                 Err(Self::error(ProviderErrorKind::Unanswered, request))
             }
-            None => handle(&mut state, now).map_err(|kind| Self::error(kind, request)),
+            None => handle(state, now).map_err(|kind| Self::error(kind, request)),
         }
     }
 
@@ -264,6 +323,9 @@ impl Fake {
 
 impl Journal for Fake {
     fn append(&self, _at: u64, entry: &Entry) -> Result<(), JournalError> {
+        if self.dead.load(Ordering::Relaxed) {
+            return Ok(());
+        }
         let mut journal = self.journal.lock().unwrap();
         if self.world.journal_full_after.is_some_and(|full| journal.len() >= full) {
             return Err(JournalError { path: "journal.jsonl".into(), reason: "no space left on device".into() });
@@ -284,7 +346,7 @@ impl Clock for Fake {
         self.seconds()
     }
     fn now(&self) -> Duration {
-        self.start.elapsed()
+        self.start.elapsed() + Duration::from_secs(self.slept.load(Ordering::Relaxed))
     }
     async fn sleep(&self, duration: Duration) {
         tokio::time::sleep(duration).await;

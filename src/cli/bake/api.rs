@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use secrecy::SecretString;
+use secrecy::{ExposeSecret as _, SecretString};
 
 use super::state::{private_folder, state_home};
 use super::token;
@@ -29,6 +29,15 @@ pub(in crate::cli) struct ApiArgs {
     /// How long one request may take
     #[arg(long, value_name = "DURATION", default_value = "10s", value_parser = humantime::parse_duration)]
     timeout_request: Duration,
+    /// How often a request is sent again after a failure that may go away
+    #[arg(long, value_name = "N", default_value_t = 3, hide_short_help = true)]
+    retries: usize,
+    /// The pause before the first of them, at most (it is drawn by lot); each next one may be twice as long
+    #[arg(long, value_name = "DURATION", default_value = "250ms", value_parser = humantime::parse_duration, hide_short_help = true)]
+    retry_wait: Duration,
+    /// The longest of these pauses; what the API asks for with retry-after counts more
+    #[arg(long, value_name = "DURATION", default_value = "4s", value_parser = humantime::parse_duration, hide_short_help = true)]
+    retry_wait_max: Duration,
 }
 
 /// What was chosen, before anything is started.
@@ -77,11 +86,17 @@ impl ApiArgs {
     /// Makes the client, and starts the emulator where it is wanted.
     pub(in crate::cli) async fn open(&self, target: Target, global: &Global) -> Result<Api, Failure> {
         let log: Option<RequestLog> = (global.terminal.verbosity() > 1).then(|| {
-            let said: RequestLog =
-                Arc::new(|line: &str| super::super::Terminal::new(super::super::Color::Never, false, 2).detail(line));
+            let terminal = global.terminal.of_task();
+            let said: RequestLog = Arc::new(move |line: &str| terminal.detail(line));
             said
         });
-        let options = Options { timeout: self.timeout_request, log };
+        let options = Options {
+            timeout: self.timeout_request,
+            retries: self.retries,
+            retry_wait: self.retry_wait,
+            retry_wait_max: self.retry_wait_max,
+            log,
+        };
         let (url, token, origin, running) = match target {
             Target::Remote { url, found } => (url, found.token, found.origin, None),
             Target::Local => {
@@ -90,10 +105,11 @@ impl ApiArgs {
                 (running.url(), token, "the embedded emulator".to_owned(), Some(running))
             }
         };
+        global.terminal.redaction().hide(token.expose_secret());
         let client = Client::new(&url, &token, options).map_err(|error| {
             Failure::usage(error).with_help("--api-url takes an https:// address, or http:// on this machine")
         })?;
-        Ok(Api { client, url, token, origin, running })
+        Ok(Api { client, url, origin, running })
     }
 }
 
@@ -133,7 +149,6 @@ async fn start(global: &Global) -> Result<(SecretString, Running), Failure> {
 pub(in crate::cli) struct Api {
     client: Client,
     url: String,
-    token: SecretString,
     origin: String,
     running: Option<Running>,
 }
@@ -141,10 +156,6 @@ pub(in crate::cli) struct Api {
 impl Api {
     pub(in crate::cli) fn client(&self) -> &Client {
         &self.client
-    }
-
-    pub(in crate::cli) fn token(&self) -> &SecretString {
-        &self.token
     }
 
     /// Where the token came from.

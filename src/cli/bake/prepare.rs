@@ -1,8 +1,8 @@
 //! What a bake decides before it asks the API anything: the plan, its artifacts, both documents, and that they are valid.
 
-use secrecy::SecretString;
+use secrecy::{ExposeSecret as _, SecretString};
 
-use super::super::{judgement, project};
+use super::super::{contents, judgement, project};
 use super::artifacts::Folder;
 use super::{Args, Failure, Global};
 use crate::diag::{Report, Verdict};
@@ -43,6 +43,11 @@ fn complete_lock(global: &Global, plan: &Plan, lock: &Lock, path: &std::path::Pa
 
 pub(super) fn prepare(args: &Args, global: &Global, local: bool) -> Result<Prepared, Failure> {
     let opened = project::open(global, args.template.as_deref())?;
+    // Before anything is said of the document.
+    let sensitive = opened.secrets(project::assignments(global)?);
+    for secret in &sensitive {
+        global.terminal.redaction().hide(secret.expose_secret());
+    }
     let stand_ins = opened.project.root.join("target").join("stand-ins");
     let directory =
         if args.stand_ins { Some(stand_ins.clone()) } else { args.artifacts.as_ref().map(|path| global.path(path)) };
@@ -91,7 +96,6 @@ pub(super) fn prepare(args: &Args, global: &Global, local: bool) -> Result<Prepa
     let secrets = judgement::secrets(&opened, &project::assignments(global)?);
     judge(global, &plan, &document, &secrets)?;
     let verification = render::verification_document(&plan).map_err(Failure::usage)?;
-    let sensitive = secrets.into_iter().map(Into::into).collect();
     Ok(Prepared { plan, document, verification, folder, stand_ins: args.stand_ins, sensitive })
 }
 
@@ -100,12 +104,16 @@ fn judge(global: &Global, plan: &Plan, document: &Document, secrets: &[String]) 
     // What is wrong with the template's `allow:` is said by `mkimg validate`.
     let options = crate::validate::Options::default();
     let judged = judgement::rendered("rendered document", &document.text, plan, &Places::new(), secrets, &options);
-    let report = Report { documents: judged.into_iter().map(|judged| judged.document).collect() };
+    let mut documents = contents::judge(plan);
+    documents.extend(judged.map(|judged| judged.document));
+    let report = Report { documents };
     let counts = report.counts();
     if counts.errors + counts.warnings > 0 {
         global.terminal.eprint(&report.render(crate::diag::Format::Human, global.terminal.stderr_color(), &|_| None));
     }
-    let refused = report.documents.iter().any(|judged| matches!(judged.verdict, Verdict::Invalid | Verdict::Skipped));
+    // Files and scripts stand before it, and have no verdict of their own.
+    let refused =
+        report.documents.last().is_none_or(|judged| !matches!(judged.verdict, Verdict::Valid | Verdict::Deprecated));
     if refused || counts.errors > 0 {
         return Err(Failure::finding("the rendered document is not valid: nothing was created")
             .with_help("`mkimg validate` shows where each finding comes from"));

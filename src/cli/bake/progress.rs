@@ -9,6 +9,7 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use super::super::{Global, Terminal};
 use crate::bake::Left;
+use crate::bake::foreign::Foreign as _;
 use crate::bake::ports::{Check, Event, Observer};
 use crate::bake::report::{Report, duration};
 
@@ -18,13 +19,12 @@ pub(in crate::cli) struct Watcher<'g> {
     json: bool,
     start: Instant,
     bar: ProgressBar,
-    redact: Vec<String>,
     pub(in crate::cli) report: Mutex<Report>,
     stage: Mutex<String>,
 }
 
 impl<'g> Watcher<'g> {
-    pub(in crate::cli) fn new(global: &'g Global, json: bool, redact: Vec<String>, report: Report) -> Self {
+    pub(in crate::cli) fn new(global: &'g Global, json: bool, report: Report) -> Self {
         let bar = ProgressBar::new_spinner();
         if json || !global.terminal.is_interactive() {
             bar.set_draw_target(ProgressDrawTarget::hidden());
@@ -34,15 +34,7 @@ impl<'g> Watcher<'g> {
             bar.enable_steady_tick(Duration::from_millis(120));
         }
         let start = Instant::now();
-        Self {
-            terminal: &global.terminal,
-            json,
-            start,
-            bar,
-            redact,
-            report: Mutex::new(report),
-            stage: Mutex::default(),
-        }
+        Self { terminal: &global.terminal, json, start, bar, report: Mutex::new(report), stage: Mutex::default() }
     }
 
     pub(in crate::cli) fn seconds(&self) -> f64 {
@@ -54,29 +46,19 @@ impl<'g> Watcher<'g> {
         self.bar.finish_and_clear();
     }
 
-    fn clean(&self, text: &str) -> String {
-        let mut text = text.to_owned();
-        for secret in self.redact.iter().filter(|secret| secret.len() >= 6) {
-            if text.contains(secret.as_str()) {
-                text = text.replace(secret.as_str(), "[redacted]");
-            }
-        }
-        text
-    }
-
     fn line(&self, text: &str) {
-        let text = format!("{:>7} {}", duration(self.seconds()), self.clean(text));
+        let text = format!("{:>7} {}", duration(self.seconds()), text);
         self.bar.suspend(|| self.terminal.eprint(&format!("{text}\n")));
     }
 
     fn show(&self, event: &Event) {
         let quiet = self.terminal.is_quiet();
         match event {
-            Event::Warning { message } => self.bar.suspend(|| self.terminal.warning(&self.clean(message))),
+            Event::Warning { message } => self.bar.suspend(|| self.terminal.warning(message)),
             _ if quiet => {}
             Event::Stage { stage, detail } => {
                 self.bar.set_prefix(stage.to_string());
-                self.bar.set_message(self.clean(detail));
+                self.bar.set_message(detail.clone());
                 *self.stage.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = stage.to_string();
                 self.line(&format!("{stage}: {detail}"));
             }
@@ -96,11 +78,10 @@ impl<'g> Watcher<'g> {
                 self.line(&format!("  {}: {}{time}", step.name, step.state));
             }
             Event::Log { line } => {
-                let line = self.clean(line);
                 if self.bar.is_hidden() || self.terminal.verbosity() > 0 {
                     self.line(&format!("  | {line}"));
                 }
-                self.bar.set_message(line);
+                self.bar.set_message(line.clone());
             }
             Event::Complete => self.line("  complete: everything is installed; the check script runs"),
             Event::Checked(check) => {
@@ -126,14 +107,18 @@ pub(in crate::cli) fn check_lines(check: &Check) -> Vec<String> {
 #[async_trait]
 impl Observer for Watcher<'_> {
     fn event(&self, event: &Event) {
+        // The terminal hides secrets too; the progress line, the report and JSON do not pass through it.
+        let mut event = event.clone();
+        event.each_text(&mut |text| self.terminal.redaction().clean_in_place(text));
+        let event = &event;
         self.report.lock().unwrap_or_else(std::sync::PoisonError::into_inner).event(self.seconds(), event);
         if self.json {
             if let Ok(text) = serde_json::to_string(event) {
                 // A reader that went away does not end a bake: the droplet must still be cleaned up.
-                let _ = self.terminal.print(format!("{}\n", self.clean(&text)));
+                let _ = self.terminal.print(format!("{text}\n"));
             }
             if let Event::Warning { message } = event {
-                self.terminal.warning(&self.clean(message));
+                self.terminal.warning(message);
             }
         } else {
             self.show(event);
@@ -147,7 +132,7 @@ impl Observer for Watcher<'_> {
         }
         let things: Vec<String> = left.iter().map(ToString::to_string).collect();
         self.bar.suspend(|| {
-            self.terminal.eprint(&format!("The bake failed: {}\nKeep {}? [y/N] ", self.clean(why), things.join(", ")));
+            self.terminal.eprint(&format!("The bake failed: {}\nKeep {}? [y/N] ", why, things.join(", ")));
         });
         let answer = tokio::task::spawn_blocking(|| {
             let mut line = String::new();

@@ -2,13 +2,13 @@
 
 use std::path::Path;
 
-use secrecy::ExposeSecret as _;
-
 use super::clock::SystemClock;
 use super::progress::Watcher;
 use super::secrets::{Sealed, SealedDocument};
+use super::signals::Stops;
 use super::state::FileJournal;
-use super::{Api, Failure, FormatArg, Global, Status, ending, signals};
+use super::{Api, Failure, FormatArg, Global, Status, ending};
+use crate::bake::foreign::Foreign as _;
 use crate::bake::journal::Ledger;
 use crate::bake::report::Report;
 use crate::bake::{Machine, Outcome, Ports, Spec};
@@ -24,17 +24,20 @@ pub(in crate::cli) struct Session<'s> {
     pub(in crate::cli) report: Report,
     pub(in crate::cli) format: FormatArg,
     pub(in crate::cli) report_path: Option<&'s Path>,
+    /// Watched since before the journal's first line.
+    pub(in crate::cli) stops: Stops,
 }
 
 impl Session<'_> {
     /// Works until the end, and says it.
     pub(in crate::cli) async fn run(self) -> Result<(), Failure> {
-        let Self { global, api, spec, sealed, journal, ledger, report, format, report_path } = self;
-        let (stops, _signals) = signals::stops(global)?;
+        let Self { global, api, spec, sealed, journal, ledger, report, format, report_path, stops } = self;
+        let Stops { count: stops, .. } = &stops;
+        for secret in sealed.redact() {
+            global.terminal.redaction().hide(&secret);
+        }
         let json = format == FormatArg::Json;
-        let mut redact = sealed.redact();
-        redact.push(api.token().expose_secret().to_owned());
-        let watcher = Watcher::new(global, json, redact, report);
+        let watcher = Watcher::new(global, json, report);
         let clock = SystemClock::default();
         let secrets = sealed.secrets();
         let ports = Ports {
@@ -55,14 +58,22 @@ impl Session<'_> {
         let report = {
             let mut report = watcher.report.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
             report.end(seconds, &outcome);
+            report.each_text(&mut |text| global.terminal.redaction().clean_in_place(text));
             report.clone()
         };
         if let Some(path) = report_path {
             ending::write_report(global, path, &report);
         }
-        ending::Ending { global, spec, outcome: &outcome, report: &report, api, json }.say()?;
+        // Where nobody can read the result, the bake has ended as it has all the same.
+        if let Err(failure) = (ending::Ending { global, spec, outcome: &outcome, report: &report, api, json }).say() {
+            failure.show(&global.terminal);
+            if let Outcome::Done(product) = &outcome {
+                let snapshot = &product.snapshot;
+                global.terminal.note(&format!("the bake is done: snapshot {} ({})", snapshot.name, snapshot.id));
+            }
+        }
         if api.is_local() && !outcome.left().is_empty() && matches!(outcome, Outcome::Failed { .. }) {
-            ending::wait_for_stop(global, stops).await;
+            ending::wait_for_stop(global, stops.clone()).await;
         }
         match outcome.exit_status() {
             0 => Ok(()),

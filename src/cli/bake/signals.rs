@@ -1,9 +1,8 @@
-//! Ctrl-C and SIGTERM: the first one has the bake clean up, the second one ends it at once.
+//! Ctrl-C, SIGTERM and SIGHUP: the first one has the bake clean up, the second one ends it at once.
 
 use tokio::sync::watch;
 
-use super::super::emulate::Interrupted;
-use super::super::{Color, Terminal};
+use super::super::interrupted::Interrupted;
 use super::{Failure, Global};
 
 /// A task that ends with its owner.
@@ -15,20 +14,26 @@ impl Drop for AbortOnDrop {
     }
 }
 
-/// Counts Ctrl-C and SIGTERM, from the moment on that this returns.
-pub(super) fn stops(global: &Global) -> Result<(watch::Receiver<u32>, AbortOnDrop), Failure> {
-    let (sender, receiver) = watch::channel(0);
+/// How often the person has said stop.
+pub(in crate::cli) struct Stops {
+    pub(super) count: watch::Receiver<u32>,
+    _task: AbortOnDrop,
+}
+
+/// Counts what asks to stop, from the moment on that this returns.
+pub(in crate::cli) fn stops(global: &Global) -> Result<Stops, Failure> {
+    let (sender, count) = watch::channel(0);
     let quiet = global.terminal.is_quiet();
+    let terminal = global.terminal.of_task();
     let mut interrupted = Interrupted::watch().map_err(Failure::usage)?;
     let task = tokio::spawn(async move {
         loop {
             interrupted.again().await;
             sender.send_modify(|count| *count += 1);
             if *sender.borrow() == 1 && !quiet {
-                Terminal::new(Color::Never, false, 0)
-                    .note("stopping: destroying what this bake made; a second Ctrl-C stops at once");
+                terminal.note("stopping: destroying what this bake made; a second Ctrl-C stops at once");
             }
         }
     });
-    Ok((receiver, AbortOnDrop(task)))
+    Ok(Stops { count, _task: AbortOnDrop(task) })
 }

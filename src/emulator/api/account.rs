@@ -34,7 +34,7 @@ pub(super) async fn show(State(cloud): Account) -> Response {
 }
 
 pub(super) async fn list_keys(State(cloud): Account, paging: Paging) -> Response {
-    let keys = cloud.look(|state| state.keys.values().map(wire::key).collect::<Vec<_>>());
+    let keys = cloud.look_listed(|state| state.keys.values().map(wire::key).collect::<Vec<_>>());
     paging.answer(cloud.url(), "ssh_keys", keys)
 }
 

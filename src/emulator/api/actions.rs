@@ -13,7 +13,7 @@ use crate::emulator::cloud::images::find;
 use crate::emulator::cloud::model::{Action, Resource, State as Model};
 
 pub(super) async fn list(State(cloud): Account, paging: Paging) -> Response {
-    let rows = cloud.look(|state| state.actions.values().rev().map(wire::action).collect::<Vec<_>>());
+    let rows = cloud.look_listed(|state| state.actions.values().rev().map(wire::action).collect::<Vec<_>>());
     paging.answer(cloud.url(), "actions", rows)
 }
 
@@ -31,7 +31,7 @@ pub(super) async fn of_droplet(
     if !cloud.look(|state| state.droplets.contains_key(&id)) {
         return Err(Problem::not_found());
     }
-    let rows = cloud.look(|state| all(state, Resource::Droplet, id).map(wire::action).collect::<Vec<_>>());
+    let rows = cloud.look_listed(|state| all(state, Resource::Droplet, id).map(wire::action).collect::<Vec<_>>());
     Ok(paging.answer(cloud.url(), "actions", rows))
 }
 
@@ -44,7 +44,7 @@ pub(super) async fn of_image(
     if cloud.look(|state| find(state, id)).is_none() {
         return Err(Problem::not_found());
     }
-    let rows = cloud.look(|state| all(state, Resource::Image, id).map(wire::action).collect::<Vec<_>>());
+    let rows = cloud.look_listed(|state| all(state, Resource::Image, id).map(wire::action).collect::<Vec<_>>());
     Ok(paging.answer(cloud.url(), "actions", rows))
 }
 

@@ -11,7 +11,7 @@ use super::images::id_of;
 use super::page::Paging;
 use super::problem::Problem;
 use super::{Account, names, wire};
-use crate::emulator::cloud::{ImageRef, NewDroplet};
+use crate::emulator::cloud::{ImageRef, NewDroplet, Refusal};
 
 /// Bytes of user-data: 64 KiB, counted in UTF-8.
 const USER_DATA_LIMIT: usize = 65_536;
@@ -89,7 +89,7 @@ pub(super) async fn list(State(cloud): Account, paging: Paging) -> Result<Respon
         return Err(Problem::bad_request("tag_name and name can't be given together."));
     }
     let kind = paging.filter("type") != Some("gpus");
-    let rows = cloud.look(|state| {
+    let rows = cloud.look_listed(|state| {
         let droplets = state.droplets.values().filter(|droplet| {
             let tag = paging.filter("tag_name").is_none_or(|tag| droplet.tags.contains(tag));
             // The service compares names without regard to case.
@@ -117,20 +117,27 @@ pub(super) async fn delete_tagged(State(cloud): Account, paging: Paging) -> Resu
     let Some(tag) = paging.filter("tag_name") else {
         return Err(Problem::bad_request("tag_name is required."));
     };
-    let ids: Option<Vec<u64>> = cloud.look(|state| {
+    let ids: Option<Vec<u64>> = cloud.look_listed(|state| {
         let bearers = state.droplets.values().filter(|droplet| droplet.tags.contains(tag));
         state.tags.contains(tag).then(|| bearers.map(|droplet| droplet.id).collect())
     });
     let ids = ids.ok_or_else(Problem::not_found)?;
-    let mut refused = None;
-    for id in ids {
-        if let Err(refusal) = cloud.destroy_droplet(id).await {
-            refused = Some(refusal);
+    // A task of its own: a client that goes away does not stop it half-way.
+    let all = tokio::spawn(async move {
+        let mut refused = None;
+        for id in ids {
+            match cloud.destroy_droplet(id).await {
+                // Gone since, though the list still had it.
+                Ok(()) | Err(Refusal::NotFound) => {}
+                Err(refusal) => refused = Some(refusal),
+            }
         }
-    }
-    match refused {
-        None => Ok(StatusCode::NO_CONTENT.into_response()),
-        Some(refusal) => Err(refusal.into()),
+        refused
+    });
+    match all.await {
+        Ok(None) => Ok(StatusCode::NO_CONTENT.into_response()),
+        Ok(Some(refusal)) => Err(refusal.into()),
+        Err(error) => Err(Refusal::Internal(error.to_string()).into()),
     }
 }
 
@@ -140,11 +147,11 @@ pub(super) async fn snapshots(
     paging: Paging,
 ) -> Result<Response, Problem> {
     let id = id_of(&droplet)?;
-    let rows = cloud.look(|state| {
-        let rows = state.snapshots_of(id).map(wire::droplet_snapshot).collect::<Vec<_>>();
-        state.droplets.contains_key(&id).then_some(rows)
-    });
-    Ok(paging.answer(cloud.url(), "snapshots", rows.ok_or_else(Problem::not_found)?))
+    if !cloud.look(|state| state.droplets.contains_key(&id)) {
+        return Err(Problem::not_found());
+    }
+    let rows = cloud.look_listed(|state| state.snapshots_of(id).map(wire::droplet_snapshot).collect::<Vec<_>>());
+    Ok(paging.answer(cloud.url(), "snapshots", rows))
 }
 
 /// A list of which droplets here have nothing.

@@ -21,7 +21,7 @@ pub(super) async fn list(State(cloud): Account, paging: Paging) -> Result<Respon
     if !matches!(kind, None | Some("distribution" | "application" | "snapshot")) {
         return Err(Problem::bad_request("type must be distribution, application or snapshot."));
     }
-    let images = cloud.look(|state| {
+    let images = cloud.look_listed(|state| {
         let base = catalog::IMAGES.iter().map(from_catalog);
         let mut images: Vec<_> = base.chain(state.images.values().cloned()).collect();
         images.retain(|image| {

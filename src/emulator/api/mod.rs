@@ -7,40 +7,49 @@ mod account;
 mod actions;
 mod body;
 mod catalog;
+mod connection;
 mod droplet_actions;
 mod droplets;
+mod faults;
 mod images;
 mod names;
 mod page;
 mod problem;
+mod rate;
 mod snapshots;
 mod tags;
 mod wire;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use axum::Router;
-use axum::extract::{Request, State};
+use axum::extract::{ConnectInfo, Request, State};
 use axum::http::{HeaderName, HeaderValue, header};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use secrecy::ExposeSecret;
 
+use self::connection::{Door, Line};
 use self::problem::Problem;
+pub use self::rate::RateLimit;
+use self::rate::{Meter, Standing};
 use crate::emulator::cloud::{Cloud, random_uuid};
 
 /// What every handler gets.
 type Account = State<Arc<Cloud>>;
 
-/// The service's limit, in requests an hour and token. Reported, not enforced.
-const HOURLY_LIMIT: u64 = 5000;
+/// Serves the API until the task is ended.
+pub(super) async fn serve(listener: tokio::net::TcpListener, cloud: Arc<Cloud>, limit: Option<RateLimit>) {
+    let service = router(cloud, limit).into_make_service_with_connect_info::<Line>();
+    // Accept errors are retried by axum itself.
+    let _ = axum::serve(Door(listener), service).await;
+}
 
 /// All routes, behind the token.
-pub(super) fn router(cloud: Arc<Cloud>) -> Router {
-    let gate = Arc::new(Gate { cloud: Arc::clone(&cloud), requests: AtomicU64::new(0) });
+fn router(cloud: Arc<Cloud>, limit: Option<RateLimit>) -> Router {
+    let gate = Arc::new(Gate { cloud: Arc::clone(&cloud), meter: Meter::new(limit) });
     Router::new()
         .route("/v2/account", get(account::show))
         .route("/v2/account/keys", get(account::list_keys).post(account::add_key))
@@ -74,19 +83,35 @@ pub(super) fn router(cloud: Arc<Cloud>) -> Router {
         .with_state(cloud)
 }
 
-/// What stands before every route: the token, the request's id, the rate limit's headers.
+/// What stands before every route: how long it takes, the token, faults, the request's id, the rate limit.
 struct Gate {
     cloud: Arc<Cloud>,
-    requests: AtomicU64,
+    meter: Meter,
 }
 
-async fn pass(State(gate): State<Arc<Gate>>, request: Request, next: Next) -> Response {
+async fn pass(
+    State(gate): State<Arc<Gate>>,
+    ConnectInfo(line): ConnectInfo<Line>,
+    request: Request,
+    next: Next,
+) -> Response {
     let id = random_uuid();
-    let used = gate.requests.fetch_add(1, Ordering::Relaxed) + 1;
-    let response =
-        if is_authorized(&gate, &request) { next.run(request).await } else { Problem::unauthorized().into_response() };
+    let (timing, uri) = (gate.cloud.timing(), request.uri());
+    let fault = gate.cloud.faults().of_request(request.method().as_str(), uri.path(), uri.query());
+    timing.pause(timing.request).await;
+    let standing = gate.meter.take(Instant::now());
+    let response = if !is_authorized(&gate, &request) {
+        Problem::unauthorized().into_response()
+    } else if let Some(pause) = standing.refused {
+        faults::too_many(pause)
+    } else if let Some(fault) = fault {
+        faults::play(fault, request, next, &line).await
+    } else {
+        next.run(request).await
+    };
     let mut response = problem::with_request_id(response, &id);
-    let since_epoch = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or(Duration::ZERO).as_secs();
+    let Standing { limit, remaining, reset, .. } = standing;
+    let since_epoch = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or(Duration::ZERO);
     let headers = response.headers_mut();
     let mut set = |name: &'static str, value: String| {
         if let Ok(value) = HeaderValue::from_str(&value) {
@@ -94,10 +119,15 @@ async fn pass(State(gate): State<Arc<Gate>>, request: Request, next: Next) -> Re
         }
     };
     set("x-request-id", id);
-    set("ratelimit-limit", HOURLY_LIMIT.to_string());
-    set("ratelimit-remaining", HOURLY_LIMIT.saturating_sub(used % HOURLY_LIMIT).to_string());
-    set("ratelimit-reset", (since_epoch + 3600).to_string());
+    set("ratelimit-limit", limit.to_string());
+    set("ratelimit-remaining", remaining.to_string());
+    set("ratelimit-reset", whole_seconds(since_epoch + reset).to_string());
     response
+}
+
+/// Seconds, a begun one counted as whole: who waits that long has waited long enough.
+fn whole_seconds(time: Duration) -> u64 {
+    time.as_secs() + u64::from(time.subsec_nanos() > 0)
 }
 
 fn is_authorized(gate: &Gate, request: &Request) -> bool {

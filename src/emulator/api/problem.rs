@@ -48,6 +48,22 @@ impl Problem {
         Self::new(StatusCode::UNPROCESSABLE_ENTITY, "unprocessable_entity", message)
     }
 
+    pub(super) fn forbidden() -> Self {
+        Self::new(StatusCode::FORBIDDEN, "forbidden", "You are not authorized to perform this operation")
+    }
+
+    pub(super) fn too_many() -> Self {
+        Self::new(StatusCode::TOO_MANY_REQUESTS, "too_many_requests", "API rate limit exceeded.")
+    }
+
+    pub(super) fn server_error() -> Self {
+        Self::new(StatusCode::INTERNAL_SERVER_ERROR, "server_error", "Unexpected server-side error")
+    }
+
+    pub(super) fn unavailable() -> Self {
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, "service_unavailable", "Server is temporarily unavailable")
+    }
+
     fn new(status: StatusCode, id: &'static str, message: impl Into<String>) -> Self {
         Self { status, id, message: message.into() }
     }
@@ -77,7 +93,11 @@ impl IntoResponse for Problem {
 pub(super) fn with_request_id(mut response: Response, request_id: &str) -> Response {
     match response.extensions_mut().remove::<Problem>() {
         Some(problem) => {
-            (problem.status, Json(Wire { id: problem.id, message: &problem.message, request_id })).into_response()
+            let body = Json(Wire { id: problem.id, message: &problem.message, request_id });
+            let mut whole = (problem.status, body).into_response();
+            // What it was given besides its body, such as `retry-after`.
+            whole.headers_mut().extend(response.headers().clone());
+            whole
         }
         None => response,
     }

@@ -14,7 +14,8 @@ use super::{Account, wire};
 pub(super) async fn list(State(cloud): Account, paging: Paging) -> Response {
     // There are no volumes here.
     let wanted = paging.filter("resource_type") != Some("volume");
-    let rows = cloud.look(|state| state.images.values().filter(|_| wanted).map(wire::snapshot).collect::<Vec<_>>());
+    let rows =
+        cloud.look_listed(|state| state.images.values().filter(|_| wanted).map(wire::snapshot).collect::<Vec<_>>());
     paging.answer(cloud.url(), "snapshots", rows)
 }
 

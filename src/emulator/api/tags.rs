@@ -14,7 +14,8 @@ use crate::emulator::cloud::Refusal;
 use crate::emulator::cloud::model::State as Model;
 
 pub(super) async fn list(State(cloud): Account, paging: Paging) -> Response {
-    let rows = cloud.look(|state| state.tags.iter().map(|tag| wire::tag(state, cloud.url(), tag)).collect::<Vec<_>>());
+    let rows =
+        cloud.look_listed(|state| state.tags.iter().map(|tag| wire::tag(state, cloud.url(), tag)).collect::<Vec<_>>());
     paging.answer(cloud.url(), "tags", rows)
 }
 

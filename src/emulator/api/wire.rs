@@ -127,7 +127,7 @@ pub(super) fn droplet_snapshot(image: &Image) -> Value {
 pub(super) fn droplet(state: &State, droplet: &Droplet) -> Value {
     let memory = catalog::size_by_slug(&droplet.size);
     let snapshots: Vec<u64> = state.snapshots_of(droplet.id).map(|image| image.id).collect();
-    let v4: Vec<Value> = droplet.address.map_or_else(Vec::new, |address| {
+    let v4: Vec<Value> = droplet.address.filter(|_| !droplet.unaddressed).map_or_else(Vec::new, |address| {
         let [_, _, third, fourth] = address.octets();
         // As the service has it: the private network may come first.
         vec![

@@ -5,7 +5,9 @@
 //!
 //! To add a backend: implement [`Backend`], name it in [`super::BackendKind`] and open it in [`open`].
 
+mod addresses;
 mod none;
+mod scripted;
 
 use std::net::Ipv4Addr;
 use std::path::PathBuf;
@@ -14,6 +16,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use tokio::sync::mpsc::UnboundedSender;
 
+pub use self::scripted::{BadScenario, Scenario};
 use crate::emulator::{BackendKind, Config};
 
 /// What a machine starts from.
@@ -152,8 +155,11 @@ pub trait Backend: Send + Sync {
 /// Opens the backend that the configuration names; the strings are warnings for a person.
 #[cfg_attr(not(feature = "qemu"), allow(clippy::unused_async, reason = "QEMU is probed for"))]
 pub async fn open(config: &Config, events: UnboundedSender<Event>) -> Result<(Arc<dyn Backend>, Vec<String>), Error> {
-    match config.backend {
-        BackendKind::None { off_after } => Ok((Arc::new(none::Nothing::new(off_after, events)), Vec::new())),
+    match &config.backend {
+        BackendKind::None { off_after } => Ok((Arc::new(none::Nothing::new(*off_after, events)), Vec::new())),
+        BackendKind::Scripted { scenarios } => {
+            Ok((Arc::new(scripted::Scripted::new(scenarios.clone(), events)), Vec::new()))
+        }
         #[cfg(feature = "qemu")]
         BackendKind::Qemu => {
             let (backend, warnings) = crate::emulator::qemu::Qemu::open(config, events).await?;

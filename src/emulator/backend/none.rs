@@ -1,7 +1,7 @@
 //! A backend without machines: the state machine alone. A machine is `on` until it is turned off, or, where the
 //! configuration says so, turns itself off after a while.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::net::Ipv4Addr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -10,10 +10,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 use tokio::sync::mpsc::UnboundedSender;
 
+use super::addresses::Addresses;
 use super::{Backend, Copied, Error, Event, Machine, Source};
-
-/// How many there are to give.
-const ADDRESSES: u32 = 1 << 22;
 
 pub(super) struct Nothing {
     off_after: Option<Duration>,
@@ -21,12 +19,12 @@ pub(super) struct Nothing {
     boots: AtomicU64,
     /// Machines that are on, and the boot that they are in.
     on: Arc<Mutex<HashMap<u64, u64>>>,
-    given: Mutex<HashSet<Ipv4Addr>>,
+    addresses: Addresses,
 }
 
 impl Nothing {
     pub(super) fn new(off_after: Option<Duration>, events: UnboundedSender<Event>) -> Self {
-        Self { off_after, events, boots: AtomicU64::new(0), on: Arc::default(), given: Mutex::default() }
+        Self { off_after, events, boots: AtomicU64::new(0), on: Arc::default(), addresses: Addresses::new() }
     }
 
     fn on(&self) -> MutexGuard<'_, HashMap<u64, u64>> {
@@ -47,17 +45,7 @@ impl Backend for Nothing {
     }
 
     async fn allocate(&self) -> Result<Ipv4Addr, Error> {
-        let mut given = self.given.lock().unwrap_or_else(PoisonError::into_inner);
-        // 127.64.0.0/10, each process in a part of its own: somebody may play these droplets, and for two emulators at once.
-        let start = std::process::id().wrapping_mul(64);
-        for tail in 0..ADDRESSES {
-            let address = Ipv4Addr::from(0x7f40_0000_u32 | (start.wrapping_add(tail) % ADDRESSES));
-            let last = address.octets()[3];
-            if last != 0 && last != 255 && given.insert(address) {
-                return Ok(address);
-            }
-        }
-        Err(Error::NoAddress)
+        self.addresses.allocate(|_| true)
     }
 
     async fn create(&self, _machine: &Machine) -> Result<(), Error> {
@@ -67,6 +55,7 @@ impl Backend for Nothing {
     async fn start(&self, machine: &Machine) -> Result<u64, Error> {
         let boot = self.boots.fetch_add(1, Ordering::Relaxed) + 1;
         let id = machine.id;
+        self.addresses.keep(machine.address);
         self.on().insert(id, boot);
         if let Some(after) = self.off_after {
             let (on, events) = (Arc::clone(&self.on), self.events.clone());

@@ -71,6 +71,7 @@ impl Cloud {
                     address: None,
                     boot: None,
                     fault: None,
+                    unaddressed: false,
                 };
                 state.droplets.insert(id, droplet);
                 made.push((id, record(state, Operation::Create, Resource::Droplet, id, region)));
@@ -114,7 +115,7 @@ impl Cloud {
     pub(crate) async fn destroy_droplet(self: &Arc<Self>, id: u64) -> Result<(), Refusal> {
         let action = self.change(|state| {
             let droplet = state.droplets.get(&id).ok_or(Refusal::NotFound)?;
-            if state.is_busy(id) {
+            if state.is_held(id) {
                 return Err(pending());
             }
             let region = droplet.region.clone();

@@ -7,6 +7,7 @@
 //! To add an event: a variant of [`model::Operation`], its conditions in `droplets.rs` or `images.rs`, its work in `work.rs`.
 
 mod droplets;
+mod history;
 pub(crate) mod images;
 pub(crate) mod model;
 pub(crate) mod store;
@@ -14,16 +15,18 @@ mod work;
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::SystemTime;
+use std::time::{Instant, SystemTime};
 
 use secrecy::SecretString;
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 use tokio::task::JoinSet;
 
 pub(crate) use self::droplets::{DROPLET_LIMIT, ImageRef, NewDroplet};
+use self::history::History;
 use self::model::{Progress, Resource, State, Status};
 use self::store::Store;
 use crate::emulator::backend::{self, Backend, Event};
+use crate::emulator::fault::Faults;
 use crate::emulator::{Config, Error, Timing};
 
 /// Why a request was not done.
@@ -58,9 +61,11 @@ impl From<backend::Error> for Refusal {
 /// The emulated account.
 pub(crate) struct Cloud {
     state: Mutex<State>,
+    history: Mutex<History>,
     store: Store,
     backend: Arc<dyn Backend>,
     timing: Timing,
+    faults: Faults,
     token: SecretString,
     url: String,
     /// Actions under way, and the listener for events.
@@ -78,9 +83,11 @@ impl Cloud {
         let (backend, warnings) = backend::open(&config, sender).await?;
         let cloud = Arc::new(Self {
             state: Mutex::new(state),
+            history: Mutex::new(History::new(config.list_lag)),
             store,
             backend,
             timing: config.timing.clone(),
+            faults: Faults::new(&config.faults),
             token: config.token.clone(),
             url,
             tasks: Mutex::default(),
@@ -92,6 +99,14 @@ impl Cloud {
 
     pub(crate) fn token(&self) -> &SecretString {
         &self.token
+    }
+
+    pub(crate) fn timing(&self) -> &Timing {
+        &self.timing
+    }
+
+    pub(crate) fn faults(&self) -> &Faults {
+        &self.faults
     }
 
     pub(crate) fn url(&self) -> &str {
@@ -119,13 +134,21 @@ impl Cloud {
         with(&self.lock())
     }
 
+    /// Looks at the state as lists and look-ups by tag show it: behind by the lag.
+    pub(crate) fn look_listed<T>(&self, with: impl FnOnce(&State) -> T) -> T {
+        let state = self.lock();
+        let history = self.history.lock().unwrap_or_else(PoisonError::into_inner);
+        with(history.listed(Instant::now()).unwrap_or(&state))
+    }
+
     /// Changes the state: all of it and on disk, or not at all.
     pub(crate) fn change<T>(&self, with: impl FnOnce(&mut State) -> Result<T, Refusal>) -> Result<T, Refusal> {
         let mut state = self.lock();
         let mut next = state.clone();
         let result = with(&mut next)?;
         self.store.write(&next)?;
-        *state = next;
+        let was = std::mem::replace(&mut *state, next);
+        self.history.lock().unwrap_or_else(PoisonError::into_inner).replaced(Instant::now(), was);
         Ok(result)
     }
 
@@ -227,6 +250,7 @@ fn record(state: &mut State, operation: model::Operation, resource: Resource, re
         resource_id,
         region: region.to_owned(),
         reason: None,
+        stuck: false,
     };
     state.actions.insert(id, action);
     id

@@ -55,6 +55,9 @@ pub(crate) struct Droplet {
     /// Why the machine ended when nobody asked it to.
     #[serde(default)]
     pub fault: Option<String>,
+    /// It has an address that nobody is told: a fault that was asked for.
+    #[serde(default)]
+    pub unaddressed: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -184,6 +187,9 @@ pub(crate) struct Action {
     /// Why it errored. The service does not say; the emulator's log does.
     #[serde(default)]
     pub reason: Option<String>,
+    /// It will never end by itself: a fault that was asked for.
+    #[serde(default)]
+    pub stuck: bool,
 }
 
 impl State {
@@ -209,6 +215,16 @@ impl State {
     /// Whether something is under way on the droplet: it is `locked`, and refuses other events.
     pub(crate) fn is_busy(&self, droplet: u64) -> bool {
         self.under_way(Resource::Droplet, droplet)
+    }
+
+    /// Whether the droplet can't be destroyed now. What is stuck ends with its droplet.
+    pub(crate) fn is_held(&self, droplet: u64) -> bool {
+        self.actions.values().rev().any(|action| {
+            action.progress == Progress::Running
+                && !action.stuck
+                && action.resource == Resource::Droplet
+                && action.resource_id == droplet
+        })
     }
 
     pub(crate) fn under_way(&self, resource: Resource, id: u64) -> bool {

@@ -3,12 +3,12 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::time::Duration;
 
 use super::model::{Action, Droplet, Image, ImageKind, Operation, Progress, Resource, State, Status};
 use super::{Cloud, Refusal, now};
 use crate::emulator::backend::{Machine, Source};
 use crate::emulator::catalog;
+use crate::emulator::fault::event::Trouble;
 
 /// What is still to be changed when the work is done, together with the action itself.
 type Finish = Box<dyn FnOnce(&mut State) + Send>;
@@ -16,9 +16,9 @@ type Finish = Box<dyn FnOnce(&mut State) + Send>;
 /// Works on one action until it is completed or errored.
 pub(super) async fn perform(cloud: Arc<Cloud>, id: u64) {
     let Some(action) = cloud.look(|state| state.actions.get(&id).cloned()) else { return };
-    let outcome = match action.resource {
-        Resource::Droplet => on_droplet(&cloud, &action).await,
-        Resource::Image => on_image(&cloud, &action).await,
+    let outcome = match cloud.faults.of_event(action.operation.name()) {
+        Some(trouble) => troubled(&cloud, &action, trouble).await,
+        None => work(&cloud, &action).await,
     };
     let changed = cloud.change(|state| {
         settle(state, id, outcome.as_ref().err());
@@ -30,6 +30,46 @@ pub(super) async fn perform(cloud: Arc<Cloud>, id: u64) {
     if let Err(error) = changed {
         // The state could not be written (a full disk): the action has failed, and memory at least says so.
         settle(&mut cloud.lock(), id, Some(&error));
+    }
+}
+
+async fn work(cloud: &Arc<Cloud>, action: &Action) -> Result<Finish, Refusal> {
+    match action.resource {
+        Resource::Droplet => on_droplet(cloud, action).await,
+        Resource::Image => on_image(cloud, action).await,
+    }
+}
+
+/// The work of an action with which something goes wrong.
+async fn troubled(cloud: &Arc<Cloud>, action: &Action, trouble: Trouble) -> Result<Finish, Refusal> {
+    match trouble {
+        Trouble::Errored => {
+            cloud.timing.pause(cloud.timing.power).await;
+            Err(Refusal::Internal("It was to end with `errored`: a fault was asked for.".into()))
+        }
+        Trouble::Stuck => {
+            cloud.change(|state| {
+                if let Some(action) = state.actions.get_mut(&action.id) {
+                    action.stuck = true;
+                }
+                Ok(())
+            })?;
+            std::future::pending().await
+        }
+        Trouble::Held(time) => {
+            let finish = work(cloud, action).await?;
+            tokio::time::sleep(time).await;
+            Ok(finish)
+        }
+        Trouble::Ignored => {
+            cloud.timing.pause(cloud.timing.power).await;
+            Ok(Box::new(|_| ()))
+        }
+        Trouble::NoAddress => {
+            let id = action.resource_id;
+            cloud.change(|state| with_droplet(state, id, |droplet| droplet.unaddressed = true))?;
+            work(cloud, action).await
+        }
     }
 }
 
@@ -66,12 +106,6 @@ pub(super) async fn turn_on_again(cloud: Arc<Cloud>, id: u64) {
     });
 }
 
-async fn pause(time: Duration) {
-    if !time.is_zero() {
-        tokio::time::sleep(time).await;
-    }
-}
-
 async fn on_droplet(cloud: &Arc<Cloud>, action: &Action) -> Result<Finish, Refusal> {
     let id = action.resource_id;
     let droplet = cloud.look(|state| state.droplets.get(&id).cloned()).ok_or(Refusal::NotFound)?;
@@ -85,38 +119,38 @@ async fn on_droplet(cloud: &Arc<Cloud>, action: &Action) -> Result<Finish, Refus
             let droplet = cloud.look(|state| state.droplets.get(&id).cloned()).ok_or(Refusal::NotFound)?;
             let machine = machine(&droplet)?;
             backend.create(&machine).await?;
-            pause(cloud.timing.create).await;
+            cloud.timing.pause(cloud.timing.create).await;
             boot(cloud, &machine).await?;
             Ok(Box::new(move |state| is_on(state, id)))
         }
         Operation::PowerOn => {
-            pause(cloud.timing.power).await;
+            cloud.timing.pause(cloud.timing.power).await;
             boot(cloud, &machine(&droplet)?).await?;
             Ok(Box::new(move |state| is_on(state, id)))
         }
         Operation::PowerOff => {
-            pause(cloud.timing.power).await;
+            cloud.timing.pause(cloud.timing.power).await;
             backend.power_off(id).await?;
             Ok(Box::new(move |state| is_off(state, id)))
         }
         Operation::PowerCycle => {
-            pause(cloud.timing.power).await;
+            cloud.timing.pause(cloud.timing.power).await;
             backend.power_off(id).await?;
             boot(cloud, &machine(&droplet)?).await?;
             Ok(Box::new(move |state| is_on(state, id)))
         }
         Operation::Shutdown => {
-            pause(cloud.timing.power).await;
+            cloud.timing.pause(cloud.timing.power).await;
             backend.shutdown(id).await?;
             Ok(Box::new(|_| ()))
         }
         Operation::Reboot => {
-            pause(cloud.timing.power).await;
+            cloud.timing.pause(cloud.timing.power).await;
             backend.reset(id).await?;
             Ok(Box::new(|_| ()))
         }
         Operation::Snapshot { name, image } => {
-            pause(cloud.timing.snapshot).await;
+            cloud.timing.pause(cloud.timing.snapshot).await;
             let copied = backend.snapshot(id, *image, name).await?;
             let image = Image {
                 id: *image,
@@ -137,14 +171,14 @@ async fn on_droplet(cloud: &Arc<Cloud>, action: &Action) -> Result<Finish, Refus
             }))
         }
         Operation::Rename { name } => {
-            pause(cloud.timing.power).await;
+            cloud.timing.pause(cloud.timing.power).await;
             let name = name.clone();
             Ok(Box::new(move |state| {
                 let _ = with_droplet(state, id, |droplet| droplet.name = name);
             }))
         }
         Operation::Resize { size, disk } => {
-            pause(cloud.timing.power).await;
+            cloud.timing.pause(cloud.timing.power).await;
             let grown = catalog::size_by_slug(size).filter(|_| *disk).map(|size| size.disk);
             if let Some(grown) = grown {
                 backend.grow(id, grown).await?;
@@ -163,7 +197,7 @@ async fn on_droplet(cloud: &Arc<Cloud>, action: &Action) -> Result<Finish, Refus
             let machine = machine(&rebuilt)?;
             backend.power_off(id).await?;
             backend.create(&machine).await?;
-            pause(cloud.timing.create).await;
+            cloud.timing.pause(cloud.timing.create).await;
             boot(cloud, &machine).await?;
             Ok(Box::new(move |state| {
                 let _ = with_droplet(state, id, |droplet| droplet.image = rebuilt.image);
@@ -174,9 +208,16 @@ async fn on_droplet(cloud: &Arc<Cloud>, action: &Action) -> Result<Finish, Refus
         Operation::EnableBackups => Ok(feature(id, "backups", true)),
         Operation::DisableBackups => Ok(feature(id, "backups", false)),
         Operation::Destroy => {
+            cloud.timing.pause(cloud.timing.destroy).await;
             backend.destroy(id).await?;
             Ok(Box::new(move |state| {
                 state.droplets.remove(&id);
+                let stuck = |action: &&mut Action| action.stuck && action.resource_id == id;
+                for action in state.actions.values_mut().filter(stuck) {
+                    action.stuck = false;
+                    action.progress = Progress::Errored;
+                    action.completed_at = Some(now());
+                }
             }))
         }
         Operation::Transfer { .. } | Operation::Convert => {
@@ -189,7 +230,7 @@ async fn on_image(cloud: &Arc<Cloud>, action: &Action) -> Result<Finish, Refusal
     let id = action.resource_id;
     match &action.operation {
         Operation::Transfer { region } => {
-            pause(cloud.timing.transfer).await;
+            cloud.timing.pause(cloud.timing.transfer).await;
             let region = region.clone();
             Ok(Box::new(move |state| {
                 if let Some(image) = state.images.get_mut(&id) {
@@ -198,6 +239,7 @@ async fn on_image(cloud: &Arc<Cloud>, action: &Action) -> Result<Finish, Refusal
             }))
         }
         Operation::Destroy => {
+            cloud.timing.pause(cloud.timing.destroy).await;
             cloud.backend.delete_snapshot(id).await?;
             Ok(Box::new(move |state| {
                 state.images.remove(&id);
@@ -205,7 +247,7 @@ async fn on_image(cloud: &Arc<Cloud>, action: &Action) -> Result<Finish, Refusal
         }
         // A snapshot of ours stays what it is; only backups are really converted.
         Operation::Convert => {
-            pause(cloud.timing.power).await;
+            cloud.timing.pause(cloud.timing.power).await;
             Ok(Box::new(|_| ()))
         }
         other => Err(Refusal::Internal(format!("{} is not an event of images", other.name()))),

@@ -1,12 +1,14 @@
 //! Sending requests: time limits, bounded bodies, retries.
 //!
 //! GET, PUT and DELETE are sent again after a failure that may go away. A POST is sent again only where it cannot have
-//! taken effect (no connection, 429): the machine settles everything else by looking.
+//! taken effect (no connection, 429): the machine settles everything else by looking. Connections are kept and used again;
+//! all requests share one budget (`rate_limit`).
 
+use std::collections::BTreeMap;
 use std::error::Error as _;
 use std::net::IpAddr;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use backon::{ExponentialBuilder, Retryable as _};
@@ -17,6 +19,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use super::explain;
+use super::rate_limit::RateLimit;
 use super::wire::{ErrorBody, Page};
 use crate::bake::ports::{ProviderError, ProviderErrorKind as Kind};
 
@@ -34,13 +37,25 @@ pub type RequestLog = Arc<dyn Fn(&str) + Send + Sync>;
 pub struct Options {
     /// Limit of a whole request, its answer's body included.
     pub timeout: Duration,
+    /// How often a request is sent again after a failure that may go away.
+    pub retries: usize,
+    /// The longest pause before the first of them; it is drawn by lot (full jitter), from twice as much before each next one.
+    pub retry_wait: Duration,
+    /// The longest of these pauses. What `retry-after` says counts more.
+    pub retry_wait_max: Duration,
     /// Is told of every request, for `-v`: method, path, result and duration. Never a body or a header.
     pub log: Option<RequestLog>,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { timeout: Duration::from_secs(10), log: None }
+        Self {
+            timeout: Duration::from_secs(10),
+            retries: 3,
+            retry_wait: Duration::from_millis(250),
+            retry_wait_max: Duration::from_secs(4),
+            log: None,
+        }
     }
 }
 
@@ -50,7 +65,10 @@ pub struct Client {
     base: String,
     authorization: HeaderValue,
     options: Options,
+    budget: RateLimit,
     sent: AtomicU64,
+    /// Where actions of this process can be seen with their resource, by their number.
+    actions: Mutex<BTreeMap<u64, String>>,
 }
 
 /// An API address that the token must not be sent to, or that is none.
@@ -94,12 +112,30 @@ impl Client {
             .redirect(redirect::Policy::none())
             .connect_timeout(options.timeout.min(Duration::from_secs(5)))
             .read_timeout(options.timeout)
-            .timeout(options.timeout);
+            .timeout(options.timeout)
+            // A connection that the other side has given up loses a request: better ours than theirs.
+            .pool_idle_timeout(Duration::from_secs(20));
         if loopback {
             builder = builder.no_proxy();
         }
         let http = builder.build().map_err(|error| BadApiUrl::Tls(chain(&error)))?;
-        Ok(Self { http, base, authorization, options, sent: AtomicU64::new(0) })
+        Ok(Self {
+            http,
+            base,
+            authorization,
+            options,
+            budget: RateLimit::new(!loopback),
+            sent: AtomicU64::new(0),
+            actions: Mutex::default(),
+        })
+    }
+
+    pub(super) fn remember_action(&self, id: u64, path: String) {
+        self.actions.lock().unwrap_or_else(PoisonError::into_inner).insert(id, path);
+    }
+
+    pub(super) fn action_path(&self, id: u64) -> Option<String> {
+        self.actions.lock().unwrap_or_else(PoisonError::into_inner).get(&id).cloned()
     }
 
     /// How many requests were sent, retries included.
@@ -135,6 +171,18 @@ impl Client {
         })
     }
 
+    /// A thing by its path, `None` where there is none. A 404 may also mean that the API does not know such things at all
+    /// (it is not DigitalOcean's): `list`, a list of them, tells; if that is not known either, the 404 is passed on.
+    pub(super) async fn find<T: DeserializeOwned>(&self, path: &str, list: &str) -> Result<Option<T>, ProviderError> {
+        match self.get(path).await {
+            Ok(found) => Ok(Some(found)),
+            Err(missing) if missing.kind == Kind::NotFound => {
+                self.get::<serde::de::IgnoredAny>(list).await.map(|_| None).map_err(|_| missing)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
     pub(super) async fn send<T: DeserializeOwned>(
         &self,
         method: Method,
@@ -165,12 +213,15 @@ impl Client {
         read: impl Fn(&[u8]) -> Result<T, String>,
     ) -> Result<T, ProviderError> {
         let repeatable = *method != Method::POST;
-        let tries = if *method == Method::GET { 3 } else { 2 };
         let backoff = ExponentialBuilder::default()
-            .with_min_delay(Duration::from_millis(250))
-            .with_max_delay(Duration::from_secs(4))
-            .with_max_times(tries);
+            .with_min_delay(self.options.retry_wait)
+            .with_max_delay(self.options.retry_wait_max.max(self.options.retry_wait))
+            .with_max_times(self.options.retries);
         let attempt = || async {
+            let waited = self.budget.admit(*method == Method::GET).await;
+            if let Some(log) = self.options.log.as_ref().filter(|_| waited >= Duration::from_millis(500)) {
+                log(&format!("waited {} ms for the budget of requests", waited.as_millis()));
+            }
             let started = tokio::time::Instant::now();
             let result = self.once(method, path, body, &read).await;
             if let Some(log) = &self.options.log {
@@ -233,6 +284,8 @@ impl Client {
         let status = response.status().as_u16();
         let request_id = response.headers().get("x-request-id").and_then(|id| id.to_str().ok()).map(str::to_owned);
         let pause = pause(response.headers());
+        let refused_for = pause.filter(|_| status == 429).map(|pause| pause.min(LONGEST_PAUSE));
+        self.budget.saw(response.headers(), refused_for);
         let mut bytes = Vec::new();
         loop {
             match response.chunk().await {

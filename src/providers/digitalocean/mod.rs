@@ -8,6 +8,8 @@
 
 mod client;
 mod explain;
+mod rate_limit;
+
 #[cfg(test)]
 mod tests;
 mod wire;
@@ -20,7 +22,7 @@ pub use client::{BadApiUrl, Client, Options, RequestLog};
 
 use crate::bake::ports::{
     Account, Action, CreateDroplet, Droplet, DropletAction, Image, Provider, ProviderError, ProviderErrorKind, Region,
-    Size, Snapshot,
+    Size, Snapshot, Vpc,
 };
 use secrecy::ExposeSecret;
 
@@ -43,26 +45,37 @@ impl Provider for Client {
         Ok(page.meta.map_or(page.droplets.len() as u64, |meta| meta.total))
     }
 
-    async fn size(&self, slug: &str) -> Result<Option<Size>, ProviderError> {
+    async fn sizes(&self) -> Result<Vec<Size>, ProviderError> {
         let sizes: Vec<wire::Size> = self.pages::<wire::SizesPage>("/v2/sizes?per_page=200").await?;
-        Ok(sizes.into_iter().find(|size| size.slug == slug).map(Into::into))
+        Ok(sizes.into_iter().map(Into::into).collect())
     }
 
-    async fn region(&self, slug: &str) -> Result<Option<Region>, ProviderError> {
+    async fn regions(&self) -> Result<Vec<Region>, ProviderError> {
         let regions: Vec<wire::Region> = self.pages::<wire::RegionsPage>("/v2/regions?per_page=200").await?;
-        Ok(regions.into_iter().find(|region| region.slug == slug).map(Into::into))
+        Ok(regions.into_iter().map(Into::into).collect())
     }
 
     async fn image(&self, name: &str) -> Result<Option<Image>, ProviderError> {
-        match self.get::<wire::ImageBody>(&format!("/v2/images/{}", client::segment(name))).await {
-            Ok(body) => Ok(Some(Image {
-                name: name.to_owned(),
-                regions: body.image.regions,
-                status: body.image.status.unwrap_or_default(),
-            })),
-            Err(error) if error.kind == ProviderErrorKind::NotFound => Ok(None),
-            Err(error) => Err(error),
-        }
+        let path = format!("/v2/images/{}", client::segment(name));
+        let found: Option<wire::ImageBody> = self.find(&path, "/v2/images?per_page=1").await?;
+        Ok(found.map(|body| Image {
+            name: name.to_owned(),
+            regions: body.image.regions,
+            status: body.image.status.unwrap_or_default(),
+            min_disk_gib: body.image.min_disk_size,
+        }))
+    }
+
+    async fn vpc(&self, uuid: &str) -> Result<Option<Vpc>, ProviderError> {
+        let path = format!("/v2/vpcs/{}", client::segment(uuid));
+        let found: Option<wire::VpcBody> = self.find(&path, "/v2/vpcs?per_page=1").await?;
+        Ok(found.map(|body| Vpc { region: body.vpc.region }))
+    }
+
+    async fn has_ssh_key(&self, key: &str) -> Result<bool, ProviderError> {
+        let path = format!("/v2/account/keys/{}", client::segment(key));
+        let found: Option<serde::de::IgnoredAny> = self.find(&path, "/v2/account/keys?per_page=1").await?;
+        Ok(found.is_some())
     }
 
     async fn snapshots(&self) -> Result<Vec<Snapshot>, ProviderError> {
@@ -72,7 +85,15 @@ impl Provider for Client {
     }
 
     async fn snapshot(&self, id: &str) -> Result<Snapshot, ProviderError> {
-        Ok(self.get::<wire::SnapshotBody>(&format!("/v2/snapshots/{}", client::segment(id))).await?.snapshot.into())
+        match self.get::<wire::SnapshotBody>(&format!("/v2/snapshots/{}", client::segment(id))).await {
+            Ok(body) => Ok(body.snapshot.into()),
+            // A service that shows snapshots in its list alone, and lists that are ahead.
+            Err(error) if error.kind == ProviderErrorKind::NotFound => {
+                let listed = self.snapshots().await.ok().and_then(|all| all.into_iter().find(|one| one.id == id));
+                listed.ok_or(error)
+            }
+            Err(error) => Err(error),
+        }
     }
 
     async fn create_droplet(&self, request: &CreateDroplet<'_>) -> Result<Droplet, ProviderError> {
@@ -87,8 +108,7 @@ impl Provider for Client {
             "monitoring": request.spec.monitoring,
             "tags": request.tags,
             "user_data": request.user_data.expose_secret(),
-            // The agent's folder fails the image check.
-            "with_droplet_agent": false,
+            "with_droplet_agent": request.spec.droplet_agent,
         });
         if let Some(vpc) = &request.spec.vpc_uuid {
             body["vpc_uuid"] = json!(vpc);
@@ -105,9 +125,8 @@ impl Provider for Client {
         let all: Vec<wire::Droplet> = self
             .pages::<wire::DropletsPage>(&format!("/v2/droplets?tag_name={}&per_page=200", client::segment(tag)))
             .await?;
-        let found = all.into_iter().map(wire::Droplet::read).collect::<Result<Vec<_>, _>>()?;
         // A server that ignores the query must not have us touch the droplets of others.
-        Ok(found.into_iter().filter(|droplet| droplet.tags.iter().any(|t| t == tag)).collect())
+        all.into_iter().filter(|droplet| droplet.carries(tag)).map(wire::Droplet::read).collect()
     }
 
     async fn droplet_action(&self, id: u64, action: DropletAction<'_>) -> Result<Action, ProviderError> {
@@ -116,11 +135,10 @@ impl Provider for Client {
             DropletAction::PowerOff => json!({"type": "power_off"}),
             DropletAction::Snapshot(name) => json!({"type": "snapshot", "name": name}),
         };
-        Ok(self
-            .send::<wire::ActionBody>(Method::POST, &format!("/v2/droplets/{id}/actions"), Some(&body))
-            .await?
-            .action
-            .into())
+        let path = format!("/v2/droplets/{id}/actions");
+        let action: Action = self.send::<wire::ActionBody>(Method::POST, &path, Some(&body)).await?.action.into();
+        self.remember_action(action.id, format!("{path}/{}", action.id));
+        Ok(action)
     }
 
     async fn droplet_actions(&self, id: u64) -> Result<Vec<Action>, ProviderError> {
@@ -132,7 +150,15 @@ impl Provider for Client {
     }
 
     async fn action(&self, id: u64) -> Result<Action, ProviderError> {
-        Ok(self.get::<wire::ActionBody>(&format!("/v2/actions/{id}")).await?.action.into())
+        match self.get::<wire::ActionBody>(&format!("/v2/actions/{id}")).await {
+            Ok(body) => Ok(body.action.into()),
+            // A service that shows actions with their resource alone.
+            Err(error) if error.kind == ProviderErrorKind::NotFound => match self.action_path(id) {
+                Some(path) => Ok(self.get::<wire::ActionBody>(&path).await?.action.into()),
+                None => Err(error),
+            },
+            Err(error) => Err(error),
+        }
     }
 
     async fn droplet_snapshots(&self, id: u64) -> Result<Vec<Snapshot>, ProviderError> {
@@ -169,7 +195,9 @@ impl Provider for Client {
     async fn transfer(&self, snapshot: &str, region: &str) -> Result<Action, ProviderError> {
         let body = json!({"type": "transfer", "region": region});
         let path = format!("/v2/images/{}/actions", client::segment(snapshot));
-        Ok(self.send::<wire::ActionBody>(Method::POST, &path, Some(&body)).await?.action.into())
+        let action: Action = self.send::<wire::ActionBody>(Method::POST, &path, Some(&body)).await?.action.into();
+        self.remember_action(action.id, format!("{path}/{}", action.id));
+        Ok(action)
     }
 
     async fn delete_droplet(&self, id: u64) -> Result<(), ProviderError> {

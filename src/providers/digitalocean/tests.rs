@@ -70,7 +70,7 @@ impl Server {
     }
 
     fn client(&self) -> Client {
-        let options = Options { timeout: Duration::from_millis(800), log: None };
+        let options = Options { timeout: Duration::from_millis(800), ..Options::default() };
         Client::new(&self.url, &SecretString::from(TOKEN), options).unwrap()
     }
 
@@ -126,6 +126,7 @@ async fn create(client: &Client) -> Result<crate::bake::ports::Droplet, Provider
         vpc_uuid: None,
         ipv6: false,
         monitoring: false,
+        droplet_agent: false,
         ssh_keys: vec!["17".into(), "aa:bb".into()],
         tags: vec![],
     };
@@ -321,5 +322,5 @@ async fn nobody_there_is_said_so() {
     let error = create(&client).await.unwrap_err();
     assert_eq!(error.kind, Kind::Unreachable);
     assert!(error.message.starts_with(&format!("no connection to {url}: ")), "{error}");
-    assert_eq!(client.sent(), 3, "it was never sent: it is sent again");
+    assert_eq!(client.sent(), 4, "it was never sent: it is sent again");
 }

@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer};
 
+use crate::bake::BakeTag;
 use crate::bake::ports::{self, ActionStatus, DropletStatus, ProviderError, ProviderErrorKind};
 
 /// A page of a list.
@@ -17,6 +18,8 @@ macro_rules! page {
     ($name:ident, $field:ident: $item:ty) => {
         #[derive(Deserialize)]
         pub(super) struct $name {
+            // An empty list may be null; one that is missing is another answer.
+            #[serde(deserialize_with = "lenient")]
             pub(super) $field: Vec<$item>,
             #[serde(default)]
             links: Option<Links>,
@@ -116,9 +119,11 @@ pub(super) struct Size {
     #[serde(default = "yes")]
     available: bool,
     #[serde(default)]
-    regions: Vec<String>,
+    regions: Option<Vec<String>>,
     #[serde(default)]
-    price_hourly: f64,
+    price_hourly: Option<f64>,
+    #[serde(default)]
+    price_monthly: Option<f64>,
     #[serde(default)]
     disk: u64,
 }
@@ -130,6 +135,7 @@ impl From<Size> for ports::Size {
             available: size.available,
             regions: size.regions,
             price_hourly: size.price_hourly,
+            price_monthly: size.price_monthly,
             disk_gib: size.disk,
         }
     }
@@ -163,6 +169,19 @@ pub(super) struct Image {
     pub(super) regions: Vec<String>,
     #[serde(default)]
     pub(super) status: Option<String>,
+    #[serde(default)]
+    pub(super) min_disk_size: Option<u64>,
+}
+
+#[derive(Deserialize)]
+pub(super) struct VpcBody {
+    pub(super) vpc: Vpc,
+}
+
+#[derive(Deserialize)]
+pub(super) struct Vpc {
+    #[serde(default)]
+    pub(super) region: String,
 }
 
 #[derive(Deserialize)]
@@ -174,15 +193,15 @@ pub(super) struct SnapshotBody {
 pub(super) struct Snapshot {
     #[serde(deserialize_with = "number_or_text")]
     id: String,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "lenient")]
     name: String,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "lenient")]
     regions: Vec<String>,
     #[serde(default)]
     tags: Option<Vec<String>>,
     #[serde(default, deserialize_with = "maybe_number_or_text")]
     resource_id: Option<String>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "lenient")]
     size_gigabytes: f64,
 }
 
@@ -206,13 +225,14 @@ pub(super) struct DropletBody {
 
 #[derive(Deserialize)]
 pub(super) struct Droplet {
+    #[serde(deserialize_with = "number")]
     id: u64,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "lenient")]
     name: String,
     status: String,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "lenient")]
     locked: bool,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "lenient")]
     networks: Networks,
     #[serde(default)]
     tags: Option<Vec<String>>,
@@ -220,7 +240,7 @@ pub(super) struct Droplet {
 
 #[derive(Default, Deserialize)]
 struct Networks {
-    #[serde(default)]
+    #[serde(default, deserialize_with = "lenient")]
     v4: Vec<Network>,
 }
 
@@ -232,6 +252,14 @@ struct Network {
 }
 
 impl Droplet {
+    /// Whether it carries the tag. A service that shows no tags is believed only of what bears the bake's id in its name.
+    pub(super) fn carries(&self, tag: &str) -> bool {
+        match &self.tags {
+            Some(tags) => tags.iter().any(|one| one == tag),
+            None => BakeTag::parse(tag).is_some_and(|tag| self.name.contains(tag.id.as_str())),
+        }
+    }
+
     pub(super) fn read(self) -> Result<ports::Droplet, ProviderError> {
         let status = match self.status.as_str() {
             "new" => DropletStatus::New,
@@ -269,6 +297,7 @@ pub(super) struct ActionBody {
 
 #[derive(Deserialize)]
 pub(super) struct Action {
+    #[serde(deserialize_with = "number")]
     id: u64,
     #[serde(default)]
     status: String,
@@ -301,6 +330,16 @@ impl From<NumberOrText> for String {
             NumberOrText::Text(text) => text,
         }
     }
+}
+
+/// Null counts as not given.
+fn lenient<'de, D: Deserializer<'de>, T: Default + Deserialize<'de>>(deserializer: D) -> Result<T, D::Error> {
+    Ok(Option::<T>::deserialize(deserializer)?.unwrap_or_default())
+}
+
+/// A number, which other services than DigitalOcean's may write as text.
+fn number<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {
+    String::from(NumberOrText::deserialize(deserializer)?).parse().map_err(serde::de::Error::custom)
 }
 
 fn number_or_text<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {

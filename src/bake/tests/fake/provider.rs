@@ -9,29 +9,44 @@ use crate::bake::ports::*;
 impl Provider for Fake {
     async fn account(&self) -> Result<Account, ProviderError> {
         self.answer("account", |_, _| {
-            Ok(Account { name: "me".into(), status: "active".into(), status_message: String::new(), droplet_limit: 10 })
+            let (status, droplet_limit) = self.world.account;
+            Ok(Account { name: "me".into(), status: status.into(), status_message: "unpaid".into(), droplet_limit })
         })
     }
     async fn droplet_count(&self) -> Result<u64, ProviderError> {
         self.answer("count", |state, _| Ok(state.droplets.len() as u64))
     }
-    async fn size(&self, slug: &str) -> Result<Option<Size>, ProviderError> {
-        let size = Size {
+    async fn sizes(&self) -> Result<Vec<Size>, ProviderError> {
+        let size = |slug: &str, available, regions: &[&str]| Size {
             slug: slug.to_owned(),
-            available: true,
-            regions: vec!["nyc3".into()],
-            price_hourly: 0.009,
+            available,
+            regions: Some(regions.iter().map(|&region| region.to_owned()).collect()),
+            price_hourly: Some(0.009),
+            price_monthly: Some(6.0),
             disk_gib: 25,
         };
-        self.answer("size", |_, _| Ok((slug == "s-1vcpu-1gb").then_some(size)))
+        let all = vec![size("s-1vcpu-1gb", true, &["nyc3"]), size("s-old", false, &[]), size("s-ams", true, &["ams3"])];
+        self.answer("sizes", |_, _| Ok(all))
     }
-    async fn region(&self, slug: &str) -> Result<Option<Region>, ProviderError> {
-        self.answer("region", |_, _| Ok((slug != "mars1").then(|| Region { slug: slug.to_owned(), available: true })))
+    async fn regions(&self) -> Result<Vec<Region>, ProviderError> {
+        let region = |slug: &str, available| Region { slug: slug.to_owned(), available };
+        let all = vec![region("nyc3", true), region("fra1", true), region("ams3", true), region("sfo1", false)];
+        self.answer("regions", |_, _| Ok(all))
     }
     async fn image(&self, name: &str) -> Result<Option<Image>, ProviderError> {
-        self.answer("image", |_, _| {
-            Ok(Some(Image { name: name.to_owned(), regions: vec!["nyc3".into()], status: "available".into() }))
-        })
+        let image = Image {
+            name: name.to_owned(),
+            regions: vec!["nyc3".into()],
+            status: "available".into(),
+            min_disk_gib: Some(7),
+        };
+        self.answer("image", |_, _| Ok((name != "none").then_some(image)))
+    }
+    async fn vpc(&self, uuid: &str) -> Result<Option<Vpc>, ProviderError> {
+        self.answer("vpc", |_, _| Ok((uuid != "none").then(|| Vpc { region: "ams3".into() })))
+    }
+    async fn has_ssh_key(&self, key: &str) -> Result<bool, ProviderError> {
+        self.answer("ssh key", |_, _| Ok(key == "17"))
     }
     async fn snapshots(&self) -> Result<Vec<Snapshot>, ProviderError> {
         self.answer("snapshots", |state, now| {
@@ -177,7 +192,10 @@ impl Provider for Fake {
             if !state.snapshots.contains_key(snapshot) {
                 return Err(ProviderErrorKind::NotFound);
             }
-            if state.transfers.iter().any(|(s, _, at)| s == snapshot && *at > now) {
+            let busy = |(s, r, at): &(String, String, u64)| {
+                s == snapshot && *at > now && (self.world.one_transfer_at_a_time || r == region)
+            };
+            if state.transfers.iter().any(busy) {
                 return Err(ProviderErrorKind::Pending);
             }
             state.next += 1;

@@ -1,0 +1,188 @@
+//! A process that is killed while any of its requests is under way, before or after its effect, and what another one
+//! makes of it: `resume` and `gc`. A process that is stopped for an hour at any request.
+
+use std::time::Duration;
+
+use super::fake::{Fake, Fault, World, spec};
+use crate::bake::journal::Ledger;
+use crate::bake::leftovers;
+use crate::bake::{Outcome, Spec};
+
+async fn happy_requests(world: World, spec: &Spec) -> u64 {
+    let fake = Fake::new(world);
+    assert_eq!(fake.bake(spec).await.exit_status(), 0);
+    fake.state.lock().unwrap().requests.len() as u64
+}
+
+fn ledger(fake: &Fake) -> Ledger {
+    Ledger::replay(fake.journal.lock().unwrap().iter())
+}
+
+/// Bakes until the process dies; `None`, or how it ended before that.
+async fn until_it_dies(fake: &Fake, spec: &Spec) -> Option<Outcome> {
+    let outcome = tokio::select! {
+        biased;
+        () = fake.died.notified() => None,
+        outcome = fake.go_on(spec, ledger(fake)) => Some(outcome),
+    };
+    // What it did after its death has had no effect.
+    outcome.filter(|_| !fake.is_dead())
+}
+
+/// One snapshot, with nothing of the bake on it, and nothing else.
+fn one_snapshot(fake: &Fake, case: &str) {
+    let there = fake.there();
+    assert!(there.len() == 1 && there[0].starts_with("snapshot "), "{case}: {there:?}");
+    let state = fake.state.lock().unwrap();
+    for (snapshot, _) in state.snapshots.values() {
+        assert_eq!(
+            (snapshot.tags.join(" "), snapshot.regions.join(" ")),
+            ("release".into(), "nyc3 fra1".into()),
+            "{case}"
+        );
+    }
+    assert_eq!(state.created, 2, "{case}: {:?}", state.requests);
+}
+
+fn deaths(requests: u64) -> impl Iterator<Item = (u64, bool)> {
+    (1..=requests).flat_map(|at| [(at, false), (at, true)])
+}
+
+#[tokio::test(start_paused = true)]
+async fn killed_at_every_request_and_resumed_there_is_one_snapshot() {
+    for lag in [0, 5] {
+        let world = || World { lag, ..World::default() };
+        for dies_at in deaths(happy_requests(world(), &spec()).await) {
+            let case = format!("lag {lag}, killed at {dies_at:?}");
+            let fake = Fake::new(World { dies_at: Some(dies_at), ..world() });
+            assert_eq!(until_it_dies(&fake, &spec()).await, None, "{case}");
+            let outcome = fake.go_on(&spec(), ledger(&fake)).await;
+            assert_eq!(outcome.exit_status(), 0, "{case}: {outcome:?}");
+            one_snapshot(&fake, &case);
+        }
+    }
+}
+
+/// What `mkimg gc BAKE` does, with the journal or (as from another machine) without.
+async fn gc(fake: &Fake, journal: bool) {
+    let tag = spec().tag();
+    fake.rise();
+    let found = if journal {
+        leftovers::find_of(fake, fake, &tag, &ledger(fake)).await.unwrap()
+    } else {
+        leftovers::find(fake).await.unwrap()
+    };
+    for leftover in found {
+        leftovers::remove(fake, fake, &leftover, Duration::from_secs(300)).await.unwrap();
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn killed_at_every_request_and_collected_there_is_nothing() {
+    for (lag, journal) in [(0, true), (5, true), (0, false)] {
+        let world = || World { lag, ..World::default() };
+        for dies_at in deaths(happy_requests(world(), &spec()).await) {
+            let case = format!("lag {lag}, journal {journal}, killed at {dies_at:?}");
+            let fake = Fake::new(World { dies_at: Some(dies_at), ..world() });
+            assert_eq!(until_it_dies(&fake, &spec()).await, None, "{case}");
+            gc(&fake, journal).await;
+            let there = fake.there();
+            let untagged = {
+                let state = fake.state.lock().unwrap();
+                state.snapshots.values().all(|(snapshot, _)| snapshot.tags == ["release"])
+            };
+            // Once the bake's tag is off, the snapshot is the product: nothing takes it away.
+            let product = ledger(&fake).committing && untagged && there.len() == 1;
+            assert!(there.is_empty() || product, "{case}: {there:?}");
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_resume_that_is_killed_too_is_resumed_again() {
+    let requests = happy_requests(World::default(), &spec()).await;
+    // Every pair takes half a minute: `make test-long`.
+    let step = if swept() { 1 } else { 17 };
+    for first in deaths(requests).step_by(step) {
+        for more in 1..=requests {
+            let case = format!("killed at {first:?}, then {more} requests later");
+            let mut fake = Fake::new(World { dies_at: Some(first), ..World::default() });
+            assert_eq!(until_it_dies(&fake, &spec()).await, None, "{case}");
+            fake.world.dies_at = Some((first.0 + more, more % 2 == 0));
+            let outcome = match until_it_dies(&fake, &spec()).await {
+                // It had less to do than that.
+                Some(outcome) => outcome,
+                None => fake.go_on(&spec(), ledger(&fake)).await,
+            };
+            assert_eq!(outcome.exit_status(), 0, "{case}: {outcome:?}");
+            one_snapshot(&fake, &case);
+        }
+    }
+}
+
+#[allow(clippy::disallowed_methods, reason = "a test reads whether it is to be the long one")]
+fn swept() -> bool {
+    std::env::var("MKIMG_SWEEP").is_ok_and(|what| what.split(',').any(|what| what == "kills" || what == "all"))
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_clean_up_that_is_killed_at_every_request_is_finished() {
+    let world = || World { transfer_errors: true, ..World::default() };
+    let first = Fake::new(world());
+    assert_eq!(first.bake(&spec()).await.exit_status(), 3);
+    let requests = first.state.lock().unwrap().requests.len() as u64;
+    for dies_at in deaths(requests) {
+        let fake = Fake::new(World { dies_at: Some(dies_at), ..world() });
+        assert_eq!(until_it_dies(&fake, &spec()).await, None, "{dies_at:?}");
+        let outcome = fake.go_on(&spec(), ledger(&fake)).await;
+        assert_eq!((outcome.exit_status(), fake.there()), (3, Vec::new()), "killed at {dies_at:?}: {outcome:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn stopped_at_every_request_while_lists_lag_nothing_is_left() {
+    let world = || World { lag: 5, ..World::default() };
+    for at in 1..=happy_requests(world(), &spec()).await {
+        for lost in [false, true] {
+            let faults = if lost { [(at, Fault::After)].into() } else { [].into() };
+            let fake = Fake::new(World { stop_at: Some(at), faults, ..world() });
+            let outcome = fake.bake(&spec()).await;
+            if outcome.exit_status() == 0 {
+                one_snapshot(&fake, &format!("stopped at {at}, lost: {lost}"));
+            } else {
+                assert_eq!(
+                    (outcome.exit_status(), fake.there()),
+                    (130, Vec::new()),
+                    "stopped at {at}, lost: {lost}: {outcome:?}"
+                );
+            }
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_hour_asleep_at_any_request_fails_nothing() {
+    let requests = happy_requests(World::default(), &spec()).await;
+    for at in 1..=requests {
+        let fake = Fake::new(World { sleeps_at: Some(at), ..World::default() });
+        let outcome = fake.bake(&spec()).await;
+        assert_eq!(outcome.exit_status(), 0, "asleep at {at}: {outcome:?}");
+        one_snapshot(&fake, &format!("asleep at {at}"));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_persons_snapshot_of_a_kept_droplet_stays() {
+    let fake = Fake::new(World { transfer_errors: true, ..World::default() });
+    let spec = Spec { on_error: crate::bake::OnError::Keep, ..spec() };
+    assert_eq!(fake.bake(&spec).await.exit_status(), 4);
+    {
+        let mut state = fake.state.lock().unwrap();
+        let (mut own, at) = state.snapshots.values().next().unwrap().clone();
+        own.id = "77".into();
+        own.tags = vec!["forensics".into()];
+        state.snapshots.insert("77".into(), (own, at));
+    }
+    gc(&fake, false).await;
+    assert_eq!(fake.there(), ["snapshot 77"]);
+}
