@@ -85,8 +85,6 @@ impl Machine<'_> {
         let mut transfers: Vec<Transfer> = wanted.into_iter().map(Transfer::new).collect();
         let mut pace = Pace::new(self.poll());
         loop {
-            // A look that began before the limit is not the last one, however long the process was stopped in it.
-            let spent = self.elapsed_since(start);
             for transfer in &mut transfers {
                 if transfer.is_due(self.elapsed_since(start)) {
                     self.ask_for_transfer(snapshot, transfer, start).await?;
