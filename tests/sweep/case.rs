@@ -11,7 +11,7 @@ use mkimg::emulator::{BackendKind, Config, Running, Scenario, Timing, start};
 use mkimg::providers::digitalocean::{Client, Options};
 use serde_json::Value;
 
-use super::bake::{FastClock, bake, spec};
+use super::bake::{DiskJournal, FastClock, bake, spec};
 
 /// A case that takes longer hangs.
 const LIMIT: Duration = Duration::from_secs(90);
@@ -177,7 +177,7 @@ impl Case {
                 std::fs::create_dir(&well).unwrap();
                 std::fs::copy(state.join("state.json"), well.join("state.json")).unwrap();
                 let running = start(self.config(&well, false)).await.expect("an emulator");
-                if let Err(why) = collect(&running, &spec).await {
+                if let Err(why) = collect(&running, &spec, folder).await {
                     return wrong(&format!("`mkimg gc BAKE` fails: {why}"));
                 }
                 if !There::read(&well).is_empty() {
@@ -199,11 +199,12 @@ fn client(running: &Running, requests: Option<Arc<Mutex<Vec<String>>>>) -> Clien
     Client::new(&running.url(), &TOKEN.to_owned().into(), options).expect("a client")
 }
 
-/// What `mkimg gc BAKE` does.
-async fn collect(running: &Running, spec: &Spec) -> Result<(), String> {
+/// What `mkimg gc BAKE` does where the bake's journal is.
+async fn collect(running: &Running, spec: &Spec, folder: &Path) -> Result<(), String> {
     let (client, clock) = (client(running, None), FastClock::new());
     let selection = Selection { now: 0, older_than: Duration::ZERO, named: vec![spec.id.clone()] };
-    let found = leftovers::find(&client).await.map_err(|error| error.to_string())?;
+    let ledger = DiskJournal::ledger(folder);
+    let found = leftovers::find_of(&client, &clock, &spec.tag(), &ledger).await.map_err(|error| error.to_string())?;
     for leftover in found.iter().filter(|leftover| selection.takes(&leftover.tag)) {
         let removed = leftovers::remove(&client, &clock, leftover, Duration::from_secs(100)).await;
         removed.map_err(|left| left.to_string())?;
