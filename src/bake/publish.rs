@@ -95,6 +95,8 @@ impl Machine<'_> {
                 self.note(format!("the transfers to {} are under way, and not waited for", regions.join(", ")));
                 return Ok(());
             }
+            // Measured before the look: a laptop that slept must not fail what finished meanwhile.
+            let spent = self.elapsed_since(start);
             let last = self.look_at_transfers(snapshot, &mut transfers).await?;
             if transfers.is_empty() {
                 return Ok(());
