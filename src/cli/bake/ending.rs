@@ -9,6 +9,7 @@ use tokio::sync::watch;
 use super::super::{Failure, Global};
 use super::api::Api;
 use super::progress::check_lines;
+use crate::bake::foreign::Foreign;
 use crate::bake::preflight::Preflight;
 use crate::bake::report::{Report, duration};
 use crate::bake::{FailureKind, Left, MarkerKind, OnError, Outcome, Product, Spec, printable};
@@ -48,11 +49,18 @@ impl Ending<'_> {
         }
         self.left();
         if self.json {
-            let left = self.outcome.left();
+            let mut left = self.outcome.left().to_vec();
+            left.iter_mut().for_each(|one| self.clean(one));
             let end = json!({"event": "failed", "bake": self.spec.id, "exit": self.outcome.exit_status(), "failure": self.report.failure, "left": left, "seconds": self.report.seconds});
             terminal.print(format!("{end}\n"))?;
         }
         Ok(())
+    }
+
+    /// What an API or a droplet said, without secrets: standard output is not looked through as a whole, since names and
+    /// numbers in it must stay as they are.
+    fn clean(&self, foreign: &mut impl Foreign) {
+        foreign.each_text(&mut |text| self.global.terminal.redaction().clean_in_place(text));
     }
 
     fn left(&self) {
@@ -79,6 +87,8 @@ impl Ending<'_> {
         let terminal = &self.global.terminal;
         let snapshot = &product.snapshot;
         let place = self.api.snapshot_dir(&snapshot.id);
+        let mut check = product.check.clone();
+        check.iter_mut().for_each(|check| self.clean(check));
         if self.json {
             let end = json!({
                 "event": "done",
@@ -86,7 +96,7 @@ impl Ending<'_> {
                 "bake": self.spec.id,
                 "verified": product.verified,
                 "stand_ins": self.report.stand_ins,
-                "check": product.check,
+                "check": check,
                 "requests": self.api.client().sent(),
                 "seconds": self.report.seconds,
             });
@@ -104,7 +114,7 @@ impl Ending<'_> {
         if let Some(place) = place {
             let _ = writeln!(text, "  at {}", place.display());
         }
-        if let Some(check) = &product.check {
+        if let Some(check) = &check {
             let _ = writeln!(text, "  {}", check_lines(check).join("\n  "));
         }
         let verified =
