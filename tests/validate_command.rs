@@ -96,7 +96,8 @@ fn project(more: &str) -> tempfile::TempDir {
     let project = tempfile::tempdir().unwrap();
     fs::create_dir_all(project.path().join("templates")).unwrap();
     let template = format!(
-        "variables:\n  greeting: hello\n  token: {{sensitive: true}}\nsnapshot: {{name: x}}\ncloud_config:\n  write_files:\n    \
+        "variables:\n  greeting: hello\n  token: {{sensitive: true}}\nsnapshot: {{name: x}}\nupgrade: true\n\
+         droplet: {{image: debian-12-x64, region: nyc3, size: s-1vcpu-1gb}}\ncloud_config:\n  write_files:\n    \
          - {{path: /usr/local/bin/tool, permissions: '0755', content: \"{{{{ greeting }}}} {{{{ token }}}}\"}}\n{more}"
     );
     fs::write(project.path().join("templates/image.yaml"), template).unwrap();

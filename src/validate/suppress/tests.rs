@@ -97,7 +97,7 @@ fn comments_in_parts_and_templates_are_applied_once() {
     // In base64, nobody sees the comment but the part itself.
     let packed = "Content-Type: multipart/mixed; boundary=\"b\"\nMIME-Version: 1.0\n\n--b\nContent-Type: text/cloud-config\n\
                   Content-Transfer-Encoding: base64\n\nI2Nsb3VkLWNvbmZpZwpydW5jbWQ6IFtsc10KcnVuY21kOiBbbHNdICMgbWtpbWc6IGFsbG93IE1LMjAxIHRlc3QK\n--b--\n";
-    assert_eq!(codes(packed), (vec![], vec!["MK201"]));
+    assert_eq!(codes(packed), (vec!["MK008"], vec!["MK201"]));
 }
 
 #[test]
