@@ -8,6 +8,10 @@
 
 #[path = "bake_none/interrupted.rs"]
 mod interrupted;
+#[path = "bake_none/several.rs"]
+mod several;
+#[path = "bake_none/token.rs"]
+mod token;
 
 use std::io::{BufRead as _, BufReader};
 use std::path::Path;

@@ -69,13 +69,6 @@ pub struct Image {
     pub min_disk_gib: Option<u64>,
 }
 
-/// A private network.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Vpc {
-    /// Where it is; empty where the provider does not say.
-    pub region: String,
-}
-
 /// What a droplet is doing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum DropletStatus {
@@ -184,8 +177,8 @@ pub trait Provider: Send + Sync {
     async fn regions(&self) -> Result<Vec<Region>, ProviderError>;
     /// An image by its slug or number. `None`: there is none; [`ProviderErrorKind::NotFound`]: this API can't be asked.
     async fn image(&self, name: &str) -> Result<Option<Image>, ProviderError>;
-    /// A private network; `None` and `NotFound` as with an image.
-    async fn vpc(&self, uuid: &str) -> Result<Option<Vpc>, ProviderError>;
+    /// The region of a private network, empty where it is not said; `None` and `NotFound` as with an image.
+    async fn vpc_region(&self, uuid: &str) -> Result<Option<String>, ProviderError>;
     /// Whether the account has this SSH key (number or fingerprint); `NotFound`: this API can't be asked.
     async fn has_ssh_key(&self, key: &str) -> Result<bool, ProviderError>;
     /// All snapshots of droplets.

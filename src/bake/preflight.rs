@@ -10,7 +10,7 @@ use futures_util::future::join_all;
 use serde::Serialize;
 
 use super::failure::{Failure, FailureKind};
-use super::ports::{Account, Image, Provider, ProviderError, ProviderErrorKind, Region, Size, Snapshot, Vpc};
+use super::ports::{Account, Image, Provider, ProviderError, ProviderErrorKind, Region, Size, Snapshot};
 use super::spec::{Spec, Stage};
 
 /// The status of an account that could not be read.
@@ -54,7 +54,7 @@ struct Known {
     sizes: Option<Vec<Size>>,
     snapshots: Option<Vec<Snapshot>>,
     images: BTreeMap<String, Option<Image>>,
-    vpcs: BTreeMap<String, Option<Vpc>>,
+    vpcs: BTreeMap<String, Option<String>>,
     keys: BTreeMap<String, bool>,
 }
 
@@ -124,7 +124,7 @@ async fn known(provider: &dyn Provider, specs: &[&Spec], warnings: &mut Vec<Stri
         provider.sizes(),
         provider.snapshots(),
         join_all(images.iter().map(|image| provider.image(image))),
-        join_all(vpcs.iter().map(|vpc| provider.vpc(vpc))),
+        join_all(vpcs.iter().map(|vpc| provider.vpc_region(vpc))),
         join_all(keys.iter().map(|key| provider.has_ssh_key(key))),
     );
     let named = |names: BTreeSet<&str>| names.into_iter().map(str::to_owned).collect::<Vec<_>>();
@@ -207,11 +207,8 @@ impl Known {
         if let Some((uuid, vpc)) = droplet.vpc_uuid.as_ref().and_then(|uuid| self.vpcs.get_key_value(uuid)) {
             match vpc {
                 None => wrong.push(format!("there is no VPC `{uuid}`")),
-                Some(vpc) if !vpc.region.is_empty() && vpc.region != droplet.region => {
-                    wrong.push(format!(
-                        "VPC `{uuid}` is in region `{}`, the droplet in `{}`",
-                        vpc.region, droplet.region
-                    ));
+                Some(region) if !region.is_empty() && *region != droplet.region => {
+                    wrong.push(format!("VPC `{uuid}` is in region `{region}`, the droplet in `{}`", droplet.region));
                 }
                 Some(_) => {}
             }

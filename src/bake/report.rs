@@ -142,10 +142,45 @@ impl Report {
         }
     }
 
-    /// The page.
-    pub fn html(&self) -> String {
+    fn title(&self) -> &str {
+        self.snapshot.as_ref().map_or(&self.spec.snapshot.name, |snapshot| &snapshot.name)
+    }
+
+    /// The page of one bake, or of several: then with a table of them in front.
+    pub fn html(reports: &[&Self]) -> String {
         let mut page = String::with_capacity(8 * 1024);
-        let title = self.snapshot.as_ref().map_or(&self.spec.snapshot.name, |s| &s.name);
+        let title = match reports {
+            [one] => escape(one.title()),
+            several => format!("{} bakes", several.len()),
+        };
+        let _ = writeln!(
+            page,
+            "<!doctype html>\n<html lang=en><meta charset=utf-8><meta name=viewport content=\"width=device-width\">\n<title>{title} — mkimg bake</title>\n<style>{STYLE}</style>"
+        );
+        if reports.len() != 1 {
+            let _ = writeln!(page, "<h1>{title}</h1>\n<table>");
+            for report in reports {
+                let (bake, name, result) = (escape(&report.bake), escape(report.title()), escape(&report.result));
+                let mood = if report.result == "done" { "good" } else { "bad" };
+                let (image, region) = (escape(&report.spec.droplet.image), escape(&report.spec.droplet.region));
+                let time = duration(report.seconds);
+                let _ = writeln!(
+                    page,
+                    "<tr><td><a href=\"#{bake}\">{name}</a><td>{image}<td>{region}<td class={mood}>{result}<td class=n>{time}"
+                );
+            }
+            page.push_str("</table>\n");
+        }
+        for report in reports {
+            report.section(&mut page);
+        }
+        let bakes: Vec<String> = reports.iter().map(|report| escape(&report.bake)).collect();
+        let _ =
+            writeln!(page, "<footer>mkimg {}, bake {}</footer>\n</html>", env!("CARGO_PKG_VERSION"), bakes.join(", "));
+        page
+    }
+
+    fn section(&self, page: &mut String) {
         let (mood, word, proof) = match self.result.as_str() {
             "done" if self.verified => ("good", "done", ", and verified"),
             "done" => ("good", "done", "; not verified"),
@@ -154,9 +189,9 @@ impl Report {
         };
         let _ = write!(
             page,
-            "<!doctype html>\n<html lang=en><meta charset=utf-8><meta name=viewport content=\"width=device-width\">\n<title>{title} — mkimg bake</title>\n<style>{STYLE}</style>\n\
-             <h1>{title}</h1>\n<p class=\"result {mood}\">{word} in {time}{proof}</p>\n",
-            title = escape(title),
+            "<div id=\"{bake}\"></div>\n<h1>{title}</h1>\n<p class=\"result {mood}\">{word} in {time}{proof}</p>\n",
+            bake = escape(&self.bake),
+            title = escape(self.title()),
             time = duration(self.seconds),
         );
         if self.stand_ins {
@@ -175,7 +210,7 @@ impl Report {
             }
             let _ = writeln!(page, "</ul>\n<p>Remove it: <code>mkimg gc {}</code></p>", escape(&self.bake));
         }
-        self.facts(&mut page);
+        self.facts(page);
         if !self.stages.is_empty() {
             page.push_str("<h2>Stages</h2>\n<table>\n");
             let longest = self.stages.iter().map(|s| s.seconds).fold(0.1_f64, f64::max);
@@ -205,7 +240,7 @@ impl Report {
             }
             page.push_str("</table>\n");
         }
-        self.check_table(&mut page);
+        self.check_table(page);
         if !self.warnings.is_empty() {
             page.push_str("<h2>Warnings</h2>\n<ul>\n");
             for warning in &self.warnings {
@@ -213,9 +248,6 @@ impl Report {
             }
             page.push_str("</ul>\n");
         }
-        let version = env!("CARGO_PKG_VERSION");
-        let _ = writeln!(page, "<footer>mkimg {version}, bake {}</footer>\n</html>", escape(&self.bake));
-        page
     }
 
     fn facts(&self, page: &mut String) {

@@ -8,9 +8,11 @@ mod prepare;
 mod progress;
 mod secrets;
 mod session;
+mod several;
 mod signals;
 mod state;
 mod token;
+mod variants;
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -20,23 +22,27 @@ pub(super) use artifacts::Folder;
 pub(super) use clock::{SystemClock, unix};
 pub(super) use secrets::Sealed;
 pub(super) use session::Session;
+pub(super) use several::Crew;
 pub(super) use signals::{AbortOnDrop, stops};
 pub(super) use state::{FileJournal, Known, close, known};
 
 use super::{Failure, Global, Status};
-use crate::bake::journal::{Artifacts, Entry, Ledger};
-use crate::bake::ports::{Journal as _, Provider};
-use crate::bake::report::Report;
 use crate::bake::spec::{DropletSpec, SnapshotSpec};
-use crate::bake::{BakeId, Limits, MarkerKind, OnError, Spec, id, preflight};
+use crate::bake::{BakeId, Limits, MarkerKind, OnError, Spec, id};
 use prepare::{Prepared, prepare};
-use secrets::SealedDocument;
+use variants::Variant;
 
 /// Renders, validates, creates a build droplet, follows it, has it checked, and makes a snapshot of it
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// The image template; without it, the only one in templates/
-    template: Option<PathBuf>,
+    /// The image templates; without one, the only one in templates/. Several are several bakes
+    template: Vec<PathBuf>,
+    /// Values for a variable of the template, a bake for each; with several --matrix, for each combination
+    #[arg(long, value_name = "NAME=VALUE,VALUE")]
+    matrix: Vec<String>,
+    /// How many of them run at a time; at most 4 without it, and with --local half of the processors
+    #[arg(long, value_name = "N")]
+    parallel: Option<std::num::NonZeroUsize>,
     #[command(flatten)]
     api: ApiArgs,
     /// Use the stand-ins that fixtures/stand-ins/build made in target/stand-ins, not the real downloads
@@ -128,7 +134,12 @@ pub(super) fn report_path(text: &str) -> Result<PathBuf, String> {
 pub(super) fn run(args: &Args, global: &Global) -> Result<(), Failure> {
     // A missing token is said before anything else is read.
     let target = args.api.target()?;
-    let prepared = prepare(args, global, target.is_local())?;
+    let variants = variants::variants(&args.template, &args.matrix)?;
+    let mut prepared = Vec::new();
+    for variant in variants {
+        let made = prepare(args, global, &variant, target.is_local())?;
+        prepared.push((variant, made));
+    }
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(Failure::usage)?;
     let result = runtime.block_on(bake(args, global, target, prepared));
     // A question that nobody answered may still wait at the terminal.
@@ -136,9 +147,14 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<(), Failure> {
     result
 }
 
-async fn bake(args: &Args, global: &Global, target: api::Target, prepared: Prepared) -> Result<(), Failure> {
+async fn bake(
+    args: &Args,
+    global: &Global,
+    target: api::Target,
+    prepared: Vec<(Variant, Prepared)>,
+) -> Result<(), Failure> {
     let api = args.api.open(target, global).await?;
-    let result = at_api(args, global, prepared, &api).await;
+    let result = several::at_api(args, global, prepared, &api).await;
     api.close(global).await;
     result
 }
@@ -199,82 +215,4 @@ impl Args {
             poll_ms: u64::try_from(self.poll_interval.as_millis()).unwrap_or(u64::MAX).max(1),
         })
     }
-}
-
-async fn at_api(args: &Args, global: &Global, prepared: Prepared, api: &Api) -> Result<(), Failure> {
-    let terminal = &global.terminal;
-    if prepared.stand_ins {
-        terminal.warning("STAND-INS: this bake installs test programs in the place of the real ones; its snapshot is not for production");
-    }
-    let mut random = [0; 3];
-    getrandom::fill(&mut random)
-        .map_err(|error| Failure::usage(format!("the system gives no random bytes: {error}")))?;
-    let bake_id = BakeId::new(unix(), random);
-    let spec = args.spec(&prepared, &bake_id, api.is_local())?;
-    let provider: &dyn Provider = api.client();
-    let refused = |failure: crate::bake::Failure| {
-        let help = failure.advice().or_else(|| {
-            api.is_local()
-                .then(|| format!("is the base image there? `mkimg base build {}` makes it", spec.droplet.image))
-        });
-        let error = Failure::usage(failure.to_string());
-        match help {
-            Some(help) => error.with_help(help),
-            None => error,
-        }
-    };
-    let account = preflight::account(provider).await.map_err(refused)?;
-    terminal.note(&format!("account {}, token from {}", account.name, api.origin()));
-    let mut looked = preflight::look(provider, &[&spec], &account, 1).await.map_err(refused)?;
-    let looked = looked.remove(0);
-    for warning in &looked.warnings {
-        terminal.warning(warning);
-    }
-    if args.dry_run {
-        return terminal.print(ending::plan(&spec, &looked, &prepared.document));
-    }
-    let (artifacts, _server) = match prepared.folder {
-        Some(folder) => {
-            let path = folder.path().to_owned();
-            let (port, server) = folder.serve(0).await?;
-            (Some(Artifacts { folder: path, port }), Some(server))
-        }
-        None => (None, None),
-    };
-    let url = artifacts.as_ref().map(|served| format!("http://{}:{}", crate::emulator::GATEWAY, served.port));
-    let build = SealedDocument::new(&prepared.document, &spec, url.clone())?;
-    let verification = spec.verify.then(|| SealedDocument::new(&prepared.verification, &spec, url)).transpose()?;
-    let sealed = Sealed { build, verification, sensitive: prepared.sensitive };
-
-    // A signal from here on is heeded before anything is created: nothing stays of a bake that never began.
-    let stops = stops(global)?;
-    let journal = FileJournal::create(&state::folder(&bake_id)?, terminal.redaction())?;
-    let unwritable = |error| Failure::usage(error).with_help("set XDG_STATE_HOME to another disk");
-    journal.write_secrets(&sealed.to_json()?).map_err(unwritable)?;
-    let now = unix();
-    let began = Entry::Began {
-        version: crate::bake::journal::VERSION,
-        spec: Box::new(spec.clone()),
-        api_url: api.journalled(),
-        account: account.name,
-        document: prepared.document.digest.clone(),
-        stand_ins: prepared.stand_ins,
-        artifacts,
-    };
-    journal.append(now, &began).map_err(unwritable)?;
-    terminal.note(&format!("bake {bake_id}, journal in {}", journal.folder().display()));
-    let report = Report::new(&spec, now, prepared.document.digest, prepared.stand_ins);
-    let session = Session {
-        global,
-        api,
-        spec: &spec,
-        sealed,
-        journal,
-        ledger: Ledger::default(),
-        report,
-        format: args.format,
-        report_path: args.report.as_deref(),
-        stops,
-    };
-    session.run().await
 }

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::bake::{
-    Api, ApiArgs, FileJournal, Folder, FormatArg, Sealed, Session, SystemClock, report_path, stops, unix,
+    Api, ApiArgs, Crew, FileJournal, Folder, FormatArg, Sealed, Session, SystemClock, report_path, stops, unix,
 };
 use super::{Failure, Global};
 use crate::bake::journal::{Artifacts, Entry, Ledger, Line};
@@ -147,16 +147,17 @@ impl Taken {
         let session = Session {
             global,
             api,
-            spec: &self.spec,
             sealed: self.sealed,
             journal: self.journal,
             ledger: self.ledger,
             report,
             format: args.format,
             report_path: args.report.as_deref(),
-            stops,
+            stops: &stops,
+            crew: Crew::default(),
+            label: None,
         };
-        session.run().await
+        session.run(&self.spec).await
     }
 
     /// Droplets of the embedded emulator ended with the process that was killed. One that is off has all that counts on

@@ -200,3 +200,89 @@ async fn an_acknowledgement_is_taken_or_not() {
         assert!(heard.recv().unwrap().starts_with("POST /v1/acknowledge "));
     }
 }
+
+/// Writes a piece again and again until the client has had enough.
+fn for_ever(head: &'static [u8], piece: Vec<u8>, pause: Duration) -> Serve {
+    Box::new(move |stream| {
+        let mut written = stream.write_all(head);
+        let end = Instant::now() + Duration::from_secs(4);
+        while written.is_ok() && Instant::now() < end {
+            std::thread::sleep(pause);
+            written = stream.write_all(&piece).and_then(|()| stream.flush());
+        }
+    })
+}
+
+#[tokio::test]
+async fn an_answer_is_bounded_however_it_grows() {
+    let ours = credentials();
+    let now = Duration::ZERO;
+    let chunk = [b"8000\r\n".to_vec(), vec![b'x'; 0x8000], b"\r\n".to_vec()].concat();
+    let nested = format!("{{\"bake\": {}", "[".repeat(100_000));
+    let cases: Vec<(Serve, &str)> = vec![
+        // A header without an end: many lines, or one.
+        (for_ever(b"HTTP/1.1 200 OK\r\n", b"x-a: b\r\n".repeat(500), now), "no HTTP"),
+        (for_ever(b"HTTP/1.1 200 OK\r\nx-a: ", vec![b'b'; 64 * 1024], now), "no HTTP"),
+        // A body without an end, and lengths that promise too much.
+        (for_ever(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n", chunk, now), "longer than 524288 bytes"),
+        (
+            for_ever(b"HTTP/1.1 200 OK\r\ncontent-length: 9000000000000000000\r\n\r\n", vec![b'x'; 64 * 1024], now),
+            "longer than 524288 bytes",
+        ),
+        (for_ever(b"HTTP/1.1 200 OK\r\ncontent-length: 99999999999999999999999\r\n\r\n", vec![b'x'], now), "no HTTP"),
+        // A client's greeting of HTTP/2, and a server's.
+        (for_ever(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", vec![b'x'], now), "no HTTP"),
+        (for_ever(b"\x00\x00\x00\x04\x00\x00\x00\x00\x00", vec![0], now), "no HTTP"),
+        (Box::new(answer("200 OK", nested)), "no valid JSON"),
+    ];
+    for (serve, text) in cases {
+        let (port, _heard) = over_tls(tls(&ours, &ours), serve);
+        let error = ask(&ours, port).await.unwrap_err();
+        assert!(matches!(&error, MarkerError::Hostile { reason, .. } if reason.contains(text)), "{text}: {error:?}");
+    }
+    // Who never gets to an answer is not there yet: a header by the byte, and `100 Continue` without an end.
+    for (head, piece) in [(&b"HTTP/1.1 200 OK\r\nx-a: "[..], &b"b"[..]), (b"", b"HTTP/1.1 100 Continue\r\n\r\n")] {
+        let (port, _heard) = over_tls(tls(&ours, &ours), for_ever(head, piece.to_vec(), Duration::from_millis(50)));
+        let error = ask(&ours, port).await.unwrap_err();
+        assert!(matches!(error, MarkerError::NotUp(_)), "{error:?}");
+    }
+}
+
+#[tokio::test]
+async fn tls_that_is_none_or_too_old_is_another_server() {
+    // The alert `protocol_version`, a ServerHello of TLS 1.0, and a record longer than any may be.
+    let hello = [&[0x16, 3, 1, 0, 42, 2, 0, 0, 38, 3, 1][..], &[7; 32], &[0, 0, 0x2f, 0]].concat();
+    for bytes in [vec![0x15, 3, 1, 0, 2, 2, 70], hello, [&[0x16, 3, 3, 0xff, 0xff][..], &[0; 4096]].concat()] {
+        let port = plain(move |mut stream| {
+            let mut first = [0; 1024];
+            let _ = stream.read(&mut first);
+            let _ = stream.write_all(&bytes);
+            let _ = stream.read_to_end(&mut Vec::new());
+        });
+        let error = ask(&credentials(), port).await.unwrap_err();
+        assert!(matches!(error, MarkerError::WrongServer { .. }), "{error:?}");
+    }
+}
+
+/// The pin counts, not a date: a clock that is wrong by years, here or on the droplet, must not fail a bake. A certificate
+/// that only says the same is not the pinned one.
+#[tokio::test]
+async fn a_pinned_certificate_is_believed_after_its_date_and_one_like_it_is_not() {
+    let expired = |seed| {
+        let ours = Credentials::new(&BakeId::new(0, [seed, 2, 3])).unwrap();
+        let key = rcgen::KeyPair::generate_for(&rcgen::PKCS_ECDSA_P256_SHA256).unwrap();
+        let mut params = rcgen::CertificateParams::new(vec![super::credentials::server_name(&ours.bake)]).unwrap();
+        params.not_before = rcgen::date_time_ymd(1990, 1, 1);
+        params.not_after = rcgen::date_time_ymd(1991, 1, 1);
+        let certificate = STANDARD.encode(params.self_signed(&key).unwrap().der());
+        Credentials { certificate, key: STANDARD.encode(key.serialize_der()).into(), ..ours }
+    };
+    let ours = expired(1);
+    let (port, _heard) = over_tls(tls(&ours, &ours), answer("200 OK", status(&ours)));
+    assert_eq!(ask(&ours, port).await.unwrap().state, RunnerState::Running);
+    let same_name = expired(1);
+    let (port, heard) = over_tls(tls(&same_name, &same_name), |_| {});
+    let error = ask(&ours, port).await.unwrap_err();
+    assert!(matches!(error, MarkerError::WrongServer { .. }), "{error:?}");
+    assert_eq!(heard.recv().unwrap(), "", "nothing is said to it");
+}

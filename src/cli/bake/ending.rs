@@ -1,6 +1,8 @@
 //! What is said at the end of a bake: the product, or what failed, what to do, what is left and how to remove it.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
+use std::net::IpAddr;
 use std::path::Path;
 
 use serde_json::json;
@@ -16,6 +18,10 @@ use crate::bake::{FailureKind, Left, MarkerKind, OnError, Outcome, Product, Spec
 use crate::render::{DOCUMENT_LIMIT, Document};
 use crate::workspace::write_atomically;
 
+/// US dollars for a GB of a snapshot and a month, whatever the number of its regions: DigitalOcean's price list
+/// (docs.digitalocean.com, "Snapshots Pricing", November 2026). No API says it.
+const SNAPSHOT_GB_MONTH: f64 = 0.06;
+
 /// The end of one bake.
 pub(super) struct Ending<'e> {
     pub(super) global: &'e Global,
@@ -24,15 +30,20 @@ pub(super) struct Ending<'e> {
     pub(super) report: &'e Report,
     pub(super) api: &'e Api,
     pub(super) json: bool,
+    /// What tells it from the other bakes of the same command, which then print one summary.
+    pub(super) label: Option<String>,
+    /// The addresses of its droplets, as far as they were seen.
+    pub(super) addresses: BTreeMap<u64, IpAddr>,
 }
 
 impl Ending<'_> {
     pub(super) fn say(&self) -> Result<(), Failure> {
         let terminal = &self.global.terminal;
+        let of = self.of();
         match self.outcome {
             Outcome::Done(product) => return self.done(product),
             Outcome::Failed { failure, .. } => {
-                terminal.error(&failure.to_string());
+                terminal.error(&format!("{of}{failure}"));
                 if let FailureKind::Runner(runner) = &failure.kind {
                     for line in runner.error.tail.lines() {
                         terminal.eprint(&format!("  | {}\n", printable(line)));
@@ -45,13 +56,35 @@ impl Ending<'_> {
                     terminal.help(&advice);
                 }
             }
-            Outcome::Interrupted { .. } => terminal.error("interrupted"),
+            Outcome::Interrupted { .. } => terminal.error(&format!("{of}interrupted")),
         }
         self.left();
         if self.json {
             let mut left = self.outcome.left().to_vec();
             left.iter_mut().for_each(|one| self.clean(one));
-            let end = json!({"event": "failed", "bake": self.spec.id, "exit": self.outcome.exit_status(), "failure": self.report.failure, "left": left, "seconds": self.report.seconds});
+            let failure = match self.outcome {
+                Outcome::Failed { failure, .. } => Some(failure),
+                _ => None,
+            };
+            let mut step = failure.and_then(|failure| match &failure.kind {
+                FailureKind::Runner(runner) => Some(runner.error.step.clone()),
+                _ => None,
+            });
+            step.iter_mut().for_each(|step| self.global.terminal.redaction().clean_in_place(step));
+            let end = json!({
+                "event": "failed",
+                "bake": self.spec.id,
+                "exit": self.outcome.exit_status(),
+                "failure": self.report.failure,
+                "stage": failure.map(|failure| failure.stage),
+                "step": step,
+                "tail": self.report.tail,
+                "check": self.report.check,
+                "log": failure.and_then(|failure| failure.log()),
+                "left": left,
+                "requests": self.api.client().sent(),
+                "seconds": self.report.seconds,
+            });
             terminal.print(format!("{end}\n"))?;
         }
         Ok(())
@@ -63,14 +96,19 @@ impl Ending<'_> {
         foreign.each_text(&mut |text| self.global.terminal.redaction().clean_in_place(text));
     }
 
+    fn of(&self) -> String {
+        self.label.as_ref().map(|label| format!("[{label}] ")).unwrap_or_default()
+    }
+
     fn left(&self) {
         let terminal = &self.global.terminal;
+        let of = self.of();
         if self.outcome.left().is_empty() {
-            terminal.note("nothing is left that costs money");
+            terminal.note(&format!("{of}nothing is left that costs money"));
             return;
         }
         for left in self.outcome.left() {
-            terminal.error(&format!("still there: {left}"));
+            terminal.error(&format!("{of}still there: {left}"));
             if let Left::Droplet { id, .. } = left
                 && let Some(console) = self.api.console(*id)
             {
@@ -78,9 +116,30 @@ impl Ending<'_> {
             }
         }
         terminal.help(&format!("remove it: mkimg gc{} {}", self.api.options(), self.spec.id));
-        if !self.api.is_local() {
-            terminal.help("look inside: the droplet's console in the control panel, or ssh if you gave --ssh-key");
+        if self.api.is_local() {
+            return;
         }
+        for id in self.outcome.left().iter().filter_map(|left| match left {
+            Left::Droplet { id, .. } => Some(id),
+            _ => None,
+        }) {
+            self.look_inside(*id);
+        }
+    }
+
+    /// How to look into a droplet that is kept.
+    fn look_inside(&self, droplet: u64) {
+        let terminal = &self.global.terminal;
+        let address = self.addresses.get(&droplet);
+        match (self.spec.droplet.ssh_keys.is_empty(), address) {
+            (false, Some(address)) => terminal.help(&format!("look inside: ssh root@{address}")),
+            (false, None) => terminal.help(&format!("look inside: doctl compute ssh {droplet}")),
+            (true, _) => terminal.help("next time --ssh-key lets you in with ssh; until then there is its console:"),
+        }
+        terminal.help(&format!("its console: https://cloud.digitalocean.com/droplets/{droplet}/console"));
+        terminal.help(&format!(
+            "what it is doing: doctl compute droplet get {droplet}; doctl compute droplet actions {droplet}"
+        ));
     }
 
     fn done(&self, product: &Product) -> Result<(), Failure> {
@@ -101,6 +160,10 @@ impl Ending<'_> {
                 "seconds": self.report.seconds,
             });
             return terminal.print(format!("{end}\n"));
+        }
+        if self.label.is_some() {
+            terminal.note(&format!("{}snapshot {} ({}) is done", self.of(), snapshot.name, snapshot.id));
+            return Ok(());
         }
         let mut text = String::new();
         let _ = writeln!(
@@ -132,7 +195,6 @@ impl Ending<'_> {
 /// What `--dry-run` prints.
 pub(super) fn plan(spec: &Spec, looked: &Preflight, document: &Document) -> String {
     let droplet = &spec.droplet;
-    let price = looked.price_hourly.map(|price| format!(", ${price:.5} an hour")).unwrap_or_default();
     let within = |limit: std::time::Duration| humantime::format_duration(limit).to_string().replace(' ', "");
     let marker = match spec.marker {
         MarkerKind::Https => "the droplet's status channel, over TLS",
@@ -148,9 +210,10 @@ pub(super) fn plan(spec: &Spec, looked: &Preflight, document: &Document) -> Stri
     let lines = [
         ("account", looked.account.clone()),
         ("document", format!("{} of {DOCUMENT_LIMIT} bytes, {}", document.text.len(), document.digest)),
-        ("droplet", format!("{} in {}, from {}{price}", droplet.size, droplet.region, droplet.image)),
+        ("droplet", format!("{} in {}, from {}", droplet.size, droplet.region, droplet.image)),
         ("marker", format!("{marker}, within {}", within(spec.limits.provision))),
         ("snapshot", format!("{} in {}{disk}{tags}", spec.snapshot.name, regions.join(", "))),
+        ("price", price(looked)),
         (
             "verification",
             if spec.verify {
@@ -173,17 +236,36 @@ pub(super) fn plan(spec: &Spec, looked: &Preflight, document: &Document) -> Stri
     for (name, value) in lines {
         let _ = writeln!(text, "{name:<12}  {value}");
     }
-    text.push_str("nothing was created (--dry-run)\n");
     text
 }
 
-/// Writes the report; a bake that is done is not undone because its report cannot be written.
-pub(super) fn write_report(global: &Global, path: &Path, report: &Report) {
+/// What the provider's price list says; an estimate, as the time and the snapshot's size are not known yet.
+fn price(looked: &Preflight) -> String {
+    let droplet = match (looked.price_hourly, looked.price_monthly) {
+        (Some(hour), Some(month)) => format!("droplet ${hour:.5} an hour (${month:.2} a month)"),
+        (Some(hour), None) => format!("droplet ${hour:.5} an hour"),
+        (None, _) => "droplet not known".to_owned(),
+    };
+    let most = |gib: u64| {
+        // A compressed snapshot of a full disk; no disk has more GiB than a u32 counts.
+        let most = f64::from(u32::try_from(gib).unwrap_or(u32::MAX)) * SNAPSHOT_GB_MONTH;
+        format!(", at most ${most:.2}")
+    };
+    let most = looked.disk_gib.map(most).unwrap_or_default();
+    format!("{droplet}; snapshot ${SNAPSHOT_GB_MONTH:.2} a GB and month{most} (estimate)")
+}
+
+/// Writes the report, or that of several bakes; a bake that is done is not undone because its report cannot be written.
+pub(super) fn write_reports(global: &Global, path: &Path, reports: &[&Report]) {
     let path = global.path(path);
     let text = if path.extension().is_some_and(|ending| ending == "html") {
-        Ok(report.html())
+        Ok(Report::html(reports))
     } else {
-        serde_json::to_string_pretty(report).map(|text| text + "\n")
+        match reports {
+            [report] => serde_json::to_string_pretty(report),
+            several => serde_json::to_string_pretty(&json!({"version": 1, "bakes": several})),
+        }
+        .map(|text| text + "\n")
     };
     let written = text
         .map_err(|error| error.to_string())

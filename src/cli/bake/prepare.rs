@@ -4,9 +4,10 @@ use secrecy::{ExposeSecret as _, SecretString};
 
 use super::super::{contents, judgement, project};
 use super::artifacts::Folder;
+use super::variants::Variant;
 use super::{Args, Failure, Global};
 use crate::diag::{Report, Verdict};
-use crate::model::{Lock, Places, Plan};
+use crate::model::{self, Assignment, Lock, Places, Plan};
 use crate::render::{self, DOCUMENT_LIMIT, Document};
 use crate::workspace::Wanted;
 
@@ -41,10 +42,20 @@ fn complete_lock(global: &Global, plan: &Plan, lock: &Lock, path: &std::path::Pa
     }
 }
 
-pub(super) fn prepare(args: &Args, global: &Global, local: bool) -> Result<Prepared, Failure> {
-    let opened = project::open(global, args.template.as_deref())?;
+/// The values of the command line, of its files, and of one combination of `--matrix`.
+fn assignments(global: &Global, variant: &Variant) -> Result<Vec<Assignment>, Failure> {
+    let mut all = project::assignments(global)?;
+    for argument in &variant.variables {
+        all.push(model::assignment(argument).map_err(|error| Failure::usage(error.clone()).with_help(error.help()))?);
+    }
+    Ok(all)
+}
+
+pub(super) fn prepare(args: &Args, global: &Global, variant: &Variant, local: bool) -> Result<Prepared, Failure> {
+    let opened = project::open(global, variant.template.as_deref())?;
+    let assignments = assignments(global, variant)?;
     // Before anything is said of the document.
-    let sensitive = opened.secrets(project::assignments(global)?);
+    let sensitive = opened.secrets(assignments.clone());
     for secret in &sensitive {
         global.terminal.redaction().hide(secret.expose_secret());
     }
@@ -66,7 +77,7 @@ pub(super) fn prepare(args: &Args, global: &Global, local: bool) -> Result<Prepa
     let lock_path = if args.stand_ins { stand_ins.join("mkimg.lock") } else { opened.project.lock_path() };
     let mut lock: Lock = project::lock(&lock_path)?;
     let folder = directory.as_deref().map(Folder::read).transpose()?;
-    let plan = opened.plan(global, project::assignments(global)?, &lock)?;
+    let plan = opened.plan(global, assignments.clone(), &lock)?;
     let plan = match &folder {
         Some(folder) if !args.locked => {
             let unlocked: Vec<String> = plan.unlocked().map(str::to_owned).collect();
@@ -77,12 +88,12 @@ pub(super) fn prepare(args: &Args, global: &Global, local: bool) -> Result<Prepa
                 global
                     .terminal
                     .warning(&format!("mkimg.lock does not pin {}: taken as the folder has it", pinned.join(", ")));
-                opened.plan(global, project::assignments(global)?, &lock)?
+                opened.plan(global, assignments.clone(), &lock)?
             }
         }
         None if !args.locked && plan.unlocked().next().is_some() => {
             match complete_lock(global, &plan, &lock, &lock_path) {
-                Some(lock) => opened.plan(global, project::assignments(global)?, &lock)?,
+                Some(lock) => opened.plan(global, assignments.clone(), &lock)?,
                 None => plan,
             }
         }
@@ -93,7 +104,7 @@ pub(super) fn prepare(args: &Args, global: &Global, local: bool) -> Result<Prepa
     }
     project::judge_locks(global, &plan, &lock_path, args.locked)?;
     let document = project::document(&plan, Some(DOCUMENT_LIMIT))?;
-    let secrets = judgement::secrets(&opened, &project::assignments(global)?);
+    let secrets = judgement::secrets(&opened, &assignments);
     judge(global, &plan, &document, &secrets)?;
     let verification = render::verification_document(&plan).map_err(Failure::usage)?;
     Ok(Prepared { plan, document, verification, folder, stand_ins: args.stand_ins, sensitive })

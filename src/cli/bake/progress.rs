@@ -1,13 +1,16 @@
 //! What a bake shows while it works: a line that redraws itself on a terminal, plain lines elsewhere, JSON lines for programs.
 
+use std::collections::BTreeMap;
 use std::io::{BufRead as _, IsTerminal as _};
-use std::sync::Mutex;
+use std::net::IpAddr;
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use super::super::{Global, Terminal};
+use super::several::Crew;
 use crate::bake::Left;
 use crate::bake::foreign::Foreign as _;
 use crate::bake::ports::{Check, Event, Observer};
@@ -21,20 +24,49 @@ pub(in crate::cli) struct Watcher<'g> {
     bar: ProgressBar,
     pub(in crate::cli) report: Mutex<Report>,
     stage: Mutex<String>,
+    addresses: Mutex<BTreeMap<u64, IpAddr>>,
+    asking: Arc<tokio::sync::Mutex<()>>,
+    /// `[label] ` before each line, where several bakes speak.
+    label: String,
 }
 
 impl<'g> Watcher<'g> {
-    pub(in crate::cli) fn new(global: &'g Global, json: bool, report: Report) -> Self {
-        let bar = ProgressBar::new_spinner();
+    pub(in crate::cli) fn new(
+        global: &'g Global,
+        json: bool,
+        report: Report,
+        crew: &Crew,
+        label: Option<String>,
+    ) -> Self {
+        let bar = crew.lines.add(ProgressBar::new_spinner());
+        let label = label.map(|label| format!("[{label}] ")).unwrap_or_default();
         if json || !global.terminal.is_interactive() {
             bar.set_draw_target(ProgressDrawTarget::hidden());
         } else {
-            let style = ProgressStyle::with_template("{spinner} {elapsed} {prefix:.bold} {wide_msg}");
+            let style = ProgressStyle::with_template(&format!(
+                "{{spinner}} {{elapsed}} {}{{prefix:.bold}} {{wide_msg}}",
+                label.replace('{', "{{").replace('}', "}}")
+            ));
             bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_spinner()));
             bar.enable_steady_tick(Duration::from_millis(120));
         }
         let start = Instant::now();
-        Self { terminal: &global.terminal, json, start, bar, report: Mutex::new(report), stage: Mutex::default() }
+        Self {
+            terminal: &global.terminal,
+            json,
+            start,
+            bar,
+            report: Mutex::new(report),
+            stage: Mutex::default(),
+            addresses: Mutex::default(),
+            asking: crew.asking.clone(),
+            label,
+        }
+    }
+
+    /// The droplets' addresses, as far as they were seen.
+    pub(super) fn addresses(&self) -> BTreeMap<u64, IpAddr> {
+        self.addresses.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clone()
     }
 
     pub(in crate::cli) fn seconds(&self) -> f64 {
@@ -47,14 +79,16 @@ impl<'g> Watcher<'g> {
     }
 
     fn line(&self, text: &str) {
-        let text = format!("{:>7} {}", duration(self.seconds()), text);
+        let text = format!("{:>7} {}{text}", duration(self.seconds()), self.label);
         self.bar.suspend(|| self.terminal.eprint(&format!("{text}\n")));
     }
 
     fn show(&self, event: &Event) {
         let quiet = self.terminal.is_quiet();
         match event {
-            Event::Warning { message } => self.bar.suspend(|| self.terminal.warning(message)),
+            Event::Warning { message } => {
+                self.bar.suspend(|| self.terminal.warning(&format!("{}{message}", self.label)));
+            }
             _ if quiet => {}
             Event::Stage { stage, detail } => {
                 self.bar.set_prefix(stage.to_string());
@@ -112,13 +146,18 @@ impl Observer for Watcher<'_> {
         event.each_text(&mut |text| self.terminal.redaction().clean_in_place(text));
         let event = &event;
         self.report.lock().unwrap_or_else(std::sync::PoisonError::into_inner).event(self.seconds(), event);
+        if let Event::Droplet { id, address: Some(address), .. } = event {
+            self.addresses.lock().unwrap_or_else(std::sync::PoisonError::into_inner).insert(*id, *address);
+        }
         if self.json {
-            if let Ok(text) = serde_json::to_string(event) {
+            let bake = self.report.lock().unwrap_or_else(std::sync::PoisonError::into_inner).bake.clone();
+            if let Ok(mut text) = serde_json::to_value(event) {
+                text["bake"] = bake.into();
                 // A reader that went away does not end a bake: the droplet must still be cleaned up.
                 let _ = self.terminal.print(format!("{text}\n"));
             }
             if let Event::Warning { message } = event {
-                self.terminal.warning(message);
+                self.terminal.warning(&format!("{}{message}", self.label));
             }
         } else {
             self.show(event);
@@ -130,9 +169,15 @@ impl Observer for Watcher<'_> {
             self.terminal.warning("--on-error ask: there is no terminal to ask at; destroying");
             return false;
         }
+        let _one_at_a_time = self.asking.lock().await;
         let things: Vec<String> = left.iter().map(ToString::to_string).collect();
         self.bar.suspend(|| {
-            self.terminal.eprint(&format!("The bake failed: {}\nKeep {}? [y/N] ", why, things.join(", ")));
+            self.terminal.eprint(&format!(
+                "{}The bake failed: {}\nKeep {}? [y/N] ",
+                self.label,
+                why,
+                things.join(", ")
+            ));
         });
         let answer = tokio::task::spawn_blocking(|| {
             let mut line = String::new();

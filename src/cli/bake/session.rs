@@ -5,6 +5,7 @@ use std::path::Path;
 use super::clock::SystemClock;
 use super::progress::Watcher;
 use super::secrets::{Sealed, SealedDocument};
+use super::several::Crew;
 use super::signals::Stops;
 use super::state::FileJournal;
 use super::{Api, Failure, FormatArg, Global, Status, ending};
@@ -17,7 +18,6 @@ use crate::bake::{Machine, Outcome, Ports, Spec};
 pub(in crate::cli) struct Session<'s> {
     pub(in crate::cli) global: &'s Global,
     pub(in crate::cli) api: &'s Api,
-    pub(in crate::cli) spec: &'s Spec,
     pub(in crate::cli) sealed: Sealed,
     pub(in crate::cli) journal: FileJournal,
     pub(in crate::cli) ledger: Ledger,
@@ -25,19 +25,56 @@ pub(in crate::cli) struct Session<'s> {
     pub(in crate::cli) format: FormatArg,
     pub(in crate::cli) report_path: Option<&'s Path>,
     /// Watched since before the journal's first line.
-    pub(in crate::cli) stops: Stops,
+    pub(in crate::cli) stops: &'s Stops,
+    pub(in crate::cli) crew: Crew,
+    /// What tells it from the other bakes of the same command.
+    pub(in crate::cli) label: Option<String>,
+}
+
+/// A bake that has ended, and all that was said of it.
+pub(super) struct Ended {
+    pub(super) outcome: Outcome,
+    pub(super) report: Report,
+}
+
+impl Ended {
+    /// Whether a local droplet was kept: it runs as long as this process does.
+    pub(super) fn is_kept(&self, api: &Api) -> bool {
+        api.is_local() && !self.outcome.left().is_empty() && matches!(self.outcome, Outcome::Failed { .. })
+    }
+}
+
+/// The end of a command by its exit status; what there was to say has been said.
+pub(super) fn exit(status: u8) -> Result<(), Failure> {
+    match status {
+        0 => Ok(()),
+        1 => Err(Failure::said(Status::Finding)),
+        2 => Err(Failure::said(Status::Usage)),
+        3 => Err(Failure::said(Status::FailedClean)),
+        4 => Err(Failure::said(Status::FailedLeft)),
+        _ => Err(Failure::said(Status::Interrupted)),
+    }
 }
 
 impl Session<'_> {
+    /// Works until the end, says it, and waits as long as a kept local droplet is to run.
+    pub(in crate::cli) async fn run(self, spec: &Spec) -> Result<(), Failure> {
+        let (global, api, stops) = (self.global, self.api, self.stops);
+        let ended = self.work(spec).await?;
+        if ended.is_kept(api) {
+            ending::wait_for_stop(global, stops.count.clone()).await;
+        }
+        exit(ended.outcome.exit_status())
+    }
+
     /// Works until the end, and says it.
-    pub(in crate::cli) async fn run(self) -> Result<(), Failure> {
-        let Self { global, api, spec, sealed, journal, ledger, report, format, report_path, stops } = self;
-        let Stops { count: stops, .. } = &stops;
+    pub(super) async fn work(self, spec: &Spec) -> Result<Ended, Failure> {
+        let Self { global, api, sealed, journal, ledger, report, format, report_path, stops, crew, label } = self;
         for secret in sealed.redact() {
             global.terminal.redaction().hide(&secret);
         }
         let json = format == FormatArg::Json;
-        let watcher = Watcher::new(global, json, report);
+        let watcher = Watcher::new(global, json, report, &crew, label.clone());
         let clock = SystemClock::default();
         let secrets = sealed.secrets();
         let ports = Ports {
@@ -47,13 +84,11 @@ impl Session<'_> {
             journal: &journal,
             clock: &clock,
             observer: &watcher,
-            stops: stops.clone(),
+            stops: stops.count.clone(),
         };
         let outcome = Machine::new(spec, &secrets, ports, ledger).run().await;
         watcher.finish();
-        if let Err(error) = journal.remove_secrets() {
-            global.terminal.warning(&error.to_string());
-        }
+        let removed = journal.remove_secrets();
         let seconds = watcher.seconds();
         let report = {
             let mut report = watcher.report.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
@@ -61,26 +96,25 @@ impl Session<'_> {
             report.each_text(&mut |text| global.terminal.redaction().clean_in_place(text));
             report.clone()
         };
-        if let Some(path) = report_path {
-            ending::write_report(global, path, &report);
-        }
-        // Where nobody can read the result, the bake has ended as it has all the same.
-        if let Err(failure) = (ending::Ending { global, spec, outcome: &outcome, report: &report, api, json }).say() {
-            failure.show(&global.terminal);
-            if let Outcome::Done(product) = &outcome {
-                let snapshot = &product.snapshot;
-                global.terminal.note(&format!("the bake is done: snapshot {} ({})", snapshot.name, snapshot.id));
+        crew.lines.suspend(|| {
+            if let Err(error) = removed {
+                global.terminal.warning(&error.to_string());
             }
-        }
-        if api.is_local() && !outcome.left().is_empty() && matches!(outcome, Outcome::Failed { .. }) {
-            ending::wait_for_stop(global, stops.clone()).await;
-        }
-        match outcome.exit_status() {
-            0 => Ok(()),
-            2 => Err(Failure::said(Status::Usage)),
-            3 => Err(Failure::said(Status::FailedClean)),
-            4 => Err(Failure::said(Status::FailedLeft)),
-            _ => Err(Failure::said(Status::Interrupted)),
-        }
+            if let Some(path) = report_path {
+                ending::write_reports(global, path, &[&report]);
+            }
+            let addresses = watcher.addresses();
+            let ending =
+                ending::Ending { global, spec, outcome: &outcome, report: &report, api, json, label, addresses };
+            // Where nobody can read the result, the bake has ended as it has all the same.
+            if let Err(failure) = ending.say() {
+                failure.show(&global.terminal);
+                if let Outcome::Done(product) = &outcome {
+                    let snapshot = &product.snapshot;
+                    global.terminal.note(&format!("the bake is done: snapshot {} ({})", snapshot.name, snapshot.id));
+                }
+            }
+        });
+        Ok(Ended { outcome, report })
     }
 }

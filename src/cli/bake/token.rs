@@ -43,16 +43,22 @@ fn doctl() -> Option<Found> {
     let tree = yaml::parse(&source).ok()?;
     let root = tree.root()?;
     let text = |key: &str| root.get(key).and_then(yaml::Node::as_str).filter(|text| !text.is_empty());
-    let context = text("context").unwrap_or("default");
+    // doctl lets its own variable win over its file.
+    let chosen = std::env::var("DIGITALOCEAN_CONTEXT").ok().filter(|name| !name.is_empty());
+    let context = chosen.as_deref().or_else(|| text("context")).unwrap_or("default");
     let token = match context {
         "default" => text("access-token"),
         name => root.get("auth-contexts").and_then(|contexts| contexts.get(name)).and_then(yaml::Node::as_str),
     }?;
     let origin = format!("doctl's context `{context}` in {}", path.display());
-    Some(Found { token: token.trim().to_owned().into(), origin })
+    Some(Found { token: token.trim().to_owned().into(), origin }).filter(|_| !token.trim().is_empty())
 }
 
 fn doctl_config() -> Option<PathBuf> {
     use etcetera::BaseStrategy as _;
-    Some(etcetera::choose_base_strategy().ok()?.config_dir().join("doctl").join("config.yaml"))
+    let base = etcetera::choose_base_strategy().ok()?;
+    let xdg = base.config_dir().join("doctl").join("config.yaml");
+    // Where doctl keeps it on macOS.
+    let library = base.home_dir().join("Library/Application Support/doctl/config.yaml");
+    Some(if !xdg.is_file() && library.is_file() { library } else { xdg })
 }

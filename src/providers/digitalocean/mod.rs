@@ -22,7 +22,7 @@ pub use client::{BadApiUrl, Client, Options, RequestLog};
 
 use crate::bake::ports::{
     Account, Action, CreateDroplet, Droplet, DropletAction, Image, Provider, ProviderError, ProviderErrorKind, Region,
-    Size, Snapshot, Vpc,
+    Size, Snapshot,
 };
 use secrecy::ExposeSecret;
 
@@ -66,10 +66,10 @@ impl Provider for Client {
         }))
     }
 
-    async fn vpc(&self, uuid: &str) -> Result<Option<Vpc>, ProviderError> {
+    async fn vpc_region(&self, uuid: &str) -> Result<Option<String>, ProviderError> {
         let path = format!("/v2/vpcs/{}", client::segment(uuid));
         let found: Option<wire::VpcBody> = self.find(&path, "/v2/vpcs?per_page=1").await?;
-        Ok(found.map(|body| Vpc { region: body.vpc.region }))
+        Ok(found.map(|body| body.vpc.region))
     }
 
     async fn has_ssh_key(&self, key: &str) -> Result<bool, ProviderError> {

@@ -42,8 +42,8 @@ impl Provider for Fake {
         };
         self.answer("image", |_, _| Ok((name != "none").then_some(image)))
     }
-    async fn vpc(&self, uuid: &str) -> Result<Option<Vpc>, ProviderError> {
-        self.answer("vpc", |_, _| Ok((uuid != "none").then(|| Vpc { region: "ams3".into() })))
+    async fn vpc_region(&self, uuid: &str) -> Result<Option<String>, ProviderError> {
+        self.answer("vpc", |_, _| Ok((uuid != "none").then(|| "ams3".into())))
     }
     async fn has_ssh_key(&self, key: &str) -> Result<bool, ProviderError> {
         self.answer("ssh key", |_, _| Ok(key == "17"))
