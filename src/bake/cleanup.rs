@@ -150,8 +150,11 @@ impl Machine<'_> {
                 }
             }
         }
-        left.extend(self.clean_up_snapshots().await);
-        left.extend(self.clean_up_droplets().await);
+        let snapshots = self.clean_up_snapshots().await;
+        // A snapshot that may be there, and could not be looked up, has no tag yet: its droplet alone leads to it.
+        let leads = self.ledger.snapshot.is_none() && snapshots.iter().any(|left| matches!(left, Left::Unknown { .. }));
+        left.extend(snapshots);
+        left.extend(self.clean_up_droplets(leads).await);
         // Once more: a snapshot that was finished while its droplet went is found by the droplet's number.
         left.extend(self.clean_up_snapshots().await);
         // Looked at twice, named once.
@@ -174,7 +177,8 @@ impl Machine<'_> {
         Left::Unknown { tag: self.spec.tag().to_string(), why: reason(stop) }
     }
 
-    async fn clean_up_droplets(&mut self) -> Vec<Left> {
+    /// Destroys the bake's droplets; not the build droplet while it leads to something.
+    async fn clean_up_droplets(&mut self, leads: bool) -> Vec<Left> {
         let mut ids: BTreeSet<u64> = BTreeSet::new();
         for role in [Role::Build, Role::Verification] {
             let record = self.ledger.droplet(role);
@@ -194,6 +198,10 @@ impl Machine<'_> {
             Ok(found) => ids.extend(found.iter().map(|d| d.id)),
             Err(stop) if ids.is_empty() => left.push(self.unknown(&stop)),
             Err(_) => {}
+        }
+        if let Some(build) = self.ledger.build.id.filter(|id| leads && ids.remove(id)) {
+            let why = "kept, because it leads to a snapshot that may be there and could not be looked up";
+            left.push(Left::Droplet { id: build, why: why.to_owned() });
         }
         for id in ids {
             self.stage(Stage::CleanUp, format!("destroying droplet {id}"));

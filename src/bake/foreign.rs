@@ -48,7 +48,9 @@ impl Foreign for Entry {
             Self::CleaningUp { failure } => look(failure),
             Self::Ended { failure, left, .. } => {
                 failure.iter_mut().for_each(&mut *look);
-                left.iter_mut().for_each(|left| left.each_text(look));
+                for left in left {
+                    left.each_text(look);
+                }
             }
             // What mkimg itself decided, and numbers.
             _ => {}

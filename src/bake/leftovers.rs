@@ -131,8 +131,13 @@ pub async fn find_of(
         }
         if let (Some(id), false) = (&ledger.snapshot, ledger.snapshot_gone) {
             match provider.snapshot(id).await {
-                // Killed before it had a tag at all, and its droplet went by another way.
-                Ok(snapshot) if snapshot.tags.contains(&tag.to_string()) || !(ledger.tagged || ledger.committing) => {
+                // Without its tag: killed before it had one, and its droplet went by another way; or taken off by a
+                // commit that was never confirmed, so that the bake failed and named it.
+                Ok(snapshot)
+                    if snapshot.tags.contains(&tag.to_string())
+                        || !(ledger.tagged || ledger.committing)
+                        || ledger.failing.is_some() =>
+                {
                     found.push(Leftover { tag: tag.clone(), what: Thing::Snapshot(id.clone()), name: snapshot.name });
                 }
                 Ok(_) => {}

@@ -85,6 +85,8 @@ impl Machine<'_> {
         let mut transfers: Vec<Transfer> = wanted.into_iter().map(Transfer::new).collect();
         let mut pace = Pace::new(self.poll());
         loop {
+            // A look that began before the limit is not the last one, however long the process was stopped in it.
+            let spent = self.elapsed_since(start);
             for transfer in &mut transfers {
                 if transfer.is_due(self.elapsed_since(start)) {
                     self.ask_for_transfer(snapshot, transfer, start).await?;
@@ -95,8 +97,6 @@ impl Machine<'_> {
                 self.note(format!("the transfers to {} are under way, and not waited for", regions.join(", ")));
                 return Ok(());
             }
-            // Measured before the look: a laptop that slept must not fail what finished meanwhile.
-            let spent = self.elapsed_since(start);
             let last = self.look_at_transfers(snapshot, &mut transfers).await?;
             if transfers.is_empty() {
                 return Ok(());

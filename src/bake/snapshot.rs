@@ -76,10 +76,11 @@ impl Machine<'_> {
             }
             self.unless_stopped(std::future::ready(())).await?;
             self.record(&Entry::Snapshotting)?;
+            // Seen from before the request: one that was not answered because the process was stopped is looked into.
+            let late = self.elapsed_since(start) >= wait.limit;
             match self.change(provider.droplet_action(droplet, DropletAction::Snapshot(name))).await? {
                 Ok(action) => return self.record(&Entry::SnapshotStarted { action: action.id }),
                 Err(error) => {
-                    let late = self.elapsed_since(start) >= wait.limit;
                     match error.kind {
                         // The power off may hold the droplet still; or our own request, whose answer was lost.
                         ProviderErrorKind::Pending if !late => {}

@@ -78,7 +78,11 @@ impl Terminal {
                 self.output_closed.store(true, Ordering::Relaxed);
                 Ok(())
             }
-            Err(error) => Err(Failure::new(Status::Usage, format!("cannot write to standard output: {error}"))),
+            Err(error) => {
+                // Said once; what is left to print has nowhere to go either.
+                self.output_closed.store(true, Ordering::Relaxed);
+                Err(Failure::new(Status::Usage, format!("cannot write to standard output: {error}")))
+            }
         }
     }
 

@@ -85,7 +85,15 @@ impl Provider for Client {
     }
 
     async fn snapshot(&self, id: &str) -> Result<Snapshot, ProviderError> {
-        Ok(self.get::<wire::SnapshotBody>(&format!("/v2/snapshots/{}", client::segment(id))).await?.snapshot.into())
+        match self.get::<wire::SnapshotBody>(&format!("/v2/snapshots/{}", client::segment(id))).await {
+            Ok(body) => Ok(body.snapshot.into()),
+            // A service that shows snapshots in its list alone, and lists that are ahead.
+            Err(error) if error.kind == ProviderErrorKind::NotFound => {
+                let listed = self.snapshots().await.ok().and_then(|all| all.into_iter().find(|one| one.id == id));
+                listed.ok_or(error)
+            }
+            Err(error) => Err(error),
+        }
     }
 
     async fn create_droplet(&self, request: &CreateDroplet<'_>) -> Result<Droplet, ProviderError> {
@@ -117,9 +125,8 @@ impl Provider for Client {
         let all: Vec<wire::Droplet> = self
             .pages::<wire::DropletsPage>(&format!("/v2/droplets?tag_name={}&per_page=200", client::segment(tag)))
             .await?;
-        let found = all.into_iter().map(wire::Droplet::read).collect::<Result<Vec<_>, _>>()?;
         // A server that ignores the query must not have us touch the droplets of others.
-        Ok(found.into_iter().filter(|droplet| droplet.tags.iter().any(|t| t == tag)).collect())
+        all.into_iter().filter(|droplet| droplet.carries(tag)).map(wire::Droplet::read).collect()
     }
 
     async fn droplet_action(&self, id: u64, action: DropletAction<'_>) -> Result<Action, ProviderError> {
@@ -128,11 +135,10 @@ impl Provider for Client {
             DropletAction::PowerOff => json!({"type": "power_off"}),
             DropletAction::Snapshot(name) => json!({"type": "snapshot", "name": name}),
         };
-        Ok(self
-            .send::<wire::ActionBody>(Method::POST, &format!("/v2/droplets/{id}/actions"), Some(&body))
-            .await?
-            .action
-            .into())
+        let path = format!("/v2/droplets/{id}/actions");
+        let action: Action = self.send::<wire::ActionBody>(Method::POST, &path, Some(&body)).await?.action.into();
+        self.remember_action(action.id, format!("{path}/{}", action.id));
+        Ok(action)
     }
 
     async fn droplet_actions(&self, id: u64) -> Result<Vec<Action>, ProviderError> {
@@ -144,7 +150,15 @@ impl Provider for Client {
     }
 
     async fn action(&self, id: u64) -> Result<Action, ProviderError> {
-        Ok(self.get::<wire::ActionBody>(&format!("/v2/actions/{id}")).await?.action.into())
+        match self.get::<wire::ActionBody>(&format!("/v2/actions/{id}")).await {
+            Ok(body) => Ok(body.action.into()),
+            // A service that shows actions with their resource alone.
+            Err(error) if error.kind == ProviderErrorKind::NotFound => match self.action_path(id) {
+                Some(path) => Ok(self.get::<wire::ActionBody>(&path).await?.action.into()),
+                None => Err(error),
+            },
+            Err(error) => Err(error),
+        }
     }
 
     async fn droplet_snapshots(&self, id: u64) -> Result<Vec<Snapshot>, ProviderError> {
@@ -181,7 +195,9 @@ impl Provider for Client {
     async fn transfer(&self, snapshot: &str, region: &str) -> Result<Action, ProviderError> {
         let body = json!({"type": "transfer", "region": region});
         let path = format!("/v2/images/{}/actions", client::segment(snapshot));
-        Ok(self.send::<wire::ActionBody>(Method::POST, &path, Some(&body)).await?.action.into())
+        let action: Action = self.send::<wire::ActionBody>(Method::POST, &path, Some(&body)).await?.action.into();
+        self.remember_action(action.id, format!("{path}/{}", action.id));
+        Ok(action)
     }
 
     async fn delete_droplet(&self, id: u64) -> Result<(), ProviderError> {

@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer};
 
+use crate::bake::BakeTag;
 use crate::bake::ports::{self, ActionStatus, DropletStatus, ProviderError, ProviderErrorKind};
 
 /// A page of a list.
@@ -17,6 +18,8 @@ macro_rules! page {
     ($name:ident, $field:ident: $item:ty) => {
         #[derive(Deserialize)]
         pub(super) struct $name {
+            // An empty list may be null; one that is missing is another answer.
+            #[serde(deserialize_with = "lenient")]
             pub(super) $field: Vec<$item>,
             #[serde(default)]
             links: Option<Links>,
@@ -190,15 +193,15 @@ pub(super) struct SnapshotBody {
 pub(super) struct Snapshot {
     #[serde(deserialize_with = "number_or_text")]
     id: String,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "lenient")]
     name: String,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "lenient")]
     regions: Vec<String>,
     #[serde(default)]
     tags: Option<Vec<String>>,
     #[serde(default, deserialize_with = "maybe_number_or_text")]
     resource_id: Option<String>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "lenient")]
     size_gigabytes: f64,
 }
 
@@ -222,13 +225,14 @@ pub(super) struct DropletBody {
 
 #[derive(Deserialize)]
 pub(super) struct Droplet {
+    #[serde(deserialize_with = "number")]
     id: u64,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "lenient")]
     name: String,
     status: String,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "lenient")]
     locked: bool,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "lenient")]
     networks: Networks,
     #[serde(default)]
     tags: Option<Vec<String>>,
@@ -236,7 +240,7 @@ pub(super) struct Droplet {
 
 #[derive(Default, Deserialize)]
 struct Networks {
-    #[serde(default)]
+    #[serde(default, deserialize_with = "lenient")]
     v4: Vec<Network>,
 }
 
@@ -248,6 +252,14 @@ struct Network {
 }
 
 impl Droplet {
+    /// Whether it carries the tag. A service that shows no tags is believed only of what bears the bake's id in its name.
+    pub(super) fn carries(&self, tag: &str) -> bool {
+        match &self.tags {
+            Some(tags) => tags.iter().any(|one| one == tag),
+            None => BakeTag::parse(tag).is_some_and(|tag| self.name.contains(tag.id.as_str())),
+        }
+    }
+
     pub(super) fn read(self) -> Result<ports::Droplet, ProviderError> {
         let status = match self.status.as_str() {
             "new" => DropletStatus::New,
@@ -285,6 +297,7 @@ pub(super) struct ActionBody {
 
 #[derive(Deserialize)]
 pub(super) struct Action {
+    #[serde(deserialize_with = "number")]
     id: u64,
     #[serde(default)]
     status: String,
@@ -317,6 +330,16 @@ impl From<NumberOrText> for String {
             NumberOrText::Text(text) => text,
         }
     }
+}
+
+/// Null counts as not given.
+fn lenient<'de, D: Deserializer<'de>, T: Default + Deserialize<'de>>(deserializer: D) -> Result<T, D::Error> {
+    Ok(Option::<T>::deserialize(deserializer)?.unwrap_or_default())
+}
+
+/// A number, which other services than DigitalOcean's may write as text.
+fn number<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {
+    String::from(NumberOrText::deserialize(deserializer)?).parse().map_err(serde::de::Error::custom)
 }
 
 fn number_or_text<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {

@@ -98,7 +98,7 @@ async fn serve(scenario: &Scenario, entry: Entry, address: Ipv4Addr) -> Result<(
     let over = async {
         passed(&droplet.scenario, droplet.up).await;
         if deaf {
-            std::future::pending().await
+            std::future::pending::<()>().await;
         }
         let _ = tokio::time::timeout(patience, droplet.acknowledged.notified()).await;
     };

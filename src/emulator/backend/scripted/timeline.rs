@@ -106,7 +106,7 @@ impl Moment {
         } else if self.elapsed < begins || self.steps.iter().any(|before| before["state"] == "running") {
             ("pending", Value::Null, Value::Null)
         } else if step.endless || self.elapsed < ends {
-            ("running", json!((self.elapsed - begins).as_secs_f64()), Value::Null)
+            ("running", json!(self.elapsed.saturating_sub(begins).as_secs_f64()), Value::Null)
         } else {
             let failed = step.fails.is_some();
             let exit = if failed { step.exit } else { 0 };

@@ -1,0 +1,183 @@
+//! One bake through the library, as `mkimg bake` composes it, in time that runs faster.
+
+use std::fs::{File, OpenOptions};
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+use std::sync::Mutex;
+use std::time::{Duration, Instant};
+
+use async_trait::async_trait;
+use mkimg::bake::journal::{Entry, Ledger, Line};
+use mkimg::bake::ports::{Clock, Event, Journal, JournalError, Marker, Observer, Provider};
+use mkimg::bake::spec::{DropletSpec, SnapshotSpec};
+use mkimg::bake::{BakeId, Failure, Limits, Machine, MarkerKind, OnError, Outcome, Ports, Secrets, Spec, preflight};
+use mkimg::marker::{Client as MarkerClient, Credentials, Limits as MarkerLimits, PORT};
+use secrecy::ExposeSecret as _;
+use serde_json::json;
+use tokio::sync::watch;
+
+/// How much faster the machine's time runs than ours.
+const FASTER: u32 = 20;
+
+/// Time that runs faster: the machine's seconds of looking and waiting take a moment.
+pub(crate) struct FastClock(Instant);
+
+impl FastClock {
+    pub(crate) fn new() -> Self {
+        Self(Instant::now())
+    }
+}
+
+#[async_trait]
+impl Clock for FastClock {
+    fn unix(&self) -> u64 {
+        1_800_000_000 + self.now().as_secs()
+    }
+
+    fn now(&self) -> Duration {
+        self.0.elapsed() * FASTER
+    }
+
+    async fn sleep(&self, duration: Duration) {
+        tokio::time::sleep(duration / FASTER).await;
+    }
+}
+
+/// A journal on disk, one entry a line.
+pub(crate) struct DiskJournal {
+    path: PathBuf,
+    file: Mutex<File>,
+}
+
+impl DiskJournal {
+    pub(crate) fn create(folder: &Path) -> Self {
+        let path = folder.join("journal.jsonl");
+        let file = OpenOptions::new().create_new(true).append(true).open(&path).unwrap();
+        Self { path, file: Mutex::new(file) }
+    }
+
+    /// The sum of what is written.
+    pub(crate) fn ledger(folder: &Path) -> Ledger {
+        let text = std::fs::read_to_string(folder.join("journal.jsonl")).unwrap();
+        let lines: Vec<Line> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+        Ledger::replay(lines.iter().map(|line| &line.entry))
+    }
+}
+
+impl Journal for DiskJournal {
+    fn append(&self, at: u64, entry: &Entry) -> Result<(), JournalError> {
+        let text = serde_json::to_string(&Line { at, entry: entry.clone() }).unwrap() + "\n";
+        self.file.lock().unwrap().write_all(text.as_bytes()).unwrap();
+        Ok(())
+    }
+
+    fn save(&self, name: &str, contents: &[u8]) -> Result<String, JournalError> {
+        let path = self.path.with_file_name(name);
+        std::fs::write(&path, contents).unwrap();
+        Ok(path.display().to_string())
+    }
+}
+
+/// Keeps what is said, for a case that goes wrong.
+#[derive(Default)]
+pub(crate) struct Heard(pub(crate) Mutex<Vec<String>>);
+
+#[async_trait]
+impl Observer for Heard {
+    fn event(&self, event: &Event) {
+        self.0.lock().unwrap().push(match event {
+            Event::Stage { stage, detail } => format!("{stage}: {detail}"),
+            Event::Warning { message } | Event::Note { message } => message.clone(),
+            _ => return,
+        });
+    }
+}
+
+/// What is baked: one region beside the droplet's own, one tag.
+pub(crate) fn spec(marker: MarkerKind) -> Spec {
+    let mut random = [0; 3];
+    getrandom::fill(&mut random).unwrap();
+    let seconds = Duration::from_secs;
+    Spec {
+        id: BakeId::new(1_800_000_000, random),
+        deadline: 1_900_000_000,
+        droplet: DropletSpec {
+            name: "build".to_owned(),
+            region: "nyc3".to_owned(),
+            size: "s-1vcpu-1gb".to_owned(),
+            image: "debian-12-x64".to_owned(),
+            vpc_uuid: None,
+            ipv6: false,
+            monitoring: false,
+            droplet_agent: false,
+            ssh_keys: Vec::new(),
+            tags: vec!["team".to_owned()],
+        },
+        snapshot: SnapshotSpec {
+            name: "baked".to_owned(),
+            regions: vec!["fra1".to_owned()],
+            await_transfers: true,
+            tags: vec!["release".to_owned()],
+        },
+        marker,
+        on_error: OnError::Destroy,
+        verify: false,
+        limits: Limits {
+            create: seconds(100),
+            provision: seconds(160),
+            power_off: seconds(40),
+            snapshot: seconds(100),
+            transfer: seconds(100),
+            verify: seconds(160),
+            destroy: seconds(100),
+        },
+        poll_ms: 1_000,
+    }
+}
+
+/// A document with the bake's own entry, and the client of the channel that it asks for.
+fn document(spec: &Spec) -> (Secrets, Option<MarkerClient>) {
+    let mut entry = json!({"version": 1, "bake": spec.id, "channel": "poweroff", "power_off_after": 900});
+    let mut client = None;
+    if spec.marker == MarkerKind::Https {
+        let credentials = Credentials::new(&spec.id).unwrap();
+        entry["channel"] = json!("https");
+        entry["port"] = json!(PORT);
+        entry["token"] = json!(credentials.token.expose_secret());
+        entry["certificate"] = json!(credentials.certificate);
+        entry["key"] = json!(credentials.key.expose_secret());
+        let limit = Duration::from_millis(700);
+        let limits = MarkerLimits { connect: limit, request: limit, log: limit };
+        client = Some(MarkerClient::new(&credentials, PORT, limits).unwrap());
+    }
+    let text = format!("#cloud-config\nwrite_files:\n- path: /run/mkimg/bake.json\n  content: '{entry}'\n");
+    (Secrets { user_data: text.into(), verification: None }, client)
+}
+
+/// How it ended, and what was said meanwhile. What fails before anything is begun is a failure of the preflight.
+pub(crate) async fn bake(provider: &dyn Provider, spec: &Spec, folder: &Path) -> (Outcome, Vec<String>) {
+    let heard = Heard::default();
+    let refused = |failure: Failure| (Outcome::Failed { failure, left: Vec::new() }, Vec::new());
+    let account = match preflight::account(provider).await {
+        Ok(account) => account,
+        Err(failure) => return refused(failure),
+    };
+    if let Err(failure) = preflight::look(provider, &[spec], &account, 1).await {
+        return refused(failure);
+    }
+    let (secrets, marker) = document(spec);
+    let (journal, clock) = (DiskJournal::create(folder), FastClock::new());
+    let (_stop, stops) = watch::channel(0);
+    let ports = Ports {
+        provider,
+        marker: marker.as_ref().map(|client| client as &dyn Marker),
+        verification: None,
+        journal: &journal,
+        clock: &clock,
+        observer: &heard,
+        stops,
+    };
+    let outcome = Machine::new(spec, &secrets, ports, Ledger::default()).run().await;
+    assert_eq!(DiskJournal::ledger(folder).ended, Some(outcome.exit_status()), "the journal says how it ended");
+    (outcome, heard.0.into_inner().unwrap())
+}

@@ -1,0 +1,287 @@
+//! One case: an emulator with faults, a bake, and the verdict by what is really there afterwards.
+
+use std::fmt;
+use std::path::Path;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use mkimg::bake::leftovers::{self, Selection};
+use mkimg::bake::{Left, MarkerKind, Outcome, Spec};
+use mkimg::emulator::{BackendKind, Config, Running, Scenario, Timing, start};
+use mkimg::providers::digitalocean::{Client, Options};
+use serde_json::Value;
+
+use super::bake::{DiskJournal, FastClock, bake, spec};
+
+/// A case that takes longer hangs.
+const LIMIT: Duration = Duration::from_secs(90);
+/// A request that hangs is given up after this time.
+const REQUEST: Duration = Duration::from_millis(600);
+const TOKEN: &str = "secret-token-0123456789";
+
+/// What says that the droplet is finished.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Mode {
+    Poweroff,
+    Https,
+}
+
+/// How a case ended.
+#[derive(Debug)]
+pub(crate) enum Verdict {
+    /// One snapshot, as it was asked for, and nothing else.
+    Done,
+    /// It failed before anything was begun.
+    Nothing,
+    /// It failed, and nothing is left.
+    Clean,
+    /// It failed, said what is left, and the command that it named removed it.
+    Left,
+    /// None of these.
+    Wrong(String),
+}
+
+/// What is played.
+#[derive(Debug, Clone)]
+pub(crate) struct Case {
+    pub(crate) mode: Mode,
+    pub(crate) faults: Vec<String>,
+    pub(crate) scenario: &'static str,
+    pub(crate) off_after: Option<Duration>,
+    pub(crate) list_lag: Duration,
+    pub(crate) rate_limit: Option<&'static str>,
+    /// How it must end, where that is known.
+    pub(crate) ends: Option<u8>,
+}
+
+impl fmt::Display for Case {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?} {:?}", self.mode, self.faults)?;
+        if self.scenario != QUICK {
+            write!(f, " {}", self.scenario)?;
+        }
+        if !self.list_lag.is_zero() {
+            write!(f, " lag {:?}", self.list_lag)?;
+        }
+        Ok(())
+    }
+}
+
+/// A droplet that has passed as soon as it is asked.
+const QUICK: &str = "check: {passed: 3}";
+
+impl Case {
+    pub(crate) fn happy(mode: Mode) -> Self {
+        Self {
+            mode,
+            faults: Vec::new(),
+            scenario: QUICK,
+            off_after: Some(Duration::from_millis(1)),
+            list_lag: Duration::ZERO,
+            rate_limit: None,
+            ends: None,
+        }
+    }
+
+    pub(crate) fn with(mode: Mode, faults: &[String]) -> Self {
+        Self { faults: faults.to_vec(), ..Self::happy(mode) }
+    }
+
+    pub(crate) async fn play(self) -> Verdict {
+        self.play_and_tell().await.0
+    }
+
+    /// Plays it; also says which requests were sent.
+    pub(crate) async fn play_and_tell(self) -> (Verdict, Vec<String>) {
+        let requests = Arc::new(Mutex::new(Vec::new()));
+        let folder = tempfile::tempdir().unwrap();
+        let (verdict, ended) = match tokio::time::timeout(LIMIT, self.judge(folder.path(), &requests)).await {
+            Ok((Verdict::Wrong(why), ended)) => {
+                let asked = requests.lock().unwrap().join("\n  ");
+                (Verdict::Wrong(format!("{why}\n  {asked}")), ended)
+            }
+            Ok(judged) => judged,
+            Err(_) => {
+                let asked = requests.lock().unwrap().join("\n  ");
+                (Verdict::Wrong(format!("it hangs\n  {asked}")), None)
+            }
+        };
+        let asked = requests.lock().unwrap().clone();
+        match (self.ends, ended) {
+            (Some(wanted), Some(ended)) if wanted != ended && !matches!(verdict, Verdict::Wrong(_)) => {
+                let asked = asked.join("\n  ");
+                (Verdict::Wrong(format!("it should end with {wanted}, not with {ended}\n  {asked}")), Vec::new())
+            }
+            _ => (verdict, asked),
+        }
+    }
+
+    fn config(&self, state: &Path, faults: bool) -> Config {
+        let specs = self.faults.iter().filter(|_| faults);
+        let backend = match self.mode {
+            Mode::Poweroff => BackendKind::None { off_after: self.off_after },
+            Mode::Https => {
+                let read = || Scenario::named(self.scenario).or_else(|_| self.scenario.parse());
+                BackendKind::Scripted { scenarios: vec![read().expect("a scenario")] }
+            }
+        };
+        Config {
+            backend,
+            timing: Timing::none(),
+            faults: specs.map(|spec| spec.parse().unwrap_or_else(|error| panic!("{spec}: {error}"))).collect(),
+            list_lag: if faults { self.list_lag } else { Duration::ZERO },
+            rate_limit: self.rate_limit.filter(|_| faults).map(|limit| limit.parse().expect("a limit")),
+            ..Config::new(TOKEN.to_owned().into(), state.to_path_buf(), state.join("cache"))
+        }
+    }
+
+    async fn judge(&self, folder: &Path, requests: &Arc<Mutex<Vec<String>>>) -> (Verdict, Option<u8>) {
+        let state = folder.join("cloud");
+        let running = start(self.config(&state, true)).await.expect("an emulator");
+        let client = client(&running, Some(Arc::clone(requests)));
+        let spec = spec(match self.mode {
+            Mode::Poweroff => MarkerKind::Poweroff,
+            Mode::Https => MarkerKind::Https,
+        });
+        let (outcome, said) = bake(&client, &spec, folder).await;
+        let there = There::read(&state);
+        let exit = outcome.exit_status();
+        let wrong = |why: &str| {
+            let said = said.join("\n  ");
+            (
+                Verdict::Wrong(format!("{why}; there is {there:?}; it ended with {exit}: {outcome:?}\n  {said}")),
+                Some(exit),
+            )
+        };
+        match &outcome {
+            Outcome::Done(product) => {
+                let Some(fault) = there.not_the_product(&product.snapshot.id) else {
+                    return (Verdict::Done, Some(exit));
+                };
+                wrong(fault)
+            }
+            Outcome::Interrupted { .. } => wrong("nobody interrupted it"),
+            Outcome::Failed { left, .. } if left.is_empty() => {
+                if !there.is_empty() {
+                    return wrong("a leak unsaid");
+                }
+                (if exit == 2 { Verdict::Nothing } else { Verdict::Clean }, Some(exit))
+            }
+            Outcome::Failed { left, .. } => {
+                if let Some(why) = there.not_named(left, &spec) {
+                    return wrong(&why);
+                }
+                // The service is well again, and the person does as they were told.
+                running.stop().await.expect("it ends");
+                let well = folder.join("well");
+                std::fs::create_dir(&well).unwrap();
+                std::fs::copy(state.join("state.json"), well.join("state.json")).unwrap();
+                let running = start(self.config(&well, false)).await.expect("an emulator");
+                if let Err(why) = collect(&running, &spec, folder).await {
+                    return wrong(&format!("`mkimg gc BAKE` fails: {why}"));
+                }
+                if !There::read(&well).is_empty() {
+                    return wrong("`mkimg gc BAKE` does not remove it all");
+                }
+                (Verdict::Left, Some(exit))
+            }
+        }
+    }
+}
+
+fn client(running: &Running, requests: Option<Arc<Mutex<Vec<String>>>>) -> Client {
+    let log = requests.map(|requests| {
+        let log: mkimg::providers::digitalocean::RequestLog =
+            Arc::new(move |line: &str| requests.lock().unwrap().push(line.to_owned()));
+        log
+    });
+    let options = Options { timeout: REQUEST, log, ..Options::default() };
+    Client::new(&running.url(), &TOKEN.to_owned().into(), options).expect("a client")
+}
+
+/// What `mkimg gc BAKE` does where the bake's journal is.
+async fn collect(running: &Running, spec: &Spec, folder: &Path) -> Result<(), String> {
+    let (client, clock) = (client(running, None), FastClock::new());
+    let selection = Selection { now: 0, older_than: Duration::ZERO, named: vec![spec.id.clone()] };
+    let ledger = DiskJournal::ledger(folder);
+    let found = leftovers::find_of(&client, &clock, &spec.tag(), &ledger).await.map_err(|error| error.to_string())?;
+    for leftover in found.iter().filter(|leftover| selection.takes(&leftover.tag)) {
+        let removed = leftovers::remove(&client, &clock, leftover, Duration::from_secs(100)).await;
+        removed.map_err(|left| left.to_string())?;
+    }
+    Ok(())
+}
+
+/// What is really in the account.
+#[derive(Debug)]
+struct There {
+    droplets: Vec<u64>,
+    snapshots: Vec<Snapshot>,
+}
+
+#[derive(Debug)]
+struct Snapshot {
+    id: String,
+    name: String,
+    regions: Vec<String>,
+    tags: Vec<String>,
+}
+
+impl There {
+    fn read(state: &Path) -> Self {
+        let text = std::fs::read_to_string(state.join("state.json")).unwrap();
+        let state: Value = serde_json::from_str(&text).unwrap();
+        let texts = |value: &Value| -> Vec<String> {
+            value.as_array().unwrap().iter().map(|text| text.as_str().unwrap().to_owned()).collect()
+        };
+        Self {
+            droplets: state["droplets"].as_object().unwrap().keys().map(|id| id.parse().unwrap()).collect(),
+            snapshots: state["images"]
+                .as_object()
+                .unwrap()
+                .iter()
+                .map(|(id, image)| Snapshot {
+                    id: id.clone(),
+                    name: image["name"].as_str().unwrap().to_owned(),
+                    regions: texts(&image["regions"]),
+                    tags: texts(&image["tags"]),
+                })
+                .collect(),
+        }
+    }
+
+    fn is_empty(&self) -> bool {
+        self.droplets.is_empty() && self.snapshots.is_empty()
+    }
+
+    /// What is wrong with a success.
+    fn not_the_product(&self, id: &str) -> Option<&'static str> {
+        match self.snapshots.as_slice() {
+            _ if !self.droplets.is_empty() => Some("a success with a droplet left"),
+            [] => Some("a success without a snapshot"),
+            [only] if only.id != id => Some("another snapshot than it said"),
+            [only] if only.name != "baked" || only.tags != ["release"] => Some("the snapshot is not committed"),
+            [only] if only.regions != ["fra1", "nyc3"] => Some("the snapshot is not where it should be"),
+            [_] => None,
+            _ => Some("two snapshots"),
+        }
+    }
+
+    /// What is there and not said, or said and not there.
+    fn not_named(&self, left: &[Left], spec: &Spec) -> Option<String> {
+        let tag = spec.tag().to_string();
+        let by_tag = left.iter().any(|left| matches!(left, Left::Unknown { tag: named, .. } if *named == tag));
+        for droplet in &self.droplets {
+            if !by_tag && !left.iter().any(|left| matches!(left, Left::Droplet { id, .. } if id == droplet)) {
+                return Some(format!("droplet {droplet} is left and not named"));
+            }
+        }
+        for snapshot in &self.snapshots {
+            let named = left.iter().any(|left| matches!(left, Left::Snapshot { id, .. } if *id == snapshot.id));
+            if !named && !by_tag {
+                return Some(format!("snapshot {} is left and not named", snapshot.id));
+            }
+        }
+        None
+    }
+}
