@@ -20,14 +20,15 @@ build: ## the mkimg program: target/release/mkimg
 
 test: packages-test lint deny unit vm ## everything that CI runs (at most 20 minutes), one VM bake among it
 
-test-long: packages-test lint deny ## also every virtual machine and the long differential runs (at most 80 minutes)
-	MKIMG_LONG=1 MKIMG_VM_TESTS=1 MKIMG_YAML_TEXTS=200000 MKIMG_DIFFERENTIAL=20000 MKIMG_MUTATIONS=1000000 $(CARGO) $(TESTS) --locked
+test-long: packages-test lint deny build ## also every virtual machine, every sweep and the long differential runs (hours; not run whole yet)
+	MKIMG_LONG=1 MKIMG_VM_TESTS=1 MKIMG_SWEEP=all MKIMG_CONTENTS=5000 MKIMG_BOUNDS=$(CURDIR)/target/release/mkimg \
+	MKIMG_YAML_TEXTS=200000 MKIMG_DIFFERENTIAL=20000 MKIMG_MUTATIONS=1000000 $(CARGO) $(TESTS) --locked
 
 lint: ## formatting and lints
 	$(CARGO) fmt --check
 	$(CARGO) clippy --locked --all-targets -- -D warnings
 	$(CARGO) clippy --locked --no-default-features -- -D warnings
-	shellcheck --severity=style dev/* .ci/run scripts/*.sh
+	shellcheck --severity=style dev/* .ci/run scripts/*.sh fuzz/seeds tests/differential/fetch-cloud-init
 
 deny: ## licences, sources and banned crates of the dependencies
 	dev/cargo-deny --locked check bans licenses sources

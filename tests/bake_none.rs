@@ -51,7 +51,7 @@ fn project(directory: &Path) {
     for folder in ["templates", "scripts"] {
         std::fs::create_dir(directory.join(folder)).unwrap();
     }
-    let template = "droplet: {image: debian-12-x64, region: nyc3, size: s-1vcpu-1gb}\nscripts: [scripts/*.sh]\nsnapshot: {name: 'tested'}\n";
+    let template = "droplet: {image: debian-12-x64, region: nyc3, size: s-1vcpu-1gb}\nscripts: [scripts/*.sh]\nsnapshot: {name: 'tested'}\nallow: [{code: MK383, reason: this base is upgraded by nobody}]\n";
     std::fs::write(directory.join("templates/image.yaml"), template).unwrap();
     std::fs::write(directory.join("scripts/01-nothing.sh"), "#!/bin/sh\ntrue\n").unwrap();
 }

@@ -308,7 +308,7 @@ fn a_script_that_never_ends() {
         baked.stderr,
         concat!(
             "error: provision: the build droplet's marker took longer than 4s; last: step `script 01-wait.sh` is still running\n",
-            "help: a longer limit: --timeout-provision\n",
+            "help: the droplet's log so far: HOME/state/mkimg/bakes/BAKE/build.log; a longer limit: --timeout-provision\n",
         )
     );
     assert!(cloud.log().contains("script 01-wait.sh: waiting\n"));

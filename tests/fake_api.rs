@@ -164,11 +164,14 @@ fn play(options: &[String]) -> (Result<i32, String>, Vec<String>) {
     (judged, requests)
 }
 
+/// How the bakes of each fault ended: how many with which exit status.
+type Table = BTreeMap<String, BTreeMap<i32, usize>>;
+
 /// Plays all, some at once; a line for each fault with how its bakes ended.
 fn sweep(cases: Vec<Vec<String>>) {
     let total = cases.len();
     let cases = Mutex::new(cases);
-    let ended: Mutex<(BTreeMap<String, BTreeMap<i32, usize>>, Vec<String>)> = Mutex::default();
+    let ended: Mutex<(Table, Vec<String>)> = Mutex::default();
     std::thread::scope(|scope| {
         for _ in 0..12 {
             scope.spawn(|| {

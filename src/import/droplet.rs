@@ -53,14 +53,14 @@ const OPTIONS: &[(&str, Becomes)] = &[
     ("state_timeout", Flag("--timeout-create and --timeout-power-off")),
     ("snapshot_timeout", Flag("--timeout-snapshot")),
     ("transfer_timeout", Flag("--timeout-transfer")),
-    ("http_retry_max", WithoutUse("requests are tried again until the stage's time limit")),
-    ("http_retry_wait_min", WithoutUse("requests are tried again at a pace of their own")),
-    ("http_retry_wait_max", WithoutUse("requests are tried again at a pace of their own")),
-    ("wait_snapshot_transfer", WithoutUse("a bake always waits for transfers")),
+    ("http_retry_max", Flag("--retries")),
+    ("http_retry_wait_min", Flag("--retry-wait")),
+    ("http_retry_wait_max", Flag("--retry-wait-max")),
+    ("wait_snapshot_transfer", Flag("--no-wait-transfer, where it was false")),
     ("private_networking", WithoutUse("every droplet is in a VPC")),
     ("connect_with_private_networking", WithoutUse("the address is the public one")),
-    ("droplet_agent", WithoutUse("build droplets never get the agent")),
-    ("droplet_name", WithoutUse("build droplets are named after their bake")),
+    ("droplet_agent", Droplet("droplet_agent", Kind::Flag)),
+    ("droplet_name", Droplet("name", Kind::Text)),
     ("communicator", WithoutUse(SSH)),
     ("pause_before_connecting", WithoutUse(SSH)),
     ("user_data", NotCarried("put what it does into `cloud_config:` of the template")),
@@ -149,6 +149,10 @@ impl Builder {
             let message = format!("the value of `{name}` cannot be translated: {written}");
             return notes.not_carried(setting.place, name, message, "write it into the template by hand");
         };
+        if name == "droplet_name" && texts.iter().any(Text::has_timestamp) {
+            let message = "`droplet_name` is not needed: build droplets are named after their bake";
+            return notes.without_use(setting.place, name, message);
+        }
         if texts.iter().any(Text::has_timestamp) && (droplet || key != "name") {
             let message =
                 format!("`{name}` was left out: mkimg knows the moment of the bake in the snapshot's name only");

@@ -30,23 +30,21 @@ impl Table {
 
 impl fmt::Display for Table {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut line = |name: &str, cells: [String; 6]| writeln!(f, "| {name} | {} |", cells.join(" | "));
-        line(
-            "fault",
-            ["bakes", "done (0)", "nothing begun (2)", "clean (3)", "named (4)", "wrong"].map(str::to_owned),
-        )?;
-        line("---", std::array::from_fn(|_| "---".to_owned()))?;
+        let mut line = |name: &str, cells: &[String]| writeln!(f, "| {name} | {} |", cells.join(" | "));
+        let counts = |columns: &[usize; 5]| -> Vec<String> {
+            let all = columns.iter().sum::<usize>();
+            std::iter::once(&all).chain(columns).map(ToString::to_string).collect()
+        };
+        let heads = ["bakes", "done (0)", "nothing begun (2)", "clean (3)", "named (4)", "wrong"].map(str::to_owned);
+        line("fault", &heads)?;
+        line("---", &heads.map(|_| "---".to_owned()))?;
         let mut sum = [0; 5];
         for (name, columns) in &self.rows {
-            let all: usize = columns.iter().sum();
-            let [a, b, c, d, e] = columns.map(|count| count.to_string());
-            line(name, [all.to_string(), a, b, c, d, e])?;
+            line(name, &counts(columns))?;
             for (sum, count) in sum.iter_mut().zip(columns) {
                 *sum += count;
             }
         }
-        let all: usize = sum.iter().sum();
-        let [a, b, c, d, e] = sum.map(|count| count.to_string());
-        line("all", [all.to_string(), a, b, c, d, e])
+        line("all", &counts(&sum))
     }
 }

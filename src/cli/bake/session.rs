@@ -103,13 +103,12 @@ impl Session<'_> {
             if let Some(path) = report_path {
                 ending::write_reports(global, path, &[&report]);
             }
-            let addresses = watcher.addresses();
-            let ending =
-                ending::Ending { global, spec, outcome: &outcome, report: &report, api, json, label, addresses };
+            let (outcome, report, addresses) = (&outcome, &report, watcher.addresses());
+            let ending = ending::Ending { global, spec, outcome, report, api, json, label, addresses };
             // Where nobody can read the result, the bake has ended as it has all the same.
             if let Err(failure) = ending.say() {
                 failure.show(&global.terminal);
-                if let Outcome::Done(product) = &outcome {
+                if let Outcome::Done(product) = outcome {
                     let snapshot = &product.snapshot;
                     global.terminal.note(&format!("the bake is done: snapshot {} ({})", snapshot.name, snapshot.id));
                 }

@@ -224,7 +224,10 @@ impl Work<'_> {
             let reports: Vec<&Report> = results.iter().filter_map(|r| r.ended.as_ref().map(|e| &e.report)).collect();
             ending::write_reports(global, path, &reports);
         }
-        global.terminal.print(summary(&results, worst, args.format, api.client().sent()))?;
+        // Where nobody can read it, the bakes have ended as they have all the same.
+        if let Err(failure) = global.terminal.print(summary(&results, worst, args.format, api.client().sent())) {
+            failure.show(&global.terminal);
+        }
         let kept = results.iter().filter_map(|result| result.ended.as_ref()).any(|ended| ended.is_kept(api));
         if kept {
             ending::wait_for_stop(global, stops.count.clone()).await;
