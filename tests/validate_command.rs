@@ -141,7 +141,7 @@ fn a_template_allows_what_is_found_in_its_document() {
     ] {
         let (status, stdout, _) = run(line(wrong).path(), deny, TOKEN, "");
         assert!(status == 1 && stdout.contains(code) && stdout.contains("MK208"), "{wrong}: {stdout}");
-        assert!(stdout.contains("templates/image.yaml:9:5"), "{wrong}: {stdout}");
+        assert!(stdout.contains("templates/image.yaml:11:5"), "{wrong}: {stdout}");
     }
     let (status, stdout, _) = run(line("{code: MK208}").path(), deny, TOKEN, "");
     assert!(status == 1 && stdout.contains("MK903"), "{stdout}");

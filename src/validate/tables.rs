@@ -33,12 +33,12 @@ fn put(keyword: &Keyword, version: Version, out: &mut Map<String, Value>) {
         Keyword::Since(_) => vec![],
         Keyword::Before(other, keyword) => {
             return if version < *other {
-                put(keyword, version, out)
+                put(keyword, version, out);
             };
         }
         Keyword::From(other, keyword) => {
             return if version >= *other {
-                put(keyword, version, out)
+                put(keyword, version, out);
             };
         }
         Keyword::Type(types) => one("type", names(*types)),

@@ -61,7 +61,9 @@ impl Ending<'_> {
         self.left();
         if self.json {
             let mut left = self.outcome.left().to_vec();
-            left.iter_mut().for_each(|one| self.clean(one));
+            for one in &mut left {
+                self.clean(one);
+            }
             let failure = match self.outcome {
                 Outcome::Failed { failure, .. } => Some(failure),
                 _ => None,
@@ -70,7 +72,9 @@ impl Ending<'_> {
                 FailureKind::Runner(runner) => Some(runner.error.step.clone()),
                 _ => None,
             });
-            step.iter_mut().for_each(|step| self.global.terminal.redaction().clean_in_place(step));
+            if let Some(step) = &mut step {
+                self.global.terminal.redaction().clean_in_place(step);
+            }
             let end = json!({
                 "event": "failed",
                 "bake": self.spec.id,
@@ -147,7 +151,9 @@ impl Ending<'_> {
         let snapshot = &product.snapshot;
         let place = self.api.snapshot_dir(&snapshot.id);
         let mut check = product.check.clone();
-        check.iter_mut().for_each(|check| self.clean(check));
+        if let Some(check) = &mut check {
+            self.clean(check);
+        }
         if self.json {
             let end = json!({
                 "event": "done",
