@@ -21,7 +21,10 @@ fn lines(text: &str) -> impl Iterator<Item = (usize, &str)> {
 }
 
 pub(in crate::validate) fn include(source: &Source, diagnostics: &mut Vec<Diagnostic>) {
+    /// Who reads a thousand findings has seen enough, and millions would not fit into memory.
+    const MOST_LINES: usize = 1000;
     let mut found = false;
+    let mut wrong = 0;
     for (start, line) in lines(source.text()) {
         let lower = line.to_ascii_lowercase();
         let header = ["#include-once", "#include"].into_iter().find(|header| lower.starts_with(header));
@@ -43,6 +46,12 @@ pub(in crate::validate) fn include(source: &Source, diagnostics: &mut Vec<Diagno
             let help = Some("write one URL in a line, with https:// in front".into());
             let span = Span::new(start, start + url.len());
             diagnostics.push(finding(&rule::MALFORMED_INCLUDE, String::new(), span, message, help));
+            wrong += 1;
+            if wrong == MOST_LINES {
+                let message = format!("{MOST_LINES} lines are no URLs: the others are not looked at");
+                diagnostics.push(finding(&rule::MALFORMED_INCLUDE, String::new(), span, message, None));
+                break;
+            }
         }
     }
     if !found {
