@@ -1,6 +1,6 @@
 #!/bin/sh
-# The firewall: SSH with a limit on attempts, Nakama's API, nothing else. `ufw allow "Nakama Console"` and
-# `ufw allow "Nakama gRPC"` open the other two. The cluster's and the database's ports are on loopback anyway.
+# The firewall: SSH with a limit on attempts, Nakama's API, nothing else. `nakama-setup console open` and
+# `nakama-setup grpc open` open the other two. The cluster's and the database's ports are on loopback anyway.
 #
 # Each `ufw` starts a Python, two seconds in an emulated machine: what a fresh ufw is already is only looked at.
 set -eu

@@ -55,21 +55,25 @@ rm -f /etc/ssh/ssh_host_*key* /etc/ssh/*.pub
 chmod 600 /etc/ssh/revoked_keys
 # `passwd -l` and `-d` leave a field that the marketplace's check refuses; `*` is what it takes.
 usermod --password '*' root
-awk -F: '$3 >= 1000 && $1 != "nobody" { print $1 }' /etc/passwd | while read -r user; do
-    usermod --password '*' "${user}"
-done
-rm -f /etc/shadow- /etc/passwd- /etc/group- /etc/gshadow-
-awk -F: '$3 == 0 || $3 >= 1000 { print $6 }' /etc/passwd | sort -u | while read -r home; do
+while IFS=: read -r user _ number _; do
+    if [ "${number}" -ge 1000 ] && [ "${user}" != nobody ]; then usermod --password '*' "${user}" </dev/null; fi
+done </etc/passwd
+rm -f /etc/shadow- /etc/passwd- /etc/group- /etc/gshadow- /etc/subuid- /etc/subgid-
+while IFS=: read -r _ _ number _ _ home _; do
+    if [ "${number}" -gt 0 ] && [ "${number}" -lt 1000 ]; then continue; fi
     [ -d "${home}" ] || continue
     rm -rf "${home}/.ssh" "${home}/.gnupg" "${home}/.cache"
     find "${home}" -xdev -maxdepth 1 -type f \( -name '.*_history' -o -name .lesshst -o -name .viminfo -o -name .wget-hsts \
         -o -name .sudo_as_admin_successful \) -delete
-done
+done </etc/passwd
 rm -f /root/.digitalocean_dbaas_credentials
 
 echo "what belongs to one machine"
 rm -f /var/lib/systemd/random-seed /var/lib/systemd/credential.secret /var/lib/systemd/timers/stamp-*
 rm -f /var/lib/dhcp/*.leases /var/lib/NetworkManager/*.lease
+# Ubuntu's servers have these: each machine makes its own again.
+if [ -f /etc/iscsi/initiatorname.iscsi ]; then echo GenerateName=yes >/etc/iscsi/initiatorname.iscsi; fi
+rm -f /etc/nvme/hostid /etc/nvme/hostnqn
 empty /var/lib/systemd/coredump
 empty /var/crash
 empty /var/spool/cron/crontabs
@@ -81,17 +85,31 @@ mkdir -p /tmp /var/tmp
 find /tmp /var/tmp -xdev -mindepth 1 -maxdepth 1 ! -name 'systemd-private-*' -exec rm -rf {} +
 chmod 1777 /tmp /var/tmp
 
-# Last: whatever logs is stopped or made to log into memory before the logs are emptied, so that none fills again.
+# Last: whatever logs is stopped or made to log into memory before the logs are emptied, so that none fills again until the
+# machine is off. The masks are in /run and end with it. Ubuntu Pro's two services are started by every `apt-get update`, the
+# check's too, and log.
 echo "logs"
-for unit in rsyslog.service syslog.socket unattended-upgrades.service; do
-    systemctl stop "${unit}" 2>/dev/null || true
-done
+systemctl stop '*.timer' || true
+# In one call: each would read all units again.
+systemctl mask --runtime --now --quiet syslog.socket rsyslog.service syslog-ng.service cron.service anacron.service \
+    atd.service unattended-upgrades.service wtmpdb-update-boot.service apt-news.service esm-cache.service || true
 mkdir -p /run/systemd/journald.conf.d
 printf '[Journal]\nStorage=volatile\n' >/run/systemd/journald.conf.d/90-image.conf
 systemctl restart systemd-journald.service
-rm -rf /var/log/journal
+# Who has logged in when, as Debian 13 keeps it.
+rm -f /var/lib/wtmpdb/wtmp.db /var/lib/lastlog/lastlog2.db
+# The folder itself stays: without it the journals of the machines to come would end with each boot.
+empty /var/log/journal
 find /var/log -xdev -type f \( -name '*.gz' -o -name '*.xz' -o -name '*.old' -o -name '*.[0-9]' -o -name '*.[0-9].log' \
     -o -name '*-????????' \) -delete
 find /var/log -xdev -type f -exec truncate --size=0 {} +
+# The marketplace's check takes a folder whose name ends so for an old log: unattended-upgrades, of all. It is made again at boot.
+mkdir -p /etc/tmpfiles.d
+: >/etc/tmpfiles.d/image-logs.conf
+find /var/log -xdev -mindepth 1 -maxdepth 1 -type d \( -name '*-????????' -o -name '*.[0-9]' \) | while read -r folder; do
+    stat --format='d %n %#a %u %g -' "${folder}" >>/etc/tmpfiles.d/image-logs.conf
+    rm -rf "${folder}"
+done
+[ -s /etc/tmpfiles.d/image-logs.conf ] || rm -f /etc/tmpfiles.d/image-logs.conf
 sync
 echo "clean"

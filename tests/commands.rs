@@ -1,18 +1,11 @@
-//! `diff`, `lock`, `init`, `schema`, `man` and `completions` as a user sees them, and inputs that are too large for any command.
+//! `diff`, `init`, `schema`, `man` and `completions` as a user sees them, and inputs that are too large for any command.
 
 #![cfg(unix)]
 #![allow(clippy::disallowed_methods, clippy::unwrap_used, reason = "edge: tests run the program on files")]
 
-mod loopback;
-
 use std::fs;
-use std::net::TcpListener;
 use std::path::Path;
 use std::process::{Command, Stdio};
-
-use sha2::{Digest as _, Sha256};
-
-use loopback::Server;
 
 /// Exit status, standard output, standard error.
 type Ended = (i32, String, String);
@@ -45,19 +38,6 @@ fn project() -> tempfile::TempDir {
     let project = tempfile::tempdir().unwrap();
     succeeds(project.path(), &["init"]);
     project
-}
-
-/// A project with artifacts only, as a block of YAML.
-fn downloads(artifacts: &str) -> tempfile::TempDir {
-    let project = tempfile::tempdir().unwrap();
-    fs::create_dir(project.path().join("templates")).unwrap();
-    let template = format!("variables: {{version: '1.0'}}\nsnapshot: {{name: x}}\nartifacts:\n{artifacts}");
-    fs::write(project.path().join("templates/image.yaml"), template).unwrap();
-    project
-}
-
-fn sha256(bytes: &[u8]) -> String {
-    mkimg::model::hexadecimal(&Sha256::digest(bytes))
 }
 
 // --- validate
@@ -161,80 +141,6 @@ fn a_project_is_compared_with_its_fixtures() {
     let (exit, _, stderr) = run(project.path(), &["diff"]);
     assert_eq!(exit, 2);
     assert!(stderr.starts_with("error: fixtures holds no case\nhelp: make a directory fixtures/default/"), "{stderr}");
-}
-
-// --- lock
-
-#[test]
-fn a_lock_pins_what_publishers_say_and_what_is_downloaded() {
-    let (tool, archive) = (b"a tool\n".as_slice(), b"an archive\n".as_slice());
-    let sums = format!("{}  other.tgz\n{} *archive-1.0.tgz\n", "0".repeat(64), sha256(archive));
-    let server = Server::start(&[("/tool", tool), ("/archive-1.0.tgz", archive), ("/sums", sums.as_bytes())]);
-    let project = downloads(&format!(
-        "- {{url: '{}', to: /usr/local/bin/tool}}\n- {{url: '{}', checksum: '{}', unpack: {{a: /usr/local/bin/a}}}}\n",
-        server.url("/tool"),
-        server.url("/archive-{{ version }}.tgz"),
-        server.url("/sums"),
-    ));
-    let listed = format!("{}\n{}\n", server.url("/tool"), server.url("/archive-1.0.tgz"));
-    assert_eq!(run(project.path(), &["lock", "--list"]), (0, listed.clone(), String::new()));
-    let newer = listed.replace("1.0", "2.0");
-    assert_eq!(run(project.path(), &["lock", "--list", "templates/image.yaml", "--var", "version=2.0"]).1, newer);
-    assert_eq!(run(project.path(), &["lock", "--list", "--update"]).0, 2);
-    assert_eq!((server.asked(), project.path().join("mkimg.lock").exists()), (Vec::new(), false));
-
-    let (exit, stdout, stderr) = run(project.path(), &["lock"]);
-    assert_eq!((exit, stdout.as_str()), (0, ""), "{stderr}");
-    assert!(stderr.ends_with("note: mkimg.lock pins 2 artifacts\n"), "{stderr}");
-    let lock = fs::read_to_string(project.path().join("mkimg.lock")).unwrap();
-    for (path, bytes) in [("/tool", tool), ("/archive-1.0.tgz", archive)] {
-        let pin = [server.url(path), sha256(bytes), format!("size: {}\n", bytes.len())];
-        assert!(pin.iter().all(|part| lock.contains(part)), "{lock}");
-    }
-    assert_eq!(server.asked(), ["/tool", "/sums", "/archive-1.0.tgz"]);
-    assert_eq!(run(project.path(), &["lock"]).2, "note: mkimg.lock pins every artifact already\n");
-    assert_eq!(server.asked().len(), 3, "nothing is asked for again");
-    succeeds(project.path(), &["lock", "--update"]);
-    assert_eq!(server.asked().len(), 6);
-    assert_eq!(fs::read_to_string(project.path().join("mkimg.lock")).unwrap(), lock);
-    assert_eq!(run(project.path(), &["render", "--locked"]).0, 0);
-    // Another version is another address: what is not wanted any more goes, and the new one is not there.
-    let (exit, _, stderr) = run(project.path(), &["lock", "--var", "version=2.0"]);
-    assert!(exit == 2 && stderr.contains("holds no sha256 for archive-2.0.tgz"), "{stderr}");
-    assert_eq!(fs::read_to_string(project.path().join("mkimg.lock")).unwrap(), lock, "a failure changes nothing");
-}
-
-#[test]
-fn what_cannot_be_locked_is_explained_and_nothing_is_written() {
-    let sums = format!("{}  tool\n", "0".repeat(64));
-    let server = Server::start(&[("/tool", b"a tool\n"), ("/sums", sums.as_bytes()), ("/others", b"nothing here\n")]);
-    let closed = {
-        let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
-        format!("http://{}/tool", listener.local_addr().unwrap())
-    };
-    let (tool, sums) = (server.url("/tool"), server.url("/sums"));
-    let (others, missing) = (server.url("/others"), server.url("/missing"));
-    let cases = [
-        (&missing, None, format!("error: {missing}: the server answers 404\nhelp: see whether the address")),
-        (&tool, Some(&missing), format!("error: {missing}: the server answers 404\nhelp: see whether the address")),
-        (&tool, Some(&others), format!("error: {others} holds no sha256 for tool\nhelp: see whether `checksum:`")),
-        (
-            &tool,
-            Some(&sums),
-            format!("error: {tool} has the sha256 {}, but its publisher's {sums} says 0000", sha256(b"a tool\n")),
-        ),
-        (&closed, None, format!("error: cannot download {closed}: Connection refused")),
-    ];
-    for (url, checksum, said) in cases {
-        let checksum = checksum.map_or_else(String::new, |checksum| format!(", checksum: '{checksum}'"));
-        let project = downloads(&format!("- {{url: '{url}', to: /usr/local/bin/tool{checksum}}}\n"));
-        let (exit, stdout, stderr) = run(project.path(), &["lock"]);
-        assert_eq!((exit, stdout.as_str()), (2, ""), "{stderr}");
-        assert!(stderr.starts_with(&said), "expected {said}, found {stderr}");
-        assert!(stderr.contains("\nhelp: "), "{stderr}");
-        let kept: Vec<_> = fs::read_dir(project.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
-        assert_eq!(kept, ["templates"]);
-    }
 }
 
 // --- init

@@ -4,7 +4,7 @@
 
 #![allow(clippy::disallowed_methods, clippy::unwrap_used, reason = "edge: the test starts processes")]
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::TcpStream;
 use std::path::Path;
@@ -16,6 +16,8 @@ use serde_json::Value;
 
 const MKIMG: &str = env!("CARGO_BIN_EXE_mkimg");
 const TOKEN: &str = "secret-token-0123456789";
+/// Those that differ in what the program makes of them when they last.
+const LASTING: [&str; 7] = ["500", "429", "closed", "hang", "garbage", "404", "pending"];
 const FAULTS: [&str; 13] =
     ["500", "502", "503", "429", "closed", "lost", "handled-500", "hang", "truncated", "garbage", "404", "401", "422"];
 
@@ -177,7 +179,9 @@ fn sweep(cases: Vec<Vec<String>>) {
             scope.spawn(|| {
                 loop {
                     let Some(case) = cases.lock().unwrap().pop() else { return };
+                    let start = Instant::now();
                     let (judged, requests) = play(&case);
+                    println!("{case:?}: {:.0} s", start.elapsed().as_secs_f64());
                     let mut ended = ended.lock().unwrap();
                     match judged {
                         Ok(exit) => {
@@ -195,12 +199,26 @@ fn sweep(cases: Vec<Vec<String>>) {
     assert!(wrong.is_empty(), "{} of {total}:\n{}", wrong.len(), wrong.join("\n"));
 }
 
+fn asked_for(what: &str) -> bool {
+    std::env::var("MKIMG_SWEEP").is_ok_and(|asked| asked == what || asked == "all")
+}
+
+/// Method and path of a request, with `N` for numbers and for tags.
+fn route(request: &str) -> String {
+    let path = request.split('?').next().unwrap();
+    let words = path.split('/').map(|word| {
+        let named = word.starts_with("mkimg") || (!word.is_empty() && word.bytes().all(|byte| byte.is_ascii_digit()));
+        if named { "N" } else { word }
+    });
+    words.collect::<Vec<_>>().join("/")
+}
+
 #[test]
 fn every_request_with_every_fault_at_another_service() {
     let (ended, requests) = play(&[]);
     assert_eq!(ended, Ok(0), "{requests:#?}");
     assert!(requests.len() > 15, "{requests:#?}");
-    let all = std::env::var("MKIMG_SWEEP").is_ok_and(|asked| asked == "fake" || asked == "all");
+    let all = asked_for("fake");
     let mut cases = Vec::new();
     for number in 1..=requests.len() {
         for (index, fault) in FAULTS.iter().enumerate() {
@@ -215,15 +233,59 @@ fn every_request_with_every_fault_at_another_service() {
 
 #[test]
 fn services_that_differ_in_form() {
-    for option in ["lists=wide", "ids=text", "sizes=missing", "one=missing", "tags=missing", "actions=nested"] {
-        let (ended, requests) = play(&[option.to_owned()]);
-        assert_eq!(ended, Ok(0), "{option}: {requests:#?}");
-    }
+    let forms = [
+        "lists=wide",
+        "ids=text",
+        "sizes=missing",
+        "one=missing",
+        "tags=missing",
+        "actions=nested",
+        "actions=empty",
+        "status=200",
+        "bodies=chunked",
+        "headers=upper",
+        "headers=lower",
+        "snapshots=late",
+    ];
+    let mut cases: Vec<Vec<String>> = forms.iter().map(|&option| vec![option.to_owned()]).collect();
+    cases.push(vec!["12:429".to_owned(), "limit=date".to_owned()]);
+    cases.push(vec!["8:lost".to_owned(), "status=200".to_owned(), "bodies=chunked".to_owned()]);
+    std::thread::scope(|scope| {
+        for case in &cases {
+            scope.spawn(move || {
+                let (ended, requests) = play(case);
+                assert_eq!(ended, Ok(0), "{case:?}: {requests:#?}");
+            });
+        }
+    });
+}
+
+#[test]
+fn an_action_that_fails_while_the_droplet_is_made_is_seen_before_the_limit() {
+    let (ended, requests) = play(&["create=errored".to_owned(), "actions=listed".to_owned()]);
+    assert_eq!(ended, Ok(3), "{requests:#?}");
 }
 
 #[test]
 fn a_service_that_fails_for_good() {
-    // Not `closed`: that is waited out for as long as the limits allow.
-    let cases = [("12-", "401"), ("18-", "401")];
-    sweep(cases.iter().map(|(from, fault)| vec![format!("{from}:{fault}")]).collect());
+    // Every route of a bake, for good, from its first request on and from its second; a sample of that unless all is asked
+    // for. The limits are those that a bake has when nothing else is said.
+    let (ended, requests) = play(&[]);
+    assert_eq!(ended, Ok(0), "{requests:#?}");
+    let routes: BTreeSet<String> = requests.iter().map(|request| route(request)).collect();
+    assert!(routes.len() > 12, "{routes:?}");
+    let all = asked_for("lasting");
+    // An answer that says nothing, to a request that had no effect.
+    let nothing_said = vec!["POST /v2/tags/release/resources#1:garbage".to_owned()];
+    let mut cases =
+        vec![nothing_said, vec!["12-:401".to_owned()], vec!["18-:closed".to_owned()], vec!["9-:hang".to_owned()]];
+    let every = routes.iter().flat_map(|route| LASTING.iter().map(move |fault| (route, fault)));
+    for (number, (route, fault)) in every.enumerate() {
+        for from in [1, 2] {
+            if all || number % 11 == from {
+                cases.push(vec![format!("{route}#{from}-:{fault}")]);
+            }
+        }
+    }
+    sweep(cases);
 }

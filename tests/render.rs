@@ -90,6 +90,31 @@ fn wrong_input_is_explained() {
 }
 
 #[test]
+fn where_nothing_else_makes_room_the_runner_carries_the_scripts() {
+    let project = base();
+    let render = |limit: usize| {
+        let limit = limit.to_string();
+        let output = mkimg(project.path()).args(["render", "--stats=json", "--limit", &limit]).output().unwrap();
+        let stats: serde_json::Value = serde_json::from_slice(&output.stderr).unwrap_or_default();
+        (String::from_utf8(output.stdout).unwrap(), stats)
+    };
+    // The smallest limit under which every file has an entry, and one byte less.
+    let (mut enough, mut short) = (40_000, 10_000);
+    while enough - short > 1 {
+        let limit = usize::midpoint(enough, short);
+        if render(limit).0.contains("path: /run/mkimg/scripts/") { enough = limit } else { short = limit }
+    }
+    let ((_, roomy), (_, tight)) = (render(enough), render(short));
+    assert_eq!(roomy["carried"], serde_json::json!([]));
+    let carried = tight["carried"].as_array().unwrap();
+    assert!(!carried.is_empty());
+    assert!(carried.iter().all(|path| path.as_str().unwrap().starts_with("/run/mkimg/")), "{carried:?}");
+    assert!(tight["bytes"].as_u64().unwrap() + 500 < roomy["bytes"].as_u64().unwrap(), "{tight} {roomy}");
+    let entries = tight["entries"].as_array().unwrap();
+    assert!(entries.iter().all(|entry| !carried.contains(&entry["path"])), "{tight}");
+}
+
+#[test]
 fn a_document_over_its_limit_says_which_entries_are_how_large() {
     let project = base();
     let output = mkimg(project.path()).args(["render", "--limit", "5000"]).output().unwrap();

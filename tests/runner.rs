@@ -9,7 +9,7 @@ use std::io::Write as _;
 use std::path::Path;
 use std::process::{Command, Output};
 
-use mkimg::render::runner::{MODULES, program};
+use mkimg::render::runner::{Carried, MODULES, program, program_carrying};
 
 fn python(arguments: &[&str], program: &Path) -> Output {
     Command::new("python3")
@@ -73,4 +73,26 @@ fn the_program_takes_a_quarter_of_the_document_at_most() {
     encoder.write_all(program().as_bytes()).expect("memory");
     let bytes = encoder.finish().expect("memory").len();
     assert!(bytes < 17_000, "{bytes} bytes gzipped");
+}
+
+#[test]
+fn carried_files_are_written_as_they_were() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let texts =
+        ["#!/bin/sh\necho 'a\\n'\n", "", "a\r\nb\rc", "it''' ends\\", "\0\x0c\u{85}é日🎮 \u{feff}\n'", "\"\"\"\\'\\'"];
+    let paths: Vec<String> =
+        (0..texts.len()).map(|index| folder.path().join(format!("below/{index}")).display().to_string()).collect();
+    let files: Vec<Carried<'_>> =
+        paths.iter().zip(texts).map(|(path, text)| Carried { path, mode: 0o640, text }).collect();
+    let program = program_carrying(&files);
+    let (writer, _) = program.split_once("\nmodule('").expect("modules come after the files");
+    let script = folder.path().join("writer.py");
+    std::fs::write(&script, writer).expect("the first part is written");
+    let output = Command::new("python3").arg("-BEs").arg(&script).output().expect("the runner's tests need python3");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    for (path, text) in paths.iter().zip(texts) {
+        assert_eq!(std::fs::read_to_string(path).expect("the file is there"), text);
+        let mode = std::os::unix::fs::PermissionsExt::mode(&std::fs::metadata(path).expect("the file").permissions());
+        assert_eq!(mode & 0o7777, 0o640);
+    }
 }

@@ -8,7 +8,20 @@
 use std::path::Path;
 use std::process::Command;
 
-const FILES: [&str; 5] = ["test_build.py", "test_cockroach.py", "test_image.py", "test_nakama.py", "test_onboot.py"];
+const FILES: [&str; 12] = [
+    "test_backup.py",
+    "test_build.py",
+    "test_cleanup.py",
+    "test_cockroach.py",
+    "test_image.py",
+    "test_join.py",
+    "test_nakama.py",
+    "test_onboot.py",
+    "test_partner_check.py",
+    "test_setup.py",
+    "test_tls.py",
+    "test_upgrade.py",
+];
 
 fn folder() -> std::path::PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/stand_ins")
@@ -31,6 +44,16 @@ fn archives_are_reproducible_and_pinned() {
 }
 
 #[test]
+fn the_cleanup_leaves_nothing_of_the_build() {
+    python("test_cleanup.py");
+}
+
+#[test]
+fn the_partners_check_is_read_and_passed() {
+    python("test_partner_check.py");
+}
+
+#[test]
 fn the_stand_in_database_keeps_and_refuses() {
     python("test_cockroach.py");
 }
@@ -48,6 +71,31 @@ fn the_stand_in_server_answers_and_refuses() {
 #[test]
 fn the_first_boot_survives_interruption() {
     python("test_onboot.py");
+}
+
+#[test]
+fn backups_are_taken_and_put_back() {
+    python("test_backup.py");
+}
+
+#[test]
+fn the_api_goes_behind_https_and_back() {
+    python("test_tls.py");
+}
+
+#[test]
+fn programs_are_replaced_and_come_back() {
+    python("test_upgrade.py");
+}
+
+#[test]
+fn machines_become_a_cluster() {
+    python("test_join.py");
+}
+
+#[test]
+fn the_operators_command() {
+    python("test_setup.py");
 }
 
 #[test]

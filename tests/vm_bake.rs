@@ -15,6 +15,7 @@ use serde_json::Value;
 
 const MKIMG: &str = env!("CARGO_BIN_EXE_mkimg");
 const SLUG: &str = "debian-12-x64";
+const TOKEN: &str = "secret-token-0123456789";
 
 /// Runs a program to its end, its standard error passed on, and gives its standard output.
 fn run<I: AsRef<OsStr>>(program: &str, arguments: impl IntoIterator<Item = I>) -> String {
@@ -37,20 +38,43 @@ fn processes_of(folder: &Path) -> Vec<PathBuf> {
     processes.filter(uses).collect()
 }
 
+/// Looks into the environment and the arguments of the programs that a bake runs; how many there were.
+fn without_the_token(bake: u32) -> usize {
+    let all = std::fs::read_dir(format!("/proc/{bake}/task")).into_iter().flatten().flatten();
+    let listed = all.filter_map(|task| std::fs::read_to_string(task.path().join("children")).ok());
+    let children: Vec<String> =
+        listed.flat_map(|text| text.split_whitespace().map(str::to_owned).collect::<Vec<_>>()).collect();
+    let mut seen = 0;
+    for child in &children {
+        for part in ["environ", "cmdline"] {
+            // One that has just ended has nothing to show.
+            let Ok(bytes) = std::fs::read(format!("/proc/{child}/{part}")) else { continue };
+            assert!(!holds(&bytes, TOKEN), "the token is in the {part} of {child}");
+            seen += usize::from(part == "cmdline" && !bytes.is_empty());
+        }
+    }
+    seen
+}
+
 /// Bakes, with every event shown as it comes, and returns the events.
 fn bake(state: &Path, report: &Path) -> Vec<Value> {
     let mut command = Command::new(MKIMG);
     command.args(["bake", "--local", "--stand-ins", "--var", &format!("image={SLUG}"), "--format", "json", "--report"]);
     command.arg(report).env("XDG_STATE_HOME", state).current_dir(env!("CARGO_MANIFEST_DIR"));
+    // A token that is not needed here, and that no program which is started may see.
+    command.env("DIGITALOCEAN_API_TOKEN", TOKEN);
     let mut process = command.stdout(Stdio::piped()).spawn().expect("mkimg runs");
+    let mut children = 0;
     let mut events = Vec::new();
     for line in BufReader::new(process.stdout.take().expect("a pipe")).lines() {
         let event: Value = serde_json::from_str(&line.expect("a line")).expect("one JSON object a line");
         eprintln!("{event}");
+        children += without_the_token(process.id());
         events.push(event);
     }
     let status = process.wait().expect("it ends");
     assert!(status.success(), "{status}");
+    assert!(children > 0, "the virtual machine was looked at");
     events
 }
 

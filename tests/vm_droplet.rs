@@ -5,14 +5,15 @@
 #![allow(clippy::disallowed_methods, reason = "edge: a test of files, processes and time")]
 #![cfg(feature = "qemu")]
 
+mod droplets;
+
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use droplets::{Api, SLUG, TOKEN, are_asked_for};
 use mkimg::emulator::{Config, Running, base, start};
 use reqwest::Method;
 use serde_json::{Value, json};
-
-const SLUG: &str = "debian-12-x64";
 
 /// Says who it is on the serial console, frees what it can, and turns itself off once cloud-init is done.
 const USER_DATA: &str = r#"#cloud-config
@@ -23,28 +24,19 @@ runcmd:
 "#;
 
 struct Client {
-    http: reqwest::Client,
-    url: String,
+    api: Api,
 }
 
 impl Client {
-    async fn send(&self, method: Method, path: &str, body: Value) -> Value {
-        let request = self.http.request(method, format!("{}{path}", self.url)).bearer_auth("secret").json(&body);
-        let response = request.send().await.expect("the emulator answers");
-        assert!(response.status().is_success(), "{path}: {}", response.text().await.unwrap_or_default());
-        let text = response.text().await.expect("a body");
-        if text.is_empty() { Value::Null } else { serde_json::from_str(&text).expect("JSON") }
-    }
-
     /// Creates a droplet and waits until it has turned itself off; says how long that took.
     async fn run(&self, name: &str, image: Value, user_data: &str) -> (u64, Duration) {
         let begun = Instant::now();
         let body =
             json!({"name": name, "region": "nyc3", "size": "s-1vcpu-1gb", "image": image, "user_data": user_data});
-        let made = self.send(Method::POST, "/v2/droplets", body).await;
+        let made = self.api.send(Method::POST, "/v2/droplets", body).await;
         let id = made["droplet"]["id"].as_u64().expect("an id");
         while begun.elapsed() < Duration::from_secs(300) {
-            let droplet = self.send(Method::GET, &format!("/v2/droplets/{id}"), json!({})).await;
+            let droplet = self.api.send(Method::GET, &format!("/v2/droplets/{id}"), json!({})).await;
             if droplet["droplet"]["status"] == "off" && droplet["droplet"]["locked"] == false {
                 return (id, begun.elapsed());
             }
@@ -54,25 +46,26 @@ impl Client {
     }
 
     async fn snapshot(&self, droplet: u64) -> u64 {
-        let path = format!("/v2/droplets/{droplet}/actions");
-        let made = self.send(Method::POST, &path, json!({"type": "snapshot", "name": "first"})).await;
-        for _ in 0..600 {
-            let path = format!("/v2/actions/{}", made["action"]["id"]);
-            let action = self.send(Method::GET, &path, json!({})).await;
-            match action["action"]["status"].as_str() {
-                Some("completed") => break,
-                Some("errored") => panic!("the snapshot errored"),
-                _ => tokio::time::sleep(Duration::from_millis(100)).await,
-            }
-        }
-        let listed = self.send(Method::GET, &format!("/v2/droplets/{droplet}/snapshots"), json!({})).await;
+        self.api.act(droplet, json!({"type": "snapshot", "name": "first"})).await;
+        let listed = self.api.send(Method::GET, &format!("/v2/droplets/{droplet}/snapshots"), json!({})).await;
         listed["snapshots"][0]["id"].as_u64().expect("a snapshot")
     }
 }
 
+/// What the droplet has said on its serial console; nothing before it is started.
 fn console(running: &Running, droplet: u64) -> String {
     let log = running.console_log(droplet).expect("a console");
-    String::from_utf8_lossy(&std::fs::read(log).expect("a log")).into_owned()
+    String::from_utf8_lossy(&std::fs::read(log).unwrap_or_default()).into_owned()
+}
+
+/// Waits for the other's ping to have been answered, says so on the serial console, and stays on.
+fn pings(peer: &str) -> String {
+    format!(
+        r#"#cloud-config
+runcmd:
+  - [sh, -c, "until ping -c 1 -W 2 {peer} > /dev/null; do sleep 1; done; echo \"droplet-says $(cat /sys/class/net/eth1/address) reached {peer} from $(ip -4 -o address show dev eth1 | awk '{{print $4}}')\" > /dev/console"]
+"#
+    )
 }
 
 /// Processes whose current directory is under this folder: the virtual machines of this test.
@@ -82,11 +75,10 @@ fn machines_in(folder: &Path) -> Vec<PathBuf> {
     places.filter(|place| place.starts_with(folder)).collect()
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_snapshot_boots_as_a_new_instance_and_nothing_is_left_running() {
-    if std::env::var_os("MKIMG_VM_TESTS").is_none_or(|value| value != "1") {
-        eprintln!("SKIPPED: virtual machines run with MKIMG_VM_TESTS=1 only");
-        return;
+/// An emulator with real machines, its folder and a client; `None` when virtual machines are not asked for.
+async fn emulator() -> Option<(tempfile::TempDir, Running, Client)> {
+    if !are_asked_for() {
+        return None;
     }
     let _ = rustls::crypto::ring::default_provider().install_default();
     let cache = std::env::var_os("MKIMG_BASE_CACHE").map(PathBuf::from);
@@ -97,9 +89,15 @@ async fn a_snapshot_boots_as_a_new_instance_and_nothing_is_left_running() {
     }
     // Made where there is room: a temporary folder may be in memory.
     let folder = tempfile::Builder::new().prefix("mkimg-vm-").tempdir_in("/var/tmp").expect("a folder");
-    let config = Config::new("secret".to_owned().into(), folder.path().join("state"), cache);
+    let config = Config::new(TOKEN.to_owned().into(), folder.path().join("state"), cache);
     let running = start(config).await.expect("an emulator");
-    let client = Client { http: reqwest::Client::new(), url: running.url() };
+    let client = Client { api: Api::new(running.url()) };
+    Some((folder, running, client))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_snapshot_boots_as_a_new_instance_and_nothing_is_left_running() {
+    let Some((folder, running, client)) = emulator().await else { return };
 
     let (first, took) = client.run("first", json!(SLUG), USER_DATA).await;
     let said = console(&running, first);
@@ -112,7 +110,7 @@ async fn a_snapshot_boots_as_a_new_instance_and_nothing_is_left_running() {
     for name in ["vmlinuz", "initrd", "snapshot.json"] {
         assert!(folder_of_snapshot.join(name).is_file(), "{name}");
     }
-    client.send(Method::DELETE, &format!("/v2/droplets/{first}"), json!({})).await;
+    client.api.send(Method::DELETE, &format!("/v2/droplets/{first}"), json!({})).await;
     let before = std::fs::read(folder_of_snapshot.join("snapshot.json")).expect("a description");
 
     let second = USER_DATA
@@ -126,7 +124,7 @@ async fn a_snapshot_boots_as_a_new_instance_and_nothing_is_left_running() {
 
     // One that is on when the emulator ends goes with it.
     let body = json!({"name": "third", "region": "nyc3", "size": "s-1vcpu-1gb", "image": snapshot});
-    client.send(Method::POST, "/v2/droplets", body).await;
+    client.api.send(Method::POST, "/v2/droplets", body).await;
     let mut seen = false;
     for _ in 0..100 {
         seen |= !machines_in(folder.path()).is_empty();
@@ -138,4 +136,31 @@ async fn a_snapshot_boots_as_a_new_instance_and_nothing_is_left_running() {
     assert!(seen, "the third droplet runs");
     running.stop().await.expect("a stop");
     assert_eq!(machines_in(folder.path()), Vec::<PathBuf>::new());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_droplets_reach_each_other_at_their_private_addresses() {
+    let Some((_folder, running, client)) = emulator().await else { return };
+    let mut droplets = Vec::new();
+    for (name, peer) in [("one", "10.108.0.3"), ("two", "10.108.0.2")] {
+        let body = json!({"name": name, "region": "nyc3", "size": "s-1vcpu-1gb", "image": SLUG,
+                          "user_data": pings(peer)});
+        let made = client.api.send(Method::POST, "/v2/droplets", body).await;
+        droplets.push((made["droplet"]["id"].as_u64().expect("an id"), peer));
+    }
+    let begun = Instant::now();
+    for (at, (id, peer)) in droplets.iter().enumerate() {
+        let droplet = client.api.send(Method::GET, &format!("/v2/droplets/{id}"), json!({})).await;
+        let v4 = droplet["droplet"]["networks"]["v4"].as_array().cloned().unwrap_or_default();
+        let own = format!("10.108.0.{}", at + 2);
+        assert!(v4.iter().any(|network| network["type"] == "private" && network["ip_address"] == own), "{v4:?}");
+        let [.., a, b, c] = id.to_be_bytes();
+        let expected = format!("droplet-says 52:54:01:{a:02x}:{b:02x}:{c:02x} reached {peer} from {own}/20");
+        while !console(&running, *id).contains(&expected) {
+            assert!(begun.elapsed() < Duration::from_secs(300), "{}", console(&running, *id));
+            tokio::time::sleep(Duration::from_millis(500)).await;
+        }
+    }
+    eprintln!("both reached each other {:?} after they were asked for", begun.elapsed());
+    running.stop().await.expect("a stop");
 }

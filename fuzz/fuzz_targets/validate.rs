@@ -5,8 +5,8 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use mkimg::diag::Format;
-use mkimg::validate::{Options, Version, validate_bytes};
+use mkimg::diag::{About, Format};
+use mkimg::validate::{Options, Version, rules, validate_bytes};
 
 fuzz_target!(|input: &[u8]| {
     let (choices, bytes) = match input.split_last_chunk::<2>() {
@@ -31,7 +31,9 @@ fuzz_target!(|input: &[u8]| {
             assert!(text.get(part.span.start..part.span.end).is_some(), "no such place in the text: {part:?}");
         }
     }
-    let describe = |code: &str| mkimg::validate::rules::find(code).map(|rule| rule.summary.to_string());
+    let describe = |code: &str| {
+        rules::find(code).map(|rule| About { summary: rule.summary.to_string(), page: rules::page(rule) })
+    };
     for format in [Format::Human, Format::Json, Format::Github, Format::Sarif] {
         let shown = report.render(format, choices[1] & 4 == 0, &describe);
         if matches!(format, Format::Json | Format::Sarif) {

@@ -1,16 +1,14 @@
-//! Destroying what a bake made, and making sure that it is gone.
-//!
-//! Nothing is believed on one word: a droplet counts as gone when it is neither found by its number nor listed under the
-//! bake's tag. What could not be destroyed, or not even looked up, is named in the outcome.
+//! Destroying what a bake made: which droplets and snapshots those are, and in which order they go (`destruction` has how
+//! one goes). What could not be destroyed, or not even looked up, is named in the outcome.
 
 use std::collections::BTreeSet;
 
 use super::failure::{Failure, FailureKind, Left};
 use super::journal::{Entry, Role};
 use super::machine::{Machine, Stop};
-use super::ports::{ActionStatus, ProviderError, ProviderErrorKind};
+use super::ports::ActionStatus;
 use super::spec::Stage;
-use super::wait::{LAG, Pace, Wait};
+use super::wait::{LAG, Wait};
 
 impl Machine<'_> {
     /// Destroys every droplet of this bake, on the way forward: what cannot be destroyed fails the bake.
@@ -43,85 +41,6 @@ impl Machine<'_> {
             self.record(&Entry::DropletGone { droplet: id })?;
         }
         Ok(())
-    }
-
-    /// Destroys a droplet and waits until it is gone.
-    async fn destroy_droplet(&self, id: u64, stage: Stage) -> Result<(), Stop> {
-        let (provider, tag) = (self.ports.provider, self.spec.tag().to_string());
-        let start = self.ports.clock.now();
-        let mut pace = Pace::new(self.poll());
-        let mut last: Option<ProviderError>;
-        let mut asked = None;
-        loop {
-            // Asked again now and then: an answer of success may have been somebody else's.
-            let now = self.ports.clock.now();
-            last = None;
-            if asked.is_none_or(|at| now.saturating_sub(at) >= LAG) {
-                match self.change(provider.delete_droplet(id)).await? {
-                    Ok(()) => asked = Some(now),
-                    Err(error) if error.kind == ProviderErrorKind::NotFound => asked = Some(now),
-                    Err(error) if error.is_transient() => last = Some(error),
-                    Err(error) => return Err(Stop::Failed(Failure::provider(stage, error))),
-                }
-            }
-            match self.unless_stopped(provider.droplet(id)).await? {
-                Err(error) if error.kind == ProviderErrorKind::NotFound => {
-                    match self.unless_stopped(provider.droplets_tagged(&tag)).await? {
-                        Ok(listed) if listed.iter().all(|d| d.id != id) => return Ok(()),
-                        Ok(_) => {}
-                        Err(error) => last = Some(error),
-                    }
-                }
-                Ok(_) => {}
-                Err(error) => last = Some(error),
-            }
-            if now.saturating_sub(start) >= self.spec.limits.destroy {
-                let wait = Wait {
-                    stage,
-                    what: format!("droplet {id} going away"),
-                    limit: self.spec.limits.destroy,
-                    option: "",
-                };
-                return Err(wait.timeout(last.map(|e| e.to_string())));
-            }
-            self.pause(pace.next()).await?;
-        }
-    }
-
-    async fn delete_snapshot(&self, id: &str) -> Result<(), Stop> {
-        let provider = self.ports.provider;
-        let start = self.ports.clock.now();
-        let mut pace = Pace::new(self.poll());
-        loop {
-            let now = self.ports.clock.now();
-            let mut last = match self.change(provider.delete_snapshot(id)).await? {
-                Ok(()) => None,
-                Err(error) if error.kind == ProviderErrorKind::NotFound => None,
-                Err(error) if error.is_transient() => Some(error),
-                Err(error) => return Err(Stop::Failed(Failure::provider(Stage::CleanUp, error))),
-            };
-            match self.unless_stopped(provider.snapshot(id)).await? {
-                Err(error) if error.kind == ProviderErrorKind::NotFound => {
-                    match self.unless_stopped(provider.snapshots()).await? {
-                        Ok(listed) if listed.iter().all(|s| s.id != id) => return Ok(()),
-                        Ok(_) => {}
-                        Err(error) => last = Some(error),
-                    }
-                }
-                Ok(_) => {}
-                Err(error) => last = Some(error),
-            }
-            if now.saturating_sub(start) >= self.spec.limits.destroy {
-                let wait = Wait {
-                    stage: Stage::CleanUp,
-                    what: format!("snapshot {id} going away"),
-                    limit: self.spec.limits.destroy,
-                    option: "",
-                };
-                return Err(wait.timeout(last.map(|e| e.to_string())));
-            }
-            self.pause(pace.next()).await?;
-        }
     }
 
     /// After a failure or a stop: destroys all of it, and says what could not be.
@@ -196,7 +115,8 @@ impl Machine<'_> {
         };
         match self.wait(&wait, async || provider.droplets_tagged(&tag).await.map(Some)).await {
             Ok(found) => ids.extend(found.iter().map(|d| d.id)),
-            Err(stop) if ids.is_empty() => left.push(self.unknown(&stop)),
+            // More were asked for than are known, as far as it goes: an answer was lost.
+            Err(stop) if self.ledger.asked_for > ids.len() => left.push(self.unknown(&stop)),
             Err(_) => {}
         }
         if let Some(build) = self.ledger.build.id.filter(|id| leads && ids.remove(id)) {
@@ -260,7 +180,11 @@ impl Machine<'_> {
         let (clock, start) = (self.ports.clock, self.ports.clock.now());
         let ours = async || {
             let began = clock.now();
-            let all = provider.snapshots().await?;
+            let all = match provider.snapshots().await {
+                Ok(all) => all,
+                // Those of the droplet are all that there can be.
+                Err(error) => provider.droplet_snapshots(droplet).await.map_err(|_| error)?,
+            };
             let ours: Vec<String> = all
                 .into_iter()
                 .filter(|s| s.tags.contains(&tag) || (s.droplet == Some(droplet) && s.tags.is_empty()))

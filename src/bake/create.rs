@@ -3,15 +3,20 @@
 //! The answer to the request may be lost while the droplet comes up. The request is never simply repeated: the machine
 //! first looks for the bake's tag, for longer than the provider's lists lag.
 
+use std::time::Duration;
+
 use super::failure::{Failure, FailureKind};
 use super::id::MKIMG_TAG;
 use super::journal::{Entry, Role};
 use super::machine::{Machine, Stop};
-use super::ports::{CreateDroplet, Droplet, DropletStatus, Event, ProviderError};
+use super::ports::{Action, ActionStatus, CreateDroplet, Droplet, DropletStatus, Event, ProviderError};
+use super::silence::Silence;
 use super::spec::{MarkerKind, Stage};
 use super::wait::{LAG, Pace, Wait};
 
 const ATTEMPTS: u32 = 3;
+/// How often the action that makes a droplet is looked at; one that failed leaves the droplet `new` for ever.
+const LOOK_AT_ACTION: Duration = Duration::from_secs(5);
 
 impl Machine<'_> {
     pub(super) fn droplet_name(&self, role: Role) -> String {
@@ -69,7 +74,7 @@ impl Machine<'_> {
                     if attempts >= ATTEMPTS {
                         return Err(Stop::Failed(Failure::new(
                             stage,
-                            FailureKind::CreateLost { attempts, last: error },
+                            FailureKind::CreateLost { attempts, last: Box::new(error) },
                         )));
                     }
                 }
@@ -98,17 +103,24 @@ impl Machine<'_> {
         let name = self.droplet_name(role);
         let (provider, tag) = (self.ports.provider, self.spec.tag().to_string());
         let mut last: Option<ProviderError> = None;
+        let mut silence = Silence::default();
         let mut seen = false;
         loop {
             let spent = self.elapsed_since(start);
             match self.unless_stopped(provider.droplets_tagged(&tag)).await? {
                 Ok(droplets) => {
                     seen = true;
+                    silence.heard();
                     if let Some(found) = droplets.into_iter().find(|d| d.name == name) {
                         return Ok(Some(found));
                     }
                 }
-                Err(error) => last = Some(error),
+                Err(error) => {
+                    if error.is_transient() && !seen {
+                        self.missed(&mut silence, start + spent, stage, "the bake's droplets", &error)?;
+                    }
+                    last = Some(error);
+                }
             }
             // Without one good look there is no ground for a second request: look for three times as long.
             let limit = if seen { LAG } else { LAG * 3 };
@@ -135,19 +147,33 @@ impl Machine<'_> {
             option: "--timeout-create",
         };
         let (provider, https) = (self.ports.provider, self.spec.marker == MarkerKind::Https);
-        let address = self
+        let (clock, mut looked) = (self.ports.clock, self.ports.clock.now());
+        let booted = self
             .wait(&wait, async || {
                 let droplet = provider.droplet(id).await?;
-                Ok(match droplet.status {
+                if droplet.status == DropletStatus::New && clock.now().saturating_sub(looked) >= LOOK_AT_ACTION {
+                    looked = clock.now();
+                    // An extra: a service that does not say goes on being waited for.
+                    let actions = provider.droplet_actions(id).await.unwrap_or_default();
+                    let failed = |action: &&Action| action.kind == "create" && action.status == ActionStatus::Errored;
+                    if let Some(action) = actions.iter().find(failed) {
+                        return Ok(Some(Err(action.id)));
+                    }
+                }
+                let booted = match droplet.status {
                     // The status channel needs an address; one without it is not ready for us.
                     DropletStatus::Active if https && droplet.address.is_none() => None,
                     DropletStatus::Active => Some(droplet.address),
                     // A quick one has finished between two looks.
                     DropletStatus::Off if !droplet.locked => Some(droplet.address),
                     _ => None,
-                })
+                };
+                Ok(booted.map(Ok))
             })
             .await?;
+        let address = booted.map_err(|action| {
+            Stop::Failed(Failure::new(stage, FailureKind::Errored { action, what: format!("creating droplet {id}") }))
+        })?;
         self.record(&Entry::Active { role, address })?;
         self.ports.observer.event(&Event::Droplet { id, role: role.name().to_owned(), address });
         Ok(())

@@ -35,6 +35,16 @@ pub enum FailureKind {
         /// Where the droplet's log so far was saved.
         log: Option<Box<str>>,
     },
+    /// Nothing of use was heard from the provider for too long.
+    #[error("the API gave no usable answer for {limit} while this was waited for: {what}; last: {last}")]
+    Silent {
+        /// What was awaited.
+        what: String,
+        /// The limit, as it is written on the command line.
+        limit: String,
+        /// The last answer.
+        last: Box<ProviderError>,
+    },
     /// An action of the provider ended with `errored`.
     #[error("the provider's action {action} ({what}) ended with `errored`")]
     Errored {
@@ -60,7 +70,7 @@ pub enum FailureKind {
         /// How many.
         attempts: u32,
         /// The last answer.
-        last: ProviderError,
+        last: Box<ProviderError>,
     },
     /// It had failed before, and its process ended while it cleaned up.
     #[error("{0} (said before the bake was taken up again)")]
@@ -112,6 +122,10 @@ impl Failure {
                 }
                 _ => None,
             }),
+            FailureKind::Silent { .. } => Some(
+                "a longer patience: --timeout-unreachable; https://status.digitalocean.com says how the service is"
+                    .to_owned(),
+            ),
             FailureKind::Timeout { option, log: Some(log), .. } => {
                 Some(format!("the droplet's log so far: {log}; a longer limit: {option}"))
             }

@@ -216,6 +216,8 @@ pub struct Ledger {
     pub build: DropletRecord,
     /// The verification droplet.
     pub verification: DropletRecord,
+    /// How many droplets there may be: asked for, not refused, not seen to be gone. Answers that were lost count.
+    pub asked_for: usize,
     /// What the check script found.
     pub check: Option<Check>,
     /// The build droplet was seen off.
@@ -303,8 +305,14 @@ impl Ledger {
     /// Adds an entry.
     pub fn apply(&mut self, entry: &Entry) {
         match entry {
-            Entry::Creating { role } => self.droplet_mut(*role).unsettled = true,
-            Entry::CreateRefused { role } => self.droplet_mut(*role).unsettled = false,
+            Entry::Creating { role } => {
+                self.droplet_mut(*role).unsettled = true;
+                self.asked_for += 1;
+            }
+            Entry::CreateRefused { role } => {
+                self.droplet_mut(*role).unsettled = false;
+                self.asked_for = self.asked_for.saturating_sub(1);
+            }
             Entry::Created { role, droplet } => {
                 let record = self.droplet_mut(*role);
                 record.unsettled = false;
@@ -334,6 +342,7 @@ impl Ledger {
                 self.transferred.insert(region.clone());
             }
             Entry::DropletGone { droplet } => {
+                self.asked_for = self.asked_for.saturating_sub(1);
                 self.build.gone |= self.build.id == Some(*droplet);
                 if self.verification.id == Some(*droplet) {
                     // One that went before it had proved anything leaves the verification to be done.

@@ -9,6 +9,7 @@ use tokio::sync::watch;
 use super::failure::{Failure, FailureKind, Left, Outcome};
 use super::journal::{Entry, Ledger, Role};
 use super::ports::{Check, Clock, Event, Journal, Marker, Observer, Provider, Snapshot};
+use super::silence::Spent;
 use super::spec::{OnError, Spec, Stage};
 
 /// Everything outside the machine.
@@ -67,6 +68,8 @@ pub struct Machine<'p> {
     pub(super) ledger: Ledger,
     /// How many stops end what is done now: one on the way forward, two while cleaning up.
     pub(super) threshold: u32,
+    /// How long the clean-up has listened in vain.
+    pub(super) unheard: Spent,
     /// While cleaning up a journal that cannot be written is no reason to leave a droplet running.
     pub(super) journal_matters: bool,
     /// It was said that the journal cannot be written.
@@ -76,7 +79,16 @@ pub struct Machine<'p> {
 impl<'p> Machine<'p> {
     /// A bake that begins, or (with the ledger of its journal) one that goes on.
     pub fn new(spec: &'p Spec, secrets: &'p Secrets, ports: Ports<'p>, ledger: Ledger) -> Self {
-        Self { spec, secrets, ports, ledger, threshold: 1, journal_matters: true, journal_given_up: false }
+        Self {
+            spec,
+            secrets,
+            ports,
+            ledger,
+            threshold: 1,
+            unheard: Spent::default(),
+            journal_matters: true,
+            journal_given_up: false,
+        }
     }
 
     /// Bakes. Whatever happens, the outcome says what is left.
@@ -217,6 +229,11 @@ impl<'p> Machine<'p> {
 
     pub(super) fn note(&self, message: impl Into<String>) {
         self.ports.observer.event(&Event::Note { message: message.into() });
+    }
+
+    /// Whether there is no way forward any more.
+    pub(super) fn is_cleaning_up(&self) -> bool {
+        self.threshold > 1
     }
 
     pub(super) fn elapsed_since(&self, start: Duration) -> Duration {

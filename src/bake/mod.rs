@@ -6,13 +6,15 @@
 //! 1. What may change something is written down before it is asked for (`journal`), so that a bake can be taken up
 //!    from its journal at any point.
 //! 2. What costs money carries the bake's tag (`id`), so that a lost answer is settled by looking, never by asking twice.
-//! 3. A wait has a limit, polls at an adapting pace, and stops when the person says so.
+//! 3. A wait has a limit, polls at an adapting pace, stops when the person says so, and is given up sooner where nothing
+//!    is heard of the service at all (`silence`).
 //!
 //! To add a stage: a file beside `power_off.rs` with an `impl Machine` of one method, its entries in `journal::Entry`,
 //! one line in `machine::Machine::forward`, and what it leaves behind in `cleanup`.
 
 mod cleanup;
 mod create;
+mod destruction;
 pub mod failure;
 pub mod foreign;
 pub mod id;
@@ -25,6 +27,7 @@ pub mod preflight;
 mod provision;
 mod publish;
 pub mod report;
+mod silence;
 mod snapshot;
 pub mod spec;
 mod verification;
@@ -36,5 +39,6 @@ mod tests;
 pub use failure::{Failure, FailureKind, Left, Outcome};
 pub use id::{BakeId, BakeTag};
 pub use machine::{Machine, Ports, Product, Secrets};
+pub use provision::POWER_OFF_AFTER;
 pub(crate) use provision::printable;
 pub use spec::{Limits, MarkerKind, OnError, Spec, Stage};

@@ -55,7 +55,12 @@ impl Machine<'_> {
     /// Whether the droplet goes off within the limit; an action that ends with `errored` ends the wait at once.
     async fn off_within_limit(&self, id: u64, action: Option<u64>) -> Result<bool, Stop> {
         let limit = self.spec.limits.power_off;
-        let wait = Wait { stage: Stage::PowerOff, what: String::new(), limit, option: "--timeout-power-off" };
+        let wait = Wait {
+            stage: Stage::PowerOff,
+            what: format!("droplet {id} going off"),
+            limit,
+            option: "--timeout-power-off",
+        };
         let provider = self.ports.provider;
         let looked = self
             .wait(&wait, async || {

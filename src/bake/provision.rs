@@ -13,8 +13,8 @@ use super::wait::{Pace, Wait};
 
 /// How often the API is asked whether the droplet still runs while its own channel is followed.
 const LOOK_AT_DROPLET: Duration = Duration::from_secs(15);
-/// How long a droplet that has passed waits for its acknowledgement before it powers off by itself.
-pub(super) const POWER_OFF_AFTER: Duration = Duration::from_secs(900);
+/// How long a droplet that has passed waits to be heard before it powers off by itself; a laptop may sleep so long.
+pub const POWER_OFF_AFTER: Duration = Duration::from_secs(3_600);
 
 /// What was shown already.
 #[derive(Default)]
@@ -23,7 +23,6 @@ struct Shown {
     offset: u64,
     line: String,
     complete: bool,
-    last_state: Option<RunnerState>,
     heard: Option<Duration>,
     warned: bool,
 }
@@ -108,9 +107,7 @@ impl Machine<'_> {
             let now = self.ports.clock.now();
             if now.saturating_sub(looked) >= LOOK_AT_DROPLET {
                 looked = now;
-                if self.is_off(role, id, &shown, start, wait.stage).await? {
-                    return self.record(&Entry::Passed { role, check: None });
-                }
+                self.still_runs(role, id, &shown, wait.stage).await?;
             }
             if spent >= wait.limit {
                 let last = last.unwrap_or_else(|| match shown.steps.iter().find(|(_, state)| *state == "running") {
@@ -129,27 +126,22 @@ impl Machine<'_> {
         }
     }
 
-    /// Whether a droplet that was followed is off, and may be: a droplet powers off only after it has passed, and waits
-    /// [`POWER_OFF_AFTER`] for us first. Off sooner is a crash.
-    async fn is_off(&self, role: Role, id: u64, shown: &Shown, start: Duration, stage: Stage) -> Result<bool, Stop> {
+    /// Fails where a droplet that is followed is off: it powers off only after it has passed, but so does one that crashes
+    /// or that somebody switches off, and only its own word `passed` tells them apart. One that passes waits
+    /// [`POWER_OFF_AFTER`] for us to hear it.
+    async fn still_runs(&self, role: Role, id: u64, shown: &Shown, stage: Stage) -> Result<(), Stop> {
         // The channel and the limit decide; this look is an extra.
-        let Ok(droplet) = self.unless_stopped(self.ports.provider.droplet(id)).await? else { return Ok(false) };
+        let Ok(droplet) = self.unless_stopped(self.ports.provider.droplet(id)).await? else { return Ok(()) };
         if droplet.status != DropletStatus::Off {
-            return Ok(false);
-        }
-        let silent = self.elapsed_since(shown.heard.unwrap_or(start));
-        let evident =
-            matches!(shown.last_state, Some(RunnerState::Complete | RunnerState::Passed)) || silent >= POWER_OFF_AFTER;
-        if evident {
-            self.warn("the droplet's last status was missed; it powers off only after its check has passed, so off is taken for passed".to_owned());
-            return Ok(true);
+            return Ok(());
         }
         let (role, last) = (role.name(), shown.steps.iter().find(|(_, state)| *state == "running"));
         let during = last.map(|(step, _)| format!(" during step `{step}`")).unwrap_or_default();
-        Err(Stop::Failed(Failure::new(
-            stage,
-            FailureKind::Droplet(format!("the {role} droplet {id} went off by itself{during}, before it had passed")),
-        )))
+        let why = match shown.heard {
+            Some(_) => format!("the {role} droplet {id} went off by itself{during}, before it had passed"),
+            None => format!("the {role} droplet {id} is off, and its status channel never said that it passed"),
+        };
+        Err(Stop::Failed(Failure::new(stage, FailureKind::Droplet(why))))
     }
 
     fn show(&self, shown: &mut Shown, status: &Status) {
@@ -176,7 +168,6 @@ impl Machine<'_> {
             shown.complete = true;
             observer.event(&Event::Complete);
         }
-        shown.last_state = Some(status.state);
     }
 
     fn show_rest(&self, shown: &mut Shown) {

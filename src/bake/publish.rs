@@ -8,8 +8,12 @@ use super::failure::{Failure, FailureKind};
 use super::journal::Entry;
 use super::machine::{Machine, Product, Stop};
 use super::ports::{ActionStatus, ProviderError, ProviderErrorKind, Snapshot};
+use super::silence::Silence;
 use super::spec::Stage;
 use super::wait::{LAG, Pace, Wait};
+
+/// How long a completed transfer may take to be seen at the snapshot.
+const ARRIVAL: Duration = Duration::from_secs(120);
 
 /// The way of a snapshot to one region.
 struct Transfer {
@@ -18,25 +22,33 @@ struct Transfer {
     recorded: bool,
     /// Since when it is, or may be, under way.
     asked: Option<Duration>,
-    /// Asked for a second time after an answer was lost.
-    asked_again: bool,
+    /// A later request was refused: it is under way, or there.
+    settled: bool,
     action: Option<u64>,
+    /// Since when its action is completed.
+    completed: Option<Duration>,
+    /// What its requests were not answered for.
+    silence: Silence,
 }
 
 impl Transfer {
     fn new(region: String) -> Self {
-        Self { region, recorded: false, asked: None, asked_again: false, action: None }
+        Self {
+            region,
+            recorded: false,
+            asked: None,
+            settled: false,
+            action: None,
+            completed: None,
+            silence: Silence::default(),
+        }
     }
 
-    /// Whether it is to be asked for: not yet taken, or its answer was lost and nothing has come of it for a while.
-    fn is_due(&mut self, now: Duration) -> bool {
+    /// Whether it is to be asked for: not yet taken, or its answer was lost and nothing has come of it for `patience`.
+    fn is_due(&self, now: Duration, patience: Duration) -> bool {
         match self.asked {
             None => true,
-            Some(at) if self.action.is_none() && !self.asked_again && now.saturating_sub(at) >= LAG => {
-                self.asked_again = true;
-                true
-            }
-            Some(_) => false,
+            Some(at) => self.action.is_none() && !self.settled && now.saturating_sub(at) >= patience,
         }
     }
 }
@@ -58,10 +70,10 @@ impl Machine<'_> {
         self.record(&Entry::Tagged)
     }
 
-    /// Sends a request that may be sent twice until it is answered, for at most two minutes.
+    /// Sends a request that may be sent twice until it is answered.
     async fn repeat(&self, stage: Stage, mut send: impl AsyncFnMut() -> Result<(), ProviderError>) -> Result<(), Stop> {
         let wait =
-            Wait { stage, what: "the provider's answer".to_owned(), limit: Duration::from_secs(120), option: "" };
+            Wait { stage, what: "the provider's answer".to_owned(), limit: self.spec.limits.unreachable, option: "" };
         self.wait(&wait, async || send().await.map(Some)).await
     }
 
@@ -84,10 +96,15 @@ impl Machine<'_> {
         let start = self.ports.clock.now();
         let mut transfers: Vec<Transfer> = wanted.into_iter().map(Transfer::new).collect();
         let mut pace = Pace::new(self.poll());
+        let mut silence = Silence::default();
+        // Twice at least within the limit, however short that is.
+        let patience = LAG.min(wait.limit / 2);
         loop {
+            let mut busy = transfers.iter().any(|transfer| transfer.action.is_some());
             for transfer in &mut transfers {
-                if transfer.is_due(self.elapsed_since(start)) {
-                    self.ask_for_transfer(snapshot, transfer, start).await?;
+                if transfer.is_due(self.elapsed_since(start), patience) {
+                    self.ask_for_transfer(snapshot, transfer, start, busy).await?;
+                    busy |= transfer.action.is_some();
                 }
             }
             if !self.spec.snapshot.await_transfers && transfers.iter().all(|transfer| transfer.asked.is_some()) {
@@ -95,9 +112,11 @@ impl Machine<'_> {
                 self.note(format!("the transfers to {} are under way, and not waited for", regions.join(", ")));
                 return Ok(());
             }
-            // Measured before the look: a laptop that slept must not fail what finished meanwhile.
-            let spent = self.elapsed_since(start);
-            let last = self.look_at_transfers(snapshot, &mut transfers).await?;
+            // Measured before the look: a laptop that slept must not fail what finished meanwhile. And from the last request on: one
+            // that a sleep has cut off is sent again, and that has the time that the first would have had.
+            let asked = transfers.iter().filter_map(|transfer| transfer.asked).max().unwrap_or_default();
+            let spent = self.elapsed_since(start).saturating_sub(asked);
+            let last = self.look_at_transfers(snapshot, &mut transfers, &mut silence).await?;
             if transfers.is_empty() {
                 return Ok(());
             }
@@ -114,8 +133,9 @@ impl Machine<'_> {
         snapshot: &Snapshot,
         transfer: &mut Transfer,
         start: Duration,
+        busy: bool,
     ) -> Result<(), Stop> {
-        let (provider, region) = (self.ports.provider, &transfer.region);
+        let (provider, region, began) = (self.ports.provider, &transfer.region, self.ports.clock.now());
         if !transfer.recorded {
             self.record(&Entry::Transferring { region: region.clone() })?;
             transfer.recorded = true;
@@ -125,11 +145,21 @@ impl Machine<'_> {
                 transfer.asked = Some(self.elapsed_since(start));
                 transfer.action = Some(action.id);
             }
-            // Another event of the same image holds it: asked for again after the next pause.
-            Err(error) if error.kind == ProviderErrorKind::Pending => {}
+            // Another event of the same image holds it: asked for again after the next pause. Where it is none of ours, that
+            // is believed for a while.
+            Err(error) if error.kind == ProviderErrorKind::Pending => {
+                if !busy {
+                    let what = format!("the transfer to {region}");
+                    self.missed(&mut transfer.silence, began, Stage::Transfer, &what, &error)?;
+                }
+            }
             // Whether it is under way is seen from where the snapshot turns up; a second request is then refused.
             Err(error) if error.is_transient() => {
-                self.warn(format!("{error}; watching whether the snapshot arrives in {region}"));
+                if transfer.asked.is_none() {
+                    self.warn(format!("{error}; watching whether the snapshot arrives in {region}"));
+                }
+                let what = format!("the transfer to {region}");
+                self.missed(&mut transfer.silence, began, Stage::Transfer, &what, &error)?;
                 transfer.asked = Some(self.elapsed_since(start));
             }
             Err(error) => {
@@ -144,7 +174,7 @@ impl Machine<'_> {
                 }
                 self.note(error.to_string());
                 transfer.asked = Some(self.elapsed_since(start));
-                transfer.asked_again = true;
+                transfer.settled = true;
             }
         }
         Ok(())
@@ -155,12 +185,17 @@ impl Machine<'_> {
         &mut self,
         snapshot: &Snapshot,
         transfers: &mut Vec<Transfer>,
+        silence: &mut Silence,
     ) -> Result<Option<String>, Stop> {
-        let provider = self.ports.provider;
+        let (provider, began) = (self.ports.provider, self.ports.clock.now());
         let now = match self.unless_stopped(provider.snapshot(&snapshot.id)).await? {
             Ok(now) => now,
-            Err(error) => return Ok(Some(error.to_string())),
+            Err(error) => {
+                self.missed(silence, began, Stage::Transfer, "where the snapshot is", &error)?;
+                return Ok(Some(error.to_string()));
+            }
         };
+        silence.heard();
         let (arrived, waiting) =
             std::mem::take(transfers).into_iter().partition::<Vec<_>, _>(|one| now.regions.contains(&one.region));
         *transfers = waiting;
@@ -168,15 +203,54 @@ impl Machine<'_> {
             self.record(&Entry::Transferred { region: region.clone() })?;
             self.note(format!("snapshot {} is in {region}", snapshot.id));
         }
-        let actions = transfers.iter().filter_map(|transfer| Some((transfer.action?, transfer)));
+        let actions = transfers.iter_mut().filter_map(|transfer| Some((transfer.action?, transfer)));
         let seen = join_all(actions.map(async |(action, transfer)| (action, transfer, provider.action(action).await)));
         for (action, transfer, seen) in self.unless_stopped(seen).await? {
-            if seen.is_ok_and(|seen| seen.status == ActionStatus::Errored) {
-                let what = format!("transfer to {}", transfer.region);
-                return Err(Stop::Failed(Failure::new(Stage::Transfer, FailureKind::Errored { action, what })));
+            let region = &transfer.region;
+            match seen.map(|seen| seen.status) {
+                Ok(ActionStatus::Errored) => {
+                    let what = format!("transfer to {region}");
+                    return Err(Stop::Failed(Failure::new(Stage::Transfer, FailureKind::Errored { action, what })));
+                }
+                Ok(ActionStatus::Completed)
+                    if began.saturating_sub(*transfer.completed.get_or_insert(began)) >= ARRIVAL =>
+                {
+                    let limit = humantime::format_duration(ARRIVAL);
+                    let reason = format!(
+                        "the provider calls the transfer to {region} (action {action}) completed, and {limit} later snapshot {} is not there",
+                        snapshot.id
+                    );
+                    return Err(Stop::Failed(Failure::new(Stage::Transfer, FailureKind::Snapshot(reason))));
+                }
+                _ => {}
             }
         }
         Ok(None)
+    }
+
+    /// The snapshot with all the tags that it keeps: where one is not to be seen, the answer to its request was wrong. A
+    /// service that does not even show the bake's tag shows none.
+    async fn with_its_tags(&self, snapshot: &Snapshot, wait: &Wait) -> Result<Snapshot, Stop> {
+        let (provider, own) = (self.ports.provider, self.spec.tag().to_string());
+        let start = self.ports.clock.now();
+        let mut pace = Pace::new(self.poll());
+        loop {
+            let spent = self.elapsed_since(start);
+            let now = self.wait(wait, async || provider.snapshot(&snapshot.id).await.map(Some)).await?;
+            let missing: Vec<&String> = self.spec.snapshot.tags.iter().filter(|tag| !now.tags.contains(tag)).collect();
+            if missing.is_empty() || !now.tags.contains(&own) {
+                return Ok(now);
+            }
+            if spent >= wait.limit {
+                let missing: Vec<&str> = missing.into_iter().map(String::as_str).collect();
+                let reason = format!("snapshot {} does not take the tag {}", snapshot.id, missing.join(", "));
+                return Err(Stop::Failed(Failure::new(wait.stage, FailureKind::Snapshot(reason))));
+            }
+            for tag in missing {
+                self.repeat(wait.stage, async || provider.tag_snapshot(&snapshot.id, tag).await).await?;
+            }
+            self.pause(pace.next()).await?;
+        }
     }
 
     /// Takes the bake's tag off the snapshot, having looked that it is whole and where it should be.
@@ -185,12 +259,12 @@ impl Machine<'_> {
         let wait = Wait {
             stage: Stage::Commit,
             what: "the bake's tag leaving the snapshot".to_owned(),
-            limit: Duration::from_secs(120),
+            limit: self.spec.limits.unreachable,
             option: "",
         };
         if !self.ledger.committed {
             self.stage(Stage::Commit, format!("snapshot {} stays", snapshot.id));
-            let now = self.wait(&wait, async || provider.snapshot(&snapshot.id).await.map(Some)).await?;
+            let now = self.with_its_tags(snapshot, &wait).await?;
             let missing: Vec<&str> =
                 self.spec.snapshot.regions.iter().filter(|r| !now.regions.contains(r)).map(String::as_str).collect();
             if self.spec.snapshot.await_transfers && !missing.is_empty() {

@@ -6,6 +6,7 @@ use super::failure::{Failure, FailureKind};
 use super::journal::Entry;
 use super::machine::{Machine, Stop};
 use super::ports::{ActionStatus, DropletAction, Provider, ProviderError, ProviderErrorKind, Snapshot};
+use super::silence::Silence;
 use super::spec::Stage;
 use super::wait::{LAG, Pace, Wait};
 
@@ -66,6 +67,7 @@ impl Machine<'_> {
         let mut pace = Pace::new(self.poll());
         let provider = self.ports.provider;
         let mut attempts = 0;
+        let mut silence = Silence::default();
         loop {
             if unsettled {
                 match self.settle_snapshot(droplet, name).await? {
@@ -77,13 +79,20 @@ impl Machine<'_> {
             self.unless_stopped(std::future::ready(())).await?;
             self.record(&Entry::Snapshotting)?;
             // Seen from before the request: one that was not answered because the process was stopped is looked into.
-            let late = self.elapsed_since(start) >= wait.limit;
+            let began = self.ports.clock.now();
+            let late = began.saturating_sub(start) >= wait.limit;
             match self.change(provider.droplet_action(droplet, DropletAction::Snapshot(name))).await? {
                 Ok(action) => return self.record(&Entry::SnapshotStarted { action: action.id }),
                 Err(error) => {
                     match error.kind {
                         // The power off may hold the droplet still; or our own request, whose answer was lost.
-                        ProviderErrorKind::Pending if !late => {}
+                        ProviderErrorKind::Pending if !late => {
+                            // An event holds its droplet. Where none does, the refusal says nothing.
+                            match self.unless_stopped(provider.droplet(droplet)).await? {
+                                Ok(droplet) if droplet.locked => silence.heard(),
+                                _ => self.missed(&mut silence, began, Stage::Snapshot, &wait.what, &error)?,
+                            }
+                        }
                         ProviderErrorKind::Unanswered if attempts < 2 && !late => {
                             attempts += 1;
                             self.warn(format!("{error}; looking whether the snapshot is under way"));
@@ -105,24 +114,41 @@ impl Machine<'_> {
         }
     }
 
-    /// What came of a request whose answer was lost. The droplet's actions say it; where they cannot be read, its lock and its snapshots do.
+    /// What came of a request whose answer was lost. The droplet's actions say it; where they cannot be read, its lock and
+    /// its snapshots do. That nothing came of it is said only of what was seen: a second request may be a second snapshot.
     async fn settle_snapshot(&self, droplet: u64, name: &str) -> Result<Settled, Stop> {
         let provider = self.ports.provider;
         let start = self.ports.clock.now();
         let mut pace = Pace::new(self.poll());
+        let mut silence = Silence::default();
         loop {
             let spent = self.elapsed_since(start);
-            if let Ok(actions) = self.unless_stopped(provider.droplet_actions(droplet)).await?
+            let actions = self.unless_stopped(provider.droplet_actions(droplet)).await?;
+            if let Ok(actions) = &actions
                 && let Some(found) = actions.iter().find(|a| a.kind == "snapshot" && a.status != ActionStatus::Errored)
             {
                 return Ok(Settled::Action(found.id));
             }
-            if let Ok(Some(_)) = self.unless_stopped(named(provider, droplet, name)).await? {
+            let listed = self.unless_stopped(named(provider, droplet, name)).await?;
+            if let Ok(Some(_)) = listed {
                 return Ok(Settled::Exists);
             }
-            let locked = spent >= LAG && self.unless_stopped(provider.droplet(droplet)).await?.is_ok_and(|d| d.locked);
-            if spent >= LAG && (!locked || spent >= self.spec.limits.snapshot) {
+            let late = spent >= LAG;
+            let locked = if late {
+                self.unless_stopped(provider.droplet(droplet)).await?.map(|droplet| droplet.locked)
+            } else {
+                Ok(false)
+            };
+            let held = matches!(locked, Ok(true));
+            let known = actions.is_ok() || (listed.is_ok() && locked.is_ok());
+            if late && ((known && !held) || spent >= self.spec.limits.snapshot) {
                 return Ok(Settled::Nothing);
+            }
+            match actions.err().or(listed.err()).or(locked.err()) {
+                Some(error) if !(known || held) => {
+                    self.missed(&mut silence, start + spent, Stage::Snapshot, "what came of the request", &error)?;
+                }
+                _ => silence.heard(),
             }
             self.pause(pace.next()).await?;
         }

@@ -127,6 +127,15 @@ pub struct Limits {
     /// How long a destroyed droplet may take until it is gone, pending events included.
     #[serde(with = "seconds")]
     pub destroy: Duration,
+    /// How long nothing of use may be heard from the API, whatever else may take longer: on the way forward in one wait,
+    /// while cleaning up in all of them together.
+    #[serde(with = "seconds", default = "unreachable")]
+    pub unreachable: Duration,
+}
+
+/// Of a bake whose journal does not say it.
+fn unreachable() -> Duration {
+    Limits::default().unreachable
 }
 
 impl Limits {
@@ -154,6 +163,7 @@ impl Default for Limits {
             transfer: minutes(60),
             verify: minutes(20),
             destroy: minutes(5),
+            unreachable: minutes(3),
         }
     }
 }

@@ -6,6 +6,7 @@
 mod fake;
 mod faults;
 mod kills;
+mod outages;
 mod outcomes;
 mod preflight;
 mod transfers;

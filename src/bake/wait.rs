@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::failure::{Failure, FailureKind};
 use super::machine::{Machine, Stop};
 use super::ports::{ProviderError, ProviderErrorKind};
+use super::silence::Silence;
 use super::spec::Stage;
 
 /// How long a 404 may be an eventually consistent list's fault rather than the truth.
@@ -65,15 +66,23 @@ impl Machine<'_> {
         let start = self.ports.clock.now();
         let mut pace = Pace::new(self.poll());
         let mut missing = None;
+        let mut silence = Silence::default();
         loop {
             // A look that began after the limit is the last one: what a process saw before it was stopped for long (a
             // laptop that slept) is no reason to give up.
             let spent = self.elapsed_since(start);
             let last = match self.unless_stopped(look()).await? {
                 Ok(Some(seen)) => return Ok(seen),
-                Ok(None) => None,
-                Err(error) if error.is_transient() => Some(error.to_string()),
+                Ok(None) => {
+                    silence.heard();
+                    None
+                }
+                Err(error) if error.is_transient() => {
+                    self.missed(&mut silence, start + spent, wait.stage, &wait.what, &error)?;
+                    Some(error.to_string())
+                }
                 Err(error) if error.kind == ProviderErrorKind::NotFound => {
+                    silence.heard();
                     let now = start + spent;
                     if now.saturating_sub(*missing.get_or_insert(now)) >= LAG {
                         return Err(Stop::Failed(Failure::provider(wait.stage, error)));

@@ -12,7 +12,7 @@ mod several;
 mod signals;
 mod state;
 mod token;
-mod variants;
+pub(super) mod variants;
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -94,6 +94,10 @@ pub(super) struct Args {
     /// The verification
     #[arg(long, value_name = "DURATION", default_value = "20m", value_parser = humantime::parse_duration)]
     timeout_verify: Duration,
+    /// How long no usable answer may come from the API: in one wait, and in all of a clean-up. 3m; 30s where the API is on this
+    /// machine, where no network can be away for a while
+    #[arg(long, value_name = "DURATION", value_parser = humantime::parse_duration)]
+    timeout_unreachable: Option<Duration>,
     /// Write a report: .json for programs, .html for people
     #[arg(long, value_name = "FILE", value_parser = report_path)]
     report: Option<PathBuf>,
@@ -104,6 +108,9 @@ pub(super) struct Args {
     #[arg(long)]
     dry_run: bool,
 }
+
+/// How long an API on this machine is waited for that does not answer.
+const UNREACHABLE_HERE: Duration = Duration::from_secs(30);
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 enum MarkerArg {
@@ -160,7 +167,7 @@ async fn bake(
 }
 
 impl Args {
-    fn spec(&self, prepared: &Prepared, id: &BakeId, local: bool) -> Result<Spec, Failure> {
+    fn spec(&self, prepared: &Prepared, id: &BakeId, api: &Api) -> Result<Spec, Failure> {
         let plan = &prepared.plan;
         let Some(droplet) = &plan.droplet else {
             return Err(Failure::usage("the template has no `droplet:`: there is nothing to bake on")
@@ -173,6 +180,9 @@ impl Args {
             snapshot: self.timeout_snapshot,
             transfer: self.timeout_transfer,
             verify: self.timeout_verify,
+            unreachable: self.timeout_unreachable.unwrap_or_else(|| {
+                if api.is_on_this_machine() { UNREACHABLE_HERE } else { Limits::default().unreachable }
+            }),
             ..Limits::default()
         };
         let mut tags = plan.snapshot.tags.clone();
@@ -210,7 +220,7 @@ impl Args {
                 OnErrorArg::Ask => OnError::Ask,
             },
             // A droplet that may open no port cannot say what runs on it, so there is nothing to verify by default.
-            verify: self.verify || (local && !self.no_verify && self.marker == MarkerArg::Https),
+            verify: self.verify || (api.is_local() && !self.no_verify && self.marker == MarkerArg::Https),
             limits,
             poll_ms: u64::try_from(self.poll_interval.as_millis()).unwrap_or(u64::MAX).max(1),
         })

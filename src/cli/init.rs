@@ -24,6 +24,7 @@ const FILES: &[(&str, &str, bool)] = &[
     ("files/etc/hello.conf", include_str!("example/hello.conf"), !EXECUTABLE),
     ("files/var/lib/cloud/scripts/per-instance/001_onboot", include_str!("example/001_onboot"), EXECUTABLE),
     ("scripts/01-hello.sh", include_str!("example/01-hello.sh"), EXECUTABLE),
+    ("scripts/02-firewall.sh", include_str!("example/02-firewall.sh"), EXECUTABLE),
     ("scripts/90-cleanup.sh", include_str!("example/90-cleanup.sh"), EXECUTABLE),
     ("scripts/99-check.sh", include_str!("example/99-check.sh"), EXECUTABLE),
     (

@@ -4,6 +4,7 @@ use super::contents;
 use super::project::Opened;
 use crate::diag::{self, Diagnostic, Document};
 use crate::model::{Assignment, Places, Plan};
+use crate::render;
 use crate::source::{Source, Span};
 use crate::validate::{self, Allowance, Options};
 
@@ -14,16 +15,23 @@ pub(super) struct Judgement {
 }
 
 /// Judges a rendered document of this name. `secrets` are kept out of what is shown.
+///
+/// A document whose scripts travel in the runner's entry fits only so; what it says is judged where they have entries of their own.
 pub(super) fn rendered(
     name: &str,
-    text: &str,
+    document: &render::Document,
     plan: &Plan,
     places: &Places,
     secrets: &[String],
     options: &Options,
 ) -> Option<Judgement> {
     let base_image = plan.droplet.as_ref().map(|droplet| droplet.image.clone());
-    let options = Options { base_image, ..options.clone() };
+    let mut options = Options { base_image, ..options.clone() };
+    let roomy = if document.carried.is_empty() { None } else { render::render(plan, None).ok() };
+    if roomy.is_some() {
+        (options.providers, options.limit) = (Vec::new(), None);
+    }
+    let text = roomy.as_ref().map_or(document.text.as_str(), |roomy| roomy.text.as_str());
     let mut documents = validate::validate(&Source::new(name, text), &options).documents;
     let mut document = documents.pop()?;
     let allowances = plan.allow.iter().map(|allowed| Allowance {

@@ -62,7 +62,11 @@ fn human(document: &Document, limit: Option<usize>) -> String {
         let percent = bytes * 100 / limit.max(1);
         format!(" of {limit} ({percent} %)")
     });
-    format!("{}\n{bytes} bytes{of}, {}\n", render::Listing(&document.entries), document.digest)
+    let carried = match document.carried.as_slice() {
+        [] => String::new(),
+        paths => format!("carried in {}, to make room: {}\n", render::runner::PATH, paths.join(", ")),
+    };
+    format!("{}\n{carried}{bytes} bytes{of}, {}\n", render::Listing(&document.entries), document.digest)
 }
 
 fn machine(document: &Document, limit: Option<usize>) -> serde_json::Value {
@@ -78,6 +82,7 @@ fn machine(document: &Document, limit: Option<usize>) -> serde_json::Value {
         "bytes": document.text.len(),
         "limit": limit,
         "entries": entries.collect::<Vec<_>>(),
+        "carried": document.carried,
         "digest": document.digest,
     })
 }

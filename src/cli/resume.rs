@@ -75,6 +75,10 @@ impl Taken {
             .with_help("start a new one: mkimg bake"));
         };
         let ledger = Ledger::replay(lines.iter().map(|line| &line.entry));
+        if ledger.ended.is_some() {
+            // Killed between its last line and this.
+            journal.remove_secrets().map_err(Failure::usage)?;
+        }
         match (ledger.ended, &ledger.snapshot) {
             (None, _) => {}
             (Some(0), Some(snapshot)) => {

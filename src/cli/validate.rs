@@ -79,7 +79,7 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<(), Failure> {
         return Err(Failure::said(Status::Usage));
     }
     let denied = args.deny == Some(Deny::Warnings) && counts.warnings + counts.deprecated > 0;
-    // What is invalid has an error, but for kinds that the command alone refuses: of these it is a warning.
+    // What is invalid has an error, if none that is allowed: that only the command refuses the kind (MK008).
     if counts.errors > 0 || denied { Err(Failure::said(Status::Finding)) } else { Ok(()) }
 }
 
@@ -153,7 +153,7 @@ fn judge_project(global: &Global, options: &Options) -> Result<Report, Failure> 
                 })?;
                 let name = format!("{} (rendered)", source.name());
                 files = contents::judge(&plan);
-                rendered = judgement::rendered(&name, &document.text, &plan, &places, &secrets, options);
+                rendered = judgement::rendered(&name, &document, &plan, &places, &secrets, options);
             }
         }
         Err(error) => diagnostics.push(project::yaml_fault(&error)),

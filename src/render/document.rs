@@ -5,7 +5,7 @@ use std::fmt;
 use sha2::{Digest, Sha256};
 
 use super::bake_entry::{BakeEntry, BakeEntryError};
-use super::encoding::{Encoding, MIME};
+use super::encoding::{Effort, Encoding, MIME};
 use super::entries::{self, Entry, Frame};
 use super::{BAKE_ENTRY_LIMIT, proof};
 use crate::model::{Plan, Value, hexadecimal};
@@ -17,6 +17,8 @@ pub struct Document {
     pub text: String,
     /// In the order of the document.
     pub entries: Vec<EntryStat>,
+    /// Paths of the files that have no entry, because the runner carries them; empty unless the document would be over its limit.
+    pub carried: Vec<String>,
     /// `sha256:` and 64 hexadecimal digits, of the text.
     pub digest: String,
     root: Value,
@@ -101,32 +103,28 @@ pub fn verification_document(plan: &Plan) -> Result<Document, RenderError> {
     fit(&plan.template, &entries::verification_frame(), entries::verification(plan), Some(super::DOCUMENT_LIMIT))
 }
 
-/// Compresses the entries that save most until the document fits.
+/// Compresses the entries that save most until the document fits: first quickly, and where that is not enough, thoroughly. Where even
+/// that is not enough, scripts lose their entries and travel in the runner's.
 fn fit(template: &str, frame: &Frame, mut entries: Vec<Entry>, limit: Option<usize>) -> Result<Document, RenderError> {
     let origin = origin(template);
     let mut root = document_value(frame, &entries);
     let mut text = emit(&origin, &root);
-    if let Some(limit) = limit.filter(|limit| text.len() > *limit) {
-        let mut savings: Vec<(usize, usize)> = entries
-            .iter()
-            .enumerate()
-            .filter(|(_, entry)| entry.encoding != Encoding::GzipBase64)
-            .filter_map(|(index, entry)| {
-                let zipped = Entry { encoding: Encoding::GzipBase64, ..entry.clone() };
-                let saved = stored_bytes(entry).checked_sub(stored_bytes(&zipped))?;
-                (saved > 0).then_some((saved, index))
-            })
-            .collect();
-        // Largest saving first; of equal ones, the first in the document.
-        savings.sort_by_key(|(saved, index)| (std::cmp::Reverse(*saved), *index));
-        for (_, index) in savings {
-            entries[index].encoding = Encoding::GzipBase64;
+    for effort in [Effort::Quick, Effort::Thorough] {
+        let Some(limit) = limit.filter(|limit| text.len() > *limit) else { break };
+        for (index, zipped) in savings(&entries, effort) {
+            entries[index] = zipped;
             root = document_value(frame, &entries);
             text = emit(&origin, &root);
             if text.len() <= limit {
                 break;
             }
         }
+    }
+    let mut carried = Vec::new();
+    if limit.is_some_and(|limit| text.len() > limit) {
+        (entries, carried) = entries::carried(entries);
+        root = document_value(frame, &entries);
+        text = emit(&origin, &root);
     }
     let stats: Vec<EntryStat> = entries.iter().map(stat).collect();
     if let Some(limit) = limit.filter(|limit| text.len() > *limit) {
@@ -137,7 +135,24 @@ fn fit(template: &str, frame: &Frame, mut entries: Vec<Entry>, limit: Option<usi
     }
     proof::check(&text, &root, &entries)?;
     let digest = format!("sha256:{}", hexadecimal(&Sha256::digest(text.as_bytes())));
-    Ok(Document { text, entries: stats, digest, root, origin })
+    Ok(Document { text, entries: stats, carried, digest, root, origin })
+}
+
+/// The entries that are shorter when compressed with this effort, and where they stand; the largest saving first, of equal ones the
+/// first in the document.
+fn savings(entries: &[Entry], effort: Effort) -> Vec<(usize, Entry)> {
+    let mut savings: Vec<(usize, usize, Entry)> = entries
+        .iter()
+        .enumerate()
+        .filter(|(_, entry)| entry.encoding != Encoding::GzipBase64(effort))
+        .filter_map(|(index, entry)| {
+            let zipped = entry.clone().encoded_as(Encoding::GzipBase64(effort));
+            let saved = stored_bytes(entry).checked_sub(stored_bytes(&zipped))?;
+            (saved > 0).then_some((saved, index, zipped))
+        })
+        .collect();
+    savings.sort_by_key(|(saved, index, _)| (std::cmp::Reverse(*saved), *index));
+    savings.into_iter().map(|(_, index, zipped)| (index, zipped)).collect()
 }
 
 /// The text of a value, under cloud-init's header and a comment.

@@ -4,7 +4,7 @@
 //! the bake's entry can be appended to the text.
 
 use super::document::RenderError;
-use super::encoding::Encoding;
+use super::encoding::{Effort, Encoding};
 use super::{plan_json, runner};
 use crate::model::{Mapping, Mode, Owner, Plan, PlannedFile, User, Value};
 
@@ -17,12 +17,23 @@ pub(super) struct Entry {
     pub deferred: bool,
     pub content: Vec<u8>,
     pub encoding: Encoding,
+    /// The content as the document has it. Kept, because a thorough compression is too dear to be made twice.
+    encoded: String,
 }
 
 impl Entry {
     fn new(path: impl Into<String>, mode: Mode, content: Vec<u8>) -> Self {
         let encoding = Encoding::readable(&content);
-        Self { path: path.into(), owner: Owner::root(), mode, deferred: false, content, encoding }
+        let encoded = encoding.encode(&content).unwrap_or_default();
+        Self { path: path.into(), owner: Owner::root(), mode, deferred: false, content, encoding, encoded }
+    }
+
+    /// The same file, encoded another way; as it was if its bytes cannot be encoded so.
+    pub(super) fn encoded_as(self, encoding: Encoding) -> Self {
+        match encoding.encode(&self.content) {
+            Some(encoded) => Self { encoding, encoded, ..self },
+            None => self,
+        }
     }
 
     fn file(file: &PlannedFile) -> Self {
@@ -40,22 +51,37 @@ impl Entry {
         if self.deferred {
             set("defer", Value::Bool(true));
         }
-        let encoded = self.encoding.encode(&self.content);
-        let (encoding, content) = match encoded {
-            Some(content) => (self.encoding, content),
-            None => (Encoding::Base64, Encoding::Base64.encode(&self.content).unwrap_or_default()),
-        };
-        if encoding != Encoding::Text {
-            set("encoding", Value::from(encoding.name()));
+        if self.encoding != Encoding::Text {
+            set("encoding", Value::from(self.encoding.name()));
         }
-        set("content", Value::from(content));
+        set("content", Value::from(self.encoded.as_str()));
         Value::Mapping(mapping)
     }
 }
 
 fn own_entries(plan: Vec<u8>) -> [Entry; 2] {
     let program = Entry::new(runner::PATH, Mode(0o600), runner::program().into_bytes());
-    [Entry::new(plan_json::PATH, Mode(0o600), plan), Entry { encoding: Encoding::GzipBase64, ..program }]
+    [Entry::new(plan_json::PATH, Mode(0o600), plan), program.encoded_as(Encoding::GzipBase64(Effort::Quick))]
+}
+
+/// The entries of an image whose runner carries what only it needs; and the paths of what it carries.
+pub(super) fn carried(entries: Vec<Entry>) -> (Vec<Entry>, Vec<String>) {
+    let (staged, mut kept): (Vec<Entry>, Vec<Entry>) = entries
+        .into_iter()
+        .partition(|entry| plan_json::is_staged(&entry.path) && std::str::from_utf8(&entry.content).is_ok());
+    let files: Vec<runner::Carried<'_>> = staged
+        .iter()
+        .filter_map(|entry| {
+            let text = std::str::from_utf8(&entry.content).ok()?;
+            Some(runner::Carried { path: &entry.path, mode: entry.mode.0, text })
+        })
+        .collect();
+    let program = runner::program_carrying(&files).into_bytes();
+    for entry in kept.iter_mut().filter(|entry| entry.path == runner::PATH) {
+        *entry =
+            Entry::new(runner::PATH, entry.mode, program.clone()).encoded_as(Encoding::GzipBase64(Effort::Thorough));
+    }
+    (kept, staged.into_iter().map(|entry| entry.path).collect())
 }
 
 /// The entries of an image.

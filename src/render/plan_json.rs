@@ -7,12 +7,20 @@ use crate::model::{Plan, PlannedFile, Script};
 /// Where the runner looks for it.
 pub(super) const PATH: &str = "/run/mkimg/plan.json";
 
+const SCRIPTS: &str = "/run/mkimg/scripts/";
+const HELD: &str = "/run/mkimg/held/";
+
 pub(super) fn script_path(script: &Script) -> String {
-    format!("/run/mkimg/scripts/{}", script.name)
+    format!("{SCRIPTS}{}", script.name)
 }
 
 pub(super) fn staged_path(index: usize) -> String {
-    format!("/run/mkimg/held/{index}")
+    format!("{HELD}{index}")
+}
+
+/// Whether only the runner reads this file: a script, or one that is held back.
+pub(super) fn is_staged(path: &str) -> bool {
+    path.starts_with(SCRIPTS) || path.starts_with(HELD)
 }
 
 pub(super) fn held_back(plan: &Plan) -> impl Iterator<Item = (usize, &PlannedFile)> {

@@ -79,7 +79,9 @@ impl Fault<'_> {
         // Few faults stand at one place, and many in all are cut off: looking at all of them stays cheap.
         all.iter().filter(here).any(|other| match other.what {
             What::Enum(_) => matches!(self.what, What::Type(_)),
-            What::Below(_) | What::Date | What::TooFewItems(_) | What::TooManyItems(_) | What::Repeated(..) => true,
+            What::Below(_) | What::Date | What::TooFewItems(_) | What::TooManyItems(_) | What::Repeated(..)
+            // A form that is a mapping was meant.
+            | What::UnknownKeys(_) | What::Missing(_) => true,
             _ => false,
         })
     }

@@ -1,6 +1,6 @@
 //! Which errors a failed choice (`oneOf`, `anyOf`) gives, once all of its branches have failed.
 
-use super::check::{Fault, What};
+use super::check::{Fault, Step, What};
 use super::shape::{Keyword, Types};
 use super::value;
 
@@ -21,7 +21,7 @@ pub(super) fn best_match(failed: Vec<Fault<'_>>) -> Option<Fault<'_>> {
 /// Branches that all fail at one value because it is of another type, or another value, become one fault that names all.
 pub(super) fn merge_choices(faults: Vec<Fault<'_>>) -> Vec<Fault<'_>> {
     let mut out: Vec<Fault<'_>> = Vec::with_capacity(faults.len());
-    let mut places: std::collections::HashMap<(usize, usize), usize> = std::collections::HashMap::new();
+    let mut places: std::collections::HashMap<(usize, usize, usize), usize> = std::collections::HashMap::new();
     for fault in faults {
         let choice = match &fault.what {
             What::Type(types) => Some((*types, vec![], vec![])),
@@ -34,8 +34,10 @@ pub(super) fn merge_choices(faults: Vec<Fault<'_>>) -> Vec<Fault<'_>> {
             out.push(fault);
             continue;
         };
-        // The path's length and the place of the value tell values apart well enough: one place, one path.
-        match places.entry((fault.node.used_at().start, fault.path.len())) {
+        // The path's length and the place of the value tell values apart: one place, one path. Of a list of pairs, whose items are no
+        // nodes, all items stand at one place.
+        let item = if let Some(Step::Index(index)) = fault.path.last() { *index } else { 0 };
+        match places.entry((fault.node.used_at().start, fault.path.len(), item)) {
             std::collections::hash_map::Entry::Vacant(place) => {
                 place.insert(out.len());
                 out.push(fault);

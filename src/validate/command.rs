@@ -30,9 +30,14 @@ pub(super) fn amend(source: &Source, kind: Kind, options: &Options, judged: &mut
         Kind::Empty => format!("`cloud-init schema` {version} calls an empty document {}", verdict.name()),
         _ => format!("`cloud-init schema` {version} calls this {} {}", described(kind), verdict.name()),
     };
-    let help = "on a machine cloud-init reads it all the same: what is found in it is shown beside this";
+    let help = "on a machine cloud-init reads it all the same, and what is found in it is shown beside this; where nobody asks the \
+                command, a line `# mkimg: allow-file MK008 reason` before the first part allows it";
     let span = document::beginning(source);
-    judged.diagnostics.push(finding(&rule::REFUSED_KIND, String::new(), span, message, Some(help.into())));
+    let mut refused = finding(&rule::REFUSED_KIND, String::new(), span, message, Some(help.into()));
+    if verdict != Verdict::Invalid {
+        refused.severity = Severity::Warning;
+    }
+    judged.diagnostics.push(refused);
 }
 
 fn described(kind: Kind) -> &'static str {
@@ -92,7 +97,7 @@ mod tests {
     #[test]
     fn a_multi_part_document_has_the_commands_verdict_and_its_parts_their_own() {
         let text = "Content-Type: multipart/mixed; boundary=x\nMIME-Version: 1.0\n\n--x\nContent-Type: text/cloud-config\n\n#cloud-config\nfoo: 1\n--x--\n";
-        let refused = ("MK008", Origin::CloudInit, Severity::Warning);
+        let refused = ("MK008", Origin::CloudInit, Severity::Error);
         let found = ("MK101", Origin::Mkimg, Severity::Error);
         assert_eq!(judged(text, Version::LATEST), (Verdict::Invalid, vec![refused, found]));
         assert_eq!(judged(&text.replace("foo: 1", "a: b"), Version::OLDEST), (Verdict::Invalid, vec![refused]));
@@ -100,7 +105,7 @@ mod tests {
 
     #[test]
     fn the_old_command_knows_cloud_configs_only() {
-        let refused = ("MK008", Origin::CloudInit, Severity::Warning);
+        let refused = ("MK008", Origin::CloudInit, Severity::Error);
         for text in
             ["#!/bin/sh\n", "#include\nhttps://downloads.example/a\n", "## template: jinja\n#cloud-config\n{}\n", ""]
         {

@@ -81,6 +81,13 @@ pub(super) fn invalid_yaml(error: &yaml::Error) -> Diagnostic {
     finding
 }
 
+/// Half of a surrogate pair: cloud-init reads it, and dies of it where the text is written.
+pub(super) fn half_a_character(error: &yaml::Error) -> Diagnostic {
+    let help = "write the character itself, or its number in one piece: `\\U0001f600`; a writer of JSON has an option for it \
+                (`ensure_ascii=False`)";
+    finding(&rule::HALF_A_CHARACTER, String::new(), error.span, error.message.clone(), Some(help.into()))
+}
+
 /// What stands where something else was expected, and its place.
 pub(super) fn root_place(source: &Source, tree: &Tree) -> (Span, String) {
     match tree.root() {

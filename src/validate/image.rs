@@ -6,7 +6,7 @@
 use super::message::finding;
 use super::modules::write_files::{Entry, normal};
 use super::rules::{Rule, downloads, image as rule};
-use super::{Document, Options, licence, value};
+use super::{Document, Options, licence, processor, value};
 use crate::diag::{Diagnostic, quoted};
 use crate::source::Span;
 use crate::yaml::{Node, Scalar};
@@ -231,6 +231,7 @@ pub fn template(facts: &TemplateFacts<'_>) -> Vec<Diagnostic> {
         out.extend(
             licence::version_in(artifact.url).and_then(|version| licence::check(version, path.clone(), artifact.place)),
         );
+        out.extend(facts.base.and_then(|(base, _)| processor::check(artifact.url, base, path.clone(), artifact.place)));
         let is_plain = |url: &str| url.starts_with("http://");
         if !artifact.locked {
             let message = match artifact.checksum {

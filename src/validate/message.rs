@@ -11,6 +11,8 @@ use crate::yaml::{Node, NodeKind, Scalar, Tree};
 
 /// For so many unknown keys of one mapping the closest known one is looked for: more are another kind of document.
 const CORRECTED: usize = 1_000;
+/// So many unknown keys of one mapping are named, each with a finding: more than a document of 64 KiB can hold.
+const NAMED: usize = 20_000;
 /// So many known keys or values are listed; of more, only the closest one is named.
 const LISTED: usize = 8;
 
@@ -166,8 +168,13 @@ pub(crate) fn unknown_keys(
     path: &str,
 ) -> Vec<Diagnostic> {
     let known_for = |index| if index < CORRECTED { known } else { &[] };
-    let findings = keys.iter().enumerate();
-    findings.map(|(index, key)| unknown_key(context, *key, known_for(index), parents, path.into())).collect()
+    let named = keys.iter().take(NAMED).enumerate();
+    let mut findings: Vec<_> =
+        named.map(|(index, key)| unknown_key(context, *key, known_for(index), parents, path.into())).collect();
+    if let (Some(last), more @ 1..) = (findings.last_mut(), keys.len().saturating_sub(NAMED)) {
+        last.message.push_str(&format!("; {more} more unknown keys after it are not named"));
+    }
+    findings
 }
 
 /// An unknown key, with the known one that is most like it.
@@ -217,8 +224,9 @@ fn detours(context: &Context<'_>, path: &[Step<'_>]) -> Vec<(Span, String)> {
                     let first = context.source.slice(span).lines().next().unwrap_or_default();
                     out.push((Span::new(span.start, span.start + first.len()), "merged in here".to_string()));
                 }
-                let found = entries.iter().rev().find(|entry| tree.node(entry.key).span() == key.span());
-                found.map(|entry| tree.node(entry.value))
+                // The last value is of no interest, and a mapping of thousands of wrong keys asks for each of them.
+                let found = || entries.iter().rev().find(|entry| tree.node(entry.key).span() == key.span());
+                if last { None } else { found().map(|entry| tree.node(entry.value)) }
             }
             _ => None,
         };

@@ -20,6 +20,7 @@ mod modules;
 mod parts;
 mod pattern;
 mod places;
+mod processor;
 pub mod provider;
 pub mod rules;
 mod secrets;
@@ -331,8 +332,11 @@ pub fn validate_bytes(name: &str, bytes: &[u8], options: &Options) -> Report {
 }
 
 fn cloud_config(source: &Source, options: &Options, diagnostics: &mut Vec<Diagnostic>) -> Verdict {
-    let tree = match yaml::parse(source) {
-        Ok(tree) => tree,
+    let tree = match yaml::parse_with_halves(source) {
+        Ok((tree, half)) => {
+            diagnostics.extend(half.as_ref().map(document::half_a_character));
+            tree
+        }
         Err(error) => {
             diagnostics.push(document::invalid_yaml(&error));
             secrets::text(source, diagnostics);

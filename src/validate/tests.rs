@@ -104,3 +104,46 @@ fn the_closest_key_is_named_for_hundreds_of_unknown_ones() {
     let last = report.documents[0].findings.diagnostics.last().cloned();
     assert_eq!(last.and_then(|found| found.help), Some("did you mean `packages`?".to_string()));
 }
+
+#[test]
+fn halves_of_a_character_are_valid_to_the_command_and_an_error_of_ours() {
+    let text = "#cloud-config\nruncmd: [\"echo \\ud83d\\ude00\"]\n";
+    assert_eq!((of(text), findings(text)), (Verdict::Valid, vec!["MK010 ".to_string()]));
+    let text = "#cloud-config\npackges: \"\\ud83d\"\n";
+    assert_eq!((of(text), findings(text)), (Verdict::Invalid, vec!["MK101 packges".into(), "MK010 ".into()]));
+    assert_eq!(findings("#cloud-config\nruncmd: [\"\\ud83d\", *a]\n"), ["MK002 "]);
+}
+
+/// Ten thousand unknown keys: what is said of each must not walk over all the others. (With `detours` looking for each key among all,
+/// this test took a minute.)
+#[test]
+fn thousands_of_wrong_keys_are_said_in_a_moment() {
+    let text = (0..10_000).fold("#cloud-config\n".to_string(), |text, number| text + &format!("k{number}: 1\n"));
+    assert_eq!(findings(&text).iter().filter(|found| found.starts_with("MK101")).count(), 10_000);
+}
+
+#[test]
+fn a_mapping_with_an_unknown_key_is_not_also_of_the_wrong_type() {
+    assert_eq!(findings("#cloud-config\nusers: [{name: a, home: /a}]\n"), ["MK101 users.0"]);
+    assert!(findings("#cloud-config\nusers: [5]\n").contains(&"MK102 users.0".to_string()));
+}
+
+#[test]
+fn each_pair_of_a_list_of_pairs_has_its_path() {
+    assert_eq!(findings("#cloud-config\nruncmd: [!!omap [a: 1, b: 2]]\n"), ["MK102 runcmd.0.0", "MK102 runcmd.0.1"]);
+}
+
+#[test]
+fn of_very_many_unknown_keys_the_first_are_named_and_the_others_counted() {
+    let text: String =
+        std::iter::once("#cloud-config\n".to_owned()).chain((0..20_003).map(|n| format!("k{n}: 1\n"))).collect();
+    let report = validate(
+        &Source::new("many.yaml", text.as_str()),
+        &Options { limit: None, providers: Vec::new(), ..Options::default() },
+    );
+    let unknown: Vec<_> =
+        report.documents[0].findings.diagnostics.iter().filter(|found| found.code == "MK101").collect();
+    assert_eq!(unknown.len(), 20_000);
+    let last = unknown.last().unwrap();
+    assert!(last.message.ends_with("; 3 more unknown keys after it are not named"), "{}", last.message);
+}

@@ -14,7 +14,7 @@ mod text;
 mod tree;
 mod write;
 
-pub use download::{DownloadError, Progress, Wanted, client, pin};
+pub use download::{DownloadError, Downloads, Options as DownloadOptions, Progress, Wanted};
 pub use fault::{FAULTS, TreeError, TreeFault};
 pub use lock::{LockError, read_lock, write_lock};
 pub use project::{Project, ProjectError};

@@ -36,7 +36,20 @@ pub fn parse(source: &Source) -> Result<Tree, Error> {
     parse_text(source.text())
 }
 
+/// Like [`parse`], but halves of surrogate pairs (`"\ud83d"`, as some JSON writers leave them) become U+FFFD, as PyYAML lets them
+/// pass too. The second value says where the first one is.
+pub fn parse_with_halves(source: &Source) -> Result<(Tree, Option<Error>), Error> {
+    let mut tree = construct_text(source.text())?;
+    let half = tree.half.take();
+    Ok((tree, half))
+}
+
 fn parse_text(text: &str) -> Result<Tree, Error> {
+    let mut tree = construct_text(text)?;
+    tree.half.take().map_or(Ok(tree), Err)
+}
+
+fn construct_text(text: &str) -> Result<Tree, Error> {
     reader::check(text)?;
     construct::construct(compose::compose(text)?)
 }

@@ -9,6 +9,8 @@ pub struct Tree {
     pub(super) nodes: Vec<Data>,
     /// `None` for a text without a document (empty, or comments only).
     pub(super) root: Option<NodeId>,
+    /// The first half of a surrogate pair, which stands in the tree as U+FFFD.
+    pub(super) half: Option<super::Error>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -194,3 +194,15 @@ fn an_emulator_that_is_killed_and_comes_back_does_not_end_a_bake() {
         }
     }
 }
+
+#[test]
+fn a_bake_that_was_killed_after_its_last_line_keeps_no_secrets() {
+    let (home, emulator) = (Home::new(), Emulator::quick(&[]));
+    let (exit, said) = home.start(&emulator, &[]).end();
+    assert_eq!(exit, 0, "{said}");
+    let secrets = home.folder().unwrap().join("secrets.json");
+    std::fs::write(&secrets, "{}").unwrap();
+    let (exit, _, said) = home.mkimg(&["resume", &home.bake()]);
+    assert!(exit == 2 && said.contains("is done: snapshot"), "{exit}: {said}");
+    assert!(!secrets.exists());
+}

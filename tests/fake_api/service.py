@@ -2,18 +2,24 @@
 of the same documentation, with answers that hold as little as they may. Droplets turn themselves off after a while.
 
 Usage: service.py [OPTION…]; the first line of standard output is its URL. Options: NUMBER:FAULT or NUMBER-:FAULT plays a
-fault on a request, counted from 1 (500 502 503 429 closed lost handled-500 hang truncated garbage 404 401 422);
+fault on a request, counted from 1 (500 502 503 429 closed lost handled-500 hang truncated garbage 404 401 422 pending);
+`METHOD PATH#NUMBER-:FAULT` counts the requests of one method and path alone (`N` stands for any number in it, and for a tag);
 `lists=wide` ignores filters, `ids=text` writes numbers as text, `sizes=missing` does not know sizes and regions,
 `one=missing` shows snapshots in lists alone, `tags=missing` shows no tags of droplets, `actions=nested` shows actions with
-their resource alone. `GET /_account`,
+their resource alone, `actions=empty` lists none, `actions=listed` lists those of all droplets, `status=200` answers 200 for all that went well, and with a body,
+`bodies=chunked` sends them in pieces on a connection that stays open, `headers=upper` and `headers=lower` write their
+names so, `limit=date` gives `retry-after` as a date, `snapshots=late` shows a finished snapshot at its droplet 2 seconds
+later, `create=errored` lets the create action fail, `lists=none` refuses to list by a tag. `GET /_account`,
 without a token, is what is really there; `POST /_well` ends all faults. To add a fault: a branch in `Handler.play`.
 """
 import json
 import random
+import re
 import socket
 import sys
 import threading
 import time
+from email.utils import formatdate
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import parse_qs, unquote, urlsplit
 
@@ -25,9 +31,10 @@ for word in sys.argv[1:]:
         name, _, value = word.partition("=")
         OPTIONS[name] = value
     else:
-        numbers, _, fault = word.partition(":")
+        numbers, _, fault = word.rpartition(":")
+        route, _, numbers = numbers.rpartition("#")
         first, dash, last = numbers.partition("-")
-        FAULTS.append((int(first), float("inf") if dash and not last else int(last or first), fault))
+        FAULTS.append((int(first), float("inf") if dash and not last else int(last or first), fault, route))
 
 
 class Refused(Exception):
@@ -42,7 +49,7 @@ class Account:
     def __init__(self):
         self.lock = threading.Lock()
         self.droplets, self.snapshots, self.actions, self.tags = {}, {}, {}, set()
-        self.requests = []
+        self.requests, self.routes = [], []
 
     def id(self):
         return random.randrange(10 ** 6, 10 ** 9)
@@ -51,7 +58,7 @@ class Account:
         if id not in self.droplets:
             raise Refused(404, "The resource you were accessing could not be found.")
         found = self.droplets[id]
-        if found["status"] == "new":
+        if found["status"] == "new" and OPTIONS.get("create") != "errored":
             found["status"] = "active"
         elif found["status"] == "active" and time.monotonic() >= found["off"]:
             found["status"] = "off"
@@ -102,9 +109,16 @@ def handle(method, path, query, body):
         id = ACCOUNT.id()
         ACCOUNT.droplets[id] = {"name": body["name"], "status": "new", "tags": set(body.get("tags", [])),
                                 "region": body["region"], "off": time.monotonic() + OFF_AFTER}
-        return 202, {"droplet": show("droplet", id, {"name": body["name"], "status": "new"})}
+        answer = {"droplet": show("droplet", id, {"name": body["name"], "status": "new"})}
+        if OPTIONS.get("create") == "errored":
+            action = ACCOUNT.id()
+            ACCOUNT.actions[action] = {"status": "errored", "type": "create"}
+            answer["links"] = {"actions": [{"id": action, "rel": "create", "href": "https://api.invalid/"}]}
+        return 202, answer
     if words == ["droplets"] and method == "GET":
         tag = query.get("tag_name", [None])[0]
+        if tag is not None and OPTIONS.get("lists") == "none":
+            raise Refused(422, "unknown parameter")
         ids = [id for id, found in ACCOUNT.droplets.items() if tag is None or tag in found["tags"]]
         return 200, {"droplets": [shown_droplet(id) for id in ids]}
     if words[0] == "droplets" and len(words) == 2:
@@ -122,14 +136,20 @@ def handle(method, path, query, body):
         elif body["type"] == "snapshot":
             if found["status"] != "off":
                 raise Refused(422, "Droplet must be off.")
+            late = 2 if OPTIONS.get("snapshots") == "late" else 0
             ACCOUNT.snapshots[ACCOUNT.id()] = {"name": body["name"], "regions": [found["region"]], "tags": set(),
-                                               "droplet": number}
+                                               "droplet": number, "listed": time.monotonic() + late}
         else:
             raise Refused(422, "unknown type")
         return 201, ACCOUNT.act(body["type"])
+    if words[0] == "droplets" and words[2:] == ["actions"] and method == "GET" and \
+            OPTIONS.get("actions") in ("empty", "listed"):
+        listed = OPTIONS.get("actions") == "listed"
+        return 200, {"actions": [dict(id=id, **action) for id, action in ACCOUNT.actions.items() if listed]}
     if words[0] == "droplets" and words[2:] == ["snapshots"]:
         ACCOUNT.droplet(number)
-        mine = [(id, found) for id, found in ACCOUNT.snapshots.items() if found["droplet"] == number]
+        mine = [(id, found) for id, found in ACCOUNT.snapshots.items()
+                if found["droplet"] == number and time.monotonic() >= found["listed"]]
         return 200, {"snapshots": [show("image", id, {"name": found["name"]}) for id, found in mine]}
     if OPTIONS.get("actions") == "nested" and len(words) == 4 and words[2] == "actions":
         words, number = ["actions", words[3]], int(words[3])
@@ -185,8 +205,8 @@ def tags(method, words, body):
 
 
 class Handler(BaseHTTPRequestHandler):
-    # One request a connection, as HTTP/1.0 has it.
-    protocol_version = "HTTP/1.0"
+    # One request a connection, as HTTP/1.0 has it; pieces are of HTTP/1.1.
+    protocol_version = "HTTP/1.1" if OPTIONS.get("bodies") == "chunked" else "HTTP/1.0"
 
     def log_message(self, *_):
         pass
@@ -208,7 +228,12 @@ class Handler(BaseHTTPRequestHandler):
         with ACCOUNT.lock:
             ACCOUNT.requests.append(self.command + " " + self.path)
             number = len(ACCOUNT.requests)
-        fault = next((fault for first, last, fault in FAULTS if first <= number <= last), None)
+        with ACCOUNT.lock:
+            route = self.command + " " + re.sub(r"/([0-9]+|mkimg[^/]*)(?=/|$)", "/N", unquote(parts.path))
+            ACCOUNT.routes.append(route)
+            of_route = ACCOUNT.routes.count(route)
+        fault = next((fault for first, last, fault, only in FAULTS
+                      if (not only and first <= number <= last) or (only == route and first <= of_route <= last)), None)
         self.play(fault, parts, text)
 
     do_GET = do_POST = do_DELETE = do_PUT = do
@@ -225,12 +250,15 @@ class Handler(BaseHTTPRequestHandler):
         return status, b"" if answer is None else json.dumps(answer).encode()
 
     def play(self, fault, parts, text):
+        if fault == "pending":
+            return self.send(422, b'{"id": "unprocessable_entity", "message": "Droplet already has a pending event."}')
         if fault in ("500", "503", "404", "401", "422"):
             return self.send(int(fault), b'{"id": "fault", "message": "as asked"}')
         if fault == "502":
             return self.send(502, b"<html><head><title>502 Bad Gateway</title></head></html>", "text/html")
         if fault == "429":
-            return self.send(429, b'{"id": "too_many_requests", "message": "slow down"}', more=[("retry-after", "1")])
+            retry = formatdate(time.time() + 1, usegmt=True) if OPTIONS.get("limit") == "date" else "1"
+            return self.send(429, b'{"id": "too_many_requests", "message": "slow down"}', more=[("retry-after", retry)])
         if fault == "closed":
             return self.hang_up()
         if fault == "hang":
@@ -250,16 +278,31 @@ class Handler(BaseHTTPRequestHandler):
         return self.send(status, body)
 
     def send(self, status, body, kind="application/json", length=None, more=()):
+        if OPTIONS.get("status") == "200" and 200 <= status < 300:
+            status, body = 200, body or b"{}"
+        chunked = (OPTIONS.get("bodies") == "chunked" and self.request_version == "HTTP/1.1" and length is None
+                   and status != 204)
         self.send_response_only(status)
-        self.send_header("content-length", str(len(body) if length is None else length))
+        if chunked:
+            self.name("Transfer-Encoding", "chunked")
+        elif status != 204 or length is not None:
+            self.name("Content-Length", str(len(body) if length is None else length))
         if body:
-            self.send_header("content-type", kind)
+            self.name("Content-Type", kind)
         for name, value in more:
-            self.send_header(name, value)
+            self.name(name, value)
         self.end_headers()
-        self.wfile.write(body)
+        if not chunked:
+            return self.wfile.write(body)
+        for piece in [body[at:at + 7] for at in range(0, len(body), 7)] + [b""]:
+            self.wfile.write(b"%x\r\n%s\r\n" % (len(piece), piece))
+
+    def name(self, name, value):
+        spelled = {"upper": name.upper, "lower": name.lower}.get(OPTIONS.get("headers"), lambda: name)
+        self.send_header(spelled(), value)
 
     def hang_up(self):
+        self.close_connection = True
         self.wfile.flush()
         self.connection.shutdown(socket.SHUT_RDWR)
 

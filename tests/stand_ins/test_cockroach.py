@@ -5,6 +5,7 @@ import os
 import signal
 import socket
 import ssl
+import subprocess
 import time
 import unittest
 import urllib.error
@@ -207,8 +208,33 @@ class Server(ground.Case):
             self.sql(port, certs, "USE game; INSERT INTO t VALUES (1)")
         for port in ports:
             self.assertEqual(self._count(port, certs), "2")
+        self.assertIn("cluster has already been initialized", self.run_(*init[:-1], "--host=localhost:%d" % ports[1], status=1))
+        self.assertEqual(self.live(ports[1], certs), ["true"] * 3)
+        nodes[2][0].kill()
+        self.until("its lease ends", lambda: sorted(self.live(ports[0], certs)) == ["false", "true", "true"])
+        nodes[2] = self.database(certs, "store2", ports[2], "start", (join,))
+        self.until("it is back under its number", lambda: self.live(ports[2], certs) == ["true"] * 3)
+        self.assertEqual(self._count(ports[2], certs), "2")
         for process, _, _ in nodes:
             self.terminate(process)
+
+    def test_a_member_does_not_change_its_cluster(self):
+        certs = self.certificates()
+        ports = [ground.free_port() for _ in range(3)]
+        for number in (0, 1):
+            self.database(certs, "store%d" % number, ports[number], "start", ("--join=localhost:%d" % ports[number],))
+            self.run_(self.cockroach, "init", "--certs-dir=" + certs, "--host=localhost:%d" % ports[number])
+        member, _, _ = self.database(certs, "store2", ports[2], "start", ("--join=localhost:%d" % ports[0],))
+        self.until("it is a member", lambda: len(self.live(ports[2], certs)) == 2)
+        self.terminate(member)
+        member, _, _ = self.database(certs, "store2", ports[2], "start", ("--join=localhost:%d" % ports[1],))
+        self.until("it refuses", lambda: "this node belongs to cluster" in self.log(member), member)
+
+    def live(self, port, certs):
+        """What `node status` says of each member; empty while it says nothing."""
+        done = subprocess.run([self.cockroach, "node", "status", "--certs-dir=" + certs, "--host=localhost:%d" % port, "--format=tsv"],
+                              stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, check=False)
+        return [line.split("\t")[8] for line in done.stdout.splitlines()[1:]]
 
     def _count(self, port, certs):
         options = {"sslmode": "verify-full", "sslrootcert": certs + "/ca.crt", "sslcert": certs + "/client.root.crt",

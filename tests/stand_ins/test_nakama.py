@@ -13,7 +13,7 @@ import unittest
 
 import ground
 
-SECRETS = {"console.username": "u", "console.password": "console-pass", "console.signing_key": "s", "socket.server_key": "server-key",
+SECRETS = {"console.username": "ops", "console.password": "console-pass", "console.signing_key": "s", "socket.server_key": "server-key",
            "session.encryption_key": "e", "session.refresh_encryption_key": "r", "runtime.http_key": "h",
            "mfa.storage_encryption_key": "0123456789abcdef0123456789abcdef"}
 
@@ -52,6 +52,7 @@ class Settings(ground.Case):
             (["--name=two words"], "Node name can only contain"),
             (["--socket.ping_period_ms=9", "--socket.pong_wait_ms=9"], "Ping period value must be less"),
             (["--console.password="], "Console password must be set"),
+            (["--console.username=with-hyphen"], "Console username must be set and valid"),
             (["--logger.level=loud"], "Logger level invalid"),
         ):
             with self.subTest(flags=flags):
@@ -65,7 +66,7 @@ class Settings(ground.Case):
             return [line["param"] for line in log if line["msg"].startswith("WARNING: insecure default parameter value")]
 
         self.assertEqual(warned(), [name for name in SECRETS if name != "mfa.storage_encryption_key"])
-        self.assertEqual(warned("--runtime.http_key=x", "--console.username=y"),
+        self.assertEqual(warned("--runtime.http_key=x", "--console.username=yy"),
                          ["console.password", "console.signing_key", "socket.server_key", "session.encryption_key",
                           "session.refresh_encryption_key"])
         self.assertEqual(warned(*("--%s=%s" % pair for pair in SECRETS.items())), [])
@@ -157,11 +158,11 @@ class Server(ground.Case):
             socket.create_connection(("localhost", port), 5).close()
 
         authenticate = lambda **fields: self.ask(self.console, "POST", "/v2/console/authenticate", json.dumps(fields))
-        status, text = authenticate(username="u", password="console-pass")
+        status, text = authenticate(username="ops", password="console-pass")
         self.assertEqual((status, len(json.loads(text)["token"].split("."))), (200, 3))
-        self.assertEqual(authenticate(username="u", password="password")[0], 401)
+        self.assertEqual(authenticate(username="ops", password="password")[0], 401)
         self.assertEqual(authenticate(username="admin", password="console-pass")[0], 401)
-        self.assertEqual(authenticate(username="u")[0], 400)
+        self.assertEqual(authenticate(username="ops")[0], 400)
         status, text = self.ask(self.console, "GET", "/")
         self.assertEqual((status, "STAND-IN" in text), (200, True))
 

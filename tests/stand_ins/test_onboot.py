@@ -54,7 +54,7 @@ class OnBoot(ground.Case):
         values, _ = self.secrets(name)
         self.assertEqual(set(values), set(EIGHT))
         for key, value in values.items():
-            self.assertRegex(value, r"^operator-[\w-]{8}$" if key == "username" else r"^[\w-]{32}$")
+            self.assertRegex(value, r"^operator[0-9a-f]{8}$" if key == "username" else r"^[\w-]{32}$")
         self.assertEqual(len(set(values.values())), 8)
         for part, mode in (("ca", 0o700), ("node", 0o700), ("nakama", 0o750)):
             self.assertEqual(os.stat(self.path(name, "etc/cockroach/pki", part)).st_mode & 0o777, mode)
@@ -171,6 +171,21 @@ class OnBoot(ground.Case):
                 before.pop("root/.digitalocean_dbaas_credentials")
                 self.boot(name)
                 self.assertEqual(before, self.files(name), "what was decided at first stays decided")
+
+    def test_how_a_managed_database_is_reached(self):
+        cases = (("localhost", "prefer"), ("127.0.0.1", "prefer"), ("10.116.0.2", "prefer"), ("172.20.0.9", "prefer"), ("192.168.1.5", "prefer"),
+                 ("::1", "prefer"), ("fd00::5", "prefer"), ("postgres", "prefer"), ("172.32.0.9", "require"), ("203.0.113.7", "require"),
+                 ("2001:db8::1", "require"), ("private-db-1.b.db.ondigitalocean.com", "require"))
+        for number, (host, mode) in enumerate(cases):
+            with self.subTest(host=host):
+                self.write("m%d/root/.digitalocean_dbaas_credentials" % number, CREDENTIALS.format(protocol="postgresql").replace("db-1.example", host))
+                self.boot("m%d" % number)
+                self.assertIn("@%s:25060/defaultdb?sslmode=%s\"" % ("[%s]" % host if ":" in host else host, mode), self.secrets("m%d" % number)[1])
+        self.write("ca/root/.digitalocean_dbaas_credentials", CREDENTIALS.format(protocol="postgresql").replace('"', "'"))
+        authority = self.write("ca/etc/nakama/database-ca.crt", "x", 0o600)
+        self.boot("ca")
+        self.assertIn("@db-1.example:25060/defaultdb?sslmode=verify-full&sslrootcert=/etc/nakama/database-ca.crt\"", self.secrets("ca")[1])
+        self.assertEqual(os.stat(authority).st_mode & 0o777, 0o640)
 
     def test_another_product_or_an_incomplete_file(self):
         self.write("mysql/root/.digitalocean_dbaas_credentials", CREDENTIALS.format(protocol="mysql"))

@@ -130,6 +130,7 @@ pub(crate) fn spec(marker: MarkerKind) -> Spec {
             transfer: seconds(100),
             verify: seconds(160),
             destroy: seconds(100),
+            unreachable: seconds(60),
         },
         poll_ms: 1_000,
     }

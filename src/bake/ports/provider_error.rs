@@ -38,6 +38,8 @@ pub struct ProviderError {
     pub message: String,
     /// What to do about it.
     pub advice: Option<String>,
+    /// How many seconds the provider asked to be left alone, where it did.
+    pub retry_after: Option<u32>,
 }
 
 impl fmt::Display for ProviderError {

@@ -12,7 +12,6 @@ use std::time::Duration;
 use async_trait::async_trait;
 use secrecy::SecretString;
 use tokio::sync::watch;
-use tokio::time::Instant;
 
 use crate::bake::journal::{Entry, Ledger};
 use crate::bake::ports::*;
@@ -27,10 +26,21 @@ pub(super) enum Fault {
     After,
 }
 
+/// Seconds that a process is stopped for, where it is.
+const ASLEEP: u64 = 3_600;
+
+fn nanoseconds(duration: Duration) -> u64 {
+    u64::try_from(duration.as_nanos()).unwrap()
+}
+
 /// How the world behaves.
 #[derive(Debug, Clone)]
 pub(super) struct World {
     pub(super) faults: BTreeMap<u64, Fault>,
+    /// Requests that begin with this fail for good, from their so-manieth on.
+    pub(super) outage: Option<(String, usize, Fault)>,
+    /// Nothing is answered from this request on, for so many seconds.
+    pub(super) away: Option<(u64, u64)>,
     /// Ctrl-C arrives with this request (and, if given, a second one with that request).
     pub(super) stop_at: Option<u64>,
     pub(super) stop_again_at: Option<u64>,
@@ -53,6 +63,8 @@ pub(super) struct World {
     pub(super) journal_full_after: Option<usize>,
     /// The process is killed while this request is under way: before it arrives (`false`) or after its effect.
     pub(super) dies_at: Option<(u64, bool)>,
+    /// From this request on the date is wrong by so many seconds.
+    pub(super) clock_jumps: Option<(u64, i64)>,
     /// The process is stopped for an hour when this request has been answered.
     pub(super) sleeps_at: Option<u64>,
 }
@@ -61,6 +73,8 @@ impl Default for World {
     fn default() -> Self {
         Self {
             faults: BTreeMap::new(),
+            outage: None,
+            away: None,
             stop_at: None,
             stop_again_at: None,
             active_after: Some(5),
@@ -77,6 +91,7 @@ impl Default for World {
             crash_after: None,
             journal_full_after: None,
             dies_at: None,
+            clock_jumps: None,
             sleeps_at: None,
         }
     }
@@ -110,19 +125,22 @@ pub(super) struct State {
     next: u64,
     pub(super) requests: Vec<String>,
     pub(super) created: u32,
+    /// Since when nothing is answered.
+    away_since: Option<u64>,
 }
 
 pub(super) struct Fake {
     pub(super) world: World,
     pub(super) state: Mutex<State>,
-    start: Instant,
+    /// Its time, in nanoseconds: it passes when somebody sleeps, and at no other moment.
+    time: AtomicU64,
+    /// A bake that is at work then hangs.
+    deadline: AtomicU64,
     stop: watch::Sender<u32>,
     pub(super) journal: Mutex<Vec<Entry>>,
     /// Killed: nothing that it does from here on counts.
     dead: AtomicBool,
     pub(super) died: tokio::sync::Notify,
-    /// How long the process was stopped, in seconds.
-    slept: AtomicU64,
     pub(super) written: tokio::sync::Notify,
     pub(super) events: Mutex<Vec<Event>>,
     pub(super) saved: Mutex<BTreeMap<String, Vec<u8>>>,
@@ -155,6 +173,7 @@ pub(in crate::bake) fn spec() -> Spec {
         transfer: Duration::from_secs(120),
         verify: Duration::from_secs(120),
         destroy: Duration::from_secs(60),
+        unreachable: Duration::from_secs(45),
     };
     Spec {
         id: BakeId::new(0, [1, 2, 3]),
@@ -174,12 +193,12 @@ impl Fake {
         Self {
             world,
             state: Mutex::default(),
-            start: Instant::now(),
+            time: AtomicU64::new(0),
+            deadline: AtomicU64::new(u64::MAX),
             stop: watch::channel(0).0,
             journal: Mutex::default(),
             dead: AtomicBool::new(false),
             died: tokio::sync::Notify::new(),
-            slept: AtomicU64::new(0),
             written: tokio::sync::Notify::new(),
             events: Mutex::default(),
             saved: Mutex::default(),
@@ -206,10 +225,10 @@ impl Fake {
             observer: self,
             stops: self.stop.subscribe(),
         };
-        // Nothing may hang, however long the provider takes.
-        tokio::time::timeout(Duration::from_secs(7_200), Machine::new(spec, &secrets, ports, ledger).run())
-            .await
-            .expect("a bake ends")
+        // Nothing may hang, however long the provider takes and the process sleeps.
+        let deadline = self.time.load(Ordering::Relaxed) + nanoseconds(Duration::from_secs(7_200 + ASLEEP));
+        self.deadline.store(deadline, Ordering::Relaxed);
+        Machine::new(spec, &secrets, ports, ledger).run().await
     }
 
     /// Another process takes over.
@@ -222,7 +241,7 @@ impl Fake {
     }
 
     pub(super) fn seconds(&self) -> u64 {
-        self.start.elapsed().as_secs() + self.slept.load(Ordering::Relaxed)
+        self.now().as_secs()
     }
 
     /// What is there and costs money.
@@ -247,6 +266,7 @@ impl Fake {
             request_id: Some("r-1".into()),
             message: "as told".into(),
             advice: None,
+            retry_after: None,
         }
     }
 
@@ -277,7 +297,7 @@ impl Fake {
         }
         let answer = self.faulty(number, request, &mut state, now, handle);
         if self.world.sleeps_at == Some(number) {
-            self.slept.fetch_add(3_600, Ordering::Relaxed);
+            self.time.fetch_add(nanoseconds(Duration::from_secs(ASLEEP)), Ordering::Relaxed);
         }
         answer
     }
@@ -290,7 +310,17 @@ impl Fake {
         now: u64,
         handle: impl FnOnce(&mut State, u64) -> Result<T, ProviderErrorKind>,
     ) -> Result<T, ProviderError> {
-        match self.world.faults.get(&number) {
+        if let Some((from, seconds)) = self.world.away.filter(|(from, _)| number >= *from)
+            && now < *state.away_since.get_or_insert(now) + seconds
+        {
+            let _ = from;
+            return Err(Self::error(ProviderErrorKind::Unreachable, request));
+        }
+        let lasting = self.world.outage.as_ref().filter(|(what, from, _)| {
+            request.starts_with(what.as_str())
+                && state.requests.iter().filter(|one| one.starts_with(what.as_str())).count() >= *from
+        });
+        match lasting.map(|(.., fault)| fault).or_else(|| self.world.faults.get(&number)) {
             Some(Fault::Before(kind)) => Err(Self::error(*kind, request)),
             Some(Fault::After) => {
                 let _ = handle(state, now);
@@ -343,13 +373,18 @@ impl Journal for Fake {
 #[async_trait]
 impl Clock for Fake {
     fn unix(&self) -> u64 {
-        self.seconds()
+        let requests = self.state.lock().unwrap().requests.len() as u64;
+        let wrong = self.world.clock_jumps.filter(|(at, _)| requests >= *at).map_or(0, |(_, by)| by);
+        (2_000_000_000 + self.seconds()).saturating_add_signed(wrong)
     }
     fn now(&self) -> Duration {
-        self.start.elapsed() + Duration::from_secs(self.slept.load(Ordering::Relaxed))
+        Duration::from_nanos(self.time.load(Ordering::Relaxed))
     }
     async fn sleep(&self, duration: Duration) {
-        tokio::time::sleep(duration).await;
+        let before = self.time.fetch_add(nanoseconds(duration), Ordering::Relaxed);
+        assert!(before < self.deadline.load(Ordering::Relaxed), "a bake ends");
+        // Whoever watches has a look.
+        tokio::task::yield_now().await;
     }
 }
 

@@ -17,7 +17,7 @@ const FAULTS: [Fault; 8] = [
 ];
 
 /// Success with exactly one snapshot; or nothing left; or everything that is left is named.
-fn judge(fake: &Fake, outcome: &Outcome, case: &str) {
+pub(super) fn judge(fake: &Fake, outcome: &Outcome, case: &str) {
     let there = fake.there();
     match outcome {
         Outcome::Done(product) => assert_eq!(there, [format!("snapshot {}", product.snapshot.id)], "{case}"),
@@ -49,7 +49,7 @@ async fn happy_requests() -> Vec<u64> {
     numbers
 }
 
-#[tokio::test(start_paused = true)]
+#[tokio::test]
 async fn one_fault_at_every_request() {
     let requests = happy_requests().await;
     let mut done = 0;
@@ -71,7 +71,7 @@ async fn one_fault_at_every_request() {
     assert!(done > 0);
 }
 
-#[tokio::test(start_paused = true)]
+#[tokio::test]
 async fn a_lost_answer_and_a_second_fault() {
     let requests = happy_requests().await;
     for first in requests {
@@ -88,7 +88,7 @@ async fn a_lost_answer_and_a_second_fault() {
     }
 }
 
-#[tokio::test(start_paused = true)]
+#[tokio::test]
 async fn stopped_at_every_request_nothing_is_left() {
     let requests = happy_requests().await;
     for at in requests {
@@ -108,7 +108,7 @@ async fn stopped_at_every_request_nothing_is_left() {
     }
 }
 
-#[tokio::test(start_paused = true)]
+#[tokio::test]
 async fn a_second_stop_ends_at_once_and_names_what_is_left() {
     let requests = happy_requests().await;
     for at in requests {
@@ -130,7 +130,7 @@ async fn cut_at(fake: &Fake, cut: usize) -> Ledger {
     Ledger::replay(fake.journal.lock().unwrap().iter())
 }
 
-#[tokio::test(start_paused = true)]
+#[tokio::test]
 async fn a_clean_up_goes_on_from_every_entry_of_its_journal() {
     let world = || World { transfer_errors: true, ..World::default() };
     let first = Fake::new(world());
@@ -149,7 +149,7 @@ async fn a_clean_up_goes_on_from_every_entry_of_its_journal() {
     }
 }
 
-#[tokio::test(start_paused = true)]
+#[tokio::test]
 async fn a_bake_goes_on_from_every_entry_of_its_journal() {
     let first = Fake::new(World::default());
     assert_eq!(first.bake(&spec()).await.exit_status(), 0);

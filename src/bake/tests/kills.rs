@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::fake::{Fake, Fault, World, spec};
 use crate::bake::journal::Ledger;
 use crate::bake::leftovers;
+use crate::bake::ports::ProviderErrorKind;
 use crate::bake::{Outcome, Spec};
 
 async fn happy_requests(world: World, spec: &Spec) -> u64 {
@@ -48,7 +49,7 @@ fn deaths(requests: u64) -> impl Iterator<Item = (u64, bool)> {
     (1..=requests).flat_map(|at| [(at, false), (at, true)])
 }
 
-#[tokio::test(start_paused = true)]
+#[tokio::test]
 async fn killed_at_every_request_and_resumed_there_is_one_snapshot() {
     for lag in [0, 5] {
         let world = || World { lag, ..World::default() };
@@ -77,7 +78,7 @@ async fn gc(fake: &Fake, journal: bool) {
     }
 }
 
-#[tokio::test(start_paused = true)]
+#[tokio::test]
 async fn killed_at_every_request_and_collected_there_is_nothing() {
     for (lag, journal) in [(0, true), (5, true), (0, false)] {
         let world = || World { lag, ..World::default() };
@@ -98,7 +99,7 @@ async fn killed_at_every_request_and_collected_there_is_nothing() {
     }
 }
 
-#[tokio::test(start_paused = true)]
+#[tokio::test]
 async fn a_resume_that_is_killed_too_is_resumed_again() {
     let requests = happy_requests(World::default(), &spec()).await;
     // Every pair takes half a minute: `make test-long`.
@@ -125,7 +126,7 @@ fn swept() -> bool {
     std::env::var("MKIMG_SWEEP").is_ok_and(|what| what.split(',').any(|what| what == "kills" || what == "all"))
 }
 
-#[tokio::test(start_paused = true)]
+#[tokio::test]
 async fn a_clean_up_that_is_killed_at_every_request_is_finished() {
     let world = || World { transfer_errors: true, ..World::default() };
     let first = Fake::new(world());
@@ -139,7 +140,7 @@ async fn a_clean_up_that_is_killed_at_every_request_is_finished() {
     }
 }
 
-#[tokio::test(start_paused = true)]
+#[tokio::test]
 async fn stopped_at_every_request_while_lists_lag_nothing_is_left() {
     let world = || World { lag: 5, ..World::default() };
     for at in 1..=happy_requests(world(), &spec()).await {
@@ -160,7 +161,7 @@ async fn stopped_at_every_request_while_lists_lag_nothing_is_left() {
     }
 }
 
-#[tokio::test(start_paused = true)]
+#[tokio::test]
 async fn an_hour_asleep_at_any_request_fails_nothing() {
     let requests = happy_requests(World::default(), &spec()).await;
     for at in 1..=requests {
@@ -171,7 +172,50 @@ async fn an_hour_asleep_at_any_request_fails_nothing() {
     }
 }
 
-#[tokio::test(start_paused = true)]
+/// The request that was being sent when the lid was closed never arrived.
+#[tokio::test]
+async fn an_hour_asleep_that_cuts_off_any_request_fails_nothing() {
+    let requests = happy_requests(World::default(), &spec()).await;
+    let mut done = 0;
+    for at in 1..=requests {
+        let faults = [(at, Fault::Before(ProviderErrorKind::Unanswered))].into();
+        let fake = Fake::new(World { sleeps_at: Some(at), faults, ..World::default() });
+        let outcome = fake.bake(&spec()).await;
+        if outcome.exit_status() == 2 {
+            assert_eq!(fake.there(), Vec::<String>::new(), "asleep at {at}: {outcome:?}");
+            continue;
+        }
+        assert_eq!(outcome.exit_status(), 0, "asleep at {at}: {outcome:?}");
+        one_snapshot(&fake, &format!("asleep at {at}"));
+        done += 1;
+    }
+    assert!(done > 20, "only {done} of {requests} came to anything");
+}
+
+#[tokio::test]
+async fn a_date_that_jumps_changes_nothing() {
+    let requests = happy_requests(World::default(), &spec()).await;
+    let century = 3_155_760_000;
+    for at in (1..=requests).step_by(3) {
+        // Forward by a hundred years, back by an hour and to 1970.
+        for by in [century, -3_600, -century] {
+            let case = format!("at {at} by {by} s");
+            let world = || World { clock_jumps: Some((at, by)), ..World::default() };
+            let fake = Fake::new(world());
+            let outcome = fake.bake(&spec()).await;
+            assert_eq!(outcome.exit_status(), 0, "{case}: {outcome:?}");
+            one_snapshot(&fake, &case);
+            // Killed, and resumed under the other date.
+            let fake = Fake::new(World { dies_at: Some((at, true)), ..world() });
+            assert_eq!(until_it_dies(&fake, &spec()).await, None, "{case}");
+            let outcome = fake.go_on(&spec(), ledger(&fake)).await;
+            assert_eq!(outcome.exit_status(), 0, "{case}, resumed: {outcome:?}");
+            one_snapshot(&fake, &case);
+        }
+    }
+}
+
+#[tokio::test]
 async fn a_persons_snapshot_of_a_kept_droplet_stays() {
     let fake = Fake::new(World { transfer_errors: true, ..World::default() });
     let spec = Spec { on_error: crate::bake::OnError::Keep, ..spec() };

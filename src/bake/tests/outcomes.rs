@@ -11,7 +11,7 @@ fn failure(outcome: &Outcome) -> (Stage, String, u8) {
     }
 }
 
-#[tokio::test(start_paused = true)]
+#[tokio::test]
 async fn a_bake_ends_with_one_snapshot_and_nothing_else() {
     let fake = Fake::new(World::default());
     let outcome = fake.bake(&spec()).await;
@@ -26,7 +26,7 @@ async fn a_bake_ends_with_one_snapshot_and_nothing_else() {
     assert!(state.droplets[&1].tags.contains(&"mkimg:bake:19700101-000000-010203:10000".to_owned()));
 }
 
-#[tokio::test(start_paused = true)]
+#[tokio::test]
 async fn without_a_channel_powering_off_is_the_marker() {
     let fake = Fake::new(World { crash_after: Some(30), ..World::default() });
     let outcome = fake.bake(&crate::bake::Spec { marker: MarkerKind::Poweroff, ..spec() }).await;
@@ -34,7 +34,7 @@ async fn without_a_channel_powering_off_is_the_marker() {
     assert_eq!(fake.there().len(), 1);
 }
 
-#[tokio::test(start_paused = true)]
+#[tokio::test]
 async fn each_wait_has_its_limit_and_names_its_option() {
     let cases = [
         (World { active_after: None, ..World::default() }, Stage::Boot, "--timeout-create"),
@@ -52,7 +52,7 @@ async fn each_wait_has_its_limit_and_names_its_option() {
     }
 }
 
-#[tokio::test(start_paused = true)]
+#[tokio::test]
 async fn a_guest_that_ignores_everything_is_switched_off() {
     let fake = Fake::new(World { heeds_acknowledgement: false, heeds_shutdown: false, ..World::default() });
     let outcome = fake.bake(&spec()).await;
@@ -60,7 +60,7 @@ async fn a_guest_that_ignores_everything_is_switched_off() {
     assert!(fake.said("switching the droplet off"));
 }
 
-#[tokio::test(start_paused = true)]
+#[tokio::test]
 async fn an_errored_action_is_seen_at_once() {
     for (world, stage) in [
         (World { snapshot_errors: true, ..World::default() }, Stage::Snapshot),
@@ -76,7 +76,7 @@ async fn an_errored_action_is_seen_at_once() {
     }
 }
 
-#[tokio::test(start_paused = true)]
+#[tokio::test]
 async fn a_failed_check_is_shown_with_its_log() {
     let fake = Fake::new(World { final_state: RunnerState::Failed, ..World::default() });
     let outcome = fake.bake(&spec()).await;
@@ -89,7 +89,7 @@ async fn a_failed_check_is_shown_with_its_log() {
     assert_eq!(fake.there(), [""; 0]);
 }
 
-#[tokio::test(start_paused = true)]
+#[tokio::test]
 async fn a_droplet_that_crashes_is_not_taken_for_finished() {
     let fake = Fake::new(World { crash_after: Some(10), provision: 100, ..World::default() });
     let (stage, text, exit) = failure(&fake.bake(&spec()).await);
@@ -97,7 +97,7 @@ async fn a_droplet_that_crashes_is_not_taken_for_finished() {
     assert!(text.contains("went off by itself during step `script 01 of debian-12-x64`"), "{text}");
 }
 
-#[tokio::test(start_paused = true)]
+#[tokio::test]
 async fn keep_keeps_and_says_what() {
     let fake = Fake::new(World { final_state: RunnerState::Failed, ..World::default() });
     let outcome = fake.bake(&crate::bake::Spec { on_error: OnError::Keep, ..spec() }).await;
@@ -106,7 +106,7 @@ async fn keep_keeps_and_says_what() {
     assert_eq!(fake.there(), ["droplet 1"]);
 }
 
-#[tokio::test(start_paused = true)]
+#[tokio::test]
 async fn a_full_disk_stops_the_bake_and_leaves_nothing() {
     for full in 0..24 {
         let fake = Fake::new(World { journal_full_after: Some(full), ..World::default() });
@@ -119,7 +119,7 @@ async fn a_full_disk_stops_the_bake_and_leaves_nothing() {
     }
 }
 
-#[tokio::test(start_paused = true)]
+#[tokio::test]
 async fn lists_that_lag_do_no_harm() {
     let fake = Fake::new(World { lag: 5, ..World::default() });
     let outcome = fake.bake(&spec()).await;

@@ -19,7 +19,7 @@ fn with(change: impl FnOnce(&mut Spec)) -> Spec {
     spec
 }
 
-#[tokio::test(start_paused = true)]
+#[tokio::test]
 async fn what_is_right_passes_and_has_a_price() {
     let looked = look(World::default(), &[&spec()], 1).await.unwrap();
     assert_eq!(
@@ -29,7 +29,7 @@ async fn what_is_right_passes_and_has_a_price() {
     assert_eq!(looked[0].warnings, [""; 0]);
 }
 
-#[tokio::test(start_paused = true)]
+#[tokio::test]
 async fn all_that_is_wrong_is_said_at_once() {
     let cases = [
         (with(|s| s.droplet.region = "mars1".into()), "there is no region `mars1`; there are nyc3, fra1, ams3"),
@@ -61,7 +61,7 @@ async fn all_that_is_wrong_is_said_at_once() {
     assert!(["locked", "mars1", "image `none`"].iter().all(|part| failure.contains(part)), "{failure}");
 }
 
-#[tokio::test(start_paused = true)]
+#[tokio::test]
 async fn several_bakes_are_judged_together() {
     let (first, second) = (spec(), with(|s| s.droplet.image = "ubuntu-24-04-x64".into()));
     let failure = look(World::default(), &[&first, &second], 2).await.unwrap_err().to_string();
@@ -74,7 +74,7 @@ async fn several_bakes_are_judged_together() {
 }
 
 /// Requests are 1 account, 2 count, 3 regions, 4 sizes, 5 snapshots, 6 image.
-#[tokio::test(start_paused = true)]
+#[tokio::test]
 async fn a_read_that_cannot_be_done_stops_nothing_and_a_fault_does() {
     for number in 1..=6 {
         for (kind, stops) in [

@@ -168,6 +168,11 @@ impl Api {
         self.running.is_some()
     }
 
+    /// Whether no network lies between it and us.
+    pub(in crate::cli) fn is_on_this_machine(&self) -> bool {
+        is_on_this_machine(&self.url)
+    }
+
     /// The address for the journal; the emulator's changes with every start.
     pub(in crate::cli) fn journalled(&self) -> String {
         if self.is_local() { LOCAL.to_owned() } else { self.url.clone() }

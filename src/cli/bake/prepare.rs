@@ -25,9 +25,9 @@ pub(super) struct Prepared {
 /// Completes the project's lock; where the downloads cannot be reached from here, the droplet may reach them all the
 /// same, so that is a warning (`judge_locks` says what it means).
 fn complete_lock(global: &Global, plan: &Plan, lock: &Lock, path: &std::path::Path) -> Option<Lock> {
-    let wanted: Vec<Wanted<'_>> =
-        plan.artifacts.iter().map(|a| Wanted { url: &a.url, checksum: a.checksum_url.as_deref() }).collect();
-    let completed = super::super::lock::complete(global, lock, &wanted, false)
+    let wanted: Vec<Wanted> =
+        plan.artifacts.iter().map(|a| Wanted { url: a.url.clone(), checksum: a.checksum_url.clone() }).collect();
+    let completed = super::super::lock::complete(global, lock, &wanted)
         .and_then(|lock| crate::workspace::write_lock(path, &lock).map(|()| lock).map_err(Failure::usage));
     match completed {
         Ok(lock) => {
@@ -114,7 +114,7 @@ pub(super) fn prepare(args: &Args, global: &Global, variant: &Variant, local: bo
 fn judge(global: &Global, plan: &Plan, document: &Document, secrets: &[String]) -> Result<(), Failure> {
     // What is wrong with the template's `allow:` is said by `mkimg validate`.
     let options = crate::validate::Options::default();
-    let judged = judgement::rendered("rendered document", &document.text, plan, &Places::new(), secrets, &options);
+    let judged = judgement::rendered("rendered document", document, plan, &Places::new(), secrets, &options);
     let mut documents = contents::judge(plan);
     documents.extend(judged.map(|judged| judged.document));
     let report = Report { documents };

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Failure;
 use crate::bake::ports::Marker;
-use crate::bake::{MarkerKind, Secrets, Spec};
+use crate::bake::{MarkerKind, POWER_OFF_AFTER, Secrets, Spec};
 use crate::marker::{Client as MarkerClient, Credentials, CredentialsError, Limits, PORT};
 use crate::render::{BakeEntry, Channel, Document, HttpsChannel};
 
@@ -98,7 +98,8 @@ impl SealedDocument {
             }),
             None => Channel::PowerOff,
         };
-        let entry = BakeEntry { bake: spec.id.to_string(), channel, power_off_after: 900, artifacts_url };
+        let power_off_after = POWER_OFF_AFTER.as_secs();
+        let entry = BakeEntry { bake: spec.id.to_string(), channel, power_off_after, artifacts_url };
         let text = document.with_bake_entry(&entry).map_err(Failure::usage)?.into();
         let client = credentials.as_ref().map(client).transpose().map_err(Failure::usage)?;
         Ok(Self { text, credentials, client })

@@ -81,7 +81,7 @@ pub(super) async fn at_api(
         let mut random = [0; 3];
         getrandom::fill(&mut random)
             .map_err(|error| Failure::usage(format!("the system gives no random bytes: {error}")))?;
-        let spec = args.spec(&prepared, &BakeId::new(unix(), random), api.is_local())?;
+        let spec = args.spec(&prepared, &BakeId::new(unix(), random), api)?;
         bakes.push(Planned { label: variant.label, spec, prepared });
     }
     let provider: &dyn Provider = api.client();

@@ -9,17 +9,17 @@ const MOST: usize = 64;
 
 /// What one of the bakes is made from.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Variant {
+pub(in crate::cli) struct Variant {
     /// The template; `None`: the only one in templates/.
-    pub(super) template: Option<PathBuf>,
+    pub(in crate::cli) template: Option<PathBuf>,
     /// `NAME=VALUE`, as with `--var`, and after it.
-    pub(super) variables: Vec<String>,
+    pub(in crate::cli) variables: Vec<String>,
     /// What tells it from the others; `None` where there are none.
-    pub(super) label: Option<String>,
+    pub(in crate::cli) label: Option<String>,
 }
 
 /// Templates times the values of every `--matrix NAME=VALUE,VALUE`, in the order in which they are written.
-pub(super) fn variants(templates: &[PathBuf], matrix: &[String]) -> Result<Vec<Variant>, Failure> {
+pub(in crate::cli) fn variants(templates: &[PathBuf], matrix: &[String]) -> Result<Vec<Variant>, Failure> {
     let mut rows: Vec<Vec<(&str, &str)>> = vec![Vec::new()];
     for axis in matrix {
         let (name, values) = axis.split_once('=').unwrap_or((axis, ""));

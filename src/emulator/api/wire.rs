@@ -7,6 +7,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use crate::emulator::catalog::{self, Region, Size};
+use crate::emulator::cloud::addresses;
 use crate::emulator::cloud::model::{Action, Droplet, Image, ImageKind, Key, Progress, Resource, State, Status};
 
 /// Bytes in a "gigabyte" of the API.
@@ -128,13 +129,13 @@ pub(super) fn droplet(state: &State, droplet: &Droplet) -> Value {
     let memory = catalog::size_by_slug(&droplet.size);
     let snapshots: Vec<u64> = state.snapshots_of(droplet.id).map(|image| image.id).collect();
     let v4: Vec<Value> = droplet.address.filter(|_| !droplet.unaddressed).map_or_else(Vec::new, |address| {
-        let [_, _, third, fourth] = address.octets();
         // As the service has it: the private network may come first.
-        vec![
-            json!({"ip_address": format!("10.108.{third}.{fourth}"), "netmask": "255.255.240.0",
-                   "gateway": "10.108.0.1", "type": "private"}),
-            json!({"ip_address": address, "netmask": "255.0.0.0", "gateway": "127.0.0.1", "type": "public"}),
-        ]
+        let private = droplet.private.map(|private| {
+            json!({"ip_address": private, "netmask": addresses::NETMASK, "gateway": addresses::GATEWAY,
+                   "type": "private"})
+        });
+        let public = json!({"ip_address": address, "netmask": "255.0.0.0", "gateway": "127.0.0.1", "type": "public"});
+        private.into_iter().chain([public]).collect()
     });
     json!({
         "id": droplet.id,

@@ -7,6 +7,7 @@
 
 mod addresses;
 mod none;
+mod running;
 mod scripted;
 
 use std::net::Ipv4Addr;
@@ -45,6 +46,8 @@ pub struct Machine {
     pub user_data: Option<String>,
     pub tags: Vec<String>,
     pub address: Ipv4Addr,
+    /// In the network that all machines share; without one it is not on it.
+    pub private: Option<Ipv4Addr>,
 }
 
 /// What became of a machine's disk.

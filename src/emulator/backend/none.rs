@@ -1,40 +1,25 @@
 //! A backend without machines: the state machine alone. A machine is `on` until it is turned off, or, where the
 //! configuration says so, turns itself off after a while.
 
-use std::collections::HashMap;
 use std::net::Ipv4Addr;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
 use tokio::sync::mpsc::UnboundedSender;
 
 use super::addresses::Addresses;
+use super::running::Running;
 use super::{Backend, Copied, Error, Event, Machine, Source};
 
 pub(super) struct Nothing {
     off_after: Option<Duration>,
-    events: UnboundedSender<Event>,
-    boots: AtomicU64,
-    /// Machines that are on, and the boot that they are in.
-    on: Arc<Mutex<HashMap<u64, u64>>>,
+    machines: Running,
     addresses: Addresses,
 }
 
 impl Nothing {
     pub(super) fn new(off_after: Option<Duration>, events: UnboundedSender<Event>) -> Self {
-        Self { off_after, events, boots: AtomicU64::new(0), on: Arc::default(), addresses: Addresses::new() }
-    }
-
-    fn on(&self) -> MutexGuard<'_, HashMap<u64, u64>> {
-        self.on.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn turn_off(&self, id: u64) {
-        if let Some(boot) = self.on().remove(&id) {
-            let _ = self.events.send(Event::Off { id, boot, unexpected: None });
-        }
+        Self { off_after, machines: Running::new(events), addresses: Addresses::new() }
     }
 }
 
@@ -53,26 +38,19 @@ impl Backend for Nothing {
     }
 
     async fn start(&self, machine: &Machine) -> Result<u64, Error> {
-        let boot = self.boots.fetch_add(1, Ordering::Relaxed) + 1;
-        let id = machine.id;
         self.addresses.keep(machine.address);
-        self.on().insert(id, boot);
-        if let Some(after) = self.off_after {
-            let (on, events) = (Arc::clone(&self.on), self.events.clone());
-            tokio::spawn(async move {
-                tokio::time::sleep(after).await;
-                let mut on = on.lock().unwrap_or_else(PoisonError::into_inner);
-                if on.get(&id) == Some(&boot) {
-                    on.remove(&id);
-                    let _ = events.send(Event::Off { id, boot, unexpected: None });
-                }
-            });
-        }
-        Ok(boot)
+        let off_after = self.off_after;
+        Ok(self.machines.start(machine.id, async move {
+            match off_after {
+                Some(after) => tokio::time::sleep(after).await,
+                None => std::future::pending().await,
+            }
+            Ok(())
+        }))
     }
 
     async fn shutdown(&self, id: u64) -> Result<(), Error> {
-        self.turn_off(id);
+        self.machines.turn_off(id);
         Ok(())
     }
 
@@ -81,7 +59,7 @@ impl Backend for Nothing {
     }
 
     async fn power_off(&self, id: u64) -> Result<(), Error> {
-        self.turn_off(id);
+        self.machines.turn_off(id);
         Ok(())
     }
 
@@ -98,15 +76,15 @@ impl Backend for Nothing {
     }
 
     async fn destroy(&self, id: u64) -> Result<(), Error> {
-        self.on().remove(&id);
+        self.machines.end(id);
         Ok(())
     }
 
     async fn stop_all(&self) {
-        self.on().clear();
+        self.machines.end_all();
     }
 
     fn kill_all(&self) {
-        self.on().clear();
+        self.machines.end_all();
     }
 }

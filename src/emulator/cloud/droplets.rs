@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::model::{Droplet, Image, ImageKind, Operation, Resource, State, Status};
-use super::{Cloud, Refusal, images, now, record, work};
+use super::{Cloud, Refusal, addresses, images, now, record, work};
 use crate::emulator::catalog;
 
 /// A droplet to be created; names and tags are checked already (`api/droplets.rs`).
@@ -69,6 +69,7 @@ impl Cloud {
                     public_keys: public_keys.clone(),
                     user_data: new.user_data.clone(),
                     address: None,
+                    private: addresses::free(state),
                     boot: None,
                     fault: None,
                     unaddressed: false,

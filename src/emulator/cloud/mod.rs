@@ -6,6 +6,7 @@
 //!
 //! To add an event: a variant of [`model::Operation`], its conditions in `droplets.rs` or `images.rs`, its work in `work.rs`.
 
+pub(in crate::emulator) mod addresses;
 mod droplets;
 mod history;
 pub(crate) mod images;

@@ -49,6 +49,9 @@ pub(crate) struct Droplet {
     pub public_keys: Vec<String>,
     pub user_data: Option<String>,
     pub address: Option<Ipv4Addr>,
+    /// Its address in the private network; a droplet that an older emulator made is not on it.
+    #[serde(default)]
+    pub private: Option<Ipv4Addr>,
     /// The boot that it is in: an event of another boot is stale.
     #[serde(default)]
     pub boot: Option<u64>,

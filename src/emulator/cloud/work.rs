@@ -315,6 +315,7 @@ pub(super) fn machine(droplet: &Droplet) -> Result<Machine, Refusal> {
         user_data: droplet.user_data.clone(),
         tags: droplet.tags.iter().cloned().collect(),
         address,
+        private: droplet.private,
     })
 }
 

@@ -7,20 +7,22 @@ use std::collections::BTreeMap;
 use serde_json::{Value, json};
 
 use super::iso9660;
+use super::machine;
 use crate::emulator::backend::Machine;
+use crate::emulator::cloud::addresses;
 
 /// The guest's own address in QEMU's user network. It is the same in every droplet: each has a network of its own.
 const GUEST_ADDRESS: &str = "10.0.2.15";
 const NAME_SERVER: &str = "10.0.2.3";
 
 /// The drive's bytes. The volume is labelled `config-2`, which is how cloud-init finds it.
-pub(super) fn write(machine: &Machine, mac: &str) -> Result<Vec<u8>, iso9660::TooLarge> {
+pub(super) fn write(machine: &Machine) -> Result<Vec<u8>, iso9660::TooLarge> {
     let mut files = BTreeMap::new();
     let mut put = |name: &str, value: &Value| {
         files.insert(format!("openstack/latest/{name}"), value.to_string().into_bytes());
     };
     put("meta_data.json", &meta_data(machine));
-    put("network_data.json", &network_data(mac));
+    put("network_data.json", &network_data(machine));
     if let Some(user_data) = &machine.user_data {
         files.insert("openstack/latest/user_data".to_owned(), user_data.clone().into_bytes());
     }
@@ -42,16 +44,60 @@ fn meta_data(machine: &Machine) -> Value {
     })
 }
 
-/// A static address, as droplets have: nothing waits for DHCP.
-fn network_data(mac: &str) -> Value {
+/// Static addresses, as droplets have: nothing waits for DHCP. The first card is the public one, the second the private.
+fn network_data(machine: &Machine) -> Value {
+    let link = |id: &str, mac: String| json!({"id": id, "type": "phy", "ethernet_mac_address": mac, "mtu": 1500});
+    let mut links = vec![link("eth0", machine::mac(machine.id))];
+    let mut networks = vec![json!({
+        "id": "public-ipv4", "link": "eth0", "type": "ipv4",
+        "ip_address": GUEST_ADDRESS, "netmask": "255.255.255.0",
+        "routes": [{"network": "0.0.0.0", "netmask": "0.0.0.0", "gateway": crate::emulator::GATEWAY}],
+        "dns_nameservers": [NAME_SERVER],
+    })];
+    if let Some(address) = machine.private {
+        links.push(link("eth1", machine::private_mac(machine.id)));
+        networks.push(json!({
+            "id": "private-ipv4", "link": "eth1", "type": "ipv4",
+            "ip_address": address, "netmask": addresses::NETMASK, "routes": [],
+        }));
+    }
     json!({
-        "links": [{"id": "eth0", "type": "phy", "ethernet_mac_address": mac, "mtu": 1500}],
-        "networks": [{
-            "id": "public-ipv4", "link": "eth0", "type": "ipv4",
-            "ip_address": GUEST_ADDRESS, "netmask": "255.255.255.0",
-            "routes": [{"network": "0.0.0.0", "netmask": "0.0.0.0", "gateway": crate::emulator::GATEWAY}],
-            "dns_nameservers": [NAME_SERVER],
-        }],
+        "links": links,
+        "networks": networks,
         "services": [{"type": "dns", "address": NAME_SERVER}],
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::emulator::backend::Source;
+
+    fn machine(private: Option<std::net::Ipv4Addr>) -> Machine {
+        Machine {
+            id: 7,
+            name: "one".to_owned(),
+            region: "nyc3".to_owned(),
+            vcpus: 1,
+            memory: 1024,
+            disk: 25,
+            source: Source::Base("debian-12-x64".to_owned()),
+            public_keys: Vec::new(),
+            user_data: None,
+            tags: Vec::new(),
+            address: std::net::Ipv4Addr::LOCALHOST,
+            private,
+        }
+    }
+
+    #[test]
+    fn the_second_card_has_the_private_address() {
+        let found = network_data(&machine(Some([10, 108, 0, 2].into())));
+        assert_eq!(found["links"][1]["ethernet_mac_address"], "52:54:01:00:00:07");
+        assert_eq!(found["networks"][1]["ip_address"], "10.108.0.2");
+        assert_eq!(found["networks"][1]["netmask"], "255.255.240.0");
+        // The way to the outside stays the public one.
+        assert_eq!(found["networks"][1]["routes"], json!([]));
+        assert_eq!(network_data(&machine(None))["links"].as_array().map(Vec::len), Some(1));
+    }
 }

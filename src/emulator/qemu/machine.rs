@@ -5,6 +5,7 @@ use std::path::Path;
 
 use super::accelerator::Accelerator;
 use super::monitor;
+use super::private_network::PrivateNetwork;
 use crate::emulator::backend::Machine;
 use crate::emulator::base::Boot;
 
@@ -16,14 +17,26 @@ pub(super) const CONFIG_DRIVE: &str = "config-drive.iso";
 /// at the same address, and what defends a real processor against guessing only costs time in an emulated one.
 const EMULATED: &str = " norandmaps nokaslr mitigations=off";
 
-/// The network card's address: QEMU's prefix, then the droplet's id. Each guest is alone in its network.
+/// The public network card's address: QEMU's prefix, then the droplet's id. Each guest is alone in that network.
 pub(super) fn mac(id: u64) -> String {
     let [.., a, b, c] = id.to_be_bytes();
     format!("52:54:00:{a:02x}:{b:02x}:{c:02x}")
 }
 
+/// The private network card's address, which differs from every other in the network that guests share.
+pub(super) fn private_mac(id: u64) -> String {
+    let [.., a, b, c] = id.to_be_bytes();
+    format!("52:54:01:{a:02x}:{b:02x}:{c:02x}")
+}
+
 /// QEMU's arguments for this machine.
-pub(super) fn arguments(machine: &Machine, boot: &Boot, accelerator: &Accelerator, ports: &[u16]) -> Vec<String> {
+pub(super) fn arguments(
+    machine: &Machine,
+    boot: &Boot,
+    accelerator: &Accelerator,
+    ports: &[u16],
+    private: Option<PrivateNetwork>,
+) -> Vec<String> {
     let mut arguments = accelerator.arguments(machine.vcpus);
     let mut add = |name: &str, value: String| arguments.extend([name.to_owned(), value]);
     add("-name", format!("droplet-{}", machine.id));
@@ -49,6 +62,10 @@ pub(super) fn arguments(machine: &Machine, boot: &Boot, accelerator: &Accelerato
     }
     add("-netdev", network);
     add("-device", format!("virtio-net-pci,netdev=net,mac={},romfile=", mac(machine.id)));
+    if let (Some(network), Some(_)) = (private, machine.private) {
+        add("-netdev", network.netdev("private"));
+        add("-device", format!("virtio-net-pci,netdev=private,mac={},romfile=", private_mac(machine.id)));
+    }
     add("-device", "virtio-rng-pci".to_owned());
     add("-chardev", format!("file,id=console,path={CONSOLE},append=on"));
     add("-serial", "chardev:console".to_owned());
@@ -76,5 +93,6 @@ mod tests {
     #[test]
     fn droplets_have_addresses_of_their_own() {
         assert_eq!(mac(500_000_001), "52:54:00:cd:65:01");
+        assert_eq!(private_mac(500_000_001), "52:54:01:cd:65:01");
     }
 }

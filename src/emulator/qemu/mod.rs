@@ -13,6 +13,7 @@ mod disk;
 mod iso9660;
 mod machine;
 mod monitor;
+mod private_network;
 mod process;
 
 use std::collections::HashMap;
@@ -28,6 +29,7 @@ use tokio::sync::mpsc::UnboundedSender;
 use self::accelerator::Accelerator;
 use self::address::Addresses;
 use self::disk::Disks;
+use self::private_network::PrivateNetwork;
 use self::process::Process;
 use crate::emulator::Config;
 use crate::emulator::backend::{Backend, Copied, Error, Event, Machine, Source};
@@ -71,6 +73,8 @@ pub(super) struct Qemu {
     state: PathBuf,
     cache: PathBuf,
     addresses: Addresses,
+    /// None where this host carries none.
+    private: Option<PrivateNetwork>,
     events: UnboundedSender<Event>,
     boots: AtomicU64,
     accelerator: tokio::sync::OnceCell<Accelerator>,
@@ -90,6 +94,12 @@ impl Qemu {
                     .to_owned(),
             );
         }
+        let private = PrivateNetwork::open();
+        if let Err(error) = &private {
+            warnings.push(format!(
+                "droplets have no private network: this host's loopback interface carries no multicast ({error})"
+            ));
+        }
         let state = config.state.clone();
         // Machines are started in their own folders: a relative path would mean another place there.
         let cache = std::path::absolute(&config.cache)
@@ -105,6 +115,7 @@ impl Qemu {
             state,
             cache,
             addresses,
+            private: private.ok(),
             events,
             boots: AtomicU64::new(0),
             accelerator: tokio::sync::OnceCell::new(),
@@ -298,7 +309,7 @@ impl Backend for Qemu {
         let put = |name: &str, bytes: &[u8]| {
             replace(&folder.join(name), bytes).map_err(|error| Error::io("can't write", folder.join(name), error))
         };
-        let drive = config_drive::write(machine, &machine::mac(machine.id)).map_err(|error| {
+        let drive = config_drive::write(machine).map_err(|error| {
             Error::io("can't write", folder.join(machine::CONFIG_DRIVE), std::io::Error::other(error))
         })?;
         put(machine::CONFIG_DRIVE, &drive)?;
@@ -312,8 +323,8 @@ impl Backend for Qemu {
         let folder = self.folder(id);
         process::reap(&folder);
         let _ = std::fs::remove_file(folder.join(monitor::SOCKET));
-        let arguments =
-            machine::arguments(machine, &self.boot_of(id)?, self.accelerator().await, self.addresses.ports());
+        let (boot, accelerator) = (self.boot_of(id)?, self.accelerator().await);
+        let arguments = machine::arguments(machine, &boot, accelerator, self.addresses.ports(), self.private);
         let process = Process::start(&self.system, arguments, &folder)
             .await
             .map_err(|error| Error::io("can't start", &self.system, error))?;

@@ -30,6 +30,9 @@ const MAX_PAGES: usize = 1_000;
 /// The longest pause that a `retry-after` may ask for; a longer one is passed on as a failure, and the machine waits.
 const LONGEST_PAUSE: Duration = Duration::from_secs(75);
 
+/// A request that is not answered may be sent again for so long at least, however short its time limit is.
+const SHORT: Duration = Duration::from_secs(10);
+
 /// Who is told of requests.
 pub type RequestLog = Arc<dyn Fn(&str) + Send + Sync>;
 
@@ -168,6 +171,7 @@ impl Client {
             request_id: None,
             message: format!("the list has more than {MAX_PAGES} pages"),
             advice: None,
+            retry_after: None,
         })
     }
 
@@ -202,7 +206,14 @@ impl Client {
         path: &str,
         body: Option<&Value>,
     ) -> Result<(), ProviderError> {
-        self.retried(&method, path, body, |_| Ok(())).await
+        self.retried(&method, path, body, |bytes| {
+            // What is no answer of the API says nothing of whether the request was heeded.
+            if bytes.is_empty() {
+                return Ok(());
+            }
+            serde_json::from_slice(bytes).map(|serde::de::IgnoredAny| ()).map_err(|error| unreadable(bytes, &error))
+        })
+        .await
     }
 
     async fn retried<T>(
@@ -213,6 +224,7 @@ impl Client {
         read: impl Fn(&[u8]) -> Result<T, String>,
     ) -> Result<T, ProviderError> {
         let repeatable = *method != Method::POST;
+        let (begun, patience) = (tokio::time::Instant::now(), (self.options.timeout * 2).max(SHORT));
         let backoff = ExponentialBuilder::default()
             .with_min_delay(self.options.retry_wait)
             .with_max_delay(self.options.retry_wait_max.max(self.options.retry_wait))
@@ -232,11 +244,15 @@ impl Client {
         };
         attempt
             .retry(backoff)
-            .when(|failed| match failed.error.kind {
-                Kind::RateLimited => failed.pause.is_none_or(|pause| pause <= LONGEST_PAUSE),
-                Kind::Unreachable => true,
-                Kind::Unanswered => repeatable,
-                _ => false,
+            .when(|failed| {
+                failed.pause.is_none_or(|pause| pause <= LONGEST_PAUSE)
+                    && match failed.error.kind {
+                        Kind::RateLimited => true,
+                        // One that is not answered at all is left to the machine, which looks at more than this request.
+                        Kind::Unreachable => begun.elapsed() < patience,
+                        Kind::Unanswered => repeatable && begun.elapsed() < patience,
+                        _ => false,
+                    }
             })
             .adjust(|failed, delay| delay.map(|delay| failed.pause.unwrap_or_else(|| full_jitter(delay))))
             .await
@@ -252,7 +268,15 @@ impl Client {
     ) -> Result<T, Failed> {
         self.sent.fetch_add(1, Ordering::Relaxed);
         let failed = |kind, status, request_id, message, advice| Failed {
-            error: ProviderError { kind, request: format!("{method} {path}"), status, request_id, message, advice },
+            error: ProviderError {
+                kind,
+                request: format!("{method} {path}"),
+                status,
+                request_id,
+                message,
+                advice,
+                retry_after: None,
+            },
             pause: None,
         };
         let mut request = self
@@ -326,6 +350,7 @@ impl Client {
         );
         if matches!(status, 429 | 503) {
             failed.pause = pause;
+            failed.error.retry_after = pause.map(|pause| u32::try_from(pause.as_secs()).unwrap_or(u32::MAX));
         }
         Err(failed)
     }
@@ -343,11 +368,15 @@ fn full_jitter(delay: Duration) -> Duration {
     delay.mul_f64(random)
 }
 
-/// `retry-after` in seconds, or `ratelimit-reset` in seconds since 1970 where nothing remains.
+/// `retry-after` in seconds or as a date, or `ratelimit-reset` in seconds since 1970 where nothing remains.
 fn pause(headers: &HeaderMap) -> Option<Duration> {
     let number = |name: &str| headers.get(name)?.to_str().ok()?.trim().parse::<u64>().ok();
     if let Some(seconds) = number("retry-after") {
         return Some(Duration::from_secs(seconds));
+    }
+    if let Some(date) = headers.get("retry-after").and_then(|date| httpdate::parse_http_date(date.to_str().ok()?).ok())
+    {
+        return Some(date.duration_since(SystemTime::now()).unwrap_or_default());
     }
     if number("ratelimit-remaining")? > 0 {
         return None;

@@ -62,7 +62,7 @@ impl Provider for Client {
             name: name.to_owned(),
             regions: body.image.regions,
             status: body.image.status.unwrap_or_default(),
-            min_disk_gib: body.image.min_disk_size,
+            min_disk_gib: body.image.min_disk_size.map(|gib| gib.0),
         }))
     }
 

@@ -21,9 +21,9 @@ macro_rules! page {
             // An empty list may be null; one that is missing is another answer.
             #[serde(deserialize_with = "lenient")]
             pub(super) $field: Vec<$item>,
-            #[serde(default)]
+            #[serde(default, deserialize_with = "if_readable")]
             links: Option<Links>,
-            #[serde(default)]
+            #[serde(default, deserialize_with = "if_readable")]
             #[allow(dead_code, reason = "only the count of droplets is read")]
             pub(super) meta: Option<Meta>,
         }
@@ -57,7 +57,7 @@ struct Pages {
 
 #[derive(Deserialize)]
 pub(super) struct Meta {
-    #[serde(default)]
+    #[serde(deserialize_with = "number")]
     pub(super) total: u64,
 }
 
@@ -84,9 +84,9 @@ pub(super) struct Account {
     status: String,
     #[serde(default)]
     status_message: String,
-    #[serde(default)]
-    droplet_limit: u64,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "if_readable")]
+    droplet_limit: Number,
+    #[serde(default, deserialize_with = "if_readable")]
     team: Option<Team>,
 }
 
@@ -108,7 +108,7 @@ impl From<Account> for ports::Account {
             name: format!("{}{team}", account.email),
             status,
             status_message: account.status_message,
-            droplet_limit: account.droplet_limit,
+            droplet_limit: account.droplet_limit.0,
         }
     }
 }
@@ -118,14 +118,14 @@ pub(super) struct Size {
     pub(super) slug: String,
     #[serde(default = "yes")]
     available: bool,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "if_readable")]
     regions: Option<Vec<String>>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "if_readable")]
     price_hourly: Option<f64>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "if_readable")]
     price_monthly: Option<f64>,
-    #[serde(default)]
-    disk: u64,
+    #[serde(default, deserialize_with = "if_readable")]
+    disk: Number,
 }
 
 impl From<Size> for ports::Size {
@@ -136,7 +136,7 @@ impl From<Size> for ports::Size {
             regions: size.regions,
             price_hourly: size.price_hourly,
             price_monthly: size.price_monthly,
-            disk_gib: size.disk,
+            disk_gib: size.disk.0,
         }
     }
 }
@@ -165,12 +165,12 @@ pub(super) struct ImageBody {
 
 #[derive(Deserialize)]
 pub(super) struct Image {
-    #[serde(default)]
+    #[serde(default, deserialize_with = "if_readable")]
     pub(super) regions: Vec<String>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "if_readable")]
     pub(super) status: Option<String>,
-    #[serde(default)]
-    pub(super) min_disk_size: Option<u64>,
+    #[serde(default, deserialize_with = "if_readable")]
+    pub(super) min_disk_size: Option<Number>,
 }
 
 #[derive(Deserialize)]
@@ -201,7 +201,7 @@ pub(super) struct Snapshot {
     tags: Option<Vec<String>>,
     #[serde(default, deserialize_with = "maybe_number_or_text")]
     resource_id: Option<String>,
-    #[serde(default, deserialize_with = "lenient")]
+    #[serde(default, deserialize_with = "if_readable")]
     size_gigabytes: f64,
 }
 
@@ -230,9 +230,9 @@ pub(super) struct Droplet {
     #[serde(default, deserialize_with = "lenient")]
     name: String,
     status: String,
-    #[serde(default, deserialize_with = "lenient")]
+    #[serde(default, deserialize_with = "if_readable")]
     locked: bool,
-    #[serde(default, deserialize_with = "lenient")]
+    #[serde(default, deserialize_with = "if_readable")]
     networks: Networks,
     #[serde(default)]
     tags: Option<Vec<String>>,
@@ -274,6 +274,7 @@ impl Droplet {
                     request_id: None,
                     message: format!("the droplet has a status that mkimg does not know: `{}`", other.escape_debug()),
                     advice: None,
+                    retry_after: None,
                 });
             }
         };
@@ -330,6 +331,16 @@ impl From<NumberOrText> for String {
             NumberOrText::Text(text) => text,
         }
     }
+}
+
+/// A number, or text that is one.
+#[derive(Default, Deserialize)]
+pub(super) struct Number(#[serde(deserialize_with = "number")] pub(super) u64);
+
+/// What a bake can do without counts as not given where it cannot be read.
+fn if_readable<'de, D: Deserializer<'de>, T: Default + DeserializeOwned>(deserializer: D) -> Result<T, D::Error> {
+    let value = serde_json::Value::deserialize(deserializer)?;
+    Ok(serde_json::from_value(value).unwrap_or_default())
 }
 
 /// Null counts as not given.

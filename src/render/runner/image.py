@@ -12,6 +12,8 @@ from wipe import Wipe
 
 COLOUR = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]")
 FINDING = re.compile(r"\[(PASS|WARN|FAIL)\]\s*(.*?)\s*(?=\[(?:PASS|WARN|FAIL)\]|$)")
+# A sentence that only speaks of them ("look at every [WARN]") has its marker neither at its start nor in colour.
+REPORTS = re.compile(r"(?:^\s*|\x1b\[[0-9;]*m)\[(?:PASS|WARN|FAIL)\]")
 
 
 class Image:
@@ -114,7 +116,7 @@ def parse_check(lines, exit):
     """The check's own report: lines with [PASS], [WARN] or [FAIL], coloured or not."""
     findings = []
     counts = {"PASS": 0, "WARN": 0, "FAIL": 0}
-    for text in lines:
+    for text in filter(REPORTS.search, lines):
         for level, message in FINDING.findall(COLOUR.sub("", text)):
             counts[level] += 1
             if level != "PASS":

@@ -5,6 +5,10 @@
 //! [`MODULES`], after those that it imports. It must not have the name of a module of Python's own library.
 //! `tests/runner.rs` runs the tests of the modules and of the joined program.
 
+mod carried;
+
+pub use carried::Carried;
+
 /// Where the runner stands on the droplet: a tmpfs, `noexec`, gone at power-off.
 pub const PATH: &str = "/run/mkimg/runner.py";
 
@@ -60,7 +64,16 @@ def module(name, source):
 
 /// The runner as one Python file of about 16 KB once gzipped: each module is a string that is executed in its own name space.
 pub fn program() -> String {
+    program_carrying(&[])
+}
+
+/// The runner with files that it writes first.
+pub fn program_carrying(files: &[Carried<'_>]) -> String {
     let mut program = PREAMBLE.to_owned();
+    if !files.is_empty() {
+        program.push_str(carried::WRITER);
+        program.extend(files.iter().map(carried::statement));
+    }
     for (name, source) in MODULES {
         program.extend(["module('", name, "', r'''\n", &without_comments(source), "''')\n"]);
     }

@@ -3,6 +3,7 @@ import glob
 import json
 import os
 import re
+import shutil
 import stat
 
 from firewall import Firewall
@@ -10,12 +11,13 @@ from progress import StepFailed
 
 # Stopped first: what they write at shutdown would be in the image. One random seed must not serve many machines.
 WRITERS = ["rsyslog.service", "syslog.socket", "syslog-ng.service", "systemd-random-seed.service",
-           "systemd-update-utmp.service"]
+           "systemd-update-utmp.service", "wtmpdb-update-boot.service"]
 TRACES = ["/var/lib/mkimg", "/var/log/mkimg", "/var/lib/systemd/random-seed", "/run/mkimg/tls.pem"]
 ROTATED = re.compile(r"\.gz$|\.xz$|\.[0-9]+$|\.old$|-[0-9]{8}$")
 # The build droplet's addresses. cloud-init writes them for every new instance before its network starts.
 NETWORK = ["/etc/systemd/network/10-cloud-init-*.network", "/etc/netplan/50-cloud-init.yaml",
-           "/etc/network/interfaces.d/50-cloud-init*", "/etc/NetworkManager/system-connections/cloud-init-*"]
+           "/etc/network/interfaces.d/50-cloud-init*", "/etc/udev/rules.d/70-persistent-net.rules",
+           "/etc/NetworkManager/system-connections/cloud-init-*"]
 VOLATILE = b"[Journal]\nStorage=volatile\n"
 
 
@@ -74,11 +76,14 @@ class Seal:
         self.system.write("/etc/hosts", "".join(kept).encode())
 
     def _overwrite(self, folder):
-        """Zeros in place of what cloud-init kept of the user-data: deleting alone leaves it on the disk."""
+        """Empty lines in place of what cloud-init kept of the user-data: deleting alone leaves it on the disk.
+
+        Not zeros: `cloud-init clean` of 24 and newer reads some of these files, and warns of what is no YAML.
+        """
         for path, state in self._files(folder):
             try:
                 with open(path, "r+b") as file:
-                    file.write(b"\0" * state.st_size)
+                    file.write(b"\n" * state.st_size)
                     file.flush()
                     os.fsync(file.fileno())
             except OSError:
@@ -95,6 +100,9 @@ class Seal:
             else:
                 continue
             count += 1
+        # A journal's folder has the name of the machine. The one that holds them stays: without it no journal is kept.
+        for folder in glob.glob(self.system.path("/var/log/journal/*")):
+            shutil.rmtree(folder, ignore_errors=True)
         step.line("%d log files emptied or removed" % count)
 
     def _files(self, folder):

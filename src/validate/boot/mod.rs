@@ -14,6 +14,7 @@ mod lists;
 mod order;
 mod programs;
 mod shell;
+mod units;
 mod used;
 
 use std::collections::BTreeMap;
@@ -127,6 +128,7 @@ pub(super) fn check(document: &Document<'_>, out: &mut Vec<Diagnostic>) {
     commands::check(&boot, out);
     used::check(&boot, out);
     downloads::check(&boot, out);
+    units::check(&boot, out);
 }
 
 /// The hazards of a script that is user-data itself, or of a boothook.
@@ -137,8 +139,10 @@ pub(super) fn script(source: &Source, out: &mut Vec<Diagnostic>) {
     }
     let commands = shell::commands(source.text());
     let step = Step { stage: Stage::Script, path: String::new(), node: None, commands };
+    // Once, not for each command: a script may have millions of both bytes and commands.
+    let assumes_yes = source.text().contains("Assume-Yes");
     for command in &step.commands {
-        commands::one(source, &step, command, source.text().contains("Assume-Yes"), out);
+        commands::one(source, &step, command, assumes_yes, out);
     }
     downloads::commands(source, &step, out);
 }

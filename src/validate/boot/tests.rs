@@ -212,3 +212,41 @@ fn strange_documents_do_no_harm() {
         let _ = config(text);
     }
 }
+
+fn units(program: &str, rest: &str) -> Vec<&'static str> {
+    let text = format!(
+        "#cloud-config\nwrite_files:\n- path: /etc/systemd/system/a.service\n  content: |\n    [Service]\n    ExecStart={program} x\n- path: /opt/app/bin/run\n  content: '#!/bin/sh'\n{rest}"
+    );
+    let report = validate_bytes("t.yaml", text.as_bytes(), &Options::default());
+    let found = &report.documents[0].findings.diagnostics;
+    found.iter().map(|found| found.code).filter(|code| *code == "MK315").collect()
+}
+
+#[test]
+fn a_program_that_nothing_can_have_put_there_is_missed() {
+    assert_eq!(units("/opt/app/bin/rum", ""), ["MK315"]);
+    assert_eq!(units("/usr/local/bin/x", "packages: [nginx]\nruncmd: [[systemctl, start, a]]\n"), ["MK315"]);
+    for (program, rest) in [
+        ("/opt/app/bin/run", ""),
+        ("-/opt/app/bin/rum", ""),
+        ("/opt/%i/rum", ""),
+        ("/usr/bin/anything", ""),
+        ("/opt/x", "runcmd: ['make install']\n"),
+        ("/opt/x", "runcmd: ['echo x > /opt/x']\n"),
+        ("/opt/x", "runcmd: [[5, [a]]]\n"),
+        ("/opt/x", "runcmd: 'curl -o /opt/x https://downloads.example'\n"),
+        ("/opt/x", "bootcmd: [/root/setup]\n"),
+        ("/opt/x", "snap: {commands: [snap install x]}\n"),
+        ("/opt/x", "apt: {sources: {a: {source: 'deb https://downloads.example stable main'}}}\npackages: [x]\n"),
+    ] {
+        assert!(units(program, rest).is_empty(), "{program} {rest}");
+    }
+}
+
+/// Of a long script of many commands, nothing is looked for once for each command. (That took five seconds for 33 MB.)
+#[test]
+fn a_long_script_of_many_commands_is_judged_in_a_moment() {
+    let report =
+        validate_bytes("t", ("#!/bin/sh\n".to_owned() + &"echo x\n".repeat(300_000)).as_bytes(), &Options::default());
+    assert_eq!(report.documents[0].verdict, crate::diag::Verdict::Skipped);
+}

@@ -10,7 +10,7 @@ use crate::diag::{Diagnostic, quoted};
 use crate::validate::rules::order as rule;
 
 /// Keys whose modules install programs.
-const INSTALLERS: &[&str] = &[
+pub(super) const INSTALLERS: &[&str] = &[
     "snap",
     "ansible",
     "chef",

@@ -23,6 +23,7 @@ use crate::yaml::Node;
 
 pub(crate) use script::{bootcmd, runcmd, script};
 pub(crate) use sudoers::users;
+pub(crate) use systemd::programs;
 
 /// A text that a document puts on the machine.
 pub(crate) struct Content<'t> {
@@ -45,7 +46,7 @@ pub(crate) struct Fault {
 }
 
 impl Fault {
-    fn new(rule: &'static Rule, span: Span, message: String, help: Option<String>) -> Self {
+    pub(crate) fn new(rule: &'static Rule, span: Span, message: String, help: Option<String>) -> Self {
         Self { rule, span, message, help, related: Vec::new() }
     }
 }

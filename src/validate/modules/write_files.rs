@@ -62,6 +62,9 @@ pub(crate) const MODULE: Module =
 /// The most that all contents together are unpacked to, in bytes; of what is more, the beginning is looked at.
 const MOST_UNPACKED: u64 = 64 * 1024 * 1024;
 
+/// So many files that are written twice are named.
+const MOST_DUPLICATES: usize = 1_000;
+
 // -- checks --
 
 /// The folders whose scripts run at the end of the boot that writes them.
@@ -141,6 +144,7 @@ pub(crate) fn entries<'t>(tree: &'t Tree, root: Node<'t>) -> Vec<Entry<'t>> {
 fn lint(document: &Document<'_>, out: &mut Vec<Diagnostic>) {
     let late = late_owners(document);
     let mut seen: HashMap<String, &Entry<'_>> = HashMap::new();
+    let mut twice = 0;
     for entry in document.files() {
         let mode = mode(document, entry, out);
         owner(document, entry, &late, out);
@@ -148,7 +152,8 @@ fn lint(document: &Document<'_>, out: &mut Vec<Diagnostic>) {
         let Some((path, place)) = entry.path else { continue };
         destination(entry, path, place, out);
         match seen.get(&normal(path)) {
-            Some(first) if !entry.appends && !first.appends => {
+            Some(first) if !entry.appends && !first.appends && twice < MOST_DUPLICATES => {
+                twice += 1;
                 let message = format!("{} is written twice", quoted(path));
                 let help = Some("keep one of the two entries, or add `append: true` to the later one".into());
                 let mut found = entry.finding(&rules::DUPLICATE_DESTINATION, "path", place.used_at(), message, help);

@@ -7,14 +7,15 @@ pub(crate) static REFUSED_KIND: Rule = Rule {
     code: "MK008",
     name: "refused-by-the-command",
     origin: Origin::CloudInit,
-    severity: Severity::Warning,
+    severity: Severity::Error,
     summary: "`cloud-init schema` calls a kind of user-data invalid that cloud-init reads.",
     reason: "\
 On a machine, cloud-init takes a multi-part document apart and reads its parts. Its command `cloud-init schema` does\n\
 not: it looks for a header that begins with `#`, finds none, and calls the whole invalid. (Version 22.4 does so with\n\
-everything but a cloud-config.) The verdict is the command's, therefore; that it means nothing for the machine is why\n\
-this is a warning and leaves the exit status 0. The parts are judged by themselves: what is found in them counts. A\n\
-`#cloud-config-archive` holds the same parts and is not refused by versions from 25.1 on.",
+everything but a cloud-config.) The verdict is the command's, therefore, and with it the exit status 1: what builds on the command\n\
+would stop here too. The parts are judged by themselves. A `#cloud-config-archive` holds the same parts and is not refused by\n\
+versions from 25.1 on. Who never asks the command allows this: `# mkimg: allow-file MK008 reason` on a line before the first\n\
+part, where readers of MIME pass over it.",
     bad: "\
 Content-Type: multipart/mixed; boundary=\"x\"\n\
 MIME-Version: 1.0\n\

@@ -42,6 +42,29 @@ runcmd: [ls]\n",
     example_limit: None,
 };
 
+pub(crate) static HALF_A_CHARACTER: Rule = Rule {
+    code: "MK010",
+    name: "half-a-character",
+    origin: Origin::Mkimg,
+    severity: Severity::Error,
+    summary: "A text holds half of a surrogate pair, which cannot be written to a file.",
+    reason: "\
+JSON may write a character beyond U+FFFF as two escapes, `\\ud83d\\ude00`. To YAML they are two halves: `cloud-init schema` calls the\n\
+document valid, and on the machine the module that writes the text fails (UnicodeEncodeError: surrogates not allowed). Python's\n\
+`json.dumps` writes such pairs unless it is told `ensure_ascii=False`.",
+    bad: "\
+#cloud-config\n\
+write_files:\n\
+\x20 - path: /etc/motd\n\
+\x20   content: \"\\ud83d\\ude00\"\n",
+    good: "\
+#cloud-config\n\
+write_files:\n\
+\x20 - path: /etc/motd\n\
+\x20   content: \"\\U0001f600\"\n",
+    example_limit: None,
+};
+
 pub(crate) static NOT_A_MAPPING: Rule = Rule {
     code: "MK003",
     name: "not-a-mapping",

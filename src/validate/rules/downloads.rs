@@ -106,3 +106,26 @@ runcmd:\n\
 \x20 - curl -fsSLo /etc/apt/keyrings/example.asc https://apt.example/key\n",
     example_limit: None,
 };
+
+pub(crate) static FOR_ANOTHER_PROCESSOR: Rule = Rule {
+    code: "MK395",
+    name: "download-for-another-processor",
+    origin: Origin::Mkimg,
+    severity: Severity::Warning,
+    summary: "A template's download is for processors that its base image does not run on.",
+    reason: "\
+A program for arm64 does not start on an x86-64 droplet, and the other way round: the build ends at the first script that tries\n\
+(`Exec format error`), or nobody tries before the image is used. DigitalOcean's images are named for their processor (`-x64`); no\n\
+image and no size of it for arm64 is known.",
+    bad: "\
+artifacts:\n\
+\x20 - {url: 'https://downloads.example/tool-linux-arm64', to: /usr/local/bin/tool}\n\
+droplet: {image: ubuntu-24-04-x64, region: nyc3, size: s-1vcpu-1gb}\n\
+upgrade: true\n\
+snapshot: {name: a}\n",
+    good: "\
+droplet: {image: ubuntu-24-04-x64, region: nyc3, size: s-1vcpu-1gb}\n\
+upgrade: true\n\
+snapshot: {name: a}\n",
+    example_limit: None,
+};

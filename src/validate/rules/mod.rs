@@ -65,6 +65,7 @@ pub static REGISTRY: &[&Rule] = &[
     &kinds::BROKEN_TEMPLATE,
     &command::REFUSED_KIND,
     &command::PART_WAS_IGNORED,
+    &document::HALF_A_CHARACTER,
     &shape::UNKNOWN_KEY,
     &shape::WRONG_TYPE,
     &shape::MISSING_KEY,
@@ -111,6 +112,7 @@ pub static REGISTRY: &[&Rule] = &[
     &systemd::MALFORMED_LINE,
     &systemd::INCOMPLETE_UNIT,
     &systemd::BAD_COMMAND,
+    &systemd::PROGRAM_NOT_THERE,
     &systemd::UNKNOWN_VALUE,
     &systemd::SHELL_SYNTAX,
     &cron::MALFORMED_ENTRY,
@@ -165,6 +167,7 @@ pub static REGISTRY: &[&Rule] = &[
     &downloads::PLAIN_HTTP,
     &downloads::PIPED_TO_SHELL,
     &downloads::APT_KEY_IS_GONE,
+    &downloads::FOR_ANOTHER_PROCESSOR,
 ];
 
 /// A rule by its code (in any case) or its name.

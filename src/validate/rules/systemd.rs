@@ -146,6 +146,47 @@ write_files:\n\
     example_limit: None,
 };
 
+pub(crate) static PROGRAM_NOT_THERE: Rule = Rule {
+    code: "MK315",
+    name: "unit-without-program",
+    origin: Origin::Mkimg,
+    severity: Severity::Warning,
+    summary: "A unit starts a program that nothing in the document puts there.",
+    reason: "\
+Distributions put nothing below /usr/local, /opt and /srv: a program there comes from `write_files`, from a command, or was in the\n\
+image before. Where neither a file nor a command of the document can be it, the service fails with status 203/EXEC. This is said only of\n\
+documents whose every command is known to install nothing; a `-` before the path says that a failure does not matter.",
+    bad: "\
+#cloud-config\n\
+write_files:\n\
+\x20 - path: /etc/systemd/system/app.service\n\
+\x20   content: |\n\
+\x20     [Service]\n\
+\x20     ExecStart=/usr/local/bin/ap\n\
+\x20 - path: /usr/local/bin/app\n\
+\x20   permissions: '0755'\n\
+\x20   content: |\n\
+\x20     #!/bin/sh\n\
+\x20     exec sleep infinity\n\
+runcmd:\n\
+\x20 - systemctl enable --now app.service\n",
+    good: "\
+#cloud-config\n\
+write_files:\n\
+\x20 - path: /etc/systemd/system/app.service\n\
+\x20   content: |\n\
+\x20     [Service]\n\
+\x20     ExecStart=/usr/local/bin/app\n\
+\x20 - path: /usr/local/bin/app\n\
+\x20   permissions: '0755'\n\
+\x20   content: |\n\
+\x20     #!/bin/sh\n\
+\x20     exec sleep infinity\n\
+runcmd:\n\
+\x20 - systemctl enable --now app.service\n",
+    example_limit: None,
+};
+
 pub(crate) static UNKNOWN_VALUE: Rule = Rule {
     code: "MK316",
     name: "unknown-unit-value",

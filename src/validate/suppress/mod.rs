@@ -2,7 +2,7 @@
 //!
 //! A suppression takes a finding out of what is shown and counted, and keeps it with its reason in
 //! [`JudgedDocument::suppressed`]. It never changes a verdict: that is cloud-init's, and cloud-init reads no comments. So an error of
-//! cloud-init's own cannot be allowed. What a suppression does wrong is a finding of the rules in `rules/suppressions.rs`.
+//! cloud-init's own cannot be allowed, but for the one that says that only its command refuses a kind of user-data. What a suppression does wrong is a finding of the rules in `rules/suppressions.rs`.
 
 mod comment;
 
@@ -53,7 +53,8 @@ fn known(written: &str, others: Others<'_>) -> Known {
 fn can_be_allowed(code: &str, origin: Origin, severity: Severity) -> bool {
     let about_suppressions = rule::ALL.iter().any(|rule| rule.code == code);
     let of_cloud_init = origin == Origin::CloudInit && severity == Severity::Error;
-    !about_suppressions && !of_cloud_init
+    let of_the_command_alone = code == rules::command::REFUSED_KIND.code;
+    !about_suppressions && (!of_cloud_init || of_the_command_alone)
 }
 
 /// Whether a finding can be allowed: by its rule, as what is found in a part is said to come from mkimg.

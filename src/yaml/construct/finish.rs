@@ -7,9 +7,7 @@ use super::{Built, Constructor};
 
 impl Constructor<'_> {
     pub(super) fn finish(mut self) -> Result<Tree, Error> {
-        if let Some(error) = self.composed.deferred.take() {
-            return Err(error);
-        }
+        let half = self.composed.deferred.take();
         let nodes = self
             .composed
             .nodes
@@ -30,7 +28,7 @@ impl Constructor<'_> {
                 Data { span: raw.span, kind }
             })
             .collect();
-        let tree = Tree { nodes, root: self.composed.root };
+        let tree = Tree { nodes, root: self.composed.root, half };
         if self.composed.self_reference {
             refuse_cycles(&tree)?;
         }

@@ -14,63 +14,38 @@ mod timeline;
 
 use std::collections::HashMap;
 use std::net::{Ipv4Addr, TcpListener};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, PoisonError};
 
 use async_trait::async_trait;
 use tokio::sync::mpsc::UnboundedSender;
-use tokio::task::AbortHandle;
 
 pub use self::scenario::{BadScenario, Scenario};
 use super::addresses::Addresses;
+use super::running::Running;
 use super::{Backend, Copied, Error, Event, Machine, Source};
 
 /// The port that must be free at an address that is given away; the bake's entry says which one is really used.
 const USUAL_PORT: u16 = 8443;
 
-/// A machine that is on.
-struct On {
-    boot: u64,
-    /// Plays the scenario.
-    task: AbortHandle,
-}
-
-#[derive(Default)]
-struct Machines {
-    boots: u64,
-    on: HashMap<u64, On>,
-    /// Which scenario a machine plays, in the order in which they were made.
-    plays: HashMap<u64, usize>,
-}
-
 pub(super) struct Scripted {
     scenarios: Vec<Scenario>,
-    events: UnboundedSender<Event>,
     addresses: Addresses,
-    machines: Arc<Mutex<Machines>>,
+    machines: Running,
+    /// Which scenario a machine plays, in the order in which they were made.
+    plays: Mutex<HashMap<u64, usize>>,
 }
 
 impl Scripted {
     pub(super) fn new(scenarios: Vec<Scenario>, events: UnboundedSender<Event>) -> Self {
         let scenarios = if scenarios.is_empty() { vec![Scenario::default()] } else { scenarios };
-        Self { scenarios, events, addresses: Addresses::new(), machines: Arc::default() }
-    }
-
-    fn machines(&self) -> MutexGuard<'_, Machines> {
-        self.machines.lock().unwrap_or_else(PoisonError::into_inner)
+        Self { scenarios, addresses: Addresses::new(), machines: Running::new(events), plays: Mutex::default() }
     }
 
     fn scenario(&self, id: u64) -> Scenario {
-        let mut machines = self.machines();
-        let next = machines.plays.len();
-        let number = *machines.plays.entry(id).or_insert(next);
+        let mut plays = self.plays.lock().unwrap_or_else(PoisonError::into_inner);
+        let next = plays.len();
+        let number = *plays.entry(id).or_insert(next);
         self.scenarios[number.min(self.scenarios.len() - 1)].clone()
-    }
-
-    fn turn_off(&self, id: u64) {
-        if let Some(on) = self.machines().on.remove(&id) {
-            on.task.abort();
-            let _ = self.events.send(Event::Off { id, boot: on.boot, unexpected: None });
-        }
     }
 }
 
@@ -89,30 +64,15 @@ impl Backend for Scripted {
     }
 
     async fn start(&self, machine: &Machine) -> Result<u64, Error> {
-        let id = machine.id;
         self.addresses.keep(machine.address);
-        let scenario = self.scenario(id);
+        let scenario = self.scenario(machine.id);
         let entry = machine.user_data.as_deref().and_then(entry::read);
-        let mut held = self.machines();
-        held.boots += 1;
-        let boot = held.boots;
-        let (machines, events, address) = (Arc::clone(&self.machines), self.events.clone(), machine.address);
-        let play = tokio::spawn(async move {
-            let ended = server::play(&scenario, entry, address).await;
-            let mut machines = machines.lock().unwrap_or_else(PoisonError::into_inner);
-            if machines.on.get(&id).is_some_and(|on| on.boot == boot) {
-                machines.on.remove(&id);
-                let _ = events.send(Event::Off { id, boot, unexpected: ended.err() });
-            }
-        });
-        if let Some(before) = held.on.insert(id, On { boot, task: play.abort_handle() }) {
-            before.task.abort();
-        }
-        Ok(boot)
+        let address = machine.address;
+        Ok(self.machines.start(machine.id, async move { server::play(&scenario, entry, address).await }))
     }
 
     async fn shutdown(&self, id: u64) -> Result<(), Error> {
-        self.turn_off(id);
+        self.machines.turn_off(id);
         Ok(())
     }
 
@@ -121,7 +81,7 @@ impl Backend for Scripted {
     }
 
     async fn power_off(&self, id: u64) -> Result<(), Error> {
-        self.turn_off(id);
+        self.machines.turn_off(id);
         Ok(())
     }
 
@@ -138,9 +98,7 @@ impl Backend for Scripted {
     }
 
     async fn destroy(&self, id: u64) -> Result<(), Error> {
-        if let Some(on) = self.machines().on.remove(&id) {
-            on.task.abort();
-        }
+        self.machines.end(id);
         Ok(())
     }
 
@@ -149,8 +107,6 @@ impl Backend for Scripted {
     }
 
     fn kill_all(&self) {
-        for (_, on) in self.machines().on.drain() {
-            on.task.abort();
-        }
+        self.machines.end_all();
     }
 }

@@ -42,6 +42,14 @@ pub(super) fn check(setting: &Setting<'_>, out: &mut Vec<Fault>) {
     }
 }
 
+/// The program of a command whose failure matters.
+pub(super) fn program(value: &str) -> Option<String> {
+    let command = value.trim_start_matches(['@', '-', ':', '+', '!', '|']);
+    let prefix = &value[..value.len() - command.len()];
+    let first = words(command)?.into_iter().next()?;
+    (!prefix.contains('-')).then_some(first.text)
+}
+
 struct Word {
     text: String,
     quoted: bool,

@@ -90,6 +90,15 @@ pub(super) fn check(content: &Content<'_>, out: &mut Vec<Fault>) {
     }
 }
 
+/// The programs that a unit starts and cannot do without, with their places: `ExecStart=` of a service, without a `-`.
+pub(crate) fn programs(path: &str, text: &str) -> Vec<(String, Span)> {
+    let Some(("service", own, _)) = unit(path) else { return Vec::new() };
+    let mut unit = Unit { kind: "service", own, text, header: None, settings: Vec::new() };
+    unit.read(&mut Vec::new());
+    let commands = unit.values("ExecStart");
+    commands.iter().filter_map(|setting| Some((command::program(&setting.value)?, setting.value_span))).collect()
+}
+
 /// What unit, if any, a path is of: its kind, the section of its own, and whether it is a drop-in.
 fn unit(path: &str) -> Option<(&'static str, Option<&'static str>, bool)> {
     let root = ROOTS.iter().find(|root| path.strip_prefix(*root).is_some_and(|rest| rest.starts_with("/systemd/")))?;

@@ -2,11 +2,16 @@
 //!
 //! What is known only on the machine is not known here: the variables under `v1` get stand-ins, since every platform sets
 //! them; any other that is missing is a warning, as for cloud-init, and its text becomes `CI_MISSING_JINJA_VAR/…`. Findings
-//! are shown in the template: minijinja says which expression a piece of the output came from.
+//! are shown in the template: minijinja says which expression a piece of the output came from. What minijinja does not do as Python's
+//! Jinja does is in `python.rs` (values, methods, filters) and `tuples.rs` (syntax): another difference goes there.
+
+mod python;
+#[cfg(test)]
+mod tests;
+mod tuples;
 
 use std::collections::BTreeMap;
 
-use minijinja::value::ValueKind;
 use minijinja::{Environment, ErrorKind, UndefinedBehavior, Value};
 
 use super::message::finding;
@@ -58,7 +63,6 @@ const JINJA_ONLY: &[&str] = &[
     "striptags",
     "truncate",
     "urlize",
-    "wordcount",
     "wordwrap",
     "xmlattr",
     "callable",
@@ -101,19 +105,20 @@ pub(super) fn render(text: &str) -> Rendered {
     if let Ok(syntax) = syntax {
         environment.set_syntax(syntax);
     }
-    // As Python writes them.
-    environment.set_formatter(|out, state, value| match value.kind() {
-        ValueKind::Bool => {
-            out.write_str(if value.is_true() { "True" } else { "False" }).map_err(minijinja::Error::from)
+    python::set_up(&mut environment);
+    let prepared = match tuples::prepare(body) {
+        Ok(prepared) => prepared,
+        Err(place) => {
+            let message = "expected a name between `for` and `in`".to_string();
+            let span = Span::new(offset + place.start, offset + place.end);
+            return Rendered::Broken(finding(&rule::BROKEN_TEMPLATE, String::new(), span, message, None));
         }
-        ValueKind::None => out.write_str("None").map_err(minijinja::Error::from),
-        ValueKind::Undefined => out.write_str(MISSING).map_err(minijinja::Error::from),
-        _ => minijinja::escape_formatter(out, state, value),
-    });
-    let rendered = environment.template_from_str(body).and_then(|template| template.render_with_spans(variables()));
+    };
+    let rendered =
+        environment.template_from_str(&prepared.text).and_then(|template| template.render_with_spans(variables()));
     let (output, spans) = match rendered {
         Ok(rendered) => rendered,
-        Err(error) => return failed(&error, body, offset),
+        Err(error) => return failed(&error, &prepared, body, offset),
     };
     if output.len() > LARGEST {
         return Rendered::Unknown(format!("rendered, the document has more than {LARGEST} bytes"));
@@ -125,6 +130,7 @@ pub(super) fn render(text: &str) -> Rendered {
     let mut done = 0;
     for span in spans {
         let (range, source) = (span.output_range(), span.source_range());
+        let source = prepared.original(source.start)..prepared.original(source.end);
         let piece = output.get(done.max(range.start)..range.end).unwrap_or_default();
         done = range.end;
         let written = body.get(source.clone()).unwrap_or_default();
@@ -173,14 +179,15 @@ fn unknown_variable(name: &str, span: Span) -> Diagnostic {
     finding(&rule::MISSING_VARIABLE, String::new(), span, message, Some(help.into()))
 }
 
-fn failed(error: &minijinja::Error, body: &str, offset: usize) -> Rendered {
+fn failed(error: &minijinja::Error, prepared: &tuples::Prepared, body: &str, offset: usize) -> Rendered {
     let range = error.range().unwrap_or_else(|| {
         let line = error.line().unwrap_or(1).max(1);
-        let start = body.split_inclusive('\n').take(line - 1).map(str::len).sum::<usize>();
-        start..start + body[start..].lines().next().unwrap_or_default().len()
+        let text = &prepared.text;
+        let start = text.split_inclusive('\n').take(line - 1).map(str::len).sum::<usize>();
+        start..start + text[start..].lines().next().unwrap_or_default().len()
     });
-    let floor = |mut at: usize| {
-        at = at.min(body.len());
+    let floor = |at: usize| {
+        let mut at = prepared.original(at).min(body.len());
         while !body.is_char_boundary(at) {
             at -= 1;
         }

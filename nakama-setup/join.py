@@ -1,0 +1,268 @@
+"""`join`: this machine becomes a node of a cluster: one database on several machines, a Nakama on each.
+
+What the machines share is a token: the cluster's CA with its key, in base64. Nakama's secrets must be equal on all of
+them, and are derived from that key, or travel in the token too (`--token`: those of a machine that has players already).
+/etc/nakama/cluster.conf says what is to be done (`token=`, `join=`, `expect=`, `address=`) and keeps the token until it is
+done: an interrupted join goes on where it is started again. Drop-ins make the database's unit that of a node; the node
+that is first in the list initialises the cluster, from the unit itself, once its database runs (`--wait`).
+"""
+
+import base64
+import hashlib
+import hmac
+import ipaddress
+import json
+import os
+import re
+import shutil
+import socket
+import tempfile
+import time
+
+from backup import STORE
+from machine import CERTS, DATABASE, INSTANCE, PAUSE, REFUSED, ROOT, Failure, alone, managed, path, read, run, say, settings, write
+
+CLUSTER = "/etc/nakama/cluster.conf"
+PKI = os.path.dirname(CERTS)
+UNITS = "/etc/systemd/system/"
+PORT = ":26257"
+# Each of them is insecure as Nakama ships it: docs/image.md.
+KEYS = ("console.username", "console.password", "console.signing_key", "socket.server_key", "session.encryption_key",
+        "session.refresh_encryption_key", "runtime.http_key", "mfa.storage_encryption_key")
+
+
+def cluster_settings():
+    """The lines of cluster.conf. No value is ever part of a message: one of them is the token."""
+    text = re.sub(r"^#.*|[ \t\r]", "", read(CLUSTER), flags=re.M)
+    found = dict(re.findall(r"^(token|join|expect|address|joined)=(.*)$", text, re.M))
+    if len(text.split()) != len(found) or not found.get("expect", "1").isdigit():
+        raise Failure(CLUSTER + " takes token=, join=, expect=NUMBER and address=, each once and on a line", 2)
+    return found
+
+
+def keep_cluster_settings(conf):
+    write(CLUSTER, "".join("%s=%s\n" % pair for pair in sorted(conf.items())), 0o600)
+
+
+def read_token(text):
+    """(the CA's certificate, its key, Nakama's eight secrets)."""
+    try:
+        plain = base64.b64decode("".join(text.split()), validate=True).decode()
+        certificate = re.search(r"-----BEGIN CERTIFICATE-----[^-]+-----END CERTIFICATE-----\n", plain).group()
+        key = re.search(r"-----BEGIN ([A-Z ]*PRIVATE KEY)-----[^-]+-----END \1-----\n", plain).group()
+    except (ValueError, AttributeError):
+        raise Failure("the token is not whole: nakama-setup join --new-token prints one, on one line", 2) from None
+    secrets = dict(re.findall(r'^(\w+\.\w+)=([^\s"]+)$', plain, re.M))
+    for name in KEYS:
+        derived = hmac.new(key.encode(), name.encode(), hashlib.sha256).digest()
+        secrets.setdefault(name, "operator" + derived.hex()[:8] if name == "console.username" else base64.urlsafe_b64encode(derived[:24]).decode())
+    return certificate, key, secrets
+
+
+def new_token():
+    with tempfile.TemporaryDirectory() as folder:
+        run("cockroach", "cert", "create-ca", "--certs-dir=" + folder, "--ca-key=" + folder + "/ca.key")
+        with open(folder + "/ca.crt", "rb") as certificate, open(folder + "/ca.key", "rb") as key:
+            return base64.b64encode(certificate.read() + key.read()).decode()
+
+
+def this_token():
+    """This machine's own CA and secrets: for another node, or for a cluster that takes over this machine's players."""
+    values = settings()
+    if managed():
+        raise Failure("there is no CA on this machine: its database is a managed one")
+    parts = [read(CERTS + "/ca.crt"), read(PKI + "/ca/ca.key"), *("%s=%s\n" % (name, values[name]) for name in KEYS)]
+    return base64.b64encode("".join(parts).encode()).decode()
+
+
+def this_machine(names, or_private):
+    """(name, (card, address)) of this machine: the first name that is an address of it, or else eth1, DigitalOcean's private network."""
+    cards = {one["local"]: (card["ifname"], "%s/%d" % (one["local"], one["prefixlen"]))
+             for card in json.loads(run("ip", "-json", "-4", "address")[1]) for one in card.get("addr_info", ())}
+    for name in names:
+        try:
+            for address in set(socket.gethostbyname_ex(name)[2]) & set(cards):
+                return name, cards[address]
+        except OSError:
+            continue
+    for address, card in cards.items():
+        if or_private and card[0] == "eth1":
+            return address, card
+    raise Failure("%s: not this machine, which has %s: use --address" % (", ".join(names), ", ".join(sorted(cards))))
+
+
+def make_node_certificates(certificate, key, names):
+    new = PKI + ".new"
+    shutil.rmtree(path(new), ignore_errors=True)
+    for part, mode in (("", 0o755), ("/ca", 0o700), ("/node", 0o700), ("/nakama", 0o750)):
+        os.makedirs(path(new + part))
+        os.chmod(path(new + part), mode)
+    write(new + "/ca/ca.key", key, 0o600)
+    for part, what in (("node", ["node", *names, "localhost", "127.0.0.1", "::1"]), ("node", ["client", "root"]), ("nakama", ["client", "nakama"])):
+        write("%s/%s/ca.crt" % (new, part), certificate)
+        run("cockroach", "cert", "create-" + what[0], *what[1:], "--certs-dir=" + path(new + "/" + part), "--ca-key=" + path(new + "/ca/ca.key"))
+    run("chmod", "-R", "u=rwX,g=rX,o=", path(new + "/nakama"))
+    if not ROOT:
+        run("chown", "-R", "cockroach:cockroach", path(new + "/node"))
+        run("chown", "-R", "root:nakama", path(new + "/nakama"))
+    os.sync()
+    if read(CERTS + "/ca.crt") == certificate:
+        shutil.rmtree(path(PKI))
+    aside(PKI)
+    os.rename(path(new), path(PKI))
+
+
+def aside(name):
+    """Out of the way, under a name that says since when. Nothing is deleted: it may be all that somebody has."""
+    if os.path.exists(path(name)):
+        os.rename(path(name), path("%s.before-%s" % (name, time.strftime("%Y%m%dt%H%M%Sz", time.gmtime()))))
+
+
+def make_instance(secrets, name):
+    """As the first boot writes it. The name is the node's own: it is part of the names of its matches, dots separate there."""
+    text, section = 'name: "nakama-%s"\n' % re.sub(r"[^\w]", "-", name), ""
+    for key in KEYS:
+        if key.split(".")[0] != section:
+            section = key.split(".")[0]
+            text += section + ":\n"
+        text += '  %s: "%s"\n' % (key.split(".")[1], secrets[key])
+    certs = PKI + "/nakama"
+    text += 'database:\n  address:\n    - "nakama@localhost:26257/nakama?sslmode=verify-full&sslrootcert=%s/ca.crt&sslcert=%s/client.nakama.crt&sslkey=%s/client.nakama.key"\n' % (
+        certs, certs, certs)
+    if read(INSTANCE) != text:
+        aside(INSTANCE)
+        write(INSTANCE, text, 0o640)
+    if not ROOT:
+        run("chown", "root:nakama", INSTANCE)
+
+
+def make_units(name, network, peers):
+    unit = re.findall(r"^(ExecStart|ExecStartPost)=(.*)$", read(UNITS + "cockroachdb.service"), re.M)
+    command = next(value for key, value in unit if key == "ExecStart")
+    command = re.sub(r"--listen-addr=\S+", "--listen-addr=" + PORT + " --advertise-addr=" + name + PORT + " --join=" + ",".join(peers),
+                     command.replace(" start-single-node ", " start "))
+    text = "[Service]\nExecStart=\nExecStart=%s\nExecStartPost=\nExecStartPost=/usr/local/sbin/nakama-setup join --wait %s %s\n" % (
+        command, name, " ".join(peers))
+    # Without a cluster there is no SQL to run: the unit is ready when the cluster is, however long the others take.
+    text += "".join("ExecStartPost=%s\n" % value for key, value in unit if key == "ExecStartPost")
+    write(UNITS + "cockroachdb.service.d/cluster.conf", text + "TimeoutStartSec=infinity\nIPAddressAllow=%s\n" % network)
+    # The droplet's user-data may hold the token, and the metadata service shows it to every process that asks.
+    write(UNITS + "nakama.service.d/cluster.conf", "[Service]\nIPAddressDeny=169.254.169.254\n")
+
+
+def join(options):
+    try:
+        return join_with(options)
+    except OSError as error:
+        raise Failure(str(error), 2) from None
+
+
+def join_with(options):
+    if options.new_token or options.token:
+        say(new_token() if options.new_token else this_token())
+        return 0
+    if options.wait:
+        return wait_for_cluster(*options.addresses)
+    with alone(600):
+        conf = cluster_settings()
+        if options.first_boot and conf.get("joined") and not conf.get("token"):
+            return 0
+        if options.token_file:
+            with open(0 if options.token_file == "-" else options.token_file, encoding="utf-8", errors="replace") as file:
+                conf["token"] = "".join(file.read().split())
+        conf.update((name, value) for name, value in (("join", ",".join(options.addresses)), ("address", options.address), ("expect", str(options.expect or ""))) if value)
+        return join_as(conf, options)
+
+
+def join_as(conf, options):
+    peers = conf.get("join", "").split(",")
+    if peers == [""] and options.first_boot:
+        keep_cluster_settings(conf)
+        say("addresses are not known yet: nakama-setup join ADDRESS …")
+        return 0
+    for name in peers + [conf.get("address") or "self"]:
+        if not re.fullmatch(r"[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?", name):
+            raise Failure("join takes the nodes' private IPv4 addresses or names, without ports, or self", 2)
+    if not conf.get("token"):
+        if not conf.get("joined"):
+            raise Failure("a token is needed: token= in %s, or --token-file" % CLUSTER, 2)
+        conf["token"] = this_token()
+    certificate, key, secrets = read_token(conf["token"])
+    own = conf.get("address")
+    name, (card, address) = this_machine([own] if own else [peer for peer in peers if peer != "self"], not own)
+    address = ipaddress.ip_interface(address)
+    if address.ip.is_global:
+        raise Failure("%s is a public address: nodes meet on a private network only" % name)
+    peers = [name if peer == "self" else peer for peer in peers]
+    own_data = conf.get("joined") and read(CERTS + "/ca.crt") == certificate
+    foreign = not own_data and os.path.isdir(path(STORE)) and os.listdir(path(STORE))
+    if foreign and not options.yes:
+        raise Failure("this machine has a database of its own; --yes puts it aside, as %s.before-…" % STORE, REFUSED)
+    keep_cluster_settings(conf)
+    if not options.first_boot:
+        run("systemctl", "stop", "nakama.service", "cockroachdb.service")
+    if foreign:
+        aside(STORE)
+    make_node_certificates(certificate, key, sorted({name, str(address.ip)}))
+    make_instance(secrets, name)
+    make_units(name, address.network, peers)
+    run("ufw", "allow", "in", "on", card, "from", str(address.network), "to", "any", "port", PORT[1:], "proto", "tcp")
+    del conf["token"]
+    os.sync()
+    keep_cluster_settings(dict(conf, joined=name))
+    run("systemctl", "daemon-reload")
+    if not options.first_boot:
+        run("systemctl", "enable", "--quiet", "cockroachdb.service", "nakama.service")
+        run("systemctl", "start", "--no-block", "cockroachdb.service", "nakama.service")
+    say("a node of the cluster %s, as %s: nakama-setup status" % (", ".join(peers), name))
+    return 0
+
+
+def answers(*words):
+    try:
+        return not run("cockroach", *words, "--certs-dir=" + path(CERTS), check=False, seconds=40)[0]
+    except Failure:
+        return False
+
+
+def wait_for_cluster(name, first, *others):
+    """For the unit, as the database's user: initialises the cluster if this is its first node, and waits until it is up."""
+    while not answers("sql", "--host=" + DATABASE, "--execute=SELECT 1"):
+        # A first node that was made anew finds its cluster among the others, and must not begin another one.
+        if name == first and not any(answers("sql", "--host=" + other + PORT, "--execute=SELECT 1") for other in others if other != name):
+            answers("init", "--host=" + name + PORT)
+        time.sleep(PAUSE)
+    say("the cluster is up")
+    return 0
+
+
+def check_cluster():
+    if not os.access(path(CLUSTER), os.R_OK):
+        return None, "as root says"
+    conf = cluster_settings()
+    if not conf.get("joined"):
+        return False, "not joined yet: nakama-setup join ADDRESS …"
+    failed, output = run("cockroach", "node", "status", "--certs-dir=" + path(CERTS), "--host=" + DATABASE, "--format=tsv", check=False, seconds=30)
+    if failed:
+        return False, (output.splitlines() or ["no answer"])[0]
+    head, *rows = [line.split("\t") for line in output.splitlines() if "\t" in line]
+    live = sum(row[head.index("is_live")] == "true" for row in rows)
+    wanted = max(len(rows), int(conf.get("expect") or conf.get("join", "").count(",") + 1))
+    return live >= wanted, "%d of %d nodes live" % (live, wanted)
+
+
+def cluster_checks():
+    return (("cluster", check_cluster),) if os.path.exists(path(CLUSTER)) else ()
+
+
+def add_join(add):
+    command = add("join", join, "makes this machine a node of a cluster")
+    command.add_argument("addresses", nargs="*", metavar="ADDRESS", help="the nodes' private addresses, in the same order everywhere; the first one initialises the cluster")
+    command.add_argument("--token-file", metavar="FILE", help="the cluster's token; - is standard input")
+    command.add_argument("--address", help="this machine's private address, if it is not in the list and not eth1's")
+    command.add_argument("--expect", metavar="N", type=int, help="status is not well with fewer nodes than that")
+    command.add_argument("--yes", action="store_true", help="put this machine's own database aside")
+    command.add_argument("--new-token", action="store_true", help="print a new cluster's token; it opens everything")
+    command.add_argument("--token", action="store_true", help="print this machine's, with its secrets")
+    for name in ("--first-boot", "--wait"):
+        command.add_argument(name, action="store_true", help="for units")

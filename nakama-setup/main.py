@@ -1,0 +1,54 @@
+"""The command line. To add a command: one module with an `add_NAME`, its line in COMMANDS, its name in `build`."""
+
+import argparse
+import os
+import sys
+
+from backup import add_backup
+from firewall import add_firewall
+from join import add_join
+from machine import ROOT, Failure
+from secrets import add_secrets
+from status import add_status
+from tls import add_tls
+from upgrade import add_upgrade
+
+COMMANDS = (
+    add_status,
+    add_secrets,
+    add_firewall,
+    add_tls,
+    add_backup,
+    add_upgrade,
+    add_join,
+)
+EPILOG = """exit status: 0 done and well; 1 not well, or failed (the text says what is as before); 2 usage; 3 needs root;
+4 refused, as data would be lost; 5 another nakama-setup is at work"""
+
+
+def main():
+    parser = argparse.ArgumentParser(prog="nakama-setup", description="Looks after Nakama and its database on this machine.", epilog=EPILOG,
+                                     formatter_class=argparse.RawDescriptionHelpFormatter)
+    commands = parser.add_subparsers(metavar="COMMAND", required=True)
+
+    def add(name, function, text):
+        command = commands.add_parser(name, help=text, description=text[0].upper() + text[1:] + ".")
+        command.set_defaults(function=function)
+        return command
+
+    for register in COMMANDS:
+        register(add)
+    if not ROOT:
+        os.environ["PATH"] = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+    options = parser.parse_args()
+    try:
+        return options.function(options)
+    except Failure as failure:
+        print("nakama-setup: %s" % failure, file=sys.stderr)
+        return failure.status
+    except KeyboardInterrupt:
+        return 130
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,162 @@
+"""`upgrade`: another version of Nakama or CockroachDB, and back.
+
+The program in use stays beside as NAME.previous. A version that does not come up is replaced by the former one at once.
+Nakama migrates its schema whenever it starts; a former Nakama runs on a newer schema and warns of it. CockroachDB keeps the
+format of the former version until `--finish`.
+"""
+
+import json
+import os
+import re
+import shutil
+import tarfile
+import tempfile
+import urllib.request
+
+from backup import FOLDER, make_backup
+from bucket import sha256
+from machine import REFUSED, ROOT, Failure, alone, managed, path, run, say, sql, wait_healthy
+
+PROGRAMS = {
+    "nakama": ("https://github.com/heroiclabs/nakama/releases/download/v{0}/nakama-{0}-linux-{1}.tar.gz", "--version"),
+    "cockroach": ("https://binaries.cockroachdb.com/cockroach-v{0}.linux-{1}.tgz", "version"),
+}
+RELEASES = "https://api.github.com/repos/heroiclabs/nakama/releases/tags/v"
+# The last builds of each line before 2024-11-18, when the licence changed.
+FREE = {(23, 1): 28, (23, 2): 14, (24, 1): 6, (24, 2): 4}
+
+
+def is_free(version):
+    number = tuple(int(part) for part in version.split("."))
+    return number < (23, 1) or number[2] <= FREE.get(number[:2], -1)
+
+
+def version_of(program, word):
+    found = re.search(r"\d+\.\d+\.\d+", run(program, word, seconds=60)[1])
+    return found.group() if found else "unknown"
+
+
+def fetch(url, seconds=60):
+    if not url.startswith(("https://", "file:///")) and not ROOT:
+        raise Failure("%s: only https:// and file:/// are taken" % url, 2)
+    try:
+        return urllib.request.urlopen(url, timeout=seconds)
+    except (OSError, ValueError) as error:
+        raise Failure("%s: %s" % (url, error)) from None
+
+
+def published_sum(name, version, url):
+    """What the publisher says: CockroachDB beside the archive, Nakama's host in its list of releases."""
+    if name == "cockroach":
+        with fetch(url + ".sha256sum") as answer:
+            found = answer.read(4096).decode("ascii", "replace").split()
+    else:
+        with fetch(RELEASES + version) as answer:
+            assets = json.load(answer).get("assets", [])
+        found = [(one.get("digest") or "").replace("sha256:", "") for one in assets if one.get("name") == url.rsplit("/", 1)[1]]
+    if not found or not re.fullmatch(r"[0-9a-f]{64}", found[0]):
+        raise Failure("the publisher names no sha256 of %s: give it with --sha256" % url)
+    return found[0]
+
+
+def download(name, options):
+    """The new program, checked, beside the one in use; its path."""
+    arch = {"x86_64": "amd64", "aarch64": "arm64"}.get(os.uname().machine, os.uname().machine)
+    url = options.url or PROGRAMS[name][0].format(options.version, arch)
+    expected = options.sha256 or published_sum(name, options.version, url)
+    new = path("/usr/local/bin/.%s.new" % name)
+    with tempfile.TemporaryFile(dir=path("/var/tmp")) as file:
+        try:
+            with fetch(url) as answer:
+                shutil.copyfileobj(answer, file)
+            file.seek(0)
+            found = sha256(file)
+            if found != expected.lower():
+                raise Failure("%s: its sha256 is %s, not %s" % (url, found, expected))
+            with tarfile.open(fileobj=file) as tar:
+                source = next((tar.extractfile(one) for one in tar if one.isfile() and os.path.basename(one.name) == name), None)
+                if source is None:
+                    raise Failure("%s holds no program %s" % (url, name))
+                with open(new, "wb") as target:
+                    shutil.copyfileobj(source, target)
+                    os.fchmod(target.fileno(), 0o755)
+                    os.fsync(target.fileno())
+        except (OSError, EOFError, tarfile.TarError) as error:
+            raise Failure("%s: %s" % (url, error)) from None
+    return new
+
+
+def exchange(name, new):
+    """`new` becomes the program, and what was the program NAME.previous. There is a whole program at any time."""
+    program = path("/usr/local/bin/" + name)
+    os.rename(new, new + ".next")
+    os.link(program, new + ".old")
+    os.rename(new + ".next", program)
+    os.rename(new + ".old", program + ".previous")
+
+
+def start_over(name, new):
+    run("systemctl", "stop", "nakama.service", check=False)
+    if name == "cockroach":
+        run("systemctl", "stop", "cockroachdb.service", check=False)
+    exchange(name, new)
+    if name == "cockroach":
+        run("systemctl", "start", "cockroachdb.service", check=False)
+    run("systemctl", "start", "nakama.service", check=False)
+    return wait_healthy()
+
+
+def upgrade(options):
+    name = options.program
+    program, word = path("/usr/local/bin/" + name), PROGRAMS[name][1]
+    previous = program + ".previous"
+    if sum(map(bool, (options.version, options.back, options.finish))) != 1 or not re.fullmatch(r"\d+\.\d+\.\d+", options.version or "0.0.0"):
+        raise Failure("one of a version such as 3.40.0, --back, --finish", 2)
+    with alone():
+        if name == "cockroach" and managed():
+            raise Failure("the database is a managed one: its provider upgrades it")
+        if options.finish:
+            sql("RESET CLUSTER SETTING cluster.preserve_downgrade_option")
+            say("the database may take on the format of this version now; there is no way back to the former one")
+            return 0
+        if name == "cockroach" and options.version and not is_free(options.version) and not options.accept_license:
+            raise Failure("CockroachDB %s is under the CockroachDB Software License: it needs a licence key to serve production. "
+                          "With a key: --accept-license" % options.version, REFUSED)
+        if options.back and not os.path.exists(previous):
+            raise Failure("there is no former %s to go back to" % name)
+        new = path("/usr/local/bin/.%s.new" % name)
+        if options.back:
+            shutil.copy2(previous, new)
+        else:
+            download(name, options)
+        try:
+            wanted, present = version_of(new, word), version_of(program, word)
+            if options.version and wanted != options.version:
+                raise Failure("the archive holds %s %s, not %s" % (name, wanted, options.version))
+            if not managed() and not options.no_backup:
+                say("backup: " + make_backup(path(FOLDER)))
+            if name == "cockroach" and not options.back:
+                sql("SET CLUSTER SETTING cluster.preserve_downgrade_option = '%s'" % sql("SHOW CLUSTER SETTING version")[0][0])
+            say("%s %s replaces %s" % (name, wanted, present))
+            if not start_over(name, new):
+                shutil.copy2(previous, new)
+                well = start_over(name, new)
+                raise Failure("%s %s does not come up. %s is back, and %s"
+                              % (name, wanted, present, "well" if well else "NOT WELL either: nakama-setup status"))
+        finally:
+            if os.path.exists(new):
+                os.unlink(new)
+    say("well. nakama-setup upgrade %s --back returns to %s" % (name, present))
+    return 0
+
+
+def add_upgrade(add):
+    command = add("upgrade", upgrade, "another version of Nakama or CockroachDB; returns by itself when that does not come up")
+    command.add_argument("program", choices=sorted(PROGRAMS))
+    command.add_argument("version", nargs="?", help="such as 3.40.0")
+    command.add_argument("--url", help="the archive, where it is not the publisher's")
+    command.add_argument("--sha256", help="of the archive")
+    command.add_argument("--back", action="store_true", help="return to the version of before")
+    command.add_argument("--finish", action="store_true", help="cockroach: let the database take on the new format, once all is well")
+    command.add_argument("--accept-license", action="store_true", help="cockroach: you have a key for versions after 2024-11-18")
+    command.add_argument("--no-backup", action="store_true", help="without a backup before")

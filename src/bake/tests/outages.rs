@@ -1,0 +1,107 @@
+//! A service that fails for good, wholly or in one of its requests, and one that is away for a while: with the limits that
+//! a bake has when nothing else is said, which are hours.
+
+use std::collections::BTreeSet;
+
+use super::fake::{Fake, Fault, World, spec};
+use super::faults::judge;
+use crate::bake::ports::ProviderErrorKind as Kind;
+use crate::bake::{FailureKind, Limits, MarkerKind, Outcome, Spec};
+
+const LASTING: [Fault; 8] = [
+    Fault::After,
+    Fault::Before(Kind::Unanswered),
+    Fault::Before(Kind::Unreachable),
+    Fault::Before(Kind::RateLimited),
+    Fault::Before(Kind::Pending),
+    Fault::Before(Kind::NotFound),
+    Fault::Before(Kind::Unauthorized),
+    Fault::Before(Kind::Refused),
+];
+
+fn patient(marker: MarkerKind) -> Spec {
+    Spec { limits: Limits::default(), marker, verify: false, ..spec() }
+}
+
+fn world() -> World {
+    // With powering off as the marker the droplet goes off by itself.
+    World { crash_after: Some(30), ..World::default() }
+}
+
+/// The requests of a bake that nothing disturbs, each once, and how many seconds it takes.
+async fn undisturbed(spec: &Spec) -> (BTreeSet<String>, u64) {
+    let fake = Fake::new(world());
+    assert_eq!(fake.bake(spec).await.exit_status(), 0);
+    let seconds = fake.seconds();
+    (fake.state.lock().unwrap().requests.iter().cloned().collect(), seconds)
+}
+
+#[tokio::test]
+async fn one_request_that_fails_for_good_does_not_hold_a_bake_for_hours() {
+    let spec = patient(MarkerKind::Poweroff);
+    let (requests, happy) = undisturbed(&spec).await;
+    let mut longest = (0, String::new());
+    for request in &requests {
+        for from in [1, 2] {
+            for fault in LASTING {
+                let case = format!("{request}, from {from} on: {fault:?}");
+                let fake = Fake::new(World { outage: Some((request.clone(), from, fault)), ..world() });
+                let outcome = fake.bake(&spec).await;
+                judge(&fake, &outcome, &case);
+                longest = longest.max((fake.seconds(), case));
+            }
+        }
+    }
+    // Once on the way forward, once while cleaning up; and what is looked for as long as lists lag.
+    let most = happy + 2 * spec.limits.unreachable.as_secs() + 120;
+    assert!(longest.0 <= most, "{longest:?}, more than {most}");
+}
+
+#[tokio::test]
+async fn a_service_that_goes_away_is_given_up_and_what_is_left_is_named() {
+    let spec = patient(MarkerKind::Poweroff);
+    let happy = Fake::new(world());
+    assert_eq!(happy.bake(&spec).await.exit_status(), 0);
+    let requests = happy.state.lock().unwrap().requests.len() as u64;
+    for at in 1..=requests {
+        let fake = Fake::new(World { away: Some((at, u64::MAX / 2)), ..world() });
+        let outcome = fake.bake(&spec).await;
+        judge(&fake, &outcome, &format!("away from {at} on"));
+        let most = happy.seconds() + 2 * spec.limits.unreachable.as_secs() + 120;
+        assert!(fake.seconds() <= most, "away from {at} on: {} s, more than {most}", fake.seconds());
+        if let Outcome::Failed { failure, left } = &outcome
+            && matches!(failure.kind, FailureKind::Silent { .. })
+        {
+            assert!(failure.advice().unwrap().contains("--timeout-unreachable"));
+            assert!(!left.is_empty() || fake.there().is_empty(), "{outcome:?}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_service_that_is_away_for_a_while_is_waited_for() {
+    let spec = patient(MarkerKind::Poweroff);
+    let (.., happy) = undisturbed(&spec).await;
+    let requests = happy;
+    for at in 1..=requests {
+        let fake = Fake::new(World { away: Some((at, 20)), ..world() });
+        let outcome = fake.bake(&spec).await;
+        judge(&fake, &outcome, &format!("away at {at}"));
+    }
+}
+
+#[tokio::test]
+async fn a_snapshot_is_asked_for_again_only_when_it_was_seen_that_there_is_none() {
+    let spec = patient(MarkerKind::Poweroff);
+    let happy = Fake::new(world());
+    assert_eq!(happy.bake(&spec).await.exit_status(), 0);
+    let asked =
+        happy.state.lock().unwrap().requests.iter().position(|one| one.contains("Snapshot(")).unwrap() as u64 + 1;
+    // The answer is lost, and then nothing is heard for longer than lists lag and than the snapshot takes.
+    let fake = Fake::new(World { faults: [(asked, Fault::After)].into(), away: Some((asked + 1, 40)), ..world() });
+    let outcome = fake.bake(&spec).await;
+    judge(&fake, &outcome, "a lost answer before an outage");
+    let state = fake.state.lock().unwrap();
+    let times = state.requests.iter().filter(|one| one.contains("Snapshot(")).count();
+    assert_eq!((outcome.exit_status(), times), (0, 1), "{:?}", state.requests);
+}

@@ -1,0 +1,128 @@
+//! Python's side of Jinja: how it writes values, its methods of texts and mappings, and which filters and tests there are.
+
+use std::fmt::{self, Write as _};
+use std::sync::Arc;
+
+use minijinja::value::{Enumerator, Object, ObjectRepr, Rest, Value, ValueKind};
+use minijinja::{Environment, Error, Output, State};
+
+use super::MISSING;
+use super::tuples::PRINTED;
+
+/// What minijinja has and Jinja has not: to cloud-init a template that uses it is broken.
+const NOT_JINJA: [&str; 5] = ["bool", "chain", "lines", "split", "zip"];
+const NO_TESTS_OF_JINJA: [&str; 4] = ["endingwith", "int", "safe", "startingwith"];
+/// Lists in lists are written so deep; no document needs more.
+const DEEPEST: usize = 32;
+
+/// Makes an environment Jinja's as cloud-init sets it up, as far as minijinja can be.
+pub(super) fn set_up(environment: &mut Environment<'_>) {
+    environment.set_unknown_method_callback(minijinja_contrib::pycompat::unknown_method_callback);
+    environment.set_formatter(write);
+    environment.add_function(PRINTED, |items: Rest<Value>| Value::from_object(Tuple(items.0)));
+    for name in NOT_JINJA {
+        environment.remove_filter(name);
+    }
+    for name in NO_TESTS_OF_JINJA {
+        environment.remove_test(name);
+    }
+    environment.remove_global("debug");
+    environment.add_filter("wordcount", |text: String| text.split_whitespace().count());
+}
+
+/// A value that is printed, as Python's `str` writes it.
+fn write(out: &mut Output, state: &mut State, value: &Value) -> Result<(), Error> {
+    match value.kind() {
+        ValueKind::Undefined => out.write_str(MISSING).map_err(Error::from),
+        ValueKind::String => minijinja::escape_formatter(out, state, value),
+        _ => {
+            let mut text = String::new();
+            repr(value, &mut text, 0)?;
+            out.write_str(&text).map_err(Error::from)
+        }
+    }
+}
+
+/// Python's `repr`.
+fn repr(value: &Value, out: &mut String, depth: usize) -> fmt::Result {
+    if depth > DEEPEST {
+        return out.write_str("...");
+    }
+    match value.kind() {
+        ValueKind::Bool => out.write_str(if value.is_true() { "True" } else { "False" }),
+        ValueKind::None => out.write_str("None"),
+        ValueKind::Undefined => out.write_str("Undefined"),
+        ValueKind::String => quoted(value.as_str().unwrap_or_default(), out),
+        ValueKind::Seq => {
+            let tuple = value.downcast_object_ref::<Tuple>();
+            let mut count = 0;
+            out.push(if tuple.is_some() { '(' } else { '[' });
+            for item in value.try_iter().into_iter().flatten() {
+                if count > 0 {
+                    out.push_str(", ");
+                }
+                count += 1;
+                repr(&item, out, depth + 1)?;
+            }
+            out.push_str(if tuple.is_some() && count == 1 {
+                ",)"
+            } else if tuple.is_some() {
+                ")"
+            } else {
+                "]"
+            });
+            Ok(())
+        }
+        ValueKind::Map => {
+            out.push('{');
+            for (index, key) in value.try_iter().into_iter().flatten().enumerate() {
+                if index > 0 {
+                    out.push_str(", ");
+                }
+                repr(&key, out, depth + 1)?;
+                out.push_str(": ");
+                repr(&value.get_item(&key).unwrap_or_default(), out, depth + 1)?;
+            }
+            out.push('}');
+            Ok(())
+        }
+        _ => write!(out, "{value}"),
+    }
+}
+
+/// A text as Python quotes it: with apostrophes, but where it holds one and no quotation mark.
+fn quoted(text: &str, out: &mut String) -> fmt::Result {
+    let quote = if text.contains('\'') && !text.contains('"') { '"' } else { '\'' };
+    out.push(quote);
+    for character in text.chars() {
+        match character {
+            '\n' => out.push_str("\\n"),
+            '\r' => out.push_str("\\r"),
+            '\t' => out.push_str("\\t"),
+            '\\' => out.push_str("\\\\"),
+            _ if character == quote => write!(out, "\\{quote}")?,
+            _ if character.is_ascii_control() => write!(out, "\\x{:02x}", u32::from(character))?,
+            _ => out.push(character),
+        }
+    }
+    out.push(quote);
+    Ok(())
+}
+
+/// A tuple without parentheses that is printed.
+#[derive(Debug)]
+struct Tuple(Vec<Value>);
+
+impl Object for Tuple {
+    fn repr(self: &Arc<Self>) -> ObjectRepr {
+        ObjectRepr::Seq
+    }
+
+    fn get_value(self: &Arc<Self>, key: &Value) -> Option<Value> {
+        self.0.get(key.as_usize()?).cloned()
+    }
+
+    fn enumerate(self: &Arc<Self>) -> Enumerator {
+        Enumerator::Seq(self.0.len())
+    }
+}

@@ -1,0 +1,200 @@
+"""nakama-setup backup and restore, against the database's stand-in and a bucket that checks signatures."""
+
+import hashlib
+import hmac
+import http.server
+import io
+import os
+import tarfile
+import threading
+import unittest
+
+import ground
+import machine
+
+SECRET = "spaces-secret-key"
+
+
+class Bucket(http.server.BaseHTTPRequestHandler):
+    """S3's PUT and GET. The signature is worked out again from what arrived, as AWS documents it (Signature Version 4)."""
+
+    def _authorized(self):
+        fields = dict(part.split("=", 1) for part in self.headers["authorization"].split(" ", 1)[1].split(", "))
+        _, day, region, service, _ = fields["Credential"].split("/")
+        names = fields["SignedHeaders"].split(";")
+        canonical = "%s\n%s\n\n%s\n\n%s\n%s" % (self.command, self.path, "\n".join("%s:%s" % (name, self.headers[name]) for name in names),
+                                              ";".join(names), self.headers["x-amz-content-sha256"])
+        key = b"AWS4" + SECRET.encode()
+        for part in (day, region, service, "aws4_request"):
+            key = hmac.digest(key, part.encode(), "sha256")
+        scope = "/".join((day, region, service, "aws4_request"))
+        text = "\n".join(("AWS4-HMAC-SHA256", self.headers["x-amz-date"], scope, hashlib.sha256(canonical.encode()).hexdigest()))
+        return hmac.digest(key, text.encode(), "sha256").hex() == fields["Signature"] and "host" in names
+
+    def _answer(self, status, body=b""):
+        self.send_response(status)
+        self.send_header("content-length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def do_PUT(self):
+        body = self.rfile.read(int(self.headers["content-length"]))
+        if not self._authorized() or hashlib.sha256(body).hexdigest() != self.headers["x-amz-content-sha256"]:
+            self._answer(403, b"<Error><Code>SignatureDoesNotMatch</Code><Message>no</Message></Error>")
+            return
+        self.server.objects[self.path] = body
+        self._answer(200)
+
+    def do_GET(self):
+        if not self._authorized() or self.path not in self.server.objects:
+            self._answer(404, b"<Error><Code>NoSuchKey</Code></Error>")
+            return
+        self._answer(200, self.server.objects[self.path])
+
+    def log_message(self, *_):
+        pass
+
+
+class Backup(machine.Machine):
+    def setUp(self):
+        super().setUp()
+        self.start_database()
+
+    def archives(self, folder=None):
+        folder = folder or self.root("/var/backups/nakama")
+        return sorted(os.listdir(folder)) if os.path.isdir(folder) else []
+
+    def take(self, *words, **more):
+        return self.setup_("backup", *words, **more).split(",")[0]
+
+    def names(self):
+        return self.query("USE nakama; SELECT name FROM users ORDER BY name").split()[2:]
+
+    def kept(self):
+        return [line.split("\t")[0] for line in self.query("SHOW DATABASES").splitlines() if line.startswith("nakama_before_")]
+
+    def bucket(self):
+        server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Bucket)
+        server.objects = {}
+        threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
+        self.addCleanup(server.server_close)
+        self.addCleanup(server.shutdown)
+        self.configure("S3_ENDPOINT=http://127.0.0.1:%d\nS3_ACCESS_KEY=AK\nS3_SECRET_KEY=%s\nTO=s3://games/my backups\n".replace(" backups", "-backups")
+                       % (server.server_address[1], SECRET))
+        return server
+
+    def configure(self, text):
+        self.write("root/etc/nakama/backup.conf", text, 0o600)
+
+    def test_there_and_back(self):
+        archive = self.take()
+        self.assertEqual(os.stat(archive).st_mode & 0o777, 0o600)
+        self.assertEqual(os.listdir(self.root("/var/lib/cockroach/extern")), [], "nothing stays in the database's own folder")
+        self.query("USE nakama; DELETE FROM users; INSERT INTO users VALUES (2, 'bob')")
+        self.assertIn("there is data in the database", self.setup_("restore", archive, status=4))
+        self.assertEqual(self.names(), ["bob"])
+        self.assertIn("kept as nakama_before_", self.setup_("restore", "latest", "--yes"))
+        self.assertEqual(self.names(), ["ann"])
+        self.query("USE nakama; INSERT INTO users VALUES (3, 'eve')", user="nakama")
+        self.setup_("restore", "--back")
+        self.assertEqual(self.names(), ["bob"])
+        self.assertEqual(len(self.kept()), 1)
+        self.setup_("restore", "--forget")
+        self.assertEqual(self.kept(), [])
+        self.assertEqual(self.names(), ["bob"])
+        self.setup_("restore", "--back", status=1)
+        self.assertIn("backup       0 hours ago", self.setup_("status"))
+
+    def test_into_a_machine_without_data(self):
+        archive = self.take()
+        self.query("DROP DATABASE nakama CASCADE; CREATE DATABASE nakama")
+        self.setup_("restore", os.path.basename(archive))
+        self.assertEqual(self.names(), ["ann"])
+        self.query("DROP DATABASE nakama CASCADE")
+        self.setup_("restore", archive)
+        self.assertEqual(self.names(), ["ann"])
+
+    def test_nakama_does_not_come_up_with_it(self):
+        archive = self.take()
+        self.query("USE nakama; INSERT INTO users VALUES (2, 'bob')")
+        self.write("state/unhealthy", "")
+        self.assertIn("The database is the same as before.", self.setup_("restore", archive, "--yes", status=1))
+        self.assertEqual(self.names(), ["ann", "bob"])
+        self.assertEqual(self.kept(), [])
+        self.assertTrue(self.calls().rstrip().endswith("systemctl start nakama.service"), self.calls())
+
+    def test_the_oldest_go(self):
+        self.configure("KEEP=2\n")
+        for name in ("20200101t000000z", "20210101t000000z", "20220101t000000z"):
+            self.write("root/var/backups/nakama/nakama-%s.tar.gz" % name, "x")
+        self.write("root/var/backups/nakama/mine.tar.gz", "x")
+        archive = self.take()
+        self.assertEqual(self.archives(), ["mine.tar.gz", "nakama-20220101t000000z.tar.gz", os.path.basename(archive)])
+
+    def test_another_folder(self):
+        archive = self.take("--to", self.path("volume"))
+        self.assertEqual(os.path.dirname(archive), self.path("volume"))
+        self.assertEqual(self.archives(), [])
+        self.setup_("restore", archive, "--yes")
+
+    def test_a_bucket(self):
+        server = self.bucket()
+        output = self.setup_("backup")
+        key = "/games/my-backups/" + self.archives()[0]
+        self.assertEqual(list(server.objects), [key])
+        self.assertIn("s3:/" + key, output)
+        self.assertNotIn(SECRET, output)
+        self.query("USE nakama; INSERT INTO users VALUES (2, 'bob')")
+        self.setup_("restore", "s3:/" + key, "--yes")
+        self.assertEqual(self.names(), ["ann"])
+        self.assertIn("HTTP 404 NoSuchKey", self.setup_("restore", "s3://games/none.tar.gz", "--yes", status=1))
+
+    def test_a_bucket_that_refuses(self):
+        server = self.bucket()
+        self.configure("TO=s3://games\nS3_ENDPOINT=http://127.0.0.1:%d\nS3_ACCESS_KEY=AK\nS3_SECRET_KEY=wrong\n" % server.server_address[1])
+        output = self.setup_("backup", status=1)
+        self.assertIn("HTTP 403 SignatureDoesNotMatch: no", output)
+        self.assertNotIn("wrong", output)
+        self.assertEqual((len(self.archives()), server.objects), (1, {}), "the local one stays")
+        self.configure("TO=s3://games\n")
+        self.assertIn("needs S3_ENDPOINT, S3_ACCESS_KEY, S3_SECRET_KEY", self.setup_("backup", status=2))
+
+    def test_archives_that_are_none(self):
+        def archive(name, member):
+            with tarfile.open(self.path(name), "w:gz") as tar:
+                tar.addfile(member, io.BytesIO(b"x" * member.size))
+            return self.path(name)
+
+        link = tarfile.TarInfo("backup/link")
+        link.type, link.linkname = tarfile.SYMTYPE, "/etc/shadow"
+        other, out = tarfile.TarInfo("elsewhere"), tarfile.TarInfo("backup/../../../etc/x")
+        other.size = out.size = 1
+        for name, member in (("a.tar.gz", link), ("b.tar.gz", other), ("c.tar.gz", out)):
+            self.assertIn("is not an archive of nakama-setup", self.setup_("restore", archive(name, member), "--yes", status=1))
+        self.assertIn("cannot be read", self.setup_("restore", self.write("text.tar.gz", "text"), "--yes", status=1))
+        self.assertIn("cannot be read", self.setup_("restore", self.path("none.tar.gz"), "--yes", status=1))
+        self.assertIn("which backup?", self.setup_("restore", status=2))
+        self.assertEqual(self.names(), ["ann"])
+        self.assertEqual(os.listdir(self.root("/var/lib/cockroach/extern")), [])
+
+    def test_a_half_archive_is_refused_and_nothing_changes(self):
+        archive = self.take()
+        with open(archive, "r+b") as file:
+            file.truncate(os.path.getsize(archive) // 2)
+        self.assertIn("cannot be read", self.setup_("restore", archive, "--yes", status=1))
+        self.assertEqual(self.names(), ["ann"])
+
+    def test_a_database_that_is_down_leaves_nothing(self):
+        self.started[-1].kill()
+        self.started[-1].wait()
+        self.assertIn("cannot dial server", self.setup_("backup", status=1))
+        self.assertEqual(self.archives(), [])
+
+    def test_a_managed_database_is_its_providers(self):
+        os.unlink(self.root("/etc/cockroach/pki/node/node.key"))
+        for command in (("backup",), ("restore", "latest")):
+            self.assertIn("its provider keeps the backups", self.setup_(*command, status=1))
+
+
+if __name__ == "__main__":
+    unittest.main()

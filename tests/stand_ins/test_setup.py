@@ -1,0 +1,135 @@
+"""The operator's command, nakama-setup: built from its modules, and each command against programs that stand in for systemd, ufw and the rest."""
+
+import json
+import os
+import subprocess
+import sys
+import unittest
+
+import ground
+import machine
+
+INSTANCE = machine.INSTANCE
+
+
+class Program(ground.Case):
+    def test_it_is_up_to_date(self):
+        fresh = self.path("fresh")
+        self.run_(sys.executable, os.path.join(ground.PROJECT, "nakama-setup/build"), fresh)
+        with open(fresh, encoding="utf-8") as one, open(machine.SETUP, encoding="utf-8") as other:
+            self.assertEqual(one.read(), other.read(), "run nakama-setup/build")
+        self.assertTrue(os.access(machine.SETUP, os.X_OK))
+
+    def test_two_modules_with_one_name_are_refused(self):
+        folder = self.path("copy")
+        os.mkdir(folder)
+        for name in os.listdir(os.path.join(ground.PROJECT, "nakama-setup")):
+            with open(os.path.join(ground.PROJECT, "nakama-setup", name), encoding="utf-8") as file:
+                text = file.read()
+            self.write("copy/" + name, text + ("\ndef is_open():\n    pass\n" if name == "status.py" else ""))
+        self.assertIn("firewall.py and status.py both define is_open", self.run_(sys.executable, self.path("copy/build"), self.path("out"), status=1))
+
+    def test_no_module_is_long_and_none_is_forgotten(self):
+        modules = [name for name in os.listdir(os.path.join(ground.PROJECT, "nakama-setup")) if name.endswith(".py")]
+        with open(os.path.join(ground.PROJECT, "nakama-setup/build"), encoding="utf-8") as file:
+            build = file.read()
+        for name in modules:
+            self.assertIn('"%s"' % name[:-3], build)
+            with open(os.path.join(ground.PROJECT, "nakama-setup", name), encoding="utf-8") as file:
+                self.assertLessEqual(len(file.readlines()), 400, name)
+
+
+class CommandLine(machine.Machine):
+    def test_help_names_every_command_and_each_has_its_own(self):
+        text = self.setup_("--help")
+        commands = [line.split()[0] for line in text.splitlines() if line.startswith("    ") and not line.startswith("     ")]
+        self.assertGreaterEqual(len(commands), 4)
+        for name in commands:
+            self.assertIn("usage: nakama-setup " + name, self.setup_(name, "--help"))
+        self.assertIn("exit status:", text)
+
+    def test_usage_errors_are_2(self):
+        for words in ((), ("nonsense",), ("console",), ("console", "ajar"), ("status", "--xml"), ("secrets", "no.such")):
+            self.setup_(*words, status=2)
+
+    def test_without_root(self):
+        command = [sys.executable, "-B", machine.SETUP, "secrets"]
+        if os.geteuid() == 0:
+            command = ["setpriv", "--reuid=65534", "--clear-groups", "/usr/bin/python3", "-B", "/dev/stdin", "secrets"]
+        with open(machine.SETUP, encoding="utf-8") as file:
+            done = subprocess.run(command, stdin=file, capture_output=True, text=True, check=False, env={"PATH": os.environ["PATH"]})
+        self.assertEqual((done.returncode, done.stderr), (3, "nakama-setup: this needs root: sudo nakama-setup …\n"))
+
+
+class Status(machine.Machine):
+    def test_a_well_machine(self):
+        lines = self.setup_("status").splitlines()
+        self.assertEqual([line.split()[0] for line in lines], ["first", "cockroachdb", "nakama", "api", "database", "disk", "backup", "certificate"])
+        self.assertIn("database     reachable", lines)
+        answer = json.loads(self.setup_("status", "--json"))
+        self.assertTrue(answer["well"])
+        self.assertEqual({check["name"]: check["ok"] for check in answer["checks"]},
+                         {"first boot": True, "cockroachdb": True, "nakama": True, "api": True, "database": True, "disk": True,
+                          "backup": None, "certificate": None})
+
+    def test_each_thing_that_is_not_well_is_named(self):
+        for name, break_it in (
+            ("cockroachdb", lambda: self.write("state/failed-cockroachdb.service", "")),
+            ("nakama", lambda: self.write("state/failed-nakama.service", "")),
+            ("api", lambda: self.write("state/unhealthy", "")),
+            ("database", lambda: self.write("state/no-database", "")),
+            ("first", lambda: os.unlink(self.root(INSTANCE))),
+        ):
+            with self.subTest(name=name):
+                self.make_machine()
+                break_it()
+                found = [line for line in self.setup_("status", status=1).splitlines() if "NOT WELL" in line]
+                self.assertEqual([line.split()[0] for line in found], [name])
+
+    def test_with_a_managed_database(self):
+        os.unlink(self.root("/etc/cockroach/pki/node/node.key"))
+        self.write("state/failed-cockroachdb.service", "")
+        self.assertIn("cockroachdb  not used: a managed database is\n", self.setup_("status"))
+
+
+class Secrets(machine.Machine):
+    def test_the_login_and_the_keys(self):
+        text = self.setup_("secrets")
+        self.assertEqual([line.split()[0] for line in text.splitlines()],
+                         ["console.username", "console.password", "socket.server_key", "runtime.http_key"])
+        values = dict(line.split() for line in self.setup_("secrets", "--all").splitlines())
+        self.assertEqual(len(values), 8)
+        self.assertEqual(self.setup_("secrets", "socket.server_key"), values["socket.server_key"] + "\n")
+        self.assertNotIn("sslmode", self.setup_("secrets", "--all"))
+
+    def test_before_the_first_boot_is_over(self):
+        os.unlink(self.root(INSTANCE))
+        self.assertIn("the first boot is not over", self.setup_("secrets", status=1))
+
+
+class Firewall(machine.Machine):
+    def test_open_close_status(self):
+        for command, profile in (("console", "Nakama Console"), ("grpc", "Nakama gRPC")):
+            self.assertEqual(self.setup_(command, "status"), profile + ": closed\n")
+            self.assertEqual(self.setup_(command, "open"), profile + ": open to the world\n")
+            self.assertEqual(self.setup_(command, "open"), profile + ": open to the world\n")
+            self.assertEqual(self.setup_(command, "status"), profile + ": open to the world\n")
+            self.assertEqual(self.setup_(command, "close"), profile + ": closed\n")
+            self.assertEqual(self.setup_(command, "close"), profile + ": closed\n")
+            self.assertIn("\nNakama\n", self.ufw(), "the API stays open")
+
+    def test_a_firewall_that_fails(self):
+        self.program("ufw", 'echo "ERROR: problem running"; exit 1')
+        self.assertIn("ufw allow Nakama Console failed with exit status 1:\nERROR: problem running", self.setup_("console", "open", status=1))
+
+    def test_one_at_a_time(self):
+        os.makedirs(self.root("/run"))
+        import fcntl
+        with open(self.root("/run/nakama-setup.lock"), "w", encoding="utf-8") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            self.assertIn("another nakama-setup is at work", self.setup_("console", "open", status=5))
+        self.assertNotIn("Console", self.ufw())
+
+
+if __name__ == "__main__":
+    unittest.main()
