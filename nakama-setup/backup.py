@@ -106,9 +106,20 @@ def databases():
     return sorted(row[0] for row in sql("SHOW DATABASES"))
 
 
+def kept_databases():
+    """Those of before a restore, the last one last."""
+    return [name for name in databases() if name.startswith(BEFORE)]
+
+
+def name_to_keep():
+    """Comes after every kept one in order, also within one second or when the clock went back."""
+    name, last = BEFORE + now(), (kept_databases() or [""])[-1]
+    return name if name > last else last + "_"
+
+
 def swap(incoming):
     """`incoming` becomes `nakama`; what was `nakama` is kept under the name that is returned. As before when Nakama does not come up."""
-    kept = BEFORE + now()
+    kept = name_to_keep()
     run("systemctl", "stop", "nakama.service")
     renames = [("nakama", kept)] if "nakama" in databases() else []
     done = []
@@ -131,7 +142,7 @@ def swap(incoming):
 def restore(options):
     with alone():
         need_local()
-        earlier = [name for name in databases() if name.startswith(BEFORE)]
+        earlier = kept_databases()
         if options.forget:
             for name in earlier:
                 sql("DROP DATABASE %s CASCADE" % name)

@@ -105,6 +105,17 @@ class Backup(machine.Machine):
         self.setup_("restore", "--back", status=1)
         self.assertIn("backup       0 hours ago", self.setup_("status"))
 
+    def test_what_was_last_is_returned_to_though_the_clock_went_back(self):
+        archive = self.take()
+        self.query("CREATE DATABASE nakama_before_29991231t000000z")
+        self.query("USE nakama; DELETE FROM users; INSERT INTO users VALUES (2, 'bob')")
+        self.setup_("restore", archive, "--yes")
+        # In the same second as often as not: the name of what is kept must not be that of what is put in.
+        for names in ["bob"], ["ann"], ["bob"]:
+            self.setup_("restore", "--back")
+            self.assertEqual(self.names(), names)
+        self.assertEqual(len(self.kept()), 2)
+
     def test_into_a_machine_without_data(self):
         archive = self.take()
         self.query("DROP DATABASE nakama CASCADE; CREATE DATABASE nakama")
