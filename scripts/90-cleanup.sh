@@ -42,7 +42,7 @@ for unit in nakama.service cockroachdb.service; do
         exit 1
     fi
 done
-for path in /etc/cockroach/pki /etc/nakama/instance.yml; do
+for path in /etc/cockroach/pki /etc/nakama/instance.yml /etc/nakama/cluster.conf; do
     if [ -e "${path}" ]; then
         echo "${path} exists: secrets were made on the build machine" >&2
         exit 1
