@@ -70,6 +70,41 @@ class Units(ground.Case):
                 self.assertNotRegex(output, "unknown flag|not defined|not supported")
 
 
+class FirstBoot(ground.Case):
+    """What cloud-init's own unit does before it begins: the drop-in's command, with a folder in the place of cloud-init's."""
+
+    def begin(self, *names):
+        command = re.search(r"^ExecStartPre=/bin/sh -c '([^']+)'$", self.drop_in(), re.M).group(1)
+        folder = os.path.join(self.folder, "instance")
+        shutil.rmtree(folder, ignore_errors=True)
+        for name, text in names:
+            self.write("instance/" + name, text)
+        self.run_("/bin/sh", "-c", command.replace("/var/lib/cloud/instance", folder))
+        return sorted(os.listdir(folder)) if os.path.isdir(folder) else []
+
+    def drop_in(self):
+        with open(os.path.join(ground.PROJECT, "files/etc/systemd/system/cloud-init-local.service.d/first-boot.conf"), encoding="utf-8") as file:
+            return file.read()
+
+    def test_one_that_was_cut_off_begins_again(self):
+        note = ("sem/config_ssh", "1")
+        config = ("cloud-config.txt", "#cloud-config\n")
+        self.assertEqual(self.begin(), [])
+        self.assertEqual(self.begin(note, config), ["cloud-config.txt"])
+        self.assertEqual(self.begin(note), [])
+        self.assertEqual(self.begin(note, config, ("boot-finished", "")), ["boot-finished", "cloud-config.txt", "sem"])
+
+    def test_never_in_a_bake(self):
+        config = ("cloud-config.txt", "write_files:\n- path: /run/mkimg/bake.json\n")
+        self.assertEqual(self.begin(("sem/config_ssh", "1"), config), ["cloud-config.txt", "sem"])
+
+    def test_systemd_takes_it(self):
+        unit = "cloud-init-local.service"
+        self.write(unit, "[Service]\nType=oneshot\nExecStart=/usr/bin/true\n")
+        self.write(unit + ".d/first-boot.conf", self.drop_in())
+        self.assertEqual(self.run_("systemd-analyze", "verify", "--man=no", self.path(unit)), "")
+
+
 class Scripts(ground.Case):
     def test_shellcheck_finds_nothing(self):
         if shutil.which("shellcheck") is None:
