@@ -69,6 +69,11 @@ impl Client {
         self.key.with_file_name(format!("ssh-{}", machine.id))
     }
 
+    /// What `ssh` itself said.
+    fn log(&self, machine: &Machine) -> PathBuf {
+        self.key.with_file_name(format!("ssh-{}.log", machine.id))
+    }
+
     async fn destroy(&self, machine: Machine) {
         let mut command = Command::new("ssh");
         command.args(["-F", "none", "-O", "exit", "-S"]).arg(self.socket(&machine)).arg(&machine.address);
@@ -81,10 +86,11 @@ impl Client {
         let mut command = tokio::process::Command::new("ssh");
         command.args(["-F", "none", "-o", "BatchMode=yes", "-o", "StrictHostKeyChecking=no", "-o", "LogLevel=ERROR"]);
         command.args(["-o", "UserKnownHostsFile=/dev/null", "-o", "ConnectTimeout=20", "-o", "ServerAliveInterval=10"]);
+        // Standard error would be the shared connection's too, which outlives the command and would keep a pipe open.
+        command.arg("-E").arg(self.log(machine));
         // The image's firewall takes six connections in 30 seconds: commands that follow each other share one.
         command.args(["-o", "ControlMaster=auto", "-o", "ControlPersist=20", "-S"]).arg(self.socket(machine));
         command.arg("-i").arg(&self.key).arg(format!("root@{}", machine.address)).arg(format!("exec 2>&1; {line}"));
-        // The shared connection outlives the command, and would keep a pipe open.
         let run = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null()).kill_on_drop(true);
         let run = run.spawn().expect("ssh can be started").wait_with_output();
         match tokio::time::timeout(Duration::from_secs(400), run).await {
@@ -126,7 +132,8 @@ impl Client {
             tokio::time::sleep(Duration::from_secs(7)).await;
         }
         let (_, log) = self.shell(machine, "journalctl -b --no-pager | tail -60").await;
-        panic!("{what}: not well within {PATIENCE:?}\n{last}\n{log}");
+        let ssh = std::fs::read_to_string(self.log(machine)).unwrap_or_default();
+        panic!("{what}: not well within {PATIENCE:?}\n{last}\n{log}\n{ssh}");
     }
 
     /// A new machine whose power is cut after `cut`; it is started again at once and must end as any other.
