@@ -85,7 +85,7 @@ impl Client {
     async fn shell(&self, machine: &Machine, line: &str) -> (i32, String) {
         let mut command = tokio::process::Command::new("ssh");
         command.args(["-F", "none", "-o", "BatchMode=yes", "-o", "StrictHostKeyChecking=no", "-o", "LogLevel=ERROR"]);
-        command.args(["-o", "UserKnownHostsFile=/dev/null", "-o", "ConnectTimeout=20", "-o", "ServerAliveInterval=10"]);
+        command.args(["-o", "UserKnownHostsFile=/dev/null", "-o", "ConnectTimeout=90", "-o", "ServerAliveInterval=10"]);
         // Standard error would be the shared connection's too, which outlives the command and would keep a pipe open.
         command.arg("-E").arg(self.log(machine));
         // The image's firewall takes six connections in 30 seconds: commands that follow each other share one.
@@ -129,7 +129,8 @@ impl Client {
                 return begun.elapsed();
             }
             last = said;
-            tokio::time::sleep(Duration::from_secs(7)).await;
+            // Fewer than six in 30 seconds, those that the virtual network repeats counted: the firewall drops more.
+            tokio::time::sleep(Duration::from_secs(10)).await;
         }
         let (_, log) = self.shell(machine, "journalctl -b --no-pager | tail -60").await;
         let ssh = std::fs::read_to_string(self.log(machine)).unwrap_or_default();
