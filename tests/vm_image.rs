@@ -222,10 +222,11 @@ async fn operate(client: &Client, machine: &Machine) {
     }
 }
 
-/// The state that a power cut leaves while cloud-init sets up SSH, when it has noted that step but not taken it.
+/// The state that power cuts leave while cloud-init sets up SSH, when it has noted that step but not taken it, or in which a note
+/// of its own is empty.
 async fn lose_the_first_boot(client: &Client, machine: &Machine) {
     let lose = "test -e /var/lib/cloud/instance/sem/config_ssh && rm /var/lib/cloud/instance/boot-finished && \
-        rm /etc/ssh/ssh_host_* && : >/root/.ssh/authorized_keys && sync";
+        : >/var/lib/cloud/data/set-hostname && rm /etc/ssh/ssh_host_* && : >/root/.ssh/authorized_keys && sync";
     client.must(machine, lose).await;
     client.act(machine, "power_cycle").await;
     client.well(machine, "after a first boot without keys").await;

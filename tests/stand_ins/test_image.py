@@ -75,28 +75,31 @@ class FirstBoot(ground.Case):
 
     def begin(self, *names):
         command = re.search(r"^ExecStartPre=/bin/sh -c '([^']+)'$", self.drop_in(), re.M).group(1)
-        folder = os.path.join(self.folder, "instance")
+        folder = os.path.join(self.folder, "cloud")
         shutil.rmtree(folder, ignore_errors=True)
+        self.write("cloud/scripts/per-boot/ours", "")
         for name, text in names:
-            self.write("instance/" + name, text)
-        self.run_("/bin/sh", "-c", command.replace("/var/lib/cloud/instance", folder))
-        return sorted(os.listdir(folder)) if os.path.isdir(folder) else []
+            self.write("cloud/" + name, text)
+        self.run_("/bin/sh", "-c", command.replace("/var/lib/cloud", folder))
+        return sorted(os.path.relpath(os.path.join(top, name), folder) for top, _, names in os.walk(folder) for name in names)
 
     def drop_in(self):
         with open(os.path.join(ground.PROJECT, "files/etc/systemd/system/cloud-init-local.service.d/first-boot.conf"), encoding="utf-8") as file:
             return file.read()
 
     def test_one_that_was_cut_off_begins_again(self):
-        note = ("sem/config_ssh", "1")
-        config = ("cloud-config.txt", "#cloud-config\n")
-        self.assertEqual(self.begin(), [])
-        self.assertEqual(self.begin(note, config), ["cloud-config.txt"])
-        self.assertEqual(self.begin(note), [])
-        self.assertEqual(self.begin(note, config, ("boot-finished", "")), ["boot-finished", "cloud-config.txt", "sem"])
+        ours = "scripts/per-boot/ours"
+        # `instance` is a link in truth; an empty data/set-hostname is what cloud-init 22.4 fails at.
+        notes = [("instance/sem/config_ssh", "1"), ("instance/cloud-config.txt", "#cloud-config\n"), ("data/set-hostname", ""),
+                 ("instances/one/obj.pkl", ""), ("sem/config_scripts_per_once.once", "")]
+        self.assertEqual(self.begin(), [ours])
+        self.assertEqual(self.begin(*notes), [ours])
+        finished = notes + [("instance/boot-finished", "")]
+        self.assertEqual(self.begin(*finished), sorted([ours] + [name for name, _ in finished]))
 
     def test_never_in_a_bake(self):
-        config = ("cloud-config.txt", "write_files:\n- path: /run/mkimg/bake.json\n")
-        self.assertEqual(self.begin(("sem/config_ssh", "1"), config), ["cloud-config.txt", "sem"])
+        notes = [("instance/cloud-config.txt", "write_files:\n- path: /run/mkimg/bake.json\n"), ("instance/sem/config_ssh", "1")]
+        self.assertEqual(self.begin(*notes), sorted(["scripts/per-boot/ours"] + [name for name, _ in notes]))
 
     def test_systemd_takes_it(self):
         unit = "cloud-init-local.service"
