@@ -4,7 +4,6 @@ use super::shell::Simple;
 use super::{Boot, Stage, Step, is_shell, shell};
 use crate::diag::{Diagnostic, quoted};
 use crate::source::Source;
-use crate::validate::modules::write_files::{SCRIPT_FOLDERS, normal};
 use crate::validate::rules::order as rule;
 
 pub(super) fn check(boot: &Boot<'_, '_>, out: &mut Vec<Diagnostic>) {
@@ -14,12 +13,7 @@ pub(super) fn check(boot: &Boot<'_, '_>, out: &mut Vec<Diagnostic>) {
         starts(boot, step, command, out);
     }
     for file in boot.document.files() {
-        let Some((path, _)) =
-            file.path.filter(|(path, _)| SCRIPT_FOLDERS.iter().any(|folder| normal(path).starts_with(folder)))
-        else {
-            continue;
-        };
-        let Some(content) = &file.content else { continue };
+        let Some(content) = file.content.as_ref().filter(|_| file.is_run_at_boot()) else { continue };
         let Some(text) = content.text().filter(|text| is_shell(text.lines().next().unwrap_or_default())) else {
             continue;
         };
@@ -29,7 +23,6 @@ pub(super) fn check(boot: &Boot<'_, '_>, out: &mut Vec<Diagnostic>) {
             node: Some(content.node),
             commands: shell::commands(text),
         };
-        let _ = path;
         for command in &step.commands {
             one(boot.source(), &step, command, assumes_yes, out);
         }

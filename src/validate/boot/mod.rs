@@ -80,13 +80,13 @@ struct Boot<'d, 't> {
     /// Names under `packages`.
     packages: Vec<&'t str>,
     /// The paths of `write_files`, with the places of the entries that have one.
-    paths: BTreeMap<String, usize>,
+    paths: BTreeMap<&'d str, usize>,
 }
 
 impl<'t> Boot<'_, 't> {
     /// The entry of `write_files` with a path.
     fn file(&self, path: &str) -> Option<&Entry<'t>> {
-        self.document.files().get(*self.paths.get(&normal(path))?)
+        self.document.files().get(*self.paths.get(&*normal(path))?)
     }
 
     fn source(&self) -> &Source {
@@ -120,8 +120,8 @@ pub(super) fn check(document: &Document<'_>, out: &mut Vec<Diagnostic>) {
             steps.extend(step);
         }
     }
-    let files = document.files().iter().enumerate();
-    let paths = files.filter_map(|(place, file)| Some((normal(file.path?.0), place))).collect();
+    let files = document.files().iter().enumerate().filter(|(_, file)| file.path.is_some());
+    let paths = files.map(|(place, file)| (&*file.destination, place)).collect();
     let boot = Boot { document, steps, packages: packages(document), paths };
     order::check(&boot, out);
     accounts::check(&boot, out);
