@@ -1,7 +1,7 @@
 //! The command line: composes all rooms, prints, and knows exit statuses. No other room does either.
 //!
 //! To add a command, add a file beside this one with its `Args` (clap) and
-//! `pub(super) fn run(args: &Args, global: &Global) -> Result<(), Failure>`, a `mod` line and a line in `commands!`.
+//! `pub(super) fn run(args: &Args, global: &Global) -> Result<(), Failure>`, a `mod` line and its lines in `commands!`.
 //! Results go to standard output through [`Terminal::print`]; everything said about them goes to standard error.
 
 #![allow(clippy::disallowed_methods, reason = "edge: the environment, the terminal and the clock are read here")]
@@ -36,15 +36,20 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use clap::{CommandFactory, Parser, Subcommand};
+use clap::error::ErrorKind;
+use clap::{ArgMatches, Args as _, CommandFactory, FromArgMatches, Parser, Subcommand};
 
 pub use failure::{Failure, Status};
 pub use terminal::{Color, Terminal};
 
-/// Lists the commands, in the order in which `mkimg --help` shows them: module, then variant (its name is the command's).
+/// Lists the commands, in the order in which `mkimg --help` shows them: what help says of it, module, variant. The module's name is
+/// the command's.
+///
+/// A command's arguments are described to clap when it is called, and not before: to describe all of them took longer than to judge a
+/// document.
 macro_rules! commands {
-    ($($module:ident $variant:ident;)*) => {
-        #[derive(Debug, Subcommand)]
+    ($($(#[doc = $about:literal])+ $module:ident $variant:ident;)*) => {
+        #[derive(Debug)]
         enum Command {
             $($variant($module::Args),)*
         }
@@ -56,26 +61,87 @@ macro_rules! commands {
                 }
             }
         }
+
+        impl Subcommand for Command {
+            fn augment_subcommands(program: clap::Command) -> clap::Command {
+                program$(.subcommand({
+                    $(#[doc = $about])+
+                    #[derive(clap::Args)]
+                    #[group(skip)]
+                    struct About {}
+                    About::augment_args(clap::Command::new(stringify!($module))).defer($module::Args::augment_args)
+                }))*
+            }
+
+            fn augment_subcommands_for_update(program: clap::Command) -> clap::Command {
+                Self::augment_subcommands(program)
+            }
+
+            fn has_subcommand(name: &str) -> bool {
+                [$(stringify!($module)),*].contains(&name)
+            }
+        }
+
+        impl FromArgMatches for Command {
+            fn from_arg_matches(matches: &ArgMatches) -> Result<Self, clap::Error> {
+                let (name, matches) = matches.subcommand().unwrap_or(("", matches));
+                $(if name == stringify!($module) {
+                    return $module::Args::from_arg_matches(matches).map(Self::$variant);
+                })*
+                Err(clap::Error::new(ErrorKind::MissingSubcommand))
+            }
+
+            fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), clap::Error> {
+                *self = Self::from_arg_matches(matches)?;
+                Ok(())
+            }
+        }
     };
 }
 
 commands! {
+    /// Makes a new project: an example template with files, scripts and a fixture
     init Init;
+    /// Prints the user-data document of a template
     render Render;
+    /// Judges user-data documents offline, as `cloud-init schema` would, and more
+    ///
+    /// Without a PATH, the project is judged: its template, files and scripts, and the document that they become.
     validate Validate;
+    /// Compares the rendered document with fixtures/, or two documents with each other
+    ///
+    /// A case is a directory fixtures/CASE/ with variables.yaml, user-data.yaml or both. Each is rendered with its variables
+    /// and compared, byte for byte; payloads are decoded before differences are shown. A mkimg.lock in the case's directory
+    /// stands for the project's, so that new pins need not change what is expected.
     diff Diff;
+    /// Pins the sha256 of every artifact in mkimg.lock
     lock Lock;
+    /// Makes a project of a Packer template (JSON or HCL2): image template, files, scripts
+    ///
+    /// Each part that has no counterpart in mkimg is a finding at its line, and the exit status is 1 while something would be
+    /// missing in the image. The Packer template itself stays as it is.
     import Import;
+    /// Renders, validates, creates a build droplet, follows it, has it checked, and makes a snapshot of it
     bake Bake;
+    /// Lists the bakes that were started from here, and what bakes have left in the account
     bakes Bakes;
+    /// Goes on with a bake whose process was killed
     resume Resume;
+    /// Destroys what bakes have left in the account
     gc Gc;
+    /// Base images for local droplets, by DigitalOcean's slug
     base Base;
+    /// DigitalOcean's API on this machine, with droplets that are QEMU virtual machines
     emulate Emulate;
+    /// Lists the validator's rules
     rules Rules;
+    /// Shows one rule: what it finds, why it matters, and an example
     explain Explain;
+    /// Prints the JSON Schema of the image template, for editors
     schema Schema;
+    /// Prints a shell's completions
     completions Completions;
+    /// Writes man pages, one for each command, into a directory
     man Man;
 }
 

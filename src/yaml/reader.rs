@@ -26,8 +26,7 @@ pub(super) fn check(text: &str) -> Result<(), Error> {
     let suspect =
         |byte: u8| (byte < 0x20 && !matches!(byte, b'\t' | b'\n' | b'\r')) || matches!(byte, 0x7f | 0xc2 | 0xef);
     let mut from = 0;
-    while let Some(found) = bytes[from..].iter().position(|byte| suspect(*byte)) {
-        let at = from + found;
+    while let Some(at) = position(bytes, from, suspect) {
         let Some(ch) = text[at..].chars().next() else { break };
         if !is_printable(ch) {
             let message = format!(
@@ -67,12 +66,22 @@ pub(super) fn ends_token(bytes: &[u8], at: usize) -> bool {
     matches!(bytes.get(at), Some(b' ' | b'\t')) || ends_line(bytes, at)
 }
 
+/// The next place from `from` on with a byte of a kind. Whole pieces are asked first, without a branch for each byte: that the
+/// compiler turns into a few instructions for all of a piece.
+fn position(bytes: &[u8], from: usize, is_wanted: impl Fn(u8) -> bool) -> Option<usize> {
+    const PIECE: usize = 32;
+    let (pieces, _) = bytes[from..].as_chunks::<PIECE>();
+    let is_in = |piece: &&[u8; PIECE]| piece.iter().fold(false, |found, byte| found | is_wanted(*byte));
+    let start = from + PIECE * pieces.iter().position(|piece| is_in(&piece)).unwrap_or(pieces.len());
+    bytes[start..].iter().position(|byte| is_wanted(*byte)).map(|found| start + found)
+}
+
 /// The next place from `at` on where a line ends.
 pub(super) fn line_end(bytes: &[u8], mut at: usize) -> usize {
     loop {
-        match bytes[at..].iter().position(|byte| matches!(byte, b'\n' | b'\r' | 0xc2 | 0xe2)) {
+        match position(bytes, at, |byte| matches!(byte, b'\n' | b'\r' | 0xc2 | 0xe2)) {
             None => return bytes.len(),
-            Some(found) => at += found,
+            Some(found) => at = found,
         }
         if break_len(bytes, at) > 0 {
             return at;

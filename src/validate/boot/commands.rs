@@ -1,5 +1,7 @@
 //! Single commands that do at boot what nobody wants: wait for themselves, ask a question, switch the machine off too early.
 
+use std::cell::OnceCell;
+
 use super::shell::Simple;
 use super::{Boot, Stage, Step, is_shell, shell};
 use crate::diag::{Diagnostic, quoted};
@@ -7,9 +9,10 @@ use crate::source::Source;
 use crate::validate::rules::order as rule;
 
 pub(super) fn check(boot: &Boot<'_, '_>, out: &mut Vec<Diagnostic>) {
-    let assumes_yes = boot.source().text().contains("Assume-Yes");
+    let assumed = OnceCell::new();
+    let assumes_yes = || *assumed.get_or_init(|| boot.source().text().contains("Assume-Yes"));
     for (step, command) in boot.all_commands() {
-        one(boot.source(), step, command, assumes_yes, out);
+        one(boot.source(), step, command, &assumes_yes, out);
         starts(boot, step, command, out);
     }
     for file in boot.document.files() {
@@ -24,17 +27,17 @@ pub(super) fn check(boot: &Boot<'_, '_>, out: &mut Vec<Diagnostic>) {
             commands: shell::commands(text),
         };
         for command in &step.commands {
-            one(boot.source(), &step, command, assumes_yes, out);
+            one(boot.source(), &step, command, &assumes_yes, out);
         }
     }
 }
 
-/// What one command does, wherever it stands.
+/// What one command does, wherever it stands. `assumes_yes`: the document tells apt not to ask.
 pub(super) fn one(
     source: &Source,
     step: &Step<'_>,
     command: &Simple<'_>,
-    assumes_yes: bool,
+    assumes_yes: &dyn Fn() -> bool,
     out: &mut Vec<Diagnostic>,
 ) {
     let program = command.program();
@@ -48,7 +51,7 @@ pub(super) fn one(
         let help = "take it out: what must come after cloud-init belongs in a unit with `After=cloud-final.service`, started with `--no-block`";
         out.push(step.finding(source, &rule::WAITS_FOR_ITSELF, command, message, help));
     }
-    if !assumes_yes && asks(command) {
+    if asks(command) && !assumes_yes() {
         let message =
             format!("nobody answers the question that {} asks: it gives up, and nothing is done", quoted(program));
         let help = match program {

@@ -17,6 +17,7 @@ mod shell;
 mod units;
 mod used;
 
+use std::cell::OnceCell;
 use std::collections::BTreeMap;
 
 use self::shell::Simple;
@@ -140,9 +141,10 @@ pub(super) fn script(source: &Source, out: &mut Vec<Diagnostic>) {
     let commands = shell::commands(source.text());
     let step = Step { stage: Stage::Script, path: String::new(), node: None, commands };
     // Once, not for each command: a script may have millions of both bytes and commands.
-    let assumes_yes = source.text().contains("Assume-Yes");
+    let assumed = OnceCell::new();
+    let assumes_yes = || *assumed.get_or_init(|| source.text().contains("Assume-Yes"));
     for command in &step.commands {
-        commands::one(source, &step, command, assumes_yes, out);
+        commands::one(source, &step, command, &assumes_yes, out);
     }
     downloads::commands(source, &step, out);
 }
