@@ -166,8 +166,7 @@ fn machine(document: &Document<'_>, options: &Options, out: &mut Vec<Diagnostic>
             out,
         );
     }
-    let plan =
-        document.files().iter().find(|file| file.destination == PLAN).and_then(text_of);
+    let plan = document.files().iter().find(|file| file.destination == PLAN).and_then(text_of);
     let upgrades = plan.is_some_and(|plan| plan.contains("\"upgrade\": true") || plan.contains("\"upgrade\":true"))
         || ["package_upgrade", "apt_upgrade"]
             .iter()

@@ -286,9 +286,9 @@ pub fn validate_bytes<'b>(name: &str, bytes: impl Into<Cow<'b, [u8]>>, options: 
         return packed(name, &bytes, options);
     }
     let source = match bytes {
-        Cow::Borrowed(bytes) => std::str::from_utf8(bytes)
-            .map(|text| Source::new(name, text))
-            .map_err(|error| not_utf8(name, bytes, error)),
+        Cow::Borrowed(bytes) => {
+            std::str::from_utf8(bytes).map(|text| Source::new(name, text)).map_err(|error| not_utf8(name, bytes, error))
+        }
         Cow::Owned(bytes) => String::from_utf8(bytes)
             .map(|text| Source::new(name, text))
             .map_err(|error| not_utf8(name, error.as_bytes(), error.utf8_error())),

@@ -197,7 +197,8 @@ fn drop_ins(boot: &Boot<'_, '_>, out: &mut Vec<Diagnostic>) {
     }
     for file in boot.document.files() {
         let Some((path, place)) = file.path else { continue };
-        let Some(unit) = file.destination.strip_prefix("/etc/systemd/system/").and_then(|rest| rest.split_once(".d/")) else {
+        let Some(unit) = file.destination.strip_prefix("/etc/systemd/system/").and_then(|rest| rest.split_once(".d/"))
+        else {
             continue;
         };
         let base = [
@@ -230,6 +231,10 @@ fn drop_ins(boot: &Boot<'_, '_>, out: &mut Vec<Diagnostic>) {
 /// Expressions with cloud-init's own variables in a document that is no template.
 fn header(boot: &Boot<'_, '_>, out: &mut Vec<Diagnostic>) {
     let text = boot.source().text();
+    // Nearly all have none, and that is known with less than by looking for the first.
+    if !text.contains("{{") {
+        return;
+    }
     let mut from = 0;
     let mut tries = 0;
     while let Some(at) = text[from..].find("{{").map(|at| from + at).filter(|_| tries < FEW) {

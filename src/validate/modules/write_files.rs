@@ -333,7 +333,10 @@ fn content(document: &Document<'_>, entry: &Entry<'_>, mode: u32, out: &mut Vec<
         out.push(entry.finding(&rules::CRLF_SCRIPT, "content", span, message, help));
     }
     // A file that is added to something else need not begin like a script.
-    if (mode & 0o111 != 0 || entry.is_run_at_boot()) && !entry.appends && !first.starts_with("#!") && !text.trim().is_empty()
+    if (mode & 0o111 != 0 || entry.is_run_at_boot())
+        && !entry.appends
+        && !first.starts_with("#!")
+        && !text.trim().is_empty()
     {
         let message = "an executable text without `#!` in its first line cannot be started".to_string();
         let help = Some(

@@ -5,7 +5,7 @@
 
 use super::kinds::{KINDS, Kind};
 
-/// So many first bytes of a prefix are in the tables; every prefix has them.
+/// So many first bytes of a prefix are looked up; every prefix has them.
 const LOOKED_UP: usize = 3;
 /// Prefixes are told apart by bits of this many; those of one bit share it.
 const BITS: usize = 64;
@@ -49,15 +49,18 @@ pub(super) fn find(text: &str) -> impl Iterator<Item = Hit> {
 }
 
 fn next(bytes: &[u8], from: usize) -> Option<(usize, &'static Kind)> {
-    let places = bytes.get(from..)?.windows(LOOKED_UP).enumerate();
-    places.into_iter().find_map(|(at, window)| {
-        let fitting = window.iter().zip(&BYTES).fold(u64::MAX, |fitting, (byte, table)| fitting & table[usize::from(*byte)]);
-        if fitting == 0 {
-            return None;
+    let [one, two, three] = &BYTES;
+    let rest = &bytes[from..];
+    let (seconds, thirds) = (rest.get(1..)?, rest.get(2..)?);
+    for (at, ((first, second), third)) in rest.iter().zip(seconds).zip(thirds).enumerate() {
+        let fitting = one[usize::from(*first)] & two[usize::from(*second)] & three[usize::from(*third)];
+        if fitting != 0
+            && let Some(kind) = longest(&rest[at..], fitting)
+        {
+            return Some((from + at, kind));
         }
-        let start = from + at;
-        Some((start, longest(&bytes[start..], fitting)?))
-    })
+    }
+    None
 }
 
 /// The longest prefix that a text begins with, of those that share the bits.
