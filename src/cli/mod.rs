@@ -62,15 +62,37 @@ macro_rules! commands {
             }
         }
 
+        $(impl $module::Args {
+            /// What help says of the command.
+            fn about(command: clap::Command) -> clap::Command {
+                $(#[doc = $about])+
+                #[derive(clap::Args)]
+                #[group(skip)]
+                struct About {}
+                About::augment_args(command)
+            }
+
+            /// That at the end: what is said of a group of options would stand in its place.
+            fn whole(command: clap::Command) -> clap::Command {
+                Self::about(Self::augment_args(command))
+            }
+        })*
+
+        impl Command {
+            /// All commands with all of their arguments, at once.
+            fn all(program: clap::Command) -> clap::Command {
+                program$(.mut_subcommand(stringify!($module), |deferred| {
+                    let place = deferred.get_display_order();
+                    $module::Args::whole(clap::Command::new(stringify!($module))).display_order(place)
+                }))*
+            }
+        }
+
         impl Subcommand for Command {
             fn augment_subcommands(program: clap::Command) -> clap::Command {
-                program$(.subcommand({
-                    $(#[doc = $about])+
-                    #[derive(clap::Args)]
-                    #[group(skip)]
-                    struct About {}
-                    About::augment_args(clap::Command::new(stringify!($module))).defer($module::Args::augment_args)
-                }))*
+                program$(.subcommand(
+                    $module::Args::about(clap::Command::new(stringify!($module))).defer($module::Args::whole)
+                ))*
             }
 
             fn augment_subcommands_for_update(program: clap::Command) -> clap::Command {
@@ -259,12 +281,12 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
 
 /// The whole command line as clap describes it: completions and man pages are made from it.
 fn description() -> clap::Command {
-    CommandLine::command()
+    Command::all(CommandLine::command())
 }
 
 #[cfg(test)]
 mod tests {
-    use clap::Parser;
+    use clap::{CommandFactory, Parser};
 
     /// clap keeps arguments by name: a command's own `directory` must not be taken for `-C`.
     #[test]
@@ -280,5 +302,25 @@ mod tests {
     #[test]
     fn clap_accepts_the_command_line() {
         super::description().debug_assert();
+    }
+
+    /// What is described when it is called has the help of what is described at once, for completions and man pages.
+    #[test]
+    fn help_is_the_same_whenever_arguments_are_described() {
+        let help = |line: clap::Command, words: &[&str]| line.try_get_matches_from(words).unwrap_err().to_string();
+        let commands = super::description();
+        assert_eq!(commands.get_subcommands().count(), 17);
+        for command in commands.get_subcommands().map(clap::Command::get_name) {
+            for words in [&["mkimg", command, "--help"], &["mkimg", "help", command], &["mkimg", command, "-h"]] {
+                let deferred = help(super::CommandLine::command(), words);
+                assert_eq!(deferred, help(super::description(), words), "{words:?}");
+                let about = commands.find_subcommand(command).and_then(clap::Command::get_about).unwrap();
+                assert!(deferred.starts_with(&about.to_string()), "{words:?}: {deferred}");
+            }
+        }
+        assert_eq!(
+            help(super::CommandLine::command(), &["mkimg", "--help"]),
+            help(super::description(), &["mkimg", "--help"])
+        );
     }
 }
