@@ -16,6 +16,10 @@ pub fn is_printable(ch: char) -> bool {
 }
 
 /// The first check of all, as PyYAML makes it: the whole text, before anything else.
+#[allow(
+    clippy::needless_bitwise_bool,
+    reason = "without branches, a piece is asked in a few instructions: see `position`"
+)]
 pub(super) fn check(text: &str) -> Result<(), Error> {
     if text.len() > MAX_BYTES {
         let message = format!("expected at most {MAX_BYTES} bytes of YAML, found {}", text.len());
@@ -81,6 +85,10 @@ fn position(bytes: &[u8], from: usize, is_wanted: impl Fn(u8) -> bool) -> Option
 }
 
 /// The next place from `at` on where a line ends.
+#[allow(
+    clippy::needless_bitwise_bool,
+    reason = "without branches, a piece is asked in a few instructions: see `position`"
+)]
 pub(super) fn line_end(bytes: &[u8], mut at: usize) -> usize {
     loop {
         match position(bytes, at, |byte| (byte == b'\n') | (byte == b'\r') | (byte == 0xc2) | (byte == 0xe2)) {
