@@ -4,15 +4,16 @@
 //! something is shown. This room reads no files: `workspace` does, and hands the text over.
 
 use std::borrow::Cow;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 /// A text with the name under which a person knows it: a path relative to the project, or `-` for standard input.
 #[derive(Debug, Clone)]
 pub struct Source {
     name: Arc<str>,
     text: Arc<str>,
-    /// What is known at each multiple of [`STRIDE`]: a table of every line would outgrow the text, and a line may be all of it.
-    marks: Arc<[Mark]>,
+    /// What is known at each multiple of [`STRIDE`]: a table of every line would outgrow the text, and a line may be all of it. Made when
+    /// the first place is asked for: of a document without findings nobody asks.
+    marks: Arc<OnceLock<Box<[Mark]>>>,
     /// Places that nobody is shown, in order.
     hidden: Arc<[Span]>,
 }
@@ -95,19 +96,21 @@ impl Mark {
     }
 }
 
+fn marks(bytes: &[u8]) -> Box<[Mark]> {
+    let mut marks = Vec::with_capacity(bytes.len() / STRIDE + 1);
+    let mut mark = Mark { lines: 0, characters: 0 };
+    for from in (0..=bytes.len()).step_by(STRIDE) {
+        marks.push(mark);
+        mark = mark.after(bytes, from, (from + STRIDE).min(bytes.len()));
+    }
+    marks.into()
+}
+
 impl Source {
     /// Takes a text under its name. Lines end at `\n`, `\r\n`, a lone `\r`, NEL (U+0085), LS or PS (U+2028, U+2029): Unicode's
     /// line ends, and those by which YAML 1.1 and so cloud-init count.
     pub fn new(name: impl Into<Arc<str>>, text: impl Into<Arc<str>>) -> Self {
-        let text = text.into();
-        let bytes = text.as_bytes();
-        let mut marks = Vec::with_capacity(bytes.len() / STRIDE + 1);
-        let mut mark = Mark { lines: 0, characters: 0 };
-        for from in (0..=bytes.len()).step_by(STRIDE) {
-            marks.push(mark);
-            mark = mark.after(bytes, from, (from + STRIDE).min(bytes.len()));
-        }
-        Self { name: name.into(), marks: marks.into(), text, hidden: Arc::default() }
+        Self { name: name.into(), text: text.into(), marks: Arc::default(), hidden: Arc::default() }
     }
 
     #[must_use]
@@ -161,7 +164,7 @@ impl Source {
         }
         let bytes = self.text.as_bytes();
         let known = offset / STRIDE;
-        let mark = self.marks[known].after(bytes, known * STRIDE, offset);
+        let mark = self.marks.get_or_init(|| marks(bytes))[known].after(bytes, known * STRIDE, offset);
         Position { line: 1 + mark.lines, column: 1 + mark.characters }
     }
 }

@@ -32,7 +32,6 @@ use crate::bake::{BakeId, Limits, MarkerKind, OnError, Spec, id};
 use prepare::{Prepared, prepare};
 use variants::Variant;
 
-/// Renders, validates, creates a build droplet, follows it, has it checked, and makes a snapshot of it
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     /// The image templates; without one, the only one in templates/. Several are several bakes

@@ -11,7 +11,6 @@ use crate::bake::BakeId;
 use crate::bake::journal::{Entry, Ledger};
 use crate::bake::leftovers::{self, Leftover};
 
-/// Lists the bakes that were started from here, and what bakes have left in the account
 #[derive(Debug, clap::Args)]
 #[command(
     after_help = "The account is looked at where there is a token, or with --local. What is left there may come from other machines."

@@ -7,7 +7,6 @@ use clap::Subcommand;
 use super::{Failure, Global};
 
 #[derive(Debug, clap::Args)]
-/// Base images for local droplets, by DigitalOcean's slug
 #[command(after_help = "Base images are kept in $XDG_CACHE_HOME/mkimg/base (usually ~/.cache/mkimg/base).")]
 pub(super) struct Args {
     #[command(subcommand)]

@@ -4,7 +4,6 @@ use clap_complete::Shell;
 
 use super::{Failure, Global};
 
-/// Prints a shell's completions
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     shell: Shell,

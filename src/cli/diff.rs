@@ -12,11 +12,6 @@ use crate::render::DOCUMENT_LIMIT;
 use crate::source::Source;
 use crate::workspace::{TextError, read_text, write_atomically};
 
-/// Compares the rendered document with fixtures/, or two documents with each other
-///
-/// A case is a directory fixtures/CASE/ with variables.yaml, user-data.yaml or both. Each is rendered with its variables
-/// and compared, byte for byte; payloads are decoded before differences are shown. A mkimg.lock in the case's directory
-/// stands for the project's, so that new pins need not change what is expected.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     /// An image template; or two documents to compare

@@ -13,7 +13,6 @@ use crate::emulator::fault::Spec;
 use crate::emulator::{BackendKind, Config, RateLimit, Scenario, Timing, USUAL_PORTS, start};
 
 #[derive(Debug, clap::Args)]
-/// DigitalOcean's API on this machine, with droplets that are QEMU virtual machines
 #[command(
     after_help = "The first line of standard output is the API's URL. Interrupt it (Ctrl-C) to end it and its droplets."
 )]

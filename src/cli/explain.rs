@@ -4,7 +4,6 @@ use super::{Failure, Global};
 use crate::validate::rules;
 use crate::{import, model, workspace};
 
-/// Shows one rule: what it finds, why it matters, and an example
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     /// The rule's code, such as MK101, or its name

@@ -10,7 +10,6 @@ use crate::bake::leftovers::{self, Leftover, Selection, Thing};
 use crate::bake::ports::{Provider, ProviderError, ProviderErrorKind};
 use crate::bake::{BakeId, BakeTag};
 
-/// Destroys what bakes have left in the account
 #[derive(Debug, clap::Args)]
 #[command(
     after_help = "Only what carries a bake's tag is touched, and only past the bake's deadline: others may be at work elsewhere.\nA bake that is named goes whatever its deadline."

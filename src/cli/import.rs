@@ -10,10 +10,6 @@ use crate::model::{Assignment, Given, Lock};
 use crate::source::Source;
 use crate::workspace::{read_text, write_atomically};
 
-/// Makes a project of a Packer template (JSON or HCL2): image template, files, scripts
-///
-/// Each part that has no counterpart in mkimg is a finding at its line, and the exit status is 1 while something would be
-/// missing in the image. The Packer template itself stays as it is.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     /// The Packer template; of a directory, all its *.pkr.hcl files

@@ -8,7 +8,6 @@ use super::{Failure, Global, project};
 use crate::render::DOCUMENT_LIMIT;
 use crate::workspace::write_atomically;
 
-/// Makes a new project: an example template with files, scripts and a fixture
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     /// Where; made if it is missing

@@ -12,7 +12,6 @@ use super::{Failure, Global, Status, project};
 use crate::model::{self, Lock};
 use crate::workspace::{self, DownloadError, Downloads, Wanted};
 
-/// Pins the sha256 of every artifact in mkimg.lock
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 The lock is written once, when everything is pinned; if a download fails, nothing is written, and the next run goes on \

@@ -4,7 +4,6 @@ use std::path::PathBuf;
 
 use super::{Failure, Global};
 
-/// Writes man pages, one for each command, into a directory
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     /// Made if it is missing

@@ -1,7 +1,7 @@
 //! The command line: composes all rooms, prints, and knows exit statuses. No other room does either.
 //!
 //! To add a command, add a file beside this one with its `Args` (clap) and
-//! `pub(super) fn run(args: &Args, global: &Global) -> Result<(), Failure>`, a `mod` line and a line in `commands!`.
+//! `pub(super) fn run(args: &Args, global: &Global) -> Result<(), Failure>`, a `mod` line and its lines in `commands!`.
 //! Results go to standard output through [`Terminal::print`]; everything said about them goes to standard error.
 
 #![allow(clippy::disallowed_methods, reason = "edge: the environment, the terminal and the clock are read here")]
@@ -36,15 +36,20 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use clap::{CommandFactory, Parser, Subcommand};
+use clap::error::ErrorKind;
+use clap::{ArgMatches, Args as _, CommandFactory, FromArgMatches, Parser, Subcommand};
 
 pub use failure::{Failure, Status};
 pub use terminal::{Color, Terminal};
 
-/// Lists the commands, in the order in which `mkimg --help` shows them: module, then variant (its name is the command's).
+/// Lists the commands, in the order in which `mkimg --help` shows them: what help says of it, module, variant. The module's name is
+/// the command's.
+///
+/// A command's arguments are described to clap when it is called, and not before: to describe all of them took longer than to judge a
+/// document.
 macro_rules! commands {
-    ($($module:ident $variant:ident;)*) => {
-        #[derive(Debug, Subcommand)]
+    ($($(#[doc = $about:literal])+ $module:ident $variant:ident;)*) => {
+        #[derive(Debug)]
         enum Command {
             $($variant($module::Args),)*
         }
@@ -56,26 +61,109 @@ macro_rules! commands {
                 }
             }
         }
+
+        $(impl $module::Args {
+            /// What help says of the command.
+            fn about(command: clap::Command) -> clap::Command {
+                $(#[doc = $about])+
+                #[derive(clap::Args)]
+                #[group(skip)]
+                struct About {}
+                About::augment_args(command)
+            }
+
+            /// That at the end: what is said of a group of options would stand in its place.
+            fn whole(command: clap::Command) -> clap::Command {
+                Self::about(Self::augment_args(command))
+            }
+        })*
+
+        impl Command {
+            /// All commands with all of their arguments, at once.
+            fn all(program: clap::Command) -> clap::Command {
+                program$(.mut_subcommand(stringify!($module), |deferred| {
+                    let place = deferred.get_display_order();
+                    $module::Args::whole(clap::Command::new(stringify!($module))).display_order(place)
+                }))*
+            }
+        }
+
+        impl Subcommand for Command {
+            fn augment_subcommands(program: clap::Command) -> clap::Command {
+                program$(.subcommand(
+                    $module::Args::about(clap::Command::new(stringify!($module))).defer($module::Args::whole)
+                ))*
+            }
+
+            fn augment_subcommands_for_update(program: clap::Command) -> clap::Command {
+                Self::augment_subcommands(program)
+            }
+
+            fn has_subcommand(name: &str) -> bool {
+                [$(stringify!($module)),*].contains(&name)
+            }
+        }
+
+        impl FromArgMatches for Command {
+            fn from_arg_matches(matches: &ArgMatches) -> Result<Self, clap::Error> {
+                let (name, matches) = matches.subcommand().unwrap_or(("", matches));
+                $(if name == stringify!($module) {
+                    return $module::Args::from_arg_matches(matches).map(Self::$variant);
+                })*
+                Err(clap::Error::new(ErrorKind::MissingSubcommand))
+            }
+
+            fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), clap::Error> {
+                *self = Self::from_arg_matches(matches)?;
+                Ok(())
+            }
+        }
     };
 }
 
 commands! {
+    /// Makes a new project: an example template with files, scripts and a fixture
     init Init;
+    /// Prints the user-data document of a template
     render Render;
+    /// Judges user-data documents offline, as `cloud-init schema` would, and more
+    ///
+    /// Without a PATH, the project is judged: its template, files and scripts, and the document that they become.
     validate Validate;
+    /// Compares the rendered document with fixtures/, or two documents with each other
+    ///
+    /// A case is a directory fixtures/CASE/ with variables.yaml, user-data.yaml or both. Each is rendered with its variables
+    /// and compared, byte for byte; payloads are decoded before differences are shown. A mkimg.lock in the case's directory
+    /// stands for the project's, so that new pins need not change what is expected.
     diff Diff;
+    /// Pins the sha256 of every artifact in mkimg.lock
     lock Lock;
+    /// Makes a project of a Packer template (JSON or HCL2): image template, files, scripts
+    ///
+    /// Each part that has no counterpart in mkimg is a finding at its line, and the exit status is 1 while something would be
+    /// missing in the image. The Packer template itself stays as it is.
     import Import;
+    /// Renders, validates, creates a build droplet, follows it, has it checked, and makes a snapshot of it
     bake Bake;
+    /// Lists the bakes that were started from here, and what bakes have left in the account
     bakes Bakes;
+    /// Goes on with a bake whose process was killed
     resume Resume;
+    /// Destroys what bakes have left in the account
     gc Gc;
+    /// Base images for local droplets, by DigitalOcean's slug
     base Base;
+    /// DigitalOcean's API on this machine, with droplets that are QEMU virtual machines
     emulate Emulate;
+    /// Lists the validator's rules
     rules Rules;
+    /// Shows one rule: what it finds, why it matters, and an example
     explain Explain;
+    /// Prints the JSON Schema of the image template, for editors
     schema Schema;
+    /// Prints a shell's completions
     completions Completions;
+    /// Writes man pages, one for each command, into a directory
     man Man;
 }
 
@@ -193,12 +281,12 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
 
 /// The whole command line as clap describes it: completions and man pages are made from it.
 fn description() -> clap::Command {
-    CommandLine::command()
+    Command::all(CommandLine::command())
 }
 
 #[cfg(test)]
 mod tests {
-    use clap::Parser;
+    use clap::{CommandFactory, Parser};
 
     /// clap keeps arguments by name: a command's own `directory` must not be taken for `-C`.
     #[test]
@@ -214,5 +302,25 @@ mod tests {
     #[test]
     fn clap_accepts_the_command_line() {
         super::description().debug_assert();
+    }
+
+    /// What is described when it is called has the help of what is described at once, for completions and man pages.
+    #[test]
+    fn help_is_the_same_whenever_arguments_are_described() {
+        let help = |line: clap::Command, words: &[&str]| line.try_get_matches_from(words).unwrap_err().to_string();
+        let commands = super::description();
+        assert_eq!(commands.get_subcommands().count(), 17);
+        for command in commands.get_subcommands().map(clap::Command::get_name) {
+            for words in [&["mkimg", command, "--help"], &["mkimg", "help", command], &["mkimg", command, "-h"]] {
+                let deferred = help(super::CommandLine::command(), words);
+                assert_eq!(deferred, help(super::description(), words), "{words:?}");
+                let about = commands.find_subcommand(command).and_then(clap::Command::get_about).unwrap();
+                assert!(deferred.starts_with(&about.to_string()), "{words:?}: {deferred}");
+            }
+        }
+        assert_eq!(
+            help(super::CommandLine::command(), &["mkimg", "--help"]),
+            help(super::description(), &["mkimg", "--help"])
+        );
     }
 }

@@ -9,7 +9,6 @@ use super::{Failure, Global, project};
 use crate::render::{self, DOCUMENT_LIMIT, Document};
 use crate::workspace::write_atomically;
 
-/// Prints the user-data document of a template
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     /// The image template; without it, the only one in templates/

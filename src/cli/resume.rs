@@ -14,7 +14,6 @@ use crate::bake::report::Report;
 use crate::bake::{BakeId, Spec, preflight};
 use secrecy::ExposeSecret as _;
 
-/// Goes on with a bake whose process was killed
 #[derive(Debug, clap::Args)]
 #[command(
     after_help = "A bake that was stopped with Ctrl-C has cleaned up: there is nothing to go on with.\nThe bake goes on at the API that it began at, with the options that it began with."

@@ -6,7 +6,6 @@ use super::{Failure, Global};
 use crate::validate::rules::REGISTRY;
 use crate::{import, model, workspace};
 
-/// Lists the validator's rules
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     /// How the list is written

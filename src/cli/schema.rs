@@ -2,7 +2,6 @@
 
 use super::{Failure, Global};
 
-/// Prints the JSON Schema of the image template, for editors
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {}
 

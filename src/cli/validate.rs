@@ -15,9 +15,6 @@ use crate::validate::{self, DIGITALOCEAN, Options, Version, image, provider, rul
 use crate::workspace::{self, Project};
 use crate::yaml;
 
-/// Judges user-data documents offline, as `cloud-init schema` would, and more
-///
-/// Without a PATH, the project is judged: its template, files and scripts, and the document that they become.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     /// Documents; `-` is standard input; of a directory, every file in it (without a header that cloud-init knows, texts and

@@ -41,10 +41,15 @@ pub fn quoted(text: &str) -> String {
 }
 
 /// JSON in which every harmful character is an escape: it occurs in strings only, so that the value stays the same.
-pub(super) fn harmless_json(json: &str) -> String {
+pub(super) fn harmless_json(json: String) -> String {
+    let is_to_escape = |character: char| character != '\n' && is_harmful(character);
+    // Nearly all are harmless as they are: a large one is not copied.
+    if !json.chars().any(is_to_escape) {
+        return json;
+    }
     let mut out = String::with_capacity(json.len() + 1);
     for character in json.chars() {
-        if character != '\n' && is_harmful(character) {
+        if is_to_escape(character) {
             let mut units = [0; 2];
             for unit in character.encode_utf16(&mut units) {
                 let _ = write!(out, "\\u{unit:04x}");

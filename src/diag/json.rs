@@ -105,7 +105,7 @@ pub(super) fn render(report: &Report) -> String {
     let wire = Wire { version: 1, documents: report.documents.iter().map(document).collect(), summary };
     // Strings, numbers and lists only: there is nothing here that JSON cannot hold.
     let text = serde_json::to_string_pretty(&wire).unwrap_or_default();
-    harmless_json(&text) + "\n"
+    harmless_json(text) + "\n"
 }
 
 fn document(document: &Document) -> WireDocument<'_> {

@@ -6,6 +6,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::fmt::Write;
 
+use serde::{Serialize, Serializer};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
@@ -33,39 +34,67 @@ pub(super) fn render(report: &Report, describe: Describe<'_>) -> String {
     let rules: BTreeMap<&str, &Diagnostic> = all().map(|(found, _)| (found.code, found)).collect();
     let indices: BTreeMap<&str, usize> = rules.keys().enumerate().map(|(index, code)| (*code, index)).collect();
     let rules: Vec<_> = rules.values().map(|found| rule(found, describe)).collect();
-    // Either every result says whether it is suppressed, or none does.
     let any_suppressed = report.documents.iter().any(|document| !document.suppressed.is_empty());
-    let mut results = Vec::new();
-    let mut seen = HashMap::new();
-    for document in &report.documents {
-        let source = &document.findings.source;
-        for (found, allowed) in findings(document) {
-            let mut result = result(source, found, &indices);
-            result["partialFingerprints"] = json!({"primaryLocationLineHash": fingerprint(source, found, &mut seen)});
-            if any_suppressed {
+    let run = Run {
+        tool: json!({"driver": {
+            "name": "mkimg",
+            "version": env!("CARGO_PKG_VERSION"),
+            "semanticVersion": env!("CARGO_PKG_VERSION"),
+            "rules": rules,
+        }}),
+        invocations: json!([{"executionSuccessful": true}]),
+        original_uri_base_ids: json!({"%SRCROOT%": {"description": {"text": "the directory in which mkimg was called"}}}),
+        newline_sequences: LINE_ENDS,
+        column_kind: "unicodeCodePoints",
+        results: Results { report, indices, any_suppressed },
+    };
+    let log = Log { schema: "https://json.schemastore.org/sarif-2.1.0.json", version: "2.1.0", runs: [run] };
+    harmless_json(serde_json::to_string_pretty(&log).unwrap_or_default()) + "\n"
+}
+
+#[derive(Serialize)]
+struct Log<'a> {
+    #[serde(rename = "$schema")]
+    schema: &'static str,
+    version: &'static str,
+    runs: [Run<'a>; 1],
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Run<'a> {
+    tool: Value,
+    invocations: Value,
+    original_uri_base_ids: Value,
+    newline_sequences: [&'static str; 6],
+    column_kind: &'static str,
+    results: Results<'a>,
+}
+
+/// The results, each made when it is written: all of them at once would take several times as much memory as their text.
+struct Results<'a> {
+    report: &'a Report,
+    indices: BTreeMap<&'a str, usize>,
+    /// Either every result says whether it is suppressed, or none does.
+    any_suppressed: bool,
+}
+
+impl Serialize for Results<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut seen = HashMap::new();
+        let all = self.report.documents.iter().flat_map(|document| {
+            findings(document).map(|(found, allowed)| (&document.findings.source, found, allowed))
+        });
+        serializer.collect_seq(all.map(|(source, found, allowed)| {
+            let mut result = result(source, found, &self.indices);
+            let fingerprint = fingerprint(source, found, &mut seen);
+            result["partialFingerprints"] = json!({"primaryLocationLineHash": fingerprint});
+            if self.any_suppressed {
                 result["suppressions"] = allowed.map(|allowed| suppression(source, allowed)).into_iter().collect();
             }
-            results.push(result);
-        }
+            result
+        }))
     }
-    let log = json!({
-        "$schema": "https://json.schemastore.org/sarif-2.1.0.json",
-        "version": "2.1.0",
-        "runs": [{
-            "tool": {"driver": {
-                "name": "mkimg",
-                "version": env!("CARGO_PKG_VERSION"),
-                "semanticVersion": env!("CARGO_PKG_VERSION"),
-                "rules": rules,
-            }},
-            "invocations": [{"executionSuccessful": true}],
-            "originalUriBaseIds": {"%SRCROOT%": {"description": {"text": "the directory in which mkimg was called"}}},
-            "newlineSequences": LINE_ENDS,
-            "columnKind": "unicodeCodePoints",
-            "results": results,
-        }],
-    });
-    harmless_json(&serde_json::to_string_pretty(&log).unwrap_or_default()) + "\n"
 }
 
 fn rule(found: &Diagnostic, describe: Describe<'_>) -> Value {

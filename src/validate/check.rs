@@ -341,9 +341,7 @@ impl<'t> Checker<'t> {
                     .iter()
                     .any(|keyword| matches!(keyword, Keyword::PatternProperties(pattern, _) if (pattern.matches)(name)))
         };
-        let mut entries = value::entries(self.tree, node);
-        entries.retain(|(key, _)| is_unknown(*key));
-        entries
+        value::entries(self.tree, node).filter(|(key, _)| is_unknown(*key)).collect()
     }
 
     /// All faults of a branch, errors and deprecations apart.

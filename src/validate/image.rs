@@ -4,7 +4,7 @@
 //! A document is one when mkimg's runner is in it. Other documents make machines for their owner, who may want all of this.
 
 use super::message::finding;
-use super::modules::write_files::{Entry, normal};
+use super::modules::write_files::Entry;
 use super::rules::{Rule, downloads, image as rule};
 use super::{Document, Options, licence, processor, value};
 use crate::diag::{Diagnostic, quoted};
@@ -17,7 +17,7 @@ const PLAN: &str = "/run/mkimg/plan.json";
 
 /// The rules for image documents.
 pub(super) fn check(document: &Document<'_>, options: &Options, out: &mut Vec<Diagnostic>) {
-    if !document.files().iter().any(|file| file.path.is_some_and(|(path, _)| normal(path) == RUNNER)) {
+    if !document.files().iter().any(|file| file.destination == RUNNER) {
         return;
     }
     passwords(document, out);
@@ -88,8 +88,8 @@ fn keys(document: &Document<'_>, out: &mut Vec<Diagnostic>) {
 /// Files that belong to one machine, or to the build.
 fn files(document: &Document<'_>, out: &mut Vec<Diagnostic>) {
     for file in document.files() {
-        let Some((path, place)) = file.path else { continue };
-        let path = normal(path);
+        let Some((_, place)) = file.path else { continue };
+        let path = &*file.destination;
         let name = path.rsplit('/').next().unwrap_or_default();
         let home = path.starts_with("/root/") || path.starts_with("/home/");
         let (rule, message): (&Rule, &str) = if home && path.contains("/.ssh/") {
@@ -149,7 +149,7 @@ fn agent(document: &Document<'_>, out: &mut Vec<Diagnostic>) {
 fn machine(document: &Document<'_>, options: &Options, out: &mut Vec<Diagnostic>) {
     let root = Span::new(document.root.span().start, document.root.span().start);
     let text_of = |file: &Entry<'_>| file.content.as_ref().and_then(|content| content.text().map(str::to_owned));
-    let is_script = |file: &&Entry<'_>| file.path.is_some_and(|(path, _)| !matches!(normal(path).as_str(), RUNNER));
+    let is_script = |file: &&Entry<'_>| file.path.is_some() && file.destination != RUNNER;
     let texts: Vec<String> = document.files().iter().filter(is_script).filter_map(text_of).collect();
     let commands = document.get("runcmd").map(|node| document.source.slice(node.span())).unwrap_or_default();
     let all = || texts.iter().map(String::as_str).chain(std::iter::once(commands)).flat_map(str::lines);
@@ -166,8 +166,7 @@ fn machine(document: &Document<'_>, options: &Options, out: &mut Vec<Diagnostic>
             out,
         );
     }
-    let plan =
-        document.files().iter().find(|file| file.path.is_some_and(|(path, _)| normal(path) == PLAN)).and_then(text_of);
+    let plan = document.files().iter().find(|file| file.destination == PLAN).and_then(text_of);
     let upgrades = plan.is_some_and(|plan| plan.contains("\"upgrade\": true") || plan.contains("\"upgrade\":true"))
         || ["package_upgrade", "apt_upgrade"]
             .iter()

@@ -31,7 +31,9 @@ mod template;
 mod value;
 mod version;
 
+use std::borrow::Cow;
 use std::cell::OnceCell;
+use std::str::Utf8Error;
 
 use modules::write_files::Entry;
 
@@ -271,64 +273,58 @@ fn jinja(source: &Source, options: &Options, depth: usize) -> Judged {
 
 /// Judges a document as it was read from a file: text, or text packed with gzip.
 ///
-/// Of more than [`LARGEST`] bytes nothing is read: who reads a file need not read more than one byte beyond that.
+/// Of more than [`LARGEST`] bytes nothing is read: who reads a file need not read more than one byte beyond that. Bytes that are
+/// given away (a `Vec`) are not held beside the text that they become.
 #[must_use]
-pub fn validate_bytes(name: &str, bytes: &[u8], options: &Options) -> Report {
+pub fn validate_bytes<'b>(name: &str, bytes: impl Into<Cow<'b, [u8]>>, options: &Options) -> Report {
+    let bytes = bytes.into();
     if bytes.len() > LARGEST {
         let finding = document::unreadable_size(LARGEST, options.most());
-        let judged =
-            Judged { verdict: Verdict::Invalid, diagnostics: finding, parts: Vec::new(), suppressed: Vec::new() };
-        return finish(&Source::new(name, ""), Kind::Unknown, judged);
+        return unjudged(&Source::new(name, ""), Kind::Unknown, finding);
     }
     if bytes.starts_with(&[0x1f, 0x8b]) {
-        return match document::unpack(bytes) {
-            Ok(text) => {
-                let source = Source::new(name, text);
-                // What is sent is the packed document: its size counts, not that of the text.
-                let unlimited = Options { limit: None, providers: Vec::new(), ..options.clone() };
-                let mut report = validate(&source, &unlimited);
-                if let Some(first) = report.documents.first_mut() {
-                    document::size(bytes.len(), None, options, &mut first.findings.diagnostics);
-                }
-                report
-            }
-            Err(message) => {
-                let source = Source::new(name, "");
-                let finding = document::unreadable(message);
-                finish(
-                    &source,
-                    Kind::Gzip,
-                    Judged {
-                        verdict: Verdict::Invalid,
-                        diagnostics: vec![finding],
-                        parts: Vec::new(),
-                        suppressed: Vec::new(),
-                    },
-                )
-            }
-        };
+        return packed(name, &bytes, options);
     }
-    match std::str::from_utf8(bytes) {
-        Ok(text) => validate(&Source::new(name, text), options),
-        Err(error) => {
-            // What can be read is shown, up to the first byte that is not UTF-8.
-            let good = String::from_utf8_lossy(&bytes[..error.valid_up_to()]).into_owned();
-            let source = Source::new(name, good);
-            let byte = bytes.get(error.valid_up_to()).copied().unwrap_or_default();
-            let mut finding = document::unreadable(format!("expected UTF-8, found the byte 0x{byte:02x}"));
-            finding.span = Some(Span::at(error.valid_up_to()));
-            finish(
-                &source,
-                Kind::Unknown,
-                Judged {
-                    verdict: Verdict::Invalid,
-                    diagnostics: vec![finding],
-                    parts: Vec::new(),
-                    suppressed: Vec::new(),
-                },
-            )
+    let source = match bytes {
+        Cow::Borrowed(bytes) => {
+            std::str::from_utf8(bytes).map(|text| Source::new(name, text)).map_err(|error| not_utf8(name, bytes, error))
         }
+        Cow::Owned(bytes) => String::from_utf8(bytes)
+            .map(|text| Source::new(name, text))
+            .map_err(|error| not_utf8(name, error.as_bytes(), error.utf8_error())),
+    };
+    source.map_or_else(|report| report, |source| validate(&source, options))
+}
+
+fn packed(name: &str, bytes: &[u8], options: &Options) -> Report {
+    match document::unpack(bytes) {
+        Ok(text) => {
+            let source = Source::new(name, text);
+            // What is sent is the packed document: its size counts, not that of the text.
+            let unlimited = Options { limit: None, providers: Vec::new(), ..options.clone() };
+            let mut report = validate(&source, &unlimited);
+            if let Some(first) = report.documents.first_mut() {
+                document::size(bytes.len(), None, options, &mut first.findings.diagnostics);
+            }
+            report
+        }
+        Err(message) => unjudged(&Source::new(name, ""), Kind::Gzip, vec![document::unreadable(message)]),
     }
+}
+
+fn not_utf8(name: &str, bytes: &[u8], error: Utf8Error) -> Report {
+    // What can be read is shown, up to the first byte that is not UTF-8.
+    let good = String::from_utf8_lossy(&bytes[..error.valid_up_to()]).into_owned();
+    let byte = bytes.get(error.valid_up_to()).copied().unwrap_or_default();
+    let mut finding = document::unreadable(format!("expected UTF-8, found the byte 0x{byte:02x}"));
+    finding.span = Some(Span::at(error.valid_up_to()));
+    unjudged(&Source::new(name, good), Kind::Unknown, vec![finding])
+}
+
+/// The report of a document that cannot be read.
+fn unjudged(source: &Source, kind: Kind, diagnostics: Vec<Diagnostic>) -> Report {
+    let judged = Judged { verdict: Verdict::Invalid, diagnostics, parts: Vec::new(), suppressed: Vec::new() };
+    finish(source, kind, judged)
 }
 
 fn cloud_config(source: &Source, options: &Options, diagnostics: &mut Vec<Diagnostic>) -> Verdict {
@@ -367,6 +363,7 @@ fn cloud_config(source: &Source, options: &Options, diagnostics: &mut Vec<Diagno
         }
     }
     document::unknown_keys(&context, &unknown, diagnostics);
+    drop(unknown);
     command::ignored_parts(source, options, diagnostics);
     let document = Document::new(source, &tree, root);
     document::duplicate_keys(&document, diagnostics);

@@ -1,6 +1,6 @@
 //! YAML nodes as the Python values that cloud-init sees: keys without their overridden duplicates, equality, names of types.
 
-use std::collections::HashMap;
+use std::hash::{BuildHasher, RandomState};
 
 use super::shape::{Literal, Types};
 use crate::diag::quoted;
@@ -13,54 +13,59 @@ const COMPARED_DEPTH: usize = 32;
 const FEW: usize = 12;
 
 /// The entries that hold, in the order of the Python dict: a key keeps its first place and gets its last value.
-pub(crate) fn entries<'t>(tree: &'t Tree, node: Node<'t>) -> Vec<(Node<'t>, Node<'t>)> {
-    let NodeKind::Mapping(all) = node.kind() else { return Vec::new() };
-    let mut out: Vec<(Node<'t>, Node<'t>)> = Vec::with_capacity(all.len());
+pub(crate) fn entries<'t>(tree: &'t Tree, node: Node<'t>) -> impl ExactSizeIterator<Item = (Node<'t>, Node<'t>)> {
+    let all = node.mapping().unwrap_or_default();
+    let mut out: Vec<&Entry> = Vec::with_capacity(all.len());
     if all.len() <= FEW {
         for entry in all {
-            let (key, value) = (tree.node(entry.key), tree.node(entry.value));
-            match out.iter_mut().find(|(known, _)| same_key(*known, key)) {
-                Some(known) => *known = (key, value),
-                None => out.push((key, value)),
+            match out.iter_mut().find(|known| same_key(tree.node(known.key), tree.node(entry.key))) {
+                Some(known) => *known = entry,
+                None => out.push(entry),
             }
         }
-        return out;
-    }
-    let mut places: HashMap<KeyIdentity<'t>, usize> = HashMap::with_capacity(all.len());
-    for entry in all {
-        let (key, value) = (tree.node(entry.key), tree.node(entry.value));
-        match places.entry(KeyIdentity::of(key)) {
-            std::collections::hash_map::Entry::Occupied(place) => out[*place.get()] = (key, value),
-            std::collections::hash_map::Entry::Vacant(place) => {
-                place.insert(out.len());
-                out.push((key, value));
-            }
+    } else {
+        let mut first = equal_before(all.len(), |place| tree.node(all[place].key));
+        out.extend(all);
+        for place in 0..all.len() {
+            first[place] = first[first[place]];
+            out[first[place]] = &all[place];
         }
+        let mut places = first.into_iter().enumerate();
+        out.retain(|_| places.next().is_some_and(|(place, first)| place == first));
     }
-    out
+    out.into_iter().map(|entry| (tree.node(entry.key), tree.node(entry.value)))
 }
 
 /// Keys that the text writes twice in one mapping (merged ones aside): the later entry with the earlier one.
 pub(crate) fn duplicates<'t>(tree: &'t Tree, node: Node<'t>) -> Vec<(Node<'t>, Node<'t>)> {
-    let NodeKind::Mapping(all) = node.kind() else { return Vec::new() };
-    let written: Vec<&Entry> = all.iter().filter(|entry| !entry.merged).collect();
-    let mut out = Vec::new();
-    if written.len() <= FEW {
-        for (index, entry) in written.iter().enumerate() {
-            let key = tree.node(entry.key);
-            let earlier = written[..index].iter().rev().map(|earlier| tree.node(earlier.key));
-            out.extend(earlier.into_iter().find(|earlier| same_key(*earlier, key)).map(|earlier| (key, earlier)));
-        }
-        return out;
+    let all = node.mapping().unwrap_or_default();
+    let keys: Vec<_> = all.iter().filter(|entry| !entry.merged).map(|entry| &entry.key).collect();
+    let key = |place: usize| tree.node(*keys[place]);
+    if keys.len() <= FEW {
+        let earlier = |place: usize| (0..place).rev().find(|earlier| same_key(key(*earlier), key(place)));
+        return (1..keys.len()).filter_map(|place| Some((key(place), key(earlier(place)?)))).collect();
     }
-    let mut seen: HashMap<KeyIdentity<'t>, Node<'t>> = HashMap::with_capacity(written.len());
-    for entry in written {
-        let key = tree.node(entry.key);
-        if let Some(earlier) = seen.insert(KeyIdentity::of(key), key) {
-            out.push((key, earlier));
+    let before = equal_before(keys.len(), key).into_iter().enumerate().filter(|(place, before)| before != place);
+    before.map(|(place, before)| (key(place), key(before))).collect()
+}
+
+/// For each key, the place of the one before it that is equal; its own place where there is none.
+///
+/// Hashes are sorted: of hundreds of thousands of keys, a table with the keys in it takes several times as much memory.
+fn equal_before<'t>(keys: usize, key: impl Fn(usize) -> Node<'t>) -> Vec<usize> {
+    let state = RandomState::new();
+    let mut hashes: Vec<_> = (0..keys).map(|place| (state.hash_one(KeyIdentity::of(key(place))), place)).collect();
+    hashes.sort_unstable();
+    let mut before: Vec<usize> = (0..keys).collect();
+    for alike in hashes.chunk_by(|(one, _), (two, _)| one == two) {
+        for (index, (_, place)) in alike.iter().enumerate().skip(1) {
+            let equal = alike[..index].iter().rev().find(|(_, earlier)| same_key(key(*earlier), key(*place)));
+            if let Some((_, earlier)) = equal {
+                before[*place] = *earlier;
+            }
         }
     }
-    out
+    before
 }
 
 /// A mapping's value under a string key.
@@ -164,11 +169,10 @@ fn equal_to_depth<'t>(tree: &'t Tree, one: Node<'t>, two: Node<'t>, depth: usize
                     .all(|(one, two)| equal_to_depth(tree, tree.node(*one), tree.node(*two), depth - 1))
         }
         (NodeKind::Mapping(_), NodeKind::Mapping(_)) => {
-            let (ones, twos) = (entries(tree, one), entries(tree, two));
+            let (mut ones, twos) = (entries(tree, one), entries(tree, two).collect::<Vec<_>>());
             ones.len() == twos.len()
-                && ones.iter().all(|(key, value)| {
-                    twos.iter()
-                        .any(|(other, at)| same_key(*key, *other) && equal_to_depth(tree, *value, *at, depth - 1))
+                && ones.all(|(key, value)| {
+                    twos.iter().any(|(other, at)| same_key(key, *other) && equal_to_depth(tree, value, *at, depth - 1))
                 })
         }
         _ => false,

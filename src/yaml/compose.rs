@@ -225,11 +225,11 @@ impl<'a> Composer<'a> {
         let Some(open) = self.open.pop() else { return Child { id: NodeId(0), used_at: end } };
         let node = &mut self.out.nodes[open.id.0 as usize];
         let (content, last) = if open.sequence {
-            let items = self.items.split_off(open.from);
+            let items = taken(&mut self.items, open.from);
             let last = items.last().copied();
             (Content::Sequence(items), last)
         } else {
-            let entries = self.entries.split_off(open.from);
+            let entries = taken(&mut self.entries, open.from);
             let last = entries.last().map(|entry| entry.value);
             (Content::Mapping(entries), last)
         };
@@ -237,5 +237,16 @@ impl<'a> Composer<'a> {
         node.span.end = node.span.end.max(end);
         node.content = content;
         Child { id: open.id, used_at: node.span }
+    }
+}
+
+/// The end of a stack. All of it is handed over as it is, and not copied: of a large document's root there need not be two.
+fn taken<T>(stack: &mut Vec<T>, from: usize) -> Vec<T> {
+    if from == 0 {
+        let mut all = std::mem::take(stack);
+        all.shrink_to_fit();
+        all
+    } else {
+        stack.split_off(from)
     }
 }

@@ -5,7 +5,6 @@
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use crate::diag::{Document, Verdict, harmless};
@@ -59,7 +58,7 @@ pub(super) fn judge(paths: &[PathBuf], place: impl Fn(&Path) -> PathBuf, stdin: 
         }
     }
     let mut judged = Judged::default();
-    for result in all(&jobs, stdin, options) {
+    for result in all(jobs, stdin, options) {
         match result {
             Ok(documents) => judged.documents.extend(documents),
             Err(problem) => judged.unreadable.push(problem),
@@ -96,19 +95,21 @@ fn directory(path: &Path, place: &Path, jobs: &mut Vec<Job>) {
 type Outcome = Result<Vec<Document>, String>;
 
 /// Judges all jobs; the results are in their order.
-fn all(jobs: &[Job], stdin: &str, options: &Options) -> Vec<Outcome> {
-    let threads = std::thread::available_parallelism().map_or(1, usize::from).min(MOST_AT_ONCE);
-    if jobs.len() <= FEW || threads == 1 {
-        return jobs.iter().map(|job| one(job, stdin, options)).collect();
+fn all(jobs: Vec<Job>, stdin: &str, options: &Options) -> Vec<Outcome> {
+    // How many threads there may be is read from several files of the system: not for a few documents.
+    let threads = if jobs.len() <= FEW { 1 } else { std::thread::available_parallelism().map_or(1, usize::from) };
+    if threads == 1 {
+        return jobs.into_iter().map(|job| one(job, stdin, options)).collect();
     }
-    let next = AtomicUsize::new(0);
+    let threads = threads.min(MOST_AT_ONCE);
     let results: Mutex<Vec<(usize, Outcome)>> = Mutex::new(Vec::with_capacity(jobs.len()));
+    let jobs = Mutex::new(jobs.into_iter().enumerate());
     std::thread::scope(|scope| {
         for _ in 0..threads {
             scope.spawn(|| {
                 loop {
-                    let index = next.fetch_add(1, Ordering::Relaxed);
-                    let Some(job) = jobs.get(index) else { return };
+                    let next = jobs.lock().unwrap_or_else(PoisonError::into_inner).next();
+                    let Some((index, job)) = next else { return };
                     let outcome = one(job, stdin, options);
                     results.lock().unwrap_or_else(PoisonError::into_inner).push((index, outcome));
                 }
@@ -120,17 +121,18 @@ fn all(jobs: &[Job], stdin: &str, options: &Options) -> Vec<Outcome> {
     results.into_iter().map(|(_, outcome)| outcome).collect()
 }
 
-fn one(job: &Job, stdin: &str, options: &Options) -> Outcome {
-    let (name, bytes, named, path) = match job {
-        Job::Unreadable(problem) => return Err(problem.clone()),
+fn one(job: Job, stdin: &str, options: &Options) -> Outcome {
+    let (name, path, named) = match job {
+        Job::Unreadable(problem) => return Err(problem),
         Job::StandardInput(Err(problem)) => return Err(format!("cannot read standard input: {problem}")),
         Job::StandardInput(Ok(bytes)) => return Ok(judged(stdin, bytes, options)),
-        Job::File { name, path, named } => (name, read(path), *named, path),
+        Job::File { name, path, named } => (name, path, named),
     };
-    let bytes = bytes.map_err(|error| unreadable(name, &error))?;
-    let mut documents = judged(name, &bytes, options);
-    if !named {
-        for document in documents.iter_mut().filter(|document| document.kind == "unknown" && is_beside(path, &bytes)) {
+    let bytes = read(&path).map_err(|error| unreadable(&name, &error))?;
+    let may_be_beside = !named && is_beside(&path, &bytes);
+    let mut documents = judged(&name, bytes, options);
+    if may_be_beside {
+        for document in documents.iter_mut().filter(|document| document.kind == "unknown") {
             document.verdict = Verdict::Skipped;
             document.findings.diagnostics.clear();
             document.suppressed.clear();
@@ -146,7 +148,7 @@ fn one(job: &Job, stdin: &str, options: &Options) -> Outcome {
     Ok(documents)
 }
 
-fn judged(name: &str, bytes: &[u8], options: &Options) -> Vec<Document> {
+fn judged(name: &str, bytes: Vec<u8>, options: &Options) -> Vec<Document> {
     validate::validate_bytes(name, bytes, options).documents
 }
 

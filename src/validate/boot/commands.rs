@@ -1,25 +1,22 @@
 //! Single commands that do at boot what nobody wants: wait for themselves, ask a question, switch the machine off too early.
 
+use std::cell::OnceCell;
+
 use super::shell::Simple;
 use super::{Boot, Stage, Step, is_shell, shell};
 use crate::diag::{Diagnostic, quoted};
 use crate::source::Source;
-use crate::validate::modules::write_files::{SCRIPT_FOLDERS, normal};
 use crate::validate::rules::order as rule;
 
 pub(super) fn check(boot: &Boot<'_, '_>, out: &mut Vec<Diagnostic>) {
-    let assumes_yes = boot.source().text().contains("Assume-Yes");
+    let assumed = OnceCell::new();
+    let assumes_yes = || *assumed.get_or_init(|| boot.source().text().contains("Assume-Yes"));
     for (step, command) in boot.all_commands() {
-        one(boot.source(), step, command, assumes_yes, out);
+        one(boot.source(), step, command, &assumes_yes, out);
         starts(boot, step, command, out);
     }
     for file in boot.document.files() {
-        let Some((path, _)) =
-            file.path.filter(|(path, _)| SCRIPT_FOLDERS.iter().any(|folder| normal(path).starts_with(folder)))
-        else {
-            continue;
-        };
-        let Some(content) = &file.content else { continue };
+        let Some(content) = file.content.as_ref().filter(|_| file.is_run_at_boot()) else { continue };
         let Some(text) = content.text().filter(|text| is_shell(text.lines().next().unwrap_or_default())) else {
             continue;
         };
@@ -29,19 +26,18 @@ pub(super) fn check(boot: &Boot<'_, '_>, out: &mut Vec<Diagnostic>) {
             node: Some(content.node),
             commands: shell::commands(text),
         };
-        let _ = path;
         for command in &step.commands {
-            one(boot.source(), &step, command, assumes_yes, out);
+            one(boot.source(), &step, command, &assumes_yes, out);
         }
     }
 }
 
-/// What one command does, wherever it stands.
+/// What one command does, wherever it stands. `assumes_yes`: the document tells apt not to ask.
 pub(super) fn one(
     source: &Source,
     step: &Step<'_>,
     command: &Simple<'_>,
-    assumes_yes: bool,
+    assumes_yes: &dyn Fn() -> bool,
     out: &mut Vec<Diagnostic>,
 ) {
     let program = command.program();
@@ -55,7 +51,7 @@ pub(super) fn one(
         let help = "take it out: what must come after cloud-init belongs in a unit with `After=cloud-final.service`, started with `--no-block`";
         out.push(step.finding(source, &rule::WAITS_FOR_ITSELF, command, message, help));
     }
-    if !assumes_yes && asks(command) {
+    if asks(command) && !assumes_yes() {
         let message =
             format!("nobody answers the question that {} asks: it gives up, and nothing is done", quoted(program));
         let help = match program {

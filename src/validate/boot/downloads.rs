@@ -4,7 +4,6 @@ use super::shell::Simple;
 use super::{Boot, Stage, Step, is_shell, shell};
 use crate::diag::{Diagnostic, quoted};
 use crate::source::Source;
-use crate::validate::modules::write_files::normal;
 use crate::validate::rules::downloads as rule;
 
 /// Where mkimg puts an image's scripts.
@@ -15,11 +14,7 @@ pub(super) fn check(boot: &Boot<'_, '_>, out: &mut Vec<Diagnostic>) {
         commands(boot.source(), step, out);
     }
     for file in boot.document.files() {
-        let Some(content) =
-            file.content.as_ref().filter(|_| file.path.is_some_and(|(path, _)| normal(path).starts_with(SCRIPTS)))
-        else {
-            continue;
-        };
+        let Some(content) = file.content.as_ref().filter(|_| file.destination.starts_with(SCRIPTS)) else { continue };
         let Some(text) = content.text().filter(|text| is_shell(text.lines().next().unwrap_or_default())) else {
             continue;
         };

@@ -17,6 +17,7 @@ mod shell;
 mod units;
 mod used;
 
+use std::cell::OnceCell;
 use std::collections::BTreeMap;
 
 use self::shell::Simple;
@@ -80,13 +81,13 @@ struct Boot<'d, 't> {
     /// Names under `packages`.
     packages: Vec<&'t str>,
     /// The paths of `write_files`, with the places of the entries that have one.
-    paths: BTreeMap<String, usize>,
+    paths: BTreeMap<&'d str, usize>,
 }
 
 impl<'t> Boot<'_, 't> {
     /// The entry of `write_files` with a path.
     fn file(&self, path: &str) -> Option<&Entry<'t>> {
-        self.document.files().get(*self.paths.get(&normal(path))?)
+        self.document.files().get(*self.paths.get(&*normal(path))?)
     }
 
     fn source(&self) -> &Source {
@@ -120,8 +121,8 @@ pub(super) fn check(document: &Document<'_>, out: &mut Vec<Diagnostic>) {
             steps.extend(step);
         }
     }
-    let files = document.files().iter().enumerate();
-    let paths = files.filter_map(|(place, file)| Some((normal(file.path?.0), place))).collect();
+    let files = document.files().iter().enumerate().filter(|(_, file)| file.path.is_some());
+    let paths = files.map(|(place, file)| (&*file.destination, place)).collect();
     let boot = Boot { document, steps, packages: packages(document), paths };
     order::check(&boot, out);
     accounts::check(&boot, out);
@@ -140,9 +141,10 @@ pub(super) fn script(source: &Source, out: &mut Vec<Diagnostic>) {
     let commands = shell::commands(source.text());
     let step = Step { stage: Stage::Script, path: String::new(), node: None, commands };
     // Once, not for each command: a script may have millions of both bytes and commands.
-    let assumes_yes = source.text().contains("Assume-Yes");
+    let assumed = OnceCell::new();
+    let assumes_yes = || *assumed.get_or_init(|| source.text().contains("Assume-Yes"));
     for command in &step.commands {
-        commands::one(source, &step, command, assumes_yes, out);
+        commands::one(source, &step, command, &assumes_yes, out);
     }
     downloads::commands(source, &step, out);
 }

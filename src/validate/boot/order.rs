@@ -135,7 +135,7 @@ fn homes(boot: &Boot<'_, '_>, out: &mut Vec<Diagnostic>) {
         }
         let home = text(document, user, "homedir").map_or_else(|| format!("/home/{name}"), str::to_owned);
         let home = format!("{}/", normal(&home));
-        let below = boot.paths.range(home.clone()..).take_while(|(path, _)| path.starts_with(&home));
+        let below = boot.paths.range(&*home..).take_while(|(path, _)| path.starts_with(&home));
         for file in below.filter_map(|(_, place)| document.files().get(*place)).filter(|file| !file.deferred).take(FEW)
         {
             let Some((path, place)) = file.path else { continue };
@@ -197,8 +197,8 @@ fn drop_ins(boot: &Boot<'_, '_>, out: &mut Vec<Diagnostic>) {
     }
     for file in boot.document.files() {
         let Some((path, place)) = file.path else { continue };
-        let normal = normal(path);
-        let Some(unit) = normal.strip_prefix("/etc/systemd/system/").and_then(|rest| rest.split_once(".d/")) else {
+        let Some(unit) = file.destination.strip_prefix("/etc/systemd/system/").and_then(|rest| rest.split_once(".d/"))
+        else {
             continue;
         };
         let base = [
@@ -231,6 +231,10 @@ fn drop_ins(boot: &Boot<'_, '_>, out: &mut Vec<Diagnostic>) {
 /// Expressions with cloud-init's own variables in a document that is no template.
 fn header(boot: &Boot<'_, '_>, out: &mut Vec<Diagnostic>) {
     let text = boot.source().text();
+    // Nearly all have none, and that is known with less than by looking for the first.
+    if !text.contains("{{") {
+        return;
+    }
     let mut from = 0;
     let mut tries = 0;
     while let Some(at) = text[from..].find("{{").map(|at| from + at).filter(|_| tries < FEW) {

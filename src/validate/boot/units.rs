@@ -66,15 +66,14 @@ pub(super) fn check(boot: &Boot<'_, '_>, out: &mut Vec<Diagnostic>) {
             && boot.all_commands().all(|(_, command)| HARMLESS.contains(&command.program()))
     };
     for file in document.files().iter().filter(|file| !file.appends) {
-        let Some((path, _)) = file.path else { continue };
         let Some(content) = file.content.as_ref() else { continue };
-        let path = normal(path);
+        let path = &*file.destination;
         let Some(text) = content.text().filter(|_| path.contains("/systemd/")) else { continue };
         let missing = |program: &str| {
             let is_local = LOCAL.iter().any(|folder| program.starts_with(folder));
-            is_local && !program.contains(['%', '$']) && !boot.paths.contains_key(&normal(program))
+            is_local && !program.contains(['%', '$']) && !boot.paths.contains_key(&*normal(program))
         };
-        let programs = content::programs(&path, text).into_iter().filter(|(program, _)| missing(program));
+        let programs = content::programs(path, text).into_iter().filter(|(program, _)| missing(program));
         let mut programs = programs.peekable();
         if programs.peek().is_none() {
             continue;
@@ -84,7 +83,7 @@ pub(super) fn check(boot: &Boot<'_, '_>, out: &mut Vec<Diagnostic>) {
         }
         let faults = programs.map(|(program, span)| {
             let message = format!("nothing in this document puts {} on the machine", quoted(&program));
-            let near = closest(&program, boot.paths.keys().map(String::as_str));
+            let near = closest(&program, boot.paths.keys().copied());
             let help = match near {
                 Some(near) => format!("did you mean `{near}`?"),
                 None => "write it with `write_files`, or install it in `runcmd`; unless the image that you start from has it".into(),

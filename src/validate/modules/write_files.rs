@@ -76,7 +76,10 @@ pub(crate) const SCRIPT_FOLDERS: &[&str] =
 pub(crate) struct Entry<'t> {
     pub index: usize,
     pub node: Node<'t>,
+    /// As it is written.
     pub path: Option<(&'t str, Node<'t>)>,
+    /// The path as [`normal`] has it; empty where there is none.
+    pub destination: Cow<'t, str>,
     pub deferred: bool,
     pub appends: bool,
     pub content: Option<Content<'t>>,
@@ -135,15 +138,17 @@ pub(crate) fn entries<'t>(tree: &'t Tree, root: Node<'t>) -> Vec<Entry<'t>> {
         .map(|(index, node)| {
             let get = |key: &str| value::get(tree, node, key);
             let path = get("path").and_then(|path| Some((path.as_str()?, path)));
+            let destination = path.map(|(path, _)| normal(path)).unwrap_or_default();
             let content = Content::read(tree, node, &mut budget);
-            Entry { index, node, path, deferred: is_true(get("defer")), appends: is_true(get("append")), content }
+            let (deferred, appends) = (is_true(get("defer")), is_true(get("append")));
+            Entry { index, node, path, destination, deferred, appends, content }
         })
         .collect()
 }
 
 fn lint(document: &Document<'_>, out: &mut Vec<Diagnostic>) {
     let late = late_owners(document);
-    let mut seen: HashMap<String, &Entry<'_>> = HashMap::new();
+    let mut seen: HashMap<&str, &Entry<'_>> = HashMap::new();
     let mut twice = 0;
     for entry in document.files() {
         let mode = mode(document, entry, out);
@@ -151,7 +156,7 @@ fn lint(document: &Document<'_>, out: &mut Vec<Diagnostic>) {
         content(document, entry, mode, out);
         let Some((path, place)) = entry.path else { continue };
         destination(entry, path, place, out);
-        match seen.get(&normal(path)) {
+        match seen.get(&*entry.destination) {
             Some(first) if !entry.appends && !first.appends && twice < MOST_DUPLICATES => {
                 twice += 1;
                 let message = format!("{} is written twice", quoted(path));
@@ -159,17 +164,22 @@ fn lint(document: &Document<'_>, out: &mut Vec<Diagnostic>) {
                 let mut found = entry.finding(&rules::DUPLICATE_DESTINATION, "path", place.used_at(), message, help);
                 found.related.extend(first.path.map(|(_, place)| (place.used_at(), "first here".to_string())));
                 out.push(found);
-                seen.insert(normal(path), entry);
+                seen.insert(&entry.destination, entry);
             }
             Some(_) => {}
             None => {
-                seen.insert(normal(path), entry);
+                seen.insert(&entry.destination, entry);
             }
         }
     }
 }
 
 impl Entry<'_> {
+    /// Whether cloud-init runs the file at the end of the boot that writes it.
+    pub(crate) fn is_run_at_boot(&self) -> bool {
+        SCRIPT_FOLDERS.iter().any(|folder| self.destination.starts_with(folder))
+    }
+
     pub(crate) fn finding(
         &self,
         rule: &Rule,
@@ -183,9 +193,15 @@ impl Entry<'_> {
 }
 
 /// A path without what does not matter: repeated slashes and `.` steps.
-pub(crate) fn normal(path: &str) -> String {
-    let steps: Vec<_> = path.split('/').filter(|step| !step.is_empty() && *step != ".").collect();
-    format!("{}{}", if path.starts_with('/') { "/" } else { "" }, steps.join("/"))
+pub(crate) fn normal(path: &str) -> Cow<'_, str> {
+    let below = path.strip_prefix('/').unwrap_or(path);
+    let is_kept = |step: &&str| !step.is_empty() && *step != ".";
+    // Nearly every path is written as it should be: it is not copied.
+    if below.is_empty() || below.split('/').all(|step| is_kept(&step)) {
+        return Cow::Borrowed(path);
+    }
+    let steps: Vec<_> = below.split('/').filter(is_kept).collect();
+    Cow::Owned(format!("{}{}", if path.starts_with('/') { "/" } else { "" }, steps.join("/")))
 }
 
 /// The mode that an entry asks for; `None` where [`mode`] has something to say of it.
@@ -289,8 +305,7 @@ fn destination(entry: &Entry<'_>, path: &str, place: Node<'_>, out: &mut Vec<Dia
         ));
         out.push(entry.finding(&rules::RELATIVE_DESTINATION, "path", place.used_at(), message, help));
     }
-    let path = normal(path);
-    if SCRIPT_FOLDERS.iter().any(|folder| path.starts_with(folder)) {
+    if entry.is_run_at_boot() {
         let message =
             "this script would run at the end of the boot that writes it: on the build machine too".to_string();
         let help = Some("put it elsewhere, and move it there when the image is finished".into());
@@ -317,10 +332,11 @@ fn content(document: &Document<'_>, entry: &Entry<'_>, mode: u32, out: &mut Vec<
         let help = Some("save the script with Unix line ends".into());
         out.push(entry.finding(&rules::CRLF_SCRIPT, "content", span, message, help));
     }
-    let in_script_folder =
-        entry.path.is_some_and(|(path, _)| SCRIPT_FOLDERS.iter().any(|folder| normal(path).starts_with(folder)));
     // A file that is added to something else need not begin like a script.
-    if (mode & 0o111 != 0 || in_script_folder) && !entry.appends && !first.starts_with("#!") && !text.trim().is_empty()
+    if (mode & 0o111 != 0 || entry.is_run_at_boot())
+        && !entry.appends
+        && !first.starts_with("#!")
+        && !text.trim().is_empty()
     {
         let message = "an executable text without `#!` in its first line cannot be started".to_string();
         let help = Some(
@@ -328,8 +344,7 @@ fn content(document: &Document<'_>, entry: &Entry<'_>, mode: u32, out: &mut Vec<
         );
         out.push(entry.finding(&rules::MISSING_INTERPRETER, "content", span, message, help));
     }
-    let path = entry.path.map(|(path, _)| normal(path)).unwrap_or_default();
-    let inside = content::Content { text, path: &path, mode, appends: entry.appends };
+    let inside = content::Content { text, path: &entry.destination, mode, appends: entry.appends };
     let place = format!("write_files.{}.content", entry.index);
     content::in_scalar(document.source, node, encoded, &place, text, content::check(&inside), out);
 }

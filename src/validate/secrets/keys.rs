@@ -5,7 +5,7 @@ use super::placeholder::is_placeholder;
 use crate::diag::Diagnostic;
 use crate::source::Span;
 use crate::validate::message::finding;
-use crate::validate::modules::write_files::{file_mode, normal};
+use crate::validate::modules::write_files::file_mode;
 use crate::validate::rules::{Rule, secrets as rule};
 use crate::validate::{Document, value};
 use crate::yaml::Node;
@@ -171,7 +171,9 @@ impl Checker<'_> {
 /// Files with secrets that others may read, and files that anybody may write.
 pub(super) fn modes(document: &Document<'_>, out: &mut Vec<Diagnostic>) {
     for file in document.files() {
-        let Some((path, _)) = file.path else { continue };
+        if file.path.is_none() {
+            continue;
+        }
         let Some(mode) = file_mode(document, file) else { continue };
         let written = value::get(document.tree, file.node, "permissions");
         let place = written.map_or_else(|| file.node.used_at(), Node::used_at);
@@ -185,7 +187,7 @@ pub(super) fn modes(document: &Document<'_>, out: &mut Vec<Diagnostic>) {
             let help = Some(format!("write `'{:04o}'`", mode & !0o022));
             out.push(file.finding(&rule::WORLD_WRITABLE, key, place, message, help));
         }
-        let path = normal(path);
+        let path = &*file.destination;
         let key_file = path.starts_with("/etc/ssl/private/")
             || path
                 .rsplit_once('/')

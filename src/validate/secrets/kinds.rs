@@ -3,10 +3,6 @@
 //! To add one, add a line to [`TOKENS`] (a prefix, the characters after it, how many there are) and, where that is not
 //! enough, a [`Form`]. Prefixes and lengths are those that the issuers document, or that their own secret scanning uses.
 
-use std::sync::LazyLock;
-
-use aho_corasick::{AhoCorasick, AhoCorasickKind, MatchKind};
-
 /// What follows a prefix.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Form {
@@ -146,17 +142,6 @@ pub(super) const KINDS: &[Kind] = &[
     kind("cockroachdb/cockroach:v", "", Cockroach),
 ];
 
-/// Finds the prefixes of [`KINDS`], in one pass.
-pub(super) static PREFIXES: LazyLock<Option<AhoCorasick>> = LazyLock::new(|| {
-    let prefixes = KINDS.iter().map(|kind| kind.prefix);
-    // The automaton that is fast to make: a whole process judges one small document more often than one takes many large ones.
-    let builder = AhoCorasick::builder()
-        .match_kind(MatchKind::LeftmostLongest)
-        .kind(Some(AhoCorasickKind::ContiguousNFA))
-        .clone();
-    builder.build(prefixes).ok()
-});
-
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeSet;
@@ -164,9 +149,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn prefixes_are_listed_once_and_can_be_looked_for() {
+    fn prefixes_are_listed_once() {
         let prefixes: BTreeSet<_> = KINDS.iter().map(|kind| kind.prefix).collect();
         assert_eq!(prefixes.len(), KINDS.len());
-        assert!(PREFIXES.is_some());
     }
 }

@@ -8,6 +8,7 @@ mod cover;
 mod keys;
 mod kinds;
 mod placeholder;
+mod prefixes;
 mod scan;
 
 use self::kinds::Form;

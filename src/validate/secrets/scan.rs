@@ -1,7 +1,8 @@
 //! One pass over a text: every prefix of `kinds.rs` is found at once, and what follows it is looked at.
 
-use super::kinds::{Alphabet, Form, KINDS, Kind, PREFIXES};
+use super::kinds::{Alphabet, Form, Kind};
 use super::placeholder::is_placeholder;
+use super::prefixes::{self, Hit};
 use crate::source::Span;
 
 /// So many secrets of one text are told.
@@ -24,10 +25,8 @@ pub(super) struct Found {
 /// The secrets in a text, in order.
 pub(super) fn scan(text: &str) -> Vec<Found> {
     let mut out: Vec<Found> = Vec::new();
-    let Some(prefixes) = PREFIXES.as_ref() else { return out };
-    for hit in prefixes.find_iter(text) {
-        let Some(kind) = KINDS.get(hit.pattern().as_usize()) else { continue };
-        let Some((span, shown)) = look(text, hit.start(), hit.end(), kind.form) else { continue };
+    for Hit { kind, start, end } in prefixes::find(text) {
+        let Some((span, shown)) = look(text, start, end, kind.form) else { continue };
         // The parts of one secret: a token in an assignment, an address in a token.
         if let Some(last) = out.last_mut().filter(|last| last.span.end > span.start) {
             if matches!(last.kind.form, Form::Assignment(_) | Form::UserInfo) && matches!(kind.form, Form::Token(..)) {

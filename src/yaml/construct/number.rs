@@ -119,6 +119,13 @@ fn signed(negative: bool, digits: &str) -> String {
 
 /// The value of an `!!int` in decimals; `None` where Python refuses, or could never write the number down.
 pub(super) fn int(text: &str) -> Option<String> {
+    // Nearly every integer is written as Python would write it.
+    if text.starts_with(|first: char| matches!(first, '1'..='9'))
+        && text.len() <= MAX_DIGITS
+        && text.bytes().all(|byte| byte.is_ascii_digit())
+    {
+        return Some(text.to_owned());
+    }
     let text = text.replace('_', "");
     let negative = text.starts_with('-');
     let body = text.strip_prefix(['-', '+']).unwrap_or(&text);
