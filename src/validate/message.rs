@@ -192,11 +192,12 @@ fn unknown_key(
         let place =
             if parents.is_empty() { "at the top level".to_string() } else { format!("in `{}`", path_text(parents)) };
         let help = match closest(&name, known.iter().copied()) {
-            Some(similar) => format!("did you mean `{similar}`?"),
-            None if known.len() <= LISTED && !known.is_empty() => format!("known keys here: {}", list(known, "and")),
-            None if super::modules::top_level(&name).is_some() && !parents.is_empty() => {
+            // The very name of a key that belongs elsewhere is no misspelling.
+            _ if super::modules::top_level(&name).is_some() && !parents.is_empty() => {
                 format!("`{name}` is a key of the top level: move it there")
             }
+            Some(similar) => format!("did you mean `{similar}`?"),
+            None if known.len() <= LISTED && !known.is_empty() => format!("known keys here: {}", list(known, "and")),
             None if parents.is_empty() => super::modules::hint(&name).into(),
             None => "remove it, or correct its spelling".into(),
         };
