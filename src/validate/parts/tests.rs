@@ -153,6 +153,24 @@ fn content_right_below_the_headers_of_a_part_is_noticed() {
     assert_eq!(findings(&text.replace("packages:", "\npackages:")), ["1:1 MK008 cloud-init "]);
 }
 
+/// What one part lacks, another one may bring.
+#[test]
+fn a_part_is_not_blamed_for_what_stands_in_another_one() {
+    let config = "write_files:\n  - {path: /opt/a, owner: ada, defer: true, content: x}\n  - {path: /etc/systemd/system/a.service, content: \"[Service]\\nExecStart=/opt/b\\n\"}\nruncmd: [systemctl start nginx]\n";
+    let part = |text: &str| format!("--b\nContent-Type: text/cloud-config\n\n{text}");
+    let multi_part =
+        |parts: &str| format!("MIME-Version: 1.0\nContent-Type: multipart/mixed; boundary=b\n\n{parts}--b--\n");
+    let codes = |text: &str| {
+        findings(text).iter().map(|found| found.split(' ').nth(1).unwrap().to_string()).collect::<Vec<_>>()
+    };
+    let all = ["MK354", "MK315", "MK365"];
+    assert_eq!(codes(&format!("#cloud-config\n{config}")), all);
+    assert_eq!(codes(&multi_part(&part(config)))[1..], all);
+    assert_eq!(codes(&multi_part(&(part("users: [{name: ada}]\npackages: [nginx]\n") + &part(config)))), ["MK008"]);
+    let merged = format!("#cloud-config\nmerge_how: list(append)+dict(recurse_list)\n{config}");
+    assert!(codes(&merged).is_empty(), "{:?}", codes(&merged));
+}
+
 #[test]
 fn what_every_machine_has_is_not_missing() {
     let text =
