@@ -170,6 +170,12 @@ fn suggestions_name_the_mistake_that_was_made() {
         ),
         ("#cloud-config\nssh_import_id: [*]\n", "begins with `*`"),
         ("## template:jinja\n#cloud-config\n", "with a blank before `jinja`"),
+        (
+            "#cloud-config\nwrite_files:\n  - owner: root:root\n  - path: /a\n    content: x\n",
+            "the next item has it: take away its `- `",
+        ),
+        ("#cloud-config\nwrite_files:\n  - owner: root:root\n  - {path: /a, owner: root:root}\n", "add `path:`"),
+        ("#cloud-config\ninstance-id: i-1\n", "a key of meta-data"),
         ("#cloud-config\nruncmd: [\"a <(b)\"]\n", "`[bash, -c, '…']`"),
     ] {
         assert!(help(text).contains(expected), "{text}: {}", help(text));
