@@ -56,7 +56,7 @@ fn method(state: &mut State, value: &Value, name: &str, arguments: &[Value]) -> 
         let fills = |count: usize| std::iter::repeat_n(fill, count).collect::<String>();
         Some(match name {
             "zfill" if arguments.len() == 1 => {
-                let sign = text.starts_with(['+', '-']).then(|| &text[..1]).unwrap_or_default();
+                let sign = if text.starts_with(['+', '-']) { &text[..1] } else { "" };
                 format!("{sign}{}{}", "0".repeat(missing), &text[sign.len()..])
             }
             "ljust" => format!("{text}{}", fills(missing)),
