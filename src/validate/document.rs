@@ -40,6 +40,8 @@ pub(super) fn unknown_header(source: &Source, decodes_to_user_data: bool) -> Dia
         "hand it over decoded: cloud-init takes base64 for a text of an unknown kind"
     } else if text.starts_with('\u{feff}') {
         "save the file without a byte order mark: nothing may come before the header"
+    } else if text.to_ascii_lowercase().starts_with("## template:jinja") {
+        "write `## template: jinja`, with a blank before `jinja`"
     } else if text.trim_start().to_ascii_lowercase().starts_with("# cloud-config") {
         "write `#cloud-config` without the blank"
     } else if text.to_ascii_lowercase().contains("#cloud-config") {
@@ -73,12 +75,50 @@ pub(super) fn unreadable_size(most: usize, limit: Option<usize>) -> Vec<Diagnost
     findings
 }
 
-pub(super) fn invalid_yaml(error: &yaml::Error) -> Diagnostic {
-    let mut finding = finding(&rule::INVALID_YAML, String::new(), error.place(), error.message.clone(), None);
+pub(super) fn invalid_yaml(source: &Source, error: &yaml::Error) -> Diagnostic {
+    let help = likely_mistake(source.text(), error).map(Into::into);
+    let mut finding = finding(&rule::INVALID_YAML, String::new(), error.place(), error.message.clone(), help);
     if error.context.is_some() && error.span != error.place() {
         finding.related.push((error.span, "noticed here".into()));
     }
     finding
+}
+
+/// What people usually meant where YAML stops.
+fn likely_mistake(text: &str, error: &yaml::Error) -> Option<&'static str> {
+    let line_at = |at: usize| {
+        let start = text.get(..at).unwrap_or_default().rfind('\n').map_or(0, |end| end + 1);
+        (start, text[start..].lines().next().unwrap_or_default())
+    };
+    // The place may be that of the collection around it: what was met is nearer.
+    for at in [error.span.start, error.place().start] {
+        let (start, line) = line_at(at);
+        let indent = line.len() - line.trim_start_matches(' ').len();
+        let bare = line.trim_start_matches([' ', '-']);
+        let value = bare.split_once(": ").map_or(bare, |(_, value)| value).trim_start();
+        if value.starts_with("{{") {
+            return Some(
+                "a value that begins with `{{` must be in quotes; if cloud-init is to fill it in, the first line must be \
+                 `## template: jinja`, and if another program does, judge what it writes",
+            );
+        }
+        if bare.starts_with("{%") || bare.starts_with("%{") {
+            return Some("this is a line of a template: judge what the template is rendered to");
+        }
+        // A script's first line is a comment to YAML.
+        let is_text = |line: &&str| !line.trim().is_empty() && !line.trim_start().starts_with('#');
+        let before = text[..start].lines().rev().find(is_text).unwrap_or_default();
+        let opens = before.trim_end().trim_end_matches(['-', '+']);
+        let key = before.len() - before.trim_start_matches([' ', '-']).len();
+        if (opens.ends_with(": |") || opens.ends_with(": >")) && indent <= key {
+            return Some("indent the text below `|` or `>` deeper than its key");
+        }
+    }
+    let here = text.get(error.span.start..).unwrap_or_default();
+    if here.starts_with('*') || text.get(..error.span.start).is_some_and(|before| before.ends_with('*')) {
+        return Some("a text that begins with `*` must be in quotes");
+    }
+    None
 }
 
 /// Half of a surrogate pair: cloud-init reads it, and dies of it where the text is written.
@@ -246,42 +286,29 @@ pub(super) fn duplicate_keys(document: &Document<'_>, diagnostics: &mut Vec<Diag
 
 /// A user-data document that is a script: what would keep it from running.
 pub(super) fn script(source: &Source, diagnostics: &mut Vec<Diagnostic>) {
-    let line = source.text().split('\n').next().unwrap_or_default();
-    if line.ends_with('\r') {
-        let message = "the script's first line ends with CRLF: the kernel would look for an interpreter whose name ends with a carriage return";
-        let help = Some("save the script with Unix line ends".into());
-        diagnostics.push(finding(
-            &super::rules::write_files::CRLF_SCRIPT,
-            String::new(),
-            Span::new(0, line.len()),
-            message.into(),
-            help,
-        ));
-    }
     diagnostics.extend(content::script(source.text()).into_iter().map(content::in_source));
     diagnostics.push(not_judged(source, "a script is not judged by cloud-init"));
 }
 
-/// A boothook: a script after its header, started as it is.
+/// A boothook: a script after its header, started as it is. A part whose type says what it is needs no header.
 pub(super) fn boothook(source: &Source, diagnostics: &mut Vec<Diagnostic>) {
+    const HEADER: &str = "#cloud-boothook";
     let text = source.text();
     let body = text.trim_start_matches(header::is_blank);
-    let body = body.get("#cloud-boothook".len()..).unwrap_or_default().trim_start_matches(header::is_blank);
+    let has_header = body.get(..HEADER.len()).is_some_and(|start| start.eq_ignore_ascii_case(HEADER));
+    let body = if has_header { &body[HEADER.len()..] } else { body }.trim_start_matches(header::is_blank);
     let start = text.len() - body.len();
-    let first = body.split('\n').next().unwrap_or_default();
+    let first = body.lines().next().unwrap_or_default();
     let span = if first.is_empty() { beginning(source) } else { Span::new(start, start + first.len().min(80)) };
     let span = Span::new(
         span.start,
         (span.start..=span.end).rev().find(|at| text.is_char_boundary(*at)).unwrap_or(span.start),
     );
     if !first.starts_with("#!") {
-        let message = "a boothook without `#!` after its header cannot be started".to_string();
-        let help = Some("write `#!/bin/sh`, or another interpreter, in the line after the header".into());
+        let message = "a boothook without `#!` cannot be started".to_string();
+        let place = if has_header { "in the line after the header" } else { "in the first line" };
+        let help = Some(format!("write `#!/bin/sh`, or another interpreter, {place}"));
         diagnostics.push(finding(&super::rules::write_files::MISSING_INTERPRETER, String::new(), span, message, help));
-    } else if first.ends_with('\r') {
-        let message = "the script has Windows line ends: its interpreter would not be found".to_string();
-        let help = Some("save the script with Unix line ends".into());
-        diagnostics.push(finding(&super::rules::write_files::CRLF_SCRIPT, String::new(), span, message, help));
     }
     for mut fault in content::script(body) {
         for place in std::iter::once(&mut fault.span).chain(fault.related.iter_mut().map(|(place, _)| place)) {

@@ -16,6 +16,9 @@ const NAMED: usize = 20_000;
 /// So many known keys or values are listed; of more, only the closest one is named.
 const LISTED: usize = 8;
 
+/// An entry by hand has fewer keys.
+const MOST_KEYS: usize = 32;
+
 /// What messages are made from.
 pub(crate) struct Context<'t> {
     pub source: &'t Source,
@@ -74,7 +77,13 @@ pub(crate) fn findings(context: &Context<'_>, fault: &Fault<'_>) -> Vec<Diagnost
         What::Missing(name) => {
             let place = key.or_else(|| first_key(context.tree, fault.node)).unwrap_or(whole);
             let message = format!("the key `{name}` is missing");
-            (&rule::MISSING_KEY, place, message, Some(format!("add `{name}:`")))
+            // One entry, cut in two by a `- ` too many.
+            let next = super::value::next_item(context.tree, context.root, &fault.path);
+            let help = match next.filter(|next| continues(context.tree, fault.node, *next, name)) {
+                Some(_) => format!("the next item has it: take away its `- `, so that `{name}` belongs to this one"),
+                None => format!("add `{name}:`"),
+            };
+            (&rule::MISSING_KEY, place, message, Some(help))
         }
         What::TooFewItems(1) => (
             &rule::TOO_FEW_ITEMS,
@@ -192,11 +201,12 @@ fn unknown_key(
         let place =
             if parents.is_empty() { "at the top level".to_string() } else { format!("in `{}`", path_text(parents)) };
         let help = match closest(&name, known.iter().copied()) {
-            Some(similar) => format!("did you mean `{similar}`?"),
-            None if known.len() <= LISTED && !known.is_empty() => format!("known keys here: {}", list(known, "and")),
-            None if super::modules::top_level(&name).is_some() && !parents.is_empty() => {
+            // The very name of a key that belongs elsewhere is no misspelling.
+            _ if super::modules::top_level(&name).is_some() && !parents.is_empty() => {
                 format!("`{name}` is a key of the top level: move it there")
             }
+            Some(similar) => format!("did you mean `{similar}`?"),
+            None if known.len() <= LISTED && !known.is_empty() => format!("known keys here: {}", list(known, "and")),
             None if parents.is_empty() => super::modules::hint(&name).into(),
             None => "remove it, or correct its spelling".into(),
         };
@@ -238,6 +248,15 @@ fn detours(context: &Context<'_>, path: &[Step<'_>]) -> Vec<(Span, String)> {
     }
     out.truncate(3);
     out
+}
+
+/// Whether a mapping could be the rest of the one before it, which lacks a key.
+fn continues(tree: &Tree, first: Node<'_>, second: Node<'_>, lacked: &str) -> bool {
+    let keys = super::value::entries(tree, second);
+    let is_in = |key: &str, node: Node<'_>| super::value::get(tree, node, key).is_some();
+    keys.len() <= MOST_KEYS
+        && is_in(lacked, second)
+        && keys.iter().all(|(key, _)| key.as_str().is_some_and(|key| !is_in(key, first)))
 }
 
 fn key_name(fault: &Fault<'_>) -> String {

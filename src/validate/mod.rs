@@ -334,7 +334,7 @@ fn cloud_config(source: &Source, options: &Options, diagnostics: &mut Vec<Diagno
             tree
         }
         Err(error) => {
-            diagnostics.push(document::invalid_yaml(&error));
+            diagnostics.push(document::invalid_yaml(source, &error));
             secrets::text(source, diagnostics);
             command::ignored_parts(source, options, diagnostics);
             return Verdict::Invalid;

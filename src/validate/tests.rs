@@ -147,3 +147,70 @@ fn of_very_many_unknown_keys_the_first_are_named_and_the_others_counted() {
     let last = unknown.last().unwrap();
     assert!(last.message.ends_with("; 3 more unknown keys after it are not named"), "{}", last.message);
 }
+
+/// What is suggested for the first finding.
+fn help(text: &str) -> String {
+    let report = validate(&Source::new("t", text), &Options::default());
+    report.documents[0].findings.diagnostics[0].help.clone().unwrap_or_default()
+}
+
+#[test]
+fn suggestions_name_the_mistake_that_was_made() {
+    for (text, expected) in [
+        ("#cloud-config\nusers: [{name: a, chpasswd: {expire: false}}]\n", "`chpasswd` is a key of the top level"),
+        ("#cloud-config\nsudo: ALL=(ALL) NOPASSWD:ALL\n", "a key of a user"),
+        ("#cloud-config\ncoreos: {units: []}\n", "Flatcar"),
+        ("#cloud-config\nhostname: {{ name }}\n", "begins with `{{`"),
+        ("#cloud-config\nruncmd:\n  - {{ name }}-a\n", "begins with `{{`"),
+        ("#cloud-config\n%{~ if update ~}\npackage_update: true\n", "what the template is rendered to"),
+        ("#cloud-config\nwrite_files:\n  - content: |\n    [db]\n    a\n    path: /a\n", "deeper than its key"),
+        (
+            "#cloud-config\nwrite_files:\n  - path: /a\n    content: |\n    #!/bin/sh\n    echo hi\n",
+            "deeper than its key",
+        ),
+        ("#cloud-config\nssh_import_id: [*]\n", "begins with `*`"),
+        ("## template:jinja\n#cloud-config\n", "with a blank before `jinja`"),
+        (
+            "#cloud-config\nwrite_files:\n  - owner: root:root\n  - path: /a\n    content: x\n",
+            "the next item has it: take away its `- `",
+        ),
+        ("#cloud-config\nwrite_files:\n  - owner: root:root\n  - {path: /a, owner: root:root}\n", "add `path:`"),
+        ("#cloud-config\ninstance-id: i-1\n", "a key of meta-data"),
+        ("#cloud-config\nruncmd: [\"a <(b)\"]\n", "`[bash, -c, '…']`"),
+    ] {
+        assert!(help(text).contains(expected), "{text}: {}", help(text));
+    }
+}
+
+#[test]
+fn texts_that_another_program_replaces_are_no_contents() {
+    for content in ["${base64_config}", "${indent(6, file(\"a.sh\"))}", "{{ .Values.script }}", "<%= script %>"] {
+        for more in ["encoding: b64", "permissions: '0755'"] {
+            let text = format!(
+                "#cloud-config\nwrite_files:\n  - path: /etc/sysctl.d/a.conf\n    {more}\n    content: '{content}'\n"
+            );
+            assert!(findings(&text).is_empty(), "{text}: {:?}", findings(&text));
+        }
+    }
+    assert_eq!(findings("#cloud-config\nwrite_files: [{path: /a, encoding: b64, content: $a}]\n").len(), 1);
+}
+
+/// dash reads them, and does not find them when the commands run.
+#[test]
+fn commands_that_only_bash_has_are_noticed_in_runcmd() {
+    let document = |command: &str| format!("#cloud-config\nruncmd:\n  - |\n    {command}\n");
+    for command in ["source /etc/os-release", "if [[ -f /a ]]; then date; fi", "date && source /a"] {
+        assert_eq!(findings(&document(command)), ["MK301 runcmd.0"], "{command}");
+    }
+    for command in [
+        ". /etc/os-release",
+        "echo source [[ a",
+        "bash -c 'source /a'",
+        "[ -z \"$BASH_VERSION\" ] || source /a",
+        "dnf -y upgrade && source /a",
+        "cat <<'EOF' >/a\n    source /b\n    EOF",
+    ] {
+        assert!(findings(&document(command)).is_empty(), "{command}: {:?}", findings(&document(command)));
+    }
+    assert!(findings("#cloud-config\nruncmd: [[bash, -c, 'source /a; [[ a == b ]]']]\n").is_empty());
+}

@@ -2,6 +2,7 @@
 
 use std::hash::{BuildHasher, RandomState};
 
+use super::check::Step;
 use super::shape::{Literal, Types};
 use crate::diag::quoted;
 use crate::source::Source;
@@ -73,6 +74,21 @@ pub(crate) fn get<'t>(tree: &'t Tree, node: Node<'t>, name: &str) -> Option<Node
     let NodeKind::Mapping(all) = node.kind() else { return None };
     let entry = all.iter().rev().find(|entry| tree.node(entry.key).as_str() == Some(name))?;
     Some(tree.node(entry.value))
+}
+
+/// The item after the one that a path leads to, in the same list.
+pub(crate) fn next_item<'t>(tree: &'t Tree, root: Node<'t>, path: &[Step<'_>]) -> Option<Node<'t>> {
+    let (Step::Index(last), before) = path.split_last()? else { return None };
+    let mut node = root;
+    for step in before {
+        node = match (step, node.kind()) {
+            (Step::Index(index), NodeKind::Sequence(items)) => tree.node(*items.get(*index)?),
+            (Step::Key(key), NodeKind::Mapping(_)) => get(tree, node, key.as_str()?)?,
+            _ => return None,
+        };
+    }
+    let NodeKind::Sequence(items) = node.kind() else { return None };
+    Some(tree.node(*items.get(last + 1)?))
 }
 
 fn same_key(one: Node<'_>, two: Node<'_>) -> bool {

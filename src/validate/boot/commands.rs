@@ -87,7 +87,8 @@ pub(super) fn one(
 
 /// Whether a package manager would ask for consent.
 fn asks(command: &Simple<'_>) -> bool {
-    if command.fed || command.arguments().iter().any(|word| word.contains('$')) {
+    // Who says what is read (`< /dev/null`) has thought of the question.
+    if command.fed || command.redirected || command.arguments().iter().any(|word| word.contains('$')) {
         return false;
     }
     let verb = command.operands().next().unwrap_or_default();
@@ -128,8 +129,11 @@ fn asks(command: &Simple<'_>) -> bool {
                 && !short('y', 1)
         }
         "pacman" => {
-            command.arguments().iter().any(|word| word.starts_with("-S") && word.as_ref() != "-Sy")
-                && !command.has(&["--noconfirm"])
+            // `-Syy` alone only brings the lists; `-Ss`, `-Si`, `-Sl` and `-Sg` only show something.
+            let sync = command.arguments().iter().find(|word| word.starts_with("-S"));
+            let shows = |word: &str| word.contains(['s', 'i', 'l', 'g', 'p', 'h']);
+            let changes = |word: &str| word.contains(['u', 'c']) || command.operands().next().is_some();
+            sync.is_some_and(|word| !shows(word) && changes(word)) && !command.has(&["--noconfirm"])
         }
         _ => false,
     }

@@ -23,7 +23,7 @@ use std::collections::BTreeMap;
 use self::shell::Simple;
 use super::message::finding;
 use super::modules::write_files::{Entry, normal};
-use super::rules::Rule;
+use super::rules::{self, Rule};
 use super::{Document, value};
 use crate::diag::Diagnostic;
 use crate::source::{Source, Span};
@@ -105,8 +105,31 @@ impl<'t> Boot<'_, 't> {
     }
 }
 
+/// Rules that say what a document lacks: they hold of the whole user-data only, because another part may bring it.
+const OF_THE_WHOLE: [&str; 4] = [
+    rules::order::OWNER_NOBODY_MAKES.code,
+    rules::order::UNKNOWN_USER.code,
+    rules::order::PROGRAM_NOBODY_INSTALLS.code,
+    rules::systemd::PROGRAM_NOT_THERE.code,
+];
+
+/// Whether a finding holds of one part among others, too.
+pub(super) fn holds_of_a_part(found: &Diagnostic) -> bool {
+    !OF_THE_WHOLE.contains(&found.code)
+}
+
 /// The hazards of a cloud-config.
 pub(super) fn check(document: &Document<'_>, out: &mut Vec<Diagnostic>) {
+    let before = out.len();
+    hazards(document, out);
+    // How it is merged matters only where there is something to merge it with.
+    if ["merge_how", "merge_type"].iter().any(|key| document.get(key).is_some()) {
+        let found = out.split_off(before);
+        out.extend(found.into_iter().filter(holds_of_a_part));
+    }
+}
+
+fn hazards(document: &Document<'_>, out: &mut Vec<Diagnostic>) {
     let mut steps = Vec::new();
     let mut count = 0;
     for (key, stage) in [("bootcmd", Stage::Bootcmd), ("runcmd", Stage::Runcmd)] {

@@ -176,14 +176,17 @@ const BASE_ACCOUNTS: &[&str] = &[
 
 /// The users that distributions' images make at their first boot.
 pub(super) const DEFAULT_USERS: &[&str] = &[
+    "admin",
     "almalinux",
     "alpine",
     "arch",
+    "azureuser",
     "centos",
     "cloud-user",
     "debian",
     "ec2-user",
     "fedora",
+    "opc",
     "opensuse",
     "rocky",
     "ubuntu",

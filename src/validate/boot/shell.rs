@@ -21,6 +21,8 @@ pub(super) struct Simple<'t> {
     pub background: bool,
     /// What it reads comes from another command.
     pub fed: bool,
+    /// What it reads is named: `< file`, a here-document.
+    pub redirected: bool,
     /// What it writes goes to another command.
     pub feeds: bool,
     /// `timeout` ends it.
@@ -66,6 +68,7 @@ pub(super) fn list<'t>(words: &[&'t str], written: &'t str) -> Vec<Simple<'t>> {
         conditional: false,
         background: false,
         fed: false,
+        redirected: false,
         feeds: false,
         limited: false,
         subshell: false,
@@ -171,7 +174,7 @@ impl<'t> Splitter<'t> {
         let mut words: Vec<Cow<'t, str>> = Vec::new();
         let (mut start, mut end) = (None, self.at);
         let (chained, fed) = (std::mem::take(&mut self.chained), std::mem::take(&mut self.fed));
-        let (mut background, mut feeds) = (false, false);
+        let (mut background, mut feeds, mut redirected) = (false, false, false);
         let mut keyword_first = true;
         while let Some(byte) = self.peek() {
             match byte {
@@ -207,7 +210,10 @@ impl<'t> Splitter<'t> {
                     self.brackets = self.brackets.saturating_sub(1);
                     break;
                 }
-                b'<' | b'>' => self.redirection(),
+                b'<' | b'>' => {
+                    redirected |= byte == b'<';
+                    self.redirection();
+                }
                 _ => {
                     let from = self.at;
                     let Some(word) = self.word() else { break };
@@ -231,7 +237,7 @@ impl<'t> Splitter<'t> {
             chained || self.depth > 0 || self.brackets > 0 || self.text[end..].trim_start().starts_with(['(', ')']);
         let written = self.text[start..end].trim_end();
         let mut command =
-            Simple { words, written, conditional, background, fed, feeds, limited: false, subshell: false };
+            Simple { words, written, conditional, background, fed, redirected, feeds, limited: false, subshell: false };
         command.subshell = self.brackets > 0 || closes;
         strip(&mut command);
         if !command.words.is_empty() {

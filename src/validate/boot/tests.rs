@@ -57,6 +57,9 @@ fn questions() {
         "apt-get $OPTIONS install x",
         "dnf -y install x",
         "pacman -Sy --noconfirm x",
+        "pacman -Syy",
+        "pacman -Ss x",
+        "apt-get install x < /dev/null",
         "zypper -n in x",
         "apt-get install -qqy x",
     ] {
@@ -71,6 +74,8 @@ fn questions() {
         "sudo DEBIAN_FRONTEND=noninteractive apt-get -q install x",
         "yum install x",
         "pacman -S x",
+        "pacman -Sy x",
+        "pacman -Syu",
         "apt-get update && apt-get upgrade",
     ] {
         assert_eq!(config(&format!("runcmd: [\"{text}\"]\n")), ["MK362"], "{text}");

@@ -57,8 +57,19 @@ pub(super) fn check(content: &Content<'_>, out: &mut Vec<Fault>) {
 /// A user-data script, or the script of a boothook: what is wrong in it.
 pub(crate) fn script(text: &str) -> Vec<Fault> {
     let mut out = Vec::new();
-    if let Some(shell) = Shell::of_script(text) {
+    let Some(shell) = Shell::of_script(text) else { return out };
+    // cloud-init takes Windows line ends away where the first line has one.
+    if !text.split('\n').next().is_some_and(|line| line.ends_with('\r')) {
         judge(text, shell, &mut out);
+        return out;
+    }
+    judge(&text.replace("\r\n", "\n"), shell, &mut out);
+    let ends: Vec<usize> = text.match_indices("\r\n").enumerate().map(|(before, (at, _))| at - before).collect();
+    let original = |at: usize| at + ends.partition_point(|end| *end < at);
+    for fault in &mut out {
+        for span in std::iter::once(&mut fault.span).chain(fault.related.iter_mut().map(|(span, _)| span)) {
+            *span = Span::new(original(span.start), original(span.end));
+        }
     }
     out
 }
@@ -132,7 +143,13 @@ fn commands(document: &Document<'_>, key: &str, out: &mut Vec<Diagnostic>) {
     }
     let mut faults = Vec::new();
     judge(&script, Shell::Sh, &mut faults);
+    if faults.is_empty() && !is_for_another_sh(document.source.text()) {
+        faults = missing_in_dash(&script);
+    }
     for mut fault in faults {
+        if fault.rule.code == rules::BASH_IN_SH.code {
+            fault.help = Some("write `[bash, -c, '…']`, or the same without what only bash has".into());
+        }
         let before = starts.partition_point(|(start, ..)| *start <= fault.span.start);
         let Some((start, index, item)) = before.checked_sub(1).and_then(|before| starts.get(before)) else { continue };
         let Some(text) = item.as_str() else { continue };
@@ -151,6 +168,27 @@ fn commands(document: &Document<'_>, key: &str, out: &mut Vec<Diagnostic>) {
             }
         }
     }
+}
+
+/// Distributions whose `sh` knows what bash knows, as far as their package managers tell.
+fn is_for_another_sh(document: &str) -> bool {
+    ["yum", "dnf", "zypper", "pacman", "apk "].iter().any(|manager| document.contains(manager))
+}
+
+/// Commands that dash reads, and then does not find.
+fn missing_in_dash(script: &str) -> Vec<Fault> {
+    // A script that asks which shell reads it knows what it does.
+    if script.contains("BASH") || script.contains("source()") {
+        return Vec::new();
+    }
+    let mut out = Vec::new();
+    for (span, name) in shell::parse(script, Dialect::Posix).bash_only {
+        let instead = if name == "source" { "`.` does the same" } else { "`[` compares, with `=` for texts" };
+        let message =
+            format!("only bash has {}: the `sh` of Debian and Ubuntu does not find it; {instead}", quoted(name));
+        out.push(Fault::new(&rules::BASH_IN_SH, span, message, None));
+    }
+    out
 }
 
 /// The check of `runcmd`.

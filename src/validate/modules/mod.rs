@@ -176,6 +176,12 @@ pub(crate) fn hint(key: &str) -> &'static str {
     match key {
         "network" => "network configuration is no part of user-data: the provider or /etc/cloud/cloud.cfg.d sets it",
         "datasource" | "datasource_list" => "data sources are set in /etc/cloud/cloud.cfg.d, not in user-data",
+        "sudo" | "shell" | "gecos" | "passwd" | "hashed_passwd" | "plain_text_passwd" | "lock_passwd"
+        | "primary_group" | "homedir" => "it is a key of a user: write it at one of `users`",
+        "local-hostname" | "instance-id" | "public-keys" => {
+            "it is a key of meta-data: user-data has `hostname` and `ssh_authorized_keys`"
+        }
+        "coreos" => "only Flatcar and Container Linux read it: for cloud-init, write `write_files` and `runcmd`",
         _ if key.starts_with("x-") => "cloud-init knows no keys for anchors: put the anchor at its first use",
         _ => "remove it, or correct its spelling: cloud-init ignores keys that it does not know",
     }

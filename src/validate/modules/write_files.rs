@@ -317,6 +317,9 @@ fn destination(entry: &Entry<'_>, path: &str, place: Node<'_>, out: &mut Vec<Dia
 fn content(document: &Document<'_>, entry: &Entry<'_>, mode: u32, out: &mut Vec<Diagnostic>) {
     let Some(content) = &entry.content else { return };
     let node = content.node;
+    if node.as_str().is_some_and(stands_for_another) {
+        return;
+    }
     if let Err(problem) = &content.bytes {
         let message = format!("the content is not encoded as {} says: {problem}", quoted(content.encoding));
         let help = Some("encode it again, or correct `encoding`".into());
@@ -347,6 +350,12 @@ fn content(document: &Document<'_>, entry: &Entry<'_>, mode: u32, out: &mut Vec<
     let inside = content::Content { text, path: &entry.destination, mode, appends: entry.appends };
     let place = format!("write_files.{}.content", entry.index);
     content::in_scalar(document.source, node, encoded, &place, text, content::check(&inside), out);
+}
+
+/// Whether a program that has not run yet (Terraform, Helm, ERB) is to put another text in the place of this one.
+fn stands_for_another(text: &str) -> bool {
+    let text = text.trim();
+    ["${", "%{", "{{", "<%"].iter().any(|mark| text.starts_with(mark)) && text.ends_with(['}', '>'])
 }
 
 /// As Python's `b64decode` takes it: characters outside the alphabet are skipped.

@@ -18,7 +18,7 @@ pub(super) fn split(source: &Source, options: &Options, diagnostics: &mut Vec<Di
     let tree = match yaml::parse(source) {
         Ok(tree) => tree,
         Err(error) => {
-            diagnostics.push(document::invalid_yaml(&error));
+            diagnostics.push(document::invalid_yaml(source, &error));
             return Vec::new();
         }
     };

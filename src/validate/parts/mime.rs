@@ -6,6 +6,7 @@ use crate::source::{Source, Span};
 use crate::validate::Options;
 use crate::validate::header::{self, Kind};
 use crate::validate::message::finding;
+use crate::validate::modules;
 use crate::validate::places::Places;
 use crate::validate::rules::{document, kinds as rule};
 
@@ -171,6 +172,21 @@ fn walk(
     }
 }
 
+/// A key of a cloud-config among the headers of a part: without an empty line after them, its first lines are taken for headers.
+fn swallowed(text: &str, entity: &Entity) -> Option<Diagnostic> {
+    let (name, _) = entity.headers.iter().find(|(name, _)| modules::top_level(name).is_some())?;
+    let lines = text[entity.head.start..entity.head.end].split_inclusive('\n').scan(entity.head.start, |at, line| {
+        *at += line.len();
+        Some((*at - line.len(), line))
+    });
+    let (at, _) = lines.into_iter().find(|(_, line)| line.to_ascii_lowercase().starts_with(name.as_str()))?;
+    let message = format!("{} is read as a header of the part, and is no part of its content", quoted(name));
+    let help = Some("put an empty line between the headers and the content".into());
+    let mut found = finding(&rule::MALFORMED_MULTIPART, String::new(), Span::new(at, at + name.len()), message, help);
+    found.severity = crate::diag::Severity::Warning;
+    Some(found)
+}
+
 fn leaf(
     text: &str,
     entity: &Entity,
@@ -195,6 +211,7 @@ fn leaf(
         }
     };
     let content = content.unwrap_or_else(|| written.to_string());
+    diagnostics.extend(swallowed(text, entity));
     // These types say nothing; and what is called a script is looked at, too.
     let kind_of_text = || Some(header::kind(&content, options.cloud_init)).filter(|kind| *kind != Kind::Unknown);
     let says_nothing = ["text/plain", "text/x-not-multipart", "application/octet-stream", "text/x-shellscript"];

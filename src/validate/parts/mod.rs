@@ -14,7 +14,7 @@ use super::header::Kind;
 use super::message::finding;
 use super::places::Places;
 use super::rules::{document, kinds as rule};
-use super::{Judged, Options, judge_as, suppress};
+use super::{Judged, Options, boot, judge_as, suppress};
 use crate::diag::{Diagnostic, Origin, Part, Suppressed, Verdict, quoted};
 use crate::source::{Source, Span};
 
@@ -123,7 +123,10 @@ pub(super) fn judge(
         }
         // That scripts are not judged is said of whole documents only.
         let known = matches!(kind, Kind::Script | Kind::Empty);
-        for mut finding in found.into_iter().filter(|found| !(known && found.code == document::NOT_JUDGED.code)) {
+        let holds = |found: &Diagnostic| {
+            !(known && found.code == document::NOT_JUDGED.code) && (count == 1 || boot::holds_of_a_part(found))
+        };
+        for mut finding in found.into_iter().filter(holds) {
             piece.places.translate(&mut finding);
             finding.origin = Origin::Mkimg;
             // A finding without a place is about the part.

@@ -60,7 +60,7 @@ fn a_template_that_cannot_be_read_is_invalid() {
 fn methods_that_only_python_has_are_not_called_wrong() {
     let text = "## template: jinja\n#cloud-config\nfinal_message: {{ v1.region.upper() }} {{ 'a b' | wordcount }}\n";
     assert_eq!(judged(text).verdict, Verdict::Valid);
-    let text = "## template: jinja\n#cloud-config\nfinal_message: {{ v1.region.zfill(9) }}\n";
+    let text = "## template: jinja\n#cloud-config\nfinal_message: {{ v1.region.translate({}) }}\n";
     assert_eq!(judged(text).verdict, Verdict::Skipped);
     assert_eq!(judged(text).findings.diagnostics[0].code, "MK006");
 }
@@ -124,6 +124,58 @@ fn patches_includes_boothooks_and_part_handlers() {
     assert_eq!(findings("#cloud-boothook\necho\n"), ["2:1 MK208 mkimg "], "see the rule's code");
     assert!(findings("#cloud-boothook\n#!/bin/sh\necho\n").is_empty());
     assert_eq!(findings("#part-handler\n").len(), 2);
+}
+
+/// cloud-init strips the header where there is one, and takes Windows line ends away.
+#[test]
+fn boothooks_need_no_header_where_their_type_says_what_they_are() {
+    let archive = "#cloud-config-archive\n- type: text/cloud-boothook\n  content: |\n    #!/bin/sh\n    echo\n";
+    assert!(findings(archive).is_empty(), "{:?}", findings(archive));
+    assert_eq!(findings(&archive.replace("#!/bin/sh", "date")), ["4:5 MK208 mkimg "]);
+    let multi_part = "MIME-Version: 1.0\nContent-Type: multipart/mixed; boundary=b\n\n--b\nContent-Type: text/cloud-boothook\n\n#!/bin/bash\nif true; then\necho\nfi\n--b--\n";
+    assert_eq!(findings(multi_part), ["1:1 MK008 cloud-init "]);
+    assert_eq!(findings(&multi_part.replace("fi\n", "")), ["1:1 MK008 cloud-init ", "8:1 MK300 mkimg "]);
+}
+
+#[test]
+fn scripts_with_windows_line_ends_are_read_as_cloud_init_writes_them() {
+    let script = "#!/bin/bash\r\nif true; then\r\n  cat <<EOF\r\nx\r\nEOF\r\nfi\r\n";
+    assert_eq!(findings(script), ["1:1 MK006 mkimg "]);
+    assert!(findings(&format!("#cloud-boothook\r\n{script}")).is_empty());
+    let broken = script.replace("fi\r\n", "done\r\n");
+    assert_eq!(findings(&broken), ["1:1 MK006 mkimg ", "6:1 MK300 mkimg "]);
+}
+
+#[test]
+fn content_right_below_the_headers_of_a_part_is_noticed() {
+    let text = "MIME-Version: 1.0\nContent-Type: multipart/mixed; boundary=b\n\n--b\nContent-Type: text/cloud-config\npackages:\n- nginx\n--b--\n";
+    assert_eq!(findings(text), ["1:1 MK008 cloud-init ", "6:1 MK214 mkimg ", "7:1 MK003 mkimg "]);
+    assert_eq!(findings(&text.replace("packages:", "\npackages:")), ["1:1 MK008 cloud-init "]);
+}
+
+/// What one part lacks, another one may bring.
+#[test]
+fn a_part_is_not_blamed_for_what_stands_in_another_one() {
+    let config = "write_files:\n  - {path: /opt/a, owner: ada, defer: true, content: x}\n  - {path: /etc/systemd/system/a.service, content: \"[Service]\\nExecStart=/opt/b\\n\"}\nruncmd: [systemctl start nginx]\n";
+    let part = |text: &str| format!("--b\nContent-Type: text/cloud-config\n\n{text}");
+    let multi_part =
+        |parts: &str| format!("MIME-Version: 1.0\nContent-Type: multipart/mixed; boundary=b\n\n{parts}--b--\n");
+    let codes = |text: &str| {
+        findings(text).iter().map(|found| found.split(' ').nth(1).unwrap().to_string()).collect::<Vec<_>>()
+    };
+    let all = ["MK354", "MK315", "MK365"];
+    assert_eq!(codes(&format!("#cloud-config\n{config}")), all);
+    assert_eq!(codes(&multi_part(&part(config)))[1..], all);
+    assert_eq!(codes(&multi_part(&(part("users: [{name: ada}]\npackages: [nginx]\n") + &part(config)))), ["MK008"]);
+    let merged = format!("#cloud-config\nmerge_how: list(append)+dict(recurse_list)\n{config}");
+    assert!(codes(&merged).is_empty(), "{:?}", codes(&merged));
+}
+
+#[test]
+fn what_every_machine_has_is_not_missing() {
+    let text =
+        "## template: jinja\n#cloud-config\nfinal_message: '{{ merged_system_cfg._doc }} {{ sys_info.dist[0] }}'\n";
+    assert!(findings(text).is_empty(), "{:?}", findings(text));
 }
 
 #[test]

@@ -35,7 +35,8 @@ pub(crate) static BASH_IN_SH: Rule = Rule {
     reason: "\
 On Debian and Ubuntu `sh` is dash: it knows no arrays, no `<(…)`, no `<<<`, and stops there. On Fedora and its relatives\n\
 `sh` is bash, and the script works. The commands of `runcmd` and `bootcmd` are for `sh` too: write\n\
-`[bash, -c, '…']` where bash is needed.",
+`[bash, -c, '…']` where bash is needed. In these, `source` and `[[` are named as well: dash goes on after it has looked for them\n\
+in vain, and an `if [[ … ]]` is never true.",
     bad: "\
 #cloud-config\n\
 runcmd:\n\

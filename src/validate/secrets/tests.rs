@@ -152,6 +152,18 @@ fn no_output_repeats_a_secret() {
     }
 }
 
+/// The passwords are parts of keys, of programs' names and of our own words.
+#[test]
+fn paths_and_words_keep_what_a_password_is_like() {
+    let text = "#cloud-config\nusers: [{name: ada, plain_text_passwd: users, uid: x, shel: 1}]\nchpasswd:\n  expire: 1\n  users: [{name: root, password: pass, type: text}]\n";
+    assert_eq!(found(text), ["MK372 users.0.plain_text_passwd 2:40", "MK372 chpasswd.users.0.password 5:34"]);
+    let report = validate_bytes("t.yaml", text.as_bytes(), &Options::default());
+    let paths: Vec<_> = report.documents[0].findings.diagnostics.iter().map(|found| found.path.as_str()).collect();
+    assert!(paths.contains(&"chpasswd.expire") && paths.contains(&"users.0"), "{paths:?}");
+    let human = report.render(Format::Human, false, &|_| None);
+    assert!(human.contains("mkpasswd -m") && !human.contains("password: pass"), "{human}");
+}
+
 #[test]
 fn host_keys_are_a_warning() {
     let text = "#cloud-config\nssh_keys:\n  ecdsa_private: |\n    -----BEGIN EC PRIVATE KEY-----\n    MHcCAQEEIJ4QmTVhV0s7zYkLq2dRbWnUoXc1pEaGf8ut3gIKHhNoAoGCCqGSM49AwEHoUQDQgAE\n    -----END EC PRIVATE KEY-----\n";

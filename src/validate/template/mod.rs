@@ -52,14 +52,12 @@ const STANDARD: &[(&str, &str)] = &[
 
 /// Filters and functions of Jinja that minijinja does not have: a template that uses them is right, but not rendered here.
 const JINJA_ONLY: &[&str] = &[
-    "center",
     "cycler",
     "do",
     "filesizeformat",
     "forceescape",
     "joiner",
     "lipsum",
-    "random",
     "striptags",
     "truncate",
     "urlize",
@@ -137,7 +135,7 @@ pub(super) fn render(text: &str) -> Rendered {
         let from = Span::new(offset + source.start.min(body.len()), offset + source.end.min(body.len()));
         if piece == MISSING {
             let name = written.split('|').next().unwrap_or_default().trim();
-            if missing.insert((name, from)) {
+            if !on_every_machine(name) && missing.insert((name, from)) {
                 warnings.push(unknown_variable(name, from));
             }
             let last = name.rsplit('.').next().unwrap_or_default();
@@ -170,6 +168,12 @@ fn variables() -> Value {
     let mut all = standard.clone();
     all.insert("v1".into(), Value::from(standard));
     Value::from(all)
+}
+
+/// What every machine has and nobody knows before: cloud-init's own settings, and facts about the system.
+fn on_every_machine(name: &str) -> bool {
+    let first = name.split(['.', '[']).next().unwrap_or_default();
+    matches!(first, "merged_system_cfg" | "merged_cfg" | "sys_info")
 }
 
 fn unknown_variable(name: &str, span: Span) -> Diagnostic {

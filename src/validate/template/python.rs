@@ -15,9 +15,12 @@ const NO_TESTS_OF_JINJA: [&str; 4] = ["endingwith", "int", "safe", "startingwith
 /// Lists in lists are written so deep; no document needs more.
 const DEEPEST: usize = 32;
 
+/// Texts are filled up to so many characters; no document needs more.
+const WIDEST: usize = 100_000;
+
 /// Makes an environment Jinja's as cloud-init sets it up, as far as minijinja can be.
 pub(super) fn set_up(environment: &mut Environment<'_>) {
-    environment.set_unknown_method_callback(minijinja_contrib::pycompat::unknown_method_callback);
+    environment.set_unknown_method_callback(method);
     environment.set_formatter(write);
     environment.add_function(PRINTED, |items: Rest<Value>| Value::from_object(Tuple(items.0)));
     for name in NOT_JINJA {
@@ -27,7 +30,53 @@ pub(super) fn set_up(environment: &mut Environment<'_>) {
         environment.remove_test(name);
     }
     environment.remove_global("debug");
+    // Any of them may come: each is as good as another one.
+    environment.add_filter("random", |items: Value| first(&items));
+    environment.add_filter("center", |text: String, width: Option<usize>| centred(&text, width.unwrap_or(80), ' '));
     environment.add_filter("wordcount", |text: String| text.split_whitespace().count());
+}
+
+/// The first of a list's items, or of a text's characters; undefined where there is none.
+fn first(items: &Value) -> Value {
+    match items.as_str() {
+        Some(text) => text.chars().next().map_or(Value::UNDEFINED, |character| Value::from(character.to_string())),
+        None => items.try_iter().ok().and_then(|mut items| items.next()).unwrap_or(Value::UNDEFINED),
+    }
+}
+
+/// The methods of texts that `pycompat` lacks, and all that it has.
+fn method(state: &mut State, value: &Value, name: &str, arguments: &[Value]) -> Result<Value, Error> {
+    let padded = |text: &str| -> Option<String> {
+        let width = arguments.first()?.as_usize().filter(|width| *width <= WIDEST)?;
+        let fill = match arguments.get(1) {
+            None => ' ',
+            Some(fill) => fill.as_str().and_then(|fill| fill.chars().next())?,
+        };
+        let missing = width.saturating_sub(text.chars().count());
+        let fills = |count: usize| std::iter::repeat_n(fill, count).collect::<String>();
+        Some(match name {
+            "zfill" if arguments.len() == 1 => {
+                let sign = if text.starts_with(['+', '-']) { &text[..1] } else { "" };
+                format!("{sign}{}{}", "0".repeat(missing), &text[sign.len()..])
+            }
+            "ljust" => format!("{text}{}", fills(missing)),
+            "rjust" => format!("{}{text}", fills(missing)),
+            "center" => centred(text, width, fill),
+            _ => return None,
+        })
+    };
+    match value.as_str().and_then(padded) {
+        Some(text) => Ok(Value::from(text)),
+        None => minijinja_contrib::pycompat::unknown_method_callback(state, value, name, arguments),
+    }
+}
+
+/// A text in the middle of so many characters, as Python puts it there.
+fn centred(text: &str, width: usize, fill: char) -> String {
+    let missing = width.min(WIDEST).saturating_sub(text.chars().count());
+    let left = missing / 2 + (missing & width & 1);
+    let fills = |count: usize| std::iter::repeat_n(fill, count).collect::<String>();
+    format!("{}{text}{}", fills(left), fills(missing - left))
 }
 
 /// A value that is printed, as Python's `str` writes it.

@@ -26,6 +26,10 @@ fn values_are_written_as_python_writes_them() {
         ("{{ 'a b' | urlencode }}", "a%20b"),
         ("{{ {'a': [1]} | tojson }}", "{\"a\": [1]}"),
         ("{{ 'a b' | wordcount }}", "2"),
+        ("{{ '7'.zfill(3) }} {{ '-7'.zfill(4) }} {{ 'abc'.zfill(2) }}", "007 -007 abc"),
+        ("{{ 'a'.rjust(3, '.') }}{{ 'a'.ljust(3) }}|{{ 'ab'.center(5, '*') }}", "..aa  |**ab*"),
+        ("{{ 'ab' | center(6) }}|{{ [] | random | default('x') }}", "  ab  |x"),
+        ("{{ (range(3) | random) < 3 }} {{ 'aaa' | random }}", "True a"),
     ] {
         assert_eq!(text(template), expected, "{template}");
     }

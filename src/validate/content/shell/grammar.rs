@@ -200,12 +200,22 @@ impl Parser<'_> {
                     self.word(true)?;
                     if count == 0 {
                         first = Some(Span::new(start, self.at));
+                        self.notice(start);
                     }
                     count += 1;
                 }
             }
         }
         if count == 0 { self.fault("a command", None) } else { Ok(()) }
+    }
+
+    /// The name of a command has been read that begins at `start`.
+    fn notice(&mut self, start: usize) {
+        if !self.is_bash() {
+            let name = self.text.get(start..self.at);
+            let name = ["[[", "source"].into_iter().find(|known| name == Some(*known));
+            self.bash_only.extend(name.map(|name| (Span::new(start, self.at), name)));
+        }
     }
 
     fn unexpected_parenthesis(&self) -> Step {

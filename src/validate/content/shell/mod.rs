@@ -43,6 +43,8 @@ pub(crate) struct Outcome {
     pub fault: Option<Fault>,
     /// Here-documents that the script's end ends: their operator and delimiter. Only of scripts without a fault.
     pub unfinished: Vec<(Span, String)>,
+    /// Commands that only bash has, and that other shells look for in vain when the script runs. Only of scripts without a fault.
+    pub bash_only: Vec<(Span, &'static str)>,
 }
 
 /// Reads a script in one dialect.
@@ -61,12 +63,13 @@ pub(crate) fn parse(text: &str, dialect: Dialect) -> Outcome {
         unsure: false,
         pending: Vec::new(),
         unfinished: Vec::new(),
+        bash_only: Vec::new(),
         substitutions: 0,
     };
     match parser.script() {
         Ok(()) if parser.unsure => Outcome::default(),
-        Ok(()) => Outcome { fault: None, unfinished: parser.unfinished },
-        Err(Stop::Fault(fault)) if !parser.unsure => Outcome { fault: Some(*fault), unfinished: Vec::new() },
+        Ok(()) => Outcome { fault: None, unfinished: parser.unfinished, bash_only: parser.bash_only },
+        Err(Stop::Fault(fault)) if !parser.unsure => Outcome { fault: Some(*fault), ..Outcome::default() },
         Err(_) => Outcome::default(),
     }
 }
@@ -101,6 +104,7 @@ struct Parser<'t> {
     unsure: bool,
     pending: Vec<Heredoc>,
     unfinished: Vec<(Span, String)>,
+    bash_only: Vec<(Span, &'static str)>,
     /// How many `$(` are open.
     substitutions: usize,
 }
