@@ -237,8 +237,12 @@ impl Client {
             let started = tokio::time::Instant::now();
             let result = self.once(method, path, body, &read).await;
             if let Some(log) = &self.options.log {
-                let said = result.as_ref().err().map_or_else(|| "ok".to_owned(), |failed| failed.error.to_string());
-                log(&format!("{method} {path}: {said} ({} ms)", started.elapsed().as_millis()));
+                // An error names its request.
+                let said = match &result {
+                    Ok(_) => format!("{method} {path}: ok"),
+                    Err(failed) => failed.error.to_string(),
+                };
+                log(&format!("{said} ({} ms)", started.elapsed().as_millis()));
             }
             result
         };
