@@ -53,6 +53,11 @@ impl Silence {
 }
 
 impl Machine<'_> {
+    /// Whether a clean-up has listened for as long as it may.
+    pub(super) fn is_unheard(&self) -> bool {
+        *self.unheard.get() >= self.spec.limits.unreachable
+    }
+
     /// Counts a look that began at `began` and failed with what may go away by itself; fails when it has been so for too
     /// long. `what`: what was looked for.
     pub(super) fn missed(
