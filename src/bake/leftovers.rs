@@ -214,7 +214,7 @@ async fn snapshots_of(
             Ok(actions) => provider.droplet_snapshots(droplet).await.map(|found| (actions, found)),
             Err(error) => Err(error),
         };
-        patience.count(asked, looked.as_ref().map(drop)).map_err(|unheard| unheard.to_string())?;
+        patience.count(asked, looked.as_ref().err()).map_err(|unheard| unheard.to_string())?;
         match looked {
             Ok((actions, found)) => {
                 let snapshots = || actions.iter().filter(|action| action.kind == "snapshot");
@@ -269,11 +269,11 @@ async fn take_away(
             _ => Ok(true),
         };
         if matches!(listed, Ok(false)) {
-            patience.count(began, Ok(())).map_err(|unheard| left(unheard.to_string()))?;
+            patience.count(began, None).map_err(|unheard| left(unheard.to_string()))?;
             return Ok(held);
         }
         // A thing that cannot be destroyed is no reason to give up the others: the service is silent where looks are too.
-        patience.count(began, seen.as_ref().map(|()| ())).map_err(|unheard| left(unheard.to_string()))?;
+        patience.count(began, seen.as_ref().err()).map_err(|unheard| left(unheard.to_string()))?;
         let hopeless = asked.as_ref().is_err_and(|e| !e.is_transient() && e.kind != ProviderErrorKind::NotFound);
         if hopeless || began.saturating_sub(start) >= limit {
             return Err(left(match (asked, seen, listed) {

@@ -133,14 +133,12 @@ impl<'c> Patience<'c> {
 
     /// Counts a look that began at `began`. What may go away by itself is no news of the service, but for an event that
     /// holds something; every other answer is. Fails when there was none for too long.
-    pub(super) fn count(&self, began: Duration, answer: Result<(), &ProviderError>) -> Result<(), Unheard> {
+    pub(super) fn count(&self, began: Duration, failed: Option<&ProviderError>) -> Result<(), Unheard> {
         let mut state = self.state();
-        let error = match answer {
-            Err(error) if error.is_transient() && error.kind != ProviderErrorKind::Pending => error,
-            _ => {
-                state.0.heard();
-                return Ok(());
-            }
+        let nothing_said = |error: &&ProviderError| error.is_transient() && error.kind != ProviderErrorKind::Pending;
+        let Some(error) = failed.filter(nothing_said) else {
+            state.0.heard();
+            return Ok(());
         };
         let asked_to_wait = Duration::from_secs(error.retry_after.unwrap_or_default().into());
         state.0.missed(began, self.clock.now(), asked_to_wait, longest_step(self.limit));

@@ -106,7 +106,8 @@ async fn with_api(args: &Args, global: &Global, selection: &Selection, api: &Api
     let here = Here::look(selection, api, global)?;
     let mut found = api.leftovers().await?;
     for bake in &here.journalled {
-        let more = leftovers::find_of(client, &clock, &bake.tag, &bake.ledger).await.map_err(not_known)?;
+        let more =
+            leftovers::find_of(client, &clock, &bake.tag, &bake.ledger).await.map_err(|error| not_known(&error))?;
         found.extend(
             more.into_iter().filter(|left| found.iter().all(|known| known.what != left.what)).collect::<Vec<_>>(),
         );

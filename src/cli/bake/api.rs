@@ -151,7 +151,7 @@ async fn start(global: &Global) -> Result<(SecretString, Running), Failure> {
 }
 
 /// The account could not be looked at.
-pub(in crate::cli) fn not_known(error: ProviderError) -> Failure {
+pub(in crate::cli) fn not_known(error: &ProviderError) -> Failure {
     let help = error.help();
     let failure = Failure::usage(format!("what is left in the account is not known: {error}"));
     match help {
@@ -195,7 +195,7 @@ impl Api {
 
     /// All that bakes have left in the account.
     pub(in crate::cli) async fn leftovers(&self) -> Result<Vec<Leftover>, Failure> {
-        leftovers::find(&self.client).await.map_err(not_known)
+        leftovers::find(&self.client).await.map_err(|error| not_known(&error))
     }
 
     /// The address for the journal; the emulator's changes with every start.

@@ -110,7 +110,7 @@ pub(super) async fn at_api(
             if let Some(label) = &bake.label {
                 let _ = writeln!(text, "[{label}]");
             }
-            text.push_str(&ending::plan(&bake.spec, looked, &bake.prepared.document));
+            text.push_str(&ending::plan(&bake.spec, looked, &bake.prepared.document, api.is_local()));
         }
         text.push_str("nothing was created (--dry-run)\n");
         return terminal.print(text);
