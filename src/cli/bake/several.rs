@@ -58,7 +58,7 @@ fn together(args: &Args, global: &Global, local: bool, bakes: usize) -> usize {
             if asked.is_some() {
                 global
                     .terminal
-                    .warning(&format!("this machine has {processors} processors: {most} local bakes at a time"));
+                    .warning(&format!("this machine has {processors} processors: local bakes run {most} at a time"));
             }
             together = most;
         }
