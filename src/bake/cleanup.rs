@@ -74,8 +74,11 @@ impl Machine<'_> {
         let leads = self.ledger.snapshot.is_none() && snapshots.iter().any(|left| matches!(left, Left::Unknown { .. }));
         left.extend(snapshots);
         left.extend(self.clean_up_droplets(leads).await);
-        // Once more: a snapshot that was finished while its droplet went is found by the droplet's number.
-        left.extend(self.clean_up_snapshots().await);
+        // Once more: a snapshot that was finished while its droplet went is found by the droplet's number. Where nothing is
+        // heard any more, and the droplet is named, it leads to what there may be.
+        if self.ledger.build.gone || !self.is_unheard() {
+            left.extend(self.clean_up_snapshots().await);
+        }
         // Looked at twice, named once.
         let mut named: Vec<Left> = Vec::new();
         left.retain(|one| {
@@ -200,7 +203,9 @@ impl Machine<'_> {
             limit: self.spec.limits.destroy,
             option: "",
         };
-        match self.wait(&wait, ours).await {
+        let found = self.wait(&wait, ours).await;
+        let looked_up = found.is_ok();
+        match found {
             Ok(found) => {
                 if let (true, [id]) = (expected, found.as_slice()) {
                     let _ = self.record(&Entry::Snapshot { id: id.clone() });
@@ -209,7 +214,9 @@ impl Machine<'_> {
             }
             Err(stop) => left.push(self.unknown(&stop)),
         }
-        if !self.ledger.build.gone
+        // Those that the list does not show yet; where it could not be read, they were asked for already.
+        if looked_up
+            && !self.ledger.build.gone
             && let Ok(Ok(found)) = self.unless_stopped(provider.droplet_snapshots(droplet)).await
         {
             ids.extend(found.into_iter().filter(|s| s.tags.is_empty() || s.tags.contains(&tag)).map(|s| s.id));

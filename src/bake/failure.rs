@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::ports::{Check, JournalError, ProviderError, ProviderErrorKind, RunnerError};
+use super::ports::{Check, JournalError, ProviderError, RunnerError};
 use super::spec::Stage;
 
 /// A bake that failed.
@@ -115,13 +115,7 @@ impl Failure {
     /// What to do next.
     pub fn advice(&self) -> Option<String> {
         match &self.kind {
-            FailureKind::Provider(error) => error.advice.clone().or_else(|| match error.kind {
-                ProviderErrorKind::Unreachable => Some("check the network, and that --api-url is right".to_owned()),
-                ProviderErrorKind::Unanswered | ProviderErrorKind::RateLimited => {
-                    Some("try again later; https://status.digitalocean.com says how the service is".to_owned())
-                }
-                _ => None,
-            }),
+            FailureKind::Provider(error) => error.help(),
             FailureKind::Silent { .. } => Some(
                 "a longer patience: --timeout-unreachable; https://status.digitalocean.com says how the service is"
                     .to_owned(),

@@ -8,6 +8,7 @@ use super::failure::Left;
 use super::id::{BakeId, BakeTag, MKIMG_TAG};
 use super::journal::Ledger;
 use super::ports::{ActionStatus, Clock, Droplet, Provider, ProviderError, ProviderErrorKind, Snapshot};
+use super::silence::Patience;
 use super::wait::{LAG, Pace};
 
 /// Something that a bake left.
@@ -158,34 +159,34 @@ pub async fn find_of(
     }
 }
 
-/// Removes one; waits until it is gone, for at most `limit`. A droplet's snapshots go with it, the one in the making
-/// included. Says everything that went.
+/// Removes one; waits until it is gone, for at most `limit`, and no longer than the command has patience. A droplet's
+/// snapshots go with it, the one in the making included. Says everything that went.
 pub async fn remove(
     provider: &dyn Provider,
-    clock: &dyn Clock,
+    patience: &Patience<'_>,
     leftover: &Leftover,
     limit: Duration,
 ) -> Result<Vec<Leftover>, Left> {
     let Thing::Droplet(id) = leftover.what else {
-        take_away(provider, clock, &leftover.what, limit).await?;
+        take_away(provider, patience, &leftover.what, limit).await?;
         return Ok(vec![leftover.clone()]);
     };
-    let still = |error: ProviderError| Left::Droplet { id, why: error.to_string() };
+    let still = |why: String| Left::Droplet { id, why };
     let mut gone = Vec::new();
-    for snapshot in snapshots_of(provider, clock, id, limit).await.map_err(still)? {
+    for snapshot in snapshots_of(provider, patience, id, limit).await.map_err(still)? {
         let ours = owner(&snapshot.tags).is_some_and(|tag| tag == leftover.tag);
         if ours || snapshot.tags.is_empty() {
             let what = Thing::Snapshot(snapshot.id);
-            take_away(provider, clock, &what, limit).await?;
+            take_away(provider, patience, &what, limit).await?;
             gone.push(Leftover { tag: leftover.tag.clone(), what, name: snapshot.name });
         }
     }
-    if take_away(provider, clock, &leftover.what, limit).await? {
+    if take_away(provider, patience, &leftover.what, limit).await? {
         // Something held it: perhaps a snapshot that was asked for after we had looked.
-        for snapshot in provider.snapshots().await.map_err(still)? {
+        for snapshot in provider.snapshots().await.map_err(|error| still(error.to_string()))? {
             if snapshot.droplet == Some(id) && snapshot.tags.is_empty() {
                 let what = Thing::Snapshot(snapshot.id);
-                take_away(provider, clock, &what, limit).await?;
+                take_away(provider, patience, &what, limit).await?;
                 gone.push(Leftover { tag: leftover.tag.clone(), what, name: snapshot.name });
             }
         }
@@ -198,40 +199,52 @@ pub async fn remove(
 /// droplet has gone. One that was made is waited for until the lists show it.
 async fn snapshots_of(
     provider: &dyn Provider,
-    clock: &dyn Clock,
+    patience: &Patience<'_>,
     droplet: u64,
     limit: Duration,
-) -> Result<Vec<Snapshot>, ProviderError> {
+) -> Result<Vec<Snapshot>, String> {
+    let clock = patience.clock();
     let start = clock.now();
     let mut made_at = None;
     let mut pace = Pace::new(Duration::from_secs(2));
     loop {
         let asked = clock.now();
         let late = asked.saturating_sub(start) >= limit;
-        let actions = match provider.droplet_actions(droplet).await {
-            Err(error) if error.kind == ProviderErrorKind::NotFound => return Ok(Vec::new()),
-            Err(error) if error.is_transient() && !late => None,
-            other => Some(other?),
+        let looked = match provider.droplet_actions(droplet).await {
+            Ok(actions) => provider.droplet_snapshots(droplet).await.map(|found| (actions, found)),
+            Err(error) => Err(error),
         };
-        if let Some(actions) = actions {
-            let snapshots = || actions.iter().filter(|action| action.kind == "snapshot");
-            let making = snapshots().any(|action| action.status == ActionStatus::InProgress);
-            let made = snapshots().filter(|action| action.status == ActionStatus::Completed).count();
-            let found = match provider.droplet_snapshots(droplet).await {
-                Err(error) if error.kind == ProviderErrorKind::NotFound => return Ok(Vec::new()),
-                found => found?,
-            };
-            let lagging = found.len() < made && asked.saturating_sub(*made_at.get_or_insert(asked)) < LAG;
-            if late || !(making || lagging) {
-                return Ok(found);
+        patience.count(asked, looked.as_ref().err()).map_err(|unheard| unheard.to_string())?;
+        match looked {
+            Ok((actions, found)) => {
+                let snapshots = || actions.iter().filter(|action| action.kind == "snapshot");
+                let making = snapshots().any(|action| action.status == ActionStatus::InProgress);
+                let made = snapshots().filter(|action| action.status == ActionStatus::Completed).count();
+                let lagging = found.len() < made && asked.saturating_sub(*made_at.get_or_insert(asked)) < LAG;
+                if late || !(making || lagging) {
+                    return Ok(found);
+                }
             }
+            Err(error) if error.kind == ProviderErrorKind::NotFound => return Ok(Vec::new()),
+            Err(error) if error.is_transient() && !late => {}
+            Err(error) => return Err(error.to_string()),
         }
         clock.sleep(pace.next()).await;
     }
 }
 
 /// Deletes it until it is neither found nor listed. Whether it was held by something for a while.
-async fn take_away(provider: &dyn Provider, clock: &dyn Clock, what: &Thing, limit: Duration) -> Result<bool, Left> {
+async fn take_away(
+    provider: &dyn Provider,
+    patience: &Patience<'_>,
+    what: &Thing,
+    limit: Duration,
+) -> Result<bool, Left> {
+    let clock = patience.clock();
+    let left = |why: String| match what {
+        Thing::Droplet(id) => Left::Droplet { id: *id, why },
+        Thing::Snapshot(id) => Left::Snapshot { id: id.clone(), why },
+    };
     let start = clock.now();
     let mut pace = Pace::new(Duration::from_secs(2));
     let mut held = false;
@@ -256,18 +269,17 @@ async fn take_away(provider: &dyn Provider, clock: &dyn Clock, what: &Thing, lim
             _ => Ok(true),
         };
         if matches!(listed, Ok(false)) {
+            patience.count(began, None).map_err(|unheard| left(unheard.to_string()))?;
             return Ok(held);
         }
+        // A thing that cannot be destroyed is no reason to give up the others: the service is silent where looks are too.
+        patience.count(began, seen.as_ref().err()).map_err(|unheard| left(unheard.to_string()))?;
         let hopeless = asked.as_ref().is_err_and(|e| !e.is_transient() && e.kind != ProviderErrorKind::NotFound);
         if hopeless || began.saturating_sub(start) >= limit {
-            let why = match (asked, seen, listed) {
+            return Err(left(match (asked, seen, listed) {
                 (Err(error), ..) | (_, Err(error), _) | (.., Err(error)) => error.to_string(),
                 _ => format!("still there after {}", humantime::format_duration(limit)),
-            };
-            return Err(match what {
-                Thing::Droplet(id) => Left::Droplet { id: *id, why },
-                Thing::Snapshot(id) => Left::Snapshot { id: id.clone(), why },
-            });
+            }));
         }
         clock.sleep(pace.next()).await;
     }

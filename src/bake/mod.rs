@@ -27,7 +27,7 @@ pub mod preflight;
 mod provision;
 mod publish;
 pub mod report;
-mod silence;
+pub mod silence;
 mod snapshot;
 pub mod spec;
 mod verification;

@@ -4,13 +4,16 @@
 //! heard, so that has a bound of its own, and a much shorter one (`--timeout-unreachable`). On the way forward each wait
 //! counts for itself, and one good answer ends its count. While cleaning up all waits have this time together; after that
 //! each thing is tried once more, and named if it cannot be seen to be gone.
+//!
+//! What has no machine (`mkimg gc`, which may have hundreds of things to ask for) has a [`Patience`]: one good answer ends
+//! its count, and when it is over, nothing more is asked for.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use super::failure::{Failure, FailureKind};
 use super::machine::{Machine, Stop};
-use super::ports::ProviderError;
+use super::ports::{Clock, ProviderError, ProviderErrorKind};
 use super::spec::Stage;
 
 /// One look counts for no more than this: a laptop that slept between two looks has not listened all that time.
@@ -50,6 +53,11 @@ impl Silence {
 }
 
 impl Machine<'_> {
+    /// Whether a clean-up has listened for as long as it may.
+    pub(super) fn is_unheard(&self) -> bool {
+        *self.unheard.get() >= self.spec.limits.unreachable
+    }
+
     /// Counts a look that began at `began` and failed with what may go away by itself; fails when it has been so for too
     /// long. `what`: what was looked for.
     pub(super) fn missed(
@@ -61,8 +69,7 @@ impl Machine<'_> {
         error: &ProviderError,
     ) -> Result<(), Stop> {
         let now = self.ports.clock.now();
-        // No sleep is the whole of a short limit either.
-        let most = LONGEST_STEP.min(self.spec.limits.unreachable / 2);
+        let most = longest_step(self.spec.limits.unreachable);
         let step = silence.missed(began, now, Duration::from_secs(error.retry_after.unwrap_or_default().into()), most);
         let mut spent = silence.spent;
         if self.is_cleaning_up() {
@@ -73,11 +80,78 @@ impl Machine<'_> {
         if spent < self.spec.limits.unreachable {
             return Ok(());
         }
-        let limit = humantime::format_duration(self.spec.limits.unreachable).to_string().replace(' ', "");
+        let limit = written(self.spec.limits.unreachable);
         Err(Stop::Failed(Failure::new(
             stage,
             FailureKind::Silent { what: what.to_owned(), limit, last: Box::new(error.clone()) },
         )))
+    }
+}
+
+/// No sleep is the whole of a short limit either.
+fn longest_step(limit: Duration) -> Duration {
+    LONGEST_STEP.min(limit / 2)
+}
+
+/// As on the command line.
+fn written(limit: Duration) -> String {
+    humantime::format_duration(limit).to_string().replace(' ', "")
+}
+
+/// Nothing of use was heard of the API for too long.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("the API gave no usable answer for {limit}; last: {last}")]
+pub struct Unheard {
+    /// The limit, as it is written on the command line.
+    pub limit: String,
+    /// The last answer.
+    pub last: Box<ProviderError>,
+}
+
+/// How long a whole command goes on with a service that says nothing of use.
+pub struct Patience<'c> {
+    clock: &'c dyn Clock,
+    limit: Duration,
+    state: Mutex<(Silence, Option<Unheard>)>,
+}
+
+impl<'c> Patience<'c> {
+    /// `limit`: as with `--timeout-unreachable`.
+    pub fn new(clock: &'c dyn Clock, limit: Duration) -> Self {
+        Self { clock, limit, state: Mutex::default() }
+    }
+
+    /// What measures it.
+    pub(super) fn clock(&self) -> &'c dyn Clock {
+        self.clock
+    }
+
+    /// Why nothing more is asked for, once it is so.
+    pub fn over(&self) -> Option<Unheard> {
+        self.state().1.clone()
+    }
+
+    /// Counts a look that began at `began`. What may go away by itself is no news of the service, but for an event that
+    /// holds something; every other answer is. Fails when there was none for too long.
+    pub(super) fn count(&self, began: Duration, failed: Option<&ProviderError>) -> Result<(), Unheard> {
+        let mut state = self.state();
+        let nothing_said = |error: &&ProviderError| error.is_transient() && error.kind != ProviderErrorKind::Pending;
+        let Some(error) = failed.filter(nothing_said) else {
+            state.0.heard();
+            return Ok(());
+        };
+        let asked_to_wait = Duration::from_secs(error.retry_after.unwrap_or_default().into());
+        state.0.missed(began, self.clock.now(), asked_to_wait, longest_step(self.limit));
+        if state.0.spent < self.limit {
+            return Ok(());
+        }
+        let unheard = Unheard { limit: written(self.limit), last: Box::new(error.clone()) };
+        state.1 = Some(unheard.clone());
+        Err(unheard)
+    }
+
+    fn state(&self) -> MutexGuard<'_, (Silence, Option<Unheard>)> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

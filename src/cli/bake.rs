@@ -17,7 +17,7 @@ pub(super) mod variants;
 use std::path::PathBuf;
 use std::time::Duration;
 
-pub(super) use api::{Api, ApiArgs};
+pub(super) use api::{Api, ApiArgs, not_known};
 pub(super) use artifacts::Folder;
 pub(super) use clock::{SystemClock, unix};
 pub(super) use secrets::Sealed;
@@ -108,9 +108,6 @@ pub(super) struct Args {
     dry_run: bool,
 }
 
-/// How long an API on this machine is waited for that does not answer.
-const UNREACHABLE_HERE: Duration = Duration::from_secs(30);
-
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 enum MarkerArg {
     Https,
@@ -179,9 +176,7 @@ impl Args {
             snapshot: self.timeout_snapshot,
             transfer: self.timeout_transfer,
             verify: self.timeout_verify,
-            unreachable: self.timeout_unreachable.unwrap_or_else(|| {
-                if api.is_on_this_machine() { UNREACHABLE_HERE } else { Limits::default().unreachable }
-            }),
+            unreachable: self.timeout_unreachable.unwrap_or_else(|| api.unreachable()),
             ..Limits::default()
         };
         let mut tags = plan.snapshot.tags.clone();

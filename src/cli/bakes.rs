@@ -9,7 +9,7 @@ use super::bake::{ApiArgs, FormatArg, Known, known, unix};
 use super::{Failure, Global};
 use crate::bake::BakeId;
 use crate::bake::journal::{Entry, Ledger};
-use crate::bake::leftovers::{self, Leftover};
+use crate::bake::leftovers::Leftover;
 
 #[derive(Debug, clap::Args)]
 #[command(
@@ -66,17 +66,10 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<(), Failure> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(Failure::usage)?;
     let found = runtime.block_on(async {
         let api = args.api.open(target, global).await?;
-        let found = leftovers::find(api.client()).await;
+        let found = api.leftovers().await;
         let options = api.options();
         api.close(global).await;
-        found.map(|found| (found, options)).map_err(|error| {
-            let advice = error.advice.clone();
-            let failure = Failure::usage(format!("what is left in the account is not known: {error}"));
-            match advice {
-                Some(advice) => failure.with_help(advice),
-                None => failure,
-            }
-        })
+        found.map(|found| (found, options))
     });
     match args.format {
         FormatArg::Json => {

@@ -1,14 +1,19 @@
 //! `mkimg gc [BAKE…]`: destroys what bakes have left, found by their tags, from any machine with the token.
 
 use std::collections::BTreeSet;
+use std::fmt::Write as _;
 use std::time::Duration;
 
-use super::bake::{Api, ApiArgs, SystemClock, close, known, unix};
+use super::bake::{Api, ApiArgs, SystemClock, close, known, not_known, unix};
 use super::{Failure, Global, Status};
 use crate::bake::journal::{Entry, Ledger, Line};
 use crate::bake::leftovers::{self, Leftover, Selection, Thing};
 use crate::bake::ports::{Provider, ProviderError, ProviderErrorKind};
+use crate::bake::silence::Patience;
 use crate::bake::{BakeId, BakeTag};
+
+/// How long one thing may take to go.
+const LIMIT: Duration = Duration::from_secs(300);
 
 #[derive(Debug, clap::Args)]
 #[command(
@@ -22,6 +27,9 @@ pub(super) struct Args {
     /// Only bakes whose deadline passed this long ago
     #[arg(long, value_name = "DURATION", default_value = "0s", value_parser = humantime::parse_duration)]
     older_than: Duration,
+    /// How long no usable answer may come from the API. 3m; 30s where the API is on this machine
+    #[arg(long, value_name = "DURATION", value_parser = humantime::parse_duration)]
+    timeout_unreachable: Option<Duration>,
     /// Say what would go, and destroy nothing
     #[arg(long)]
     dry_run: bool,
@@ -95,17 +103,10 @@ async fn with_api(args: &Args, global: &Global, selection: &Selection, api: &Api
     let terminal = &global.terminal;
     let (client, clock) = (api.client(), SystemClock::default());
     let here = Here::look(selection, api, global)?;
-    let unknown = |error: ProviderError| {
-        let advice = error.advice.clone();
-        let failure = Failure::usage(error);
-        match advice {
-            Some(advice) => failure.with_help(advice),
-            None => failure,
-        }
-    };
-    let mut found = leftovers::find(client).await.map_err(unknown)?;
+    let mut found = api.leftovers().await?;
     for bake in &here.journalled {
-        let more = leftovers::find_of(client, &clock, &bake.tag, &bake.ledger).await.map_err(unknown)?;
+        let more =
+            leftovers::find_of(client, &clock, &bake.tag, &bake.ledger).await.map_err(|error| not_known(&error))?;
         found.extend(
             more.into_iter().filter(|left| found.iter().all(|known| known.what != left.what)).collect::<Vec<_>>(),
         );
@@ -128,20 +129,24 @@ async fn with_api(args: &Args, global: &Global, selection: &Selection, api: &Api
     if going.is_empty() {
         terminal.note("nothing to destroy");
     }
+    if args.dry_run {
+        return going.iter().try_for_each(|one| terminal.print(format!("would destroy {}\n", named(one))));
+    }
+    let patience = Patience::new(&clock, args.timeout_unreachable.unwrap_or_else(|| api.unreachable()));
     let mut left = 0;
     let mut gone: BTreeSet<BakeId> = selection.named.iter().cloned().collect();
     gone.extend(going.iter().map(|leftover| leftover.tag.id.clone()));
     let mut said: Vec<Thing> = Vec::new();
     for leftover in &going {
-        if args.dry_run {
-            terminal.print(format!("would destroy {}\n", named(leftover)))?;
-            continue;
-        }
         if said.contains(&leftover.what) {
             // It went with its droplet.
             continue;
         }
-        match leftovers::remove(client, &clock, leftover, Duration::from_secs(300)).await {
+        let removed = match patience.over() {
+            None => leftovers::remove(client, &patience, leftover, LIMIT).await.map_err(|left| left.to_string()),
+            Some(_) => Err(format!("{} (not asked for any more)", leftover.what)),
+        };
+        match removed {
             Ok(removed) => {
                 for one in removed.into_iter().filter(|one| !said.contains(&one.what)).collect::<Vec<_>>() {
                     terminal.print(format!("destroyed {}\n", named(&one)))?;
@@ -155,29 +160,66 @@ async fn with_api(args: &Args, global: &Global, selection: &Selection, api: &Api
             }
         }
     }
-    if !args.dry_run {
-        for bake in &gone {
-            let ledger = here.journalled.iter().find(|known| known.tag.id == *bake).map(|known| &known.ledger);
-            let kept = match ledger {
-                Some(ledger) => committed(client, ledger).await.map_err(unknown)?,
-                None => None,
-            };
-            if let Some(snapshot) = &kept {
-                terminal.note(&format!(
-                    "snapshot {snapshot} of bake {bake} stays: it was finished, and nothing else is left"
-                ));
+    let unclear = close_journals(&gone, &here, api, global).await;
+    let (all, again) = (going.len(), again(selection, api));
+    match (left, unclear, patience.over()) {
+        (0, 0, _) => Ok(()),
+        (0, ..) => Err(Failure::new(Status::FailedLeft, "it is not known whether a snapshot of these bakes stays")
+            .with_help(format!("run it again later: {again}"))),
+        (_, _, None) => Err(Failure::new(Status::FailedLeft, format!("{left} of {all} could not be destroyed"))
+            .with_help(format!("run it again later: {again}"))),
+        (.., Some(unheard)) => Err(Failure::new(
+            Status::FailedLeft,
+            format!("{left} of {all} are not known to be gone: the API gave no usable answer for {}", unheard.limit),
+        )
+        .with_help(format!("run it again when the API answers: {again}; a longer patience: --timeout-unreachable"))),
+    }
+}
+
+/// Ends the journals of bakes of which nothing is left. Of how many it could not be looked up what is to be written.
+async fn close_journals(gone: &BTreeSet<BakeId>, here: &Here, api: &Api, global: &Global) -> usize {
+    let terminal = &global.terminal;
+    let mut unclear = 0;
+    for bake in gone {
+        let ledger = here.journalled.iter().find(|known| known.tag.id == *bake).map(|known| &known.ledger);
+        let kept = match ledger {
+            Some(ledger) => committed(api.client(), ledger).await,
+            None => Ok(None),
+        };
+        let kept = match kept {
+            Ok(kept) => kept,
+            Err(error) => {
+                unclear += 1;
+                terminal.error(&format!("whether the snapshot of bake {bake} stays is not known: {error}"));
+                continue;
             }
-            // A bake whose droplets are gone cannot be resumed: its secrets are of no use to anybody.
-            if let Err(error) = close(bake, unix(), &api.journalled(), kept.is_some(), terminal.redaction()) {
-                terminal.warning(&error.to_string());
-            }
+        };
+        if let Some(snapshot) = &kept {
+            terminal
+                .note(&format!("snapshot {snapshot} of bake {bake} stays: it was finished, and nothing else is left"));
+        }
+        // A bake whose droplets are gone cannot be resumed: its secrets are of no use to anybody.
+        if let Err(error) = close(bake, unix(), &api.journalled(), kept.is_some(), terminal.redaction()) {
+            terminal.warning(&error.to_string());
         }
     }
-    if left > 0 {
-        return Err(Failure::new(Status::FailedLeft, format!("{left} of {} could not be destroyed", going.len()))
-            .with_help("run it again later"));
+    unclear
+}
+
+/// The command that does the same once more.
+fn again(selection: &Selection, api: &Api) -> String {
+    let mut text = format!("mkimg gc{}", api.options());
+    if !selection.older_than.is_zero() {
+        let _ = write!(
+            text,
+            " --older-than {}",
+            humantime::format_duration(selection.older_than).to_string().replace(' ', "")
+        );
     }
-    Ok(())
+    for bake in &selection.named {
+        let _ = write!(text, " {bake}");
+    }
+    text
 }
 
 fn named(leftover: &Leftover) -> String {

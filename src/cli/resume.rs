@@ -11,6 +11,7 @@ use crate::bake::journal::{Artifacts, Entry, Ledger, Line};
 use crate::bake::leftovers::{self, Leftover, Thing};
 use crate::bake::ports::Journal as _;
 use crate::bake::report::Report;
+use crate::bake::silence::Patience;
 use crate::bake::{BakeId, Spec, preflight};
 use secrecy::ExposeSecret as _;
 
@@ -175,7 +176,9 @@ impl Taken {
         if let (Some(droplet), false) = (self.ledger.verification.id, self.ledger.verification.passed) {
             let leftover =
                 Leftover { tag: self.spec.tag(), what: Thing::Droplet(droplet), name: "verification".to_owned() };
-            leftovers::remove(api.client(), &SystemClock::default(), &leftover, Duration::from_secs(60))
+            let clock = SystemClock::default();
+            let patience = Patience::new(&clock, self.spec.limits.unreachable);
+            leftovers::remove(api.client(), &patience, &leftover, Duration::from_secs(60))
                 .await
                 .map_err(|left| Failure::usage(format!("{left} is in the way")))?;
             self.note_down(&Entry::DropletGone { droplet })?;

@@ -105,6 +105,34 @@ fn a_snapshot_in_the_making_goes_with_its_droplet() {
 }
 
 #[test]
+fn an_api_that_falls_silent_ends_it_and_what_is_not_known_to_be_gone_is_named() {
+    // Two at once, and the others after a service that answers nothing any more: hangs, breaks off, says 500.
+    for (silence, kind) in [("hang", "no answer"), ("closed", "connection"), ("500", "500")] {
+        let faults =
+            ["DELETE /v2/droplets/*#2-", "* /v2/droplets/*/*#4-", "GET /v2/droplets/*#2-", "GET /v2/droplets#9-"]
+                .map(|when| format!("{when}:{silence}"));
+        let faults = faults.iter().flat_map(|fault| ["--fault", fault]);
+        let options: Vec<&str> =
+            ["--backend", "none", "--latency", "create=10ms,destroy=10ms"].into_iter().chain(faults).collect();
+        let (home, emulator) = (Home::new(), Emulator::start(&options));
+        let tag = format!("mkimg:bake:20200101-000000-aaaaaa:{}", unix() - 600);
+        let droplets: Vec<u64> = (0..5).map(|nth| droplet(&emulator, &format!("d{nth}"), &["mkimg", &tag])).collect();
+        let words = ["gc", "--api-url", &emulator.url, "--timeout-request", "300ms", "--timeout-unreachable", "2s"];
+        let start = std::time::Instant::now();
+        let (exit, said) = home.spawn(&mut home.command(&words)).end();
+        let took = start.elapsed();
+        assert_eq!(exit, 4, "{silence}: {said}");
+        assert!(took.as_secs() < 20, "{silence}: {took:?}: {said}");
+        assert!(said.contains(&format!("destroyed droplet {}", droplets[0])), "{silence}: {said}");
+        for droplet in &droplets[1..] {
+            assert!(said.contains(&format!("still there: droplet {droplet} (")), "{silence}: {droplet}: {said}");
+        }
+        assert!(said.contains("gave no usable answer for 2s") && said.contains(kind), "{silence}: {said}");
+        assert!(said.contains("4 of 5 ") && said.contains("--timeout-unreachable"), "{silence}: {said}");
+    }
+}
+
+#[test]
 fn a_deletion_by_tag_goes_on_without_its_client() {
     let emulator = Emulator::start(&["--backend", "none", "--latency", "create=10ms,destroy=300ms"]);
     for nth in 0..4 {

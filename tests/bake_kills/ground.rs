@@ -67,9 +67,14 @@ impl Emulator {
     }
 
     pub(crate) fn start(more: &[&str]) -> Self {
+        Self::start_with_log(more, Stdio::null())
+    }
+
+    /// `log`: where its standard error goes.
+    pub(crate) fn start_with_log(more: &[&str], log: Stdio) -> Self {
         let mut command = Command::new(MKIMG);
         command.args(["emulate", "--token", TOKEN]).args(more);
-        let mut process = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().expect("the emulator starts");
+        let mut process = command.stdout(Stdio::piped()).stderr(log).spawn().expect("the emulator starts");
         let mut url = String::new();
         BufReader::new(process.stdout.take().expect("a pipe")).read_line(&mut url).expect("a line");
         assert!(url.starts_with("http://"), "the emulator did not start: {more:?}");

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use mkimg::bake::leftovers::{self, Selection};
+use mkimg::bake::silence::Patience;
 use mkimg::bake::{Left, MarkerKind, Outcome, Spec};
 use mkimg::emulator::{BackendKind, Config, Running, Scenario, Timing, start};
 use mkimg::providers::digitalocean::{Client, Options};
@@ -206,7 +207,8 @@ async fn collect(running: &Running, spec: &Spec, folder: &Path) -> Result<(), St
     let ledger = DiskJournal::ledger(folder);
     let found = leftovers::find_of(&client, &clock, &spec.tag(), &ledger).await.map_err(|error| error.to_string())?;
     for leftover in found.iter().filter(|leftover| selection.takes(&leftover.tag)) {
-        let removed = leftovers::remove(&client, &clock, leftover, Duration::from_secs(100)).await;
+        let patience = Patience::new(&clock, Duration::from_secs(60));
+        let removed = leftovers::remove(&client, &patience, leftover, Duration::from_secs(100)).await;
         removed.map_err(|left| left.to_string())?;
     }
     Ok(())

@@ -63,6 +63,17 @@ impl ProviderError {
         matches!(self.kind, K::Pending | K::RateLimited | K::Unreachable | K::Unanswered)
     }
 
+    /// What to do about it: the provider's own advice, or what helps with its kind.
+    pub fn help(&self) -> Option<String> {
+        self.advice.clone().or_else(|| match self.kind {
+            ProviderErrorKind::Unreachable => Some("check the network, and that --api-url is right".to_owned()),
+            ProviderErrorKind::Unanswered | ProviderErrorKind::RateLimited => {
+                Some("try again later; https://status.digitalocean.com says how the service is".to_owned())
+            }
+            _ => None,
+        })
+    }
+
     /// Whether the request may have taken effect all the same.
     pub fn is_ambiguous(&self) -> bool {
         self.kind == ProviderErrorKind::Unanswered

@@ -41,6 +41,8 @@ pub(super) struct World {
     pub(super) outage: Option<(String, usize, Fault)>,
     /// Nothing is answered from this request on, for so many seconds.
     pub(super) away: Option<(u64, u64)>,
+    /// So many seconds pass with each request that is not answered then.
+    pub(super) hangs: u64,
     /// Ctrl-C arrives with this request (and, if given, a second one with that request).
     pub(super) stop_at: Option<u64>,
     pub(super) stop_again_at: Option<u64>,
@@ -75,6 +77,7 @@ impl Default for World {
             faults: BTreeMap::new(),
             outage: None,
             away: None,
+            hangs: 0,
             stop_at: None,
             stop_again_at: None,
             active_after: Some(5),
@@ -314,6 +317,7 @@ impl Fake {
             && now < *state.away_since.get_or_insert(now) + seconds
         {
             let _ = from;
+            self.time.fetch_add(nanoseconds(Duration::from_secs(self.world.hangs)), Ordering::Relaxed);
             return Err(Self::error(ProviderErrorKind::Unreachable, request));
         }
         let lasting = self.world.outage.as_ref().filter(|(what, from, _)| {

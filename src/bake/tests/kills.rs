@@ -7,6 +7,7 @@ use super::fake::{Fake, Fault, World, spec};
 use crate::bake::journal::Ledger;
 use crate::bake::leftovers;
 use crate::bake::ports::ProviderErrorKind;
+use crate::bake::silence::Patience;
 use crate::bake::{Outcome, Spec};
 
 async fn happy_requests(world: World, spec: &Spec) -> u64 {
@@ -73,8 +74,9 @@ async fn gc(fake: &Fake, journal: bool) {
     } else {
         leftovers::find(fake).await.unwrap()
     };
+    let patience = Patience::new(fake, Duration::from_secs(180));
     for leftover in found {
-        leftovers::remove(fake, fake, &leftover, Duration::from_secs(300)).await.unwrap();
+        leftovers::remove(fake, &patience, &leftover, Duration::from_secs(300)).await.unwrap();
     }
 }
 

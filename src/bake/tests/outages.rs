@@ -78,6 +78,25 @@ async fn a_service_that_goes_away_is_given_up_and_what_is_left_is_named() {
     }
 }
 
+/// A client gives up a request that hangs after some twenty seconds, with all its tries: each one that is not needed counts.
+#[tokio::test]
+async fn a_service_that_hangs_for_good_is_asked_for_each_thing_once_more() {
+    let spec = patient(MarkerKind::Poweroff);
+    let happy = Fake::new(world());
+    assert_eq!(happy.bake(&spec).await.exit_status(), 0);
+    let requests = happy.state.lock().unwrap().requests.len() as u64;
+    let mut longest = (0, 0);
+    for at in 1..=requests {
+        let fake = Fake::new(World { away: Some((at, u64::MAX / 2)), hangs: 20, ..world() });
+        let outcome = fake.bake(&spec).await;
+        judge(&fake, &outcome, &format!("hangs from {at} on"));
+        longest = longest.max((fake.seconds(), at));
+    }
+    // Both limits, each passed by a look of two requests; then: is it listed, destroy it, is it gone, for a snapshot and a droplet.
+    let most = happy.seconds() + 2 * spec.limits.unreachable.as_secs() + (2 * 2 + 2 * 3) * 20;
+    assert!(longest.0 <= most, "{longest:?}, more than {most}");
+}
+
 #[tokio::test]
 async fn a_service_that_is_away_for_a_while_is_waited_for() {
     let spec = patient(MarkerKind::Poweroff);

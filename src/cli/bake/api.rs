@@ -11,11 +11,16 @@ use secrecy::{ExposeSecret as _, SecretString};
 use super::state::{private_folder, state_home};
 use super::token;
 use super::{Failure, Global};
+use crate::bake::Limits;
+use crate::bake::leftovers::{self, Leftover};
+use crate::bake::ports::ProviderError;
 use crate::emulator::{self, Running};
 use crate::providers::digitalocean::{API_URL, Client, Options, RequestLog, is_on_this_machine};
 
 /// What the journal says of a bake at the embedded emulator.
 const LOCAL: &str = "local";
+/// How long an API on this machine is waited for that does not answer.
+const UNREACHABLE_HERE: Duration = Duration::from_secs(30);
 
 /// Options of every command that talks to the API.
 #[derive(Debug, clap::Args)]
@@ -145,6 +150,16 @@ async fn start(global: &Global) -> Result<(SecretString, Running), Failure> {
     Ok((token, running))
 }
 
+/// The account could not be looked at.
+pub(in crate::cli) fn not_known(error: &ProviderError) -> Failure {
+    let help = error.help();
+    let failure = Failure::usage(format!("what is left in the account is not known: {error}"));
+    match help {
+        Some(help) => failure.with_help(help),
+        None => failure,
+    }
+}
+
 /// An API that is open.
 pub(in crate::cli) struct Api {
     client: Client,
@@ -171,6 +186,16 @@ impl Api {
     /// Whether no network lies between it and us.
     pub(in crate::cli) fn is_on_this_machine(&self) -> bool {
         is_on_this_machine(&self.url)
+    }
+
+    /// How long it is waited for when nothing of use is heard of it.
+    pub(in crate::cli) fn unreachable(&self) -> Duration {
+        if self.is_on_this_machine() { UNREACHABLE_HERE } else { Limits::default().unreachable }
+    }
+
+    /// All that bakes have left in the account.
+    pub(in crate::cli) async fn leftovers(&self) -> Result<Vec<Leftover>, Failure> {
+        leftovers::find(&self.client).await.map_err(|error| not_known(&error))
     }
 
     /// The address for the journal; the emulator's changes with every start.

@@ -198,8 +198,8 @@ impl Ending<'_> {
     }
 }
 
-/// What `--dry-run` prints.
-pub(super) fn plan(spec: &Spec, looked: &Preflight, document: &Document) -> String {
+/// What `--dry-run` prints. `local`: droplets are virtual machines of this machine.
+pub(super) fn plan(spec: &Spec, looked: &Preflight, document: &Document, local: bool) -> String {
     let droplet = &spec.droplet;
     let within = |limit: std::time::Duration| humantime::format_duration(limit).to_string().replace(' ', "");
     let marker = match spec.marker {
@@ -219,7 +219,7 @@ pub(super) fn plan(spec: &Spec, looked: &Preflight, document: &Document) -> Stri
         ("droplet", format!("{} in {}, from {}", droplet.size, droplet.region, droplet.image)),
         ("marker", format!("{marker}, within {}", within(spec.limits.provision))),
         ("snapshot", format!("{} in {}{disk}{tags}", spec.snapshot.name, regions.join(", "))),
-        ("price", price(looked)),
+        ("price", if local { "nothing: it is all on this machine".to_owned() } else { price(looked) }),
         (
             "verification",
             if spec.verify {

@@ -58,7 +58,7 @@ fn together(args: &Args, global: &Global, local: bool, bakes: usize) -> usize {
             if asked.is_some() {
                 global
                     .terminal
-                    .warning(&format!("this machine has {processors} processors: {most} local bakes at a time"));
+                    .warning(&format!("this machine has {processors} processors: local bakes run {most} at a time"));
             }
             together = most;
         }
@@ -110,7 +110,7 @@ pub(super) async fn at_api(
             if let Some(label) = &bake.label {
                 let _ = writeln!(text, "[{label}]");
             }
-            text.push_str(&ending::plan(&bake.spec, looked, &bake.prepared.document));
+            text.push_str(&ending::plan(&bake.spec, looked, &bake.prepared.document, api.is_local()));
         }
         text.push_str("nothing was created (--dry-run)\n");
         return terminal.print(text);

@@ -15,6 +15,7 @@ mod machine;
 mod monitor;
 mod private_network;
 mod process;
+mod programs;
 
 use std::collections::HashMap;
 use std::net::Ipv4Addr;
@@ -31,35 +32,17 @@ use self::address::Addresses;
 use self::disk::Disks;
 use self::private_network::PrivateNetwork;
 use self::process::Process;
+pub(in crate::emulator) use self::programs::{SEARCH_PATH, program};
 use crate::emulator::Config;
 use crate::emulator::backend::{Backend, Copied, Error, Event, Machine, Source};
 use crate::emulator::base::{self, Boot};
 use crate::emulator::cloud::store::{make_private, replace};
-
-/// Where programs are looked for: also where root's are, whoever runs this.
-pub(in crate::emulator) const SEARCH_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
 /// Prefix of folders that are being made.
 const MAKING: &str = ".making-";
 
 /// How long a machine may take to end once it was told to.
 const GRACE: Duration = Duration::from_secs(5);
-
-/// A program's path, if it is installed: on the caller's PATH, or where root's programs are. `MKIMG_PROGRAMS` takes the place of both.
-pub(in crate::emulator) fn program(name: &str) -> Option<PathBuf> {
-    let folders: Vec<PathBuf> = match std::env::var_os("MKIMG_PROGRAMS") {
-        Some(only) => std::env::split_paths(&only).collect(),
-        None => {
-            let own = std::env::var_os("PATH").unwrap_or_default();
-            std::env::split_paths(&own).chain(std::env::split_paths(SEARCH_PATH)).collect()
-        }
-    };
-    folders
-        .into_iter()
-        .filter(|folder| folder.is_absolute())
-        .map(|folder| folder.join(name))
-        .find(|path| path.is_file())
-}
 
 /// A machine that runs, or ran.
 struct Instance {

@@ -1,11 +1,12 @@
 //! DigitalOcean's API v2.
 //!
-//! `client` sends requests (time limits, retries, bounds), `explain` says what a refusal means, `wire` holds the bodies as
+//! `client` sends requests (time limits, retries, bounds), `answer` reads what is no body, `explain` says what a refusal means, `wire` holds the bodies as
 //! DigitalOcean writes them, and this file maps them to the bake's port. To add a request: its body in `wire`, one method
 //! here, and the scope it needs in `explain`.
 
 #![allow(clippy::disallowed_methods, reason = "edge: this room talks to the network")]
 
+mod answer;
 mod client;
 mod explain;
 mod rate_limit;
