@@ -154,7 +154,7 @@ fn shown(report: &Report) -> usize {
 fn small_ones_are_judged() {
     let options = Options::default();
     for (name, make, expected) in CASES {
-        let report = validate_bytes(name, &make(60_000), &options);
+        let report = validate_bytes(name, make(60_000), &options);
         assert_eq!(report.documents.len(), 1, "{name}");
         assert!(shown(&report) > 0, "{name}");
         let found = &report.documents[0].findings.diagnostics;

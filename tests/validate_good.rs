@@ -24,7 +24,7 @@ fn nothing_is_found_in_good_documents() {
     let mut wrong = Vec::new();
     let all = documents();
     for path in &all {
-        let report = validate_bytes("good.yaml", &std::fs::read(path).unwrap(), &Options::default());
+        let report = validate_bytes("good.yaml", std::fs::read(path).unwrap(), &Options::default());
         let document = &report.documents[0];
         let found: Vec<_> = document.findings.diagnostics.iter().map(|found| (found.code, &found.message)).collect();
         if document.verdict != Verdict::Valid || !found.is_empty() {
