@@ -93,6 +93,7 @@ const CASES: &[Case] = &[
     ("many anchors", |size| numbered("#cloud-config\nruncmd:\n", size, |n| format!("- &a{n} x\n")), ""),
     ("keys", |size| numbered("#cloud-config\n", size.min(15_000_000), |n| format!("key{n}: 1\n")), ""),
     ("one key", |size| repeated("#cloud-config\n", "runcmd: 1\n", size.min(10_000_000)), ""),
+    ("one key, as often as nodes may be", |size| repeated("#cloud-config\n", "runcmd: 1\n", size.min(4_900_000)), ""),
     ("aliases", |size| repeated("#cloud-config\na: &a x\nruncmd:\n", "- *a\n", size.min(5_000_000)), ""),
     ("aliases in a flow", |size| repeated("#cloud-config\na: &a [x]\nruncmd: [", "*a,", size), ""),
     ("merges", |size| repeated("#cloud-config\na: &a {b: 1, c: 2}\nntp:\n", "  <<: *a\n", size.min(5_000_000)), ""),

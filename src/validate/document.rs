@@ -264,7 +264,8 @@ pub(super) fn duplicate_keys(document: &Document<'_>, diagnostics: &mut Vec<Diag
                 }
             }
             NodeKind::Mapping(entries) => {
-                for (later, earlier) in value::duplicates(document.tree, node) {
+                let left = (MOST_DUPLICATES + 1).saturating_sub(diagnostics.len() - before);
+                for (later, earlier) in value::duplicates(document.tree, node).into_iter().take(left) {
                     let name = key_text(later);
                     let message = format!("the key {} stands here twice: only the last value counts", quoted(&name));
                     let help = Some("remove one of the two, or join their values".into());

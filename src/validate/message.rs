@@ -252,11 +252,11 @@ fn detours(context: &Context<'_>, path: &[Step<'_>]) -> Vec<(Span, String)> {
 
 /// Whether a mapping could be the rest of the one before it, which lacks a key.
 fn continues(tree: &Tree, first: Node<'_>, second: Node<'_>, lacked: &str) -> bool {
-    let keys = super::value::entries(tree, second);
+    let mut keys = super::value::entries(tree, second);
     let is_in = |key: &str, node: Node<'_>| super::value::get(tree, node, key).is_some();
     keys.len() <= MOST_KEYS
         && is_in(lacked, second)
-        && keys.iter().all(|(key, _)| key.as_str().is_some_and(|key| !is_in(key, first)))
+        && keys.all(|(key, _)| key.as_str().is_some_and(|key| !is_in(key, first)))
 }
 
 fn key_name(fault: &Fault<'_>) -> String {
