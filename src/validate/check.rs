@@ -7,7 +7,8 @@
 use std::collections::HashSet;
 
 use super::choice::{best_match, merge_choices};
-use super::shape::{Keyword, Literal, Note, Pattern, Shape, Types};
+use super::fault::{Fault, Step, What};
+use super::shape::{Keyword, Shape, Types};
 use super::value;
 use super::version::Version;
 use crate::yaml::{Node, NodeId, NodeKind, Scalar, Tree};
@@ -19,77 +20,6 @@ const NEAREST_BRANCH: Version = Version::new(25, 1);
 const MOST_STEPS: usize = 5_000_000;
 /// How many faults are collected; a document with more is broken as a whole.
 const MOST_FAULTS: usize = 2_000;
-
-/// One step of a path into the document.
-#[derive(Debug, Clone, Copy)]
-pub(crate) enum Step<'t> {
-    Index(usize),
-    Key(Node<'t>),
-}
-
-/// What does not fit.
-#[derive(Debug, Clone)]
-pub(crate) enum What<'t> {
-    Type(Types),
-    Enum(&'static [Literal]),
-    /// Of several types or values, none fits: the choices of a `oneOf` whose branches all fail right here.
-    Choice {
-        types: Types,
-        literals: Vec<Literal>,
-        patterns: Vec<&'static Pattern>,
-    },
-    UnknownKeys(Vec<Node<'t>>),
-    Missing(&'static str),
-    TooFewItems(usize),
-    TooManyItems(usize),
-    Repeated(Node<'t>, Node<'t>),
-    TooFewKeys,
-    Below(i64),
-    Pattern(&'static Pattern),
-    Date,
-    /// More than one branch of a `oneOf` holds.
-    Ambiguous,
-    /// No branch holds; more is said by the faults beside it.
-    NoBranch,
-    NotTogether(&'static str, &'static str),
-    Deprecated(Note),
-    Changed(Note),
-}
-
-#[derive(Debug, Clone)]
-pub(crate) struct Fault<'t> {
-    pub path: Vec<Step<'t>>,
-    /// The value that the shape was for.
-    pub node: Node<'t>,
-    pub shape: Shape,
-    pub what: What<'t>,
-}
-
-impl Fault<'_> {
-    /// Whether another fault at the same place says more than this one's types: the path is reported all the same.
-    pub(crate) fn is_said_better(&self, all: &[Self]) -> bool {
-        if !matches!(self.what, What::Type(_) | What::Choice { .. }) {
-            return false;
-        }
-        let here = |other: &&Self| {
-            other.node.id() == self.node.id()
-                && other.node.used_at() == self.node.used_at()
-                && other.path.len() == self.path.len()
-        };
-        // Few faults stand at one place, and many in all are cut off: looking at all of them stays cheap.
-        all.iter().filter(here).any(|other| match other.what {
-            What::Enum(_) => matches!(self.what, What::Type(_)),
-            What::Below(_) | What::Date | What::TooFewItems(_) | What::TooManyItems(_) | What::Repeated(..)
-            // A form that is a mapping was meant.
-            | What::UnknownKeys(_) | What::Missing(_) => true,
-            _ => false,
-        })
-    }
-
-    pub(crate) fn is_deprecation(&self) -> bool {
-        matches!(self.what, What::Deprecated(_) | What::Changed(_))
-    }
-}
 
 /// The faults of a document, or that it is too entangled to be judged.
 pub(crate) struct Outcome<'t> {

@@ -1,6 +1,6 @@
 //! Which errors a failed choice (`oneOf`, `anyOf`) gives, once all of its branches have failed.
 
-use super::check::{Fault, Step, What};
+use super::fault::{Fault, Step, What};
 use super::shape::{Keyword, Types};
 use super::value;
 

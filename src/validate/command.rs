@@ -1,9 +1,10 @@
 //! What `cloud-init schema` does with a document before it comes to the schema, where that is not what cloud-init does on a
 //! machine: kinds of user-data that it refuses, comments that it counts as errors. `docs/design/validate.md` has the table.
 
+use super::judge::{Judged, cloud_config};
 use super::message::finding;
 use super::rules::command as rule;
-use super::{Judged, Kind, Options, cloud_config, document, header};
+use super::{Kind, Options, document, header};
 use crate::diag::{Diagnostic, Origin, Severity, Verdict};
 use crate::source::{Source, Span};
 

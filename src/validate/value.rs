@@ -2,7 +2,7 @@
 
 use std::hash::{BuildHasher, RandomState};
 
-use super::check::Step;
+use super::fault::Step;
 use super::shape::{Literal, Types};
 use crate::diag::quoted;
 use crate::source::Source;

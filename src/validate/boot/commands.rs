@@ -6,7 +6,7 @@ use super::shell::Simple;
 use super::{Boot, Stage, Step, is_shell, shell};
 use crate::diag::{Diagnostic, quoted};
 use crate::source::Source;
-use crate::validate::rules::order as rule;
+use crate::validate::rules::runcmd as rule;
 
 pub(super) fn check(boot: &Boot<'_, '_>, out: &mut Vec<Diagnostic>) {
     let assumed = OnceCell::new();

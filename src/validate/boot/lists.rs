@@ -3,7 +3,7 @@
 use crate::diag::{Diagnostic, quoted};
 use crate::validate::Document;
 use crate::validate::message::finding;
-use crate::validate::rules::order as rule;
+use crate::validate::rules::runcmd as rule;
 use crate::yaml::Node;
 
 /// Words that only a shell takes for more than text.

@@ -14,6 +14,7 @@ mod lists;
 mod order;
 mod programs;
 mod shell;
+mod splitter;
 mod units;
 mod used;
 

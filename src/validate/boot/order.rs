@@ -7,7 +7,7 @@ use super::{Boot, FEW, Stage, is_true, text};
 use crate::diag::{Diagnostic, quoted};
 use crate::validate::message::finding;
 use crate::validate::modules::write_files::normal;
-use crate::validate::rules::order as rule;
+use crate::validate::rules::{kinds, order as rule, write_files};
 use crate::validate::secrets::path_at;
 use crate::validate::value;
 use crate::yaml::Node;
@@ -167,7 +167,7 @@ fn paths(boot: &Boot<'_, '_>, out: &mut Vec<Diagnostic>) {
         if is_variable || path.contains("/~/") {
             let message = format!("nothing expands variables in a path: {} is written as it stands", quoted(path));
             let help = Some("write the whole path; in a `## template: jinja` document, `{{ … }}` is expanded".into());
-            out.push(file.finding(&rule::VARIABLE_IN_PATH, "path", place.used_at(), message, help));
+            out.push(file.finding(&write_files::VARIABLE_IN_PATH, "path", place.used_at(), message, help));
         }
     }
 }
@@ -252,7 +252,7 @@ fn header(boot: &Boot<'_, '_>, out: &mut Vec<Diagnostic>) {
         let message =
             format!("{} is no template: {} stays as it stands", quoted("#cloud-config"), quoted(&text[at..end]));
         let help = Some("write `## template: jinja` into the first line, above `#cloud-config`".into());
-        out.push(finding(&rule::TEMPLATE_WITHOUT_HEADER, path, crate::source::Span::new(at, end), message, help));
+        out.push(finding(&kinds::TEMPLATE_WITHOUT_HEADER, path, crate::source::Span::new(at, end), message, help));
         return;
     }
 }

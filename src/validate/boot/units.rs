@@ -3,9 +3,9 @@
 use super::{Boot, used};
 use crate::diag::{Diagnostic, quoted};
 use crate::validate::content::{self, Fault};
-use crate::validate::message::closest;
 use crate::validate::modules::write_files::{SCRIPT_FOLDERS, normal};
 use crate::validate::rules::systemd as rule;
+use crate::validate::words::closest;
 
 /// Where distributions put nothing.
 const LOCAL: [&str; 3] = ["/usr/local/", "/opt/", "/srv/"];

@@ -3,8 +3,8 @@
 use super::{Content, Fault};
 use crate::diag::quoted;
 use crate::source::Span;
-use crate::validate::message::closest;
 use crate::validate::rules::data as rules;
+use crate::validate::words::closest;
 
 /// The keywords of sshd_config(5), with those that sshd still takes and passes over, and those of Debian and Red Hat.
 const SSHD: &str = "\

@@ -4,8 +4,8 @@
 use super::{Content, Fault};
 use crate::diag::{Diagnostic, quoted};
 use crate::source::Span;
-use crate::validate::message::closest;
 use crate::validate::rules::sudoers as rules;
+use crate::validate::words::closest;
 use crate::validate::{Document, value};
 use crate::yaml::Node;
 

@@ -11,10 +11,11 @@ mod mime;
 mod text;
 
 use super::header::Kind;
+use super::judge::{Judged, judge_as};
 use super::message::finding;
 use super::places::Places;
 use super::rules::{document, kinds as rule};
-use super::{Judged, Options, boot, judge_as, suppress};
+use super::{Options, boot, suppress};
 use crate::diag::{Diagnostic, Origin, Part, Suppressed, Verdict, quoted};
 use crate::source::{Source, Span};
 
@@ -65,7 +66,7 @@ fn ignored(name: &str, span: Span) -> Diagnostic {
         "text/part-handler",
         "text/x-shellscript",
     ];
-    let help = match super::message::closest(name, known.into_iter()) {
+    let help = match super::words::closest(name, known.into_iter()) {
         Some(closest) => format!("did you mean {}?", quoted(closest)),
         None => "use a type such as `text/cloud-config` or `text/x-shellscript`, or a part handler for this one".into(),
     };

@@ -182,3 +182,23 @@ def handle_part(data, ctype, filename, payload):\n\
 \x20   print(ctype)\n",
     example_limit: None,
 };
+
+pub(crate) static TEMPLATE_WITHOUT_HEADER: Rule = Rule {
+    code: "MK369",
+    name: "template-without-header",
+    origin: Origin::Mkimg,
+    severity: Severity::Warning,
+    summary: "The document uses cloud-init's variables and is no template.",
+    reason: "\
+`{{ v1.region }}` is expanded in documents whose first line is `## template: jinja`. In any other it stays as it stands.",
+    bad: "\
+#cloud-config\n\
+runcmd:\n\
+\x20 - echo {{ v1.region }}\n",
+    good: "\
+## template: jinja\n\
+#cloud-config\n\
+runcmd:\n\
+\x20 - echo {{ v1.region }}\n",
+    example_limit: None,
+};

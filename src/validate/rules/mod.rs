@@ -13,6 +13,7 @@ pub(crate) mod downloads;
 pub(crate) mod image;
 pub(crate) mod kinds;
 pub(crate) mod order;
+pub(crate) mod runcmd;
 pub(crate) mod script;
 pub(crate) mod secrets;
 pub(crate) mod shape;
@@ -135,18 +136,18 @@ pub static REGISTRY: &[&Rule] = &[
     &order::HOME_BEFORE_USER,
     &order::UNKNOWN_USER,
     &order::MEMBER_NOT_YET_THERE,
-    &order::REBOOTS_BY_COMMAND,
-    &order::REBOOT_LOOP,
-    &order::WAITS_FOR_ITSELF,
-    &order::START_WAITS_FOR_CLOUD_INIT,
-    &order::ASKS_A_QUESTION,
-    &order::OPERATOR_IN_LIST,
+    &runcmd::REBOOTS_BY_COMMAND,
+    &runcmd::REBOOT_LOOP,
+    &runcmd::WAITS_FOR_ITSELF,
+    &runcmd::START_WAITS_FOR_CLOUD_INIT,
+    &runcmd::ASKS_A_QUESTION,
+    &runcmd::OPERATOR_IN_LIST,
     &order::USED_BEFORE_INSTALLED,
     &order::PROGRAM_NOBODY_INSTALLS,
-    &order::VARIABLE_IN_PATH,
-    &order::HEREDOC_IN_FOLDED_TEXT,
+    &write_files::VARIABLE_IN_PATH,
+    &runcmd::HEREDOC_IN_FOLDED_TEXT,
     &order::UNIT_NOT_RELOADED,
-    &order::TEMPLATE_WITHOUT_HEADER,
+    &kinds::TEMPLATE_WITHOUT_HEADER,
     &secrets::PRIVATE_KEY,
     &secrets::TOKEN,
     &secrets::PASSWORD,
@@ -179,7 +180,7 @@ pub fn find(code: &str) -> Option<&'static Rule> {
 /// The code or name that is most like one that does not exist.
 #[must_use]
 pub fn similar(code: &str) -> Option<&'static str> {
-    super::message::closest(code, REGISTRY.iter().flat_map(|rule| [rule.code, rule.name]))
+    super::words::closest(code, REGISTRY.iter().flat_map(|rule| [rule.code, rule.name]))
 }
 
 /// The rule's page, in Markdown.

@@ -219,3 +219,22 @@ write_files:\n\
 \x20 - path: /etc/motd\n",
     example_limit: None,
 };
+
+pub(crate) static VARIABLE_IN_PATH: Rule = Rule {
+    code: "MK366",
+    name: "variable-in-path",
+    origin: Origin::Mkimg,
+    severity: Severity::Warning,
+    summary: "A path holds a variable that nothing expands.",
+    reason: "\
+cloud-init takes a path as it stands: `/home/$USER/x` is a file in a directory whose name begins with a dollar sign.",
+    bad: "\
+#cloud-config\n\
+write_files:\n\
+\x20 - {path: /home/$USER/notes, content: a}\n",
+    good: "\
+#cloud-config\n\
+write_files:\n\
+\x20 - {path: /srv/notes, content: a}\n",
+    example_limit: None,
+};

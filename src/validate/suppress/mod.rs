@@ -6,8 +6,9 @@
 
 mod comment;
 
-use super::message::{closest, finding};
+use super::message::finding;
 use super::rules::{self, document, suppressions as rule};
+use super::words::closest;
 use super::{JudgedDocument, Options, Version};
 use crate::diag::{Diagnostic, Origin, Part, Severity, Suppressed, quoted};
 use crate::source::{Source, Span};

@@ -8,8 +8,8 @@ use std::borrow::Cow;
 use super::{Content, Fault};
 use crate::diag::quoted;
 use crate::source::Span;
-use crate::validate::message::closest;
 use crate::validate::rules::systemd as rules;
+use crate::validate::words::closest;
 
 /// The folders whose units are known by path.
 const FOLDERS: [&str; 2] = ["/systemd/system/", "/systemd/user/"];
