@@ -5,6 +5,7 @@ It goes into the node's own folder, becomes one archive, and travels from there:
 `restore` fills a database beside the one in use and swaps their names while Nakama is down. Nothing is ever deleted by it.
 """
 
+import glob
 import os
 import re
 import shutil
@@ -19,6 +20,8 @@ STORE = "/var/lib/cockroach"
 # `nodelocal` is this folder of the store.
 EXTERN = STORE + "/extern"
 INCOMING, BEFORE = "nakama_restored", "nakama_before_"
+# What a BACKUP or a RESTORE may take: as the unit of the nightly one.
+HOURS = 3 * 3600
 
 
 def need_local():
@@ -34,6 +37,14 @@ def place(name):
     return "'nodelocal://%s/%s'" % (sql("SHOW node_id")[0][0], name)
 
 
+def clear(*archives):
+    """Removes what a backup or a restore leaves beside its result, one that was cut off too: `alone`, there is no other."""
+    for one in glob.glob(path(EXTERN + "/nakama-*")) + glob.glob(path(EXTERN + "/restore-*")):
+        shutil.rmtree(one, ignore_errors=True)
+    for one in archives:
+        os.unlink(one)
+
+
 def backups(folder):
     """Archives in a folder, the oldest first."""
     try:
@@ -46,13 +57,15 @@ def make_backup(folder):
     """The path of a new archive in this folder."""
     name = "nakama-" + now()
     os.makedirs(folder, mode=0o700, exist_ok=True)
+    unfinished = os.path.join(glob.escape(folder), "nakama-*.new")
+    clear(*glob.glob(unfinished))
     store = sum(os.path.getsize(os.path.join(top, one)) for top, _, names in os.walk(path(STORE)) for one in names if os.path.exists(os.path.join(top, one)))
     free = min(shutil.disk_usage(one).free for one in (folder, path(STORE)))
     if free < store:
         raise Failure("not enough room for a backup: the database takes %d MB, %d MB are free" % (store >> 20, free >> 20))
     archive = os.path.join(folder, name + ".tar.gz")
     try:
-        sql("BACKUP DATABASE nakama INTO " + place(name))
+        sql("BACKUP DATABASE nakama INTO " + place(name), HOURS)
         descriptor = os.open(archive + ".new", os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
         with open(descriptor, "wb") as file:
             # The tables are compressed already.
@@ -62,9 +75,7 @@ def make_backup(folder):
             os.fsync(descriptor)
         os.replace(archive + ".new", archive)
     finally:
-        shutil.rmtree(path(EXTERN + "/" + name), ignore_errors=True)
-        if os.path.exists(archive + ".new"):
-            os.unlink(archive + ".new")
+        clear(*glob.glob(unfinished))
     return archive
 
 
@@ -97,6 +108,8 @@ def extract(archive, folder):
             members = list(tar)
             if not all((one.isfile() or one.isdir()) and re.match(r"backup(/|$)", one.name) and ".." not in one.name.split("/") for one in members):
                 raise Failure("%s is not an archive of nakama-setup backup" % archive)
+            # Python 3.12 warns where none is set.
+            tar.extraction_filter = getattr(tarfile, "data_filter", None)
             tar.extractall(folder, members)
     except (OSError, EOFError, tarfile.TarError) as error:
         raise Failure("%s cannot be read: %s" % (archive, error)) from None
@@ -181,13 +194,13 @@ def load_backup(archive):
         if not ROOT:
             run("chown", "-R", "cockroach:cockroach", path(EXTERN))
         sql("DROP DATABASE IF EXISTS %s CASCADE" % INCOMING)
-        sql("RESTORE DATABASE nakama FROM LATEST IN %s WITH new_db_name = '%s'" % (place(name + "/backup"), INCOMING))
+        sql("RESTORE DATABASE nakama FROM LATEST IN %s WITH new_db_name = '%s'" % (place(name + "/backup"), INCOMING), HOURS)
         # A restored database has lost its grants.
         for statement in ("ALTER DATABASE %s OWNER TO nakama", "GRANT ALL ON DATABASE %s TO nakama", "GRANT ALL ON SCHEMA %s.public TO nakama",
                           "GRANT ALL ON TABLE %s.public.* TO nakama"):
             sql(statement % INCOMING)
     finally:
-        shutil.rmtree(folder, ignore_errors=True)
+        clear()
     return INCOMING
 
 

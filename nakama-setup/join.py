@@ -118,9 +118,9 @@ def aside(name):
         os.rename(path(name), path("%s.before-%s" % (name, time.strftime("%Y%m%dt%H%M%Sz", time.gmtime()))))
 
 
-def make_instance(secrets, name):
-    """As the first boot writes it. The name is the node's own: it is part of the names of its matches, dots separate there."""
-    text, section = 'name: "nakama-%s"\n' % re.sub(r"[^\w]", "-", name), ""
+def make_instance(secrets, address):
+    """As the first boot writes it. The name is the node's own, as it is part of the names of its matches; Nakama takes 16 characters."""
+    text, section = 'name: "nakama-%08x"\n' % int(address), ""
     for key in KEYS:
         if key.split(".")[0] != section:
             section = key.split(".")[0]
@@ -151,13 +151,6 @@ def make_units(name, network, peers):
 
 
 def join(options):
-    try:
-        return join_with(options)
-    except OSError as error:
-        raise Failure(str(error), 2) from None
-
-
-def join_with(options):
     if options.new_token or options.token:
         say(new_token() if options.new_token else this_token())
         return 0
@@ -168,8 +161,11 @@ def join_with(options):
         if options.first_boot and conf.get("joined") and not conf.get("token"):
             return 0
         if options.token_file:
-            with open(0 if options.token_file == "-" else options.token_file, encoding="utf-8", errors="replace") as file:
-                conf["token"] = "".join(file.read().split())
+            try:
+                with open(0 if options.token_file == "-" else options.token_file, encoding="utf-8", errors="replace") as file:
+                    conf["token"] = "".join(file.read().split())
+            except OSError as error:
+                raise Failure(str(error), 2) from None
         conf.update((name, value) for name, value in (("join", ",".join(options.addresses)), ("address", options.address), ("expect", str(options.expect or ""))) if value)
         return join_as(conf, options)
 
@@ -204,7 +200,7 @@ def join_as(conf, options):
     if foreign:
         aside(STORE)
     make_node_certificates(certificate, key, sorted({name, str(address.ip)}))
-    make_instance(secrets, name)
+    make_instance(secrets, address.ip)
     make_units(name, address.network, peers)
     run("ufw", "allow", "in", "on", card, "from", str(address.network), "to", "any", "port", PORT[1:], "proto", "tcp")
     del conf["token"]

@@ -39,18 +39,17 @@ def say(text):
     print(text, flush=True)
 
 
-def run(*argv, check=True, stdin=None, stdout=subprocess.PIPE, seconds=900):
-    """A program with a clean environment; (exit status, its output and errors). Failure when it fails and `check`."""
+def run(*argv, check=True, stdin=None, seconds=900):
+    """A program with a clean environment; (exit status, its output; its errors too if it fails). Failure when it fails and `check`."""
     known = {name: value for name, value in os.environ.items() if name in ("PATH", "HOME", "TERM") or ROOT}
     try:
-        done = subprocess.run(argv, input=stdin, stdin=None if stdin is not None else subprocess.DEVNULL, stdout=stdout,
-                              stderr=subprocess.STDOUT if stdout == subprocess.PIPE else subprocess.PIPE, text=True, check=False,
-                              timeout=seconds, env=dict(known, LC_ALL="C.UTF-8", DEBIAN_FRONTEND="noninteractive", NEEDRESTART_SUSPEND="1"))
+        done = subprocess.run(argv, input=stdin or "", capture_output=True, text=True, check=False, timeout=seconds,
+                              env=dict(known, LC_ALL="C.UTF-8", DEBIAN_FRONTEND="noninteractive", NEEDRESTART_SUSPEND="1"))
     except OSError as error:
         raise Failure("%s cannot be started: %s" % (argv[0], error.strerror)) from None
     except subprocess.TimeoutExpired:
         raise Failure("%s did not end within %d s" % (argv[0], seconds)) from None
-    output = (done.stdout or done.stderr or "").strip()
+    output = (done.stdout + done.stderr * bool(done.returncode)).strip()
     if check and done.returncode:
         raise Failure("%s failed with exit status %d:\n%s" % (" ".join(argv[:3]), done.returncode, output[-2000:]))
     return done.returncode, output
@@ -125,9 +124,11 @@ def managed():
     return not os.path.exists(path(CERTS + "/node.key")) and os.path.exists(path(INSTANCE))
 
 
-def sql(statement):
-    """Rows of one statement, as root of CockroachDB, without the header. It travels on standard input, as it may hold secrets."""
-    output = run("cockroach", "sql", "--certs-dir=" + path(CERTS), "--host=" + DATABASE, "--format=tsv", stdin=statement)[1]
+def sql(statement, seconds=900):
+    """Rows of one statement, as root of CockroachDB, without the header. It travels on standard input, as it may hold secrets,
+    and needs its semicolon there: without one `cockroach sql` refuses the last statement.
+    """
+    output = run("cockroach", "sql", "--certs-dir=" + path(CERTS), "--host=" + DATABASE, "--format=tsv", stdin=statement + ";\n", seconds=seconds)[1]
     return [line.split("\t") for line in output.splitlines()[1:]]
 
 

@@ -43,9 +43,10 @@ def main():
     options = parser.parse_args()
     try:
         return options.function(options)
-    except Failure as failure:
+    except (Failure, OSError) as failure:
+        # An OSError is a full disk, mostly, or a file that is not there.
         print("nakama-setup: %s" % failure, file=sys.stderr)
-        return failure.status
+        return getattr(failure, "status", 1)
     except KeyboardInterrupt:
         return 130
 

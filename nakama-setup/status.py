@@ -10,24 +10,26 @@ import time
 
 from backup import FOLDER, backups
 from join import cluster_checks
-from machine import CERTS, DATABASE, INSTANCE, active, healthy, managed, path, run, say
+from machine import CERTS, DATABASE, INSTANCE, Failure, active, healthy, managed, path, run, say
 from tls import certificate_end
 
 
 def check_first_boot():
-    return os.path.exists(path(INSTANCE)), "over" if os.path.exists(path(INSTANCE)) else "not over: journalctl -u cloud-final"
+    over = os.path.exists(path(INSTANCE))
+    return over, "over" if over else "not over: journalctl -u cloud-final"
+
+
+def check_unit(name):
+    state = active(name + ".service")
+    return state == "active", state
 
 
 def check_cockroachdb():
-    if managed():
-        return None, "not used: a managed database is"
-    state = active("cockroachdb.service")
-    return state == "active", state
+    return (None, "not used: a managed database is") if managed() else check_unit("cockroachdb")
 
 
 def check_nakama():
-    state = active("nakama.service")
-    return state == "active", state
+    return check_unit("nakama")
 
 
 def check_api():
@@ -36,9 +38,11 @@ def check_api():
 
 
 def check_database():
-    # Nakama's own health check asks its database; CockroachDB is asked itself where its certificates can be read.
-    if managed() or not os.access(path(CERTS + "/client.root.key"), os.R_OK):
-        return None, "as the API says"
+    # Nakama's health check does not ask its database (server/api.go).
+    if managed():
+        return None, "a managed one, not asked: journalctl -u nakama"
+    if not os.access(path(CERTS + "/client.root.key"), os.R_OK):
+        return None, "root asks it"
     failed, output = run("cockroach", "sql", "--certs-dir=" + path(CERTS), "--host=" + DATABASE, "--format=tsv",
                          "--execute=SHOW DATABASES", check=False, seconds=30)
     lines = output.splitlines()
@@ -77,8 +81,15 @@ CHECKS = (("first boot", check_first_boot), ("cockroachdb", check_cockroachdb), 
           ("database", check_database), ("disk", check_disk), ("backup", check_backup), ("certificate", check_certificate))
 
 
+def outcome(check):
+    try:
+        return check()
+    except Failure as failure:
+        return False, str(failure).split("\n")[0]
+
+
 def status(options):
-    found = [(name,) + check() for name, check in CHECKS + cluster_checks()]
+    found = [(name,) + outcome(check) for name, check in CHECKS + cluster_checks()]
     well = all(ok is not False for _, ok, _ in found)
     if options.json:
         say(json.dumps({"well": well, "checks": [{"name": name, "ok": ok, "text": text} for name, ok, text in found]}))

@@ -59,12 +59,11 @@ def published_sum(name, version, url):
     return found[0]
 
 
-def download(name, options):
-    """The new program, checked, beside the one in use; its path."""
+def download(name, options, new):
+    """The new program, checked, at the path `new`."""
     arch = {"x86_64": "amd64", "aarch64": "arm64"}.get(os.uname().machine, os.uname().machine)
     url = options.url or PROGRAMS[name][0].format(options.version, arch)
     expected = options.sha256 or published_sum(name, options.version, url)
-    new = path("/usr/local/bin/.%s.new" % name)
     with tempfile.TemporaryFile(dir=path("/var/tmp")) as file:
         try:
             with fetch(url) as answer:
@@ -83,13 +82,14 @@ def download(name, options):
                     os.fsync(target.fileno())
         except (OSError, EOFError, tarfile.TarError) as error:
             raise Failure("%s: %s" % (url, error)) from None
-    return new
 
 
 def exchange(name, new):
     """`new` becomes the program, and what was the program NAME.previous. There is a whole program at any time."""
     program = path("/usr/local/bin/" + name)
     os.rename(new, new + ".next")
+    if os.path.exists(new + ".old"):
+        os.unlink(new + ".old")
     os.link(program, new + ".old")
     os.rename(new + ".next", program)
     os.rename(new + ".old", program + ".previous")
@@ -128,7 +128,7 @@ def upgrade(options):
         if options.back:
             shutil.copy2(previous, new)
         else:
-            download(name, options)
+            download(name, options, new)
         try:
             wanted, present = version_of(new, word), version_of(program, word)
             if options.version and wanted != options.version:

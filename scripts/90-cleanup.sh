@@ -17,22 +17,15 @@ empty() {
 }
 
 echo "packages"
-if command -v apt-get >/dev/null; then
-    export DEBIAN_FRONTEND=noninteractive NEEDRESTART_SUSPEND=1
-    apt-get -q -y -o DPkg::Lock::Timeout=120 autoremove --purge
-    apt-get -q -y clean
-    rm -f /var/cache/apt/*.bin
-elif command -v dnf >/dev/null; then
-    dnf -q -y autoremove
-    dnf -q clean all
-fi
+export DEBIAN_FRONTEND=noninteractive NEEDRESTART_SUSPEND=1
+apt-get -q -y -o DPkg::Lock::Timeout=120 autoremove --purge
+apt-get -q -y clean
+rm -f /var/cache/apt/*.bin
 
 echo "DigitalOcean's agents"
-if command -v apt-get >/dev/null; then
-    for package in droplet-agent do-agent; do
-        if dpkg-query -W "${package}" >/dev/null 2>&1; then apt-get -q -y purge "${package}"; fi
-    done
-fi
+for package in droplet-agent do-agent; do
+    if dpkg-query -W "${package}" >/dev/null 2>&1; then apt-get -q -y purge "${package}"; fi
+done
 rm -rf /opt/digitalocean /var/opt/digitalocean
 
 echo "services that hold secrets of an instance: none may have started here"

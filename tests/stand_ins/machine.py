@@ -33,7 +33,7 @@ esac"""
 DATABASE = r"""
 if [ -e "$STATE/no-database" ]; then echo "ERROR: cannot dial server." >&2; exit 1; fi
 case "$*" in *--execute*) ;; *) statement=$(cat); echo "$statement" >>"$STATE/sql" ;; esac
-case "${statement:-}" in "SHOW CLUSTER SETTING version") printf 'version\n24.1\n'; exit ;; *) ;; esac
+case "${statement:-}" in "SHOW CLUSTER SETTING version;") printf 'version\n24.1\n'; exit ;; *) ;; esac
 printf 'database_name\towner\ndefaultdb\troot\nnakama\tnakama\n'"""
 
 

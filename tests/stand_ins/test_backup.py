@@ -105,6 +105,20 @@ class Backup(machine.Machine):
         self.setup_("restore", "--back", status=1)
         self.assertIn("backup       0 hours ago", self.setup_("status"))
 
+    def test_what_one_that_was_cut_off_has_left_goes(self):
+        folder = self.root("/var/backups/nakama")
+        self.write("root/var/lib/cockroach/extern/nakama-20200101t000000z/data", "x" * 1000)
+        self.write("root/var/lib/cockroach/extern/restore-20200101t000000z/archive", "x" * 1000)
+        self.write("root/var/lib/cockroach/extern/mine/data", "not ours")
+        self.write("root/var/backups/nakama/nakama-20200101t000000z.tar.gz.new", "half")
+        archive = self.take()
+        self.assertEqual(os.listdir(folder), [os.path.basename(archive)])
+        self.assertEqual(os.listdir(self.root("/var/lib/cockroach/extern")), ["mine"])
+
+    def test_an_error_of_the_file_system_is_said_in_one_line(self):
+        self.write("root/var/backups/nakama", "a file where the folder should be")
+        self.assertRegex(self.setup_("backup", status=1), r"\Anakama-setup: .*File exists.*\n\Z")
+
     def test_what_was_last_is_returned_to_though_the_clock_went_back(self):
         archive = self.take()
         self.query("CREATE DATABASE nakama_before_29991231t000000z")

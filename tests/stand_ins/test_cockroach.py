@@ -33,6 +33,12 @@ class CommandLine(ground.Case):
             with self.subTest(arguments=arguments):
                 self.assertIn(text, self.run_(self.cockroach, *arguments, status=1))
 
+    def test_a_statement_on_standard_input_needs_its_semicolon(self):
+        for arguments, text, expected in ((("sql", "--insecure"), "SHOW node_id", "last statement was not executed: SHOW node_id"),
+                                          (("sql", "--insecure", "--host=localhost:1"), "SHOW node_id;\n", "cannot dial server")):
+            done = subprocess.run((self.cockroach,) + arguments, input=text, capture_output=True, text=True, check=False)
+            self.assertEqual((done.returncode, expected in done.stderr), (1, True), done.stderr)
+
     def test_every_documented_flag_of_start_is_taken(self):
         flags = self.run_(self.cockroach, "start-single-node", "--help")
         for name in ("--certs-dir", "--store", "--listen-addr", "--http-addr", "--cache", "--max-sql-memory", "--log-config-file"):

@@ -5,6 +5,7 @@ unit and its drop-in say, with the stand-in of CockroachDB.
 """
 
 import base64
+import ipaddress
 import json
 import os
 import random
@@ -106,7 +107,9 @@ class Join(Machines):
         for part, mode in (("ca", 0o700), ("node", 0o700), ("nakama", 0o750)):
             self.assertEqual(os.stat(self.path("m2/etc/cockroach/pki", part)).st_mode & 0o777, mode)
         self.assertIn("ufw allow in on eth1 from %s0/24 to any port 26257 proto tcp" % self.network, self.calls(2))
-        self.assertIn('name: "nakama-%s"' % self.address(2).replace(".", "-"), self.text(2, "etc/nakama/instance.yml"))
+        name = "nakama-%08x" % int(ipaddress.ip_address(self.address(2)))
+        self.assertLessEqual(len(name), 16)
+        self.assertIn('name: "%s"\n' % name, self.text(2, "etc/nakama/instance.yml"))
         before = {name: self.text(2, name) for name in NEW}
         self.assertEqual(self.boot(2), "nakama first boot: done\n")
         self.assertEqual(before, {name: self.text(2, name) for name in NEW})

@@ -50,6 +50,7 @@ class Settings(ground.Case):
             (["--session.encryption_key=same", "--session.refresh_encryption_key=same"], "cannot match"),
             (["--mfa.storage_encryption_key=short"], "has to be 32 bytes long"),
             (["--name=two words"], "Node name can only contain"),
+            (["--name=nakama-10-108-0-2"], "Name must be 1-16 characters"),
             (["--socket.ping_period_ms=9", "--socket.pong_wait_ms=9"], "Ping period value must be less"),
             (["--console.password="], "Console password must be set"),
             (["--console.username=with-hyphen"], "Console username must be set and valid"),

@@ -86,10 +86,19 @@ class Status(machine.Machine):
                 found = [line for line in self.setup_("status", status=1).splitlines() if "NOT WELL" in line]
                 self.assertEqual([line.split()[0] for line in found], [name])
 
+    def test_a_database_that_cannot_be_asked_hides_nothing_else(self):
+        os.unlink(self.path("bin/cockroach"))
+        lines = self.setup_("status", status=1).splitlines()
+        self.assertEqual([line for line in lines if "NOT WELL" in line],
+                         ["database     NOT WELL: cockroach cannot be started: No such file or directory"])
+        self.assertEqual(len(lines), 8)
+
     def test_with_a_managed_database(self):
         os.unlink(self.root("/etc/cockroach/pki/node/node.key"))
         self.write("state/failed-cockroachdb.service", "")
-        self.assertIn("cockroachdb  not used: a managed database is\n", self.setup_("status"))
+        lines = self.setup_("status").splitlines()
+        self.assertIn("cockroachdb  not used: a managed database is", lines)
+        self.assertIn("database     a managed one, not asked: journalctl -u nakama", lines)
 
 
 class Secrets(machine.Machine):

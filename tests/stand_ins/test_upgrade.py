@@ -95,6 +95,13 @@ class Upgrade(machine.Machine):
                 self.assertEqual(self.installed(), "3.40.0+abc")
         self.assertNotIn("systemctl stop", self.calls() if os.path.exists(self.path("state/calls")) else "")
 
+    def test_what_an_upgrade_that_was_cut_off_has_left_is_in_nobodys_way(self):
+        for name in ("new", "new.next", "new.old"):
+            self.write("root/usr/local/bin/.nakama." + name, "half")
+        self.setup_("upgrade", "nakama", "3.41.0", *self.offer("nakama", program("3.41.0")))
+        self.assertEqual(self.installed(), "3.41.0")
+        self.assertEqual(sorted(os.listdir(self.root("/usr/local/bin"))), ["cockroach", "nakama", "nakama.previous"])
+
     def test_usage(self):
         for words in ((), ("latest",), ("3.41.0", "--back"), ("--back", "--finish"), ("3.41",), ("../../x",)):
             self.setup_("upgrade", "nakama", *words, status=2)
@@ -110,7 +117,7 @@ class Upgrade(machine.Machine):
         self.setup_("upgrade", "cockroach", "24.1.6", "--url", url, "--no-backup")
         self.assertEqual(self.installed("cockroach"), "v24.1.6")
         with open(self.path("state/sql"), encoding="utf-8") as file:
-            self.assertEqual(file.read(), "SHOW CLUSTER SETTING version\nSET CLUSTER SETTING cluster.preserve_downgrade_option = '24.1'\n")
+            self.assertEqual(file.read(), "SHOW CLUSTER SETTING version;\nSET CLUSTER SETTING cluster.preserve_downgrade_option = '24.1';\n")
         calls = [line for line in self.calls().splitlines() if line.startswith(("systemctl start", "systemctl stop"))]
         self.assertEqual(calls, ["systemctl stop nakama.service", "systemctl stop cockroachdb.service", "systemctl start cockroachdb.service",
                                  "systemctl start nakama.service"])
