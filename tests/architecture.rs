@@ -88,3 +88,60 @@ fn files_are_short() {
         .collect();
     assert!(long.is_empty(), "{}", long.join("\n"));
 }
+
+/// Rooms that are large enough to have an order of their own.
+const ORDERED: [&str; 2] = ["bake", "cli/bake"];
+
+/// The file of a room that a path belongs to: `journal` for `journal.rs` and for all that is under `journal/`.
+fn part(path: &Path, room: &str) -> Option<String> {
+    let below = path.strip_prefix(root().join("src").join(room)).ok()?.components().next()?;
+    let name = Path::new(below.as_os_str()).file_stem()?.to_str()?.to_owned();
+    (name != "mod" && name != "tests").then_some(name)
+}
+
+/// Which files of a room a file imports.
+fn parts_named(text: &str, room: &str, names: &BTreeSet<String>) -> BTreeSet<String> {
+    let from_outside = format!("crate::{}::", room.replace('/', "::"));
+    let code = text.split("#[cfg(test)]").next().unwrap_or_default();
+    let uses = code.split(';').filter_map(|statement| statement.trim_start().rsplit_once("use ").map(|(_, path)| path));
+    let paths = uses.filter_map(|path| path.strip_prefix("super::").or_else(|| path.strip_prefix(&from_outside)));
+    let named = |path: &str| -> Vec<String> {
+        let words =
+            path.trim_start_matches('{').split(',').map(|one| one.trim().split("::").next().unwrap_or_default());
+        words.map(|word| word.trim_matches(['{', '}']).to_owned()).collect()
+    };
+    paths.flat_map(named).filter(|name| names.contains(name)).collect()
+}
+
+#[test]
+fn files_of_an_ordered_room_import_each_other_in_no_circle() {
+    for room in ORDERED {
+        let files: Vec<(String, PathBuf)> =
+            sources().into_iter().filter_map(|path| Some((part(&path, room)?, path))).collect();
+        let names: BTreeSet<String> = files.iter().map(|(name, _)| name.clone()).collect();
+        let mut imports: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+        for (name, path) in &files {
+            let mut named = parts_named(&fs::read_to_string(path).unwrap(), room, &names);
+            named.remove(name);
+            imports.entry(name.clone()).or_default().extend(named);
+        }
+        assert!(imports.len() > 10 && imports.values().map(BTreeSet::len).sum::<usize>() > 10, "{room}: {imports:?}");
+        // Whoever imports nothing that still stands goes; a circle stays.
+        while let Some(free) = imports.iter().find(|(_, named)| named.is_empty()).map(|(name, _)| name.clone()) {
+            imports.remove(&free);
+            imports.values_mut().for_each(|named| {
+                named.remove(&free);
+            });
+        }
+        assert!(imports.is_empty(), "src/{room}: a circle, and those that import it: {imports:#?}");
+    }
+}
+
+#[test]
+fn an_import_of_another_file_of_the_room_is_seen() {
+    let names: BTreeSet<String> = ["ports", "spec", "ending"].map(str::to_owned).into();
+    let seen = |text: &str| parts_named(text, "cli/bake", &names).into_iter().collect::<Vec<_>>();
+    assert_eq!(seen("//! Says.\n\nuse std::fmt;\npub use super::ports::{A, B};\n"), ["ports"]);
+    assert_eq!(seen("use super::{Api, ending, spec::C};\nuse crate::bake::ports::D;\n"), ["ending", "spec"]);
+    assert_eq!(seen("#[cfg(test)]\nmod tests {\n    use super::ports;\n}\n"), Vec::<String>::new());
+}

@@ -3,8 +3,9 @@
 
 use std::collections::BTreeSet;
 
-use super::failure::{Failure, FailureKind, Left};
+use super::failure::{Failure, FailureKind};
 use super::journal::{Entry, Role};
+use super::left::Left;
 use super::machine::{Machine, Stop};
 use super::ports::ActionStatus;
 use super::spec::Stage;

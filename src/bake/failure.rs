@@ -1,8 +1,7 @@
-//! How a bake ends, when it does not end well: what failed, what to do, what is left.
+//! Why a bake fails, and what to do about it.
 
-use serde::{Deserialize, Serialize};
-
-use super::ports::{Check, JournalError, ProviderError, RunnerError};
+use super::journal::JournalError;
+use super::ports::{Check, ProviderError, RunnerError};
 use super::spec::Stage;
 
 /// A bake that failed.
@@ -136,84 +135,6 @@ impl Failure {
                 Some("try again; if it repeats, DigitalOcean's support can look it up by these numbers".to_owned())
             }
             _ => None,
-        }
-    }
-}
-
-/// Something that costs money and is still there.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "kind", rename_all = "lowercase")]
-pub enum Left {
-    /// A droplet.
-    Droplet {
-        /// Its number.
-        id: u64,
-        /// Why it is still there.
-        why: String,
-    },
-    /// A snapshot.
-    Snapshot {
-        /// Its id.
-        id: String,
-        /// Why it is still there.
-        why: String,
-    },
-    /// Something with the bake's tag may be there: it could not be looked up.
-    Unknown {
-        /// The tag to look for.
-        tag: String,
-        /// Why it is not known.
-        why: String,
-    },
-}
-
-impl std::fmt::Display for Left {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::Droplet { id, why } => write!(f, "droplet {id} ({why})"),
-            Self::Snapshot { id, why } => write!(f, "snapshot {id} ({why})"),
-            Self::Unknown { tag, why } => write!(f, "possibly something tagged {tag} ({why})"),
-        }
-    }
-}
-
-/// How a bake ended.
-#[derive(Debug, Clone, PartialEq)]
-pub enum Outcome {
-    /// There is a snapshot, and nothing else.
-    Done(super::machine::Product),
-    /// It failed.
-    Failed {
-        /// Why.
-        failure: Failure,
-        /// What costs money and is still there.
-        left: Vec<Left>,
-    },
-    /// Somebody said stop.
-    Interrupted {
-        /// What costs money and is still there.
-        left: Vec<Left>,
-    },
-}
-
-impl Outcome {
-    /// The exit status of the command line: 0 done, 3 failed and nothing left, 4 failed and something left, 130 stopped.
-    /// A failed preflight has created nothing and is 2.
-    pub fn exit_status(&self) -> u8 {
-        match self {
-            Self::Done(_) => 0,
-            Self::Failed { failure, left } if failure.stage == Stage::Preflight && left.is_empty() => 2,
-            Self::Failed { left, .. } if left.is_empty() => 3,
-            Self::Failed { .. } => 4,
-            Self::Interrupted { .. } => 130,
-        }
-    }
-
-    /// What costs money and is still there.
-    pub fn left(&self) -> &[Left] {
-        match self {
-            Self::Done(_) => &[],
-            Self::Failed { left, .. } | Self::Interrupted { left } => left,
         }
     }
 }

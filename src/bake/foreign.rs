@@ -3,8 +3,8 @@
 //!
 //! A new text of that kind, in an event, a journal entry or the report, gets a line here.
 
-use super::failure::Left;
 use super::journal::Entry;
+use super::left::Left;
 use super::ports::{Check, Event};
 use super::report::Report;
 

@@ -22,6 +22,24 @@ fn first_version() -> u32 {
     1
 }
 
+/// Where a bake is written down.
+pub trait Journal: Send + Sync {
+    /// Appends an entry; it is on the disk when this returns.
+    fn append(&self, at: u64, entry: &Entry) -> Result<(), JournalError>;
+    /// Keeps a file beside the journal and says where it lies.
+    fn save(&self, name: &str, contents: &[u8]) -> Result<String, JournalError>;
+}
+
+/// The journal could not be written.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("cannot write {path}: {reason}")]
+pub struct JournalError {
+    /// Which file.
+    pub path: String,
+    /// Why.
+    pub reason: String,
+}
+
 /// One line of the journal: an entry and when it was made.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Line {

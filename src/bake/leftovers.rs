@@ -4,9 +4,9 @@
 
 use std::time::Duration;
 
-use super::failure::Left;
 use super::id::{BakeId, BakeTag, MKIMG_TAG};
 use super::journal::Ledger;
+use super::left::Left;
 use super::ports::{ActionStatus, Clock, Droplet, Provider, ProviderError, ProviderErrorKind, Snapshot};
 use super::silence::Patience;
 use super::wait::{LAG, Pace};

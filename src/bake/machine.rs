@@ -3,12 +3,13 @@
 use std::time::Duration;
 
 use secrecy::SecretString;
-use serde::Serialize;
 use tokio::sync::watch;
 
-use super::failure::{Failure, FailureKind, Left, Outcome};
-use super::journal::{Entry, Ledger, Role};
-use super::ports::{Check, Clock, Event, Journal, Marker, Observer, Provider, Snapshot};
+use super::failure::{Failure, FailureKind};
+use super::journal::{Entry, Journal, Ledger, Role};
+use super::left::Left;
+use super::outcome::{Outcome, Product};
+use super::ports::{Clock, Event, Marker, Observer, Provider};
 use super::silence::Spent;
 use super::spec::{OnError, Spec, Stage};
 
@@ -38,17 +39,6 @@ pub struct Secrets {
     pub user_data: SecretString,
     /// The document of the verification droplet, if there is to be one.
     pub verification: Option<SecretString>,
-}
-
-/// What a bake made.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct Product {
-    /// The snapshot.
-    pub snapshot: Snapshot,
-    /// What the check script found.
-    pub check: Option<Check>,
-    /// Whether an instance of it was started and proved.
-    pub verified: bool,
 }
 
 /// Why the way forward ended early.

@@ -1,7 +1,7 @@
 //! The bake: a journalled state machine that turns a user-data document into a snapshot, and leaves nothing else.
 //!
-//! Everything outside is a port (`ports`): the provider's API, the droplet's status channel, the journal, the clock, and
-//! whoever watches. The machine (`machine`, with one file per stage) only decides. Three rules hold everywhere:
+//! Everything outside is a port: the provider's API, the droplet's status channel, the clock, whoever watches (`ports`), and
+//! the journal (`journal`). The machine (`machine`, with one file per stage) only decides. Three rules hold everywhere:
 //!
 //! 1. What may change something is written down before it is asked for (`journal`), so that a bake can be taken up
 //!    from its journal at any point.
@@ -19,8 +19,10 @@ pub mod failure;
 pub mod foreign;
 pub mod id;
 pub mod journal;
+pub mod left;
 pub mod leftovers;
 mod machine;
+mod outcome;
 pub mod ports;
 mod power_off;
 pub mod preflight;
@@ -36,9 +38,11 @@ mod wait;
 #[cfg(test)]
 mod tests;
 
-pub use failure::{Failure, FailureKind, Left, Outcome};
+pub use failure::{Failure, FailureKind};
 pub use id::{BakeId, BakeTag};
-pub use machine::{Machine, Ports, Product, Secrets};
+pub use left::Left;
+pub use machine::{Machine, Ports, Secrets};
+pub use outcome::{Outcome, Product};
 pub use provision::POWER_OFF_AFTER;
 pub(crate) use provision::printable;
 pub use spec::{Limits, MarkerKind, OnError, Spec, Stage};

@@ -1,4 +1,5 @@
-//! What a bake needs from outside: the provider's API, the status channel, the journal, the clock, somebody who watches.
+//! What a bake needs from outside: the provider's API, the status channel, the clock, somebody who watches. (The journal's port
+//! is with what is written there: `journal`.)
 //!
 //! To add a provider: implement [`Provider`] (`ports/provider.rs`) in a folder of `providers/`; its error must say whether the request may have
 //! taken effect, because that decides whether the machine looks or asks again.
@@ -13,8 +14,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use serde::Serialize;
 
-use super::failure::Left;
-use super::journal::Entry;
+use super::left::Left;
 use super::spec::Stage;
 pub use marker::{Check, CheckFinding, LogPiece, Marker, MarkerError, RunnerError, RunnerState, RunnerStep, Status};
 pub use provider::{
@@ -22,24 +22,6 @@ pub use provider::{
     Snapshot,
 };
 pub use provider_error::{ProviderError, ProviderErrorKind};
-
-/// The journal could not be written.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("cannot write {path}: {reason}")]
-pub struct JournalError {
-    /// Which file.
-    pub path: String,
-    /// Why.
-    pub reason: String,
-}
-
-/// Where a bake is written down.
-pub trait Journal: Send + Sync {
-    /// Appends an entry; it is on the disk when this returns.
-    fn append(&self, at: u64, entry: &Entry) -> Result<(), JournalError>;
-    /// Keeps a file beside the journal and says where it lies.
-    fn save(&self, name: &str, contents: &[u8]) -> Result<String, JournalError>;
-}
 
 /// Time.
 #[async_trait]

@@ -6,7 +6,8 @@ use futures_util::future::join_all;
 
 use super::failure::{Failure, FailureKind};
 use super::journal::Entry;
-use super::machine::{Machine, Product, Stop};
+use super::machine::{Machine, Stop};
+use super::outcome::Product;
 use super::ports::{ActionStatus, ProviderError, ProviderErrorKind, Snapshot};
 use super::silence::Silence;
 use super::spec::Stage;

@@ -6,7 +6,8 @@ use std::time::{Duration, UNIX_EPOCH};
 
 use serde::Serialize;
 
-use super::failure::{FailureKind, Outcome};
+use super::failure::FailureKind;
+use super::outcome::Outcome;
 use super::ports::{Check, Event, RunnerStep};
 use super::spec::{MarkerKind, Spec, Stage};
 

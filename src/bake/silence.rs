@@ -11,10 +11,7 @@
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use super::failure::{Failure, FailureKind};
-use super::machine::{Machine, Stop};
 use super::ports::{Clock, ProviderError, ProviderErrorKind};
-use super::spec::Stage;
 
 /// One look counts for no more than this: a laptop that slept between two looks has not listened all that time.
 const LONGEST_STEP: Duration = Duration::from_secs(45);
@@ -32,7 +29,19 @@ pub(super) struct Silence {
 pub(super) struct Spent(Mutex<Duration>);
 
 impl Spent {
-    fn get(&self) -> MutexGuard<'_, Duration> {
+    /// Adds what was listened for in vain; gives all of it.
+    pub(super) fn add(&self, step: Duration) -> Duration {
+        let mut all = self.all();
+        *all += step;
+        *all
+    }
+
+    /// Whether it is as much as may be.
+    pub(super) fn is_over(&self, limit: Duration) -> bool {
+        *self.all() >= limit
+    }
+
+    fn all(&self) -> MutexGuard<'_, Duration> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -43,48 +52,28 @@ impl Silence {
         *self = Self::default();
     }
 
-    /// Nothing was, by a look that took from `began` to `now`; gives what is new, at most `most`.
-    fn missed(&mut self, began: Duration, now: Duration, asked_to_wait: Duration, most: Duration) -> Duration {
+    /// Nothing was, by a look that took from `began` to `now`; gives what is new.
+    pub(super) fn missed(
+        &mut self,
+        began: Duration,
+        now: Duration,
+        error: &ProviderError,
+        limit: Duration,
+    ) -> Duration {
+        let asked_to_wait = Duration::from_secs(error.retry_after.unwrap_or_default().into());
+        self.count(began, now, asked_to_wait, longest_step(limit))
+    }
+
+    /// What was listened for in vain since something was heard.
+    pub(super) fn spent(&self) -> Duration {
+        self.spent
+    }
+
+    fn count(&mut self, began: Duration, now: Duration, asked_to_wait: Duration, most: Duration) -> Duration {
         let step = now.saturating_sub(self.until.unwrap_or(began)).min(most);
         self.until = Some(now + asked_to_wait);
         self.spent += step;
         step
-    }
-}
-
-impl Machine<'_> {
-    /// Whether a clean-up has listened for as long as it may.
-    pub(super) fn is_unheard(&self) -> bool {
-        *self.unheard.get() >= self.spec.limits.unreachable
-    }
-
-    /// Counts a look that began at `began` and failed with what may go away by itself; fails when it has been so for too
-    /// long. `what`: what was looked for.
-    pub(super) fn missed(
-        &self,
-        silence: &mut Silence,
-        began: Duration,
-        stage: Stage,
-        what: &str,
-        error: &ProviderError,
-    ) -> Result<(), Stop> {
-        let now = self.ports.clock.now();
-        let most = longest_step(self.spec.limits.unreachable);
-        let step = silence.missed(began, now, Duration::from_secs(error.retry_after.unwrap_or_default().into()), most);
-        let mut spent = silence.spent;
-        if self.is_cleaning_up() {
-            let mut all = self.unheard.get();
-            *all += step;
-            spent = *all;
-        }
-        if spent < self.spec.limits.unreachable {
-            return Ok(());
-        }
-        let limit = written(self.spec.limits.unreachable);
-        Err(Stop::Failed(Failure::new(
-            stage,
-            FailureKind::Silent { what: what.to_owned(), limit, last: Box::new(error.clone()) },
-        )))
     }
 }
 
@@ -94,7 +83,7 @@ fn longest_step(limit: Duration) -> Duration {
 }
 
 /// As on the command line.
-fn written(limit: Duration) -> String {
+pub(super) fn written(limit: Duration) -> String {
     humantime::format_duration(limit).to_string().replace(' ', "")
 }
 
@@ -140,8 +129,7 @@ impl<'c> Patience<'c> {
             state.0.heard();
             return Ok(());
         };
-        let asked_to_wait = Duration::from_secs(error.retry_after.unwrap_or_default().into());
-        state.0.missed(began, self.clock.now(), asked_to_wait, longest_step(self.limit));
+        state.0.missed(began, self.clock.now(), error, self.limit);
         if state.0.spent < self.limit {
             return Ok(());
         }
@@ -163,7 +151,7 @@ mod tests {
     fn a_look_counts_from_its_beginning_and_a_long_sleep_for_little() {
         let seconds = Duration::from_secs;
         let mut silence = Silence::default();
-        let mut missed = |began, now, asked| silence.missed(seconds(began), seconds(now), seconds(asked), LONGEST_STEP);
+        let mut missed = |began, now, asked| silence.count(seconds(began), seconds(now), seconds(asked), LONGEST_STEP);
         assert_eq!(missed(100, 110, 0), seconds(10), "the look itself");
         assert_eq!(missed(112, 115, 0), seconds(5), "and the pause before it");
         assert_eq!(missed(4_000, 4_001, 0), LONGEST_STEP, "asleep for an hour");

@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::failure::{Failure, FailureKind};
 use super::machine::{Machine, Stop};
 use super::ports::{ProviderError, ProviderErrorKind};
-use super::silence::Silence;
+use super::silence::{Silence, written};
 use super::spec::Stage;
 
 /// How long a 404 may be an eventually consistent list's fault rather than the truth.
@@ -99,6 +99,32 @@ impl Machine<'_> {
             }
             self.pause(pace.next().min(wait.limit.saturating_sub(spent).max(Duration::from_millis(1)))).await?;
         }
+    }
+
+    /// Whether a clean-up has listened for as long as it may.
+    pub(super) fn is_unheard(&self) -> bool {
+        self.unheard.is_over(self.spec.limits.unreachable)
+    }
+
+    /// Counts a look that began at `began` and failed with what may go away by itself; fails when it has been so for too
+    /// long. `what`: what was looked for.
+    pub(super) fn missed(
+        &self,
+        silence: &mut Silence,
+        began: Duration,
+        stage: Stage,
+        what: &str,
+        error: &ProviderError,
+    ) -> Result<(), Stop> {
+        let limit = self.spec.limits.unreachable;
+        let step = silence.missed(began, self.ports.clock.now(), error, limit);
+        let spent = if self.is_cleaning_up() { self.unheard.add(step) } else { silence.spent() };
+        if spent < limit {
+            return Ok(());
+        }
+        let last = Box::new(error.clone());
+        let kind = FailureKind::Silent { what: what.to_owned(), limit: written(limit), last };
+        Err(Stop::Failed(Failure::new(stage, kind)))
     }
 
     /// The longest pause between two looks.

@@ -3,6 +3,7 @@
 mod api;
 mod artifacts;
 mod clock;
+mod crew;
 mod ending;
 mod prepare;
 mod progress;
@@ -20,9 +21,9 @@ use std::time::Duration;
 pub(super) use api::{Api, ApiArgs, not_known};
 pub(super) use artifacts::Folder;
 pub(super) use clock::{SystemClock, unix};
+pub(super) use crew::Crew;
 pub(super) use secrets::Sealed;
 pub(super) use session::Session;
-pub(super) use several::Crew;
 pub(super) use signals::{AbortOnDrop, stops};
 pub(super) use state::{FileJournal, Known, close, known};
 

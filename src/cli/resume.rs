@@ -7,9 +7,8 @@ use super::bake::{
     Api, ApiArgs, Crew, FileJournal, Folder, FormatArg, Sealed, Session, SystemClock, report_path, stops, unix,
 };
 use super::{Failure, Global};
-use crate::bake::journal::{Artifacts, Entry, Ledger, Line};
+use crate::bake::journal::{Artifacts, Entry, Journal as _, Ledger, Line};
 use crate::bake::leftovers::{self, Leftover, Thing};
-use crate::bake::ports::Journal as _;
 use crate::bake::report::Report;
 use crate::bake::silence::Patience;
 use crate::bake::{BakeId, Spec, preflight};

@@ -7,8 +7,8 @@ use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
-use mkimg::bake::journal::{Entry, Ledger, Line};
-use mkimg::bake::ports::{Clock, Event, Journal, JournalError, Marker, Observer, Provider};
+use mkimg::bake::journal::{Entry, Journal, JournalError, Ledger, Line};
+use mkimg::bake::ports::{Clock, Event, Marker, Observer, Provider};
 use mkimg::bake::spec::{DropletSpec, SnapshotSpec};
 use mkimg::bake::{BakeId, Failure, Limits, Machine, MarkerKind, OnError, Outcome, Ports, Secrets, Spec, preflight};
 use mkimg::marker::{Client as MarkerClient, Credentials, Limits as MarkerLimits, PORT};

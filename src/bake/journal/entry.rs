@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use super::first_version;
-use crate::bake::failure::Left;
+use crate::bake::left::Left;
 use crate::bake::ports::Check;
 use crate::bake::spec::Spec;
 

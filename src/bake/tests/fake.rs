@@ -13,7 +13,7 @@ use async_trait::async_trait;
 use secrecy::SecretString;
 use tokio::sync::watch;
 
-use crate::bake::journal::{Entry, Ledger};
+use crate::bake::journal::{Entry, Journal, JournalError, Ledger};
 use crate::bake::ports::*;
 use crate::bake::{BakeId, Limits, Machine, MarkerKind, OnError, Outcome, Ports, Secrets, Spec};
 

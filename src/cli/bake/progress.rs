@@ -10,7 +10,7 @@ use async_trait::async_trait;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use super::super::{Global, Terminal};
-use super::several::Crew;
+use super::crew::Crew;
 use crate::bake::Left;
 use crate::bake::foreign::Foreign as _;
 use crate::bake::ports::{Check, Event, Observer};

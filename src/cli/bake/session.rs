@@ -3,9 +3,9 @@
 use std::path::Path;
 
 use super::clock::SystemClock;
+use super::crew::Crew;
 use super::progress::Watcher;
 use super::secrets::{Sealed, SealedDocument};
-use super::several::Crew;
 use super::signals::Stops;
 use super::state::FileJournal;
 use super::{Api, Failure, FormatArg, Global, Status, ending};

@@ -2,36 +2,26 @@
 //! (and so one budget of requests), one Ctrl-C, one terminal, and a journal each.
 
 use std::fmt::Write as _;
-use std::sync::Arc;
 
 use futures_util::stream::{self, StreamExt as _};
-use indicatif::MultiProgress;
 use serde_json::json;
 
 use super::super::{Failure, Global, Status};
 use super::artifacts::Folder;
+use super::crew::Crew;
 use super::prepare::Prepared;
 use super::secrets::SealedDocument;
 use super::session::Ended;
 use super::signals::{Stops, stops};
 use super::variants::Variant;
 use super::{AbortOnDrop, Api, Args, FileJournal, FormatArg, Sealed, Session, ending, state, unix};
-use crate::bake::journal::{Artifacts, Entry, Ledger};
-use crate::bake::ports::{Account, Journal as _, Provider};
+use crate::bake::journal::{Artifacts, Entry, Journal as _, Ledger};
+use crate::bake::ports::{Account, Provider};
 use crate::bake::report::{Report, duration};
 use crate::bake::{BakeId, Outcome, Spec, preflight};
 
 /// So many bakes run at a time if nothing else is said.
 const TOGETHER: usize = 4;
-
-/// What the bakes of one command share on the terminal.
-#[derive(Clone, Default)]
-pub(in crate::cli) struct Crew {
-    /// All progress lines.
-    pub(super) lines: MultiProgress,
-    /// One question at a time.
-    pub(super) asking: Arc<tokio::sync::Mutex<()>>,
-}
 
 /// A bake that is ready to begin.
 struct Planned {

@@ -19,8 +19,7 @@ use super::super::redaction::Redaction;
 use super::Failure;
 use crate::bake::BakeId;
 use crate::bake::foreign::Foreign as _;
-use crate::bake::journal::{self, Entry, Line};
-use crate::bake::ports::{Journal, JournalError};
+use crate::bake::journal::{self, Entry, Journal, JournalError, Line};
 
 const JOURNAL: &str = "journal.jsonl";
 const SECRETS: &str = "secrets.json";
