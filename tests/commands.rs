@@ -150,7 +150,10 @@ fn a_new_project_passes_everything() {
     let folder = tempfile::tempdir().unwrap();
     let (exit, stdout, stderr) = run(folder.path(), &["init", "images/hello"]);
     assert_eq!((exit, stdout.as_str()), (0, ""), "{stderr}");
-    assert!(stderr.starts_with("note: a project is in images/hello\n"), "{stderr}");
+    assert!(
+        stderr.starts_with("note: wrote an example project to images/hello: begin with templates/image.yaml\n"),
+        "{stderr}"
+    );
     let project = folder.path().join("images/hello");
     let document = succeeds(&project, &["render"]);
     assert!(document.starts_with("#cloud-config\n# Rendered by mkimg from templates/image.yaml: "), "{document}");

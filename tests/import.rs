@@ -48,7 +48,10 @@ fn the_project_renders_and_is_valid() {
     let folder = packer(TEMPLATE);
     let (exit, stdout, stderr) = run(folder.path(), &["import", "template.json", "-o", "project"]);
     assert_eq!((exit, stdout.as_str()), (0, ""), "{stderr}");
-    assert!(stderr.contains("note: 5 files of a project are in project: templates/image.yaml first\n"), "{stderr}");
+    assert!(
+        stderr.contains("note: wrote a project of 5 files to project: begin with templates/image.yaml\n"),
+        "{stderr}"
+    );
     assert!(stderr.contains("note: scripts/01-game.sh: its lines end with LF now\n"), "{stderr}");
     let project = folder.path().join("project");
     assert_eq!(fs::read_to_string(project.join("scripts/01-game.sh")).unwrap(), "#!/bin/bash\ntrue\n");
@@ -69,6 +72,7 @@ fn nothing_of_anybodys_is_overwritten() {
     assert_eq!(exit, 2, "{stderr}");
     assert!(stderr.contains("scripts/01-game.sh exists already, and is another file; nothing was written"), "{stderr}");
     assert!(!folder.path().join("templates").exists());
+    assert!(!stderr.contains("its lines end with LF now"), "nothing was changed yet: {stderr}");
     // Where they are as mkimg needs them, the project is made in place.
     for name in ["01-game.sh", "99-img-check.sh"] {
         fs::write(folder.path().join("scripts").join(name), "#!/bin/sh\ntrue\n").unwrap();
@@ -109,6 +113,13 @@ fn a_directory_of_hcl_is_one_template() {
     assert_eq!(exit, 0, "{stderr}");
     assert!(folder.path().join("project/templates/game.yaml").exists(), "{stderr}");
     assert_eq!(run(&folder.path().join("project"), &["render"]).0, 0);
+}
+
+#[test]
+fn a_byte_order_mark_is_passed_over() {
+    let folder = packer(&format!("\u{feff}{TEMPLATE}"));
+    let (exit, _, stderr) = run(folder.path(), &["import", "template.json", "-o", "project"]);
+    assert_eq!(exit, 0, "{stderr}");
 }
 
 #[test]

@@ -5,16 +5,20 @@ use std::fs;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
+use secrecy::{ExposeSecret, SecretString};
+
 use super::project::{self, Opened};
+use super::redaction::Redaction;
 use super::{Failure, Global, Status};
 use crate::diff::{Difference, differences};
+use crate::model::Assignment;
 use crate::render::DOCUMENT_LIMIT;
 use crate::source::Source;
-use crate::workspace::{TextError, read_text, write_atomically};
+use crate::workspace::{TextError, read_standard_input, read_text, write_atomically};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// An image template; or two documents to compare
+    /// An image template; or two documents to compare, one of which may be `-`, standard input
     #[arg(num_args = 0..=2, value_name = "TEMPLATE | A B")]
     paths: Vec<PathBuf>,
     /// Rewrite the fixtures with what is rendered now
@@ -36,10 +40,13 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<(), Failure> {
     match args.paths.as_slice() {
         [old, new] if args.update => Err(Failure::usage("--update rewrites fixtures, and two documents were given")
             .with_help(format!("to copy one over the other: cp {} {}", new.display(), old.display()))),
+        [old, new] if old == Path::new("-") && new == Path::new("-") => {
+            Err(Failure::usage("standard input can be one of the two documents only").with_help("name the other one"))
+        }
         [old, new] => {
             let (old, new) = (read(global, old)?, read(global, new)?);
             let found = differences(&old, &new);
-            show(global, &old, &new, &found)?;
+            global.terminal.print(shown(&old, &new, &found))?;
             if found.is_empty() { Ok(()) } else { Err(Failure::said(Status::Finding)) }
         }
         paths => fixtures(args, global, paths.first().map(PathBuf::as_path)),
@@ -47,7 +54,8 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<(), Failure> {
 }
 
 fn read(global: &Global, path: &Path) -> Result<Source, Failure> {
-    let text = read_text(&global.path(path)).map_err(|error| {
+    let text = if path == Path::new("-") { read_standard_input() } else { read_text(&global.path(path)) };
+    let text = text.map_err(|error| {
         Failure::usage(format!("cannot read {}: {error}", path.display())).with_help("name two user-data documents")
     })?;
     Ok(Source::new(path.display().to_string(), text))
@@ -87,10 +95,19 @@ fn cases(directory: &Path) -> Result<Vec<PathBuf>, Failure> {
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
         Err(error) => return Err(Failure::usage(format!("cannot read {}: {error}", directory.display()))),
     };
-    let mut cases: Vec<PathBuf> = entries
-        .filter_map(|entry| entry.ok().map(|entry| entry.path()))
-        .filter(|case| case.join(VARIABLES).is_file() || case.join(DOCUMENT).is_file())
-        .collect();
+    let mut cases = Vec::new();
+    for path in entries.filter_map(|entry| entry.ok().map(|entry| entry.path())) {
+        let holds = |name: &str| path.join(name).metadata().map(|found| found.is_file());
+        match (holds(VARIABLES), holds(DOCUMENT)) {
+            (Ok(true), _) | (_, Ok(true)) => cases.push(path),
+            // A case that cannot be looked into must not be passed over.
+            (Err(error), Err(_)) if error.kind() == ErrorKind::PermissionDenied => {
+                return Err(Failure::usage(format!("cannot read {}: permission denied", path.display()))
+                    .with_help("make it readable for yourself"));
+            }
+            _ => {}
+        }
+    }
     cases.sort();
     Ok(cases)
 }
@@ -106,7 +123,9 @@ fn compare(
     let (variables, expected_path) = (case.join(VARIABLES), case.join(DOCUMENT));
     // The case's values first, so that the command line can still try others.
     let mut assignments = if variables.is_file() { project::file_assignments(&variables)? } else { Vec::new() };
-    assignments.extend(project::assignments(global)?);
+    let given = project::assignments(global)?;
+    let secrets = real_secrets(opened, &assignments, &given);
+    assignments.extend(given);
     let own_lock = case.join(LOCK);
     let has_own_lock = args.lock.is_none() && own_lock.is_file();
     let lock_path = if has_own_lock { own_lock } else { opened.lock_path(global, args.lock.as_deref()) };
@@ -128,7 +147,15 @@ fn compare(
         return Ok(false);
     }
     if args.update {
-        write_atomically(&expected_path, document.text.as_bytes()).map_err(Failure::usage)?;
+        if let Some((name, _)) = secrets.first() {
+            let message =
+                format!("{} would hold the value of the sensitive variable `{name}`", expected_path.display());
+            let help = format!("fixtures are committed: write a made-up value into {}", variables.display());
+            return Err(Failure::usage(message).with_help(help));
+        }
+        write_atomically(&expected_path, document.text.as_bytes()).map_err(|error| {
+            Failure::usage(error).with_help("see to it that you may write there, and that there is room")
+        })?;
         global.terminal.note(&format!("{} {name}", if expected.is_some() { "rewrote" } else { "wrote" }));
         return Ok(true);
     }
@@ -138,19 +165,31 @@ fn compare(
     };
     let old = Source::new(name, expected);
     let new = Source::new("rendered", document.text);
-    show(global, &old, &new, &differences(&old, &new))?;
+    let hidden = Redaction::default();
+    for (_, secret) in &secrets {
+        hidden.hide(secret.expose_secret());
+    }
+    global.terminal.print(hidden.clean(&shown(&old, &new, &differences(&old, &new))).as_bytes())?;
     Ok(true)
 }
 
-/// Prints differences as a unified diff, one header for each path.
-fn show(global: &Global, old: &Source, new: &Source, found: &[Difference]) -> Result<(), Failure> {
+/// The sensitive variables whose values do not come from the case's own file, where they are made up.
+fn real_secrets<'o>(opened: &'o Opened, case: &[Assignment], given: &[Assignment]) -> Vec<(&'o str, SecretString)> {
+    let names = |assignments: &[Assignment], name: &str| assignments.iter().any(|one| one.name == name);
+    let mut secrets = opened.named_secrets(given.to_vec());
+    secrets.retain(|(name, _)| names(given, name) || !names(case, name));
+    secrets
+}
+
+/// Differences as a unified diff, one header for each path.
+fn shown(old: &Source, new: &Source, found: &[Difference]) -> String {
     use clap::builder::styling::{AnsiColor, Style};
     const HEAD: Style = Style::new().bold();
     const OLD: Style = AnsiColor::Red.on_default();
     const NEW: Style = AnsiColor::Green.on_default();
     const PLACE: Style = AnsiColor::Cyan.on_default();
     if found.is_empty() {
-        return Ok(());
+        return String::new();
     }
     let mut text = format!("{HEAD}--- {}{HEAD:#}\n{HEAD}+++ {}{HEAD:#}\n", old.name(), new.name());
     for difference in found {
@@ -167,7 +206,7 @@ fn show(global: &Global, old: &Source, new: &Source, found: &[Difference]) -> Re
             text.push_str(&format!("{style}{line}{style:#}\n"));
         }
     }
-    global.terminal.print(text)
+    text
 }
 
 fn visible(c: char) -> char {

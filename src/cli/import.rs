@@ -8,7 +8,7 @@ use crate::diag::{About, Document, Findings, Report, Severity, Verdict};
 use crate::import::{self, FileCopy, Imported, OnDisk, ScriptText};
 use crate::model::{Assignment, Given, Lock};
 use crate::source::Source;
-use crate::workspace::{read_text, write_atomically};
+use crate::workspace::{NewFiles, read_text};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
@@ -43,15 +43,17 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<(), Failure> {
     report(&sources, notes, args.format, global)?;
     let Some(imported) = imported else { return Err(Failure::said(Status::Usage)) };
     let root = global.path(&args.output);
-    let (files, left) = gather(&imported, &base, global)?;
-    let count = files.len();
+    let Gathered { files, changes, left } = gather(&imported, &base, global)?;
     write(&root, &files)?;
+    for change in changes {
+        global.terminal.note(&change);
+    }
     let shown: PathBuf = args.output.components().collect();
-    global.terminal.note(&format!(
-        "{count} files of a project are in {}: templates/{}.yaml first",
-        shown.display(),
-        imported.name
-    ));
+    let place = if shown == Path::new(".") { "this directory".to_owned() } else { shown.display().to_string() };
+    let count = if files.len() == 1 { "1 file".to_owned() } else { format!("{} files", files.len()) };
+    global
+        .terminal
+        .note(&format!("wrote a project of {count} to {place}: begin with templates/{}.yaml", imported.name));
     if !imported.scripts.iter().any(|script| script.role == import::Role::Cleanup) {
         global.terminal.note("no script cleans the image: `mkimg init` in an empty directory writes one to start from");
     }
@@ -97,6 +99,8 @@ fn read(input: &Path, shown: &Path) -> Result<(Vec<Source>, PathBuf, String), Fa
     }
     let source = |(path, name): (PathBuf, String)| {
         let text = read_text(&path).map_err(|error| refused(format!("cannot read {name}: {error}")))?;
+        // Editors of other systems put a byte order mark first.
+        let text = text.strip_prefix('\u{feff}').map_or(text.clone(), str::to_owned);
         Ok(Source::new(name, text))
     };
     let sources = paths.into_iter().map(source).collect::<Result<_, Failure>>()?;
@@ -144,9 +148,18 @@ fn report(
     }
 }
 
-/// Everything that the project consists of; and how many things had to stay behind.
-fn gather(imported: &Imported, base: &Path, global: &Global) -> Result<(Files, usize), Failure> {
+/// Everything that the project consists of.
+struct Gathered {
+    files: Files,
+    /// What is no longer as it was.
+    changes: Vec<String>,
+    /// How many things had to stay behind.
+    left: usize,
+}
+
+fn gather(imported: &Imported, base: &Path, global: &Global) -> Result<Gathered, Failure> {
     let mut files = Files::new();
+    let mut changes = Vec::new();
     let mut left = 0;
     let template = format!("templates/{}.yaml", imported.name);
     files.insert(template, New { content: imported.template.clone().into_bytes(), executable: false });
@@ -179,13 +192,11 @@ fn gather(imported: &Imported, base: &Path, global: &Global) -> Result<(Files, u
             ScriptText::Inline(text) => text.clone().into_bytes(),
             ScriptText::File(from) => load(&base.join(from))?.content,
         };
-        let (content, changes) = import::adapted(&text, &script.exports);
-        for change in changes {
-            global.terminal.note(&format!("{}: {change}", script.to));
-        }
+        let (content, adaptations) = import::adapted(&text, &script.exports);
+        changes.extend(adaptations.iter().map(|change| format!("{}: {change}", script.to)));
         files.insert(script.to.clone(), New { content, executable: true });
     }
-    Ok((files, left))
+    Ok(Gathered { files, changes, left })
 }
 
 fn load(path: &Path) -> Result<New, Failure> {
@@ -211,31 +222,19 @@ fn write(root: &Path, files: &Files) -> Result<(), Failure> {
             Ok(content) if content == new.content => {}
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => fresh.push((place, new)),
             _ => {
-                return Err(Failure::usage(format!(
-                    "{} exists already, and is another file; nothing was written",
-                    place.display()
-                ))
-                .with_help("name an empty directory with -o DIR"));
+                let message = format!("{path} exists already, and is another file; nothing was written");
+                return Err(Failure::usage(message).with_help("name an empty directory with -o DIR"));
             }
         }
     }
-    let failed = |error: String| Failure::usage(error).with_help("name a directory that you may write to");
+    let mut written = NewFiles::default();
     for (place, new) in fresh {
-        if let Some(parent) = place.parent() {
-            std::fs::create_dir_all(parent)
-                .map_err(|error| failed(format!("cannot make the directory {}: {error}", parent.display())))?;
-        }
-        write_atomically(&place, &new.content).map_err(|error| {
-            let reason = std::error::Error::source(&error).map_or_else(String::new, |reason| format!(": {reason}"));
-            failed(format!("{error}{reason}"))
+        written.write(&place, &new.content, new.executable).map_err(|error| {
+            Failure::usage(error)
+                .with_help("nothing was written; name a directory that you may write to, on a disk with room")
         })?;
-        #[cfg(unix)]
-        if new.executable {
-            use std::os::unix::fs::PermissionsExt;
-            std::fs::set_permissions(&place, std::fs::Permissions::from_mode(0o755))
-                .map_err(|error| failed(format!("cannot make {} executable: {error}", place.display())))?;
-        }
     }
+    written.keep();
     Ok(())
 }
 
@@ -243,7 +242,7 @@ fn write(root: &Path, files: &Files) -> Result<(), Failure> {
 fn renders(root: &Path) -> Result<(), Failure> {
     let global = Global::of_project(root);
     let opened = project::open(&global, None)?;
-    let given = Given::File("import".to_owned(), 1);
+    let given = Given::File("import".to_owned(), 1, 1);
     let value = |name: &str| Assignment { name: name.to_owned(), value: "x".to_owned(), given: given.clone() };
     let required = opened.template.required().map(value).collect();
     let plan = opened.plan(&global, required, &Lock::default())?;

@@ -2,11 +2,11 @@
 //!
 //! Its files are those of `example/`; the fixture is rendered from them, so that it cannot be stale.
 
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 use super::{Failure, Global, project};
 use crate::render::DOCUMENT_LIMIT;
-use crate::workspace::write_atomically;
+use crate::workspace::{NewFiles, WriteError};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
@@ -36,45 +36,32 @@ const FILES: &[(&str, &str, bool)] = &[
 pub(super) fn run(args: &Args, global: &Global) -> Result<(), Failure> {
     let root = global.path(&args.directory);
     for name in ["templates", "files", "scripts", "fixtures", "mkimg.lock"] {
-        if root.join(name).symlink_metadata().is_ok() {
-            return Err(Failure::usage(format!("{} exists already", root.join(name).display()))
-                .with_help("name an empty directory, or one without a project in it"));
+        let path: PathBuf = root.join(name).components().filter(|part| *part != Component::CurDir).collect();
+        if path.symlink_metadata().is_ok() {
+            return Err(Failure::usage(format!("{} exists already", path.display()))
+                .with_help("name an empty directory, or one without a project in it: mkimg init DIR"));
         }
     }
+    let mut files = NewFiles::default();
     for (path, content, executable) in FILES {
-        let path = root.join(path);
-        write(&path, content.as_bytes(), *executable)?;
+        files.write(&root.join(path), content.as_bytes(), *executable).map_err(failed)?;
     }
     let opened = project::open(&Global::of_project(&root), None)?;
     let plan = opened.plan(global, Vec::new(), &crate::model::Lock::default())?;
     let document = project::document(&plan, Some(DOCUMENT_LIMIT))?;
-    write(&root.join("fixtures/default/user-data.yaml"), document.text.as_bytes(), !EXECUTABLE)?;
+    let fixture = root.join("fixtures/default/user-data.yaml");
+    files.write(&fixture, document.text.as_bytes(), !EXECUTABLE).map_err(failed)?;
+    files.keep();
     // `.` at the end says nothing.
-    let shown: std::path::PathBuf = root.components().collect();
-    global.terminal.note(&format!("a project is in {}", shown.display()));
-    global
-        .terminal
-        .note("look at templates/image.yaml, then: mkimg render · mkimg validate · mkimg diff · mkimg bake --local");
+    let shown: PathBuf = root.components().collect();
+    let here = shown == Path::new(".");
+    let place = if here { "this directory".to_owned() } else { shown.display().to_string() };
+    global.terminal.note(&format!("wrote an example project to {place}: begin with templates/image.yaml"));
+    let enter = if here { String::new() } else { format!("cd {place} · ") };
+    global.terminal.note(&format!("next: {enter}mkimg render · mkimg validate · mkimg diff · mkimg bake --local"));
     Ok(())
 }
 
-fn write(path: &Path, content: &[u8], executable: bool) -> Result<(), Failure> {
-    let failed = |error: String| Failure::usage(error).with_help("name a directory that you may write to");
-    if let Some(parent) = path.parent() {
-        std::fs::create_dir_all(parent)
-            .map_err(|error| failed(format!("cannot make the directory {}: {error}", parent.display())))?;
-    }
-    write_atomically(path, content).map_err(|error| {
-        let reason = std::error::Error::source(&error).map_or_else(String::new, |reason| format!(": {reason}"));
-        failed(format!("{error}{reason}"))
-    })?;
-    #[cfg(unix)]
-    if executable {
-        use std::os::unix::fs::PermissionsExt;
-        std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o755))
-            .map_err(|error| failed(format!("cannot make {} executable: {error}", path.display())))?;
-    }
-    #[cfg(not(unix))]
-    let _ = executable;
-    Ok(())
+fn failed(error: WriteError) -> Failure {
+    Failure::usage(error).with_help("nothing was written; name a directory that you may write to, on a disk with room")
 }

@@ -1,6 +1,6 @@
 //! `mkimg lock`.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use futures_util::StreamExt as _;
@@ -9,7 +9,7 @@ use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use super::bake::variants::variants;
 use super::interrupted::Interrupted;
 use super::{Failure, Global, Status, project};
-use crate::model::{self, Lock};
+use crate::model::{self, Lock, PlanError};
 use crate::workspace::{self, DownloadError, Downloads, Wanted};
 
 #[derive(Debug, clap::Args)]
@@ -32,6 +32,9 @@ pub(super) struct Args {
     /// Print the artifacts' addresses, one a line, and do nothing else: nothing is downloaded or written
     #[arg(long, conflicts_with_all = ["update", "prune"])]
     list: bool,
+    /// Download and write nothing: exit status 1 if an artifact is not pinned
+    #[arg(long, conflicts_with_all = ["update", "prune", "list"])]
+    locked: bool,
     #[command(flatten)]
     fetching: Fetching,
     /// The lock to write instead of the project's
@@ -92,6 +95,9 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<(), Failure> {
     let before = project::lock(&path)?;
     let missing: Vec<Wanted> =
         wanted.iter().filter(|wanted| args.update || before.get(&wanted.url).is_none()).cloned().collect();
+    if args.locked {
+        return all_pinned(global, &path, &missing);
+    }
     let downloads = downloads(&args.fetching)?;
     let fetched = fetch(global, &downloads, &missing, &args.fetching, true)?;
     let mut lock = before.clone();
@@ -124,6 +130,18 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<(), Failure> {
         global.terminal.note(&format!("{others} of them not asked for this time; --prune takes such out"));
     }
     Ok(())
+}
+
+/// `--locked`: says whether something would have to be pinned.
+fn all_pinned(global: &Global, lock: &Path, missing: &[Wanted]) -> Result<(), Failure> {
+    if missing.is_empty() {
+        global.terminal.note(&format!("{} pins every artifact", lock.display()));
+        return Ok(());
+    }
+    let urls = missing.iter().map(|wanted| wanted.url.clone()).collect();
+    let error = PlanError::NotLocked { lock: lock.display().to_string(), urls };
+    let help = error.help();
+    Err(Failure::finding(error).with_help(help))
 }
 
 fn artifacts(count: usize) -> String {

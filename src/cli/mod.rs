@@ -257,9 +257,13 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     let line = match CommandLine::try_parse_from(arguments) {
         Ok(line) => line,
         Err(error) => {
-            // clap knows its own stream; a closed one is no reason to panic.
-            let _ = error.print();
-            return ExitCode::from(if error.use_stderr() { Status::Usage as u8 } else { 0 });
+            // clap knows its own stream; one that nobody reads any more is as good as read.
+            let printed = error.print().or_else(|error| match error.kind() {
+                std::io::ErrorKind::BrokenPipe => Ok(()),
+                _ => Err(error),
+            });
+            let good = printed.is_ok() && !error.use_stderr();
+            return ExitCode::from(if good { 0 } else { Status::Usage as u8 });
         }
     };
     let options = line.options;

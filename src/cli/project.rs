@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
-use secrecy::SecretString;
+use secrecy::{ExposeSecret, SecretString};
 
 use super::{Failure, Global, Status};
 use crate::diag::{Diagnostic, Findings, Severity};
@@ -27,7 +27,7 @@ pub(super) fn open(global: &Global, template: Option<&Path>) -> Result<Opened, F
         .map_err(|error| Failure::usage(error.clone()).with_help(error.help()))?;
     let source = project.template.clone();
     match yaml::parse(&source) {
-        Ok(tree) => Ok(Opened { template: Template::new(source, tree), project }),
+        Ok(tree) => Ok(Opened::new(global, project, tree)),
         Err(error) => Err(findings(global, &source, vec![yaml_fault(&error)])),
     }
 }
@@ -90,6 +90,18 @@ pub(super) fn file_assignments(file: &Path) -> Result<Vec<Assignment>, Failure> 
 }
 
 impl Opened {
+    pub(super) fn new(global: &Global, project: Project, tree: yaml::Tree) -> Self {
+        let template = Template::new(project.template.clone(), tree);
+        for name in template.plain() {
+            let variable = model::environment_name(name);
+            if std::env::var_os(&variable).is_some() {
+                global.terminal.warning(&format!("{variable} has no effect: the variable `{name}` is not sensitive"));
+                global.terminal.help(&format!("use --var {name}=VALUE, or write `sensitive: true` in the template"));
+            }
+        }
+        Self { project, template }
+    }
+
     /// What the template is evaluated with.
     pub(super) fn inputs(&self, assignments: Vec<Assignment>) -> Inputs {
         let sensitive = self.template.sensitive().filter_map(|name| {
@@ -101,17 +113,30 @@ impl Opened {
 
     /// The values of sensitive variables, from files and the environment.
     pub(super) fn secrets(&self, assignments: Vec<Assignment>) -> Vec<SecretString> {
+        self.named_secrets(assignments).into_iter().map(|(_, value)| value).collect()
+    }
+
+    /// The same, with the variables' names.
+    pub(super) fn named_secrets(&self, assignments: Vec<Assignment>) -> Vec<(&str, SecretString)> {
         let inputs = self.inputs(assignments);
         let value = |name: &str| {
             let given = inputs.assignments.iter().rev().find(|assignment| assignment.name == name);
             let given = given.map(|assignment| assignment.value.clone());
             given.or_else(|| inputs.sensitive.0.get(name).cloned()).map(SecretString::from)
         };
-        self.template.sensitive().filter_map(value).collect()
+        self.template.sensitive().filter_map(|name| Some((name, value(name)?))).collect()
+    }
+
+    /// Keeps the values of sensitive variables out of all that is said on standard error.
+    pub(super) fn hide_secrets(&self, global: &Global, assignments: &[Assignment]) {
+        for secret in self.secrets(assignments.to_vec()) {
+            global.terminal.redaction().hide(secret.expose_secret());
+        }
     }
 
     /// Evaluates the template.
     pub(super) fn resolve(&self, global: &Global, assignments: Vec<Assignment>) -> Result<Resolved, Failure> {
+        self.hide_secrets(global, &assignments);
         match self.template.resolve(&self.inputs(assignments)) {
             Ok(resolved) => {
                 if !resolved.warnings.is_empty() {
@@ -175,7 +200,7 @@ pub(super) fn judge_locks(global: &Global, plan: &Plan, lock: &Path, required: b
         }
         global
             .terminal
-            .warning(&format!("{error}: the droplet has the publisher's checksum file or TLS alone to go by"));
+            .warning(&format!("{error}; the droplet will trust the publisher's checksum file, or TLS alone"));
         global.terminal.help(help);
     }
     Ok(())

@@ -1,19 +1,19 @@
 //! `mkimg render [TEMPLATE]`.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use serde_json::json;
 
 use super::limit::Limit;
 use super::{Failure, Global, project};
 use crate::render::{self, DOCUMENT_LIMIT, Document};
-use crate::workspace::write_atomically;
+use crate::workspace::{Readers, write_for};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     /// The image template; without it, the only one in templates/
     template: Option<PathBuf>,
-    /// Write the document to a file, whole or not at all
+    /// Write the document to a file, whole or not at all; `-` is standard output
     #[arg(short, long, value_name = "FILE")]
     output: Option<PathBuf>,
     /// Say on standard error what each entry costs
@@ -37,14 +37,26 @@ enum Stats {
 }
 
 pub(super) fn run(args: &Args, global: &Global) -> Result<(), Failure> {
-    let opened = project::open(global, args.template.as_deref())?;
+    let opened = project::open(global, args.template.as_deref()).map_err(|failure| match args.template.as_deref() {
+        Some(format) if args.stats.is_some() && (format == Path::new("json") || format == Path::new("human")) => {
+            failure.with_help(format!("write --stats={}, in one word", format.display()))
+        }
+        _ => failure,
+    })?;
     let lock_path = opened.lock_path(global, args.lock.as_deref());
-    let plan = opened.plan(global, project::assignments(global)?, &project::lock(&lock_path)?)?;
+    let assignments = project::assignments(global)?;
+    let has_secrets = !opened.secrets(assignments.clone()).is_empty();
+    let plan = opened.plan(global, assignments, &project::lock(&lock_path)?)?;
     project::judge_locks(global, &plan, &lock_path, args.locked)?;
     let document = project::document(&plan, args.limit.0)?;
-    match &args.output {
-        Some(path) => write_atomically(&global.path(path), document.text.as_bytes())
-            .map_err(|error| Failure::usage(error).with_help("name a file in a directory that you may write to"))?,
+    match args.output.as_deref().filter(|path| *path != Path::new("-")) {
+        Some(path) => {
+            // A document is as secret as what the template puts into it.
+            let readers = if has_secrets { Readers::Owner } else { Readers::Usual };
+            write_for(readers, &global.path(path), document.text.as_bytes()).map_err(|error| {
+                Failure::usage(error).with_help("name a file in a directory that you may write to, on a disk with room")
+            })?;
+        }
         None => global.terminal.print_raw(document.text.as_bytes())?,
     }
     match args.stats {

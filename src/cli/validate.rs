@@ -6,9 +6,11 @@ use std::path::PathBuf;
 
 use super::limit::Limit;
 use super::{Failure, Format, Global, Status, contents, judgement, project};
-use crate::diag::{About, Diagnostic, Document, Findings, Report, Severity, Suppressed, Verdict, harmless};
-use crate::model::{self, Places, Plan, ResolveError};
-use crate::render;
+use crate::diag::{
+    self, About, Diagnostic, Document, Findings, Origin, Report, Severity, Suppressed, Verdict, harmless,
+};
+use crate::model::{self, Places, Plan, PlanError, ResolveError};
+use crate::render::{self, RenderError};
 use crate::source::Source;
 use crate::validate::image::{ArtifactFacts, TemplateFacts};
 use crate::validate::{self, DIGITALOCEAN, Options, Version, image, provider, rules};
@@ -54,8 +56,15 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<(), Failure> {
     };
     let limit = args.limit.and_then(|limit| limit.0);
     let options = Options { cloud_init: args.cloud_init, limit, providers, base_image: None };
+    if args.paths.iter().filter(|path| path.as_os_str() == "-").count() > 1 {
+        return Err(Failure::usage("`-` is given twice, and there is one standard input").with_help("name it once"));
+    }
     let (report, unreadable) = if args.paths.is_empty() {
-        (judge_project(global, &options)?, Vec::new())
+        // What a bake adds must have room, as for `render`.
+        let room = |most: usize| most.min(render::DOCUMENT_LIMIT);
+        let most = options.most();
+        let limit = if args.limit.is_some() { most } else { Some(most.map_or(render::DOCUMENT_LIMIT, room)) };
+        (judge_project(global, &options, limit)?, Vec::new())
     } else {
         let judged = documents::judge(&args.paths, |path| global.path(path), &args.stdin_name, &options);
         (Report { documents: judged.documents }, judged.unreadable)
@@ -71,7 +80,9 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<(), Failure> {
             global.terminal.detail(&allowed_line(source, allowed));
         }
     }
-    global.terminal.note(&summary(&report));
+    if !report.documents.is_empty() {
+        global.terminal.note(&summary(&report));
+    }
     if !unreadable.is_empty() {
         return Err(Failure::said(Status::Usage));
     }
@@ -129,7 +140,7 @@ fn summary(report: &Report) -> String {
 
 /// The project: the template with what it names, then the document that it becomes. Where a part is wrong, the next one
 /// cannot be made, and the report ends there.
-fn judge_project(global: &Global, options: &Options) -> Result<Report, Failure> {
+fn judge_project(global: &Global, options: &Options, limit: Option<usize>) -> Result<Report, Failure> {
     let project = Project::open(global.directory.as_deref(), None).map_err(|error| {
         let help = format!("{}; or name the documents to judge", error.help());
         Failure::usage(error).with_help(help)
@@ -138,19 +149,22 @@ fn judge_project(global: &Global, options: &Options) -> Result<Report, Failure> 
     let mut diagnostics = Vec::new();
     let mut rendered = None;
     let mut files = Vec::new();
+    let mut secrets = Vec::new();
     match yaml::parse(&source) {
         Ok(tree) => {
-            let opened = project::Opened { template: model::Template::new(source.clone(), tree), project };
+            let opened = project::Opened::new(global, project, tree);
             let assignments = project::assignments(global)?;
-            let secrets = judgement::secrets(&opened, &assignments);
+            opened.hide_secrets(global, &assignments);
+            secrets = judgement::secrets(&opened, &assignments);
             if let Some((plan, places)) = plan(global, &opened, assignments, &mut diagnostics)? {
-                let document = render::render(&plan, options.most()).map_err(|error| {
-                    let help = error.help();
-                    Failure::finding(error).with_help(help)
-                })?;
-                let name = format!("{} (rendered)", source.name());
                 files = contents::judge(&plan);
-                rendered = judgement::rendered(&name, &document, &plan, &places, &secrets, options);
+                match render::render(&plan, limit) {
+                    Ok(document) => {
+                        let name = format!("{} (rendered)", source.name());
+                        rendered = judgement::rendered(&name, &document, &plan, &places, &secrets, options);
+                    }
+                    Err(error) => diagnostics.push(not_rendered(error, &places)?),
+                }
             }
         }
         Err(error) => diagnostics.push(project::yaml_fault(&error)),
@@ -166,6 +180,7 @@ fn judge_project(global: &Global, options: &Options) -> Result<Report, Failure> 
             judgement.document.findings.diagnostics.retain(|found| found.code != "MK390");
         }
     }
+    diag::redact(&mut template, &secrets);
     validate::in_template(&mut template, &template_fault);
     let mut documents = vec![template];
     documents.append(&mut files);
@@ -214,12 +229,59 @@ fn plan(
     let warnings = collected.warnings.iter().map(|fault| fault.diagnostic(&resolved.places, Severity::Warning));
     diagnostics.extend(warnings);
     let places = resolved.places;
-    let plan = Plan::new(&opened.project.origin, resolved.spec, collected.tree, &lock).map_err(|error| {
-        let help = error.help();
-        Failure::usage(error).with_help(help)
-    })?;
+    let plan = match Plan::new(&opened.project.origin, resolved.spec, collected.tree, &lock) {
+        Ok(plan) => plan,
+        Err(error) => {
+            let (code, path) = match error {
+                PlanError::FileAndArtifact { .. } => ("MK912", "artifacts"),
+                PlanError::Glob { .. } | PlanError::NotLocked { .. } => ("MK942", "attributes"),
+            };
+            diagnostics.push(finding(code, path, &places, error.to_string(), error.help()));
+            return Ok(None);
+        }
+    };
     diagnostics.extend(image::template(&facts(&plan, &places)));
     Ok(Some((plan, places)))
+}
+
+/// Why a plan becomes no document, as a finding of the template. An error of mkimg's own is none.
+fn not_rendered(error: RenderError, places: &Places) -> Result<Diagnostic, Failure> {
+    let help = error.help();
+    let (code, path, message) = match &error {
+        RenderError::OverLimit { bytes, limit, entries } => {
+            let mut largest: Vec<_> = entries.iter().collect();
+            largest.sort_by(|left, right| (right.stored_bytes, &left.path).cmp(&(left.stored_bytes, &right.path)));
+            let largest = largest.iter().take(3).map(|entry| format!("{} ({})", entry.path, entry.stored_bytes));
+            let message = format!(
+                "the document has {bytes} bytes, {} more than the limit of {limit}, with everything compressed; largest: {}",
+                bytes - limit,
+                largest.collect::<Vec<_>>().join(", ")
+            );
+            ("MK202", "files".to_owned(), message)
+        }
+        RenderError::Conflict { key } => ("MK916", format!("cloud_config.{key}"), error.to_string()),
+        RenderError::TwoSources { .. } => ("MK912", "cloud_config".to_owned(), error.to_string()),
+        RenderError::LooksLikeMime => ("MK916", "cloud_config".to_owned(), error.to_string()),
+        RenderError::Proof { .. } => return Err(Failure::usage(error).with_help(help)),
+    };
+    Ok(finding(code, &path, places, message, help))
+}
+
+/// A finding that the template is wrong, at a key of it.
+fn finding(code: &'static str, path: &str, places: &Places, message: String, help: &str) -> Diagnostic {
+    let mut faults = model::FAULTS.iter().chain(workspace::FAULTS);
+    let fault = faults.find(|fault| fault.code == code).map(|fault| fault.name);
+    Diagnostic {
+        code,
+        name: fault.or_else(|| rules::find(code).map(|rule| rule.name)).unwrap_or_default(),
+        origin: Origin::Mkimg,
+        severity: Severity::Error,
+        path: path.to_owned(),
+        message,
+        help: Some(help.to_owned()),
+        span: places.get(path).copied(),
+        related: Vec::new(),
+    }
 }
 
 /// What the judge wants to know of a template.

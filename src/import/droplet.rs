@@ -3,7 +3,7 @@
 //! To carry over another option, add a line to [`OPTIONS`].
 
 use super::fault::Notes;
-use super::packer::{Block, Packer, Setting, Value};
+use super::packer::{Block, Packer, Place, Setting, Value};
 use super::text::Text;
 use crate::yaml::emit;
 
@@ -30,7 +30,7 @@ enum Kind {
 
 use Becomes::{Droplet, Flag, NotCarried, Snapshot, WithoutUse};
 
-const SSH: &str = "there is no SSH: the droplet does all the work itself";
+const SSH: &str = "there is no SSH, the droplet does all the work itself";
 
 const OPTIONS: &[(&str, Becomes)] = &[
     ("image", Droplet("image", Kind::Text)),
@@ -101,6 +101,11 @@ pub(super) fn builder(packer: &Packer, notes: &mut Notes) -> Builder {
             );
             notes.not_carried(block.place, "builders", message, "make a template of its own for it");
         }
+    }
+    if chosen.is_none() {
+        let message = "no digitalocean builder was found: the project has neither `droplet:` nor `snapshot:`";
+        let help = "if it stands in another HCL file, name the directory; otherwise write both by hand";
+        notes.not_carried(Place::default(), "builders", message, help);
     }
     let mut builder = Builder::default();
     for setting in settings {

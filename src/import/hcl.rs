@@ -305,25 +305,23 @@ fn traversed(traversal: &Traversal) -> Option<Piece> {
 
 /// Variables of mkimg hold one text each.
 fn scalar_variable(name: &str, value: &Value, place: Place, notes: &mut Notes) -> Variable {
-    let list = match value {
-        // A list of plain texts is what a shell reads as words.
-        Value::List(_) => value.texts().map(|items| {
-            notes.adapted(
-                place,
-                name,
-                format!("`{name}` is a list: it was made one text, with spaces between its items"),
-            );
-            joined(&items, " ")
-        }),
-        _ => None,
-    };
-    let text = list.or_else(|| value.text());
+    let items = if matches!(value, Value::List(_)) { value.texts() } else { None };
+    // A list of plain texts is what a shell reads as words.
+    let text = items.as_deref().map(|items| joined(items, " ")).or_else(|| value.text());
     if text.is_none() && !matches!(value, Value::Null) {
         let written = value.unknown().unwrap_or("a list or a map");
         let message = format!("the value of `{name}` cannot be translated: {written}");
         notes.not_carried(place, name, message, "the variable must now be given: `--var`, or a value in the template");
     }
-    Variable { name: variable_name(name), place, value: text, sensitive: false, description: None }
+    Variable {
+        name: variable_name(name),
+        place,
+        value: text,
+        items,
+        inlined: false,
+        sensitive: false,
+        description: None,
+    }
 }
 
 fn joined(items: &[Text], separator: &str) -> Text {

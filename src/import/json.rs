@@ -93,7 +93,7 @@ fn variable(property: &ObjectProp<'_>, place: Place) -> Variable {
         other => value(other).text(),
     };
     let name = variable_name(property.name.as_str());
-    Variable { name, place, value, sensitive: false, description: None }
+    Variable { name, place, value, items: None, inlined: false, sensitive: false, description: None }
 }
 
 fn block(item: &Json<'_>, file: usize) -> Block {

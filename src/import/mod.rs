@@ -61,9 +61,18 @@ pub fn import(sources: &[Source], name: &str, disk: Disk<'_>) -> (Option<Importe
         let reader = if looks_like_json { json::read } else { hcl::read };
         reader(source.text(), file, &mut packer, &mut notes);
     }
+    if !notes.unreadable() && packer.builders.is_empty() && packer.provisioners.is_empty() {
+        let help = "name a Packer template with a digitalocean builder; of several HCL files, name their directory";
+        notes.unreadable_at(
+            packer::Place::default(),
+            "expected a Packer template, found no source and no provisioner",
+            help,
+        );
+    }
     if notes.unreadable() {
         return (None, notes.into_lists());
     }
+    packer.inline_lists();
     packer.settle();
     let imported = project::project(&packer, name, disk, &mut notes);
     (Some(imported), notes.into_lists())

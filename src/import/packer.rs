@@ -29,6 +29,10 @@ pub(super) struct Variable {
     pub place: Place,
     /// `None`: it must be given.
     pub value: Option<Text>,
+    /// The items of a list, for options that take lists; `value` is then all of them in one text.
+    pub items: Option<Vec<Text>>,
+    /// Whether the items stand in the places of the variable's name.
+    pub inlined: bool,
     pub sensitive: bool,
     pub description: Option<String>,
 }

@@ -121,13 +121,20 @@ fn variables(packer: &Packer, builder: &Builder, provision: &Provision, notes: &
     let mut map = Map::new();
     for variable in &packer.variables {
         let name = variable.name.as_str();
-        if !used.remove(name) {
-            notes.without_use(
-                variable.place,
-                name,
-                format!("nothing that was carried over names the variable `{name}`"),
-            );
+        let is_used = used.remove(name);
+        if variable.inlined {
+            notes.adapted(variable.place, name, format!("`{name}` is a list: its items stand where it was named"));
+        }
+        if !is_used {
+            if !variable.inlined {
+                let message = format!("nothing that was carried over names the variable `{name}`");
+                notes.without_use(variable.place, name, message);
+            }
             continue;
+        }
+        if variable.items.is_some() {
+            let message = format!("`{name}` is a list: it was made one text, with spaces between its items");
+            notes.adapted(variable.place, name, message);
         }
         // A variable that is no more than one of the environment is one that must be given.
         let from_environment = variable.value.as_ref().and_then(|text| match text.pieces() {
@@ -181,6 +188,29 @@ fn variable(variable: &Variable, value: Option<&Text>) -> emit::Value {
 }
 
 impl Packer {
+    /// Puts a list's items in the place of the variable that holds it, where an option is nothing but that variable.
+    pub(super) fn inline_lists(&mut self) {
+        let lists: BTreeMap<String, Vec<Text>> = self
+            .variables
+            .iter()
+            .filter_map(|variable| Some((variable.name.clone(), variable.items.clone()?)))
+            .collect();
+        let mut inlined = BTreeSet::new();
+        for block in self.builders.iter_mut().chain(&mut self.provisioners) {
+            for setting in &mut block.options {
+                let Value::Text(text) = &setting.value else { continue };
+                let [Piece::Variable(name)] = text.pieces() else { continue };
+                if let Some(items) = lists.get(name) {
+                    inlined.insert(name.clone());
+                    setting.value = Value::List(items.iter().cloned().map(Value::Text).collect());
+                }
+            }
+        }
+        for variable in &mut self.variables {
+            variable.inlined = inlined.contains(&variable.name);
+        }
+    }
+
     /// Puts the moment itself in the place of variables that hold nothing else: mkimg has it under its own name.
     pub(super) fn settle(&mut self) {
         let moments: BTreeSet<String> = self

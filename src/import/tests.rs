@@ -202,11 +202,56 @@ fn environments_that_differ_do_not_mix() {
     assert!(imported.template.contains("scripts:\n- scripts/b.sh\n- scripts/a.sh\n"), "{}", imported.template);
 }
 
+/// A list has no name in mkimg: where an option is nothing but one, its items take the place of the name.
+#[test]
+fn lists_stand_where_they_are_named() {
+    let text = r#"
+variable "regions" { default = ["nyc3", "fra1"] }
+variable "words" { default = ["a", "b"] }
+locals { commands = ["echo one", "echo two"] }
+source "digitalocean" "x" { snapshot_regions = var.regions }
+build {
+  sources = ["source.digitalocean.x"]
+  provisioner "shell" {
+    env    = { WORDS = var.words }
+    inline = local.commands
+  }
+}
+"#;
+    let (found, notes) = import(&[Source::new("t", text)], "image", &disk);
+    let found = found.unwrap();
+    assert!(found.template.contains("regions:\n  - nyc3\n  - fra1\n"), "{}", found.template);
+    assert!(found.template.starts_with("variables:\n  words: a b\n\n"), "{}", found.template);
+    let ScriptText::Inline(script) = &found.scripts[0].text else { panic!("{:?}", found.scripts[0]) };
+    assert_eq!(script, "#!/bin/sh -e\necho one\necho two\n");
+    let said: Vec<&str> = notes[0].iter().map(|note| note.message.as_str()).collect();
+    assert_eq!(
+        said,
+        [
+            "`regions` is a list: its items stand where it was named",
+            "`words` is a list: it was made one text, with spaces between its items",
+            "`commands` is a list: its items stand where it was named",
+        ]
+    );
+}
+
+/// One of several HCL files was named: what stands in the others is missing, and that is said.
+#[test]
+fn a_build_without_its_source_is_not_carried_over_in_silence() {
+    let (found, missing) = imported(
+        "build {\n  sources = [\"source.digitalocean.x\"]\n  provisioner \"shell\" {\n    inline = [\"date\"]\n  }\n}\n",
+    );
+    assert_eq!(missing, ["no digitalocean builder was found: the project has neither `droplet:` nor `snapshot:`"]);
+    assert!(!found.template.contains("droplet:"), "{}", found.template);
+}
+
 #[test]
 fn what_cannot_be_read_says_where() {
     for (text, message, start) in [
         ("{\"builders\": [}", "expected JSON: ", 14),
         ("{\"variables\": {}}", "expected `builders`, found none", 0),
+        ("", "expected a Packer template, found no source and no provisioner", 0),
+        ("variable \"x\" {}\n", "expected a Packer template, found no source and no provisioner", 0),
         ("source \"digitalocean\" {\n  image = \n}\n", "expected HCL2 or JSON: ", 34),
     ] {
         let (imported, notes) = import(&[Source::new("t", text)], "image", &disk);

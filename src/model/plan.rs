@@ -96,7 +96,7 @@ pub enum PlanError {
     FileAndArtifact { path: String, file: String, artifact: String },
     #[error("`{glob}` is no glob: {reason}")]
     Glob { glob: String, reason: String },
-    #[error("not in {lock}: {}", .urls.join(", "))]
+    #[error("{lock} does not pin {}", .urls.join(", "))]
     NotLocked { lock: String, urls: Vec<String> },
 }
 

@@ -73,7 +73,7 @@ impl Reader<'_> {
             Ok(value) => Some(value),
             Err(wrong) => {
                 let message = if evaluated.secret {
-                    format!("expected {}, found a sensitive value that is none", leaf::expected(kind))
+                    format!("expected {}, found a sensitive value that is not one", leaf::expected(kind))
                 } else {
                     wrong.message
                 };

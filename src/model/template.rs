@@ -98,6 +98,11 @@ impl Template {
         self.declarations.sensitive()
     }
 
+    /// The others: the environment says nothing of them.
+    pub fn plain(&self) -> impl Iterator<Item = &str> {
+        self.declarations.plain()
+    }
+
     /// The variables that must be given.
     pub fn required(&self) -> impl Iterator<Item = &str> {
         self.declarations.required()

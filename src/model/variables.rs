@@ -23,15 +23,15 @@ use crate::yaml::{Node, Scalar};
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Given {
     CommandLine,
-    /// Name and line of a `--var-file`.
-    File(String, usize),
+    /// Name of a `--var-file`, line and column in it.
+    File(String, usize, usize),
 }
 
 impl fmt::Display for Given {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::CommandLine => formatter.write_str("--var"),
-            Self::File(name, line) => write!(formatter, "{name}:{line}"),
+            Self::File(name, line, column) => write!(formatter, "{name}:{line}:{column}"),
         }
     }
 }
@@ -63,8 +63,8 @@ pub enum BadAssignment {
     SensitiveOnCommandLine(String),
     #[error("{0}: expected a mapping of variable names to values")]
     NotAMapping(String),
-    #[error("{file}:{line}: expected a text, a number or true or false for `{name}`, found {found}")]
-    NotAScalar { file: String, line: usize, name: String, found: &'static str },
+    #[error("{given}: expected a text, a number or true or false for `{name}`, found {found}")]
+    NotAScalar { given: Given, name: String, found: &'static str },
 }
 
 impl BadAssignment {
@@ -107,15 +107,17 @@ pub fn assignments(source: &Source, root: Option<Node<'_>>) -> Result<Vec<Assign
     let entries = root.entries().ok_or_else(|| BadAssignment::NotAMapping(source.name().to_owned()))?;
     let mut assignments = Vec::new();
     for (key, value) in entries {
-        let line = source.position(key.span().start).line;
+        let at = |node: Node<'_>| {
+            let place = source.position(node.span().start);
+            Given::File(source.name().to_owned(), place.line, place.column)
+        };
         let name = scalar_text(source, key).unwrap_or_default();
         let value = scalar_text(source, value).ok_or_else(|| BadAssignment::NotAScalar {
-            file: source.name().to_owned(),
-            line,
+            given: at(value),
             name: name.clone(),
             found: describe(value),
         })?;
-        assignments.push(Assignment { name, value, given: Given::File(source.name().to_owned(), line) });
+        assignments.push(Assignment { name, value, given: at(key) });
     }
     Ok(assignments)
 }
@@ -220,6 +222,11 @@ impl Declarations {
     /// The sensitive variables: their values may come from the environment.
     pub(super) fn sensitive(&self) -> impl Iterator<Item = &str> {
         self.variables.iter().filter(|(_, variable)| variable.sensitive).map(|(name, _)| name.as_str())
+    }
+
+    /// The others: the environment says nothing of them.
+    pub(super) fn plain(&self) -> impl Iterator<Item = &str> {
+        self.variables.iter().filter(|(_, variable)| !variable.sensitive).map(|(name, _)| name.as_str())
     }
 
     /// The variables without a value of their own: they must be given.

@@ -59,7 +59,7 @@ impl RenderError {
     pub fn help(&self) -> &'static str {
         match self {
             Self::OverLimit { .. } => {
-                "make the largest files smaller, or let the droplet download them: see `artifacts:`; `--limit none` prints the document all the same"
+                "make the largest files smaller, or let the droplet download them: see `artifacts:`; `mkimg render --limit none` prints it all the same"
             }
             Self::Conflict { .. } => "take it out of `cloud_config:`",
             Self::TwoSources { .. } => "take one of them out of the template",

@@ -18,8 +18,9 @@ pub use download::{DownloadError, Downloads, Options as DownloadOptions, Progres
 pub use fault::{FAULTS, TreeError, TreeFault};
 pub use lock::{LockError, read_lock, write_lock};
 pub use project::{Project, ProjectError};
-pub use text::{TextError, read_text};
-pub use write::{WriteError, write_atomically};
+pub use text::{TextError, read_standard_input, read_text};
+pub use tree::reason;
+pub use write::{NewFiles, Readers, WriteError, write_atomically, write_for};
 
 use std::path::Path;
 

@@ -24,16 +24,28 @@ pub enum TextError {
 
 /// Reads a text, and no more of it than a text can have: the file may be a device without an end.
 pub fn read_text(path: &Path) -> Result<String, TextError> {
-    let unreadable = |error: std::io::Error| match error.kind() {
-        std::io::ErrorKind::NotFound => TextError::Missing,
-        _ => TextError::Unreadable(reason(&error)),
-    };
+    File::open(path).map_err(|error| unreadable(&error)).and_then(read)
+}
+
+/// The same of standard input.
+pub fn read_standard_input() -> Result<String, TextError> {
+    read(std::io::stdin().lock())
+}
+
+fn read(from: impl Read) -> Result<String, TextError> {
     let mut bytes = Vec::new();
-    File::open(path).and_then(|file| file.take(MOST + 1).read_to_end(&mut bytes)).map_err(unreadable)?;
+    from.take(MOST + 1).read_to_end(&mut bytes).map_err(|error| unreadable(&error))?;
     if bytes.len() as u64 > MOST {
         return Err(TextError::TooLarge);
     }
     String::from_utf8(bytes).map_err(|error| TextError::NotUtf8 { at: error.utf8_error().valid_up_to() })
+}
+
+fn unreadable(error: &std::io::Error) -> TextError {
+    match error.kind() {
+        std::io::ErrorKind::NotFound => TextError::Missing,
+        _ => TextError::Unreadable(reason(error)),
+    }
 }
 
 #[cfg(test)]

@@ -161,7 +161,7 @@ pub(super) fn entrance(root: &Path, source: &str) -> Result<PathBuf, TreeError> 
             }
             Ok(_) => {}
             Err(error) if matches!(error.kind(), std::io::ErrorKind::NotFound | std::io::ErrorKind::NotADirectory) => {
-                return Err(TreeError::Missing { path: source.to_owned(), meant: neighbour(&path, source) });
+                return Err(TreeError::Missing { path: source.to_owned(), meant: neighbour(root, &path, source) });
             }
             Err(error) => return Err(TreeError::Unreadable { path: shown, reason: reason(&error) }),
         }
@@ -169,18 +169,22 @@ pub(super) fn entrance(root: &Path, source: &str) -> Result<PathBuf, TreeError> 
     Ok(path)
 }
 
-/// A file beside a missing one that was probably meant.
-fn neighbour(missing: &Path, source: &str) -> Option<String> {
+/// A path of the project that was probably meant, where one part of it is written wrong. `missing` is the path up to that part.
+fn neighbour(root: &Path, missing: &Path, source: &str) -> Option<String> {
     let wanted = missing.file_name()?.to_str()?;
-    let mut names: Vec<String> = fs::read_dir(missing.parent()?)
-        .ok()?
-        .filter_map(|entry| entry.ok()?.file_name().into_string().ok())
-        .filter(|name| strsim::damerau_levenshtein(name, wanted) <= 3)
-        .collect();
-    names.sort_by_key(|name| (strsim::damerau_levenshtein(name, wanted), name.clone()));
-    let nearest = names.into_iter().next()?;
-    let directory = source.rsplit_once('/').map(|(directory, _)| directory);
-    Some(directory.map_or_else(|| nearest.clone(), |directory| format!("{directory}/{nearest}")))
+    let parent = missing.parent()?;
+    let near = |name: &str| {
+        let distance = strsim::damerau_levenshtein(name, wanted);
+        (distance <= 3 && distance * 2 <= wanted.chars().count()).then_some(distance)
+    };
+    // An empty path is the working directory.
+    let names = fs::read_dir(parent.join(".")).ok()?.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
+    let (_, nearest) = names.filter_map(|name| Some((near(&name)?, name))).min()?;
+    let written = root.join(source.trim_start_matches("./"));
+    let meant = parent.join(nearest).join(written.strip_prefix(missing).ok()?);
+    // Nothing to append is a slash at the end.
+    let meant: PathBuf = meant.components().collect();
+    meant.exists().then(|| relative(root, &meant))
 }
 
 /// Reads a regular file's bytes; says what anything else is.
@@ -209,7 +213,8 @@ pub(super) fn relative(root: &Path, path: &Path) -> String {
 }
 
 /// An I/O error without its number, which differs between systems.
-pub(super) fn reason(error: &std::io::Error) -> String {
+#[must_use]
+pub fn reason(error: &std::io::Error) -> String {
     match error.kind() {
         std::io::ErrorKind::PermissionDenied => "permission denied".to_owned(),
         std::io::ErrorKind::NotFound => "it does not exist".to_owned(),

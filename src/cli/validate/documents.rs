@@ -10,6 +10,7 @@ use std::sync::{Mutex, PoisonError};
 use crate::diag::{Document, Verdict, harmless};
 use crate::source::Source;
 use crate::validate::{self, LARGEST, Options};
+use crate::workspace::reason;
 
 /// As many are judged at a time at most: each may take up to 200 MB.
 const MOST_AT_ONCE: usize = 8;
@@ -177,5 +178,5 @@ fn is_beside(path: &Path, bytes: &[u8]) -> bool {
 }
 
 fn unreadable(name: &str, error: &io::Error) -> String {
-    format!("cannot read {}: {error}", harmless(name))
+    format!("cannot read {}: {}", harmless(name), reason(error))
 }
