@@ -347,3 +347,18 @@ async fn two_emulators_know_nothing_of_each_other() {
     let open = Config { listen: "0.0.0.0:0".parse().expect("an address"), ..config(&second.path().join("y")) };
     assert!(matches!(start(open).await, Err(Error::NotLoopback { .. })));
 }
+
+#[tokio::test]
+async fn a_slash_at_the_end_of_a_path_changes_nothing() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (_running, client) = emulator(&folder).await;
+    let (status, made) = client.post("/v2/droplets/", droplet(json!({"tags": ["a"]}))).await;
+    assert_eq!(status, 202, "{made}");
+    let id = made["droplet"]["id"].as_u64().expect("an id");
+    assert_eq!(client.get(&format!("/v2/droplets/{id}/actions/?per_page=1")).await["meta"]["total"], 1);
+    let listed = client.get("/v2/droplets/?tag_name=a&per_page=1").await;
+    assert_eq!((&listed["meta"]["total"], &listed["droplets"][0]["id"]), (&json!(1), &json!(id)));
+    for path in ["/", "//", "/v2//", "/v2/droplets//", "/v2/nothing/"] {
+        assert_eq!(client.send(Method::GET, path, None).await.0, 404, "{path}");
+    }
+}

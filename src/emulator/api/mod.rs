@@ -25,8 +25,8 @@ use std::time::{Duration, Instant, SystemTime};
 
 use axum::Router;
 use axum::extract::{ConnectInfo, Request, State};
-use axum::http::{HeaderName, HeaderValue, header};
-use axum::middleware::{Next, from_fn_with_state};
+use axum::http::{HeaderName, HeaderValue, Uri, header};
+use axum::middleware::{Next, from_fn_with_state, map_request};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use secrecy::ExposeSecret;
@@ -50,7 +50,7 @@ pub(super) async fn serve(listener: tokio::net::TcpListener, cloud: Arc<Cloud>, 
 /// All routes, behind the token.
 fn router(cloud: Arc<Cloud>, limit: Option<RateLimit>) -> Router {
     let gate = Arc::new(Gate { cloud: Arc::clone(&cloud), meter: Meter::new(limit) });
-    Router::new()
+    let routes = Router::new()
         .route("/v2/account", get(account::show))
         .route("/v2/account/keys", get(account::list_keys).post(account::add_key))
         .route("/v2/account/keys/{key}", get(account::show_key).put(account::rename_key).delete(account::delete_key))
@@ -80,7 +80,23 @@ fn router(cloud: Arc<Cloud>, limit: Option<RateLimit>) -> Router {
         .fallback(|| async { Problem::not_found() })
         .method_not_allowed_fallback(|| async { Problem::method_not_allowed() })
         .layer(from_fn_with_state(gate, pass))
-        .with_state(cloud)
+        .with_state(cloud);
+    // A layer sees a request before the router inside it does, not before its own.
+    Router::new().fallback_service(routes).layer(map_request(without_last_slash))
+}
+
+/// `/v2/droplets/1/` is `/v2/droplets/1`, as at the service: some clients write their paths so.
+async fn without_last_slash(mut request: Request) -> Request {
+    let uri = request.uri();
+    if let Some(path) = uri.path().strip_suffix('/').filter(|path| !path.is_empty() && !path.ends_with('/')) {
+        let query = uri.query().map_or(String::new(), |query| format!("?{query}"));
+        let mut parts = uri.clone().into_parts();
+        parts.path_and_query = format!("{path}{query}").parse().ok();
+        if let Ok(uri) = Uri::from_parts(parts) {
+            *request.uri_mut() = uri;
+        }
+    }
+    request
 }
 
 /// What stands before every route: how long it takes, the token, faults, the request's id, the rate limit.
