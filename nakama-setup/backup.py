@@ -59,13 +59,21 @@ def backups(folder):
         return []
 
 
+def size(file):
+    """0 for one that is gone by now: the database removes files at any time."""
+    try:
+        return os.path.getsize(file)
+    except OSError:
+        return 0
+
+
 def make_backup(folder):
     """The path of a new archive in this folder."""
     name = "nakama-" + now()
     os.makedirs(folder, mode=0o700, exist_ok=True)
     unfinished = os.path.join(glob.escape(folder), "nakama-*.new")
     clear(*glob.glob(unfinished))
-    store = sum(os.path.getsize(os.path.join(top, one)) for top, _, names in os.walk(path(STORE)) for one in names if os.path.exists(os.path.join(top, one)))
+    store = sum(size(os.path.join(top, one)) for top, _, names in os.walk(path(STORE)) for one in names)
     free = min(shutil.disk_usage(one).free for one in (folder, path(STORE)))
     if free < store:
         raise Failure("not enough room for a backup: the database takes %d MB, %d MB are free" % (store >> 20, free >> 20))
