@@ -100,9 +100,13 @@ def start_over(name, new):
     if name == "cockroach":
         run("systemctl", "stop", "cockroachdb.service", check=False)
     exchange(name, new)
-    if name == "cockroach":
-        run("systemctl", "start", "cockroachdb.service", check=False)
-    run("systemctl", "start", "nakama.service", check=False)
+    try:
+        if name == "cockroach":
+            run("systemctl", "start", "cockroachdb.service", check=False)
+        run("systemctl", "start", "nakama.service", check=False)
+    except Failure:
+        # A migration without an end: its unit has more patience than `run`.
+        return False
     return wait_healthy()
 
 
