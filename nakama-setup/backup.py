@@ -45,6 +45,12 @@ def clear(*archives):
         os.unlink(one)
 
 
+def own_folder(to=""):
+    """Where this machine keeps its archives, `to` or what backup.conf says."""
+    to = to or backup_settings().get("TO", "")
+    return path(FOLDER) if not to or to.startswith("s3://") else to
+
+
 def backups(folder):
     """Archives in a folder, the oldest first."""
     try:
@@ -53,13 +59,21 @@ def backups(folder):
         return []
 
 
+def size(file):
+    """0 for one that is gone by now: the database removes files at any time."""
+    try:
+        return os.path.getsize(file)
+    except OSError:
+        return 0
+
+
 def make_backup(folder):
     """The path of a new archive in this folder."""
     name = "nakama-" + now()
     os.makedirs(folder, mode=0o700, exist_ok=True)
     unfinished = os.path.join(glob.escape(folder), "nakama-*.new")
     clear(*glob.glob(unfinished))
-    store = sum(os.path.getsize(os.path.join(top, one)) for top, _, names in os.walk(path(STORE)) for one in names if os.path.exists(os.path.join(top, one)))
+    store = sum(size(os.path.join(top, one)) for top, _, names in os.walk(path(STORE)) for one in names)
     free = min(shutil.disk_usage(one).free for one in (folder, path(STORE)))
     if free < store:
         raise Failure("not enough room for a backup: the database takes %d MB, %d MB are free" % (store >> 20, free >> 20))
@@ -84,8 +98,7 @@ def backup(options):
         need_local()
         config = backup_settings()
         to = options.to or config.get("TO", "")
-        remote = to.startswith("s3://")
-        folder = path(FOLDER) if remote or not to else to
+        folder = own_folder(to)
         try:
             keep = max(1, int(config.get("KEEP", "7")))
         except ValueError:
@@ -94,7 +107,7 @@ def backup(options):
         say("%s, %.1f MB" % (archive, os.path.getsize(archive) / 1e6))
         for old in backups(folder)[:-keep]:
             os.unlink(os.path.join(folder, old))
-        if remote:
+        if to.startswith("s3://"):
             target = to.rstrip("/") + "/" + os.path.basename(archive)
             transfer(target, archive, upload=True)
             say(target)
@@ -166,7 +179,7 @@ def restore(options):
                 raise Failure("there is no database of before a restore")
             incoming = earlier[-1]
         elif not options.archive:
-            raise Failure("which backup? Here are: " + (", ".join(backups(path(FOLDER))) or "none"), 2)
+            raise Failure("which backup? Here are: " + (", ".join(backups(own_folder())) or "none"), 2)
         elif not options.yes and "nakama" in databases() and sql("SHOW TABLES FROM nakama"):
             raise Failure("there is data in the database. It will be kept beside, but Nakama will see that of the backup: give --yes", REFUSED)
         else:
@@ -180,9 +193,9 @@ def restore(options):
 
 def load_backup(archive):
     """Fills the database INCOMING."""
-    source = os.path.join(path(FOLDER), (backups(path(FOLDER)) or ["none"])[-1]) if archive == "latest" else archive
+    source = (backups(own_folder()) or ["none"])[-1] if archive == "latest" else archive
     if "/" not in source:
-        source = os.path.join(path(FOLDER), source)
+        source = os.path.join(own_folder(), source)
     name = "restore-" + now()
     folder = path(EXTERN + "/" + name)
     os.makedirs(folder, mode=0o700)

@@ -65,7 +65,8 @@ def alone(seconds=0):
     """One changing command at a time on this machine."""
     need_root()
     os.makedirs(path("/run"), exist_ok=True)
-    with open(path("/run/nakama-setup.lock"), "w", encoding="utf-8") as lock:
+    # Who may open it may lock it.
+    with open(os.open(path("/run/nakama-setup.lock"), os.O_WRONLY | os.O_CREAT, 0o600), "w", encoding="utf-8") as lock:
         until = time.monotonic() + seconds
         while True:
             try:

@@ -8,9 +8,9 @@ import os
 import shutil
 import time
 
-from backup import FOLDER, backups
+from backup import backups, own_folder
 from join import cluster_checks
-from machine import CERTS, DATABASE, INSTANCE, Failure, active, healthy, managed, path, run, say
+from machine import CERTS, DATABASE, INSTANCE, ROOT, Failure, active, healthy, managed, path, run, say
 from tls import certificate_end
 
 
@@ -57,12 +57,12 @@ def check_disk():
 
 
 def check_backup():
-    if not os.access(path(FOLDER), os.X_OK) and os.path.exists(path(FOLDER)):
+    if os.geteuid() and not ROOT:
         return None, "root sees it"
-    found = backups(path(FOLDER))
+    found = backups(own_folder())
     if not found:
         return None, "none yet: nakama-setup backup"
-    newest = os.path.getmtime(path(FOLDER + "/" + found[-1]))
+    newest = os.path.getmtime(os.path.join(own_folder(), found[-1]))
     hours = (time.time() - newest) / 3600
     # One night may be missed, by a machine that was off; not two.
     return hours < 50, "%d hours ago" % hours

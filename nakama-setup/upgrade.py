@@ -13,7 +13,7 @@ import tarfile
 import tempfile
 import urllib.request
 
-from backup import FOLDER, make_backup
+from backup import make_backup, own_folder
 from bucket import sha256
 from machine import REFUSED, ROOT, Failure, alone, managed, path, run, say, sql, wait_healthy
 
@@ -100,9 +100,13 @@ def start_over(name, new):
     if name == "cockroach":
         run("systemctl", "stop", "cockroachdb.service", check=False)
     exchange(name, new)
-    if name == "cockroach":
-        run("systemctl", "start", "cockroachdb.service", check=False)
-    run("systemctl", "start", "nakama.service", check=False)
+    try:
+        if name == "cockroach":
+            run("systemctl", "start", "cockroachdb.service", check=False)
+        run("systemctl", "start", "nakama.service", check=False)
+    except Failure:
+        # A migration without an end: its unit has more patience than `run`.
+        return False
     return wait_healthy()
 
 
@@ -134,7 +138,7 @@ def upgrade(options):
             if options.version and wanted != options.version:
                 raise Failure("the archive holds %s %s, not %s" % (name, wanted, options.version))
             if not managed() and not options.no_backup:
-                say("backup: " + make_backup(path(FOLDER)))
+                say("backup: " + make_backup(own_folder()))
             if name == "cockroach" and not options.back:
                 sql("SET CLUSTER SETTING cluster.preserve_downgrade_option = '%s'" % sql("SHOW CLUSTER SETTING version")[0][0])
             say("%s %s replaces %s" % (name, wanted, present))

@@ -105,6 +105,17 @@ class Backup(machine.Machine):
         self.setup_("restore", "--back", status=1)
         self.assertIn("backup       0 hours ago", self.setup_("status"))
 
+    def test_a_folder_of_ones_own_is_where_the_latest_one_is(self):
+        folder = self.path("elsewhere")
+        self.configure("TO=%s\n" % folder)
+        self.assertIn(folder + "/nakama-", self.take())
+        self.assertEqual(self.archives(), [])
+        self.assertIn("backup       0 hours ago\n", self.setup_("status"))
+        self.assertIn("Here are: nakama-", self.setup_("restore", status=2))
+        self.query("USE nakama; DELETE FROM users")
+        self.setup_("restore", "latest", "--yes")
+        self.assertEqual(self.names(), ["ann"])
+
     def test_what_one_that_was_cut_off_has_left_goes(self):
         folder = self.root("/var/backups/nakama")
         self.write("root/var/lib/cockroach/extern/nakama-20200101t000000z/data", "x" * 1000)

@@ -201,7 +201,7 @@ class ImageCheck(FakeMachine):
         faults = (
             ("another system", lambda: self.write("os-release", "NAME=Arch\n"), "FAIL", "Arch is not an operating system"),
             ("another release", lambda: self.write("os-release", 'NAME=Ubuntu\nVERSION_ID="24.10"\n'), "FAIL", "Ubuntu 24.10 is not a release"),
-            ("firewall off", lambda: self.program("ufw", 'echo "Status: inactive"'), "WARN", "ufw is installed and not active"),
+            ("firewall off", lambda: self.program("ufw", 'echo "Status: inactive"'), "WARN", "No firewall is configured: ufw is not active"),
             ("updates", lambda: self.program("apt-get", 'echo "Inst x (1 Debian-Security:12/stable-security)"'), "FAIL", "1 security updates"),
             ("no answer", lambda: self.program("apt-get", "exit 100"), "WARN", "gave no answer"),
             ("old log", lambda: self.write("log/syslog.1", ""), "WARN", "Log archive /var/log/syslog.1 found"),

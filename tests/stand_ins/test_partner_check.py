@@ -33,7 +33,7 @@ class PartnerCheck(FakeMachine):
         faults = (
             ("another release", lambda: self.write("os-release", 'NAME=Ubuntu\nVERSION_ID="25.04"\n'), "fail", 1),
             ("firewall off", lambda: self.program("ufw", 'echo "Status: inactive"'), "warn", 0),
-            ("updates", lambda: self.program("apt-get", 'echo "Inst x (1 Debian-Security:12/stable-security)"'), "fail", 1),
+            ("updates", lambda: self.program("apt-get", 'printf "%s x (1 Debian-Security:12/stable-security)\\n" Inst Conf'), "fail", 1),
             ("dated log", lambda: self.write("log/dpkg-20260101", ""), "warn", 0),
             ("dated folder", lambda: os.makedirs(self.path("log/unattended-upgrades")), "warn", 0),
             ("cloud-init's log, for its name is eight letters long", lambda: self.write("log/cloud-init.log", ""), "warn", 0),

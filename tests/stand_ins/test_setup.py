@@ -131,6 +131,10 @@ class Firewall(machine.Machine):
         self.program("ufw", 'echo "ERROR: problem running"; exit 1')
         self.assertIn("ufw allow Nakama Console failed with exit status 1:\nERROR: problem running", self.setup_("console", "open", status=1))
 
+    def test_nobody_else_can_hold_it_up(self):
+        self.setup_("console", "status")
+        self.assertEqual(os.stat(self.root("/run/nakama-setup.lock")).st_mode & 0o777, 0o600)
+
     def test_one_at_a_time(self):
         os.makedirs(self.root("/run"))
         import fcntl
