@@ -7,7 +7,7 @@ use super::failure::{Failure, FailureKind};
 use super::journal::{Entry, Role};
 use super::left::Left;
 use super::machine::{Machine, Stop};
-use super::ports::ActionStatus;
+use super::ports::{ActionStatus, ProviderErrorKind, Snapshot};
 use super::spec::Stage;
 use super::wait::{LAG, Wait};
 
@@ -70,7 +70,7 @@ impl Machine<'_> {
                 }
             }
         }
-        let snapshots = self.clean_up_snapshots().await;
+        let (snapshots, looked_up) = self.clean_up_snapshots(false).await;
         // A snapshot that may be there, and could not be looked up, has no tag yet: its droplet alone leads to it.
         let leads = self.ledger.snapshot.is_none() && snapshots.iter().any(|left| matches!(left, Left::Unknown { .. }));
         left.extend(snapshots);
@@ -78,7 +78,7 @@ impl Machine<'_> {
         // Once more: a snapshot that was finished while its droplet went is found by the droplet's number. Where nothing is
         // heard any more, and the droplet is named, it leads to what there may be.
         if self.ledger.build.gone || !self.is_unheard() {
-            left.extend(self.clean_up_snapshots().await);
+            left.extend(self.clean_up_snapshots(looked_up).await.0);
         }
         // Looked at twice, named once.
         let mut named: Vec<Left> = Vec::new();
@@ -141,11 +141,11 @@ impl Machine<'_> {
     }
 
     /// Deletes the snapshots that this bake's droplet was made into, the one under way included; one with tags, none of
-    /// them the bake's, was made by a person.
-    async fn clean_up_snapshots(&mut self) -> Vec<Left> {
-        let Some(droplet) = self.ledger.build.id else { return Vec::new() };
+    /// them the bake's, was made by a person. Says what is left, and whether it could be looked up; `again`: it was before.
+    async fn clean_up_snapshots(&mut self, again: bool) -> (Vec<Left>, bool) {
+        let Some(droplet) = self.ledger.build.id else { return (Vec::new(), true) };
         if self.ledger.snapshot.is_none() && !self.ledger.snapshot_unsettled {
-            return Vec::new();
+            return (Vec::new(), true);
         }
         let provider = self.ports.provider;
         let wait = Wait {
@@ -171,7 +171,7 @@ impl Machine<'_> {
                 })
                 .await;
             match done {
-                Err(Stop::Stopped) => return vec![self.unknown(&Stop::Stopped)],
+                Err(Stop::Stopped) => return (vec![self.unknown(&Stop::Stopped)], false),
                 Ok(false) => expected = false,
                 Ok(true) | Err(Stop::Failed(_)) => {}
             }
@@ -180,7 +180,7 @@ impl Machine<'_> {
         if let (Some(id), false) = (&self.ledger.snapshot, self.ledger.snapshot_gone) {
             ids.insert(id.clone());
         }
-        let tag = self.spec.tag().to_string();
+        let (tag, name) = (self.spec.tag().to_string(), self.spec.snapshot.name.clone());
         let (clock, start) = (self.ports.clock, self.ports.clock.now());
         let ours = async || {
             let began = clock.now();
@@ -189,13 +189,11 @@ impl Machine<'_> {
                 // Those of the droplet are all that there can be.
                 Err(error) => provider.droplet_snapshots(droplet).await.map_err(|_| error)?,
             };
-            let ours: Vec<String> = all
-                .into_iter()
-                .filter(|s| s.tags.contains(&tag) || (s.droplet == Some(droplet) && s.tags.is_empty()))
-                .map(|s| s.id)
-                .collect();
+            let is_ours = |s: &Snapshot| s.tags.contains(&tag) || (s.droplet == Some(droplet) && s.tags.is_empty());
+            let (ours, others): (Vec<Snapshot>, Vec<Snapshot>) = all.into_iter().partition(is_ours);
             let waits = expected && ours.is_empty() && began.saturating_sub(start) < LAG;
-            Ok((!waits).then_some(ours))
+            let ids: Vec<String> = ours.into_iter().map(|s| s.id).collect();
+            Ok((!waits).then_some((ids, others)))
         };
         let mut left = Vec::new();
         let wait = Wait {
@@ -205,22 +203,41 @@ impl Machine<'_> {
             option: "",
         };
         let found = self.wait(&wait, ours).await;
-        let looked_up = found.is_ok();
-        match found {
-            Ok(found) => {
-                if let (true, [id]) = (expected, found.as_slice()) {
-                    let _ = self.record(&Entry::Snapshot { id: id.clone() });
-                }
+        let mut strangers = Vec::new();
+        let looked_up = match found {
+            Ok((found, others)) => {
                 ids.extend(found);
+                strangers = others;
+                true
             }
-            Err(stop) => left.push(self.unknown(&stop)),
-        }
+            // A service without such a list, and its droplet gone: it was looked up while that was there, or all that was
+            // asked for is known.
+            Err(stop) if (again || !expected) && is_not_found(&stop) => true,
+            Err(stop) => {
+                left.push(self.unknown(&stop));
+                false
+            }
+        };
         // Those that the list does not show yet; where it could not be read, they were asked for already.
-        if looked_up
-            && !self.ledger.build.gone
-            && let Ok(Ok(found)) = self.unless_stopped(provider.droplet_snapshots(droplet)).await
-        {
-            ids.extend(found.into_iter().filter(|s| s.tags.is_empty() || s.tags.contains(&tag)).map(|s| s.id));
+        let mut of_droplet = None;
+        if looked_up && !self.ledger.build.gone {
+            of_droplet = self.unless_stopped(provider.droplet_snapshots(droplet)).await.ok().and_then(Result::ok);
+            let found = of_droplet.iter().flatten();
+            ids.extend(found.filter(|s| s.tags.is_empty() || s.tags.contains(&tag)).map(|s| s.id.clone()));
+        }
+        if expected {
+            if let (1, Some(id)) = (ids.len(), ids.first()) {
+                let _ = self.record(&Entry::Snapshot { id: id.clone() });
+            }
+            // A service that does not say what a snapshot was made of: one with our name is ours as far as anybody knows, and
+            // that is too little to delete it.
+            let bears_our_name = |s: &Snapshot| s.droplet.is_none() && s.tags.is_empty() && s.name == name;
+            if of_droplet.is_none() {
+                left.extend(strangers.into_iter().filter(|s| bears_our_name(s) && !ids.contains(&s.id)).map(|s| {
+                    let why = "it bears the name that this bake gives, and the API does not say of which droplet it is";
+                    Left::Snapshot { id: s.id, why: why.to_owned() }
+                }));
+            }
         }
         for id in ids {
             self.stage(Stage::CleanUp, format!("deleting snapshot {id}"));
@@ -232,8 +249,12 @@ impl Machine<'_> {
                 Err(stop) => left.push(Left::Snapshot { id, why: reason(&stop) }),
             }
         }
-        left
+        (left, looked_up)
     }
+}
+
+fn is_not_found(stop: &Stop) -> bool {
+    matches!(stop, Stop::Failed(Failure { kind: FailureKind::Provider(error), .. }) if error.kind == ProviderErrorKind::NotFound)
 }
 
 fn reason(stop: &Stop) -> String {

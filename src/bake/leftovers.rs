@@ -256,6 +256,7 @@ async fn take_away(
             Thing::Snapshot(id) => provider.delete_snapshot(id).await,
         };
         held |= asked.as_ref().is_err_and(ProviderError::is_transient);
+        let unanswered = patience.count_request(began, asked.as_ref().err());
         let seen = match what {
             Thing::Droplet(id) => provider.droplet(*id).await.map(drop),
             Thing::Snapshot(id) => provider.snapshot(id).await.map(drop),
@@ -274,6 +275,7 @@ async fn take_away(
         }
         // A thing that cannot be destroyed is no reason to give up the others: the service is silent where looks are too.
         patience.count(began, seen.as_ref().err()).map_err(|unheard| left(unheard.to_string()))?;
+        unanswered.map_err(|unheard| left(unheard.to_string()))?;
         let hopeless = asked.as_ref().is_err_and(|e| !e.is_transient() && e.kind != ProviderErrorKind::NotFound);
         if hopeless || began.saturating_sub(start) >= limit {
             return Err(left(match (asked, seen, listed) {

@@ -101,7 +101,15 @@ pub struct Unheard {
 pub struct Patience<'c> {
     clock: &'c dyn Clock,
     limit: Duration,
-    state: Mutex<(Silence, Option<Unheard>)>,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    looks: Silence,
+    /// Requests that change something may be lost where looks are answered.
+    requests: Silence,
+    over: Option<Unheard>,
 }
 
 impl<'c> Patience<'c> {
@@ -117,28 +125,36 @@ impl<'c> Patience<'c> {
 
     /// Why nothing more is asked for, once it is so.
     pub fn over(&self) -> Option<Unheard> {
-        self.state().1.clone()
+        self.state().over.clone()
     }
 
     /// Counts a look that began at `began`. What may go away by itself is no news of the service, but for an event that
     /// holds something; every other answer is. Fails when there was none for too long.
     pub(super) fn count(&self, began: Duration, failed: Option<&ProviderError>) -> Result<(), Unheard> {
-        let mut state = self.state();
-        let nothing_said = |error: &&ProviderError| error.is_transient() && error.kind != ProviderErrorKind::Pending;
-        let Some(error) = failed.filter(nothing_said) else {
-            state.0.heard();
-            return Ok(());
-        };
-        state.0.missed(began, self.clock.now(), error, self.limit);
-        if state.0.spent < self.limit {
-            return Ok(());
-        }
-        let unheard = Unheard { limit: written(self.limit), last: Box::new(error.clone()) };
-        state.1 = Some(unheard.clone());
-        Err(unheard)
+        let state = &mut *self.state();
+        self.counted(&mut state.looks, began, failed).inspect_err(|unheard| state.over = Some(unheard.clone()))
     }
 
-    fn state(&self) -> MutexGuard<'_, (Silence, Option<Unheard>)> {
+    /// Counts a request that changes something, in the same way. Those of all things count together: where none was
+    /// answered for too long, each further thing is asked for once.
+    pub(super) fn count_request(&self, began: Duration, failed: Option<&ProviderError>) -> Result<(), Unheard> {
+        self.counted(&mut self.state().requests, began, failed)
+    }
+
+    fn counted(&self, silence: &mut Silence, began: Duration, failed: Option<&ProviderError>) -> Result<(), Unheard> {
+        let nothing_said = |error: &&ProviderError| error.is_transient() && error.kind != ProviderErrorKind::Pending;
+        let Some(error) = failed.filter(nothing_said) else {
+            silence.heard();
+            return Ok(());
+        };
+        silence.missed(began, self.clock.now(), error, self.limit);
+        if silence.spent() < self.limit {
+            return Ok(());
+        }
+        Err(Unheard { limit: written(self.limit), last: Box::new(error.clone()) })
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -58,6 +58,10 @@ pub(super) struct World {
     pub(super) one_transfer_at_a_time: bool,
     /// How the account stands.
     pub(super) account: (&'static str, u64),
+    /// The service lists snapshots without their droplets, and knows no list of a droplet's.
+    pub(super) droplets_unsaid: bool,
+    /// The service has no list of all snapshots.
+    pub(super) list_unknown: bool,
     /// Seconds that lists lag behind.
     pub(super) lag: u64,
     /// Crashes this long after it became active.
@@ -90,6 +94,8 @@ impl Default for World {
             transfer_errors: false,
             one_transfer_at_a_time: false,
             account: ("active", 10),
+            droplets_unsaid: false,
+            list_unknown: false,
             lag: 0,
             crash_after: None,
             journal_full_after: None,

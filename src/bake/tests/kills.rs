@@ -232,3 +232,24 @@ async fn a_persons_snapshot_of_a_kept_droplet_stays() {
     gc(&fake, false).await;
     assert_eq!(fake.there(), ["snapshot 77"]);
 }
+
+#[tokio::test]
+async fn requests_that_are_not_answered_are_given_up_though_looks_are_answered() {
+    let away = Fault::Before(ProviderErrorKind::Unanswered);
+    let fake = Fake::new(World { outage: Some(("delete droplet".into(), 1, away)), ..World::default() });
+    let outcome = fake.bake(&Spec { on_error: crate::bake::OnError::Keep, ..spec() }).await;
+    assert!(!fake.there().is_empty(), "{outcome:?}");
+    let patience = Patience::new(&fake, Duration::from_secs(30));
+    let droplets: Vec<_> = leftovers::find(&fake).await.unwrap();
+    let droplet = droplets.iter().find(|left| matches!(left.what, leftovers::Thing::Droplet(_))).expect("a droplet");
+    let mut spent = Vec::new();
+    for _ in 0..2 {
+        let began = fake.seconds();
+        let left = leftovers::remove(&fake, &patience, droplet, Duration::from_secs(300)).await.unwrap_err();
+        assert!(left.to_string().contains("no usable answer for 30s; last: delete droplet"), "{left}");
+        spent.push(fake.seconds() - began);
+    }
+    // It waits for a snapshot that the lists may not show yet, and asks once.
+    assert!(spent[0] <= 35 && spent[1] <= 12, "{spent:?}");
+    assert_eq!(patience.over(), None, "looks are answered: other things are still asked for");
+}

@@ -124,3 +124,25 @@ async fn a_snapshot_is_asked_for_again_only_when_it_was_seen_that_there_is_none(
     let times = state.requests.iter().filter(|one| one.contains("Snapshot(")).count();
     assert_eq!((outcome.exit_status(), times), (0, 1), "{:?}", state.requests);
 }
+
+#[tokio::test]
+async fn a_snapshot_of_which_the_service_does_not_say_the_droplet_is_named_not_deleted() {
+    let fake = Fake::new(World { droplets_unsaid: true, ..world() });
+    let outcome = fake.bake(&patient(MarkerKind::Poweroff)).await;
+    judge(&fake, &outcome, "no droplets said");
+    assert_eq!((outcome.exit_status(), fake.there().len()), (4, 1), "{outcome:?}");
+    let left: Vec<String> = outcome.left().iter().map(ToString::to_string).collect();
+    assert!(left.len() == 1 && left[0].starts_with(&fake.there()[0]), "{left:?}");
+}
+
+#[tokio::test]
+async fn a_service_without_a_list_of_all_snapshots_is_cleaned_up() {
+    for fails in ["transfer", "untag"] {
+        // Its clean-up meets no other list than the droplet's, and after the droplet none.
+        let fault = Fault::Before(Kind::Refused);
+        let fake = Fake::new(World { list_unknown: true, outage: Some((fails.into(), 1, fault)), ..world() });
+        let outcome = fake.bake(&patient(MarkerKind::Poweroff)).await;
+        judge(&fake, &outcome, fails);
+        assert_eq!((outcome.exit_status(), fake.there().len()), (3, 0), "{fails}: {outcome:?}");
+    }
+}

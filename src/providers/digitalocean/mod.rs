@@ -86,14 +86,20 @@ impl Provider for Client {
     }
 
     async fn snapshot(&self, id: &str) -> Result<Snapshot, ProviderError> {
-        match self.get::<wire::SnapshotBody>(&format!("/v2/snapshots/{}", client::segment(id))).await {
-            Ok(body) => Ok(body.snapshot.into()),
+        let missing = match self.get::<wire::SnapshotBody>(&format!("/v2/snapshots/{}", client::segment(id))).await {
+            Ok(body) => return Ok(body.snapshot.into()),
+            Err(error) if error.kind == ProviderErrorKind::NotFound => error,
+            Err(error) => return Err(error),
+        };
+        match self.snapshots().await {
             // A service that shows snapshots in its list alone, and lists that are ahead.
+            Ok(all) => all.into_iter().find(|one| one.id == id).ok_or(missing),
+            // One that knows snapshots as images alone.
             Err(error) if error.kind == ProviderErrorKind::NotFound => {
-                let listed = self.snapshots().await.ok().and_then(|all| all.into_iter().find(|one| one.id == id));
-                listed.ok_or(error)
+                let path = format!("/v2/images/{}", client::segment(id));
+                self.get::<wire::ImageOfDropletBody>(&path).await.map(|body| body.image.into()).map_err(|_| missing)
             }
-            Err(error) => Err(error),
+            Err(_) => Err(missing),
         }
     }
 
@@ -163,9 +169,16 @@ impl Provider for Client {
     }
 
     async fn droplet_snapshots(&self, id: u64) -> Result<Vec<Snapshot>, ProviderError> {
-        let all: Vec<wire::Snapshot> =
-            self.pages::<wire::SnapshotsPage>(&format!("/v2/droplets/{id}/snapshots?per_page=200")).await?;
-        Ok(all.into_iter().map(|snapshot| Snapshot { droplet: Some(id), ..snapshot.into() }).collect())
+        match self.pages::<wire::SnapshotsPage>(&format!("/v2/droplets/{id}/snapshots?per_page=200")).await {
+            Ok(all) => Ok(all.into_iter().map(|snapshot| Snapshot { droplet: Some(id), ..snapshot.into() }).collect()),
+            // No such droplet; or a service that shows snapshots in the list of all alone.
+            Err(missing) if missing.kind == ProviderErrorKind::NotFound => {
+                let all = self.snapshots().await.unwrap_or_default();
+                let of: Vec<Snapshot> = all.into_iter().filter(|snapshot| snapshot.droplet == Some(id)).collect();
+                if of.is_empty() { Err(missing) } else { Ok(of) }
+            }
+            Err(error) => Err(error),
+        }
     }
 
     async fn tag_snapshot(&self, id: &str, tag: &str) -> Result<(), ProviderError> {
@@ -206,7 +219,17 @@ impl Provider for Client {
     }
 
     async fn delete_snapshot(&self, id: &str) -> Result<(), ProviderError> {
-        self.send_empty(Method::DELETE, &format!("/v2/snapshots/{}", client::segment(id)), None).await
+        let id = client::segment(id);
+        match self.send_empty(Method::DELETE, &format!("/v2/snapshots/{id}"), None).await {
+            // Gone already; or a service that deletes snapshots as images alone.
+            Err(missing) if missing.kind == ProviderErrorKind::NotFound => {
+                match self.send_empty(Method::DELETE, &format!("/v2/images/{id}"), None).await {
+                    Err(error) if error.kind == ProviderErrorKind::NotFound => Err(missing),
+                    other => other,
+                }
+            }
+            other => other,
+        }
     }
 }
 

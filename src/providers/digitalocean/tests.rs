@@ -324,3 +324,35 @@ async fn nobody_there_is_said_so() {
     assert!(error.message.starts_with(&format!("no connection to {url}: ")), "{error}");
     assert_eq!(client.sent(), 4, "it was never sent: it is sent again");
 }
+
+#[tokio::test]
+async fn a_snapshot_is_found_and_deleted_where_a_service_shows_it() {
+    let missing = || json(404, r#"{"id": "not_found", "message": "no such thing"}"#);
+    let first = |server: &Server| -> Vec<String> {
+        server
+            .asked()
+            .iter()
+            .map(|request| request.lines().next().unwrap_or_default().replace(" HTTP/1.1", ""))
+            .collect()
+    };
+    // As an image alone.
+    let image = r#"{"image": {"id": 7, "name": "golden", "regions": ["nyc3"], "tags": ["a"], "type": "snapshot"}}"#;
+    let server = Server::start(vec![missing(), missing(), json(200, image)]).await;
+    let found = server.client().snapshot("7").await.unwrap();
+    assert_eq!((found.id.as_str(), found.name.as_str(), found.droplet), ("7", "golden", None));
+    assert_eq!(first(&server).last().unwrap(), "GET /v2/images/7");
+    let server = Server::start(vec![missing(), reply(204, "", "")]).await;
+    server.client().delete_snapshot("7").await.unwrap();
+    assert_eq!(first(&server), ["DELETE /v2/snapshots/7", "DELETE /v2/images/7"]);
+    let server = Server::start(vec![missing()]).await;
+    assert_eq!(server.client().delete_snapshot("7").await.unwrap_err().kind, Kind::NotFound);
+    assert_eq!(server.client().snapshot("7").await.unwrap_err().request, "GET /v2/snapshots/7");
+    // In the list of all alone: those of another droplet, and of one that is not said, are left out.
+    let all = r#"{"snapshots": [{"id": 7, "resource_id": 3}, {"id": 8, "resource_id": "4"}, {"id": 9}]}"#;
+    let server = Server::start(vec![missing(), json(200, all)]).await;
+    let found = server.client().droplet_snapshots(4).await.unwrap();
+    assert_eq!(found.iter().map(|snapshot| snapshot.id.as_str()).collect::<Vec<_>>(), ["8"]);
+    // No such droplet: that stays a 404.
+    let server = Server::start(vec![missing(), json(200, all)]).await;
+    assert_eq!(server.client().droplet_snapshots(5).await.unwrap_err().kind, Kind::NotFound);
+}

@@ -173,6 +173,12 @@ pub(super) struct Image {
     pub(super) min_disk_size: Option<Number>,
 }
 
+/// A snapshot, shown as an image: the same fields, but for the droplet that it was made of.
+#[derive(Deserialize)]
+pub(super) struct ImageOfDropletBody {
+    pub(super) image: Snapshot,
+}
+
 #[derive(Deserialize)]
 pub(super) struct VpcBody {
     pub(super) vpc: Vpc,

@@ -50,7 +50,12 @@ impl Provider for Fake {
     }
     async fn snapshots(&self) -> Result<Vec<Snapshot>, ProviderError> {
         self.answer("snapshots", |state, now| {
-            Ok(state.snapshots.values().filter(|(_, at)| at + self.world.lag <= now).map(|(s, _)| s.clone()).collect())
+            if self.world.list_unknown {
+                return Err(ProviderErrorKind::NotFound);
+            }
+            let seen = state.snapshots.values().filter(|(_, at)| at + self.world.lag <= now).map(|(s, _)| s.clone());
+            let said = |s: Snapshot| Snapshot { droplet: s.droplet.filter(|_| !self.world.droplets_unsaid), ..s };
+            Ok(seen.map(said).collect())
         })
     }
     async fn snapshot(&self, id: &str) -> Result<Snapshot, ProviderError> {
@@ -164,6 +169,9 @@ impl Provider for Fake {
     }
     async fn droplet_snapshots(&self, id: u64) -> Result<Vec<Snapshot>, ProviderError> {
         self.answer("droplet snapshots", |state, now| {
+            if self.world.droplets_unsaid {
+                return Err(ProviderErrorKind::NotFound);
+            }
             let of = state.snapshots.values().filter(|(s, at)| s.droplet == Some(id) && at + self.world.lag <= now);
             Ok(of.map(|(s, _)| s.clone()).collect())
         })
