@@ -143,7 +143,7 @@ commands! {
     /// Every part that has no counterpart in mkimg is reported at its line, and the exit status is 1 while something would be
     /// missing. The Packer template itself stays as it is.
     import Import;
-    /// Bakes an image: renders, validates, creates a build droplet, follows it, has it checked, and snapshots it
+    /// Bakes an image: renders, validates, builds on a droplet, has the result checked, snapshots it
     bake Bake;
     /// Lists the bakes started from here, and what bakes have left in the account
     bakes Bakes;
