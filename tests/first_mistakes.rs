@@ -100,6 +100,23 @@ fn a_path_with_one_wrong_letter_is_guessed() {
     }
 }
 
+/// What is no YAML any more, as people write it on their first day: the help says how it is written.
+#[test]
+fn yaml_that_breaks_has_help() {
+    for (from, to, place, help) in [
+        ("image: \"{{ image }}\"", "image: {{ image }}", "9:19", "put quotes around it: \"{{ … }}\""),
+        ("upgrade: true", "upgrade true", "15:1", "write `key: value`, with a space after the colon"),
+        ("  version: ", "\tversion: ", "4:1", "indent with spaces"),
+        ("[nginx, ufw]", "nginx", "15:11", "write `[one, two]`, or a line `- one` for each"),
+    ] {
+        let project = project();
+        edit(project.path(), from, to);
+        let said = refused(project.path(), &["render"]);
+        assert!(said.contains(&format!("--> templates/image.yaml:{place}\n")), "{said}");
+        assert!(said.contains(&format!(" = help: {help}\n")), "{said}");
+    }
+}
+
 // --- writing
 
 #[test]

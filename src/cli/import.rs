@@ -12,9 +12,9 @@ use crate::workspace::{NewFiles, read_text};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// The Packer template; of a directory, all its *.pkr.hcl files
+    /// The Packer template; for a directory, all its *.pkr.hcl files
     file: PathBuf,
-    /// Where the project goes; made if it is missing
+    /// Where to write the project; created if it is missing
     #[arg(short, long, value_name = "DIR", default_value = ".")]
     output: PathBuf,
     /// How findings are written

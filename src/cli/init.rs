@@ -10,7 +10,7 @@ use crate::workspace::{NewFiles, WriteError};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// Where; made if it is missing
+    /// Where to create it; made if it is missing
     #[arg(default_value = ".")]
     directory: PathBuf,
 }

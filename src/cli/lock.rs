@@ -14,22 +14,22 @@ use crate::workspace::{self, DownloadError, Downloads, Wanted};
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-The lock is written once, when everything is pinned; if a download fails, nothing is written, and the next run goes on \
-where this one stopped. What is pinned already and not asked for this time stays (--var arch=arm64 adds to what is \
-there); --prune takes it out.")]
+The lock is written once, when everything is pinned. If a download fails, nothing is written, and the next run continues \
+where this one stopped. Pins that are not asked for this time stay (--var arch=arm64 adds to what is there); --prune \
+removes them.")]
 pub(super) struct Args {
     /// The image template; without it, the only one in templates/
     template: Option<PathBuf>,
-    /// Look again at artifacts that are pinned already
+    /// Download pinned artifacts again, and pin what they are now
     #[arg(long)]
     update: bool,
-    /// Take out pins that are not asked for this time
+    /// Remove the pins that are not asked for this time
     #[arg(long)]
     prune: bool,
     /// Pin for each of these values, as `bake` would bake each (repeatable: all combinations)
     #[arg(long, value_name = "NAME=VALUE,VALUE")]
     matrix: Vec<String>,
-    /// Print the artifacts' addresses, one a line, and do nothing else: nothing is downloaded or written
+    /// Print the artifacts' addresses, one per line; download and write nothing
     #[arg(long, conflicts_with_all = ["update", "prune"])]
     list: bool,
     /// Download and write nothing: exit status 1 if an artifact is not pinned

@@ -6,7 +6,7 @@ use super::{Failure, Global};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// Made if it is missing
+    /// Where to write them; made if it is missing
     directory: PathBuf,
 }
 

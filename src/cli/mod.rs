@@ -122,38 +122,38 @@ macro_rules! commands {
 }
 
 commands! {
-    /// Makes a new project: an example template with files, scripts and a fixture
+    /// Creates a new project: an example template with files, scripts and a fixture
     init Init;
-    /// Prints the user-data document of a template
+    /// Prints the user-data document that a template becomes
     render Render;
-    /// Judges user-data documents offline, as `cloud-init schema` would, and more
+    /// Judges user-data documents offline: the verdict of `cloud-init schema`, and more
     ///
-    /// Without a PATH, the project is judged: its template, files and scripts, and the document that they become.
+    /// Without a PATH, judges the project: its template, files and scripts, and the document that they become.
     validate Validate;
     /// Compares the rendered document with fixtures/, or two documents with each other
     ///
-    /// A case is a directory fixtures/CASE/ with variables.yaml, user-data.yaml or both. Each is rendered with its variables
-    /// and compared, byte for byte; payloads are decoded before differences are shown. A mkimg.lock in the case's directory
-    /// stands for the project's, so that new pins need not change what is expected.
+    /// A case is a directory fixtures/CASE/ with variables.yaml, user-data.yaml or both. Each case is rendered with its
+    /// variables and compared byte for byte; differences are shown with payloads decoded. A mkimg.lock in the case's directory
+    /// is used instead of the project's, so that new pins need not change what is expected.
     diff Diff;
     /// Pins the sha256 of every artifact in mkimg.lock
     lock Lock;
-    /// Makes a project of a Packer template (JSON or HCL2): image template, files, scripts
+    /// Turns a Packer template (JSON or HCL2) into a project: image template, files, scripts
     ///
-    /// Each part that has no counterpart in mkimg is a finding at its line, and the exit status is 1 while something would be
-    /// missing in the image. The Packer template itself stays as it is.
+    /// Every part that has no counterpart in mkimg is reported at its line, and the exit status is 1 while something would be
+    /// missing. The Packer template itself stays as it is.
     import Import;
-    /// Renders, validates, creates a build droplet, follows it, has it checked, and makes a snapshot of it
+    /// Bakes an image: renders, validates, builds on a droplet, has the result checked, snapshots it
     bake Bake;
-    /// Lists the bakes that were started from here, and what bakes have left in the account
+    /// Lists the bakes started from here, and what bakes have left in the account
     bakes Bakes;
-    /// Goes on with a bake whose process was killed
+    /// Continues a bake whose process was killed
     resume Resume;
     /// Destroys what bakes have left in the account
     gc Gc;
-    /// Base images for local droplets, by DigitalOcean's slug
+    /// Makes, downloads and lists base images for local droplets, by DigitalOcean slug
     base Base;
-    /// DigitalOcean's API on this machine, with droplets that are QEMU virtual machines
+    /// Serves DigitalOcean's API on this machine, with QEMU virtual machines as droplets
     emulate Emulate;
     /// Lists the validator's rules
     rules Rules;
@@ -171,7 +171,7 @@ commands! {
 #[derive(Debug, Parser)]
 #[command(name = "mkimg", version, propagate_version = false, max_term_width = 100)]
 #[command(
-    after_help = "Exit status: 0 done; 1 a finding; 2 usage or unreadable input; 3 a bake failed and nothing is \
+    after_help = "Exit status: 0 done; 1 a finding; 2 usage error or unreadable input; 3 a bake failed and nothing is \
                         left; 4 it failed and something is left; 130 interrupted."
 )]
 struct CommandLine {
@@ -187,19 +187,19 @@ struct GlobalOptions {
     /// The project's directory; other paths on the command line are relative to it
     #[arg(id = "project_directory", short = 'C', value_name = "DIR", global = true)]
     directory: Option<PathBuf>,
-    /// A value for a variable of the template; the last one wins
+    /// Set a variable of the template; the last value wins
     #[arg(id = "global_variables", long = "var", value_name = "NAME=VALUE", global = true)]
     variables: Vec<String>,
-    /// A YAML or JSON file with values for variables; later files win, and --var wins over files
+    /// Set variables from a YAML or JSON file; later files win, and --var wins over files
     #[arg(id = "global_variable_files", long = "var-file", value_name = "FILE", global = true)]
     variable_files: Vec<PathBuf>,
-    /// When to colour: `auto` does so on a terminal unless NO_COLOR is set
+    /// When to colour output: `auto` does so on a terminal unless NO_COLOR is set
     #[arg(long, value_enum, value_name = "WHEN", default_value_t = Color::Auto, global = true)]
     color: Color,
     /// Say only what went wrong
     #[arg(short, long, global = true, conflicts_with = "verbose")]
     quiet: bool,
-    /// Say more; twice says everything
+    /// Say more; -vv says everything
     #[arg(short, long, global = true, action = clap::ArgAction::Count)]
     verbose: u8,
 }

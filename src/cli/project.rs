@@ -28,12 +28,12 @@ pub(super) fn open(global: &Global, template: Option<&Path>) -> Result<Opened, F
     let source = project.template.clone();
     match yaml::parse(&source) {
         Ok(tree) => Ok(Opened::new(global, project, tree)),
-        Err(error) => Err(findings(global, &source, vec![yaml_fault(&error)])),
+        Err(error) => Err(findings(global, &source, vec![yaml_fault(&source, &error)])),
     }
 }
 
 /// A text that is not YAML, as a finding.
-pub(super) fn yaml_fault(error: &yaml::Error) -> Diagnostic {
+pub(super) fn yaml_fault(source: &Source, error: &yaml::Error) -> Diagnostic {
     Diagnostic {
         code: "MK900",
         name: "template-not-yaml",
@@ -41,10 +41,26 @@ pub(super) fn yaml_fault(error: &yaml::Error) -> Diagnostic {
         severity: Severity::Error,
         path: String::new(),
         message: error.message.clone(),
-        help: None,
+        help: likely_mistake(source.text(), error).map(str::to_owned),
         span: Some(error.span),
         related: error.context.map(|context| (context, "in what begins here".to_owned())).into_iter().collect(),
     }
+}
+
+/// What people usually meant where a template stops being YAML.
+fn likely_mistake(text: &str, error: &yaml::Error) -> Option<&'static str> {
+    let (before, after) = (text.get(..error.span.start)?, text.get(error.span.start..)?);
+    let line = before.rsplit('\n').next().unwrap_or_default();
+    if after.starts_with('\t') {
+        return Some("indent with spaces");
+    }
+    // `image: {{ image }}`: to YAML, a mapping in a mapping.
+    if after.starts_with("{{") || after.starts_with('{') && before.ends_with('{') {
+        return Some("put quotes around it: \"{{ … }}\"");
+    }
+    let opens_a_line = line.trim().is_empty() && error.context.is_some();
+    (opens_a_line && error.message.starts_with("expected `:`"))
+        .then_some("write `key: value`, with a space after the colon")
 }
 
 /// Says findings on standard error; the failure that follows from them (exit status 2: an input that cannot be read).

@@ -16,10 +16,10 @@ pub(super) struct Args {
     /// Write the document to a file, whole or not at all; `-` is standard output
     #[arg(short, long, value_name = "FILE")]
     output: Option<PathBuf>,
-    /// Say on standard error what each entry costs
+    /// Report on standard error how many bytes each entry takes
     #[arg(long, value_enum, value_name = "FORMAT", num_args = 0..=1, require_equals = true, default_missing_value = "human")]
     stats: Option<Stats>,
-    /// Bytes that the document may have; `none` for no limit
+    /// Largest size of the document in bytes; `none` for no limit
     #[arg(long, value_name = "N|none", default_value_t = Limit(Some(DOCUMENT_LIMIT)))]
     limit: Limit,
     /// Refuse artifacts that mkimg.lock does not pin

@@ -19,27 +19,27 @@ use crate::yaml;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// Documents; `-` is standard input; of a directory, every file in it (without a header that cloud-init knows, texts and
-    /// images that stand beside documents are skipped there)
+    /// Documents to judge: files, directories with all files below them, or `-` for standard input. In a directory, files that
+    /// plainly are no documents (READMEs, images) are skipped
     #[arg(value_name = "PATH")]
     paths: Vec<PathBuf>,
     /// How findings are written
     #[arg(long, value_enum, value_name = "FORMAT", default_value_t)]
     format: Format,
-    /// Let the exit status be 1 for warnings and deprecations too
+    /// Exit with status 1 on warnings and deprecations too
     #[arg(long, value_enum, value_name = "WHAT")]
     deny: Option<Deny>,
-    /// The cloud-init whose verdict is asked for: 22.4, 25.1 or 26.2, or a release that has it, such as debian-13 or noble
+    /// Give the verdict of this cloud-init: 22.4, 25.1 or 26.2, or a release that ships it, such as debian-13 or noble
     #[arg(long, value_name = "VERSION", default_value_t = Version::LATEST)]
     cloud_init: Version,
-    /// What standard input is called in findings
+    /// The name of standard input in findings
     #[arg(long, value_name = "NAME", default_value = "-")]
     stdin_name: String,
-    /// The provider that must take the document: azure, digitalocean, ec2, gcp, hetzner, openstack, oxide or vsphere; repeatable
+    /// A provider that must accept the document: azure, digitalocean, ec2, gcp, hetzner, openstack, oxide or vsphere; repeatable
     /// [default: digitalocean]
     #[arg(long, value_name = "NAME")]
     provider: Vec<provider::Named>,
-    /// Bytes that a document may have, for a provider that is not listed; `none` for no limit
+    /// Largest size of a document in bytes, for a provider that is not listed; `none` for no limit
     #[arg(long, value_name = "N|none")]
     limit: Option<Limit>,
 }
@@ -167,7 +167,7 @@ fn judge_project(global: &Global, options: &Options, limit: Option<usize>) -> Re
                 }
             }
         }
-        Err(error) => diagnostics.push(project::yaml_fault(&error)),
+        Err(error) => diagnostics.push(project::yaml_fault(&source, &error)),
     }
     let wrong = diagnostics.iter().any(|found| found.severity == Severity::Error);
     let verdict = if wrong { Verdict::Invalid } else { Verdict::Valid };

@@ -88,7 +88,11 @@ impl Reader<'_> {
             if is_null(node) {
                 return Some(Value::Sequence(Vec::new()));
             }
-            self.expected(node, path, "a list");
+            let message = format!("expected a list, found {}", describe(node));
+            self.add(
+                finding(WRONG_TYPE, path, node.used_at(), message)
+                    .help("write `[one, two]`, or a line `- one` for each"),
+            );
             return None;
         };
         let values = items.enumerate().filter_map(|(index, node)| self.read(node, item, &format!("{path}.{index}")));

@@ -41,6 +41,8 @@ pub enum TreeError {
     EmptyTree { path: String },
     #[error("{path}:1: the script does not begin with `#!`")]
     NoInterpreter { path: String },
+    #[error("{path}:1: a byte order mark stands before `#!`")]
+    ByteOrderMark { path: String },
     #[error("{path}:1: the interpreter after `#!` is not an absolute path: `{written}`")]
     RelativeInterpreter { path: String, written: String },
     #[error("{path}:{line}: the line ends with CR LF")]
@@ -95,7 +97,7 @@ impl TreeError {
             Self::Outside { .. } => OUTSIDE,
             Self::TwoSources { .. } | Self::FileAndDirectory { .. } | Self::TwoScripts { .. } => TWO_SOURCES,
             Self::Destination { .. } => DESTINATION,
-            Self::NoInterpreter { .. } | Self::RelativeInterpreter { .. } => SHEBANG,
+            Self::NoInterpreter { .. } | Self::ByteOrderMark { .. } | Self::RelativeInterpreter { .. } => SHEBANG,
             Self::CrLf { .. } => CRLF,
             Self::Leftover { .. } => LEFTOVER,
             Self::NotExecutable { .. } => NOT_EXECUTABLE,
@@ -122,6 +124,9 @@ impl TreeError {
             Self::Destination { .. } => "change `to:`, or take the file out of the tree".to_owned(),
             Self::EmptyTree { .. } => "add files, or take it out of `files:`".to_owned(),
             Self::NoInterpreter { .. } => "begin it with a line such as #!/bin/bash".to_owned(),
+            Self::ByteOrderMark { path } => {
+                format!("save it as UTF-8 without a byte order mark: sed -i '1s/^\\xef\\xbb\\xbf//' {path}")
+            }
             Self::RelativeInterpreter { .. } => "write, for example, #!/bin/bash or #!/usr/bin/env python3".to_owned(),
             Self::CrLf { path, .. } => format!("convert it: sed -i 's/\\r$//' {path}"),
             Self::TwoScripts { .. } => "rename one of them: the machine has one directory of scripts".to_owned(),

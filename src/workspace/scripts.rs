@@ -123,7 +123,10 @@ fn runnable(source: &str, content: &[u8]) -> Result<(), TreeError> {
         let line = content[..at].split(|byte| *byte == b'\n').count();
         return Err(TreeError::CrLf { path, line });
     }
-    let Some(rest) = content.strip_prefix(b"#!") else { return Err(TreeError::NoInterpreter { path }) };
+    let Some(rest) = content.strip_prefix(b"#!") else {
+        let is_marked = content.starts_with(b"\xef\xbb\xbf#!");
+        return Err(if is_marked { TreeError::ByteOrderMark { path } } else { TreeError::NoInterpreter { path } });
+    };
     let line = rest.split(|byte| *byte == b'\n').next().unwrap_or_default();
     let written = String::from_utf8_lossy(line).trim().to_owned();
     if written.starts_with('/') { Ok(()) } else { Err(TreeError::RelativeInterpreter { path, written }) }
@@ -138,7 +141,8 @@ mod tests {
         let fault = |content: &[u8]| runnable("s.sh", content).unwrap_err().to_string();
         assert_eq!(fault(b"echo\n"), "s.sh:1: the script does not begin with `#!`");
         assert_eq!(fault(b""), "s.sh:1: the script does not begin with `#!`");
-        assert_eq!(fault(b"\xef\xbb\xbf#!/bin/sh\n"), "s.sh:1: the script does not begin with `#!`");
+        assert_eq!(fault(b"\xef\xbb\xbf#!/bin/sh\n"), "s.sh:1: a byte order mark stands before `#!`");
+        assert_eq!(fault(b"\xef\xbb\xbfecho\n"), "s.sh:1: the script does not begin with `#!`");
         assert_eq!(fault(b"#!/bin/sh\necho\r\n"), "s.sh:2: the line ends with CR LF");
         assert_eq!(fault(b"#!bash\n"), "s.sh:1: the interpreter after `#!` is not an absolute path: `bash`");
         assert_eq!(runnable("s.sh", b"#! /usr/bin/env bash\n"), Ok(()));
