@@ -4,8 +4,10 @@ SHELL := /bin/bash
 CARGO ?= cargo
 # Extra words for `make bake`: make bake ARGS='--report bake.html'
 ARGS ?=
-# nextest runs the tests of all files at once; without it, cargo's own runner does, file by file.
-TESTS := $(if $(shell command -v cargo-nextest),nextest run --no-fail-fast,test --no-fail-fast)
+# nextest runs the tests of all files at once, as .config/nextest.toml says; without it, cargo's own runner does, file by file.
+NEXTEST := $(shell command -v cargo-nextest)
+TESTS := $(if $(NEXTEST),nextest run --no-fail-fast,test --no-fail-fast)
+LONG_TESTS := $(if $(NEXTEST),nextest run --profile long --cargo-profile long --no-fail-fast,test --profile long --no-fail-fast)
 
 .PHONY: help bake build test test-long lint deny packages-bake packages-test unit vm bless clean
 
@@ -20,9 +22,10 @@ build: ## the mkimg program: target/release/mkimg
 
 test: packages-test lint deny unit vm ## everything that CI runs (at most 20 minutes), one VM bake among it
 
-test-long: packages-test lint deny build ## also every virtual machine, every sweep and the long differential runs (hours; not run whole yet)
-	MKIMG_LONG=1 MKIMG_VM_TESTS=1 MKIMG_SWEEP=all MKIMG_CONTENTS=5000 MKIMG_BOUNDS=$(CURDIR)/target/release/mkimg \
-	MKIMG_YAML_TEXTS=200000 MKIMG_DIFFERENTIAL=20000 MKIMG_MUTATIONS=1000000 $(CARGO) $(TESTS) --locked
+test-long: packages-test lint deny build ## also every virtual machine, every sweep and the long differential runs (about 75 minutes on two cores)
+	MKIMG_VM_TESTS=1 MKIMG_VM_BAKED=$(CURDIR)/target/vm-baked MKIMG_SWEEP=all MKIMG_CONTENTS=5000 MKIMG_BOUNDS=$(CURDIR)/target/release/mkimg \
+	MKIMG_YAML_TEXTS=20000 MKIMG_DIFFERENTIAL=20000 MKIMG_MUTATIONS=200000 $(if $(NEXTEST),,RUST_TEST_THREADS=1) $(CARGO) $(LONG_TESTS) --locked
+	rm -rf target/vm-baked
 
 lint: ## formatting and lints
 	$(CARGO) fmt --check

@@ -362,3 +362,39 @@ async fn a_slash_at_the_end_of_a_path_changes_nothing() {
         assert_eq!(client.send(Method::GET, path, None).await.0, 404, "{path}");
     }
 }
+
+#[tokio::test]
+async fn what_an_account_never_has_is_an_empty_list() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (_running, client) = emulator(&folder).await;
+    for kind in ["volumes", "firewalls", "load_balancers", "certificates", "domains", "reserved_ips", "projects"] {
+        let listed = client.get(&format!("/v2/{kind}")).await;
+        assert_eq!((&listed[kind], &listed["meta"]["total"]), (&json!([]), &json!(0)), "{listed}");
+        assert_eq!(client.send(Method::GET, &format!("/v2/{kind}/1"), None).await.0, 404);
+        assert_eq!(client.post(&format!("/v2/{kind}"), json!({})).await.0, 405);
+    }
+}
+
+#[tokio::test]
+async fn a_path_that_is_no_text_is_not_found() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (_running, client) = emulator(&folder).await;
+    for path in ["/v2/droplets/%ff", "/v2/tags/%ff", "/v2/images/%ff/actions/1", "/v2/account/keys/%ff"] {
+        let (status, body) = client.send(Method::GET, path, None).await;
+        assert_eq!((status, &body["id"]), (404, &json!("not_found")), "{path}: {body}");
+    }
+}
+
+#[tokio::test]
+async fn a_flag_may_be_a_word() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (_running, client) = emulator(&folder).await;
+    let id = client.droplet(json!({})).await;
+    client.until(id, "active").await;
+    let actions = format!("/v2/droplets/{id}/actions");
+    client.act(&actions, json!({"type": "power_off"})).await;
+    let resize = |disk: &str| json!({"type": "resize", "size": "s-2vcpu-2gb", "disk": disk});
+    assert_eq!(client.refused(&actions, resize("yes")).await, "disk must be true or false.");
+    assert_eq!(client.act(&actions, resize("true")).await["status"], "completed");
+    assert_eq!(client.get(&format!("/v2/droplets/{id}")).await["droplet"]["disk"], 60);
+}

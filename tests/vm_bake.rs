@@ -1,8 +1,11 @@
 //! The main job, whole: `mkimg bake --local --stand-ins` of this repository's own image in virtual machines, and a look into
-//! the snapshot. Minutes, not seconds: only with `MKIMG_VM_TESTS=1` (`make vm`).
+//! the snapshot. Minutes, not seconds: only with `MKIMG_VM_TESTS=1` (`make vm`). With `MKIMG_VM_BAKED=DIR` the state of the bake is
+//! left there, for the tests that need an image (`make test-long`).
 
 #![allow(clippy::disallowed_methods, reason = "edge: a test of files, processes and time")]
 #![cfg(all(feature = "qemu", target_os = "linux"))]
+
+mod droplets;
 
 use std::ffi::OsStr;
 use std::fs::File;
@@ -10,11 +13,11 @@ use std::io::{BufRead as _, BufReader, Read as _, Seek as _};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
+use droplets::{SLUG, are_asked_for, kept_bake};
 use rustix::fs::SeekFrom;
 use serde_json::Value;
 
 const MKIMG: &str = env!("CARGO_BIN_EXE_mkimg");
-const SLUG: &str = "debian-12-x64";
 const TOKEN: &str = "secret-token-0123456789";
 
 /// Runs a program to its end, its standard error passed on, and gives its standard output.
@@ -118,8 +121,7 @@ fn holds(bytes: &[u8], needle: &str) -> bool {
 
 #[test]
 fn this_repository_is_baked_and_verified_and_nothing_is_left() {
-    if std::env::var_os("MKIMG_VM_TESTS").is_none_or(|value| value != "1") {
-        eprintln!("SKIPPED: virtual machines run with MKIMG_VM_TESTS=1 only (make vm)");
+    if !are_asked_for() {
         return;
     }
     run("fixtures/stand-ins/build", ["target/stand-ins"]);
@@ -130,7 +132,10 @@ fn this_repository_is_baked_and_verified_and_nothing_is_left() {
     // Made where there is room: a temporary folder may be in memory.
     let folder = tempfile::Builder::new().prefix("mkimg-vm-bake-").tempdir_in("/var/tmp").expect("a folder");
     let report = folder.path().join("report.html");
-    let events = bake(&folder.path().join("state"), &report);
+    let state = kept_bake().unwrap_or_else(|| folder.path().join("state"));
+    // What an earlier run left may be of an older image.
+    let _ = std::fs::remove_dir_all(&state);
+    let events = bake(&state, &report);
 
     let done = events.last().expect("events");
     assert_eq!(done["event"], "done");
@@ -169,5 +174,7 @@ fn this_repository_is_baked_and_verified_and_nothing_is_left() {
     assert!(searches, "the image's own unit was not found on the raw disk");
     assert!(found.is_empty(), "traces of the bake on the raw disk: {found:?}");
 
-    assert_eq!(processes_of(folder.path()), Vec::<PathBuf>::new(), "still running");
+    for place in [folder.path(), &state] {
+        assert_eq!(processes_of(place), Vec::<PathBuf>::new(), "still running");
+    }
 }

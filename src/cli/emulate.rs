@@ -10,7 +10,10 @@ use secrecy::{ExposeSecret, SecretString};
 use super::interrupted::Interrupted;
 use super::{Failure, Global};
 use crate::emulator::fault::Spec;
-use crate::emulator::{BackendKind, Config, RateLimit, Scenario, Timing, USUAL_PORTS, start};
+use crate::emulator::{BackendKind, Config, RateLimit, Scenario, Timing, USUAL_PORTS, remove_abandoned, start};
+
+/// How the names of temporary state directories begin.
+const TEMPORARY: &str = "mkimg-emulate-";
 
 #[derive(Debug, clap::Args)]
 #[command(
@@ -101,10 +104,18 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<(), Failure> {
         Some(token) => SecretString::from(token.clone()),
         None => random_token()?,
     };
-    // Gone with the command, however it ends.
+    // Gone with the command; if it is killed, with the next one.
     let temporary = match args.state {
         Some(_) => None,
-        None => Some(tempfile::Builder::new().prefix("mkimg-emulate-").tempdir().map_err(Failure::usage)?),
+        None => {
+            let left = remove_abandoned(&std::env::temp_dir(), TEMPORARY);
+            if left > 0 {
+                global.terminal.note(&format!(
+                    "removed the droplets and snapshots that emulators left when they were killed: {left}"
+                ));
+            }
+            Some(tempfile::Builder::new().prefix(TEMPORARY).tempdir().map_err(Failure::usage)?)
+        }
     };
     let state = match (&args.state, &temporary) {
         (Some(state), _) => global.path(state),

@@ -150,6 +150,11 @@ pub async fn start(config: Config) -> Result<Running, Error> {
     Ok(Running { address, cloud, server, warnings })
 }
 
+/// Removes what killed emulators left below `folder`, in state directories whose names begin with `prefix`; how many there were.
+pub fn remove_abandoned(folder: &Path, prefix: &str) -> usize {
+    cloud::store::remove_abandoned(folder, prefix)
+}
+
 impl Running {
     /// The API's base URL, without a path: `http://127.0.0.1:PORT`.
     pub fn url(&self) -> String {

@@ -60,23 +60,36 @@ impl Api {
 }
 
 /// The state directory of a local bake of this repository with stand-ins, and its snapshot's number. `MKIMG_VM_IMAGE=DIR` names
-/// one that is there already (`$XDG_STATE_HOME/mkimg/local`); otherwise it is baked below `folder`.
+/// one that is there already (`$XDG_STATE_HOME/mkimg/local`), `MKIMG_VM_BAKED=DIR` where `vm_bake` has left its own, if it came
+/// so far; otherwise it is baked below `folder`.
 pub(crate) fn baked(folder: &Path) -> (PathBuf, u64) {
-    let local = std::env::var_os("MKIMG_VM_IMAGE").map_or_else(
-        || {
-            let state = folder.join("state");
-            let built = Command::new("fixtures/stand-ins/build").arg("target/stand-ins").status();
-            assert!(built.expect("Python").success());
-            let mut command = Command::new(env!("CARGO_BIN_EXE_mkimg"));
-            command.args(["bake", "--local", "--stand-ins", "--no-verify", "--var", &format!("image={SLUG}")]);
-            let run = command.env("XDG_STATE_HOME", &state).current_dir(env!("CARGO_MANIFEST_DIR")).status();
-            assert!(run.expect("mkimg runs").success());
-            state.join("mkimg/local")
-        },
-        PathBuf::from,
-    );
-    let snapshots = std::fs::read_dir(local.join("snapshots")).expect("snapshots").flatten();
+    if let Some(local) = std::env::var_os("MKIMG_VM_IMAGE").map(PathBuf::from) {
+        let snapshot = newest_snapshot(&local).expect("a snapshot");
+        return (local, snapshot);
+    }
+    let left = kept_bake().map(|state| state.join("mkimg/local"));
+    if let Some((local, snapshot)) = left.and_then(|local| newest_snapshot(&local).map(|snapshot| (local, snapshot))) {
+        return (local, snapshot);
+    }
+    let state = folder.join("state");
+    let built = Command::new("fixtures/stand-ins/build").arg("target/stand-ins").status();
+    assert!(built.expect("Python").success());
+    let mut command = Command::new(env!("CARGO_BIN_EXE_mkimg"));
+    command.args(["bake", "--local", "--stand-ins", "--no-verify", "--var", &format!("image={SLUG}")]);
+    let run = command.env("XDG_STATE_HOME", &state).current_dir(env!("CARGO_MANIFEST_DIR")).status();
+    assert!(run.expect("mkimg runs").success());
+    let local = state.join("mkimg/local");
+    let snapshot = newest_snapshot(&local).expect("a snapshot");
+    (local, snapshot)
+}
+
+/// Where `vm_bake` leaves what it baked for the tests that come after it; nowhere, unless `MKIMG_VM_BAKED` says where.
+pub(crate) fn kept_bake() -> Option<PathBuf> {
+    std::env::var_os("MKIMG_VM_BAKED").map(PathBuf::from)
+}
+
+fn newest_snapshot(local: &Path) -> Option<u64> {
+    let snapshots = std::fs::read_dir(local.join("snapshots")).ok()?.flatten();
     let names = snapshots.map(|entry| entry.file_name().to_string_lossy().into_owned());
-    let numbers = names.filter_map(|name| name.split('-').next().and_then(|number| number.parse().ok()));
-    (local, numbers.max().expect("a snapshot"))
+    names.filter_map(|name| name.split('-').next().and_then(|number| number.parse().ok())).max()
 }

@@ -1,7 +1,7 @@
 //! `/v2/account` and the account's SSH keys.
 
 use axum::Json;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use base64::Engine;
@@ -10,6 +10,7 @@ use serde_json::json;
 
 use super::body::Fields;
 use super::page::Paging;
+use super::path::Path;
 use super::problem::Problem;
 use super::{Account, names, wire};
 use crate::emulator::cloud::model::{Key, State as Model};

@@ -1,12 +1,13 @@
 //! `/v2/actions`, and the actions of one droplet or image. The newest comes first.
 
 use axum::Json;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use serde_json::{Value, json};
 
 use super::images::id_of;
 use super::page::Paging;
+use super::path::Path;
 use super::problem::Problem;
 use super::{Account, wire};
 use crate::emulator::cloud::images::find;

@@ -51,10 +51,13 @@ impl Fields {
         }
     }
 
+    /// A flag; as words too, which is how python-digitalocean sends `disk`.
     pub(super) fn flag(&self, name: &str) -> Result<bool, Problem> {
         match self.get(name) {
             None => Ok(false),
             Some(Value::Bool(flag)) => Ok(*flag),
+            Some(Value::String(word)) if word == "true" => Ok(true),
+            Some(Value::String(word)) if word == "false" => Ok(false),
             Some(_) => Err(wrong(name, "true or false")),
         }
     }

@@ -1,7 +1,7 @@
 //! Events on droplets: one droplet, or all that bear a tag.
 
 use axum::Json;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use serde_json::{Value, json};
@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use super::body::Fields;
 use super::images::id_of;
 use super::page::Paging;
+use super::path::Path;
 use super::problem::Problem;
 use super::{Account, names, wire};
 use crate::emulator::catalog;

@@ -1,13 +1,14 @@
 //! `/v2/images`: base images and snapshots, their names, transfers and deletion.
 
 use axum::Json;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use serde_json::json;
 
 use super::body::Fields;
 use super::page::Paging;
+use super::path::Path;
 use super::problem::Problem;
 use super::{Account, names, wire};
 use crate::emulator::catalog;

@@ -3,6 +3,7 @@
 //! One file per kind of resource; what they send is in `wire.rs`, which the emulator shares with nobody.
 //! To add a route: one function in its file and one line in [`router`].
 
+mod absent;
 mod account;
 mod actions;
 mod body;
@@ -14,6 +15,7 @@ mod faults;
 mod images;
 mod names;
 mod page;
+mod path;
 mod problem;
 mod rate;
 mod snapshots;
@@ -74,6 +76,7 @@ fn router(cloud: Arc<Cloud>, limit: Option<RateLimit>) -> Router {
         .route("/v2/droplets/{droplet}/firewalls", get(droplets::firewalls))
         .route("/v2/actions", get(actions::list))
         .route("/v2/actions/{action}", get(actions::show))
+        .merge(absent::routes())
         .route("/v2/tags", get(tags::list).post(tags::create))
         .route("/v2/tags/{tag}", get(tags::show).delete(tags::delete))
         .route("/v2/tags/{tag}/resources", post(tags::tag).delete(tags::untag))

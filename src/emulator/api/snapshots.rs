@@ -1,13 +1,14 @@
 //! `/v2/snapshots`: the same snapshots as under `/v2/images`, with ids that are strings.
 
 use axum::Json;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use serde_json::json;
 
 use super::images::id_of;
 use super::page::Paging;
+use super::path::Path;
 use super::problem::Problem;
 use super::{Account, wire};
 

@@ -190,9 +190,17 @@ fn newest(folder: &Path, prefix: &str) -> Result<PathBuf, Error> {
     names.pop().map(|name| folder.join(name)).ok_or_else(missing)
 }
 
-/// A program with nothing of the caller's environment but what fetching needs.
+/// A program with nothing of the caller's environment but what fetching needs. Should this process die, however it dies, the kernel
+/// asks the program to end, where util-linux can see to that: nothing goes on as root that nobody waits for.
 fn command(program: &Path) -> Command {
-    let mut command = Command::new(program);
+    let mut command = match crate::emulator::qemu::program("setpriv") {
+        Some(setpriv) => {
+            let mut command = Command::new(setpriv);
+            command.args(["--pdeathsig", "TERM", "--"]).arg(program);
+            command
+        }
+        None => Command::new(program),
+    };
     command.env_clear().env("PATH", crate::emulator::qemu::SEARCH_PATH).env("LC_ALL", "C.UTF-8").env("HOME", "/root");
     for name in ["http_proxy", "https_proxy", "no_proxy"] {
         if let Some(value) = std::env::var_os(name) {

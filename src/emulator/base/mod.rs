@@ -74,7 +74,7 @@ pub enum Error {
     Io { what: &'static str, path: PathBuf, source: std::io::Error },
     #[error("the disk that holds {} is full; a base image needs about 3 GiB while it is made", path.display())]
     DiskFull { path: PathBuf },
-    #[error("another mkimg works in {} right now", path.display())]
+    #[error("another mkimg makes a base image in {} right now; wait for it, then look with: mkimg base list", path.display())]
     Busy { path: PathBuf },
     #[error("{url}: {reason}")]
     Download { url: String, reason: String },

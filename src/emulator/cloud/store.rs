@@ -79,6 +79,34 @@ pub(crate) fn replace(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
     Ok(())
 }
 
+/// Removes the state directories below `folder` whose names begin so, and whose emulators were killed; how many there were. An
+/// emulator holds its directory's lock as long as it lives, and writes its number into it once it holds it.
+#[cfg(feature = "qemu")]
+pub(crate) fn remove_abandoned(folder: &Path, prefix: &str) -> usize {
+    use std::os::unix::fs::MetadataExt;
+    let own = rustix::process::geteuid().as_raw();
+    let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
+    let abandoned = entries.filter(|entry| {
+        let ours = entry.metadata().is_ok_and(|found| found.is_dir() && found.uid() == own);
+        if !ours || !entry.file_name().to_string_lossy().starts_with(prefix) {
+            return false;
+        }
+        let held = OpenOptions::new().read(true).write(true).open(entry.path().join("lock"));
+        held.is_ok_and(|file| {
+            let begun = file.metadata().is_ok_and(|found| found.len() > 0);
+            // Held until it is removed, so that no other emulator takes it in between.
+            begun && lock(&file).unwrap_or(false) && std::fs::remove_dir_all(entry.path()).is_ok()
+        })
+    });
+    abandoned.count()
+}
+
+/// Without locks nobody knows whether a directory is in use.
+#[cfg(not(feature = "qemu"))]
+pub(crate) fn remove_abandoned(_folder: &Path, _prefix: &str) -> usize {
+    0
+}
+
 fn take(directory: &Path) -> Result<File, Error> {
     let path = directory.join("lock");
     let mut options = OpenOptions::new();
@@ -134,6 +162,27 @@ mod tests {
         drop(store);
         let (_, state) = Store::open(&directory).unwrap();
         assert_eq!(state.unwrap().account, "account");
+    }
+
+    #[cfg(feature = "qemu")]
+    #[test]
+    fn what_killed_emulators_left_is_removed_and_nothing_else() {
+        let folder = tempfile::tempdir().unwrap();
+        let left = |name: &str| {
+            let directory = folder.path().join(name);
+            drop(Store::open(&directory).unwrap());
+            directory
+        };
+        let (gone, other) = (left("cloud-a"), left("other"));
+        let (_alive, _) = Store::open(&folder.path().join("cloud-b")).unwrap();
+        // Its emulator has not come to its lock yet.
+        let young = left("cloud-c");
+        std::fs::write(young.join("lock"), "").unwrap();
+        std::fs::write(folder.path().join("cloud-d"), "a file").unwrap();
+        std::os::unix::fs::symlink(&other, folder.path().join("cloud-e")).unwrap();
+        assert_eq!(remove_abandoned(folder.path(), "cloud-"), 1);
+        assert!(!gone.exists() && other.exists() && young.exists() && folder.path().join("cloud-b").exists());
+        assert_eq!(remove_abandoned(folder.path(), "cloud-"), 0);
     }
 
     #[test]
