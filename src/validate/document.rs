@@ -241,8 +241,8 @@ fn python_quoted(text: &str) -> Option<String> {
     Some(out)
 }
 
-/// Keys that stand twice in a mapping, anywhere in the document.
-pub(super) fn duplicate_keys(document: &Document<'_>, diagnostics: &mut Vec<Diagnostic>) {
+/// Keys that stand twice in a mapping, and items of a list that have become one, anywhere in the document.
+pub(super) fn collections(document: &Document<'_>, diagnostics: &mut Vec<Diagnostic>) {
     let mut seen: HashSet<NodeId> = HashSet::new();
     // A stack of our own: documents may nest deeply, and aliases may make circles.
     let mut waiting: Vec<(Node<'_>, String)> = vec![(document.root, String::new())];
@@ -258,6 +258,14 @@ pub(super) fn duplicate_keys(document: &Document<'_>, diagnostics: &mut Vec<Diag
             NodeKind::Sequence(items) => {
                 for (index, item) in items.iter().enumerate() {
                     let item = document.tree.node(*item);
+                    if let Some(place) = joined(document.source, item) {
+                        let message = "this line belongs to the item above it: the two are one text".to_string();
+                        let help = Some("put its `- ` below the `- ` of the item above".into());
+                        let path = inside(&index.to_string());
+                        let mut finding = finding(&rule::JOINED_ITEMS, path, place, message, help);
+                        finding.related.push((item.used_at(), "the whole item".into()));
+                        diagnostics.push(finding);
+                    }
                     if is_container(item) && seen.insert(item.id()) {
                         waiting.push((item, inside(&index.to_string())));
                     }
@@ -283,6 +291,25 @@ pub(super) fn duplicate_keys(document: &Document<'_>, diagnostics: &mut Vec<Diag
             }
         }
     }
+}
+
+/// The line of a text without quotes that looks like an item of its own: what is indented deeper goes on with the text above.
+fn joined(source: &Source, item: Node<'_>) -> Option<Span> {
+    let text = source.slice(item.span());
+    item.as_str()?;
+    if item.used_at() != item.span() || text.starts_with(['|', '>', '\'', '"', '&', '!', '*']) {
+        return None;
+    }
+    let mut at = 0;
+    for line in text.split_inclusive('\n') {
+        let trimmed = line.trim_start();
+        if at > 0 && trimmed.starts_with("- ") {
+            let start = item.span().start + at + (line.len() - trimmed.len());
+            return Some(Span::new(start, start + trimmed.trim_end().len()));
+        }
+        at += line.len();
+    }
+    None
 }
 
 /// A user-data document that is a script: what would keep it from running.

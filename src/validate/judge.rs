@@ -191,7 +191,7 @@ pub(super) fn cloud_config(source: &Source, options: &Options, diagnostics: &mut
     drop(unknown);
     command::ignored_parts(source, options, diagnostics);
     let document = Document::new(source, &tree, root);
-    document::duplicate_keys(&document, diagnostics);
+    document::collections(&document, diagnostics);
     for module in modules::all() {
         if let Some(lint) = module.lint {
             lint(&document, diagnostics);

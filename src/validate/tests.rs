@@ -214,3 +214,35 @@ fn commands_that_only_bash_has_are_noticed_in_runcmd() {
     }
     assert!(findings("#cloud-config\nruncmd: [[bash, -c, 'source /a; [[ a == b ]]']]\n").is_empty());
 }
+
+fn helps(text: &str) -> Vec<String> {
+    let report = validate_bytes("t.yaml", format!("#cloud-config\n{text}").as_bytes(), &Options::default());
+    let found = report.documents.into_iter().flat_map(|document| document.findings.diagnostics);
+    found.filter_map(|found| found.help).collect()
+}
+
+#[test]
+fn a_command_with_a_colon_is_not_a_list() {
+    for command in ["echo \"a: b\" > /c", "TOKEN=$(curl -H 'X-ttl: 60' http://a.example)"] {
+        let helps = helps(&format!("runcmd:\n  - {command}\n"));
+        assert!(helps[0].contains("in quotes"), "{helps:?}");
+    }
+    assert!(helps("runcmd:\n  - {a: b}\n")[0].contains("`- `"));
+}
+
+#[test]
+fn names_that_are_the_beginning_of_one() {
+    assert_eq!(helps("users: [{name: a, home: /srv/a}]\n"), ["did you mean `homedir`?"]);
+    assert_eq!(helps("debconf_selections: {a: b}\n"), ["it is a key of `apt`: write it below `apt:`"]);
+    assert!(helps("repo_update: true\n")[0].contains("Amazon Linux"));
+    assert!(helps("write_files: [{path: ~/a, content: b}]\n")[0].contains("`/root/a`"));
+}
+
+#[test]
+fn items_that_became_one() {
+    assert_eq!(findings("#cloud-config\nruncmd:\n- ls\n - pwd\n"), ["MK220 runcmd.0"]);
+    assert_eq!(findings("#cloud-config\npackages:\n- a\n- b\n  - c\n\n  - d\n"), ["MK220 packages.1"]);
+    for fine in ["- ls\n  -l\n", "- |\n  a\n  - b\n", "- 'a\n  - b'\n", "- - ls\n  - a\n", "- a - b\n"] {
+        assert!(findings(&format!("#cloud-config\nruncmd:\n{fine}")).is_empty(), "{fine}");
+    }
+}

@@ -72,7 +72,11 @@ pub(super) fn type_help(source: &Source, node: Node<'_>, types: Types) -> Option
             Some("write keys and values, without the `- ` before them".into())
         }
         None if types.contains(Types::LIST) && matches!(node.kind(), NodeKind::Mapping(_)) => {
-            Some("make it a list: put `- ` before the item".into())
+            Some(if is_split_command(source, node, types) {
+                "YAML takes `: ` for the end of a key: put the whole of it in quotes, or below `- |` on a line of its own".into()
+            } else {
+                "make it a list: put `- ` before the item".into()
+            })
         }
         _ => None,
     }
@@ -130,15 +134,36 @@ pub(crate) fn closest<'k>(written: &str, known: impl Iterator<Item = &'k str>) -
         5..=7 => 2,
         _ => 3,
     };
-    // The distance is at least the difference of lengths; most names are told apart by that.
-    let near = known.filter(|name| name.len().abs_diff(written.len()) <= 3).filter_map(|name| {
+    let mut best: Option<(usize, &str)> = None;
+    // `home` for `homedir`: a name that goes on where the written one ends, if it is the only one.
+    let mut longer: Vec<&str> = Vec::new();
+    for name in known {
         let other = normal(name);
+        if written.len() > 3 && other.starts_with(&written) {
+            longer.push(name);
+        }
+        // The distance is at least the difference of lengths; most names are told apart by that.
+        if name.len().abs_diff(written.len()) > 3 {
+            continue;
+        }
         let distance = if other == format!("{written}s") || format!("{other}s") == written {
             1
         } else {
             strsim::osa_distance(&written, &other)
         };
-        (distance <= limit).then_some((distance, name))
-    });
-    near.min_by_key(|(distance, _)| *distance).map(|(_, name)| name)
+        if distance <= limit && best.is_none_or(|(least, _)| distance < least) {
+            best = Some((distance, name));
+        }
+    }
+    best.map(|(_, name)| name).or(if let [one] = longer[..] { Some(one) } else { None })
+}
+
+/// Whether a mapping is one text without quotes that holds `: `, where a text would have been right: `- echo a: b`.
+fn is_split_command(source: &Source, node: Node<'_>, types: Types) -> bool {
+    let NodeKind::Mapping(entries) = node.kind() else { return false };
+    let written = source.slice(node.span());
+    types.contains(Types::STR) && entries.len() == 1 && !written.starts_with('{') && {
+        let key = written.split(": ").next().unwrap_or_default();
+        key.contains([' ', '"', '\'', '$', '=', '/'])
+    }
 }

@@ -19,6 +19,8 @@ pub(super) fn check(boot: &Boot<'_, '_>, out: &mut Vec<Diagnostic>) {
     owners(boot, &made, out);
     passwords(boot, &made, out);
     members(boot, &made, out);
+    locked(boot, out);
+    blanks(boot, out);
 }
 
 /// Users and groups that the document makes, with the places of their names.
@@ -201,5 +203,56 @@ fn members(boot: &Boot<'_, '_>, made: &BTreeMap<&str, Span>, out: &mut Vec<Diagn
                 out.push(found);
             }
         }
+    }
+}
+
+/// Users who get a password that cloud-init locks at once, as `lock_passwd` is true where it is left out.
+fn locked(boot: &Boot<'_, '_>, out: &mut Vec<Diagnostic>) {
+    let document = boot.document;
+    let get = |user: Node<'_>, keys: &[&str]| {
+        keys.iter().find_map(|key| value::get(document.tree, user, key)).map(Node::used_at)
+    };
+    // Something else may unlock it, or give another one.
+    let others = document.get("chpasswd").filter(|node| get(*node, &["users", "list"]).is_some());
+    let is_unlocked = || {
+        others.is_some()
+            || document.get("password").is_some()
+            || boot.all_commands().any(|(_, command)| matches!(command.program(), "passwd" | "chpasswd" | "usermod"))
+    };
+    for (index, user) in document.get("users").and_then(Node::items).into_iter().flatten().enumerate().take(FEW) {
+        if get(user, &["lock_passwd", "lock-passwd"]).is_some() {
+            continue;
+        }
+        let keys = ["passwd", "hashed_passwd", "hashed-passwd", "plain_text_passwd", "plain-text-passwd"];
+        let found = keys.iter().find_map(|key| Some((*key, value::get(document.tree, user, key)?)));
+        // `!` and `*` are no passwords.
+        let Some((key, node)) = found
+            .filter(|(_, node)| node.as_str().is_some_and(|text| !text.starts_with(['!', '*']) && !text.is_empty()))
+        else {
+            continue;
+        };
+        if is_unlocked() {
+            return;
+        }
+        let message =
+            "the password is locked as soon as it is set: nobody can log in with it, nor give it to sudo".to_string();
+        let help = Some("add `lock_passwd: false`; or leave the password out, and log in with SSH keys".into());
+        out.push(finding(&rule::LOCKED_PASSWORD, format!("users.{index}.{key}"), node.used_at(), message, help));
+    }
+}
+
+/// Groups of a user that are one name with blanks in it.
+fn blanks(boot: &Boot<'_, '_>, out: &mut Vec<Diagnostic>) {
+    let document = boot.document;
+    for (index, user) in document.get("users").and_then(Node::items).into_iter().flatten().enumerate().take(FEW) {
+        let Some(node) = value::get(document.tree, user, "groups") else { continue };
+        let Some(groups) = node.as_str().filter(|text| !text.contains(['$', '{', '<'])) else { continue };
+        let Some(name) = groups.split(',').map(str::trim).find(|name| name.contains(char::is_whitespace)) else {
+            continue;
+        };
+        let message = format!("{} is one name to cloud-init: groups are separated by commas", quoted(name));
+        let names: Vec<_> = groups.split([',', ' ', '\t', '\n']).filter(|name| !name.is_empty()).collect();
+        let help = Some(format!("write `groups: [{}]`", crate::diag::harmless(&names.join(", "))));
+        out.push(finding(&rule::GROUPS_WITHOUT_COMMAS, format!("users.{index}.groups"), node.used_at(), message, help));
     }
 }

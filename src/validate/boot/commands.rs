@@ -51,6 +51,11 @@ pub(super) fn one(
         let help = "take it out: what must come after cloud-init belongs in a unit with `After=cloud-final.service`, started with `--no-block`";
         out.push(step.finding(source, &rule::WAITS_FOR_ITSELF, command, message, help));
     }
+    if never_ends(command) && !command.conditional && !command.background && !command.subshell && !command.limited {
+        let message = format!("{} never ends by itself: what comes after it is never done", quoted(command.written));
+        let help = "start it as a service (`systemd-run`, or a unit), or put `timeout` in front of it";
+        out.push(step.finding(source, &rule::NEVER_ENDS, command, message, help));
+    }
     if asks(command) && !assumes_yes() {
         let message =
             format!("nobody answers the question that {} asks: it gives up, and nothing is done", quoted(program));
@@ -135,6 +140,31 @@ fn asks(command: &Simple<'_>) -> bool {
             let changes = |word: &str| word.contains(['u', 'c']) || command.operands().next().is_some();
             sync.is_some_and(|word| !shows(word) && changes(word)) && !command.has(&["--noconfirm"])
         }
+        _ => false,
+    }
+}
+
+/// Whether a command goes on for ever. What reads its output may end it.
+fn never_ends(command: &Simple<'_>) -> bool {
+    if command.feeds {
+        return false;
+    }
+    let follows = |letters: [char; 2]| {
+        let clusters = command.arguments().iter().filter(|word| word.starts_with('-') && !word.starts_with("--"));
+        clusters.into_iter().any(|word| word.contains(letters))
+    };
+    let first = command.operands().next().unwrap_or_default();
+    match command.program() {
+        "tail" => {
+            (follows(['f', 'F']) || command.has(&["--follow"]))
+                && !command.arguments().iter().any(|word| word.starts_with("--pid"))
+        }
+        "journalctl" => follows(['f', 'f']) || command.has(&["--follow"]),
+        "sleep" => first == "infinity",
+        "watch" => {
+            !first.is_empty() && !follows(['g', 'q']) && !command.arguments().iter().any(|word| word.starts_with("--"))
+        }
+        "python3" | "python" => command.arguments().windows(2).any(|pair| pair[0] == "-m" && pair[1] == "http.server"),
         _ => false,
     }
 }

@@ -1,10 +1,12 @@
-//! Downloads that are run as they come.
+//! Downloads that are run as they come, and sources of packages whose key nothing brings.
 
 use super::shell::Simple;
 use super::{Boot, Stage, Step, is_shell, shell};
 use crate::diag::{Diagnostic, quoted};
 use crate::source::Source;
+use crate::validate::message::finding;
 use crate::validate::rules::downloads as rule;
+use crate::validate::value;
 
 /// Where mkimg puts an image's scripts.
 const SCRIPTS: &str = "/run/mkimg/scripts/";
@@ -26,6 +28,7 @@ pub(super) fn check(boot: &Boot<'_, '_>, out: &mut Vec<Diagnostic>) {
         };
         commands(boot.source(), &step, out);
     }
+    signing_keys(boot, out);
 }
 
 pub(super) fn commands(source: &Source, step: &Step<'_>, out: &mut Vec<Diagnostic>) {
@@ -52,5 +55,33 @@ pub(super) fn commands(source: &Source, step: &Step<'_>, out: &mut Vec<Diagnosti
             out.push(step.finding(source, &rule::APT_KEY_IS_GONE, command, message, help));
         }
         before = Some(command);
+    }
+}
+
+/// Sources of `apt` that are signed by a key which stands nowhere. No distribution puts anything into /etc/apt/keyrings.
+fn signing_keys(boot: &Boot<'_, '_>, out: &mut Vec<Diagnostic>) {
+    let document = boot.document;
+    let Some(sources) = document.get("apt").and_then(|apt| value::get(document.tree, apt, "sources")) else { return };
+    for (name, source) in sources.entries().into_iter().flatten() {
+        let Some(node) = value::get(document.tree, source, "source") else { continue };
+        let Some(text) = node.as_str() else { continue };
+        let path =
+            text.split("signed-by=").nth(1).and_then(|rest| rest.split([']', ' ', ',']).next()).unwrap_or_default();
+        let is_known = || {
+            // Once where it is asked for: whatever else in the document names the file may write it.
+            boot.source().text().matches(path).count() > text.matches(path).count() || boot.paths.contains_key(path)
+        };
+        if !path.starts_with("/etc/apt/keyrings/") || path.contains(['$', '{']) || is_known() {
+            continue;
+        }
+        let message =
+            format!("nothing in this document writes the key {}: apt does not trust the source", quoted(path));
+        let help = if ["key", "keyid"].iter().any(|key| value::get(document.tree, source, key).is_some()) {
+            "write `signed-by=$KEY_FILE`: cloud-init puts the path of the key that it writes there"
+        } else {
+            "give the key with `key` or `keyid`, and write `signed-by=$KEY_FILE`; or write the file with `write_files`"
+        };
+        let path = format!("apt.sources.{}.source", value::key_text(name));
+        out.push(finding(&rule::KEY_NOT_THERE, path, node.used_at(), message, Some(help.into())));
     }
 }

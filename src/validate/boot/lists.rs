@@ -20,7 +20,10 @@ const EXPANDS: &[&str] =
 pub(super) fn check(document: &Document<'_>, key: &str, index: usize, item: Node<'_>, out: &mut Vec<Diagnostic>) {
     match item.items() {
         Some(words) => list(key, index, &words.collect::<Vec<_>>(), out),
-        None => folded(document, key, index, item, out),
+        None => {
+            folded(document, key, index, item, out);
+            expanded(document, key, index, item, out);
+        }
     }
 }
 
@@ -79,4 +82,48 @@ fn folded(document: &Document<'_>, key: &str, index: usize, item: Node<'_>, out:
         }
         rest = &rest[at + 2..];
     }
+}
+
+/// A script in a here-document whose word has no quotes: its arguments (`$1`) are those of the commands around it, which have none.
+fn expanded(document: &Document<'_>, key: &str, index: usize, item: Node<'_>, out: &mut Vec<Diagnostic>) {
+    let Some(text) = item.as_str().filter(|text| text.contains("<<")) else { return };
+    // Commands that do have arguments: those of a function, or what `set --` gives.
+    if text.contains("()") || text.contains("function ") || text.contains("set --") {
+        return;
+    }
+    let mut lines = text.lines();
+    while let Some(line) = lines.next() {
+        let Some((_, word)) = line.split_once("<<") else { continue };
+        let word = word.trim_start_matches('-').trim_start();
+        let bare = word.trim_start_matches(['\'', '"', '\\']);
+        let is_quoted = bare.len() < word.len();
+        let word = &bare[..bare.find(|c: char| !(c.is_ascii_alphanumeric() || c == '_')).unwrap_or(bare.len())];
+        if word.is_empty() {
+            continue;
+        }
+        let body: Vec<&str> = lines.by_ref().take_while(|line| line.trim_start_matches('\t') != word).collect();
+        if is_quoted || !body.first().is_some_and(|first| first.trim_start().starts_with("#!")) {
+            continue;
+        }
+        let Some(line) = body.iter().find(|line| argument(line).is_some()) else { continue };
+        let name = argument(line).unwrap_or_default();
+        let place = super::place_in(document.source, item, line.trim());
+        let message = format!(
+            "the shell puts {} in while it writes the script, and has nothing for it: the script has an empty text there",
+            quoted(name)
+        );
+        let help =
+            Some(format!("put the word that ends it into quotes: `<<'{word}'`; or write the file with `write_files`"));
+        out.push(finding(&rule::EXPANDED_TOO_EARLY, format!("{key}.{index}"), place, message, help));
+        return;
+    }
+}
+
+/// The first `$1`, `$@` … of a line, not behind a backslash.
+fn argument(line: &str) -> Option<&str> {
+    let mut found = line.match_indices('$').map(|(at, _)| at).filter(|at| !line[..*at].ends_with('\\'));
+    let at = found.find(|at| {
+        line[at + 1..].starts_with(|c: char| c.is_ascii_digit() && c != '0' || matches!(c, '@' | '*' | '#'))
+    })?;
+    Some(&line[at..at + 2])
 }

@@ -5,16 +5,18 @@
 //! down; at last `packages`, the deferred files, the configuration managers, per-once, per-boot and per-instance scripts,
 //! `runcmd`, `final_message`, `power_state`.
 //!
-//! To add a hazard, add its rule to `rules/order.rs` and its check to one of the files here. What is not sure is not said.
+//! To add a hazard, add its rule to `rules/order.rs` or `rules/runcmd.rs` and its check to one of the files here. What is not sure is not said.
 
 mod accounts;
 mod commands;
 mod downloads;
+mod firewall;
 mod lists;
 mod order;
 mod programs;
 mod shell;
 mod splitter;
+mod started;
 mod units;
 mod used;
 
@@ -66,12 +68,17 @@ impl Step<'_> {
             let at = source.text().find(written).unwrap_or_default();
             return Span::new(at, at + written.len());
         };
-        let whole = node.used_at();
-        let shown = source.slice(node.span());
-        match shown.find(written).filter(|_| !written.is_empty() && whole == node.span()) {
-            Some(at) => Span::new(whole.start + at, whole.start + at + written.len()),
-            None => whole,
-        }
+        place_in(source, node, written)
+    }
+}
+
+/// Where a piece of a text stands: the whole text, where the document does not show it as it is.
+fn place_in(source: &Source, node: Node<'_>, written: &str) -> Span {
+    let whole = node.used_at();
+    let shown = source.slice(node.span());
+    match shown.find(written).filter(|_| !written.is_empty() && whole == node.span()) {
+        Some(at) => Span::new(whole.start + at, whole.start + at + written.len()),
+        None => whole,
     }
 }
 
@@ -107,11 +114,13 @@ impl<'t> Boot<'_, 't> {
 }
 
 /// Rules that say what a document lacks: they hold of the whole user-data only, because another part may bring it.
-const OF_THE_WHOLE: [&str; 4] = [
+const OF_THE_WHOLE: [&str; 6] = [
     rules::order::OWNER_NOBODY_MAKES.code,
     rules::order::UNKNOWN_USER.code,
     rules::order::PROGRAM_NOBODY_INSTALLS.code,
     rules::systemd::PROGRAM_NOT_THERE.code,
+    rules::runcmd::SHUTS_OUT_SSH.code,
+    rules::downloads::KEY_NOT_THERE.code,
 ];
 
 /// Whether a finding holds of one part among others, too.
@@ -154,6 +163,8 @@ fn hazards(document: &Document<'_>, out: &mut Vec<Diagnostic>) {
     used::check(&boot, out);
     downloads::check(&boot, out);
     units::check(&boot, out);
+    started::check(&boot, out);
+    firewall::check(&boot, out);
 }
 
 /// The hazards of a script that is user-data itself, or of a boothook.

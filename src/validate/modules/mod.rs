@@ -181,6 +181,12 @@ pub(crate) fn hint(key: &str) -> &'static str {
         "local-hostname" | "instance-id" | "public-keys" => {
             "it is a key of meta-data: user-data has `hostname` and `ssh_authorized_keys`"
         }
+        "repo_update" | "repo_upgrade" | "repo_upgrade_exclude" => {
+            "only the cloud-init of Amazon Linux reads it: everywhere else it is `package_update` and `package_upgrade`"
+        }
+        "debconf_selections" | "preserve_sources_list" | "add_apt_repo_match" | "sources_list" | "primary" => {
+            "it is a key of `apt`: write it below `apt:`"
+        }
         "coreos" => "only Flatcar and Container Linux read it: for cloud-init, write `write_files` and `runcmd`",
         _ if key.starts_with("x-") => "cloud-init knows no keys for anchors: put the anchor at its first use",
         _ => "remove it, or correct its spelling: cloud-init ignores keys that it does not know",

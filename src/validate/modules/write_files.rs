@@ -208,7 +208,8 @@ pub(crate) fn normal(path: &str) -> Cow<'_, str> {
 pub(crate) fn file_mode(document: &Document<'_>, entry: &Entry<'_>) -> Option<u32> {
     let mut faults = Vec::new();
     let mode = mode(document, entry, &mut faults);
-    faults.is_empty().then_some(mode)
+    let written = value::get(document.tree, entry.node, "permissions").and_then(Node::as_str);
+    (faults.is_empty() && !written.is_some_and(stands_for_another)).then_some(mode)
 }
 
 /// The mode that cloud-init would give the file.
@@ -227,6 +228,7 @@ fn mode(document: &Document<'_>, entry: &Entry<'_>, out: &mut Vec<Diagnostic>) -
             }
             mode
         }
+        Some(Scalar::Str(text)) if stands_for_another(text) => DEFAULT,
         Some(Scalar::Str(text)) => {
             // Python's `int(text, 8)`.
             let digits = text.trim().replace('_', "");
@@ -299,10 +301,14 @@ fn owner(document: &Document<'_>, entry: &Entry<'_>, late: &HashMap<&str, Span>,
 fn destination(entry: &Entry<'_>, path: &str, place: Node<'_>, out: &mut Vec<Diagnostic>) {
     if !path.starts_with('/') {
         let message = format!("expected a path from the root, found {}", quoted(path));
-        let help = Some(format!(
-            "write the whole path: `/{}`",
-            crate::diag::harmless(path.trim_start_matches(['~', '.', '/']))
-        ));
+        let rest = crate::diag::harmless(path.trim_start_matches(['~', '.', '/']));
+        let help = Some(match path.strip_prefix('~') {
+            // The home of nobody in particular: root's, where root writes it.
+            Some(below) if below.starts_with('/') => {
+                format!("nothing expands `~`: write the whole path, `/root/{rest}` or `/home/NAME/{rest}`")
+            }
+            _ => format!("write the whole path: `/{rest}`"),
+        });
         out.push(entry.finding(&rules::RELATIVE_DESTINATION, "path", place.used_at(), message, help));
     }
     if entry.is_run_at_boot() {

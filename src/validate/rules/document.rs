@@ -187,3 +187,25 @@ final_message: this message is rather long, but kind\n",
 final_message: done\n",
     example_limit: Some(60),
 };
+
+pub(crate) static JOINED_ITEMS: Rule = Rule {
+    code: "MK220",
+    name: "joined-items",
+    origin: Origin::Mkimg,
+    severity: Severity::Warning,
+    summary: "Two items of a list have become one.",
+    reason: "\
+An item that is indented deeper than the one above it is no item to YAML: it goes on with the text above. `- ls`, with ` - pwd` below\n\
+it, is the one text `ls - pwd`, and cloud-init finds nothing wrong with it.",
+    bad: "\
+#cloud-config\n\
+runcmd:\n\
+- ls /\n\
+\x20- date\n",
+    good: "\
+#cloud-config\n\
+runcmd:\n\
+- ls /\n\
+- date\n",
+    example_limit: None,
+};

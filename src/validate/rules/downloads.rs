@@ -129,3 +129,29 @@ upgrade: true\n\
 snapshot: {name: a}\n",
     example_limit: None,
 };
+
+pub(crate) static KEY_NOT_THERE: Rule = Rule {
+    code: "MK396",
+    name: "signing-key-not-there",
+    origin: Origin::Mkimg,
+    severity: Severity::Warning,
+    summary: "A source of packages is signed by a key that nothing writes.",
+    reason: "\
+apt takes a source with `signed-by=` only if the key is in that file, and no distribution puts any into /etc/apt/keyrings. cloud-init\n\
+writes the key that `key` or `keyid` gives into a file of its own choice, which `$KEY_FILE` stands for.",
+    bad: "\
+#cloud-config\n\
+apt:\n\
+\x20 sources:\n\
+\x20   tool:\n\
+\x20     source: deb [signed-by=/etc/apt/keyrings/tool.gpg] https://apt.example stable main\n\
+\x20     keyid: 9DC858229FC7DD38854AE2D88D81803C0EBFCD88\n",
+    good: "\
+#cloud-config\n\
+apt:\n\
+\x20 sources:\n\
+\x20   tool:\n\
+\x20     source: deb [signed-by=$KEY_FILE] https://apt.example stable main\n\
+\x20     keyid: 9DC858229FC7DD38854AE2D88D81803C0EBFCD88\n",
+    example_limit: None,
+};

@@ -16,14 +16,14 @@ at documents that hold mkimg's runner.",
     bad: "\
 #cloud-config\n\
 package_upgrade: true\n\
-runcmd: [ufw --force enable]\n\
+runcmd: [ufw limit ssh, ufw --force enable]\n\
 password: $6$abcdefgh$ijklmnopqrstuvwx\n\
 write_files:\n\
 \x20 - {path: /run/mkimg/runner.py, content: pass}\n",
     good: "\
 #cloud-config\n\
 package_upgrade: true\n\
-runcmd: [ufw --force enable]\n\
+runcmd: [ufw limit ssh, ufw --force enable]\n\
 write_files:\n\
 \x20 - {path: /run/mkimg/runner.py, content: pass}\n",
     example_limit: None,
@@ -41,14 +41,14 @@ on those that are left.",
     bad: "\
 #cloud-config\n\
 package_upgrade: true\n\
-runcmd: [ufw --force enable]\n\
+runcmd: [ufw limit ssh, ufw --force enable]\n\
 ssh_authorized_keys: [ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIB1]\n\
 write_files:\n\
 \x20 - {path: /run/mkimg/runner.py, content: pass}\n",
     good: "\
 #cloud-config\n\
 package_upgrade: true\n\
-runcmd: [ufw --force enable]\n\
+runcmd: [ufw limit ssh, ufw --force enable]\n\
 write_files:\n\
 \x20 - {path: /run/mkimg/runner.py, content: pass}\n",
     example_limit: None,
@@ -71,7 +71,7 @@ write_files:\n\
     good: "\
 #cloud-config\n\
 package_upgrade: true\n\
-runcmd: [ufw --force enable]\n\
+runcmd: [ufw limit ssh, ufw --force enable]\n\
 write_files:\n\
 \x20 - {path: /run/mkimg/runner.py, content: pass}\n",
     example_limit: None,
@@ -88,13 +88,13 @@ The image check fails when a security update is pending, and a base image that i
 `upgrade: true` in the template.",
     bad: "\
 #cloud-config\n\
-runcmd: [ufw --force enable]\n\
+runcmd: [ufw limit ssh, ufw --force enable]\n\
 write_files:\n\
 \x20 - {path: /run/mkimg/runner.py, content: pass}\n",
     good: "\
 #cloud-config\n\
 package_upgrade: true\n\
-runcmd: [ufw --force enable]\n\
+runcmd: [ufw limit ssh, ufw --force enable]\n\
 write_files:\n\
 \x20 - {path: /run/mkimg/runner.py, content: pass}\n",
     example_limit: None,
@@ -112,14 +112,14 @@ owner wants it.",
     bad: "\
 #cloud-config\n\
 package_upgrade: true\n\
-runcmd: [ufw --force enable]\n\
+runcmd: [ufw limit ssh, ufw --force enable]\n\
 packages: [do-agent]\n\
 write_files:\n\
 \x20 - {path: /run/mkimg/runner.py, content: pass}\n",
     good: "\
 #cloud-config\n\
 package_upgrade: true\n\
-runcmd: [ufw --force enable]\n\
+runcmd: [ufw limit ssh, ufw --force enable]\n\
 write_files:\n\
 \x20 - {path: /run/mkimg/runner.py, content: pass}\n",
     example_limit: None,
@@ -137,14 +137,14 @@ image check warns of, or fails on, those that are left.",
     bad: "\
 #cloud-config\n\
 package_upgrade: true\n\
-runcmd: [ufw --force enable]\n\
+runcmd: [ufw limit ssh, ufw --force enable]\n\
 write_files:\n\
 \x20 - {path: /run/mkimg/runner.py, content: pass}\n\
 \x20 - {path: /var/log/app.log, content: a}\n",
     good: "\
 #cloud-config\n\
 package_upgrade: true\n\
-runcmd: [ufw --force enable]\n\
+runcmd: [ufw limit ssh, ufw --force enable]\n\
 write_files:\n\
 \x20 - {path: /run/mkimg/runner.py, content: pass}\n\
 \x20 - {path: /var/lib/app/state, content: a}\n",

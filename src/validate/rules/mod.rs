@@ -2,7 +2,7 @@
 //!
 //! To add a rule, add a `Rule` to one of the files here (its check stands in the file that raises it) and a line to
 //! [`REGISTRY`], in the order of codes: MK0 for the document, MK1 for what the schema says, MK2 for checks of our own, MK3 for what
-//! contents hold.
+//! contents hold and what happens at boot.
 //! The tests run every example, and the page under `docs/rules/` is made from the rule.
 
 pub(crate) mod command;
@@ -100,6 +100,8 @@ pub static REGISTRY: &[&Rule] = &[
     &kinds::MALFORMED_PATCH,
     &kinds::MALFORMED_INCLUDE,
     &kinds::INCOMPLETE_PART_HANDLER,
+    &write_files::NOT_EXECUTABLE,
+    &document::JOINED_ITEMS,
     &suppressions::UNUSED_SUPPRESSION,
     &suppressions::SUPPRESSION_WITHOUT_REASON,
     &suppressions::SUPPRESSION_OF_UNKNOWN_RULE,
@@ -116,6 +118,7 @@ pub static REGISTRY: &[&Rule] = &[
     &systemd::PROGRAM_NOT_THERE,
     &systemd::UNKNOWN_VALUE,
     &systemd::SHELL_SYNTAX,
+    &systemd::NOTHING_STARTS_IT,
     &cron::MALFORMED_ENTRY,
     &cron::IGNORED_FILE,
     &cron::NO_LINE_END,
@@ -128,6 +131,11 @@ pub static REGISTRY: &[&Rule] = &[
     &data::BAD_SSHD_SETTING,
     &data::MALFORMED_FSTAB,
     &data::MALFORMED_SYSCTL,
+    &runcmd::NEVER_ENDS,
+    &runcmd::SHUTS_OUT_SSH,
+    &runcmd::EXPANDED_TOO_EARLY,
+    &order::LOCKED_PASSWORD,
+    &order::GROUPS_WITHOUT_COMMAS,
     &order::PROGRAM_NOT_YET_INSTALLED,
     &order::FILE_NOT_YET_WRITTEN,
     &order::INSTALLS_IN_BOOTCMD,
@@ -169,6 +177,7 @@ pub static REGISTRY: &[&Rule] = &[
     &downloads::PIPED_TO_SHELL,
     &downloads::APT_KEY_IS_GONE,
     &downloads::FOR_ANOTHER_PROCESSOR,
+    &downloads::KEY_NOT_THERE,
 ];
 
 /// A rule by its code (in any case) or its name.

@@ -252,3 +252,50 @@ runcmd:\n\
 \x20 - systemctl restart ssh\n",
     example_limit: None,
 };
+
+pub(crate) static LOCKED_PASSWORD: Rule = Rule {
+    code: "MK343",
+    name: "locked-password",
+    origin: Origin::Mkimg,
+    severity: Severity::Warning,
+    summary: "A user gets a password that is locked at once.",
+    reason: "\
+`lock_passwd` is true where it is left out: cloud-init sets the password and then locks it. It opens neither the console nor SSH, and\n\
+sudo does not take it. With `lock_passwd: false` it counts; who logs in with SSH keys needs none.",
+    bad: "\
+#cloud-config\n\
+users:\n\
+\x20 - default\n\
+\x20 - name: ada\n\
+\x20   hashed_passwd: $6$vYq0mB1sT$hZ9mQ0r8pKQ1b6mX4Yw3kN7sD2fG5hJ8kL0zX1cV4bN7mQ2wE5rT8yU1iO4pA7s\n",
+    good: "\
+#cloud-config\n\
+users:\n\
+\x20 - default\n\
+\x20 - name: ada\n\
+\x20   lock_passwd: false\n\
+\x20   hashed_passwd: $6$vYq0mB1sT$hZ9mQ0r8pKQ1b6mX4Yw3kN7sD2fG5hJ8kL0zX1cV4bN7mQ2wE5rT8yU1iO4pA7s\n",
+    example_limit: None,
+};
+
+pub(crate) static GROUPS_WITHOUT_COMMAS: Rule = Rule {
+    code: "MK344",
+    name: "groups-without-commas",
+    origin: Origin::Mkimg,
+    severity: Severity::Warning,
+    summary: "Names of groups are separated by blanks.",
+    reason: "\
+cloud-init takes the groups of a user apart at commas. `sudo docker` is the name of one group to it, with a blank inside, which no\n\
+system takes: the user is not made.",
+    bad: "\
+#cloud-config\n\
+users:\n\
+\x20 - default\n\
+\x20 - {name: ada, groups: sudo adm}\n",
+    good: "\
+#cloud-config\n\
+users:\n\
+\x20 - default\n\
+\x20 - {name: ada, groups: [sudo, adm]}\n",
+    example_limit: None,
+};

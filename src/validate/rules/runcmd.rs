@@ -166,3 +166,78 @@ runcmd:\n\
 \x20 - date\n",
     example_limit: None,
 };
+
+pub(crate) static NEVER_ENDS: Rule = Rule {
+    code: "MK340",
+    name: "command-never-ends",
+    origin: Origin::Mkimg,
+    severity: Severity::Error,
+    summary: "A command of the boot goes on for ever.",
+    reason: "\
+The commands run one after the other, and cloud-init waits for each. After `tail -f`, `sleep infinity` or a server in the foreground\n\
+nothing more happens: no later command, no `final_message`, and `cloud-init status --wait` does not return.",
+    bad: "\
+#cloud-config\n\
+runcmd:\n\
+\x20 - python3 -m http.server 80\n\
+\x20 - touch /etc/done\n",
+    good: "\
+#cloud-config\n\
+runcmd:\n\
+\x20 - systemd-run --unit=web python3 -m http.server 80\n\
+\x20 - touch /etc/done\n",
+    example_limit: None,
+};
+
+pub(crate) static SHUTS_OUT_SSH: Rule = Rule {
+    code: "MK341",
+    name: "firewall-without-ssh",
+    origin: Origin::Mkimg,
+    severity: Severity::Warning,
+    summary: "A firewall is switched on, and no rule lets SSH in.",
+    reason: "\
+`ufw enable` refuses every connection from outside that no rule allows. A rule for SSH has to be there before: by its name\n\
+(`OpenSSH`, `ssh`), its port, or from an address. Images on which ufw has such a rule already are rare.",
+    bad: "\
+#cloud-config\n\
+packages: [ufw]\n\
+runcmd:\n\
+\x20 - ufw allow 80/tcp\n\
+\x20 - ufw --force enable\n",
+    good: "\
+#cloud-config\n\
+packages: [ufw]\n\
+runcmd:\n\
+\x20 - ufw allow OpenSSH\n\
+\x20 - ufw allow 80/tcp\n\
+\x20 - ufw --force enable\n",
+    example_limit: None,
+};
+
+pub(crate) static EXPANDED_TOO_EARLY: Rule = Rule {
+    code: "MK342",
+    name: "expanded-too-early",
+    origin: Origin::Mkimg,
+    severity: Severity::Warning,
+    summary: "A script in a here-document has its arguments taken away.",
+    reason: "\
+In a here-document whose word has no quotes, the shell puts in values for `$1`, `$@` and `$#` while it writes the file. The commands of\n\
+the boot have no arguments: the script gets an empty text in their place. With `<<'EOF'` nothing is put in.",
+    bad: "\
+#cloud-config\n\
+runcmd:\n\
+\x20 - |\n\
+\x20   cat > /usr/local/bin/greet <<EOF\n\
+\x20   #!/bin/sh\n\
+\x20   echo \"hello $1\"\n\
+\x20   EOF\n",
+    good: "\
+#cloud-config\n\
+runcmd:\n\
+\x20 - |\n\
+\x20   cat > /usr/local/bin/greet <<'EOF'\n\
+\x20   #!/bin/sh\n\
+\x20   echo \"hello $1\"\n\
+\x20   EOF\n",
+    example_limit: None,
+};

@@ -238,3 +238,34 @@ write_files:\n\
 \x20 - {path: /srv/notes, content: a}\n",
     example_limit: None,
 };
+
+pub(crate) static NOT_EXECUTABLE: Rule = Rule {
+    code: "MK219",
+    name: "file-not-executable",
+    origin: Origin::Mkimg,
+    severity: Severity::Error,
+    summary: "`runcmd` starts a file that is written without an executable bit.",
+    reason: "\
+A file of `write_files` has mode 0644 where `permissions` is left out. Started by its path, it gives `Permission denied`, and the\n\
+commands after it run as if nothing had been.",
+    bad: "\
+#cloud-config\n\
+write_files:\n\
+\x20 - path: /usr/local/sbin/setup\n\
+\x20   content: |\n\
+\x20     #!/bin/sh\n\
+\x20     date > /var/log/setup\n\
+runcmd:\n\
+\x20 - /usr/local/sbin/setup\n",
+    good: "\
+#cloud-config\n\
+write_files:\n\
+\x20 - path: /usr/local/sbin/setup\n\
+\x20   permissions: '0755'\n\
+\x20   content: |\n\
+\x20     #!/bin/sh\n\
+\x20     date > /var/log/setup\n\
+runcmd:\n\
+\x20 - /usr/local/sbin/setup\n",
+    example_limit: None,
+};

@@ -51,21 +51,8 @@ const STANDARD: &[(&str, &str)] = &[
 ];
 
 /// Filters and functions of Jinja that minijinja does not have: a template that uses them is right, but not rendered here.
-const JINJA_ONLY: &[&str] = &[
-    "cycler",
-    "do",
-    "filesizeformat",
-    "forceescape",
-    "joiner",
-    "lipsum",
-    "striptags",
-    "truncate",
-    "urlize",
-    "wordwrap",
-    "xmlattr",
-    "callable",
-    "sameas",
-];
+const JINJA_ONLY: &[&str] =
+    &["do", "forceescape", "lipsum", "truncate", "urlize", "wordwrap", "xmlattr", "callable", "sameas"];
 
 /// What a template becomes.
 pub(super) enum Rendered {
@@ -133,7 +120,8 @@ pub(super) fn render(text: &str) -> Rendered {
         done = range.end;
         let written = body.get(source.clone()).unwrap_or_default();
         let from = Span::new(offset + source.start.min(body.len()), offset + source.end.min(body.len()));
-        if piece == MISSING {
+        // A filter may have changed its letters.
+        if piece.eq_ignore_ascii_case(MISSING) {
             let name = written.split('|').next().unwrap_or_default().trim();
             if !on_every_machine(name) && missing.insert((name, from)) {
                 warnings.push(unknown_variable(name, from));
@@ -206,9 +194,12 @@ fn failed(error: &minijinja::Error, prepared: &tuples::Prepared, body: &str, off
                 || detail.split(|c: char| !(c.is_alphanumeric() || c == '_')).any(|word| word == *name)
         })
     };
+    // `{% do x %}`: minijinja wants a call there, Jinja takes whatever it is.
+    let in_do =
+        body[..floor(range.start)].rsplit("{%").next().is_some_and(|tag| tag.trim_matches(['-', '+', ' ']) == "do");
     match error.kind() {
         ErrorKind::SyntaxError | ErrorKind::UnknownFilter | ErrorKind::UnknownTest | ErrorKind::BadEscape
-            if !jinja_has_it() =>
+            if !in_do && !jinja_has_it() =>
         {
             let message = format!("expected a template that Jinja can read: {detail}");
             let help = Some(

@@ -30,10 +30,33 @@ pub(super) fn set_up(environment: &mut Environment<'_>) {
         environment.remove_test(name);
     }
     environment.remove_global("debug");
+    texts(environment);
     // Any of them may come: each is as good as another one.
     environment.add_filter("random", |items: Value| first(&items));
     environment.add_filter("center", |text: String, width: Option<usize>| centred(&text, width.unwrap_or(80), ' '));
+    environment.add_filter("filesizeformat", minijinja_contrib::filters::filesizeformat);
+    environment.add_filter("striptags", minijinja_contrib::filters::striptags);
+    environment.add_function("cycler", |items: Rest<Value>| minijinja_contrib::globals::cycler(items.0));
+    environment.add_function("joiner", minijinja_contrib::globals::joiner);
     environment.add_filter("wordcount", |text: String| text.split_whitespace().count());
+}
+
+/// Filters that take a text: of a variable that is missing, Jinja gives them what cloud-init writes in its place, minijinja nothing.
+fn texts(environment: &mut Environment<'_>) {
+    environment.add_filter("mkimg_capitalize", minijinja::filters::capitalize);
+    environment.add_filter("mkimg_lower", minijinja::filters::lower);
+    environment.add_filter("mkimg_replace", minijinja::filters::replace);
+    environment.add_filter("mkimg_title", minijinja::filters::title);
+    environment.add_filter("mkimg_trim", minijinja::filters::trim);
+    environment.add_filter("mkimg_upper", minijinja::filters::upper);
+    for name in ["capitalize", "lower", "replace", "title", "trim", "upper"] {
+        let of_minijinja = format!("mkimg_{name}");
+        environment.add_filter(name, move |state: &mut State, value: Value, rest: Rest<Value>| {
+            let value = if value.is_undefined() { Value::from(MISSING) } else { value };
+            let arguments: Vec<Value> = std::iter::once(value).chain(rest.0).collect();
+            state.apply_filter(&of_minijinja, &arguments)
+        });
+    }
 }
 
 /// The first of a list's items, or of a text's characters; undefined where there is none.

@@ -22,6 +22,8 @@ fn values_are_written_as_python_writes_them() {
         ("{{ 'a,b'.split(',')[1].upper() }}", "B"),
         ("{% for k, v in {'b': 1, 'a': 2}.items() %}{{ k }}{{ v }}{% endfor %}", "b1a2"),
         ("{{ '%s-%s' | format('a', 1) }}", "a-1"),
+        ("{{ '%s-%d' % ('a', 1) }} {{ '%s' % 'a' | upper }} {{ '%05.1f' % 1.5 ~ '%' }}", "a-1 A 001.5%"),
+        ("{% set l = cycler('a', 'b') %}{{ l.next() }}{{ l.next() }}{{ '<b>a</b>' | striptags }}", "aba"),
         ("{% block b %}x{% endblock %}", "x"),
         ("{{ 'a b' | urlencode }}", "a%20b"),
         ("{{ {'a': [1]} | tojson }}", "{\"a\": [1]}"),
@@ -52,4 +54,30 @@ fn places_after_a_tuple_are_those_of_the_template() {
     let Rendered::Broken(finding) = render(template) else { unreachable!("{}", text(template)) };
     let span = finding.span.unwrap_or_default();
     assert!(template[span.start..span.end].contains("nofilter"), "{span:?}");
+}
+
+#[test]
+fn what_only_jinja_does_is_not_called_wrong() {
+    for template in
+        ["{% do x %}a", "{{ 'http://a.example' | urlize }}", "{% set l = [] %}{% set _ = l.append('q') %}{{ l[0] }}"]
+    {
+        assert!(text(template).starts_with("unknown: "), "{template}: {}", text(template));
+    }
+}
+
+#[test]
+fn a_missing_variable_is_a_text_to_filters_too() {
+    for template in
+        ["{{ ds.meta_data.name | lower }}", "{{ nothing | trim | upper }}", "{{ nothing | replace('x', 'y') }}"]
+    {
+        let Rendered::Text { text, warnings, .. } = render(&format!("## template: jinja\n{template}")) else {
+            unreachable!("{}", text(template))
+        };
+        assert!(text.starts_with(MISSING), "{text}");
+        assert_eq!(warnings.len(), 1, "{template}");
+    }
+    assert_eq!(
+        text("{{ 'Ab' | lower }}{{ ' a ' | trim }}{{ 'aba' | replace('a', 'c') }}{{ 'a b' | title }}"),
+        "abacbcA B"
+    );
 }

@@ -1,5 +1,5 @@
-//! Tuples without parentheses (`{% if a, b %}`), which Jinja reads and minijinja does not: a template is given parentheses before
-//! minijinja sees it, and places are brought back to the template as it was written.
+//! What Jinja reads and minijinja does not: tuples without parentheses (`{% if a, b %}`), and `%` behind a text (`'%s' % a`, which is
+//! the filter `format`). A template is rewritten before minijinja sees it, and places are brought back to the template as it was written.
 
 use crate::source::Span;
 
@@ -9,7 +9,7 @@ pub(super) const PRINTED: &str = "mkimg_tuple";
 /// A template that minijinja reads as Jinja reads the one it came from.
 pub(super) struct Prepared {
     pub text: String,
-    /// What was put in: where in `text`, in ascending order, and how many bytes.
+    /// What was put in: where in `text`, in ascending order, and how many bytes more there are.
     inserted: Vec<(usize, usize)>,
 }
 
@@ -27,7 +27,7 @@ impl Prepared {
 
 /// Adds the parentheses. The error is the place of a name that Jinja does not take for one: `{% for in x %}`.
 pub(super) fn prepare(template: &str) -> Result<Prepared, Span> {
-    let mut insertions: Vec<(usize, &'static str)> = Vec::new();
+    let mut insertions: Vec<Insertion> = Vec::new();
     let mut at = 0;
     while let Some(found) = template[at..].find('{') {
         let start = at + found;
@@ -41,6 +41,7 @@ pub(super) fn prepare(template: &str) -> Result<Prepared, Span> {
             "{{" | "{%" => {
                 let tag = Tag::read(template, at, if opening == "{{" { "}}" } else { "%}" });
                 at = tag.end;
+                insertions.extend(&tag.formats);
                 if opening == "{{" {
                     if !tag.commas.is_empty() {
                         insertions.extend([(tag.start, " mkimg_tuple("), (tag.end, ")")]);
@@ -54,18 +55,25 @@ pub(super) fn prepare(template: &str) -> Result<Prepared, Span> {
             _ => at = start + 1,
         }
     }
+    // Those of one place stay as they came.
+    insertions.sort_by_key(|(place, _)| *place);
     let mut text = String::with_capacity(template.len() + insertions.len() * PRINTED.len());
     let mut inserted = Vec::with_capacity(insertions.len());
     let mut done = 0;
     for (place, piece) in insertions {
         text.push_str(&template[done..place]);
-        done = place;
-        inserted.push((text.len(), piece.len()));
+        // A filter stands in the place of the operator.
+        let replaced = usize::from(piece.starts_with('|'));
+        done = place + replaced;
+        inserted.push((text.len(), piece.len() - replaced));
         text.push_str(piece);
     }
     text.push_str(&template[done..]);
     Ok(Prepared { text, inserted })
 }
+
+/// Where something is put in. What begins with `|` takes the place of a byte.
+type Insertion = (usize, &'static str);
 
 fn end_of_raw(template: &str, mut at: usize) -> usize {
     while let Some(found) = template[at..].find("{%") {
@@ -86,6 +94,8 @@ struct Tag<'t> {
     commas: Vec<usize>,
     /// The first single `=`.
     assignment: Option<usize>,
+    /// For each `%` behind a text.
+    formats: Vec<Insertion>,
 }
 
 impl<'t> Tag<'t> {
@@ -96,7 +106,8 @@ impl<'t> Tag<'t> {
         if matches!(bytes.get(at), Some(b'-' | b'+')) {
             at += 1;
         }
-        let mut tag = Self { start: at, end: template.len(), words: vec![], commas: vec![], assignment: None };
+        let mut tag =
+            Self { start: at, end: template.len(), words: vec![], commas: vec![], assignment: None, formats: vec![] };
         let mut depth = 0_usize;
         while let Some(&byte) = bytes.get(at) {
             let here = &bytes[at..];
@@ -112,6 +123,7 @@ impl<'t> Tag<'t> {
                     while bytes.get(at).is_some_and(|next| *next != byte) {
                         at += if bytes[at] == b'\\' { 2 } else { 1 };
                     }
+                    tag.format(template, at + 1, closing);
                 }
                 b'(' | b'[' | b'{' => depth += 1,
                 b')' | b']' | b'}' => depth = depth.saturating_sub(1),
@@ -137,6 +149,22 @@ impl<'t> Tag<'t> {
         }
         tag.end = tag.end.max(tag.start);
         tag
+    }
+
+    /// Makes a filter of the `%` that may stand behind a text which ends here.
+    fn format(&mut self, template: &str, end: usize, closing: &str) {
+        let skip = |at: usize| at + template.get(at..).map_or(0, |rest| rest.len() - rest.trim_start().len());
+        let operator = skip(end);
+        let rest = template.get(operator..).unwrap_or_default();
+        if !rest.starts_with('%') || rest.starts_with(closing) {
+            return;
+        }
+        let operand = skip(operator + 1);
+        if template[operand..].starts_with('(') {
+            self.formats.push((operator, "|format"));
+        } else if let Some(end) = operand_end(template, operand) {
+            self.formats.extend([(operator, "|format("), (end, ")")]);
+        }
     }
 
     fn is(&self, name: &str) -> bool {
@@ -171,6 +199,47 @@ impl<'t> Tag<'t> {
     }
 }
 
+/// Where a name, a number or a text ends, with what belongs to it: `.key`, `['key']`, `(…)`, `|filter`.
+fn operand_end(template: &str, start: usize) -> Option<usize> {
+    let bytes = template.as_bytes();
+    let word = |at: usize| bytes[at..].iter().take_while(|byte| byte.is_ascii_alphanumeric() || **byte == b'_').count();
+    let text = |at: usize| {
+        let quote = *bytes.get(at)?;
+        let mut end = at + 1;
+        while *bytes.get(end)? != quote {
+            end += if bytes[end] == b'\\' { 2 } else { 1 };
+        }
+        Some(end + 1)
+    };
+    let mut at = match bytes.get(start)? {
+        b'\'' | b'"' => text(start)?,
+        _ if word(start) > 0 => start + word(start),
+        _ => return None,
+    };
+    while let Some(byte) = bytes.get(at) {
+        at = match byte {
+            b'.' | b'|' if word(at + 1) > 0 => at + 1 + word(at + 1),
+            b'[' | b'(' => {
+                let mut depth = 0_usize;
+                loop {
+                    match bytes.get(at)? {
+                        b'\'' | b'"' => at = text(at)? - 1,
+                        b'[' | b'(' => depth += 1,
+                        b']' | b')' => depth -= 1,
+                        _ => {}
+                    }
+                    at += 1;
+                    if depth == 0 {
+                        break at;
+                    }
+                }
+            }
+            _ => break,
+        };
+    }
+    Some(at)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -189,6 +258,12 @@ mod tests {
             ("{% raw %}{{ a, b }}{% endraw %}{{ a", "{% raw %}{{ a, b }}{% endraw %}{{ a"),
             ("{% with a = 1, b = 2 %}{{", "{% with a = 1, b = 2 %}{{"),
             ("{ {é, {%", "{ {é, {%"),
+            ("{{ '%s' % a }}", "{{ '%s' |format( a) }}"),
+            ("{{ '%s-%s' % (a, b) }}", "{{ '%s-%s' |format (a, b) }}"),
+            ("{{ '%d'%v1.x['a)'].f(1)|int ~ 'c' }}", "{{ '%d'|format(v1.x['a)'].f(1)|int) ~ 'c' }}"),
+            ("{% set a = 'x' %}{{ 'a' if b }}%", "{% set a = 'x' %}{{ 'a' if b }}%"),
+            ("{% if '%s' % 'a' == 'a', 1 %}", "{% if ( '%s' |format( 'a') == 'a', 1 ) %}"),
+            ("{{ 'a' % [1] }}{{ 'a' % b[ }}", "{{ 'a' % [1] }}{{ 'a' % b[ }}"),
         ] {
             let prepared = prepare(template).unwrap_or(Prepared { text: String::new(), inserted: vec![] });
             assert_eq!(prepared.text, expected);
