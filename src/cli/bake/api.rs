@@ -183,11 +183,6 @@ impl Api {
         self.running.is_some()
     }
 
-    /// Whether it is DigitalOcean's own, with a control panel and doctl beside it.
-    pub(in crate::cli) fn is_digital_ocean(&self) -> bool {
-        self.running.is_none() && self.url == API_URL
-    }
-
     /// Whether no network lies between it and us.
     pub(in crate::cli) fn is_on_this_machine(&self) -> bool {
         is_on_this_machine(&self.url)

@@ -141,11 +141,7 @@ impl Ending<'_> {
         match (self.spec.droplet.ssh_keys.is_empty(), address) {
             (false, Some(address)) => terminal.help(&format!("look inside: ssh root@{address}")),
             (false, None) => terminal.help(&format!("look inside: doctl compute ssh {droplet}")),
-            (true, _) if !self.api.is_digital_ocean() => terminal.help("next time --ssh-key lets you in with ssh"),
             (true, _) => terminal.help("next time --ssh-key lets you in with ssh; until then there is its console:"),
-        }
-        if !self.api.is_digital_ocean() {
-            return;
         }
         terminal.help(&format!("its console: https://cloud.digitalocean.com/droplets/{droplet}/console"));
         terminal.help(&format!(
