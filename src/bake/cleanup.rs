@@ -7,7 +7,7 @@ use super::failure::{Failure, FailureKind};
 use super::journal::{Entry, Role};
 use super::left::Left;
 use super::machine::{Machine, Stop};
-use super::ports::{ActionStatus, ProviderErrorKind, Snapshot};
+use super::ports::{ActionOf, ActionStatus, ProviderErrorKind, Snapshot};
 use super::spec::Stage;
 use super::wait::{LAG, Wait};
 
@@ -162,7 +162,7 @@ impl Machine<'_> {
             let done = self
                 .wait(&wait, async || {
                     if let Some(action) = action {
-                        let status = provider.action(action).await?.status;
+                        let status = provider.action(action, ActionOf::Droplet(droplet)).await?.status;
                         if status != ActionStatus::InProgress {
                             return Ok(Some(status == ActionStatus::Completed));
                         }
@@ -261,6 +261,10 @@ fn reason(stop: &Stop) -> String {
     match stop {
         Stop::Stopped => "stopped before it was seen to be gone".to_owned(),
         Stop::Failed(Failure { kind: FailureKind::Provider(error), .. }) => error.to_string(),
+        // What was waited for is the thing that this stands beside.
+        Stop::Failed(Failure { kind: FailureKind::Silent { limit, last, .. }, .. }) => {
+            format!("no usable answer for {limit}; last: {last}")
+        }
         Stop::Failed(failure) => failure.kind.to_string(),
     }
 }

@@ -35,7 +35,7 @@ pub enum FailureKind {
         log: Option<Box<str>>,
     },
     /// Nothing of use was heard from the provider for too long.
-    #[error("the API gave no usable answer for {limit} while this was waited for: {what}; last: {last}")]
+    #[error("the API gave no usable answer for {limit} while mkimg waited for {what}; last: {last}")]
     Silent {
         /// What was awaited.
         what: String,

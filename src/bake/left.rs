@@ -29,12 +29,20 @@ pub enum Left {
     },
 }
 
+impl Left {
+    /// What it is, without why it is still there.
+    pub fn name(&self) -> String {
+        match self {
+            Self::Droplet { id, .. } => format!("droplet {id}"),
+            Self::Snapshot { id, .. } => format!("snapshot {id}"),
+            Self::Unknown { tag, .. } => format!("possibly something tagged {tag}"),
+        }
+    }
+}
+
 impl std::fmt::Display for Left {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::Droplet { id, why } => write!(f, "droplet {id} ({why})"),
-            Self::Snapshot { id, why } => write!(f, "snapshot {id} ({why})"),
-            Self::Unknown { tag, why } => write!(f, "possibly something tagged {tag} ({why})"),
-        }
+        let (Self::Droplet { why, .. } | Self::Snapshot { why, .. } | Self::Unknown { why, .. }) = self;
+        write!(f, "{} ({why})", self.name())
     }
 }

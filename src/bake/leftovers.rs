@@ -146,6 +146,18 @@ pub async fn find_of(
                 Err(error) => return Err(error),
             }
         }
+        // What the bake said it had left, told by its name alone: whoever names the bake now was told so.
+        for left in &ledger.left {
+            let Left::Snapshot { id, .. } = left else { continue };
+            match provider.snapshot(id).await {
+                Ok(snapshot) if snapshot.tags.is_empty() => {
+                    found.push(Leftover { tag: tag.clone(), what: Thing::Snapshot(id.clone()), name: snapshot.name });
+                }
+                Ok(_) => {}
+                Err(error) if error.kind == ProviderErrorKind::NotFound => {}
+                Err(error) => return Err(error),
+            }
+        }
         found.sort_by(|a, b| a.what.cmp(&b.what));
         found.dedup_by(|a, b| a.what == b.what);
         let unknown = |left: &&Leftover| match left.what {

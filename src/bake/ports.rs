@@ -18,8 +18,8 @@ use super::left::Left;
 use super::spec::Stage;
 pub use marker::{Check, CheckFinding, LogPiece, Marker, MarkerError, RunnerError, RunnerState, RunnerStep, Status};
 pub use provider::{
-    Account, Action, ActionStatus, CreateDroplet, Droplet, DropletAction, DropletStatus, Image, Provider, Region, Size,
-    Snapshot,
+    Account, Action, ActionOf, ActionStatus, CreateDroplet, Droplet, DropletAction, DropletStatus, Image, Provider,
+    Region, Size, Snapshot,
 };
 pub use provider_error::{ProviderError, ProviderErrorKind};
 

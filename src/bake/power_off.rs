@@ -3,7 +3,7 @@
 use super::failure::{Failure, FailureKind};
 use super::journal::Entry;
 use super::machine::{Machine, Stop};
-use super::ports::{ActionStatus, DropletAction, DropletStatus};
+use super::ports::{ActionOf, ActionStatus, DropletAction, DropletStatus};
 use super::spec::Stage;
 use super::wait::Wait;
 
@@ -68,7 +68,7 @@ impl Machine<'_> {
                     return Ok(Some(true));
                 }
                 if let Some(action) = action
-                    && let Ok(action) = provider.action(action).await
+                    && let Ok(action) = provider.action(action, ActionOf::Droplet(id)).await
                     && action.status == ActionStatus::Errored
                 {
                     return Ok(Some(false));

@@ -8,7 +8,7 @@ use super::failure::{Failure, FailureKind};
 use super::journal::Entry;
 use super::machine::{Machine, Stop};
 use super::outcome::Product;
-use super::ports::{ActionStatus, ProviderError, ProviderErrorKind, Snapshot};
+use super::ports::{ActionOf, ActionStatus, ProviderError, ProviderErrorKind, Snapshot};
 use super::silence::Silence;
 use super::spec::Stage;
 use super::wait::{LAG, Pace, Wait};
@@ -205,7 +205,9 @@ impl Machine<'_> {
             self.note(format!("snapshot {} is in {region}", snapshot.id));
         }
         let actions = transfers.iter_mut().filter_map(|transfer| Some((transfer.action?, transfer)));
-        let seen = join_all(actions.map(async |(action, transfer)| (action, transfer, provider.action(action).await)));
+        let seen = join_all(actions.map(async |(action, transfer)| {
+            (action, transfer, provider.action(action, ActionOf::Snapshot(&snapshot.id)).await)
+        }));
         for (action, transfer, seen) in self.unless_stopped(seen).await? {
             let region = &transfer.region;
             match seen.map(|seen| seen.status) {

@@ -48,6 +48,8 @@ pub struct Report {
     pub tail: Option<String>,
     /// What costs money and is still there.
     pub left: Vec<String>,
+    /// The command that removes it.
+    pub remove: Option<String>,
     /// What was odd.
     pub warnings: Vec<String>,
 }
@@ -84,6 +86,7 @@ impl Report {
             failure: None,
             tail: None,
             left: Vec::new(),
+            remove: None,
             warnings: Vec::new(),
         }
     }
@@ -209,7 +212,10 @@ impl Report {
             for left in &self.left {
                 let _ = writeln!(page, "<li class=bad>{}", escape(left));
             }
-            let _ = writeln!(page, "</ul>\n<p>Remove it: <code>mkimg gc {}</code></p>", escape(&self.bake));
+            page.push_str("</ul>\n");
+            if let Some(command) = &self.remove {
+                let _ = writeln!(page, "<p>Remove it: <code>{}</code></p>", escape(command));
+            }
         }
         self.facts(page);
         if !self.stages.is_empty() {
@@ -268,7 +274,9 @@ impl Report {
         if let Some(snapshot) = &self.snapshot {
             facts.push(("Snapshot", format!("{} (id {})", snapshot.name, snapshot.id)));
             facts.push(("Regions", snapshot.regions.join(", ")));
-            facts.push(("Size", format!("{:.2} GB", snapshot.size_gb)));
+            if snapshot.size_gb > 0.0 {
+                facts.push(("Size", format!("{:.2} GB", snapshot.size_gb)));
+            }
             facts.push(("Tags", snapshot.tags.join(", ")));
         }
         page.push_str("<table>\n");

@@ -5,7 +5,7 @@
 use super::failure::{Failure, FailureKind};
 use super::journal::Entry;
 use super::machine::{Machine, Stop};
-use super::ports::{ActionStatus, DropletAction, Provider, ProviderError, ProviderErrorKind, Snapshot};
+use super::ports::{ActionOf, ActionStatus, DropletAction, Provider, ProviderError, ProviderErrorKind, Snapshot};
 use super::silence::Silence;
 use super::spec::Stage;
 use super::wait::{LAG, Pace, Wait};
@@ -38,7 +38,7 @@ impl Machine<'_> {
             self.ask_for_snapshot(droplet, &name, before, &wait).await?;
         }
         if let Some(action) = self.ledger.snapshot_action {
-            self.await_action(action, &format!("snapshot `{name}`"), &wait).await?;
+            self.await_action(action, droplet, &format!("snapshot `{name}`"), &wait).await?;
         }
         let provider = self.ports.provider;
         let found = self.snapshot_wait("the finished snapshot appearing at its droplet");
@@ -154,12 +154,12 @@ impl Machine<'_> {
         }
     }
 
-    /// Waits for an action; `errored` is seen at once.
-    pub(super) async fn await_action(&self, action: u64, what: &str, wait: &Wait) -> Result<(), Stop> {
+    /// Waits for an action of a droplet; `errored` is seen at once.
+    async fn await_action(&self, action: u64, droplet: u64, what: &str, wait: &Wait) -> Result<(), Stop> {
         let provider = self.ports.provider;
         let status = self
             .wait(wait, async || {
-                let action = provider.action(action).await?;
+                let action = provider.action(action, ActionOf::Droplet(droplet)).await?;
                 Ok((action.status != ActionStatus::InProgress).then_some(action.status))
             })
             .await?;

@@ -121,7 +121,7 @@ fn row(known: Known) -> Row {
             ("done", format!("snapshot {name} ({})", ledger.snapshot.as_deref().unwrap_or("?")))
         }
         Some((_, failure, left)) if !left.is_empty() => {
-            let things: Vec<String> = left.iter().map(ToString::to_string).collect();
+            let things: Vec<String> = left.iter().map(crate::bake::Left::name).collect();
             ("left", format!("{}; {failure}", things.join(", ")))
         }
         Some((130, ..)) => ("failed", "stopped, nothing is left".to_owned()),

@@ -128,6 +128,9 @@ async fn with_api(args: &Args, global: &Global, selection: &Selection, api: &Api
     }
     if going.is_empty() {
         terminal.note("nothing to destroy");
+        if !staying.is_empty() && selection.named.is_empty() {
+            terminal.help(&format!("what one bake left, whatever its deadline: mkimg gc{} BAKE", api.options()));
+        }
     }
     if args.dry_run {
         return going.iter().try_for_each(|one| terminal.print(format!("would destroy {}\n", named(one))));
@@ -226,9 +229,10 @@ fn named(leftover: &Leftover) -> String {
     format!("{} `{}` of bake {}", leftover.what, leftover.name, leftover.tag.id)
 }
 
-/// The snapshot of a bake that was killed at its last step: its tag is off already, and the product stands.
+/// The snapshot of a bake that is done, or was killed at its last step: its tag is off already, and the product stands.
 async fn committed(provider: &dyn Provider, ledger: &Ledger) -> Result<Option<String>, ProviderError> {
-    let (true, Some(id)) = (ledger.committing && ledger.ended.is_none(), &ledger.snapshot) else { return Ok(None) };
+    let stands = ledger.committing && ledger.ended.is_none_or(|exit| exit == 0);
+    let (true, Some(id)) = (stands, &ledger.snapshot) else { return Ok(None) };
     match provider.snapshot(id).await {
         Ok(_) => Ok(Some(id.clone())),
         Err(error) if error.kind == ProviderErrorKind::NotFound => Ok(None),

@@ -150,3 +150,22 @@ fn a_deletion_by_tag_goes_on_without_its_client() {
     drop(connection);
     until("all of them going", || emulator.account().0.is_empty().then_some(()));
 }
+
+#[test]
+fn a_bake_whose_leftovers_are_removed_is_not_said_to_have_left_them() {
+    // Two refusals on the way forward, two while cleaning up.
+    let faults: Vec<String> = (1..=4).map(|nth| format!("DELETE /v2/droplets/*#{nth}:403")).collect();
+    let faults: Vec<&str> = faults.iter().map(String::as_str).collect();
+    let (home, emulator) = (Home::new(), Emulator::quick(&faults));
+    let (exit, said) = home.start(&emulator, &[]).end();
+    assert_eq!(exit, 4, "{said}");
+    let bakes = || home.mkimg(&["bakes", "--api-url", &emulator.url]).1;
+    let (bake, before) = (home.bake(), bakes());
+    let line = before.lines().next().unwrap();
+    assert!(line.contains("  left         droplet ") && !line.contains("droplet going away"), "{before}");
+    let (exit, stdout, said) = home.mkimg(&["gc", "--api-url", &emulator.url, &bake]);
+    assert_eq!(exit, 0, "{stdout}{said}");
+    emulator.holds(0, 0, "collected");
+    let after = bakes();
+    assert!(after.contains("  failed       ") && after.contains("removed by `mkimg gc`"), "{after}");
+}

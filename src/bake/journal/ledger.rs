@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use super::entry::{Entry, Role};
+use crate::bake::left::Left;
 use crate::bake::ports::Check;
 use crate::bake::spec::Stage;
 
@@ -57,6 +58,8 @@ pub struct Ledger {
     pub failing: Option<String>,
     /// The exit status.
     pub ended: Option<u8>,
+    /// What it said then that it had left.
+    pub left: Vec<Left>,
 }
 
 impl Ledger {
@@ -153,7 +156,10 @@ impl Ledger {
             Entry::Committing => self.committing = true,
             Entry::Committed => self.committed = true,
             Entry::CleaningUp { failure } => self.failing = Some(failure.clone()),
-            Entry::Ended { exit, .. } => self.ended = Some(*exit),
+            Entry::Ended { exit, left, .. } => {
+                self.ended = Some(*exit);
+                self.left.clone_from(left);
+            }
             Entry::Began { .. }
             | Entry::Tagging { .. }
             | Entry::Transferring { .. }

@@ -156,6 +156,15 @@ pub struct Snapshot {
     pub size_gb: f64,
 }
 
+/// What an action is done to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ActionOf<'a> {
+    /// A droplet.
+    Droplet(u64),
+    /// A snapshot.
+    Snapshot(&'a str),
+}
+
 /// The provider's API. Reads and deletes are retried inside; a create is never.
 #[async_trait]
 pub trait Provider: Send + Sync {
@@ -187,8 +196,8 @@ pub trait Provider: Send + Sync {
     async fn droplet_action(&self, id: u64, action: DropletAction<'_>) -> Result<Action, ProviderError>;
     /// A droplet's actions, newest first.
     async fn droplet_actions(&self, id: u64) -> Result<Vec<Action>, ProviderError>;
-    /// One action.
-    async fn action(&self, id: u64) -> Result<Action, ProviderError>;
+    /// One action of a droplet or a snapshot.
+    async fn action(&self, id: u64, of: ActionOf<'_>) -> Result<Action, ProviderError>;
     /// The snapshots made from a droplet.
     async fn droplet_snapshots(&self, id: u64) -> Result<Vec<Snapshot>, ProviderError>;
     /// Puts a tag on a snapshot; the tag is made where it is missing.

@@ -5,7 +5,10 @@ use std::collections::BTreeSet;
 
 use super::fake::{Fake, Fault, World, spec};
 use super::faults::judge;
+use crate::bake::journal::Ledger;
+use crate::bake::leftovers;
 use crate::bake::ports::ProviderErrorKind as Kind;
+use crate::bake::silence::Patience;
 use crate::bake::{FailureKind, Limits, MarkerKind, Outcome, Spec};
 
 const LASTING: [Fault; 8] = [
@@ -133,6 +136,14 @@ async fn a_snapshot_of_which_the_service_does_not_say_the_droplet_is_named_not_d
     assert_eq!((outcome.exit_status(), fake.there().len()), (4, 1), "{outcome:?}");
     let left: Vec<String> = outcome.left().iter().map(ToString::to_string).collect();
     assert!(left.len() == 1 && left[0].starts_with(&fake.there()[0]), "{left:?}");
+    // The command that it names removes it.
+    let ledger = Ledger::replay(fake.journal.lock().unwrap().iter());
+    let found = leftovers::find_of(&fake, &fake, &patient(MarkerKind::Poweroff).tag(), &ledger).await.unwrap();
+    let patience = Patience::new(&fake, std::time::Duration::from_secs(30));
+    for leftover in &found {
+        leftovers::remove(&fake, &patience, leftover, std::time::Duration::from_secs(300)).await.unwrap();
+    }
+    assert_eq!((found.len(), fake.there()), (1, Vec::new()));
 }
 
 #[tokio::test]

@@ -86,6 +86,7 @@ impl Ending<'_> {
                 "check": self.report.check,
                 "log": failure.and_then(|failure| failure.log()),
                 "left": left,
+                "remove": self.report.remove,
                 "requests": self.api.client().sent(),
                 "seconds": self.report.seconds,
             });
@@ -119,7 +120,9 @@ impl Ending<'_> {
                 terminal.note(&format!("its console: {}", console.display()));
             }
         }
-        terminal.help(&format!("remove it: mkimg gc{} {}", self.api.options(), self.spec.id));
+        if let Some(command) = &self.report.remove {
+            terminal.help(&format!("remove it: {command}"));
+        }
         if self.api.is_local() {
             return;
         }
@@ -172,22 +175,25 @@ impl Ending<'_> {
             return Ok(());
         }
         let mut text = String::new();
-        let _ = writeln!(
-            text,
-            "snapshot {} ({}), {:.2} GB, in {}",
-            snapshot.name,
-            snapshot.id,
-            snapshot.size_gb,
-            snapshot.regions.join(", ")
-        );
+        let _ = write!(text, "snapshot {} ({})", snapshot.name, snapshot.id);
+        if snapshot.size_gb > 0.0 {
+            let _ = write!(text, ", {:.2} GB", snapshot.size_gb);
+        }
+        if !snapshot.regions.is_empty() {
+            let _ = write!(text, ", in {}", snapshot.regions.join(", "));
+        }
+        text.push('\n');
         if let Some(place) = place {
             let _ = writeln!(text, "  at {}", place.display());
         }
         if let Some(check) = &check {
             let _ = writeln!(text, "  {}", check_lines(check).join("\n  "));
         }
-        let verified =
-            if product.verified { "verified: an instance of it was started and proved" } else { "not verified" };
+        let verified = if product.verified {
+            "verified: an instance of it was started and proved"
+        } else {
+            "not verified: --verify starts an instance of it and proves it"
+        };
         let _ = writeln!(text, "  {verified}");
         if self.report.stand_ins {
             let _ = writeln!(text, "  STAND-INS: test programs in the place of the real ones; not for production");

@@ -83,7 +83,8 @@ impl<'g> Watcher<'g> {
         self.bar.suspend(|| self.terminal.eprint(&format!("{text}\n")));
     }
 
-    fn show(&self, event: &Event) {
+    /// `news`: it is the first time that this is said of a droplet.
+    fn show(&self, event: &Event, news: bool) {
         let quiet = self.terminal.is_quiet();
         match event {
             Event::Warning { message } => {
@@ -97,7 +98,7 @@ impl<'g> Watcher<'g> {
                 self.line(&format!("{stage}: {detail}"));
             }
             Event::Droplet { id, role, address } => {
-                if let Some(address) = address {
+                if let Some(address) = address.filter(|_| news) {
                     self.line(&format!("  {role} droplet {id} at {address}"));
                 }
             }
@@ -146,8 +147,10 @@ impl Observer for Watcher<'_> {
         event.each_text(&mut |text| self.terminal.redaction().clean_in_place(text));
         let event = &event;
         self.report.lock().unwrap_or_else(std::sync::PoisonError::into_inner).event(self.seconds(), event);
+        let mut news = true;
         if let Event::Droplet { id, address: Some(address), .. } = event {
-            self.addresses.lock().unwrap_or_else(std::sync::PoisonError::into_inner).insert(*id, *address);
+            let mut addresses = self.addresses.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+            news = addresses.insert(*id, *address) != Some(*address);
         }
         if self.json {
             let bake = self.report.lock().unwrap_or_else(std::sync::PoisonError::into_inner).bake.clone();
@@ -160,7 +163,7 @@ impl Observer for Watcher<'_> {
                 self.terminal.warning(&format!("{}{message}", self.label));
             }
         } else {
-            self.show(event);
+            self.show(event, news);
         }
     }
 

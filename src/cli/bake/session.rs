@@ -93,6 +93,9 @@ impl Session<'_> {
         let report = {
             let mut report = watcher.report.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
             report.end(seconds, &outcome);
+            if !report.left.is_empty() {
+                report.remove = Some(format!("mkimg gc{} {}", api.options(), spec.id));
+            }
             report.each_text(&mut |text| global.terminal.redaction().clean_in_place(text));
             report.clone()
         };

@@ -24,6 +24,9 @@ use crate::bake::journal::{self, Entry, Journal, JournalError, Line};
 const JOURNAL: &str = "journal.jsonl";
 const SECRETS: &str = "secrets.json";
 
+/// What the journal says of a bake whose leftovers were removed.
+const REMOVED: &str = "removed by `mkimg gc`";
+
 /// `$XDG_STATE_HOME/mkimg`.
 pub(in crate::cli) fn state_home() -> Result<PathBuf, Failure> {
     let base = etcetera::choose_base_strategy().map_err(|error| {
@@ -132,13 +135,29 @@ pub(in crate::cli) fn close(
     if matches!(lines.first(), Some(Line { entry: Entry::Began { api_url, .. }, .. }) if api_url != api) {
         return Ok(());
     }
-    if !lines.is_empty() && !has_ended(&lines) {
-        journal.cut(whole)?;
-        if committed {
+    let ended = lines.iter().rev().find_map(|line| match &line.entry {
+        Entry::Ended { failure, left, .. } => Some((failure.clone(), left.is_empty())),
+        _ => None,
+    });
+    match ended {
+        None if lines.is_empty() => {}
+        None if committed => {
+            journal.cut(whole)?;
             journal.append(at, &Entry::Committed)?;
+            journal.append(at, &Entry::Ended { exit: 0, failure: None, left: Vec::new() })?;
         }
-        let (exit, failure) = if committed { (0, None) } else { (3, Some("removed by `mkimg gc`".to_owned())) };
-        journal.append(at, &Entry::Ended { exit, failure, left: Vec::new() })?;
+        None => {
+            journal.cut(whole)?;
+            journal.append(at, &Entry::Ended { exit: 3, failure: Some(REMOVED.to_owned()), left: Vec::new() })?;
+        }
+        // It had ended, and what it had left is gone now.
+        Some((failure, false)) => {
+            journal.cut(whole)?;
+            let failure =
+                failure.map_or_else(|| REMOVED.to_owned(), |failure| format!("{failure}; what was left is {REMOVED}"));
+            journal.append(at, &Entry::Ended { exit: 3, failure: Some(failure), left: Vec::new() })?;
+        }
+        Some((_, true)) => {}
     }
     journal.remove_secrets()
 }

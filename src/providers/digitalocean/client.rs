@@ -4,10 +4,9 @@
 //! taken effect (no connection, 429): the machine settles everything else by looking. Connections are kept and used again;
 //! all requests share one budget (`rate_limit`).
 
-use std::collections::BTreeMap;
 use std::net::IpAddr;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use backon::{ExponentialBuilder, Retryable as _};
@@ -70,8 +69,6 @@ pub struct Client {
     options: Options,
     budget: RateLimit,
     sent: AtomicU64,
-    /// Where actions of this process can be seen with their resource, by their number.
-    actions: Mutex<BTreeMap<u64, String>>,
 }
 
 /// An API address that the token must not be sent to, or that is none.
@@ -122,23 +119,7 @@ impl Client {
             builder = builder.no_proxy();
         }
         let http = builder.build().map_err(|error| BadApiUrl::Tls(chain(&error)))?;
-        Ok(Self {
-            http,
-            base,
-            authorization,
-            options,
-            budget: RateLimit::new(!loopback),
-            sent: AtomicU64::new(0),
-            actions: Mutex::default(),
-        })
-    }
-
-    pub(super) fn remember_action(&self, id: u64, path: String) {
-        self.actions.lock().unwrap_or_else(PoisonError::into_inner).insert(id, path);
-    }
-
-    pub(super) fn action_path(&self, id: u64) -> Option<String> {
-        self.actions.lock().unwrap_or_else(PoisonError::into_inner).get(&id).cloned()
+        Ok(Self { http, base, authorization, options, budget: RateLimit::new(!loopback), sent: AtomicU64::new(0) })
     }
 
     /// How many requests were sent, retries included.

@@ -22,8 +22,8 @@ use serde_json::json;
 pub use client::{BadApiUrl, Client, Options, RequestLog};
 
 use crate::bake::ports::{
-    Account, Action, CreateDroplet, Droplet, DropletAction, Image, Provider, ProviderError, ProviderErrorKind, Region,
-    Size, Snapshot,
+    Account, Action, ActionOf, CreateDroplet, Droplet, DropletAction, Image, Provider, ProviderError,
+    ProviderErrorKind, Region, Size, Snapshot,
 };
 use secrecy::ExposeSecret;
 
@@ -143,9 +143,7 @@ impl Provider for Client {
             DropletAction::Snapshot(name) => json!({"type": "snapshot", "name": name}),
         };
         let path = format!("/v2/droplets/{id}/actions");
-        let action: Action = self.send::<wire::ActionBody>(Method::POST, &path, Some(&body)).await?.action.into();
-        self.remember_action(action.id, format!("{path}/{}", action.id));
-        Ok(action)
+        Ok(self.send::<wire::ActionBody>(Method::POST, &path, Some(&body)).await?.action.into())
     }
 
     async fn droplet_actions(&self, id: u64) -> Result<Vec<Action>, ProviderError> {
@@ -156,14 +154,20 @@ impl Provider for Client {
         Ok(all)
     }
 
-    async fn action(&self, id: u64) -> Result<Action, ProviderError> {
-        match self.get::<wire::ActionBody>(&format!("/v2/actions/{id}")).await {
+    async fn action(&self, id: u64, of: ActionOf<'_>) -> Result<Action, ProviderError> {
+        let missing = match self.get::<wire::ActionBody>(&format!("/v2/actions/{id}")).await {
+            Ok(body) => return Ok(body.action.into()),
+            Err(error) if error.kind == ProviderErrorKind::NotFound => error,
+            Err(error) => return Err(error),
+        };
+        // A service that shows actions with their resource alone.
+        let path = match of {
+            ActionOf::Droplet(droplet) => format!("/v2/droplets/{droplet}/actions/{id}"),
+            ActionOf::Snapshot(snapshot) => format!("/v2/images/{}/actions/{id}", client::segment(snapshot)),
+        };
+        match self.get::<wire::ActionBody>(&path).await {
             Ok(body) => Ok(body.action.into()),
-            // A service that shows actions with their resource alone.
-            Err(error) if error.kind == ProviderErrorKind::NotFound => match self.action_path(id) {
-                Some(path) => Ok(self.get::<wire::ActionBody>(&path).await?.action.into()),
-                None => Err(error),
-            },
+            Err(error) if error.kind == ProviderErrorKind::NotFound => Err(missing),
             Err(error) => Err(error),
         }
     }
@@ -209,9 +213,7 @@ impl Provider for Client {
     async fn transfer(&self, snapshot: &str, region: &str) -> Result<Action, ProviderError> {
         let body = json!({"type": "transfer", "region": region});
         let path = format!("/v2/images/{}/actions", client::segment(snapshot));
-        let action: Action = self.send::<wire::ActionBody>(Method::POST, &path, Some(&body)).await?.action.into();
-        self.remember_action(action.id, format!("{path}/{}", action.id));
-        Ok(action)
+        Ok(self.send::<wire::ActionBody>(Method::POST, &path, Some(&body)).await?.action.into())
     }
 
     async fn delete_droplet(&self, id: u64) -> Result<(), ProviderError> {

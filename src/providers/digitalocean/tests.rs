@@ -8,7 +8,9 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 
 use super::{BadApiUrl, Client, Options};
-use crate::bake::ports::{CreateDroplet, DropletAction, Provider, ProviderError, ProviderErrorKind as Kind};
+use crate::bake::ports::{
+    ActionOf, ActionStatus, CreateDroplet, DropletAction, Provider, ProviderError, ProviderErrorKind as Kind,
+};
 
 const TOKEN: &str = "secret-token-0123456789";
 
@@ -323,6 +325,23 @@ async fn nobody_there_is_said_so() {
     assert_eq!(error.kind, Kind::Unreachable);
     assert!(error.message.starts_with(&format!("no connection to {url}: ")), "{error}");
     assert_eq!(client.sent(), 4, "it was never sent: it is sent again");
+}
+
+#[tokio::test]
+async fn an_action_is_found_with_its_resource() {
+    let missing = json(404, r#"{"id": "not_found", "message": "no such thing"}"#);
+    let found = json(200, r#"{"action": {"id": 9, "status": "completed", "type": "snapshot"}}"#);
+    for (of, path) in [
+        (ActionOf::Droplet(3), "GET /v2/droplets/3/actions/9 "),
+        (ActionOf::Snapshot("7"), "GET /v2/images/7/actions/9 "),
+    ] {
+        // Another process asked for it: nothing is remembered.
+        let server = Server::start(vec![missing.clone(), found.clone()]).await;
+        assert_eq!(server.client().action(9, of).await.unwrap().status, ActionStatus::Completed);
+        assert!(server.asked()[1].starts_with(path), "{:?}", server.asked());
+        let server = Server::start(vec![missing.clone()]).await;
+        assert_eq!(server.client().action(9, of).await.unwrap_err().request, "GET /v2/actions/9");
+    }
 }
 
 #[tokio::test]

@@ -161,7 +161,7 @@ impl Provider for Fake {
             Ok(of.map(|(number, a)| Action { id: *number, kind: a.kind.clone(), status: stands(a, now) }).collect())
         })
     }
-    async fn action(&self, id: u64) -> Result<Action, ProviderError> {
+    async fn action(&self, id: u64, _of: ActionOf<'_>) -> Result<Action, ProviderError> {
         self.answer("action", |state, now| {
             let found = state.actions.get(&id).ok_or(ProviderErrorKind::NotFound)?;
             Ok(Action { id, kind: found.kind.clone(), status: stands(found, now) })
