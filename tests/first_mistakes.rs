@@ -291,7 +291,7 @@ fn a_project_that_does_not_render_is_a_finding() {
             let mut state = 1_u32;
             let noise = (0..70_000).map(|_| {
                 state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-                (state >> 24) as u8
+                state.to_be_bytes()[0]
             });
             fs::write(project.path().join("files/etc/noise"), noise.collect::<Vec<u8>>()).unwrap();
         } else {
