@@ -398,3 +398,21 @@ async fn a_flag_may_be_a_word() {
     assert_eq!(client.act(&actions, resize("true")).await["status"], "completed");
     assert_eq!(client.get(&format!("/v2/droplets/{id}")).await["droplet"]["disk"], 60);
 }
+
+/// Packer's builder asks `/v2/images/{the transfer's action}/actions/{the snapshot's action}`, and has always had an answer.
+#[tokio::test]
+async fn an_action_is_found_below_any_image() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (_running, client) = emulator(&folder).await;
+    let id = client.droplet(json!({})).await;
+    client.until(id, "active").await;
+    let actions = format!("/v2/droplets/{id}/actions");
+    client.act(&actions, json!({"type": "power_off"})).await;
+    let snapshot = client.act(&actions, json!({"type": "snapshot", "name": "s"})).await;
+    let image = client.get("/v2/snapshots").await["snapshots"][0]["id"].as_str().expect("an id").to_owned();
+    let transfer =
+        client.act(&format!("/v2/images/{image}/actions"), json!({"type": "transfer", "region": "ams3"})).await;
+    let found = client.get(&format!("/v2/images/{}/actions/{}", transfer["id"], snapshot["id"])).await;
+    assert_eq!((&found["action"]["type"], &found["action"]["status"]), (&json!("snapshot"), &json!("completed")));
+    assert_eq!(client.send(Method::GET, &format!("/v2/images/{image}/actions/7"), None).await.0, 404);
+}

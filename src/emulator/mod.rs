@@ -120,6 +120,8 @@ pub enum Error {
     NotLoopback { address: SocketAddr },
     #[error("the state directory {}: {what}: {source}", path.display())]
     State { path: PathBuf, what: &'static str, source: std::io::Error },
+    #[error("the disk with the state {} is full: {source}; make room there, or destroy droplets or snapshots", path.display())]
+    Full { path: PathBuf, source: std::io::Error },
     #[error("the state in {} can't be read: {reason}; move it away, or choose another --state", path.display())]
     Corrupt { path: PathBuf, reason: String },
     #[error("the state directory {} is in use by another emulator (process {pid})", path.display())]

@@ -5,6 +5,7 @@ Run one file with `python3 tests/stand_ins/test_nakama.py`, all of them with `ca
 
 import atexit
 import os
+import random
 import shutil
 import signal
 import socket
@@ -51,11 +52,10 @@ def programs():
 
 
 def free_port(count=1):
-    """The first of `count` neighbouring ports of loopback that were free a moment ago."""
+    """The first of `count` neighbouring ports of loopback that were free a moment ago. Not one that the system gives to
+    connections of other tests, which might take it in that moment."""
     for _ in range(200):
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            first = probe.getsockname()[1]
+        first = random.randrange(20000, 32000)
         try:
             for port in range(first, first + count):
                 with socket.socket() as probe:

@@ -27,6 +27,10 @@ async fn until_it_dies(fake: &Fake, spec: &Spec) -> Option<Outcome> {
         () = fake.died.notified() => None,
         outcome = fake.go_on(spec, ledger(fake)) => Some(outcome),
     };
+    // It died at its very end: the notice of that, which nobody waited for, must not be taken for the next one's.
+    if outcome.is_some() && fake.is_dead() {
+        fake.died.notified().await;
+    }
     // What it did after its death has had no effect.
     outcome.filter(|_| !fake.is_dead())
 }

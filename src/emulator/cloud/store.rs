@@ -7,6 +7,12 @@ use std::path::{Path, PathBuf};
 use super::model::{State, VERSION};
 use crate::emulator::Error;
 
+/// Bytes that are kept back for the day on which the disk is full, so that things can still be destroyed: the state is written anew
+/// beside the old one.
+const SPARE: usize = 1 << 20;
+/// By so much the state may grow at the expense of what is kept back: by actions, not by droplets.
+const GROWTH: u64 = 4 << 10;
+
 /// The state directory, held by this process.
 pub(crate) struct Store {
     directory: PathBuf,
@@ -52,11 +58,31 @@ impl Store {
     pub(crate) fn write(&self, state: &State) -> Result<(), Error> {
         let path = self.file();
         let bytes = serde_json::to_vec(state).map_err(|error| failed(&path, "can't be written", error.into()))?;
-        replace(&path, &bytes).map_err(|source| failed(&path, "can't be written", source))
+        let spare = self.directory.join("spare");
+        let written = match replace(&path, &bytes) {
+            Err(error) if error.kind() == std::io::ErrorKind::StorageFull => {
+                let before = std::fs::metadata(&path).map_or(0, |found| found.len());
+                if bytes.len() as u64 <= before + GROWTH && std::fs::remove_file(&spare).is_ok() {
+                    replace(&path, &bytes)
+                } else {
+                    Err(error)
+                }
+            }
+            written => written,
+        };
+        written.map_err(|source| failed(&path, "can't be written", source))?;
+        // Where there is no room for it, there will be after a deletion.
+        if !spare.exists() {
+            let _ = replace(&spare, &vec![0; SPARE]);
+        }
+        Ok(())
     }
 }
 
 fn failed(path: &Path, what: &'static str, source: std::io::Error) -> Error {
+    if source.kind() == std::io::ErrorKind::StorageFull {
+        return Error::Full { path: path.to_path_buf(), source };
+    }
     Error::State { path: path.to_path_buf(), what, source }
 }
 
