@@ -129,8 +129,8 @@ fn files_of_an_ordered_room_import_each_other_in_no_circle() {
         // Whoever imports nothing that still stands goes; a circle stays.
         while let Some(free) = imports.iter().find(|(_, named)| named.is_empty()).map(|(name, _)| name.clone()) {
             imports.remove(&free);
-            for named in imports.values_mut() {
-                named.remove(&free);
+            for others in imports.values_mut() {
+                others.remove(&free);
             }
         }
         assert!(imports.is_empty(), "src/{room}: a circle, and those that import it: {imports:#?}");
