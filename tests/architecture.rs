@@ -105,12 +105,12 @@ fn parts_named(text: &str, room: &str, names: &BTreeSet<String>) -> BTreeSet<Str
     let code = text.split("#[cfg(test)]").next().unwrap_or_default();
     let uses = code.split(';').filter_map(|statement| statement.trim_start().rsplit_once("use ").map(|(_, path)| path));
     let paths = uses.filter_map(|path| path.strip_prefix("super::").or_else(|| path.strip_prefix(&from_outside)));
-    let named = |path: &str| -> Vec<String> {
+    let words_of = |path: &str| -> Vec<String> {
         let words =
             path.trim_start_matches('{').split(',').map(|one| one.trim().split("::").next().unwrap_or_default());
         words.map(|word| word.trim_matches(['{', '}']).to_owned()).collect()
     };
-    paths.flat_map(named).filter(|name| names.contains(name)).collect()
+    paths.flat_map(words_of).filter(|name| names.contains(name)).collect()
 }
 
 #[test]
@@ -121,17 +121,17 @@ fn files_of_an_ordered_room_import_each_other_in_no_circle() {
         let names: BTreeSet<String> = files.iter().map(|(name, _)| name.clone()).collect();
         let mut imports: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
         for (name, path) in &files {
-            let mut named = parts_named(&fs::read_to_string(path).unwrap(), room, &names);
-            named.remove(name);
-            imports.entry(name.clone()).or_default().extend(named);
+            let mut others = parts_named(&fs::read_to_string(path).unwrap(), room, &names);
+            others.remove(name);
+            imports.entry(name.clone()).or_default().extend(others);
         }
         assert!(imports.len() > 10 && imports.values().map(BTreeSet::len).sum::<usize>() > 10, "{room}: {imports:?}");
         // Whoever imports nothing that still stands goes; a circle stays.
         while let Some(free) = imports.iter().find(|(_, named)| named.is_empty()).map(|(name, _)| name.clone()) {
             imports.remove(&free);
-            imports.values_mut().for_each(|named| {
-                named.remove(&free);
-            });
+            for others in imports.values_mut() {
+                others.remove(&free);
+            }
         }
         assert!(imports.is_empty(), "src/{room}: a circle, and those that import it: {imports:#?}");
     }

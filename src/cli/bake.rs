@@ -158,7 +158,7 @@ async fn bake(
     prepared: Vec<(Variant, Prepared)>,
 ) -> Result<(), Failure> {
     let api = args.api.open(target, global).await?;
-    let result = several::at_api(args, global, prepared, &api).await;
+    let result = Box::pin(several::at_api(args, global, prepared, &api)).await;
     api.close(global).await;
     result
 }
