@@ -24,19 +24,22 @@ const TOKEN: &str = "secret-token-0123456789";
 struct Emulator {
     process: Child,
     url: String,
+    /// What it makes for itself; it is killed and cannot take it away.
+    _temporary: tempfile::TempDir,
 }
 
 impl Emulator {
     fn start(off_after: Option<&str>) -> Self {
         let mut command = Command::new(MKIMG);
-        command.args(["emulate", "--backend", "none", "--token", TOKEN]);
+        let temporary = tempfile::tempdir().expect("a folder");
+        command.args(["emulate", "--backend", "none", "--token", TOKEN]).env("TMPDIR", temporary.path());
         if let Some(after) = off_after {
             command.args(["--off-after", after]);
         }
         let mut process = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().expect("the emulator starts");
         let mut url = String::new();
         BufReader::new(process.stdout.take().expect("a pipe")).read_line(&mut url).expect("a line");
-        Self { process, url: url.trim().to_owned() }
+        Self { process, url: url.trim().to_owned(), _temporary: temporary }
     }
 }
 

@@ -149,6 +149,8 @@ fn mkimg(home: &Path) -> Command {
     let mut command = Command::new(MKIMG);
     command.env_clear().env("PATH", std::env::var_os("PATH").unwrap_or_default()).env("HOME", home);
     command.env("XDG_STATE_HOME", home.join("state")).env("XDG_CACHE_HOME", home.join("cache")).stdin(Stdio::null());
+    // What killed emulators of other tests left is none of this one's.
+    command.env("TMPDIR", home);
     command
 }
 

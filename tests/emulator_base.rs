@@ -8,17 +8,23 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-/// A folder with programs, in which `mmdebstrap` notes its number and then waits.
+/// A folder with programs, in which `mmdebstrap` mounts something in its root, notes its number and then waits.
 fn programs(folder: &Path) -> PathBuf {
     let bin = folder.join("bin");
     std::fs::create_dir(&bin).expect("a folder");
-    let script = format!("#!/bin/sh\necho $$ >{}.new\nmv {0}.new {0}\nexec sleep 100\n", folder.join("pid").display());
+    let script = format!(
+        "#!/bin/sh\nfor root; do case $root in */root) mkdir -p $root/proc; mount -t tmpfs none $root/proc;; esac; done\n\
+         echo $$ >{}.new\nmv {0}.new {0}\nexec sleep 100\n",
+        folder.join("pid").display()
+    );
     std::fs::write(bin.join("mmdebstrap"), script).expect("a script");
     std::fs::set_permissions(bin.join("mmdebstrap"), std::fs::Permissions::from_mode(0o755)).expect("a mode");
     for name in ["mke2fs", "qemu-img"] {
         symlink("/bin/true", bin.join(name)).expect("a link");
     }
-    symlink("/usr/bin/setpriv", bin.join("setpriv")).expect("a link");
+    for name in ["setpriv", "unshare"] {
+        symlink(Path::new("/usr/bin").join(name), bin.join(name)).expect("a link");
+    }
     bin
 }
 
@@ -53,6 +59,34 @@ fn begun(folder: &Path, bin: &Path) -> (Child, u32) {
     (process, until("mmdebstrap", noted))
 }
 
+/// What this process sees mounted below a folder.
+fn mounts(folder: &Path) -> Vec<String> {
+    let all = std::fs::read_to_string("/proc/self/mountinfo").expect("mounts");
+    let places = all.lines().filter_map(|line| line.split(' ').nth(4));
+    places.filter(|place| Path::new(place).starts_with(folder)).map(str::to_owned).collect()
+}
+
+#[test]
+fn what_is_still_mounted_is_not_cleared() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let left = folder.path().join("cache/.making-old/root/proc");
+    std::fs::create_dir_all(&left).expect("a folder");
+    let mount = Command::new("mount").args(["-t", "tmpfs", "none"]).arg(&left).stderr(Stdio::null()).status();
+    if !rustix::process::geteuid().is_root() || !mount.is_ok_and(|status| status.success()) {
+        eprintln!("SKIPPED: this test mounts something");
+        return;
+    }
+    std::fs::write(left.join("kept"), "").expect("a file");
+    let refused = build(folder.path(), &programs(folder.path())).output().expect("mkimg runs");
+    let kept = left.join("kept").exists();
+    let unmounted = Command::new("umount").arg(&left).status().expect("umount runs");
+    assert!(unmounted.success());
+    let said = String::from_utf8_lossy(&refused.stderr);
+    assert_eq!(refused.status.code(), Some(2), "{said}");
+    assert!(said.contains(&format!("umount --recursive {}", left.display())), "{said}");
+    assert!(kept);
+}
+
 #[test]
 fn a_build_that_is_killed_ends_its_programs_and_a_second_one_waits_its_turn() {
     if !rustix::process::geteuid().is_root() || !Path::new("/usr/bin/setpriv").exists() {
@@ -68,6 +102,7 @@ fn a_build_that_is_killed_ends_its_programs_and_a_second_one_waits_its_turn() {
     assert!(said.contains("another mkimg makes a base image in ") && said.contains("mkimg base list"), "{said}");
 
     assert!(lives(mmdebstrap));
+    assert_eq!(mounts(folder.path()), Vec::<String>::new(), "seen by mmdebstrap alone");
     first.kill().expect("a signal");
     first.wait().expect("an end");
     until("end of mmdebstrap", || (!lives(mmdebstrap)).then_some(()));

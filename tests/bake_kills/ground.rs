@@ -55,6 +55,8 @@ pub(crate) fn play<C: Send + std::fmt::Debug + Clone>(cases: Vec<C>, case: impl 
 pub(crate) struct Emulator {
     process: Child,
     pub(crate) url: String,
+    /// What it makes for itself; one that is killed cannot take it away.
+    _temporary: tempfile::TempDir,
 }
 
 impl Emulator {
@@ -73,12 +75,13 @@ impl Emulator {
     /// `log`: where its standard error goes.
     pub(crate) fn start_with_log(more: &[&str], log: Stdio) -> Self {
         let mut command = Command::new(MKIMG);
-        command.args(["emulate", "--token", TOKEN]).args(more);
+        let temporary = tempfile::tempdir().expect("a folder");
+        command.args(["emulate", "--token", TOKEN]).args(more).env("TMPDIR", temporary.path());
         let mut process = command.stdout(Stdio::piped()).stderr(log).spawn().expect("the emulator starts");
         let mut url = String::new();
         BufReader::new(process.stdout.take().expect("a pipe")).read_line(&mut url).expect("a line");
         assert!(url.starts_with("http://"), "the emulator did not start: {more:?}");
-        Self { process, url: url.trim().to_owned() }
+        Self { process, url: url.trim().to_owned(), _temporary: temporary }
     }
 
     /// SIGKILL.

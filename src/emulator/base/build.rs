@@ -1,5 +1,6 @@
 //! Debian base images, made from its packages: mmdebstrap, then `mke2fs -d`, then qemu-img. No loop device is needed.
 
+use std::ffi::OsString;
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -191,16 +192,21 @@ fn newest(folder: &Path, prefix: &str) -> Result<PathBuf, Error> {
 }
 
 /// A program with nothing of the caller's environment but what fetching needs. Should this process die, however it dies, the kernel
-/// asks the program to end, where util-linux can see to that: nothing goes on as root that nobody waits for.
+/// asks the program to end, where util-linux can see to that: nothing goes on as root that nobody waits for. What it mounts (mmdebstrap:
+/// /proc, /sys, /dev) is seen by it alone and goes with it: whoever clears up after one that was killed must not walk into this host's.
 fn command(program: &Path) -> Command {
-    let mut command = match crate::emulator::qemu::program("setpriv") {
-        Some(setpriv) => {
-            let mut command = Command::new(setpriv);
-            command.args(["--pdeathsig", "TERM", "--"]).arg(program);
-            command
+    let tied: &[&str] = &["--pdeathsig", "TERM", "--"];
+    let apart: &[&str] = &["--mount", "--propagation", "private", "--"];
+    let mut words: Vec<OsString> = Vec::new();
+    for (name, arguments) in [("setpriv", tied), ("unshare", apart)] {
+        if let Some(wrapper) = crate::emulator::qemu::program(name).filter(|wrapper| wraps(wrapper, arguments)) {
+            words.push(wrapper.into());
+            words.extend(arguments.iter().map(OsString::from));
         }
-        None => Command::new(program),
-    };
+    }
+    words.push(program.into());
+    let mut command = Command::new(&words[0]);
+    command.args(&words[1..]);
     command.env_clear().env("PATH", crate::emulator::qemu::SEARCH_PATH).env("LC_ALL", "C.UTF-8").env("HOME", "/root");
     for name in ["http_proxy", "https_proxy", "no_proxy"] {
         if let Some(value) = std::env::var_os(name) {
@@ -208,6 +214,13 @@ fn command(program: &Path) -> Command {
         }
     }
     command
+}
+
+/// Whether a program can be started in this way here. In a container that may not mount, none can be set apart; nothing is mounted there either.
+fn wraps(wrapper: &Path, arguments: &[&str]) -> bool {
+    let mut probe = Command::new(wrapper);
+    probe.args(arguments).arg("/bin/true").env_clear();
+    probe.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).status().is_ok_and(|status| status.success())
 }
 
 /// Runs a program to its end; passes on what it says of its progress.

@@ -11,6 +11,7 @@ pub mod pull;
 mod rootfs;
 mod sources;
 
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -76,6 +77,8 @@ pub enum Error {
     DiskFull { path: PathBuf },
     #[error("another mkimg makes a base image in {} right now; wait for it, then look with: mkimg base list", path.display())]
     Busy { path: PathBuf },
+    #[error("something is still mounted at {}, where an interrupted mkimg left it; unmount it, then try again: umount --recursive {0}", path.display())]
+    Mounted { path: PathBuf },
     #[error("{url}: {reason}")]
     Download { url: String, reason: String },
     #[error("{url} has the sha256 {found}, its publisher's list says {expected}; it was not kept")]
@@ -135,6 +138,14 @@ pub(in crate::emulator) fn read(folder: &Path) -> Result<Base, String> {
     Ok(base)
 }
 
+/// What is mounted somewhere below a folder: it is not ours to clear.
+fn mounted_below(folder: &Path) -> Option<PathBuf> {
+    let device = std::fs::symlink_metadata(folder).ok()?.dev();
+    let below = walkdir::WalkDir::new(folder).same_file_system(true).into_iter().flatten();
+    let foreign = |entry: &walkdir::DirEntry| entry.metadata().is_ok_and(|found| found.dev() != device);
+    below.into_iter().find(foreign).map(walkdir::DirEntry::into_path)
+}
+
 /// A folder in the cache in which an image is made, and the lock that keeps others out. Whatever is left of it
 /// disappears with it, or, after a power cut, with the next one.
 struct Workshop {
@@ -157,6 +168,9 @@ impl Workshop {
         }
         for entry in std::fs::read_dir(cache).into_iter().flatten().flatten() {
             if entry.file_name().to_string_lossy().starts_with(PREFIX) {
+                if let Some(path) = mounted_below(&entry.path()) {
+                    return Err(Error::Mounted { path });
+                }
                 let _ = std::fs::remove_dir_all(entry.path());
             }
         }
