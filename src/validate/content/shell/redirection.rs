@@ -1,7 +1,7 @@
 //! Redirections and the beginnings of here-documents.
 
 use super::word::{ends_word, is_name};
-use super::{Heredoc, Parser, Step};
+use super::{Heredoc, Parser, Step, stop};
 use crate::source::Span;
 
 /// Longer operators first.
@@ -38,8 +38,8 @@ impl Parser<'_> {
                 // `&` and `>`: two things, and legal.
                 return Ok(false);
             }
-            self.at += 2;
-            return self.fault("the end of a here-document's text", None);
+            let span = Span::new(self.at, self.at + operator.len());
+            return Err(stop(span, "expected `<<` and a here-document, found `<<<`".to_owned(), None, None));
         }
         self.at += operator.len();
         if operator == "&>" {

@@ -98,6 +98,7 @@ fn what_only_bash_reads_is_told_apart() {
     for text in ["a=(1 2)", "cat <<< x", "for ((;;)); do :; done", "sort <(a)", "a |& b", "function f() { :; }"] {
         assert_ne!(said(text, Dialect::Posix), "", "{text}");
     }
+    assert_eq!(said("cat <<< x", Dialect::Posix), "expected `<<` and a here-document, found `<<<`");
 }
 
 #[test]
