@@ -43,13 +43,16 @@ seconds() {
     python3 - "$count" "$@" <<'PYTHON'
 import resource, statistics, subprocess, sys, time
 count, command = int(sys.argv[1]), sys.argv[2:]
-clock = []
+def used():
+    children = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return children.ru_utime + children.ru_stime
+# Whoever started this Python (a version manager's script) may have had children of its own: they count for the process, and for none of the runs.
+before, clock = used(), []
 for _ in range(count):
     start = time.perf_counter()
     subprocess.run(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     clock.append(time.perf_counter() - start)
-used = resource.getrusage(resource.RUSAGE_CHILDREN)
-print(f"{(used.ru_utime + used.ru_stime) / count:.6f} {statistics.median(clock):.6f}")
+print(f"{(used() - before) / count:.6f} {statistics.median(clock):.6f}")
 PYTHON
 }
 
