@@ -17,6 +17,8 @@ mod collected;
 mod disk;
 #[path = "bake_kills/ground.rs"]
 mod ground;
+#[path = "bake_kills/halted.rs"]
+mod halted;
 #[path = "bake_kills/secrets.rs"]
 mod secrets;
 #[path = "bake_kills/signals.rs"]

@@ -123,17 +123,8 @@ fn play(options: &[String]) -> (Result<i32, String>, Vec<String>) {
     let (droplets, snapshots) = (account["droplets"].as_array().unwrap(), account["snapshots"].as_array().unwrap());
     let nothing = droplets.is_empty() && snapshots.is_empty();
     let judged = match exit {
-        0 => match snapshots.as_slice() {
-            [only]
-                if droplets.is_empty()
-                    && only["name"] == "baked"
-                    && only["tags"] == serde_json::json!(["release"])
-                    && only["regions"] == serde_json::json!(["fra1", "nyc3"]) =>
-            {
-                Ok(exit)
-            }
-            _ => wrong("a false success"),
-        },
+        0 if is_the_product(&account) => Ok(exit),
+        0 => wrong("a false success"),
         2 | 3 if nothing => Ok(exit),
         2 | 3 => wrong("a leak unsaid"),
         4 => {
@@ -142,9 +133,21 @@ fn play(options: &[String]) -> (Result<i32, String>, Vec<String>) {
             };
             let unnamed = droplets.iter().any(|id| !named("droplet", &id.to_string()))
                 || snapshots.iter().any(|snapshot| !named("snapshot", snapshot["id"].as_str().unwrap()));
-            let command = said.lines().find_map(|line| line.strip_prefix("help: remove it: mkimg "));
+            let named = |what: &str| said.lines().find_map(|line| line.strip_prefix(what));
+            let command = named("help: remove it: mkimg ");
             match command {
                 _ if unnamed => wrong("something is left and not named"),
+                Some(_) if let Some(command) = named("help: finish the bake: mkimg ") => {
+                    service.ask("POST /_well");
+                    let words: Vec<&str> = command.split_whitespace().collect();
+                    let finished = mkimg(home.path(), &words, limit);
+                    let after = service.account();
+                    if matches!(finished, Ok((0, _))) && is_the_product(&after) {
+                        Ok(exit)
+                    } else {
+                        wrong(&format!("`mkimg {command}` did not finish it: {finished:?}, {after}"))
+                    }
+                }
                 None => wrong("no command is named"),
                 Some(command) => {
                     service.ask("POST /_well");
@@ -164,6 +167,16 @@ fn play(options: &[String]) -> (Result<i32, String>, Vec<String>) {
         _ => wrong("no such end"),
     };
     (judged, requests)
+}
+
+/// Whether there is the snapshot that was asked for, and nothing else.
+fn is_the_product(account: &serde_json::Value) -> bool {
+    let (droplets, snapshots) = (account["droplets"].as_array().unwrap(), account["snapshots"].as_array().unwrap());
+    let [only] = snapshots.as_slice() else { return false };
+    droplets.is_empty()
+        && only["name"] == "baked"
+        && only["tags"] == serde_json::json!(["release"])
+        && only["regions"] == serde_json::json!(["fra1", "nyc3"])
 }
 
 /// How the bakes of each fault ended: how many with which exit status.

@@ -46,6 +46,12 @@ impl Foreign for Entry {
         match self {
             Self::Passed { check: Some(check), .. } => check.each_text(look),
             Self::CleaningUp { failure } => look(failure),
+            Self::Halted { failure, left } => {
+                look(failure);
+                for left in left {
+                    left.each_text(look);
+                }
+            }
             Self::Ended { failure, left, .. } => {
                 failure.iter_mut().for_each(&mut *look);
                 for left in left {

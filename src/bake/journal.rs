@@ -16,7 +16,7 @@ pub use entry::{Artifacts, Entry, Role};
 pub use ledger::{DropletRecord, Ledger};
 
 /// The form of the journal; in its first line.
-pub const VERSION: u32 = 1;
+pub const VERSION: u32 = 2;
 
 fn first_version() -> u32 {
     1
@@ -131,12 +131,16 @@ mod tests {
         assert_eq!(line_of(format!("{first}\0\0\0\n").as_bytes()), 2);
         assert_eq!(line_of(b"{\"at\":1,\"entry\":\"off\"}\n"), 1);
         // A newer one may have another form altogether.
-        let newer = read(b"{\"version\":2,\"entry\":\"started\"}\n{\"x\":1}\n").unwrap_err();
-        assert_eq!(newer, BadJournal::Newer { version: 2 });
+        let version = VERSION + 1;
+        let newer = format!("{{\"version\":{version},\"entry\":\"started\"}}\n{{\"x\":1}}\n");
+        assert_eq!(read(newer.as_bytes()).unwrap_err(), BadJournal::Newer { version });
         // The first journals had no version.
-        let old = first.replace("\"version\":1,", "");
+        let old = first.replace(&format!("\"version\":{VERSION},"), "");
         assert!(old.len() < first.len());
-        assert_eq!(read(old.as_bytes()).unwrap().0, [began()]);
+        let mut expected = began();
+        let Entry::Began { version, .. } = &mut expected.entry else { panic!() };
+        *version = 1;
+        assert_eq!(read(old.as_bytes()).unwrap().0, [expected]);
     }
 
     fn began() -> Line {

@@ -133,11 +133,12 @@ pub async fn find_of(
         if let (Some(id), false) = (&ledger.snapshot, ledger.snapshot_gone) {
             match provider.snapshot(id).await {
                 // Without its tag: killed before it had one, and its droplet went by another way; or taken off by a
-                // commit that was never confirmed, so that the bake failed and named it.
+                // commit that was never confirmed, so that the bake failed or halted and named it.
                 Ok(snapshot)
                     if snapshot.tags.contains(&tag.to_string())
                         || !(ledger.tagged || ledger.committing)
-                        || ledger.failing.is_some() =>
+                        || ledger.failing.is_some()
+                        || ledger.halted =>
                 {
                     found.push(Leftover { tag: tag.clone(), what: Thing::Snapshot(id.clone()), name: snapshot.name });
                 }

@@ -86,7 +86,17 @@ impl<'p> Machine<'p> {
         let way = match self.ledger.failing.clone() {
             // It was cleaning up when its process ended: there is no way forward from there.
             Some(why) => Err(Stop::Failed(Failure::new(Stage::CleanUp, FailureKind::Earlier(why)))),
-            None => self.forward().await,
+            None => match self.forward().await {
+                Err(Stop::Failed(failure)) if self.may_go_on(&failure) => {
+                    self.warn(format!("{failure}; trying once more"));
+                    self.forward().await
+                }
+                way => way,
+            },
+        };
+        let way = match way {
+            Err(Stop::Failed(failure)) if self.may_go_on(&failure) => return self.halt(failure),
+            way => way,
         };
         let outcome = match way {
             Ok(product) => Outcome::Done(product),
@@ -96,7 +106,7 @@ impl<'p> Machine<'p> {
                 let left = self.after(&stop).await;
                 match stop {
                     Stop::Stopped => Outcome::Interrupted { left },
-                    Stop::Failed(failure) => Outcome::Failed { failure, left },
+                    Stop::Failed(failure) => Outcome::Failed { failure, left, resumable: false },
                 }
             }
         };
@@ -119,7 +129,10 @@ impl<'p> Machine<'p> {
         }
         let snapshot = self.snapshot().await?;
         self.tag(&snapshot).await?;
-        self.transfer(&snapshot).await?;
+        if !self.ledger.whole {
+            self.transfer(&snapshot).await?;
+            self.record(&Entry::Whole)?;
+        }
         // A verification that was under way when the last process ended goes on.
         if !self.ledger.build.gone {
             self.destroy_all(Stage::Destroy).await?;
@@ -199,12 +212,13 @@ impl<'p> Machine<'p> {
                 Stage::Snapshot
             }
             Entry::Tagging { .. } | Entry::Tagged => Stage::Tag,
-            Entry::Transferring { .. } | Entry::Transferred { .. } => Stage::Transfer,
+            Entry::Transferring { .. } | Entry::Transferred { .. } | Entry::Whole => Stage::Transfer,
             Entry::Committing | Entry::Committed => Stage::Commit,
             Entry::DeletingDroplet { .. } | Entry::DropletGone { .. } => Stage::Destroy,
             Entry::DeletingSnapshot { .. }
             | Entry::SnapshotGone { .. }
             | Entry::CleaningUp { .. }
+            | Entry::Halted { .. }
             | Entry::Ended { .. } => Stage::CleanUp,
         }
     }

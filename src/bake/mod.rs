@@ -17,6 +17,7 @@ mod create;
 mod destruction;
 pub mod failure;
 pub mod foreign;
+mod halt;
 pub mod id;
 pub mod journal;
 pub mod left;

@@ -29,6 +29,8 @@ pub enum Outcome {
         failure: Failure,
         /// What costs money and is still there.
         left: Vec<Left>,
+        /// A whole snapshot is among it, and `mkimg resume` goes on from here.
+        resumable: bool,
     },
     /// Somebody said stop.
     Interrupted {
@@ -43,7 +45,7 @@ impl Outcome {
     pub fn exit_status(&self) -> u8 {
         match self {
             Self::Done(_) => 0,
-            Self::Failed { failure, left } if failure.stage == Stage::Preflight && left.is_empty() => 2,
+            Self::Failed { failure, left, .. } if failure.stage == Stage::Preflight && left.is_empty() => 2,
             Self::Failed { left, .. } if left.is_empty() => 3,
             Self::Failed { .. } => 4,
             Self::Interrupted { .. } => 130,
@@ -56,5 +58,10 @@ impl Outcome {
             Self::Done(_) => &[],
             Self::Failed { left, .. } | Self::Interrupted { left } => left,
         }
+    }
+
+    /// Whether another process can go on with it.
+    pub fn is_resumable(&self) -> bool {
+        matches!(self, Self::Failed { resumable: true, .. })
     }
 }

@@ -50,6 +50,8 @@ pub struct Report {
     pub left: Vec<String>,
     /// The command that removes it.
     pub remove: Option<String>,
+    /// The command that goes on with it, where a whole snapshot is among it.
+    pub resume: Option<String>,
     /// What was odd.
     pub warnings: Vec<String>,
 }
@@ -87,6 +89,7 @@ impl Report {
             tail: None,
             left: Vec::new(),
             remove: None,
+            resume: None,
             warnings: Vec::new(),
         }
     }
@@ -213,6 +216,13 @@ impl Report {
                 let _ = writeln!(page, "<li class=bad>{}", escape(left));
             }
             page.push_str("</ul>\n");
+            if let Some(command) = &self.resume {
+                let _ = writeln!(
+                    page,
+                    "<p>The snapshot is finished, so nothing was deleted. Finish the bake: <code>{}</code></p>",
+                    escape(command)
+                );
+            }
             if let Some(command) = &self.remove {
                 let _ = writeln!(page, "<p>Remove it: <code>{}</code></p>", escape(command));
             }

@@ -5,6 +5,7 @@
 
 mod fake;
 mod faults;
+mod halts;
 mod kills;
 mod outages;
 mod outcomes;

@@ -57,7 +57,7 @@ pub(super) struct Args {
     /// What says that the droplet is finished: its status channel, or that it powers itself off
     #[arg(long, value_enum, default_value_t = MarkerArg::Https)]
     marker: MarkerArg,
-    /// What happens to the droplet of a bake that fails
+    /// What happens to the droplet of a bake that fails; a finished snapshot stays, and `mkimg resume` goes on
     #[arg(long, value_enum, default_value_t = OnErrorArg::Destroy)]
     on_error: OnErrorArg,
     /// An SSH key of the account (id or fingerprint) for the build droplet, to look inside with --on-error keep; the

@@ -8,7 +8,7 @@ use serde::Serialize;
 use super::bake::{ApiArgs, FormatArg, Known, known, unix};
 use super::{Failure, Global};
 use crate::bake::BakeId;
-use crate::bake::journal::{Entry, Ledger};
+use crate::bake::journal::{Entry, Ledger, Line};
 use crate::bake::leftovers::Leftover;
 
 #[derive(Debug, clap::Args)]
@@ -115,15 +115,21 @@ fn row(known: Known) -> Row {
         Entry::Ended { exit, failure, left } => Some((*exit, failure.clone().unwrap_or_default(), left.clone())),
         _ => None,
     });
+    let things = |left: &[crate::bake::Left]| left.iter().map(crate::bake::Left::name).collect::<Vec<_>>().join(", ");
+    let halted = match lines.last() {
+        Some(Line { entry: Entry::Halted { failure, left }, .. }) if !known.at_work => Some((failure, left)),
+        _ => None,
+    };
     (row.state, row.detail) = match ended {
+        _ if let Some((failure, left)) = halted => {
+            row.stage = Some(ledger.stage().to_string());
+            ("left", format!("{}; go on: mkimg resume {}; {failure}", things(left), row.bake))
+        }
         Some((0, ..)) => {
             row.snapshot_id.clone_from(&ledger.snapshot);
             ("done", format!("snapshot {name} ({})", ledger.snapshot.as_deref().unwrap_or("?")))
         }
-        Some((_, failure, left)) if !left.is_empty() => {
-            let things: Vec<String> = left.iter().map(crate::bake::Left::name).collect();
-            ("left", format!("{}; {failure}", things.join(", ")))
-        }
+        Some((_, failure, left)) if !left.is_empty() => ("left", format!("{}; {failure}", things(&left))),
         Some((130, ..)) => ("failed", "stopped, nothing is left".to_owned()),
         Some((_, failure, _)) => ("failed", failure),
         None => {

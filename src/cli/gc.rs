@@ -229,9 +229,10 @@ fn named(leftover: &Leftover) -> String {
     format!("{} `{}` of bake {}", leftover.what, leftover.name, leftover.tag.id)
 }
 
-/// The snapshot of a bake that is done, or was killed at its last step: its tag is off already, and the product stands.
+/// The snapshot of a bake that is done, or was killed at its last step: its tag is off already, and the product stands. One
+/// that halted there has named its snapshot as left, with the command that removes it.
 async fn committed(provider: &dyn Provider, ledger: &Ledger) -> Result<Option<String>, ProviderError> {
-    let stands = ledger.committing && ledger.ended.is_none_or(|exit| exit == 0);
+    let stands = ledger.committing && !ledger.halted && ledger.ended.is_none_or(|exit| exit == 0);
     let (true, Some(id)) = (stands, &ledger.snapshot) else { return Ok(None) };
     match provider.snapshot(id).await {
         Ok(_) => Ok(Some(id.clone())),

@@ -147,7 +147,7 @@ commands! {
     bake Bake;
     /// Lists the bakes started from here, and what bakes have left in the account
     bakes Bakes;
-    /// Continues a bake whose process was killed
+    /// Continues a bake whose process was killed, or that could not do its last steps
     resume Resume;
     /// Destroys what bakes have left in the account
     gc Gc;

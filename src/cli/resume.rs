@@ -1,4 +1,4 @@
-//! `mkimg resume BAKE`: goes on with a bake whose process was killed, from its journal.
+//! `mkimg resume BAKE`: goes on with a bake whose process was killed, or that halted, from its journal.
 
 use std::path::PathBuf;
 use std::time::Duration;

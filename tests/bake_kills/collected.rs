@@ -153,7 +153,7 @@ fn a_deletion_by_tag_goes_on_without_its_client() {
 
 #[test]
 fn a_bake_whose_leftovers_are_removed_is_not_said_to_have_left_them() {
-    // Two refusals on the way forward, two while cleaning up.
+    // Two refusals, and two when it tries once more.
     let faults: Vec<String> = (1..=4).map(|nth| format!("DELETE /v2/droplets/*#{nth}:403")).collect();
     let faults: Vec<&str> = faults.iter().map(String::as_str).collect();
     let (home, emulator) = (Home::new(), Emulator::quick(&faults));

@@ -50,9 +50,10 @@ pub(crate) struct DiskJournal {
 }
 
 impl DiskJournal {
-    pub(crate) fn create(folder: &Path) -> Self {
+    /// A new one, or the one that is there.
+    pub(crate) fn open(folder: &Path) -> Self {
         let path = folder.join("journal.jsonl");
-        let file = OpenOptions::new().create_new(true).append(true).open(&path).unwrap();
+        let file = OpenOptions::new().create(true).append(true).open(&path).unwrap();
         Self { path, file: Mutex::new(file) }
     }
 
@@ -157,8 +158,7 @@ fn document(spec: &Spec) -> (Secrets, Option<MarkerClient>) {
 
 /// How it ended, and what was said meanwhile. What fails before anything is begun is a failure of the preflight.
 pub(crate) async fn bake(provider: &dyn Provider, spec: &Spec, folder: &Path) -> (Outcome, Vec<String>) {
-    let heard = Heard::default();
-    let refused = |failure: Failure| (Outcome::Failed { failure, left: Vec::new() }, Vec::new());
+    let refused = |failure: Failure| (Outcome::Failed { failure, left: Vec::new(), resumable: false }, Vec::new());
     let account = match preflight::account(provider).await {
         Ok(account) => account,
         Err(failure) => return refused(failure),
@@ -166,8 +166,23 @@ pub(crate) async fn bake(provider: &dyn Provider, spec: &Spec, folder: &Path) ->
     if let Err(failure) = preflight::look(provider, &[spec], &account, 1).await {
         return refused(failure);
     }
+    let (outcome, heard) = go_on(provider, spec, folder, Ledger::default()).await;
+    let ledger = DiskJournal::ledger(folder);
+    let said = if outcome.is_resumable() { None } else { Some(outcome.exit_status()) };
+    assert_eq!((ledger.ended, ledger.halted), (said, said.is_none()), "the journal says how it ended");
+    (outcome, heard)
+}
+
+/// What a process makes of a bake that is so far.
+pub(crate) async fn go_on(
+    provider: &dyn Provider,
+    spec: &Spec,
+    folder: &Path,
+    ledger: Ledger,
+) -> (Outcome, Vec<String>) {
+    let heard = Heard::default();
     let (secrets, marker) = document(spec);
-    let (journal, clock) = (DiskJournal::create(folder), FastClock::new());
+    let (journal, clock) = (DiskJournal::open(folder), FastClock::new());
     let (_stop, stops) = watch::channel(0);
     let ports = Ports {
         provider,
@@ -178,7 +193,6 @@ pub(crate) async fn bake(provider: &dyn Provider, spec: &Spec, folder: &Path) ->
         observer: &heard,
         stops,
     };
-    let outcome = Machine::new(spec, &secrets, ports, Ledger::default()).run().await;
-    assert_eq!(DiskJournal::ledger(folder).ended, Some(outcome.exit_status()), "the journal says how it ended");
+    let outcome = Machine::new(spec, &secrets, ports, ledger).run().await;
     (outcome, heard.0.into_inner().unwrap())
 }

@@ -1,7 +1,7 @@
 //! One case: an emulator with faults, a bake, and the verdict by what is really there afterwards.
 
 use std::fmt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use mkimg::emulator::{BackendKind, Config, Running, Scenario, Timing, start};
 use mkimg::providers::digitalocean::{Client, Options};
 use serde_json::Value;
 
-use super::bake::{DiskJournal, FastClock, bake, spec};
+use super::bake::{DiskJournal, FastClock, bake, go_on, spec};
 
 /// A case that takes longer hangs.
 const LIMIT: Duration = Duration::from_secs(90);
@@ -38,6 +38,8 @@ pub(crate) enum Verdict {
     Clean,
     /// It failed, said what is left, and the command that it named removed it.
     Left,
+    /// It failed with a whole snapshot, and said what is left: one command that it named finished it, the other removed it.
+    Resumed,
     /// None of these.
     Wrong(String),
 }
@@ -136,10 +138,17 @@ impl Case {
         }
     }
 
+    /// The same account at a service that is well: where it keeps its state, and the service.
+    async fn well(&self, state: &Path, copy: &Path) -> (PathBuf, Running) {
+        std::fs::create_dir(copy).unwrap();
+        std::fs::copy(state.join("state.json"), copy.join("state.json")).unwrap();
+        (copy.to_owned(), start(self.config(copy, false)).await.expect("an emulator"))
+    }
+
     async fn judge(&self, folder: &Path, requests: &Arc<Mutex<Vec<String>>>) -> (Verdict, Option<u8>) {
         let state = folder.join("cloud");
         let running = start(self.config(&state, true)).await.expect("an emulator");
-        let client = client(&running, Some(Arc::clone(requests)));
+        let client = client_of(&running, Some(Arc::clone(requests)));
         let spec = spec(match self.mode {
             Mode::Poweroff => MarkerKind::Poweroff,
             Mode::Https => MarkerKind::Https,
@@ -174,23 +183,33 @@ impl Case {
                 }
                 // The service is well again, and the person does as they were told.
                 running.stop().await.expect("it ends");
-                let well = folder.join("well");
-                std::fs::create_dir(&well).unwrap();
-                std::fs::copy(state.join("state.json"), well.join("state.json")).unwrap();
-                let running = start(self.config(&well, false)).await.expect("an emulator");
+                if outcome.is_resumable() {
+                    let (resumed, running) = self.well(&state, &folder.join("resumed")).await;
+                    // In a folder of its own: what is collected below has not been resumed.
+                    let ledger = DiskJournal::ledger(folder);
+                    let client = client_of(&running, None);
+                    let (outcome, _) = go_on(&client, &spec, &resumed, ledger).await;
+                    let Outcome::Done(product) = &outcome else {
+                        return wrong(&format!("`mkimg resume` does not finish it: {outcome:?}"));
+                    };
+                    if let Some(fault) = There::read(&resumed).not_the_product(&product.snapshot.id) {
+                        return wrong(&format!("after `mkimg resume`: {fault}"));
+                    }
+                }
+                let (well, running) = self.well(&state, &folder.join("well")).await;
                 if let Err(why) = collect(&running, &spec, folder).await {
                     return wrong(&format!("`mkimg gc BAKE` fails: {why}"));
                 }
                 if !There::read(&well).is_empty() {
                     return wrong("`mkimg gc BAKE` does not remove it all");
                 }
-                (Verdict::Left, Some(exit))
+                (if outcome.is_resumable() { Verdict::Resumed } else { Verdict::Left }, Some(exit))
             }
         }
     }
 }
 
-fn client(running: &Running, requests: Option<Arc<Mutex<Vec<String>>>>) -> Client {
+fn client_of(running: &Running, requests: Option<Arc<Mutex<Vec<String>>>>) -> Client {
     let log = requests.map(|requests| {
         let log: mkimg::providers::digitalocean::RequestLog =
             Arc::new(move |line: &str| requests.lock().unwrap().push(line.to_owned()));
@@ -202,7 +221,7 @@ fn client(running: &Running, requests: Option<Arc<Mutex<Vec<String>>>>) -> Clien
 
 /// What `mkimg gc BAKE` does where the bake's journal is.
 async fn collect(running: &Running, spec: &Spec, folder: &Path) -> Result<(), String> {
-    let (client, clock) = (client(running, None), FastClock::new());
+    let (client, clock) = (client_of(running, None), FastClock::new());
     let selection = Selection { now: 0, older_than: Duration::ZERO, named: vec![spec.id.clone()] };
     let ledger = DiskJournal::ledger(folder);
     let found = leftovers::find_of(&client, &clock, &spec.tag(), &ledger).await.map_err(|error| error.to_string())?;

@@ -129,6 +129,8 @@ pub enum Entry {
         /// Where.
         region: String,
     },
+    /// The snapshot has its tags and is where it should be: its droplet is not needed any more.
+    Whole,
     /// A droplet is about to be destroyed.
     DeletingDroplet {
         /// Its number.
@@ -157,6 +159,13 @@ pub enum Entry {
     CleaningUp {
         /// Why.
         failure: String,
+    },
+    /// The snapshot is whole, and what remained to be done could not be: nothing is destroyed, and `mkimg resume` goes on.
+    Halted {
+        /// Why.
+        failure: String,
+        /// What costs money and is still there.
+        left: Vec<Left>,
     },
     /// The last line.
     Ended {

@@ -50,10 +50,14 @@ pub struct Ledger {
     pub tagged: bool,
     /// Regions the snapshot was transferred to.
     pub transferred: BTreeSet<String>,
+    /// The snapshot has its tags and is where it should be: its droplet was not needed any more.
+    pub whole: bool,
     /// The bake's tag may be off the snapshot: everything else was done.
     pub committing: bool,
     /// The bake's tag is off the snapshot.
     pub committed: bool,
+    /// The last entry says that the bake waits for somebody to go on with it.
+    pub halted: bool,
     /// Why the bake is being cleaned up.
     pub failing: Option<String>,
     /// The exit status.
@@ -94,6 +98,7 @@ impl Ledger {
             () if self.failing.is_some() => Stage::CleanUp,
             () if self.committed || self.verification.gone => Stage::Commit,
             () if build.gone => Stage::Verify,
+            () if self.whole => Stage::Destroy,
             () if self.tagged => Stage::Transfer,
             () if self.snapshot.is_some() => Stage::Tag,
             () if self.off => Stage::Snapshot,
@@ -106,6 +111,7 @@ impl Ledger {
 
     /// Adds an entry.
     pub fn apply(&mut self, entry: &Entry) {
+        self.halted = matches!(entry, Entry::Halted { .. });
         match entry {
             Entry::Creating { role } => {
                 self.droplet_mut(*role).unsettled = true;
@@ -152,6 +158,7 @@ impl Ledger {
                     self.verification = DropletRecord { passed, gone: passed, ..DropletRecord::default() };
                 }
             }
+            Entry::Whole => self.whole = true,
             Entry::SnapshotGone { id } => self.snapshot_gone |= self.snapshot.as_ref() == Some(id),
             Entry::Committing => self.committing = true,
             Entry::Committed => self.committed = true,
@@ -164,7 +171,8 @@ impl Ledger {
             | Entry::Tagging { .. }
             | Entry::Transferring { .. }
             | Entry::DeletingDroplet { .. }
-            | Entry::DeletingSnapshot { .. } => {}
+            | Entry::DeletingSnapshot { .. }
+            | Entry::Halted { .. } => {}
         }
     }
 }

@@ -87,6 +87,7 @@ impl Ending<'_> {
                 "log": failure.and_then(|failure| failure.log()),
                 "left": left,
                 "remove": self.report.remove,
+                "resume": self.report.resume,
                 "requests": self.api.client().sent(),
                 "seconds": self.report.seconds,
             });
@@ -120,10 +121,14 @@ impl Ending<'_> {
                 terminal.note(&format!("its console: {}", console.display()));
             }
         }
+        if let Some(command) = &self.report.resume {
+            terminal.note(&format!("{of}the snapshot is finished, so nothing was deleted"));
+            terminal.help(&format!("finish the bake: {command}"));
+        }
         if let Some(command) = &self.report.remove {
             terminal.help(&format!("remove it: {command}"));
         }
-        if self.api.is_local() {
+        if self.api.is_local() || self.report.resume.is_some() {
             return;
         }
         for id in self.outcome.left().iter().filter_map(|left| match left {

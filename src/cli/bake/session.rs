@@ -40,7 +40,8 @@ pub(super) struct Ended {
 impl Ended {
     /// Whether a local droplet was kept: it runs as long as this process does.
     pub(super) fn is_kept(&self, api: &Api) -> bool {
-        api.is_local() && !self.outcome.left().is_empty() && matches!(self.outcome, Outcome::Failed { .. })
+        let kept = !self.outcome.left().is_empty() && !self.outcome.is_resumable();
+        api.is_local() && kept && matches!(self.outcome, Outcome::Failed { .. })
     }
 }
 
@@ -88,13 +89,17 @@ impl Session<'_> {
         };
         let outcome = Machine::new(spec, &secrets, ports, ledger).run().await;
         watcher.finish();
-        let removed = journal.remove_secrets();
+        // Another process may need them.
+        let removed = if outcome.is_resumable() { Ok(()) } else { journal.remove_secrets() };
         let seconds = watcher.seconds();
         let report = {
             let mut report = watcher.report.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
             report.end(seconds, &outcome);
             if !report.left.is_empty() {
                 report.remove = Some(format!("mkimg gc{} {}", api.options(), spec.id));
+            }
+            if outcome.is_resumable() {
+                report.resume = Some(format!("mkimg resume {}", spec.id));
             }
             report.each_text(&mut |text| global.terminal.redaction().clean_in_place(text));
             report.clone()

@@ -256,6 +256,7 @@ fn summary(results: &[Finished], worst: u8, format: FormatArg, requests: u64) ->
                     "snapshot": report.and_then(|report| report.snapshot.as_ref()),
                     "failure": report.and_then(|report| report.failure.as_ref()),
                     "left": report.map(|report| &report.left),
+                    "resume": report.and_then(|report| report.resume.as_ref()),
                     "seconds": report.map(|report| report.seconds),
                 })
             })
@@ -278,8 +279,12 @@ fn summary(results: &[Finished], worst: u8, format: FormatArg, requests: u64) ->
                     duration(report.seconds)
                 )
             }
-            Some(Ended { outcome: Outcome::Failed { failure, left }, .. }) => {
-                let left = if left.is_empty() { "" } else { "; SOMETHING IS LEFT" };
+            Some(Ended { outcome: Outcome::Failed { failure, left, resumable }, report }) => {
+                let left = match (left.is_empty(), resumable) {
+                    (true, _) => String::new(),
+                    (false, false) => "; SOMETHING IS LEFT".to_owned(),
+                    (false, true) => format!("; SOMETHING IS LEFT: mkimg resume {}", report.bake),
+                };
                 format!("failed       {}{left}", failure.to_string().lines().next().unwrap_or_default())
             }
             Some(Ended { outcome: Outcome::Interrupted { left }, .. }) => {
