@@ -125,6 +125,13 @@ fn without_a_token_both_ways_are_named() {
 }
 
 #[test]
+fn a_missing_template_comes_before_a_missing_token() {
+    let home = tempfile::tempdir().unwrap();
+    let (exit, _, stderr) = mkimg(home.path(), false, &["bake", "--dry-run"]);
+    assert!(exit == 2 && stderr.contains("template") && !stderr.contains("TOKEN"), "{stderr}");
+}
+
+#[test]
 fn a_token_is_not_sent_in_the_clear() {
     let home = tempfile::tempdir().unwrap();
     project(home.path());

@@ -27,7 +27,7 @@ pub(super) use session::Session;
 pub(super) use signals::{AbortOnDrop, stops};
 pub(super) use state::{FileJournal, Known, close, known};
 
-use super::{Failure, Global, Status};
+use super::{Failure, Global, Status, project};
 use crate::bake::spec::{DropletSpec, SnapshotSpec};
 use crate::bake::{BakeId, Limits, MarkerKind, OnError, Spec, id};
 use prepare::{Prepared, prepare};
@@ -137,8 +137,12 @@ pub(super) fn report_path(text: &str) -> Result<PathBuf, String> {
 
 pub(super) fn run(args: &Args, global: &Global) -> Result<(), Failure> {
     // A missing token is said before anything else is read.
-    let target = args.api.target()?;
     let variants = variants::variants(&args.template, &args.matrix)?;
+    // Where there is nothing to bake, a token is not what is missing.
+    for variant in &variants {
+        project::find(global, variant.template.as_deref())?;
+    }
+    let target = args.api.target()?;
     let mut prepared = Vec::new();
     for variant in variants {
         let made = prepare(args, global, &variant, target.is_local())?;

@@ -20,11 +20,16 @@ pub(super) struct Opened {
     pub template: Template,
 }
 
+/// The project of the command line, not looked into; `template` as given there.
+pub(super) fn find(global: &Global, template: Option<&Path>) -> Result<Project, Failure> {
+    let template = template.map(|path| global.path(path));
+    Project::open(global.directory.as_deref(), template.as_deref())
+        .map_err(|error| Failure::usage(error.clone()).with_help(error.help()))
+}
+
 /// Opens the project of the command line; `template` as given there.
 pub(super) fn open(global: &Global, template: Option<&Path>) -> Result<Opened, Failure> {
-    let template = template.map(|path| global.path(path));
-    let project = Project::open(global.directory.as_deref(), template.as_deref())
-        .map_err(|error| Failure::usage(error.clone()).with_help(error.help()))?;
+    let project = find(global, template)?;
     let source = project.template.clone();
     match yaml::parse(&source) {
         Ok(tree) => Ok(Opened::new(global, project, tree)),
