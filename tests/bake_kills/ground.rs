@@ -14,7 +14,7 @@ pub(crate) const TOKEN: &str = "secret-token/0123456789+abcdef";
 /// How long the emulator's events take.
 const QUICK: &str = "create=100ms,power=50ms,snapshot=300ms,transfer=200ms";
 /// How long anything may take before a test fails.
-const PATIENCE: Duration = Duration::from_secs(90);
+const PATIENCE: Duration = Duration::from_secs(180);
 
 /// Whether everything is to be played.
 pub(crate) fn swept() -> bool {
