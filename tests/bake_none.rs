@@ -30,12 +30,17 @@ struct Emulator {
 
 impl Emulator {
     fn start(off_after: Option<&str>) -> Self {
+        Self::with_faults(off_after, &[])
+    }
+
+    fn with_faults(off_after: Option<&str>, faults: &[&str]) -> Self {
         let mut command = Command::new(MKIMG);
         let temporary = tempfile::tempdir().expect("a folder");
         command.args(["emulate", "--backend", "none", "--token", TOKEN]).env("TMPDIR", temporary.path());
         if let Some(after) = off_after {
             command.args(["--off-after", after]);
         }
+        command.args(faults.iter().flat_map(|fault| ["--fault", fault]));
         let mut process = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().expect("the emulator starts");
         let mut url = String::new();
         BufReader::new(process.stdout.take().expect("a pipe")).read_line(&mut url).expect("a line");

@@ -14,7 +14,7 @@ fn programs(folder: &Path) -> PathBuf {
     std::fs::create_dir(&bin).expect("a folder");
     let script = format!(
         "#!/bin/sh\nfor root; do case $root in */root) mkdir -p $root/proc; mount -t tmpfs none $root/proc;; esac; done\n\
-         echo $$ >{}.new\nmv {0}.new {0}\nexec sleep 100\n",
+         echo $$ >{}.new\nmv {0}.new {0}\nexec sleep 300\n",
         folder.join("pid").display()
     );
     std::fs::write(bin.join("mmdebstrap"), script).expect("a script");
@@ -36,16 +36,19 @@ fn build(folder: &Path, bin: &Path) -> Command {
     command
 }
 
+/// How long anything may take before a test fails: a busy machine may stop a process for seconds.
+const PATIENCE: Duration = Duration::from_secs(60);
+
 /// Waits for what `look` finds.
 fn until<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
     let begun = Instant::now();
-    while begun.elapsed() < Duration::from_secs(20) {
+    while begun.elapsed() < PATIENCE {
         if let Some(found) = look() {
             return found;
         }
         std::thread::sleep(Duration::from_millis(20));
     }
-    panic!("no {what} within 20 s");
+    panic!("no {what} within {PATIENCE:?}");
 }
 
 fn lives(pid: u32) -> bool {

@@ -124,7 +124,8 @@ impl Session {
     }
 
     async fn settle(&mut self, action: &Value) {
-        for _ in 0..500 {
+        // A minute and more: a busy machine may stop a process, or hold up its disk, for seconds.
+        for _ in 0..6000 {
             let (_, found) = self
                 .call(Method::GET, "/v2/actions/{action_id}", &format!("/v2/actions/{}", action["id"]), Value::Null)
                 .await;

@@ -98,7 +98,9 @@ fn play(options: &[String]) -> (Result<i32, String>, Vec<String>) {
     let home = tempfile::tempdir().unwrap();
     project(home.path());
     let service = Service::start(options);
-    let limit = Duration::from_secs(150);
+    let limit = Duration::from_secs(300);
+    // Only what hangs is waited for: where nothing does, an answer that a busy machine gives late is still the answer.
+    let patience = if options.iter().any(|option| option.ends_with("hang")) { "2s" } else { "10s" };
     let bake = [
         "bake",
         "--marker",
@@ -108,7 +110,7 @@ fn play(options: &[String]) -> (Result<i32, String>, Vec<String>) {
         "--poll-interval",
         "50ms",
         "--timeout-request",
-        "1s",
+        patience,
         "--no-verify",
     ];
     let ended = mkimg(home.path(), &bake, limit);

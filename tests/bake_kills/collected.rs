@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use crate::ground::{Emulator, Home, until};
+use crate::ground::{Emulator, Home, play, until};
 
 fn droplet(emulator: &Emulator, name: &str, tags: &[&str]) -> u64 {
     let body = json!({"name": name, "region": "nyc3", "size": "s-1vcpu-1gb", "image": "debian-12-x64", "tags": tags});
@@ -107,7 +107,7 @@ fn a_snapshot_in_the_making_goes_with_its_droplet() {
 #[test]
 fn an_api_that_falls_silent_ends_it_and_what_is_not_known_to_be_gone_is_named() {
     // Two at once, and the others after a service that answers nothing any more: hangs, breaks off, says 500.
-    for (silence, kind) in [("hang", "no answer"), ("closed", "connection"), ("500", "500")] {
+    play(vec![("hang", "no answer"), ("closed", "connection"), ("500", "500")], |&(silence, kind)| {
         let faults =
             ["DELETE /v2/droplets/*#2-", "* /v2/droplets/*/*#4-", "GET /v2/droplets/*#2-", "GET /v2/droplets#9-"]
                 .map(|when| format!("{when}:{silence}"));
@@ -117,19 +117,22 @@ fn an_api_that_falls_silent_ends_it_and_what_is_not_known_to_be_gone_is_named() 
         let (home, emulator) = (Home::new(), Emulator::start(&options));
         let tag = format!("mkimg:bake:20200101-000000-aaaaaa:{}", unix() - 600);
         let droplets: Vec<u64> = (0..5).map(|nth| droplet(&emulator, &format!("d{nth}"), &["mkimg", &tag])).collect();
-        let words = ["gc", "--api-url", &emulator.url, "--timeout-request", "300ms", "--timeout-unreachable", "2s"];
+        // The requests are counted: one that a busy machine answers late must not be sent again. What hangs is given up after
+        // two of these.
+        let words = ["gc", "--api-url", &emulator.url, "--timeout-request", "5s", "--timeout-unreachable", "2s"];
         let start = std::time::Instant::now();
         let (exit, said) = home.spawn(&mut home.command(&words)).end();
         let took = start.elapsed();
         assert_eq!(exit, 4, "{silence}: {said}");
-        assert!(took.as_secs() < 20, "{silence}: {took:?}: {said}");
+        // Far less than the five minutes that one droplet may take.
+        assert!(took.as_secs() < 90, "{silence}: {took:?}: {said}");
         assert!(said.contains(&format!("destroyed droplet {}", droplets[0])), "{silence}: {said}");
         for droplet in &droplets[1..] {
             assert!(said.contains(&format!("still there: droplet {droplet} (")), "{silence}: {droplet}: {said}");
         }
         assert!(said.contains("gave no usable answer for 2s") && said.contains(kind), "{silence}: {said}");
         assert!(said.contains("4 of 5 ") && said.contains("--timeout-unreachable"), "{silence}: {said}");
-    }
+    });
 }
 
 #[test]
@@ -146,7 +149,11 @@ fn a_deletion_by_tag_goes_on_without_its_client() {
         crate::ground::TOKEN
     );
     std::io::Write::write_all(&mut connection, request.as_bytes()).unwrap();
-    std::thread::sleep(std::time::Duration::from_millis(100));
+    // Not before it has been heard: a request may be dropped whose connection has ended by then.
+    until("the deletion having begun", || {
+        let droplets = emulator.get("/v2/droplets")["droplets"].as_array().expect("a list").clone();
+        (droplets.len() < 4 || droplets.iter().any(|droplet| droplet["locked"] == true)).then_some(())
+    });
     drop(connection);
     until("all of them going", || emulator.account().0.is_empty().then_some(()));
 }

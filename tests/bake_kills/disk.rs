@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use crate::ground::{Emulator, Home, MKIMG, play, until};
+use crate::ground::{Emulator, Home, MKIMG, play};
 
 /// A bake that was killed while its droplet ran.
 fn killed(emulator: &Emulator) -> Home {
@@ -66,7 +66,7 @@ fn change(path: &Path, edit: fn(&str) -> String) {
 
 #[test]
 fn a_last_line_that_was_cut_is_no_hindrance() {
-    let emulator = Emulator::quick(&[]);
+    let emulator = Emulator::that_waits();
     let home = Home::new();
     let mut baking = home.start(&emulator, &[]);
     baking.until_said("provision: waiting");
@@ -75,6 +75,7 @@ fn a_last_line_that_was_cut_is_no_hindrance() {
     let mut bytes = std::fs::read(&path).unwrap();
     bytes.extend(b"{\"at\":1795361648,\"entry\":\"pas\xc3");
     std::fs::write(&path, bytes).unwrap();
+    emulator.turn_off();
     let (exit, said) = home.resume().end();
     assert_eq!(exit, 0, "{said}");
     emulator.holds_the_product("a torn line");
@@ -170,12 +171,13 @@ fn a_full_standard_output_does_not_change_how_a_bake_ended() {
 
 #[test]
 fn two_that_resume_at_once_do_not_meet() {
-    let emulator = Emulator::quick(&[]);
+    let emulator = Emulator::that_waits();
     let home = Home::new();
     let mut baking = home.start(&emulator, &[]);
     baking.until_said("provision: waiting");
     baking.kill();
     let both = [home.resume(), home.resume(), home.resume()];
+    emulator.turn_off();
     let ends: Vec<(i32, String)> = both.into_iter().map(crate::ground::Process::end).collect();
     assert_eq!(ends.iter().filter(|(exit, _)| *exit == 0).count(), 1, "{ends:?}");
     for (_, said) in ends.iter().filter(|(exit, _)| *exit != 0) {
@@ -186,15 +188,17 @@ fn two_that_resume_at_once_do_not_meet() {
 
 #[test]
 fn two_bakes_at_once_in_one_project_do_not_disturb_each_other() {
-    let (home, emulator) = (Home::new(), Emulator::quick(&[]));
-    let first = home.start(&emulator, &["--var", "name=one"]);
-    let second = home.start(&emulator, &["--var", "name=two"]);
-    until("two bakes", || (std::fs::read_dir(home.bakes()).ok()?.count() == 2).then_some(()));
+    let (home, emulator) = (Home::new(), Emulator::that_waits());
+    let mut both = ["name=one", "name=two"].map(|name| home.start(&emulator, &["--var", name]));
+    for bake in &mut both {
+        bake.until_said("provision: waiting");
+    }
     // Somebody looks all the time: that holds up nobody.
     let (exit, list, said) = home.mkimg(&["bakes", "--api-url", &emulator.url]);
     assert_eq!(exit, 0, "{said}");
     assert_eq!(list.lines().filter(|line| line.contains("at stage")).count(), 2, "{list}");
-    for bake in [first, second] {
+    emulator.turn_off();
+    for bake in both {
         let (exit, said) = bake.end();
         assert_eq!(exit, 0, "{said}");
     }

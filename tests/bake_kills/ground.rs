@@ -11,8 +11,10 @@ use serde_json::Value;
 
 pub(crate) const MKIMG: &str = env!("CARGO_BIN_EXE_mkimg");
 pub(crate) const TOKEN: &str = "secret-token/0123456789+abcdef";
+/// How long the emulator's events take.
+const QUICK: &str = "create=100ms,power=50ms,snapshot=300ms,transfer=200ms";
 /// How long anything may take before a test fails.
-const PATIENCE: Duration = Duration::from_secs(90);
+const PATIENCE: Duration = Duration::from_secs(180);
 
 /// Whether everything is to be played.
 pub(crate) fn swept() -> bool {
@@ -62,10 +64,22 @@ pub(crate) struct Emulator {
 impl Emulator {
     /// One whose droplets turn themselves off soon.
     pub(crate) fn quick(faults: &[&str]) -> Self {
-        let mut more = vec!["--backend", "none", "--off-after", "200ms"];
-        more.extend(["--latency", "create=100ms,power=50ms,snapshot=300ms,transfer=200ms"]);
+        let mut more = vec!["--backend", "none", "--off-after", "200ms", "--latency", QUICK];
         more.extend(faults.iter().flat_map(|fault| ["--fault", fault]));
         Self::start(&more)
+    }
+
+    /// One as quick whose droplets stay on until [`Self::turn_off`]: until then no bake goes past its build droplet, however
+    /// long a busy machine keeps the test from looking.
+    pub(crate) fn that_waits() -> Self {
+        Self::start(&["--backend", "none", "--latency", QUICK])
+    }
+
+    /// Turns all droplets off, as if each had done so by itself.
+    pub(crate) fn turn_off(&self) {
+        for droplet in self.account().0 {
+            self.post(&format!("/v2/droplets/{}/actions", droplet["id"]), serde_json::json!({"type": "power_off"}));
+        }
     }
 
     pub(crate) fn start(more: &[&str]) -> Self {

@@ -10,12 +10,13 @@ fn a_pause_longer_than_every_limit_fails_nothing() {
         ["creating", "created", "active", "snapshotting", "snapshot-started", "transferring", "deleting-droplet"];
     play(entries.to_vec(), |entry| {
         let (home, emulator) = (Home::new(), Emulator::quick(&[]));
-        let limits = ["--timeout-request", "1s", "--timeout-create", "1500ms", "--timeout-provision", "1500ms"];
-        let more = ["--timeout-snapshot", "1500ms", "--timeout-transfer", "1500ms", "--timeout-power-off", "1500ms"];
+        // Many times what a quick emulator needs, so that a busy machine alone does not exceed them.
+        let limits = ["--timeout-request", "3s", "--timeout-create", "5s", "--timeout-provision", "5s"];
+        let more = ["--timeout-snapshot", "5s", "--timeout-transfer", "5s", "--timeout-power-off", "5s"];
         let baking = home.start(&emulator, &[&limits[..], &more[..]].concat());
         until(entry, || home.entries().iter().any(|name| name == entry).then_some(()));
         baking.signal("STOP");
-        std::thread::sleep(Duration::from_secs(3));
+        std::thread::sleep(Duration::from_secs(7));
         baking.signal("CONT");
         let (exit, said) = baking.end();
         assert_eq!(exit, 0, "stopped at {entry}: {said}");

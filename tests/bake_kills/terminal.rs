@@ -9,7 +9,7 @@ fn at_terminal(home: &Home, emulator: &Emulator, more: &[&str]) -> PtySession {
     let arguments = Home::arguments(emulator, more);
     let mut command = home.command(&arguments);
     command.env("TERM", "dumb");
-    spawn_command(command, Some(60_000)).expect("mkimg runs at a terminal")
+    spawn_command(command, Some(180_000)).expect("mkimg runs at a terminal")
 }
 
 /// Reads to the end; exit status and what was said.

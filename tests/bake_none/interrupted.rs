@@ -111,7 +111,10 @@ fn without_a_terminal_ask_destroys() {
 fn killed_and_resumed(at: &str) {
     let home = tempfile::tempdir().unwrap();
     project(home.path());
-    let emulator = Emulator::start(Some("1s"));
+    // Little comes after the commit: there a request hangs until the kill, so that it never comes too late. After the other
+    // points a droplet is still to come up and to go off.
+    let hangs = ["DELETE /v2/tags/*/resources#1:hang"];
+    let emulator = Emulator::with_faults(Some("1s"), if at.starts_with("commit") { &hangs } else { &[] });
     let options = ["--marker", "poweroff", "--verify"];
     let mut baking = Baking::start(home.path(), &emulator, &options);
     baking.until(at);
@@ -165,7 +168,8 @@ fn a_bake_that_was_killed_goes_on_to_one_snapshot() {
 fn a_clean_up_that_was_killed_goes_on() {
     let home = tempfile::tempdir().unwrap();
     project(home.path());
-    let emulator = Emulator::start(None);
+    // The request that it is killed at hangs until then: however late the kill comes, the clean-up is not over.
+    let emulator = Emulator::with_faults(None, &["DELETE /v2/droplets/*#1:hang"]);
     let mut baking = Baking::start(home.path(), &emulator, &["--timeout-provision", "1s"]);
     baking.until("clean up: destroying droplet");
     baking.kill();

@@ -61,7 +61,7 @@ def load():
 def power_off(id):
     request = urllib.request.Request("%s/v2/droplets/%s/actions" % (URL, id), b'{"type": "power_off"}', {
         "authorization": "Bearer " + os.environ["MKIMG_TEST_TOKEN"], "content-type": "application/json"})
-    urllib.request.urlopen(request, timeout=10).close()
+    urllib.request.urlopen(request, timeout=60).close()
 
 
 def main():

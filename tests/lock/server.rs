@@ -130,7 +130,7 @@ fn serve(
 }
 
 fn read(connection: &mut TcpStream) -> Option<Asked> {
-    connection.set_read_timeout(Some(Duration::from_secs(5))).ok()?;
+    connection.set_read_timeout(Some(Duration::from_secs(60))).ok()?;
     let mut head = Vec::new();
     let mut piece = [0; 1024];
     while !head.windows(4).any(|end| end == b"\r\n\r\n") && head.len() < 16 << 10 {

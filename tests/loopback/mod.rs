@@ -22,9 +22,7 @@ impl Server {
         let seen = Arc::clone(&asked);
         std::thread::spawn(move || {
             for connection in listener.incoming().flatten() {
-                if let Some(path) = answer(connection, &answers) {
-                    seen.lock().expect("nobody panics with it").push(path);
-                }
+                let _ = answer(connection, &answers, &seen);
             }
         });
         Self { url, asked }
@@ -41,8 +39,9 @@ impl Server {
     }
 }
 
-fn answer(mut connection: TcpStream, answers: &BTreeMap<String, Vec<u8>>) -> Option<String> {
-    connection.set_read_timeout(Some(Duration::from_secs(5))).ok()?;
+/// What was asked is noted before the answer goes out: who has the answer finds its request noted.
+fn answer(mut connection: TcpStream, answers: &BTreeMap<String, Vec<u8>>, seen: &Mutex<Vec<String>>) -> Option<()> {
+    connection.set_read_timeout(Some(Duration::from_secs(60))).ok()?;
     let mut head = Vec::new();
     let mut piece = [0; 1024];
     while !head.windows(4).any(|end| end == b"\r\n\r\n") && head.len() < 16 << 10 {
@@ -50,11 +49,11 @@ fn answer(mut connection: TcpStream, answers: &BTreeMap<String, Vec<u8>>) -> Opt
         head.extend_from_slice(&piece[..count]);
     }
     let path = String::from_utf8_lossy(&head).split(' ').nth(1)?.to_owned();
+    seen.lock().expect("nobody panics with it").push(path.clone());
     let (status, body) = match answers.get(&path) {
         Some(body) => ("200 OK", body.as_slice()),
         None => ("404 Not Found", b"".as_slice()),
     };
     let head = format!("HTTP/1.1 {status}\r\ncontent-length: {}\r\nconnection: close\r\n\r\n", body.len());
-    connection.write_all(head.as_bytes()).and_then(|()| connection.write_all(body)).ok()?;
-    Some(path)
+    connection.write_all(head.as_bytes()).and_then(|()| connection.write_all(body)).ok()
 }

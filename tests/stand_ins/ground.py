@@ -51,15 +51,32 @@ def programs():
     return os.path.join(folder, "cockroach"), os.path.join(folder, "nakama")
 
 
+# Ports that this process has chosen: abstract sockets of their names, which vanish with it.
+_chosen = []
+
+
+def _choose(port):
+    """Fails when the port is taken, or another test has chosen it and its program does not listen yet."""
+    if sys.platform == "linux":
+        name = socket.socket(socket.AF_UNIX)
+        try:
+            name.bind("\0mkimg-tests-port-%d" % port)
+        except OSError:
+            name.close()
+            raise
+        _chosen.append(name)
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", port))
+
+
 def free_port(count=1):
-    """The first of `count` neighbouring ports of loopback that were free a moment ago. Not one that the system gives to
+    """The first of `count` neighbouring ports of loopback that are free, and that no other test chooses. Not one that the system gives to
     connections of other tests, which might take it in that moment."""
     for _ in range(200):
         first = random.randrange(20000, 32000)
         try:
             for port in range(first, first + count):
-                with socket.socket() as probe:
-                    probe.bind(("127.0.0.1", port))
+                _choose(port)
             return first
         except OSError:
             continue
@@ -94,7 +111,7 @@ class Case(unittest.TestCase):
         os.chmod(path, mode)
         return path
 
-    def run_(self, *command, status=0, seconds=60, **more):
+    def run_(self, *command, status=0, seconds=120, **more):
         """Run to its end; both outputs as one text. Fails when the exit status is another."""
         done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=seconds, check=False,
                               stdin=subprocess.DEVNULL, text=True, cwd=self.folder, **more)
@@ -112,7 +129,7 @@ class Case(unittest.TestCase):
         with open(process.stdout.name, encoding="utf-8") as file:
             return file.read()
 
-    def until(self, what, probe, process=None, seconds=30):
+    def until(self, what, probe, process=None, seconds=90):
         """Wait until `probe` answers with something true."""
         deadline = time.monotonic() + seconds
         while time.monotonic() < deadline:
@@ -127,7 +144,7 @@ class Case(unittest.TestCase):
             time.sleep(0.05)
         self.fail("%s: not within %d s\n%s" % (what, seconds, self.log(process) if process else ""))
 
-    def terminate(self, process, expected=0, seconds=20):
+    def terminate(self, process, expected=0, seconds=90):
         process.send_signal(signal.SIGTERM)
         process.wait(seconds)
         self.assertEqual(process.returncode, expected, self.log(process))

@@ -183,7 +183,7 @@ class FakeMachine(ground.Case):
                     'rm -rf /dev/shm/bin.$$\nexit $status\n' % (self.script, self.path("bin"), mounts, self.path("tmp")))
         flags = ["--mount"] if os.geteuid() == 0 else ["--mount", "--user", "--map-root-user"]
         return subprocess.run(["unshare", *flags, "sh", "-c", commands], stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-                              stdin=subprocess.DEVNULL, text=True, timeout=60, check=False, cwd=self.folder)
+                              stdin=subprocess.DEVNULL, text=True, timeout=180, check=False, cwd=self.folder)
 
     def check(self, status):
         done = self.checked()

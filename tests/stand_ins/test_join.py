@@ -284,7 +284,7 @@ class Cluster(Machines):
         self.boot(2)
         running[2] = self.up(2)
         for number in (2, 3, 4):
-            self.assertEqual(running[number][1].wait(60), 0, self.log(running[number][1]))
+            self.assertEqual(running[number][1].wait(120), 0, self.log(running[number][1]))
         for number in (2, 3, 4):
             self.until("all are members", lambda number=number: self.check(number) == (True, "3 of 3 nodes live"))
         self.assertEqual(sum("Cluster successfully" in self.log(after) for _, after in running.values()), 0)
@@ -302,7 +302,7 @@ class Cluster(Machines):
         running[4][0].send_signal(signal.SIGKILL)
         self.until("it is missed", lambda: self.check(2) == (False, "2 of 3 nodes live"))
         running[4] = self.up(4)
-        self.assertEqual(running[4][1].wait(60), 0, self.log(running[4][1]))
+        self.assertEqual(running[4][1].wait(120), 0, self.log(running[4][1]))
         self.until("it is back", lambda: self.check(4) == (True, "3 of 3 nodes live"))
         self.assertIn("2", self.run_(*count, "--host=%s:26257" % self.address(4)))
 
@@ -312,18 +312,18 @@ class Cluster(Machines):
         self.machine(2, "token=%s\njoin=self\nexpect=2\n" % token)
         self.boot(2)
         _, after = self.up(2)
-        self.assertEqual(after.wait(60), 0, self.log(after))
-        self.assertEqual(self.check(2), (False, "1 of 2 nodes live"))
+        self.assertEqual(after.wait(120), 0, self.log(after))
+        self.until("it lives alone", lambda: self.check(2) == (False, "1 of 2 nodes live"))
         self.machine(3, "token=%s\njoin=%s\nexpect=2\n" % (token, self.address(2)))
         self.boot(3)
         _, after = self.up(3)
-        self.assertEqual(after.wait(60), 0, self.log(after))
+        self.assertEqual(after.wait(120), 0, self.log(after))
         self.until("both are members", lambda: self.check(2) == (True, "2 of 2 nodes live"))
         # Another one whose list begins with itself, but names a node of a cluster: it joins that.
         self.machine(4, "token=%s\njoin=%s,%s\n" % (token, self.address(4), self.address(2)))
         self.boot(4)
         _, after = self.up(4)
-        self.assertEqual(after.wait(60), 0, self.log(after))
+        self.assertEqual(after.wait(120), 0, self.log(after))
         self.until("it is a member", lambda: self.check(4) == (True, "3 of 3 nodes live"))
 
 

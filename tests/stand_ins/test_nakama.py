@@ -113,7 +113,7 @@ class Server(ground.Case):
         return server
 
     def ask(self, port, method, path, body=None, headers=None):
-        connection = http.client.HTTPConnection("localhost", port, timeout=10)
+        connection = http.client.HTTPConnection("localhost", port, timeout=60)
         connection.request(method, path, body, headers or {})
         answer = connection.getresponse()
         text = answer.read().decode()
@@ -138,7 +138,8 @@ class Server(ground.Case):
             begun = time.monotonic()
             log = self.run_(self.nakama, "--database.address=root@127.0.0.1:%d" % silent.getsockname()[1], status=1)
         self.assertIn("Error pinging database", log)
-        self.assertTrue(14 < time.monotonic() - begun < 20)
+        # The upper bound is for a program that does not give up; a busy machine takes its time, too.
+        self.assertTrue(14 < time.monotonic() - begun < 60)
 
     def test_migrations(self):
         run = lambda *words: messages(self.run_(self.nakama, "migrate", *words, *self.flags))
@@ -156,7 +157,7 @@ class Server(ground.Case):
         self.assertIn("healthcheck ok", self.run_(self.nakama, "healthcheck", str(self.api)))
         self.assertIn("healthcheck failed", self.run_(self.nakama, "healthcheck", str(ground.free_port()), status=1))
         for port in range(self.base, self.base + 4):
-            socket.create_connection(("localhost", port), 5).close()
+            socket.create_connection(("localhost", port), 60).close()
 
         authenticate = lambda **fields: self.ask(self.console, "POST", "/v2/console/authenticate", json.dumps(fields))
         status, text = authenticate(username="ops", password="console-pass")

@@ -92,9 +92,9 @@ class Tls(machine.Machine):
         self.assertIn("API on https://game.example.com\nCockroachDB: active", self.run_("sh", message, env=env))
         os.unlink(self.root(machine.INSTANCE))
         # Whatever hangs or fails, a login goes on.
-        self.program("systemctl", "exec sleep 60")
+        self.program("systemctl", "exec sleep 120")
         self.program("ip", "exit 1")
-        self.assertIn("The first boot is not over yet", self.run_("sh", message, env=env, seconds=20))
+        self.assertIn("The first boot is not over yet", self.run_("sh", message, env=env, seconds=100))
 
 
 if __name__ == "__main__":
