@@ -46,10 +46,8 @@ impl Machine<'_> {
 
     /// After a failure or a stop: destroys all of it, and says what could not be.
     pub(super) async fn clean_up(&mut self, why: String) -> Vec<Left> {
-        let untouched = [Role::Build, Role::Verification].into_iter().all(|role| {
-            let record = self.ledger.droplet(role);
-            record.id.is_none() && !record.unsettled
-        });
+        // A request that was refused after one that was lost has settled nothing.
+        let untouched = self.ledger.asked_for == 0;
         if untouched && self.ledger.snapshot.is_none() {
             return Vec::new();
         }

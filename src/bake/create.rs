@@ -9,7 +9,7 @@ use super::failure::{Failure, FailureKind};
 use super::id::MKIMG_TAG;
 use super::journal::{Entry, Role};
 use super::machine::{Machine, Stop};
-use super::ports::{Action, ActionStatus, CreateDroplet, Droplet, DropletStatus, Event, ProviderError};
+use super::ports::{Action, ActionStatus, CreateDroplet, Droplet, DropletStatus, Event};
 use super::silence::Silence;
 use super::spec::{MarkerKind, Stage};
 use super::wait::{LAG, Pace, Wait};
@@ -96,39 +96,32 @@ impl Machine<'_> {
         Ok(())
     }
 
-    /// Looks for this bake's droplet of a role, for longer than lists lag.
+    /// Looks for this bake's droplet of a role. That there is none is known from a look that began when lists no longer lagged:
+    /// an earlier one says nothing, and none at all is no ground for a second request.
     pub(super) async fn look_up(&self, role: Role, stage: Stage) -> Result<Option<Droplet>, Stop> {
         let start = self.ports.clock.now();
         let mut pace = Pace::new(self.poll());
         let name = self.droplet_name(role);
         let (provider, tag) = (self.ports.provider, self.spec.tag().to_string());
-        let mut last: Option<ProviderError> = None;
         let mut silence = Silence::default();
-        let mut seen = false;
         loop {
             let spent = self.elapsed_since(start);
             match self.unless_stopped(provider.droplets_tagged(&tag)).await? {
                 Ok(droplets) => {
-                    seen = true;
                     silence.heard();
                     if let Some(found) = droplets.into_iter().find(|d| d.name == name) {
                         return Ok(Some(found));
                     }
-                }
-                Err(error) => {
-                    if error.is_transient() && !seen {
-                        self.missed(&mut silence, start + spent, stage, "the bake's droplets", &error)?;
+                    if spent >= LAG {
+                        return Ok(None);
                     }
-                    last = Some(error);
                 }
-            }
-            // Without one good look there is no ground for a second request: look for three times as long.
-            let limit = if seen { LAG } else { LAG * 3 };
-            if spent >= limit {
-                return match (seen, last) {
-                    (false, Some(error)) => Err(Stop::Failed(Failure::provider(stage, error))),
-                    _ => Ok(None),
-                };
+                Err(error) if error.is_transient() => {
+                    self.missed(&mut silence, start + spent, stage, "the bake's droplets", &error)?;
+                }
+                // What is refused may be an accident, for a while.
+                Err(error) if spent >= LAG * 3 => return Err(Stop::Failed(Failure::provider(stage, error))),
+                Err(_) => {}
             }
             self.pause(pace.next()).await?;
         }

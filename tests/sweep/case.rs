@@ -152,7 +152,7 @@ impl Case {
         let state = folder.join("cloud");
         let running = start(self.config(&state, true)).await.expect("an emulator");
         let hangs = self.faults.iter().any(|fault| fault.ends_with("hang"));
-        let client = client(&running, if hangs { HANGING } else { PATIENT }, Some(Arc::clone(requests)));
+        let client = client_of(&running, if hangs { HANGING } else { PATIENT }, Some(Arc::clone(requests)));
         let spec = spec(match self.mode {
             Mode::Poweroff => MarkerKind::Poweroff,
             Mode::Https => MarkerKind::Https,
@@ -191,7 +191,7 @@ impl Case {
                     let (resumed, running) = self.well(&state, &folder.join("resumed")).await;
                     // In a folder of its own: what is collected below has not been resumed.
                     let ledger = DiskJournal::ledger(folder);
-                    let client = client(&running, PATIENT, None);
+                    let client = client_of(&running, PATIENT, None);
                     let (outcome, _) = go_on(&client, &spec, &resumed, ledger).await;
                     let Outcome::Done(product) = &outcome else {
                         return wrong(&format!("`mkimg resume` does not finish it: {outcome:?}"));
@@ -213,7 +213,7 @@ impl Case {
     }
 }
 
-fn client(running: &Running, timeout: Duration, requests: Option<Arc<Mutex<Vec<String>>>>) -> Client {
+fn client_of(running: &Running, timeout: Duration, requests: Option<Arc<Mutex<Vec<String>>>>) -> Client {
     let log = requests.map(|requests| {
         let log: mkimg::providers::digitalocean::RequestLog =
             Arc::new(move |line: &str| requests.lock().unwrap().push(line.to_owned()));
@@ -225,7 +225,7 @@ fn client(running: &Running, timeout: Duration, requests: Option<Arc<Mutex<Vec<S
 
 /// What `mkimg gc BAKE` does where the bake's journal is.
 async fn collect(running: &Running, spec: &Spec, folder: &Path) -> Result<(), String> {
-    let (client, clock) = (client(running, PATIENT, None), FastClock::new());
+    let (client, clock) = (client_of(running, PATIENT, None), FastClock::new());
     let selection = Selection { now: 0, older_than: Duration::ZERO, named: vec![spec.id.clone()] };
     let ledger = DiskJournal::ledger(folder);
     let found = leftovers::find_of(&client, &clock, &spec.tag(), &ledger).await.map_err(|error| error.to_string())?;

@@ -129,6 +129,23 @@ async fn a_snapshot_is_asked_for_again_only_when_it_was_seen_that_there_is_none(
 }
 
 #[tokio::test]
+async fn a_droplet_is_asked_for_again_only_when_it_was_seen_that_there_is_none() {
+    let spec = patient(MarkerKind::Poweroff);
+    let happy = Fake::new(world());
+    assert_eq!(happy.bake(&spec).await.exit_status(), 0);
+    let asked = happy.state.lock().unwrap().requests.iter().position(|one| one == "create").unwrap() as u64 + 1;
+    // The answer is lost; the list, once seen, lags; and then nothing is heard for longer than that.
+    for seconds in [20, 60] {
+        let away = Some((asked + 2, seconds));
+        let fake = Fake::new(World { lag: 5, faults: [(asked, Fault::After)].into(), away, ..world() });
+        let outcome = fake.bake(&spec).await;
+        judge(&fake, &outcome, "a lost answer before an outage");
+        let state = fake.state.lock().unwrap();
+        assert_eq!((outcome.exit_status(), state.created), (0, 1), "{outcome:?}: {:?}", state.requests);
+    }
+}
+
+#[tokio::test]
 async fn a_snapshot_of_which_the_service_does_not_say_the_droplet_is_named_not_deleted() {
     let fake = Fake::new(World { droplets_unsaid: true, ..world() });
     let outcome = fake.bake(&patient(MarkerKind::Poweroff)).await;
