@@ -135,6 +135,23 @@ async fn a_droplet_that_is_stuck_can_be_destroyed_and_one_that_is_held_cannot() 
 }
 
 #[tokio::test]
+async fn what_went_wrong_is_known_of_a_droplet_that_is_gone() {
+    let folder = tempfile::tempdir().unwrap();
+    let running = start(config(folder.path(), &["create#1:errored"])).await.unwrap();
+    let bad: Value = create(&running).await.unwrap().json().await.unwrap();
+    let good: Value = create(&running).await.unwrap().json().await.unwrap();
+    let [bad, good] = [bad, good].map(|made| made["droplet"]["id"].as_u64().unwrap());
+    until("what went wrong", async || !running.mishaps(bad).is_empty()).await;
+    let mishaps = running.mishaps(bad);
+    assert!(mishaps.len() == 1 && mishaps[0].contains("`errored`"), "{mishaps:?}");
+    let path = format!("/v2/droplets/{bad}");
+    assert_eq!(request(&running, "DELETE", &path).send().await.unwrap().status(), 204);
+    until("its end", async || request(&running, "GET", &path).send().await.unwrap().status() == 404).await;
+    assert_eq!(running.mishaps(bad), mishaps);
+    assert!(running.mishaps(good).is_empty());
+}
+
+#[tokio::test]
 async fn lists_lag_and_single_droplets_do_not() {
     let folder = tempfile::tempdir().unwrap();
     let lag = Duration::from_millis(600);

@@ -70,6 +70,7 @@ impl Foreign for Report {
         self.steps.iter_mut().for_each(|step| look(&mut step.name));
         self.check.iter_mut().for_each(|check| check.each_text(look));
         self.failure.iter_mut().for_each(&mut *look);
+        self.mishaps.iter_mut().for_each(&mut *look);
         self.tail.iter_mut().for_each(&mut *look);
         self.left.iter_mut().for_each(&mut *look);
         self.warnings.iter_mut().for_each(&mut *look);

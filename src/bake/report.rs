@@ -44,6 +44,8 @@ pub struct Report {
     pub verified: bool,
     /// Why it failed.
     pub failure: Option<String>,
+    /// What went wrong with local droplets, where that is known.
+    pub mishaps: Vec<String>,
     /// The last lines of the failed step.
     pub tail: Option<String>,
     /// What costs money and is still there.
@@ -86,6 +88,7 @@ impl Report {
             snapshot: None,
             verified: false,
             failure: None,
+            mishaps: Vec::new(),
             tail: None,
             left: Vec::new(),
             remove: None,
@@ -206,6 +209,9 @@ impl Report {
         }
         if let Some(failure) = &self.failure {
             let _ = writeln!(page, "<p class=\"result bad\">{}</p>", escape(failure));
+        }
+        for mishap in &self.mishaps {
+            let _ = writeln!(page, "<p>{}</p>", escape(mishap));
         }
         if let Some(tail) = &self.tail {
             let _ = writeln!(page, "<pre>{}</pre>", escape(tail));

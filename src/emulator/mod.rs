@@ -184,6 +184,12 @@ impl Running {
         self.cloud.console_log(droplet)
     }
 
+    /// What went wrong with a droplet, also with one that is gone, which the API does not say: why its machine ended when
+    /// nobody asked it to, why an action ended with `errored`.
+    pub fn mishaps(&self, droplet: u64) -> Vec<String> {
+        self.cloud.look(|state| state.mishaps(droplet))
+    }
+
     /// Where the state is kept.
     pub fn state(&self) -> &Path {
         self.cloud.directory()

@@ -222,6 +222,11 @@ impl Api {
         self.running.as_ref()?.console_log(droplet)
     }
 
+    /// What went wrong with a local droplet; a service does not say.
+    pub(in crate::cli) fn mishaps(&self, droplet: u64) -> Vec<String> {
+        self.running.as_ref().map(|running| running.mishaps(droplet)).unwrap_or_default()
+    }
+
     pub(in crate::cli) async fn close(self, global: &Global) {
         if let Some(running) = self.running
             && let Err(error) = running.stop().await

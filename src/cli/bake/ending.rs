@@ -32,8 +32,8 @@ pub(super) struct Ending<'e> {
     pub(super) json: bool,
     /// What tells it from the other bakes of the same command, which then print one summary.
     pub(super) label: Option<String>,
-    /// The addresses of its droplets, as far as they were seen.
-    pub(super) addresses: BTreeMap<u64, IpAddr>,
+    /// Its droplets, and their addresses as far as they were seen.
+    pub(super) droplets: BTreeMap<u64, Option<IpAddr>>,
 }
 
 impl Ending<'_> {
@@ -51,6 +51,11 @@ impl Ending<'_> {
                     for line in runner.check.iter().flat_map(check_lines) {
                         terminal.eprint(&format!("  {line}\n"));
                     }
+                }
+                for mishap in &self.report.mishaps {
+                    let mut lines = mishap.lines().map(printable);
+                    terminal.note(&format!("{of}{}", lines.next().unwrap_or_default()));
+                    lines.for_each(|line| terminal.eprint(&format!("  | {line}\n")));
                 }
                 if let Some(advice) = failure.advice() {
                     terminal.help(&advice);
@@ -84,6 +89,7 @@ impl Ending<'_> {
                 "step": step,
                 "tail": self.report.tail,
                 "check": self.report.check,
+                "mishaps": self.report.mishaps,
                 "log": failure.and_then(|failure| failure.log()),
                 "left": left,
                 "remove": self.report.remove,
@@ -142,7 +148,7 @@ impl Ending<'_> {
     /// How to look into a droplet that is kept.
     fn look_inside(&self, droplet: u64) {
         let terminal = &self.global.terminal;
-        let address = self.addresses.get(&droplet);
+        let address = self.droplets.get(&droplet).copied().flatten();
         match (self.spec.droplet.ssh_keys.is_empty(), address) {
             (false, Some(address)) => terminal.help(&format!("look inside: ssh root@{address}")),
             (false, None) => terminal.help(&format!("look inside: doctl compute ssh {droplet}")),

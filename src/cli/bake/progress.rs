@@ -24,7 +24,7 @@ pub(in crate::cli) struct Watcher<'g> {
     bar: ProgressBar,
     pub(in crate::cli) report: Mutex<Report>,
     stage: Mutex<String>,
-    addresses: Mutex<BTreeMap<u64, IpAddr>>,
+    droplets: Mutex<BTreeMap<u64, Option<IpAddr>>>,
     asking: Arc<tokio::sync::Mutex<()>>,
     /// `[label] ` before each line, where several bakes speak.
     label: String,
@@ -58,15 +58,15 @@ impl<'g> Watcher<'g> {
             bar,
             report: Mutex::new(report),
             stage: Mutex::default(),
-            addresses: Mutex::default(),
+            droplets: Mutex::default(),
             asking: crew.asking.clone(),
             label,
         }
     }
 
-    /// The droplets' addresses, as far as they were seen.
-    pub(super) fn addresses(&self) -> BTreeMap<u64, IpAddr> {
-        self.addresses.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clone()
+    /// The droplets, and their addresses as far as they were seen.
+    pub(super) fn droplets(&self) -> BTreeMap<u64, Option<IpAddr>> {
+        self.droplets.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clone()
     }
 
     pub(in crate::cli) fn seconds(&self) -> f64 {
@@ -148,9 +148,11 @@ impl Observer for Watcher<'_> {
         let event = &event;
         self.report.lock().unwrap_or_else(std::sync::PoisonError::into_inner).event(self.seconds(), event);
         let mut news = true;
-        if let Event::Droplet { id, address: Some(address), .. } = event {
-            let mut addresses = self.addresses.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-            news = addresses.insert(*id, *address) != Some(*address);
+        if let Event::Droplet { id, address, .. } = event {
+            let mut droplets = self.droplets.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+            let known = droplets.entry(*id).or_default();
+            news = address.is_none() || known != address;
+            *known = address.or(*known);
         }
         if self.json {
             let bake = self.report.lock().unwrap_or_else(std::sync::PoisonError::into_inner).bake.clone();

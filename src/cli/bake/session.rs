@@ -57,6 +57,11 @@ pub(super) fn exit(status: u8) -> Result<(), Failure> {
     }
 }
 
+/// What went wrong with local droplets, each with its number.
+fn mishaps<'d>(api: &Api, droplets: impl Iterator<Item = &'d u64>) -> Vec<String> {
+    droplets.flat_map(|id| api.mishaps(*id).into_iter().map(move |why| format!("droplet {id}: {why}"))).collect()
+}
+
 impl Session<'_> {
     /// Works until the end, says it, and waits as long as a kept local droplet is to run.
     pub(in crate::cli) async fn run(self, spec: &Spec) -> Result<(), Failure> {
@@ -101,6 +106,9 @@ impl Session<'_> {
             if outcome.is_resumable() {
                 report.resume = Some(format!("mkimg resume {}", spec.id));
             }
+            if matches!(outcome, Outcome::Failed { .. }) {
+                report.mishaps = mishaps(api, watcher.droplets().keys());
+            }
             report.each_text(&mut |text| global.terminal.redaction().clean_in_place(text));
             report.clone()
         };
@@ -111,8 +119,8 @@ impl Session<'_> {
             if let Some(path) = report_path {
                 ending::write_reports(global, path, &[&report]);
             }
-            let (outcome, report, addresses) = (&outcome, &report, watcher.addresses());
-            let ending = ending::Ending { global, spec, outcome, report, api, json, label, addresses };
+            let (outcome, report, droplets) = (&outcome, &report, watcher.droplets());
+            let ending = ending::Ending { global, spec, outcome, report, api, json, label, droplets };
             // Where nobody can read the result, the bake has ended as it has all the same.
             if let Err(failure) = ending.say() {
                 failure.show(&global.terminal);

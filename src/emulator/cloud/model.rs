@@ -21,6 +21,9 @@ pub(crate) struct State {
     pub keys: BTreeMap<u64, Key>,
     /// Tags that exist, with or without resources.
     pub tags: BTreeSet<String>,
+    /// Why droplets that are gone had ended when nobody asked them to; those of this process.
+    #[serde(skip)]
+    pub ended: BTreeMap<u64, String>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -207,7 +210,19 @@ impl State {
             actions: BTreeMap::new(),
             keys: BTreeMap::new(),
             tags: BTreeSet::new(),
+            ended: BTreeMap::new(),
         }
+    }
+
+    /// What went wrong with a droplet, also with one that is gone: why actions ended with `errored`, and why it ended.
+    pub(crate) fn mishaps(&self, droplet: u64) -> Vec<String> {
+        let its = |action: &&Action| action.resource == Resource::Droplet && action.resource_id == droplet;
+        let errored = self.actions.values().filter(its).filter_map(|action| action.reason.clone());
+        let there = self.droplets.get(&droplet).and_then(|droplet| droplet.fault.clone());
+        let ended = there.or_else(|| self.ended.get(&droplet).cloned());
+        let mut mishaps: Vec<String> = errored.chain(ended).collect();
+        mishaps.dedup();
+        mishaps
     }
 
     pub(crate) fn new_id(&mut self) -> u64 {

@@ -211,7 +211,9 @@ async fn on_droplet(cloud: &Arc<Cloud>, action: &Action) -> Result<Finish, Refus
             cloud.timing.pause(cloud.timing.destroy).await;
             backend.destroy(id).await?;
             Ok(Box::new(move |state| {
-                state.droplets.remove(&id);
+                if let Some(fault) = state.droplets.remove(&id).and_then(|droplet| droplet.fault) {
+                    state.ended.insert(id, fault);
+                }
                 let stuck = |action: &&mut Action| action.stuck && action.resource_id == id;
                 for action in state.actions.values_mut().filter(stuck) {
                     action.stuck = false;

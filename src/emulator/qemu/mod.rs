@@ -208,7 +208,9 @@ impl Qemu {
             let ended = instance.process.ended().await;
             let unexpected = (!ended.good && !instance.process.was_asked()).then(|| {
                 let log = std::fs::read(log).unwrap_or_default();
-                format!("the virtual machine ended by itself: {}; {}", ended.text, String::from_utf8_lossy(&log).trim())
+                let text =
+                    format!("its virtual machine ended by itself: {}\n{}", ended.text, String::from_utf8_lossy(&log));
+                text.trim_end().to_owned()
             });
             let _ = events.send(Event::Off { id, boot: instance.boot, unexpected });
         });
