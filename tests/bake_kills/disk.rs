@@ -3,6 +3,8 @@
 use std::path::Path;
 use std::process::{Command, Stdio};
 
+use mkimg::bake::journal::VERSION;
+
 use crate::ground::{Emulator, Home, MKIMG, play};
 
 /// A bake that was killed while its droplet ran.
@@ -26,11 +28,7 @@ fn a_journal_that_is_of_no_use_is_named_and_gc_goes_by_tags() {
             "line 3 of the journal cannot be read",
         ),
         ("headless", |p| change(p, |t| t.split_once('\n').unwrap().1.to_owned()), "the journal's start is missing"),
-        (
-            "newer",
-            |p| change(p, |t| t.replacen("\"version\":1", "\"version\":2", 1)),
-            "a newer mkimg wrote this journal",
-        ),
+        ("newer", |p| change(p, |t| t.replacen(&version(0), &version(1), 1)), "a newer mkimg wrote this journal"),
         (
             "a folder",
             |p| {
@@ -60,8 +58,17 @@ fn a_journal_that_is_of_no_use_is_named_and_gc_goes_by_tags() {
     }
 }
 
+/// What the first line says of the journal's form, or of one that is newer.
+fn version(newer: u32) -> String {
+    format!("\"version\":{}", VERSION + newer)
+}
+
+/// A journal that stays as it was would be gone on with, for as long as its droplet takes.
 fn change(path: &Path, edit: fn(&str) -> String) {
-    std::fs::write(path, edit(&std::fs::read_to_string(path).unwrap())).unwrap();
+    let text = std::fs::read_to_string(path).unwrap();
+    let changed = edit(&text);
+    assert_ne!(changed, text);
+    std::fs::write(path, changed).unwrap();
 }
 
 #[test]

@@ -221,9 +221,12 @@ impl Home {
 
     /// Runs to the end: exit status, standard output, standard error.
     pub(crate) fn mkimg(&self, arguments: &[&str]) -> (i32, String, String) {
-        let output = self.command(arguments).stdin(Stdio::null()).output().expect("mkimg runs");
-        let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("UTF-8");
-        (output.status.code().unwrap_or(-1), text(output.stdout), text(output.stderr))
+        let [output, said] = [(); 2].map(|()| tempfile::NamedTempFile::new_in(self.path()).unwrap());
+        let mut command = self.command(arguments);
+        command.stdin(Stdio::null()).stdout(output.reopen().unwrap()).stderr(said.reopen().unwrap());
+        let child = command.spawn().expect("mkimg runs");
+        let (exit, said) = Process { child, said }.end();
+        (exit, std::fs::read_to_string(output.path()).expect("UTF-8"), said)
     }
 
     /// A bake whose marker is that it powers off.
