@@ -20,11 +20,29 @@ use tokio::sync::watch;
 const FASTER: u32 = 20;
 
 /// Time that runs faster: the machine's seconds of looking and waiting take a moment.
-pub(crate) struct FastClock(Instant);
+pub(crate) struct FastClock {
+    /// The machine's time, and when it was so.
+    at: Mutex<(Duration, Instant)>,
+    /// The most that counts between two looks at the clock, sleep apart.
+    most: Duration,
+}
 
 impl FastClock {
+    /// For a service in which something hangs: how long it does counts.
     pub(crate) fn new() -> Self {
-        Self(Instant::now())
+        Self { at: Mutex::new((Duration::ZERO, Instant::now())), most: Duration::MAX }
+    }
+
+    /// For one in which nothing does: a busy machine that holds everything up for a second must not make it twenty.
+    pub(crate) fn of_a_service_that_answers() -> Self {
+        Self { most: Duration::from_secs(2), ..Self::new() }
+    }
+
+    fn advance(&self, most: Duration) -> Duration {
+        let mut at = self.at.lock().unwrap();
+        let now = at.0 + (at.1.elapsed() * FASTER).min(most);
+        *at = (now, Instant::now());
+        now
     }
 }
 
@@ -35,11 +53,13 @@ impl Clock for FastClock {
     }
 
     fn now(&self) -> Duration {
-        self.0.elapsed() * FASTER
+        self.advance(self.most)
     }
 
     async fn sleep(&self, duration: Duration) {
+        self.now();
         tokio::time::sleep(duration / FASTER).await;
+        self.advance(self.most.saturating_add(duration));
     }
 }
 
@@ -158,7 +178,12 @@ fn document(spec: &Spec) -> (Secrets, Option<MarkerClient>) {
 }
 
 /// How it ended, and what was said meanwhile. What fails before anything is begun is a failure of the preflight.
-pub(crate) async fn bake(provider: &dyn Provider, spec: &Spec, folder: &Path) -> (Outcome, Vec<String>) {
+pub(crate) async fn bake(
+    provider: &dyn Provider,
+    clock: &FastClock,
+    spec: &Spec,
+    folder: &Path,
+) -> (Outcome, Vec<String>) {
     let refused = |failure: Failure| (Outcome::Failed { failure, left: Vec::new(), resumable: false }, Vec::new());
     let account = match preflight::account(provider).await {
         Ok(account) => account,
@@ -167,7 +192,7 @@ pub(crate) async fn bake(provider: &dyn Provider, spec: &Spec, folder: &Path) ->
     if let Err(failure) = preflight::look(provider, &[spec], &account, 1).await {
         return refused(failure);
     }
-    let (outcome, heard) = go_on(provider, spec, folder, Ledger::default()).await;
+    let (outcome, heard) = go_on(provider, clock, spec, folder, Ledger::default()).await;
     let ledger = DiskJournal::ledger(folder);
     let said = if outcome.is_resumable() { None } else { Some(outcome.exit_status()) };
     assert_eq!((ledger.ended, ledger.halted), (said, said.is_none()), "the journal says how it ended");
@@ -177,20 +202,21 @@ pub(crate) async fn bake(provider: &dyn Provider, spec: &Spec, folder: &Path) ->
 /// What a process makes of a bake that is so far.
 pub(crate) async fn go_on(
     provider: &dyn Provider,
+    clock: &FastClock,
     spec: &Spec,
     folder: &Path,
     ledger: Ledger,
 ) -> (Outcome, Vec<String>) {
     let heard = Heard::default();
     let (secrets, marker) = document(spec);
-    let (journal, clock) = (DiskJournal::open(folder), FastClock::new());
+    let journal = DiskJournal::open(folder);
     let (_stop, stops) = watch::channel(0);
     let ports = Ports {
         provider,
         marker: marker.as_ref().map(|client| client as &dyn Marker),
         verification: None,
         journal: &journal,
-        clock: &clock,
+        clock,
         observer: &heard,
         stops,
     };

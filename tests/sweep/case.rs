@@ -153,11 +153,15 @@ impl Case {
         let running = start(self.config(&state, true)).await.expect("an emulator");
         let hangs = self.faults.iter().any(|fault| fault.ends_with("hang"));
         let client = client_of(&running, if hangs { HANGING } else { PATIENT }, Some(Arc::clone(requests)));
+        // What fails for good is given up after a while, in which the client's own pauses count.
+        let lasts = self.faults.iter().any(|fault| fault.contains("-:")) || self.ends.is_some_and(|ends| ends != 0);
+        let answers = !hangs && !lasts && self.scenario == QUICK;
+        let clock = if answers { FastClock::of_a_service_that_answers() } else { FastClock::new() };
         let spec = spec(match self.mode {
             Mode::Poweroff => MarkerKind::Poweroff,
             Mode::Https => MarkerKind::Https,
         });
-        let (outcome, said) = bake(&client, &spec, folder).await;
+        let (outcome, said) = bake(&client, &clock, &spec, folder).await;
         let there = There::read(&state);
         let exit = outcome.exit_status();
         let wrong = |why: &str| {
@@ -192,7 +196,7 @@ impl Case {
                     // In a folder of its own: what is collected below has not been resumed.
                     let ledger = DiskJournal::ledger(folder);
                     let client = client_of(&running, PATIENT, None);
-                    let (outcome, _) = go_on(&client, &spec, &resumed, ledger).await;
+                    let (outcome, _) = go_on(&client, &FastClock::new(), &spec, &resumed, ledger).await;
                     let Outcome::Done(product) = &outcome else {
                         return wrong(&format!("`mkimg resume` does not finish it: {outcome:?}"));
                     };
