@@ -23,7 +23,7 @@ build: ## the mkimg program: target/release/mkimg
 
 test: packages-test lint deny unit vm ## everything that CI runs (at most 20 minutes), one VM bake among it
 
-test-long: packages-test lint deny build ## also every virtual machine, every sweep and the long differential runs (an hour and more, half of it virtual machines)
+test-long: packages-test lint deny build ## also every virtual machine, every sweep and the long differential runs (some 70 minutes on two cores, half of them virtual machines)
 	MKIMG_VM_TESTS=1 MKIMG_VM_BAKED=$(CURDIR)/target/vm-baked MKIMG_SWEEP=all MKIMG_CONTENTS=5000 MKIMG_BOUNDS=$(CURDIR)/target/release/mkimg \
 	MKIMG_YAML_TEXTS=20000 MKIMG_DIFFERENTIAL=20000 MKIMG_MUTATIONS=200000 $(if $(NEXTEST),,RUST_TEST_THREADS=1) $(CARGO) $(LONG_TESTS) --locked
 	rm -rf target/vm-baked
