@@ -136,10 +136,11 @@ fn play(options: &[String]) -> (Result<i32, String>, Vec<String>) {
             let unnamed = droplets.iter().any(|id| !named("droplet", &id.to_string()))
                 || snapshots.iter().any(|snapshot| !named("snapshot", snapshot["id"].as_str().unwrap()));
             let named = |what: &str| said.lines().find_map(|line| line.strip_prefix(what));
-            let command = named("help: remove it: mkimg ");
-            match command {
+            let (remove, finish) = (named("help: remove it: mkimg "), named("help: finish the bake: mkimg "));
+            match (remove, finish) {
                 _ if unnamed => wrong("something is left and not named"),
-                Some(_) if let Some(command) = named("help: finish the bake: mkimg ") => {
+                (None, _) => wrong("no command is named"),
+                (Some(_), Some(command)) => {
                     service.ask("POST /_well");
                     let words: Vec<&str> = command.split_whitespace().collect();
                     let finished = mkimg(home.path(), &words, limit);
@@ -150,8 +151,7 @@ fn play(options: &[String]) -> (Result<i32, String>, Vec<String>) {
                         wrong(&format!("`mkimg {command}` did not finish it: {finished:?}, {after}"))
                     }
                 }
-                None => wrong("no command is named"),
-                Some(command) => {
+                (Some(command), None) => {
                     service.ask("POST /_well");
                     let words: Vec<&str> = command.split_whitespace().collect();
                     let removed = mkimg(home.path(), &words, limit);

@@ -120,11 +120,13 @@ fn row(known: Known) -> Row {
         Some(Line { entry: Entry::Halted { failure, left }, .. }) if !known.at_work => Some((failure, left)),
         _ => None,
     };
+    if let Some((failure, left)) = halted {
+        row.stage = Some(ledger.stage().to_string());
+        row.state = "left";
+        row.detail = format!("{}; go on: mkimg resume {}; {failure}", things(left), row.bake);
+        return row;
+    }
     (row.state, row.detail) = match ended {
-        _ if let Some((failure, left)) = halted => {
-            row.stage = Some(ledger.stage().to_string());
-            ("left", format!("{}; go on: mkimg resume {}; {failure}", things(left), row.bake))
-        }
         Some((0, ..)) => {
             row.snapshot_id.clone_from(&ledger.snapshot);
             ("done", format!("snapshot {name} ({})", ledger.snapshot.as_deref().unwrap_or("?")))
