@@ -47,7 +47,8 @@ impl Machine<'_> {
     /// After a failure or a stop: destroys all of it, and says what could not be.
     pub(super) async fn clean_up(&mut self, why: String) -> Vec<Left> {
         // A request that was refused after one that was lost has settled nothing.
-        let untouched = self.ledger.asked_for == 0;
+        let known = [Role::Build, Role::Verification].iter().any(|role| self.ledger.droplet(*role).id.is_some());
+        let untouched = self.ledger.asked_for == 0 && !known;
         if untouched && self.ledger.snapshot.is_none() {
             return Vec::new();
         }
