@@ -3,7 +3,7 @@
 //! cleaned up: what is there is named, and `mkimg resume` goes on.
 
 use super::failure::{Failure, FailureKind};
-use super::journal::{Entry, Role};
+use super::journal::Entry;
 use super::left::Left;
 use super::machine::Machine;
 use super::outcome::Outcome;
@@ -40,19 +40,11 @@ impl Machine<'_> {
     }
 
     fn halted(&self) -> Vec<Left> {
-        let mut left = Vec::new();
-        for role in [Role::Build, Role::Verification] {
-            let record = self.ledger.droplet(role);
-            if let (Some(id), false) = (record.id, record.gone) {
-                left.push(Left::Droplet { id, why: format!("{} droplet, not seen to be gone", role.name()) });
-            }
-        }
-        if self.ledger.asked_for > left.len() {
+        let mut left = self.known("not seen to be gone", "finished");
+        let droplets = left.iter().filter(|one| matches!(one, Left::Droplet { .. })).count();
+        if self.ledger.asked_for > droplets {
             let why = "a droplet was asked for, and it is not known whether it is there".to_owned();
             left.push(Left::Unknown { tag: self.spec.tag().to_string(), why });
-        }
-        if let (Some(id), false) = (&self.ledger.snapshot, self.ledger.snapshot_gone) {
-            left.push(Left::Snapshot { id: id.clone(), why: "finished".to_owned() });
         }
         left
     }

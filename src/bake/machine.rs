@@ -148,7 +148,7 @@ impl<'p> Machine<'p> {
             Stop::Failed(failure) => failure.to_string(),
         };
         if matches!(stop, Stop::Failed(_)) && self.ledger.failing.is_none() {
-            let known = self.known("kept");
+            let known = self.known("kept", "kept");
             let keep = match self.spec.on_error {
                 OnError::Destroy => false,
                 OnError::Keep => true,
@@ -164,17 +164,17 @@ impl<'p> Machine<'p> {
         self.clean_up(why).await
     }
 
-    /// What the ledger knows to exist.
-    pub(super) fn known(&self, why: &str) -> Vec<Left> {
+    /// What the ledger knows to exist, and why droplets and the snapshot are still there.
+    pub(super) fn known(&self, droplet: &str, snapshot: &str) -> Vec<Left> {
         let mut left = Vec::new();
         for role in [Role::Build, Role::Verification] {
             let record = self.ledger.droplet(role);
             if let (Some(id), false) = (record.id, record.gone) {
-                left.push(Left::Droplet { id, why: format!("{} droplet, {why}", role.name()) });
+                left.push(Left::Droplet { id, why: format!("{} droplet, {droplet}", role.name()) });
             }
         }
         if let (Some(id), false) = (&self.ledger.snapshot, self.ledger.snapshot_gone) {
-            left.push(Left::Snapshot { id: id.clone(), why: why.to_owned() });
+            left.push(Left::Snapshot { id: id.clone(), why: snapshot.to_owned() });
         }
         left
     }

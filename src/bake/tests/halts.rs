@@ -1,13 +1,10 @@
 //! A bake whose snapshot is whole and whose last steps fail: it is not lost. Another process goes on with it, or removes it.
 
-use std::time::Duration;
-
 use super::fake::{Fake, Fault, World, spec};
 use super::faults::judge;
-use crate::bake::journal::{Entry, Ledger};
-use crate::bake::leftovers;
+use super::kills::{gc, ledger, one_snapshot};
+use crate::bake::journal::Entry;
 use crate::bake::ports::ProviderErrorKind as Kind;
-use crate::bake::silence::Patience;
 use crate::bake::{Left, OnError, Outcome, Spec, Stage};
 
 /// What fails for good, from which request of its kind on, and the stage that says so.
@@ -23,10 +20,6 @@ const LAST_STEPS: [(&str, usize, Fault, Stage); 9] = [
     ("untag", 1, Fault::After, Stage::Commit),
 ];
 
-fn ledger(fake: &Fake) -> Ledger {
-    Ledger::replay(fake.journal.lock().unwrap().iter())
-}
-
 /// A bake that could not do its last steps.
 async fn halted(what: &str, from: usize, fault: Fault, spec: &Spec) -> (Fake, Outcome) {
     let fake = Fake::new(World { outage: Some((what.to_owned(), from, fault)), ..World::default() });
@@ -35,13 +28,12 @@ async fn halted(what: &str, from: usize, fault: Fault, spec: &Spec) -> (Fake, Ou
     (fake, outcome)
 }
 
-/// The product, and nothing else.
-fn one_snapshot(fake: &Fake, outcome: &Outcome, case: &str) {
+/// The product, proved, and nothing else.
+fn the_product(fake: &Fake, outcome: &Outcome, case: &str) {
     let Outcome::Done(product) = outcome else { panic!("{case}: {outcome:?}") };
     assert!(product.verified, "{case}");
     assert_eq!(fake.there(), [format!("snapshot {}", product.snapshot.id)], "{case}");
-    assert_eq!(product.snapshot.tags, ["release"], "{case}");
-    assert_eq!(fake.state.lock().unwrap().created, 2, "{case}");
+    one_snapshot(fake, case);
 }
 
 #[tokio::test]
@@ -57,7 +49,7 @@ async fn a_whole_snapshot_outlives_what_fails_after_it() {
         // The service is well again.
         fake.world.outage = None;
         let outcome = fake.go_on(&spec(), ledger(&fake)).await;
-        one_snapshot(&fake, &outcome, &case);
+        the_product(&fake, &outcome, &case);
     }
 }
 
@@ -89,7 +81,7 @@ async fn what_remains_is_tried_twice() {
     let twice = Fake::new(World { faults: [refused(first), refused(second)].into(), ..World::default() });
     let outcome = twice.bake(&spec()).await;
     assert!(twice.said("trying once more"));
-    one_snapshot(&twice, &outcome, "refused twice");
+    the_product(&twice, &outcome, "refused twice");
 }
 
 #[tokio::test]
@@ -99,16 +91,7 @@ async fn one_that_halted_can_be_given_up() {
             let case = format!("{what} from {from} on: {fault:?}, journal {journal}");
             let (mut fake, _) = halted(what, from, fault, &spec()).await;
             fake.world.outage = None;
-            let tag = spec().tag();
-            let found = if journal {
-                leftovers::find_of(&fake, &fake, &tag, &ledger(&fake)).await.unwrap()
-            } else {
-                leftovers::find(&fake).await.unwrap()
-            };
-            let patience = Patience::new(&fake, Duration::from_secs(180));
-            for leftover in found {
-                leftovers::remove(&fake, &patience, &leftover, Duration::from_secs(300)).await.unwrap();
-            }
+            gc(&fake, journal).await;
             // Without its journal nothing tells a snapshot whose tag is off from one that is done.
             let off = fault == Fault::After && !journal;
             assert_eq!(fake.there().len(), usize::from(off), "{case}: {:?}", fake.there());
@@ -141,7 +124,7 @@ async fn a_service_that_goes_away_at_the_end_costs_no_snapshot() {
         (fake.world.away, fake.world.outage) = (None, None);
         // Away for longer than the verification droplet waits to be heard: that one is of no use any more.
         let outcome = fake.go_on(&spec(), ledger(&fake)).await;
-        one_snapshot(&fake, &outcome, &format!("away from {at} on, and back"));
+        the_product(&fake, &outcome, &format!("away from {at} on, and back"));
     }
     assert!(halts > 10, "{halts}");
 }

@@ -16,7 +16,7 @@ async fn happy_requests(world: World, spec: &Spec) -> u64 {
     fake.state.lock().unwrap().requests.len() as u64
 }
 
-fn ledger(fake: &Fake) -> Ledger {
+pub(super) fn ledger(fake: &Fake) -> Ledger {
     Ledger::replay(fake.journal.lock().unwrap().iter())
 }
 
@@ -36,7 +36,7 @@ async fn until_it_dies(fake: &Fake, spec: &Spec) -> Option<Outcome> {
 }
 
 /// One snapshot, with nothing of the bake on it, and nothing else.
-fn one_snapshot(fake: &Fake, case: &str) {
+pub(super) fn one_snapshot(fake: &Fake, case: &str) {
     let there = fake.there();
     assert!(there.len() == 1 && there[0].starts_with("snapshot "), "{case}: {there:?}");
     let state = fake.state.lock().unwrap();
@@ -70,7 +70,7 @@ async fn killed_at_every_request_and_resumed_there_is_one_snapshot() {
 }
 
 /// What `mkimg gc BAKE` does, with the journal or (as from another machine) without.
-async fn gc(fake: &Fake, journal: bool) {
+pub(super) async fn gc(fake: &Fake, journal: bool) {
     let tag = spec().tag();
     fake.rise();
     let found = if journal {

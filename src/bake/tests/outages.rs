@@ -171,4 +171,13 @@ async fn a_service_without_a_list_of_all_snapshots_is_cleaned_up() {
     let outcome = fake.bake(&patient(MarkerKind::Poweroff)).await;
     judge(&fake, &outcome, "no list");
     assert_eq!((outcome.exit_status(), fake.there().len()), (3, 0), "{outcome:?}");
+    // Its droplet has gone, and somebody says stop.
+    let spec = patient(MarkerKind::Poweroff);
+    let happy = Fake::new(World { list_unknown: true, ..world() });
+    assert_eq!(happy.bake(&spec).await.exit_status(), 0);
+    let stop_at = happy.state.lock().unwrap().requests.iter().position(|one| one == "untag").map(|at| at as u64 + 1);
+    let fake = Fake::new(World { list_unknown: true, stop_at, ..world() });
+    let outcome = fake.bake(&spec).await;
+    judge(&fake, &outcome, "no list, no droplet");
+    assert_eq!((outcome.exit_status(), fake.there().len()), (130, 0), "{outcome:?}");
 }
