@@ -7,7 +7,7 @@ ARGS ?=
 # nextest runs the tests of all files at once, as .config/nextest.toml says; without it, cargo's own runner does, file by file.
 NEXTEST := $(shell command -v cargo-nextest)
 # Most of them wait for processes more than they compute: two for each processor.
-TESTS := $(if $(NEXTEST),nextest run --no-fail-fast --test-threads $(shell echo $$((2 * $$(nproc)))),test --no-fail-fast)
+TESTS := $(if $(NEXTEST),nextest run --no-fail-fast --test-threads $(shell echo $$((2 * $$(getconf _NPROCESSORS_ONLN)))),test --no-fail-fast)
 LONG_TESTS := $(if $(NEXTEST),nextest run --profile long --cargo-profile long --no-fail-fast,test --profile long --no-fail-fast)
 
 .PHONY: help bake build test test-long lint deny packages-bake packages-test unit vm bless clean
