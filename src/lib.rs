@@ -3,15 +3,15 @@
 
 pub mod bake;
 pub mod cli;
-pub mod diag;
+pub use diagnostics as diag;
+pub use diagnostics::source;
 pub mod diff;
-pub mod emulator;
-pub mod import;
+pub use digitalocean_emulator as emulator;
+pub use packer_import as import;
 pub mod marker;
 pub mod model;
 pub mod providers;
 pub mod render;
-pub mod source;
-pub mod validate;
+pub use userdata_lint as validate;
 pub mod workspace;
-pub mod yaml;
+pub use yaml11 as yaml;

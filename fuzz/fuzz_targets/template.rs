@@ -9,7 +9,7 @@ use mkimg::source::Source;
 fuzz_target!(|input: &[u8]| {
     let Ok(text) = std::str::from_utf8(input) else { return };
     let source = Source::new("templates/image.yaml", text);
-    let Ok(tree) = mkimg::yaml::parse(&source) else { return };
+    let Ok(tree) = mkimg::yaml::parse(source.text()) else { return };
     let inputs = Inputs { timestamp: "20270131-120000".into(), ..Inputs::default() };
     let resolved = match Template::new(source, tree).resolve(&inputs) {
         Ok(resolved) => resolved,

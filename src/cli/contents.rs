@@ -48,7 +48,7 @@ pub(super) fn remove_repeated(plan: &Plan, rendered: &Source, document: &mut Doc
         ("MK300".."MK350").contains(&found.code).then(|| index.parse::<usize>().ok()).flatten()
     };
     let any = document.findings.diagnostics.iter().any(|found| entry(found).is_some());
-    let Some(tree) = any.then(|| yaml::parse(rendered).ok()).flatten() else { return };
+    let Some(tree) = any.then(|| yaml::parse(rendered.text()).ok()).flatten() else { return };
     let files = tree.root().and_then(yaml::Node::entries).into_iter().flatten();
     let files = files.filter(|(key, _)| key.as_str() == Some("write_files")).find_map(|(_, value)| value.items());
     let known: Vec<bool> = files

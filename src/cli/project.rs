@@ -31,7 +31,7 @@ pub(super) fn find(global: &Global, template: Option<&Path>) -> Result<Project, 
 pub(super) fn open(global: &Global, template: Option<&Path>) -> Result<Opened, Failure> {
     let project = find(global, template)?;
     let source = project.template.clone();
-    match yaml::parse(&source) {
+    match yaml::parse(source.text()) {
         Ok(tree) => Ok(Opened::new(global, project, tree)),
         Err(error) => Err(findings(global, &source, vec![yaml_fault(&source, &error)])),
     }
@@ -98,7 +98,7 @@ pub(super) fn file_assignments(file: &Path) -> Result<Vec<Assignment>, Failure> 
             .with_help("a --var-file is YAML or JSON, in UTF-8")
     })?;
     let source = Source::new(file.display().to_string(), text);
-    let tree = match yaml::parse(&source) {
+    let tree = match yaml::parse(source.text()) {
         Ok(tree) => tree,
         // The text is not shown: a file of values may hold secrets.
         Err(error) => {

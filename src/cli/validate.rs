@@ -150,7 +150,7 @@ fn judge_project(global: &Global, options: &Options, limit: Option<usize>) -> Re
     let mut rendered = None;
     let mut files = Vec::new();
     let mut secrets = Vec::new();
-    match yaml::parse(&source) {
+    match yaml::parse(source.text()) {
         Ok(tree) => {
             let opened = project::Opened::new(global, project, tree);
             let assignments = project::assignments(global)?;

@@ -25,7 +25,7 @@ pub type Parts = IndexMap<String, Part>;
 /// Takes a document apart. One that is not cloud-config in YAML is one part: its text.
 #[must_use]
 pub fn parts(source: &Source) -> Parts {
-    let tree = yaml::parse(source).ok().filter(|tree| tree.expanded_len() < 1_000_000);
+    let tree = yaml::parse(source.text()).ok().filter(|tree| tree.expanded_len() < 1_000_000);
     let root = tree.as_ref().and_then(yaml::Tree::root);
     let Some(entries) = root.and_then(Node::entries) else {
         let text = source.text().to_owned();

@@ -5,14 +5,7 @@
 use crate::diag::{Diagnostic, Origin, Severity};
 use crate::source::Span;
 
-/// A kind of fault in a template, for `mkimg explain`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Fault {
-    pub code: &'static str,
-    pub name: &'static str,
-    /// What it means and what to do, in a sentence or two.
-    pub explanation: &'static str,
-}
+pub use diagnostics::Fault;
 
 macro_rules! faults {
     ($($constant:ident $code:literal $name:literal $explanation:literal;)*) => {

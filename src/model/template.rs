@@ -289,7 +289,7 @@ mod tests {
 
     fn resolve(text: &str) -> Result<Resolved, ResolveError> {
         let source = Source::new("templates/image.yaml", text);
-        let tree = crate::yaml::parse(&source).expect("YAML");
+        let tree = crate::yaml::parse(source.text()).expect("YAML");
         Template::new(source, tree).resolve(&Inputs::default())
     }
 

@@ -41,7 +41,7 @@ pub fn read_lock(path: &Path) -> Result<Lock, LockError> {
         Err(reason) => return Err(LockError::Unreadable { path: path.to_path_buf(), reason }),
     };
     let source = Source::new(path.display().to_string(), text);
-    let tree = crate::yaml::parse(&source)
+    let tree = crate::yaml::parse(source.text())
         .map_err(|error| LockError::NotYaml { file: source.name().to_owned(), what: error.to_string() })?;
     Ok(Lock::from_tree(&source, &tree)?)
 }

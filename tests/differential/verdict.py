@@ -20,7 +20,7 @@ import yaml
 from cloudinit import version
 from cloudinit.config import schema as judge
 
-# What mkimg puts in place of what only the machine knows (`src/validate/template.rs`).
+# What mkimg puts in place of what only the machine knows (`crates/userdata-lint/src/template`).
 STANDARD = {
     "availability_zone": "nyc3", "cloud_id": "digitalocean", "cloud_name": "digitalocean", "distro": "ubuntu",
     "distro_release": "noble", "distro_version": "24.04", "instance_id": "123456789",

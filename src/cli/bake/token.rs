@@ -40,7 +40,7 @@ fn doctl() -> Option<Found> {
     let path = doctl_config()?;
     let text = std::fs::read_to_string(&path).ok()?;
     let source = Source::new(path.display().to_string(), text);
-    let tree = yaml::parse(&source).ok()?;
+    let tree = yaml::parse(source.text()).ok()?;
     let root = tree.root()?;
     let text = |key: &str| root.get(key).and_then(yaml::Node::as_str).filter(|text| !text.is_empty());
     // doctl lets its own variable win over its file.

@@ -1,0 +1,122 @@
+//! Values that must not be seen, taken out of what is shown of a document: its text, and what findings quote of it.
+//!
+//! Every character is replaced by another one of the same length in bytes, so that places stay where they are.
+
+use super::{Diagnostic, Document};
+use crate::source::{Source, Span};
+
+/// Shorter values, and shorter lines of longer ones, hide nothing: they would only make a document unreadable.
+const SHORTEST: usize = 4;
+/// Messages cut what they quote after so many characters.
+const LONGEST_QUOTE: usize = 60;
+
+/// Takes values out of a judged document, in the forms in which a YAML document carries them as text. Values in base64 or packed
+/// stay what they are: nobody reads them by looking.
+pub fn redact(document: &mut Document, values: &[String]) {
+    let needles = needles(values);
+    if needles.is_empty() {
+        return;
+    }
+    let source = &document.findings.source;
+    let (text, hidden) = masked(source.text(), &needles);
+    let suppressed = document.suppressed.iter_mut().map(|allowed| &mut allowed.diagnostic);
+    for found in document.findings.diagnostics.iter_mut().chain(suppressed) {
+        finding(found, &needles, &hidden);
+    }
+    document.findings.source = Source::new(source.name(), text);
+}
+
+/// What is looked for, the longest first.
+fn needles(values: &[String]) -> Vec<String> {
+    let mut needles = Vec::new();
+    for line in values.iter().flat_map(|value| value.lines()).map(str::trim).filter(|line| line.len() >= SHORTEST) {
+        needles.push(line.to_owned());
+        needles.push(line.replace('\'', "''"));
+        needles.push(line.replace('\\', "\\\\").replace('"', "\\\""));
+        if let Some((end, _)) = line.char_indices().nth(LONGEST_QUOTE) {
+            needles.push(line[..end].to_owned());
+        }
+    }
+    needles.sort_by(|one, two| two.len().cmp(&one.len()).then_with(|| one.cmp(two)));
+    needles.dedup();
+    needles
+}
+
+/// The text without the needles, and where they were.
+fn masked(text: &str, needles: &[String]) -> (String, Vec<Span>) {
+    let mut hidden: Vec<Span> = Vec::new();
+    let mut masked = text.to_owned();
+    for needle in needles {
+        let places: Vec<_> = masked.match_indices(needle.as_str()).map(|(at, _)| at).collect();
+        for at in places {
+            let end = at + needle.len();
+            masked.replace_range(at..end, &mask(needle));
+            hidden.push(Span::new(at, end));
+        }
+    }
+    (masked, hidden)
+}
+
+fn mask(text: &str) -> String {
+    text.chars().map(|character| ['*', '\u{b7}', '\u{2022}', '\u{1f512}'][character.len_utf8() - 1]).collect()
+}
+
+fn finding(found: &mut Diagnostic, needles: &[String], hidden: &[Span]) {
+    let touches = |span: Span| hidden.iter().any(|secret| secret.start < span.end && span.start < secret.end);
+    let is_about_one = found.span.is_some_and(touches);
+    let clean = |text: &mut String| {
+        for needle in needles.iter().filter(|needle| text.contains(needle.as_str())).collect::<Vec<_>>() {
+            *text = text.replace(needle.as_str(), &mask(needle));
+        }
+        // A quotation that was cut may end in the middle of a value.
+        if is_about_one && text.contains("…`") {
+            let pieces: Vec<_> = text.split('`').map(|piece| if piece.ends_with('…') { "…" } else { piece }).collect();
+            *text = pieces.join("`");
+        }
+    };
+    clean(&mut found.message);
+    clean(&mut found.path);
+    found.help.iter_mut().for_each(clean);
+    found.related.iter_mut().for_each(|(_, label)| clean(label));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tests::report;
+    use crate::{Format, Origin, Severity};
+
+    #[test]
+    fn values_are_in_no_format() {
+        let long = "s3cr3t-".repeat(20);
+        let text = format!("#cloud-config\na: hunter2é: 'it''s'\nb: xx{long}\nc: |\n  line one\n  line two\n");
+        let mut report = report(vec![]);
+        let document = &mut report.documents[0];
+        document.findings.source = Source::new("t", text.as_str());
+        for line in ["a: hunter2é: 'it''s'", &format!("b: xx{long}"), "line two"] {
+            let start = text.find(line).unwrap();
+            document.findings.diagnostics.push(Diagnostic {
+                code: "MK102",
+                name: "wrong-type",
+                origin: Origin::Mkimg,
+                severity: Severity::Error,
+                path: line.into(),
+                message: format!("expected a number, found {}", crate::quoted(line)),
+                help: Some(format!("put {line} in quotes")),
+                span: Some(Span::new(start, start + line.len())),
+                related: vec![(Span::new(start, start + 1), line.into())],
+            });
+        }
+        let values = ["hunter2é", "it's", &long, "line one\nline two\n", "ab"].map(str::to_owned);
+        redact(document, &values);
+        for format in [Format::Human, Format::Json, Format::Github, Format::Sarif] {
+            let shown = report.render(format, false, &|_| None);
+            for secret in ["hunter2", "it''s", "it's", "s3cr", "line one", "line two"] {
+                assert!(!shown.contains(secret), "{format:?}: {secret} in {shown}");
+            }
+        }
+        let masked = report.documents[0].findings.source.text();
+        assert_eq!(masked.len(), text.len());
+        assert!(masked.contains("a: *******·: '*****'\n"), "{masked}");
+    }
+}

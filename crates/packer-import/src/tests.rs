@@ -1,0 +1,270 @@
+#![allow(clippy::unwrap_used, reason = "tests")]
+
+use super::*;
+use diagnostics::Severity;
+
+/// What stands beside the templates of these tests.
+fn disk(path: &str) -> OnDisk {
+    match path.trim_end_matches('/') {
+        "files/etc" | "files/var" | "conf" => OnDisk::Directory,
+        path if path.starts_with("scripts/") || path == "motd" => OnDisk::File,
+        _ => OnDisk::Missing,
+    }
+}
+
+fn imported(text: &str) -> (Imported, Vec<String>) {
+    let (imported, notes) = import(&[Source::new("t", text)], "image", &disk);
+    let missing = notes.concat().into_iter().filter(|found| found.severity == Severity::Error);
+    (imported.unwrap(), missing.map(|found| found.message).collect())
+}
+
+/// A template in the form of DigitalOcean's partners, written for this test.
+const JSON: &str = r#"{
+  "variables": {
+    "do_token": "{{env `DIGITALOCEAN_API_TOKEN`}}",
+    "image_name": "game-{{user `game_version`}}-{{timestamp}}",
+    "game_version": "3.4",
+    "apt_packages": "curl jq"
+  },
+  "sensitive-variables": ["do_token"],
+  "builders": [{
+    "type": "digitalocean", "api_token": "{{user `do_token`}}", "image": "ubuntu-22-04-x64", "region": "nyc3",
+    "size": "s-1vcpu-1gb", "ssh_username": "root", "snapshot_name": "{{user `image_name`}}"
+  }],
+  "provisioners": [
+    {"type": "shell", "inline": ["cloud-init status --wait"]},
+    {"type": "file", "source": "files/etc/", "destination": "/etc/"},
+    {"type": "file", "source": "files/var/", "destination": "/var/"},
+    {"type": "shell", "environment_vars": ["DEBIAN_FRONTEND=noninteractive"],
+     "inline": ["apt-get -y install {{user `apt_packages`}}"]},
+    {"type": "shell", "environment_vars": ["application_version={{user `game_version`}}", "DEBIAN_FRONTEND=noninteractive"],
+     "scripts": ["scripts/01-game.sh", "scripts/90-cleanup.sh", "scripts/99-img-check.sh"]}
+  ]
+}"#;
+
+const HCL: &str = r#"
+packer {
+  required_plugins {
+    digitalocean = { version = ">= 1.0.4", source = "github.com/digitalocean/digitalocean" }
+  }
+}
+variable "game_version" {
+  type        = string
+  default     = "3.4"
+  description = "Which game"
+}
+variable "token" {
+  type      = string
+  sensitive = true
+  default   = env("DIGITALOCEAN_TOKEN")
+}
+locals {
+  timestamp = regex_replace(timestamp(), "[- TZ:]", "")
+  name      = "game-${var.game_version}"
+}
+source "digitalocean" "game" {
+  api_token        = var.token
+  image            = "debian-12-x64"
+  region           = "ams3"
+  size             = "s-1vcpu-1gb"
+  monitoring       = true
+  snapshot_name    = "${local.name}-${local.timestamp}"
+  snapshot_regions = ["ams3", "fra1"]
+}
+build {
+  sources = ["source.digitalocean.game"]
+  provisioner "file" {
+    source      = "${path.root}/conf"
+    destination = "/opt/"
+  }
+  provisioner "file" {
+    content     = "hello\n"
+    destination = "/etc/game/hello"
+  }
+  provisioner "shell" {
+    env    = { VERSION = var.game_version }
+    inline = [<<-EOT
+      echo "${var.game_version}"
+        indented
+    EOT
+    ]
+  }
+}
+"#;
+
+#[test]
+fn a_partners_template_becomes_a_project() {
+    let (imported, missing) = imported(JSON);
+    assert_eq!(missing, [] as [&str; 0]);
+    assert_eq!(
+        imported.template,
+        r#"variables:
+  image_name: game-{{ game_version }}-{{ timestamp }}
+  game_version: "3.4"
+  apt_packages: curl jq
+
+droplet:
+  image: ubuntu-22-04-x64
+  region: nyc3
+  size: s-1vcpu-1gb
+
+files:
+- source: files/etc
+  to: /etc
+- source: files/var
+  to: /var
+
+# For every script.
+environment:
+  DEBIAN_FRONTEND: noninteractive
+  application_version: "{{ game_version }}"
+  apt_packages: "{{ apt_packages }}"
+
+# In name order; cleanup and check are not among them.
+scripts:
+- scripts/*.sh
+cleanup: scripts/90-cleanup.sh
+check: scripts/99-img-check.sh
+
+snapshot:
+  name: "{{ image_name }}"
+"#
+    );
+    let ScriptText::Inline(text) = &imported.scripts[0].text else { panic!("{:?}", imported.scripts[0]) };
+    assert_eq!(text, "#!/bin/sh -e\napt-get -y install ${apt_packages}\n");
+    assert_eq!(imported.scripts[0].to, "scripts/00-inline.sh");
+    assert_eq!(imported.files[0], FileCopy::Directory { from: "files/etc".into(), to: "files/etc".into() });
+}
+
+#[test]
+fn hcl_becomes_a_project() {
+    let (imported, missing) = imported(HCL);
+    assert_eq!(missing, [] as [&str; 0]);
+    let expected = [
+        "  game_version:\n    value: \"3.4\"\n    description: Which game\n",
+        "  name: game-{{ game_version }}\n",
+        "  monitoring: true\n",
+        "snapshot:\n  name: \"{{ name }}-{{ timestamp }}\"\n  regions:\n  - ams3\n  - fra1\n",
+        "- source: files/opt\n  to: /opt\n",
+        "environment:\n  VERSION: \"{{ game_version }}\"\n",
+    ];
+    for part in expected {
+        assert!(imported.template.contains(part), "{part}\nin\n{}", imported.template);
+    }
+    assert!(!imported.template.contains("token"), "{}", imported.template);
+    assert_eq!(imported.files[0], FileCopy::Directory { from: "conf".into(), to: "files/opt/conf".into() });
+    assert_eq!(imported.files[1], FileCopy::Text { text: "hello\n".into(), to: "files/etc/game/hello".into() });
+    let ScriptText::Inline(text) = &imported.scripts[0].text else { panic!("{:?}", imported.scripts[0]) };
+    assert_eq!(text, "#!/bin/sh -e\necho \"${game_version}\"\n  indented\n\n");
+}
+
+#[test]
+fn nothing_is_left_out_in_silence() {
+    let text = r#"{"builders": [{"type": "amazon-ebs"}, {"type": "digitalocean", "image": "x", "region": "{{uuid}}", "tags": ["a-{{timestamp}}"],
+      "user_data": "x", "colour": "red"}, {"type": "digitalocean"}],
+      "provisioners": [{"type": "ansible"}, {"type": "file", "source": "motd", "destination": "/tmp/motd"},
+        {"type": "file", "source": "nowhere", "destination": "/etc/x"},
+        {"type": "shell", "inline": ["echo '{{user `x`}}'"], "valid_exit_codes": [0, 3]}],
+      "post-processors": ["manifest", [{"type": "compress"}]], "extra": 1}"#;
+    let (_, missing) = imported(text);
+    let mut expected = vec![
+        "`extra` is no part of a Packer template, or of another kind than it should be",
+        "the builder `amazon-ebs` was left out: mkimg bakes at DigitalOcean",
+        "the builder `digitalocean` was left out: one builder is carried over, the first",
+        "the value of `region` cannot be translated: {{uuid}}",
+        "`tags` was left out: mkimg knows the moment of the bake in the snapshot's name only",
+        "`user_data` was left out",
+        "`colour` is not known to mkimg, and was left out",
+        "the provisioner `ansible` was left out",
+        "`/tmp/motd` does not outlive a boot: mkimg puts no files there",
+        "the source `nowhere` does not exist",
+        "`x` stands between single quotes, where a shell does not see it",
+        "`valid_exit_codes` has no counterpart in mkimg, and was left out",
+        "the post-processor `manifest` was left out: a bake ends with the snapshot",
+        "the post-processor `compress` was left out: a bake ends with the snapshot",
+    ];
+    expected.sort_unstable();
+    let mut found: Vec<&str> = missing.iter().map(String::as_str).collect();
+    found.sort_unstable();
+    assert_eq!(found, expected);
+}
+
+#[test]
+fn environments_that_differ_do_not_mix() {
+    let text = r#"{"builders": [{"type": "digitalocean"}], "provisioners": [
+      {"type": "shell", "environment_vars": ["A=1"], "script": "scripts/b.sh"},
+      {"type": "shell", "environment_vars": ["A=2"], "script": "scripts/a.sh"}]}"#;
+    let (imported, missing) = imported(text);
+    assert_eq!(missing, [] as [&str; 0]);
+    assert!(imported.template.contains("  A: \"1\"\n  A_2: \"2\"\n"), "{}", imported.template);
+    assert_eq!(imported.scripts[1].exports, ["export A=\"${A_2}\""]);
+    // Their names are not in the order in which they run: the order is written out.
+    assert!(imported.template.contains("scripts:\n- scripts/b.sh\n- scripts/a.sh\n"), "{}", imported.template);
+}
+
+/// A list has no name in mkimg: where an option is nothing but one, its items take the place of the name.
+#[test]
+fn lists_stand_where_they_are_named() {
+    let text = r#"
+variable "regions" { default = ["nyc3", "fra1"] }
+variable "words" { default = ["a", "b"] }
+locals { commands = ["echo one", "echo two"] }
+source "digitalocean" "x" { snapshot_regions = var.regions }
+build {
+  sources = ["source.digitalocean.x"]
+  provisioner "shell" {
+    env    = { WORDS = var.words }
+    inline = local.commands
+  }
+}
+"#;
+    let (found, notes) = import(&[Source::new("t", text)], "image", &disk);
+    let found = found.unwrap();
+    assert!(found.template.contains("regions:\n  - nyc3\n  - fra1\n"), "{}", found.template);
+    assert!(found.template.starts_with("variables:\n  words: a b\n\n"), "{}", found.template);
+    let ScriptText::Inline(script) = &found.scripts[0].text else { panic!("{:?}", found.scripts[0]) };
+    assert_eq!(script, "#!/bin/sh -e\necho one\necho two\n");
+    let said: Vec<&str> = notes[0].iter().map(|note| note.message.as_str()).collect();
+    assert_eq!(
+        said,
+        [
+            "`regions` is a list: its items stand where it was named",
+            "`words` is a list: it was made one text, with spaces between its items",
+            "`commands` is a list: its items stand where it was named",
+        ]
+    );
+}
+
+/// One of several HCL files was named: what stands in the others is missing, and that is said.
+#[test]
+fn a_build_without_its_source_is_not_carried_over_in_silence() {
+    let (found, missing) = imported(
+        "build {\n  sources = [\"source.digitalocean.x\"]\n  provisioner \"shell\" {\n    inline = [\"date\"]\n  }\n}\n",
+    );
+    assert_eq!(missing, ["no digitalocean builder was found: the project has neither `droplet:` nor `snapshot:`"]);
+    assert!(!found.template.contains("droplet:"), "{}", found.template);
+}
+
+#[test]
+fn what_cannot_be_read_says_where() {
+    for (text, message, start) in [
+        ("{\"builders\": [}", "expected JSON: ", 14),
+        ("{\"variables\": {}}", "expected `builders`, found none", 0),
+        ("", "expected a Packer template, found no source and no provisioner", 0),
+        ("variable \"x\" {}\n", "expected a Packer template, found no source and no provisioner", 0),
+        ("source \"digitalocean\" {\n  image = \n}\n", "expected HCL2 or JSON: ", 34),
+    ] {
+        let (imported, notes) = import(&[Source::new("t", text)], "image", &disk);
+        assert!(imported.is_none(), "{text}");
+        assert!(notes[0][0].message.starts_with(message), "{:?}", notes[0][0]);
+        assert_eq!(notes[0][0].span.unwrap().start, start, "{:?}", notes[0][0]);
+    }
+}
+
+#[test]
+fn deep_nesting_is_an_error() {
+    for text in ["[".repeat(100_000), format!("a = {}", "[".repeat(100_000)), "a {\n".repeat(100_000)] {
+        let (imported, notes) = import(&[Source::new("t", text)], "image", &disk);
+        assert!(imported.is_none() && !notes[0].is_empty());
+    }
+}

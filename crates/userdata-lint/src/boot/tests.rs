@@ -1,0 +1,259 @@
+//! What is said of orders that are wrong, and that nothing is said of those that are right.
+
+mod unnoticed;
+
+use crate::{Options, validate_bytes};
+
+fn codes(text: &str) -> Vec<&'static str> {
+    let report = validate_bytes("t.yaml", text.as_bytes(), &Options::default());
+    let found = &report.documents[0].findings.diagnostics;
+    found.iter().map(|found| found.code).filter(|code| ("MK350".."MK370").contains(code)).collect()
+}
+
+fn config(text: &str) -> Vec<&'static str> {
+    codes(&format!("#cloud-config\n{text}"))
+}
+
+fn places(text: &str) -> Vec<String> {
+    let report = validate_bytes("t.yaml", text.as_bytes(), &Options::default());
+    let findings = &report.documents[0].findings;
+    let slice = |span: Option<diagnostics::source::Span>| findings.source.slice(span.unwrap_or_default()).to_owned();
+    findings.diagnostics.iter().map(|found| format!("{} {}", found.path, slice(found.span))).collect()
+}
+
+#[test]
+fn the_command_itself_is_pointed_at() {
+    let text = "#cloud-config\nruncmd:\n  - |\n    set -e\n    if true; then\n      sudo cloud-init status --long --wait\n    fi\n";
+    assert_eq!(places(text), ["runcmd.0 sudo cloud-init status --long --wait"]);
+    assert_eq!(
+        places("#cloud-config\nbootcmd:\n  - [ cloud-init, status, --wait ]\n"),
+        ["bootcmd.0 [ cloud-init, status, --wait ]"]
+    );
+}
+
+#[test]
+fn waiting_for_oneself() {
+    assert!(
+        config("runcmd: ['cloud-init status --wait &', 'timeout 60 cloud-init status --wait', cloud-init status]\n")
+            .is_empty()
+    );
+    assert_eq!(
+        config("runcmd: ['[ -e /x ] || cloud-init status -w', 'bash -c \"cloud-init status --wait\"']\n"),
+        ["MK360", "MK360"]
+    );
+    assert_eq!(codes("#!/bin/bash\ncloud-init status --wait\n"), ["MK360"]);
+    assert_eq!(codes("#cloud-boothook\n#!/bin/sh\ncloud-init status --wait\n"), ["MK360"]);
+    assert!(codes("#!/usr/bin/python3\ncloud-init status --wait\n").is_empty());
+    let script = "write_files:\n  - path: /var/lib/cloud/scripts/per-boot/a\n    content: |\n      #!/bin/sh\n      cloud-init status --wait\n";
+    assert_eq!(config(script), ["MK360"]);
+}
+
+#[test]
+fn questions() {
+    for text in [
+        "apt-get install -qq x",
+        "apt install -fy x",
+        "apt-get -o A=b install --yes x",
+        "yes | apt-get install x",
+        "apt-get update",
+        "apt-get $OPTIONS install x",
+        "dnf -y install x",
+        "pacman -Sy --noconfirm x",
+        "pacman -Syy",
+        "pacman -Ss x",
+        "apt-get install x < /dev/null",
+        "zypper -n in x",
+        "apt-get install -qqy x",
+    ] {
+        assert!(
+            config(&format!("runcmd: [\"{text}\"]\n")).is_empty(),
+            "{text}: {:?}",
+            config(&format!("runcmd: [\"{text}\"]\n"))
+        );
+    }
+    for text in [
+        "apt-get install x",
+        "sudo DEBIAN_FRONTEND=noninteractive apt-get -q install x",
+        "yum install x",
+        "pacman -S x",
+        "pacman -Sy x",
+        "pacman -Syu",
+        "apt-get update && apt-get upgrade",
+    ] {
+        assert_eq!(config(&format!("runcmd: [\"{text}\"]\n")), ["MK362"], "{text}");
+    }
+    assert_eq!(config("runcmd: [[apt-get, install, x]]\n"), ["MK362"]);
+}
+
+#[test]
+fn ends_of_boots() {
+    assert!(
+        config("runcmd: ['shutdown -r +5', '(sleep 9; reboot) &', 'echo reboot', 'systemctl restart x', 'reboot &']\n")
+            .is_empty()
+    );
+    assert_eq!(
+        config(
+            "runcmd: ['[ -f /run/reboot-required ] && reboot', 'shutdown -r now', [systemctl, poweroff], 'init 6']\n"
+        ),
+        ["MK358"; 4]
+    );
+    assert!(config("bootcmd: ['cloud-init-per once r reboot', 'test -f /x && reboot']\n").is_empty());
+}
+
+#[test]
+fn words_of_a_shell_in_lists() {
+    for text in [
+        "[echo, a, '>', b]",
+        "[ls, '|', wc]",
+        "[a, '&&', b]",
+        "[echo, $HOME]",
+        "[cmd, '2>/dev/null']",
+        "[echo, '$(date)']",
+    ] {
+        assert_eq!(config(&format!("runcmd: [{text}]\n")), ["MK363"], "{text}");
+    }
+    for text in [
+        "[sh, -c, 'a > b']",
+        "[test, a, '>', b]",
+        "[find, /, -exec, rm, '{}', ';']",
+        "[sed, -i, 's/a$/b/', /x]",
+        "[echo, '$5']",
+        "[awk, '$1 > 2', /x]",
+        "[envsubst, '$HOME']",
+    ] {
+        assert!(config(&format!("runcmd: [{text}]\n")).is_empty(), "{text}");
+    }
+}
+
+#[test]
+fn what_bootcmd_uses() {
+    assert_eq!(config("packages: [nginx]\nbootcmd: ['systemctl start nginx']\n"), ["MK350"]);
+    assert_eq!(config("packages: [foo]\nbootcmd: [foo]\n"), ["MK350"]);
+    assert!(config("packages: [curl, nginx]\nbootcmd: ['curl x', 'command -v nginx && nginx -t']\n").is_empty());
+    assert!(
+        config(
+            "bootcmd: ['cloud-init-per once a apt-get update', 'cp /a /b']\nwrite_files: [{path: /b, content: x}]\n"
+        )
+        .is_empty()
+    );
+    assert_eq!(
+        config(
+            "bootcmd: ['. /etc/x.env', [bash, /a//b]]\nwrite_files: [{path: /etc/x.env, content: x}, {path: /a/b, content: x}]\n"
+        ),
+        ["MK351", "MK351"]
+    );
+}
+
+#[test]
+fn owners_and_homes() {
+    let file = |owner: &str, more: &str| format!("write_files: [{{path: /etc/x, owner: '{owner}'{more}}}]\n");
+    assert!(
+        config(&file("root:adm", "")).is_empty()
+            && config(&file("1000:1000", "")).is_empty()
+            && config(&file("www-data", "")).is_empty()
+    );
+    assert_eq!(config(&file("app", "")), ["MK354"]);
+    assert_eq!(config(&file("root:app", ", defer: true")), ["MK354"]);
+    assert_eq!(config(&file("ubuntu:ubuntu", "")), ["MK354"]);
+    assert!(config(&file("ubuntu:ubuntu", ", defer: true")).is_empty());
+    assert!(config(&(file("app", "") + "bootcmd: ['useradd app']\n")).is_empty());
+    assert!(config(&(file("app", ", defer: true") + "packages: [whatever]\n")).is_empty());
+    assert_eq!(config(&(file("mysql", "") + "packages: [mariadb-server]\n")), ["MK353"]);
+    assert!(config(&(file("docker", ", defer: true") + "packages: [docker.io]\n")).is_empty());
+    assert!(
+        config("users: [{name: ada, groups: [web]}]\nwrite_files: [{path: /etc/x, owner: 'ada:web', defer: true}]\n")
+            .is_empty()
+    );
+    assert_eq!(
+        config("users: [{name: ada, homedir: /srv/ada}]\nwrite_files: [{path: /srv/ada/x, content: a}]\n"),
+        ["MK355"]
+    );
+    assert!(
+        config("users: [{name: ada, no_create_home: true}]\nwrite_files: [{path: /home/ada/x, content: a}]\n")
+            .is_empty()
+    );
+    assert!(config("groups: [{web: [root, sys]}, cloud]\nusers: [{name: ada}]\n").is_empty());
+    assert_eq!(config("groups: {web: [ada]}\nusers: [{name: ada}]\n"), ["MK357"]);
+}
+
+#[test]
+fn programs_that_are_there_or_not() {
+    assert!(config("runcmd: ['curl -fsSL https://get.docker.com | sh', 'docker run x']\n").is_empty());
+    assert!(config("runcmd: ['command -v docker || exit 0', 'docker run x']\n").is_empty());
+    assert!(config("snap: {commands: [snap install docker]}\nruncmd: ['docker run x']\n").is_empty());
+    assert!(config("runcmd: ['apt-get install -y $PACKAGES', 'docker run x', 'ls']\n").is_empty());
+    assert!(
+        config("packages: [[docker-ce, '5:27']]\nruncmd: ['docker run x', 'systemctl enable --now docker']\n")
+            .is_empty()
+    );
+    assert!(
+        config("write_files: [{path: /usr/local/bin/docker, content: '#!/bin/sh'}]\nruncmd: ['docker run x']\n")
+            .is_empty()
+    );
+    assert_eq!(config("runcmd: ['docker run x', 'docker run y', 'unzip a.zip']\n"), ["MK365", "MK365"]);
+    assert_eq!(
+        config("runcmd: ['systemctl restart nginx', 'apt-get update', 'apt-get install -y nginx-full']\n"),
+        ["MK364"]
+    );
+}
+
+#[test]
+fn templates_and_paths() {
+    assert!(config("write_files: [{path: '/a/cost-5$', content: 'docker ps --format {{.Names}}'}]\n").is_empty());
+    assert_eq!(
+        config("hostname: '{{ ds.meta_data.hostname }}'\nwrite_files: [{path: '/home/${USER}/a', content: b}]\n"),
+        ["MK369", "MK366"]
+    );
+    assert!(config("runcmd:\n  - >\n    cat <<< word\n  - >\n    echo $((1<<4))\n").is_empty());
+}
+
+#[test]
+fn strange_documents_do_no_harm() {
+    for text in [
+        "runcmd: 5\n",
+        "runcmd: [5, null, [], [[x]], {a: b}]\n",
+        "bootcmd: ['', ' ', '(((', '\"', \"'\"]\n",
+        "users: {a: b}\ngroups: [5, {a: null}]\nchpasswd: {users: [5], list: [5]}\n",
+        "write_files: [{path: 5, owner: ':', content: 5}]\npackages: {a: b}\n",
+    ] {
+        let _ = config(text);
+    }
+}
+
+fn units(program: &str, rest: &str) -> Vec<&'static str> {
+    let text = format!(
+        "#cloud-config\nwrite_files:\n- path: /etc/systemd/system/a.service\n  content: |\n    [Service]\n    ExecStart={program} x\n- path: /opt/app/bin/run\n  content: '#!/bin/sh'\n{rest}"
+    );
+    let report = validate_bytes("t.yaml", text.as_bytes(), &Options::default());
+    let found = &report.documents[0].findings.diagnostics;
+    found.iter().map(|found| found.code).filter(|code| *code == "MK315").collect()
+}
+
+#[test]
+fn a_program_that_nothing_can_have_put_there_is_missed() {
+    assert_eq!(units("/opt/app/bin/rum", ""), ["MK315"]);
+    assert_eq!(units("/usr/local/bin/x", "packages: [nginx]\nruncmd: [[systemctl, start, a]]\n"), ["MK315"]);
+    for (program, rest) in [
+        ("/opt/app/bin/run", ""),
+        ("-/opt/app/bin/rum", ""),
+        ("/opt/%i/rum", ""),
+        ("/usr/bin/anything", ""),
+        ("/opt/x", "runcmd: ['make install']\n"),
+        ("/opt/x", "runcmd: ['echo x > /opt/x']\n"),
+        ("/opt/x", "runcmd: [[5, [a]]]\n"),
+        ("/opt/x", "runcmd: 'curl -o /opt/x https://downloads.example'\n"),
+        ("/opt/x", "bootcmd: [/root/setup]\n"),
+        ("/opt/x", "snap: {commands: [snap install x]}\n"),
+        ("/opt/x", "apt: {sources: {a: {source: 'deb https://downloads.example stable main'}}}\npackages: [x]\n"),
+    ] {
+        assert!(units(program, rest).is_empty(), "{program} {rest}");
+    }
+}
+
+/// Of a long script of many commands, nothing is looked for once for each command. (That took five seconds for 33 MB.)
+#[test]
+fn a_long_script_of_many_commands_is_judged_in_a_moment() {
+    let report =
+        validate_bytes("t", ("#!/bin/sh\n".to_owned() + &"echo x\n".repeat(300_000)).as_bytes(), &Options::default());
+    assert_eq!(report.documents[0].verdict, diagnostics::Verdict::Skipped);
+}

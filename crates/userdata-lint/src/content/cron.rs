@@ -1,0 +1,221 @@
+//! Tables of cron, as Debian's cron reads them, and the folders whose scripts it starts.
+
+use super::{Content, Fault};
+use crate::rules::cron as rules;
+use diagnostics::quoted;
+use diagnostics::source::Span;
+
+const FOLDERS: [&str; 4] = ["/etc/cron.hourly/", "/etc/cron.daily/", "/etc/cron.weekly/", "/etc/cron.monthly/"];
+const NICKNAMES: [&str; 8] = ["reboot", "yearly", "annually", "monthly", "weekly", "daily", "midnight", "hourly"];
+const MONTHS: [&str; 12] = ["jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"];
+const DAYS: [&str; 7] = ["sun", "mon", "tue", "wed", "thu", "fri", "sat"];
+
+/// A field of a time.
+struct Field {
+    name: &'static str,
+    least: u32,
+    most: u32,
+    names: &'static [&'static str],
+}
+
+const FIELDS: [Field; 5] = [
+    Field { name: "minute", least: 0, most: 59, names: &[] },
+    Field { name: "hour", least: 0, most: 23, names: &[] },
+    Field { name: "day of the month", least: 1, most: 31, names: &[] },
+    Field { name: "month", least: 1, most: 12, names: &MONTHS },
+    Field { name: "day of the week", least: 0, most: 7, names: &DAYS },
+];
+
+pub(super) fn check(content: &Content<'_>, out: &mut Vec<Fault>) {
+    if !content.path.contains("/cron") {
+        return;
+    }
+    if let Some(name) = FOLDERS.iter().find_map(|folder| content.path.strip_prefix(folder)) {
+        folder(name, content, out);
+        return;
+    }
+    let below = content.path.strip_prefix("/etc/cron.d/");
+    let has_user = below.is_some() || content.path == "/etc/crontab";
+    if !has_user && !content.path.starts_with("/var/spool/cron/crontabs/") {
+        return;
+    }
+    if let Some(name) = below.filter(|name| !is_run(name)) {
+        ignored(name, "cron", content.text, out);
+    }
+    for (start, line) in super::lines(content.text) {
+        entry(start, line, has_user, out);
+    }
+    if !content.text.is_empty() && !content.text.ends_with('\n') && !content.appends {
+        let last = content.text.rfind('\n').map_or(0, |end| end + 1);
+        let message =
+            "the last line has no line end: the cron of Debian and Ubuntu passes over the whole file".to_string();
+        let help = Some("end the file with a line end: in YAML, `|` keeps it and `|-` takes it away".into());
+        out.push(Fault::new(&rules::NO_LINE_END, Span::new(last, content.text.len()), message, help));
+    }
+}
+
+/// Whether cron and run-parts take a file of this name.
+fn is_run(name: &str) -> bool {
+    !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-'))
+}
+
+fn ignored(name: &str, who: &str, text: &str, out: &mut Vec<Fault>) {
+    let first = text.lines().next().unwrap_or_default();
+    let message = format!("{who} passes over a file named {}", quoted(name));
+    let better: String = name.chars().map(|c| if c == '.' || c.is_whitespace() { '-' } else { c }).collect();
+    let help = Some(format!("use letters, digits, `-` and `_` only: {}", quoted(better.trim_end_matches("-sh"))));
+    out.push(Fault::new(&rules::IGNORED_FILE, Span::new(0, first.len()), message, help));
+}
+
+/// A script of `/etc/cron.daily` and its like.
+fn folder(name: &str, content: &Content<'_>, out: &mut Vec<Fault>) {
+    if name.contains('/') || name == ".placeholder" {
+        return;
+    }
+    if !is_run(name) {
+        ignored(name, "the `run-parts` of Debian and Ubuntu", content.text, out);
+    } else if content.mode & 0o111 == 0 {
+        let first = content.text.lines().next().unwrap_or_default();
+        let message = "run-parts passes over a file that is not executable".to_string();
+        let help = Some("add `permissions: '0755'`".into());
+        out.push(Fault::new(&rules::IGNORED_FILE, Span::new(0, first.len()), message, help));
+    }
+}
+
+/// `NAME = value`
+fn is_variable(line: &str) -> bool {
+    let Some((name, _)) = line.split_once('=') else { return false };
+    let name = name.trim();
+    let name = name.strip_prefix(['"', '\'']).and_then(|name| name.strip_suffix(['"', '\''])).unwrap_or(name);
+    !name.is_empty() && !name.contains(char::is_whitespace)
+}
+
+fn entry(start: usize, line: &str, has_user: bool, out: &mut Vec<Fault>) {
+    let bare = line.trim_start_matches([' ', '\t']);
+    if bare.is_empty() || bare.starts_with('#') || is_variable(bare) {
+        return;
+    }
+    let first = start + (line.len() - bare.len());
+    let whole = Span::new(first, first + bare.trim_end().len());
+    // The first five or so words with their places; the rest is the command.
+    let mut words: Vec<(Span, &str)> = Vec::new();
+    let mut rest = bare;
+    let wanted = if bare.starts_with('@') { 1 } else { FIELDS.len() } + usize::from(has_user);
+    while words.len() < wanted {
+        let trimmed = rest.trim_start_matches([' ', '\t']);
+        let length = trimmed.find([' ', '\t']).unwrap_or(trimmed.len());
+        if length == 0 {
+            break;
+        }
+        let at = first + (bare.len() - trimmed.len());
+        words.push((Span::new(at, at + length), &trimmed[..length]));
+        rest = &trimmed[length..];
+    }
+    let help = || {
+        let user = if has_user { " user" } else { "" };
+        Some(format!("write `minute hour day month weekday{user} command`; `*` stands for every one"))
+    };
+    let mut malformed =
+        |span: Span, message: String| out.push(Fault::new(&rules::MALFORMED_ENTRY, span, message, help()));
+    let times = if let Some(nickname) = bare.strip_prefix('@') {
+        let name = nickname.split([' ', '\t']).next().unwrap_or_default();
+        // `@every_minute` and the like are other crons' own.
+        if !NICKNAMES.iter().any(|known| known.eq_ignore_ascii_case(name)) && !name.starts_with("every") {
+            let message = format!("cron knows no time {}", quoted(&format!("@{name}")));
+            malformed(words.first().map_or(whole, |(span, _)| *span), message);
+            return;
+        }
+        1
+    } else {
+        for (field, (span, text)) in FIELDS.iter().zip(&words) {
+            if text.starts_with('/') {
+                malformed(whole, "expected five fields of time before the command, found fewer".into());
+                return;
+            }
+            if let Some(problem) = field.problem(text) {
+                malformed(*span, format!("expected a {}, found {}: {problem}", field.name, quoted(text)));
+                return;
+            }
+        }
+        FIELDS.len()
+    };
+    let command = rest.trim();
+    if words.len() < times {
+        malformed(whole, format!("expected five fields of time and a command, found {} fields", words.len()));
+        return;
+    }
+    if let Some((span, user)) = words.get(times).filter(|_| has_user) {
+        let no_user = |c: char| matches!(c, '/' | '=' | '"' | '\'' | '&' | ';' | '|' | '<' | '>' | '(');
+        if user.contains(no_user) {
+            malformed(*span, format!("expected the user that runs the command, found {}", quoted(user)));
+            return;
+        }
+    }
+    if words.len() < wanted || command.is_empty() {
+        let what = if has_user { "a user and a command" } else { "a command" };
+        malformed(whole, format!("expected {what} after the time, found the end of the line"));
+        return;
+    }
+    percent(first + (bare.len() - rest.len()), rest, out);
+}
+
+/// `date +%F`: a bare `%` ends the command.
+fn percent(start: usize, command: &str, out: &mut Vec<Fault>) {
+    let Some(at) = command.find("date ") else { return };
+    let rest = &command[at..];
+    let sign = rest.match_indices('%').find(|(place, _)| {
+        let before = &rest.as_bytes()[..*place];
+        before.last() != Some(&b'\\') && rest.as_bytes().get(place + 1).is_some_and(u8::is_ascii_alphabetic)
+    });
+    // Only what follows `+`, as formats do.
+    if let Some((place, _)) = sign.filter(|(place, _)| rest[..*place].contains('+')) {
+        let span = Span::new(start + at + place, start + at + place + 1);
+        let message = "cron ends the command at a bare `%`, and hands what follows to its standard input".to_string();
+        out.push(Fault::new(&rules::BARE_PERCENT, span, message, Some("write `\\%`".into())));
+    }
+}
+
+impl Field {
+    /// What is wrong with a field's text, if anything is.
+    fn problem(&self, text: &str) -> Option<String> {
+        // Random times are other crons' own.
+        if text.contains('~') {
+            return None;
+        }
+        text.split(',').find_map(|item| {
+            let (range, step) = item.split_once('/').map_or((item, None), |(range, step)| (range, Some(step)));
+            if let Some(step) = step {
+                match step.parse::<u32>() {
+                    Ok(0) => return Some("a step of 0 never comes".into()),
+                    Ok(_) => {}
+                    Err(_) => return Some(format!("{} is no step", quoted(step))),
+                }
+            }
+            if range == "*" {
+                return None;
+            }
+            let (low, high) = range.split_once('-').map_or((range, None), |(low, high)| (low, Some(high)));
+            let low = match self.number(low) {
+                Ok(low) => low,
+                Err(problem) => return Some(problem),
+            };
+            match high.map(|high| self.number(high)) {
+                Some(Err(problem)) => Some(problem),
+                Some(Ok(high)) if low > high => Some("the range goes backwards".into()),
+                None | Some(Ok(_)) => None,
+            }
+        })
+    }
+
+    fn number(&self, text: &str) -> Result<u32, String> {
+        if let Some(index) = self.names.iter().position(|name| name.eq_ignore_ascii_case(text)) {
+            // Months begin at 1, days at 0.
+            return Ok(self.least + u32::try_from(index).unwrap_or_default());
+        }
+        match text.parse::<u32>() {
+            Ok(number) if (self.least..=self.most).contains(&number) => Ok(number),
+            Ok(_) => Err(format!("it goes from {} to {}", self.least, self.most)),
+            Err(_) => Err(format!("{} is no number", quoted(text))),
+        }
+    }
+}

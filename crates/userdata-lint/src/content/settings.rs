@@ -1,0 +1,136 @@
+//! Small configuration files of the system: sshd's, /etc/fstab, kernel settings.
+
+use super::{Content, Fault};
+use crate::rules::data as rules;
+use crate::words::closest;
+use diagnostics::quoted;
+use diagnostics::source::Span;
+
+/// The keywords of sshd_config(5), with those that sshd still takes and passes over, and those of Debian and Red Hat.
+const SSHD: &str = "\
+    AcceptEnv AddressFamily AllowAgentForwarding AllowGroups AllowStreamLocalForwarding AllowTcpForwarding AllowUsers \
+    AuthenticationMethods AuthorizedKeysCommand AuthorizedKeysCommandUser AuthorizedKeysFile AuthorizedPrincipalsCommand \
+    AuthorizedPrincipalsCommandUser AuthorizedPrincipalsFile Banner CASignatureAlgorithms ChallengeResponseAuthentication \
+    ChannelTimeout ChrootDirectory Ciphers ClientAliveCountMax ClientAliveInterval Compression DebianBanner DenyGroups \
+    DenyUsers DisableForwarding DSAAuthentication ExposeAuthInfo FingerprintHash ForceCommand GatewayPorts \
+    GSSAPIAuthentication GSSAPICleanupCredentials GSSAPIEnablek5users GSSAPIKexAlgorithms GSSAPIKeyExchange \
+    GSSAPIStoreCredentialsOnRekey GSSAPIStrictAcceptorCheck HostbasedAcceptedAlgorithms HostbasedAcceptedKeyTypes \
+    HostbasedAuthentication HostbasedUsesNameFromPacketOnly HostCertificate HostKey HostKeyAgent HostKeyAlgorithms \
+    IgnoreRhosts IgnoreUserKnownHosts Include IPQoS KbdInteractiveAuthentication KeepAlive KerberosAuthentication \
+    KerberosGetAFSToken KerberosOrLocalPasswd KerberosTgtPassing KerberosTicketCleanup KerberosUniqueCCache \
+    KerberosUseKuserok KexAlgorithms KeyRegenerationInterval ListenAddress LoginGraceTime LogLevel LogVerbose MACs Match \
+    MaxAuthTries MaxSessions MaxStartups ModuliFile PAMServiceName PasswordAuthentication PermitEmptyPasswords PermitListen \
+    PermitOpen PermitRootLogin PermitTTY PermitTunnel PermitUserEnvironment PermitUserRC PerSourceMaxStartups \
+    PerSourceNetBlockSize PerSourcePenalties PerSourcePenaltyExemptList PidFile Port PrintLastLog PrintMotd Protocol \
+    PubkeyAcceptedAlgorithms PubkeyAcceptedKeyTypes PubkeyAuthentication PubkeyAuthOptions RDomain RefuseConnection \
+    RekeyLimit RequiredRSASize RevokedKeys RhostsRSAAuthentication RSAAuthentication RSAMinSize SecurityKeyProvider \
+    ServerKeyBits SetEnv SkeyAuthentication SshdAuthPath SshdSessionPath StreamLocalBindMask StreamLocalBindUnlink \
+    StrictModes Subsystem SyslogFacility TCPKeepAlive TrustedUserCAKeys UnusedConnectionTimeout UseDNS UseLogin UsePAM \
+    UsePrivilegeSeparation VersionAddendum X11DisplayOffset X11Forwarding X11UseLocalhost XAuthLocation";
+
+const YES_NO: &str = "yes no true false";
+/// Keywords whose values are words.
+const WORDS: &[(&str, &str)] = &[
+    ("PasswordAuthentication", YES_NO),
+    ("PubkeyAuthentication", YES_NO),
+    ("KbdInteractiveAuthentication", YES_NO),
+    ("ChallengeResponseAuthentication", YES_NO),
+    ("PermitEmptyPasswords", YES_NO),
+    ("UsePAM", YES_NO),
+    ("UseDNS", YES_NO),
+    ("StrictModes", YES_NO),
+    ("X11Forwarding", YES_NO),
+    ("PermitRootLogin", "yes no true false prohibit-password without-password forced-commands-only"),
+];
+
+pub(super) fn sshd(content: &Content<'_>, out: &mut Vec<Fault>) {
+    let below = content.path.strip_prefix("/etc/ssh/sshd_config");
+    if !below.is_some_and(|rest| rest.is_empty() || rest.starts_with(".d/") && super::has_ending(rest, "conf")) {
+        return;
+    }
+    for (start, line) in super::lines(content.text) {
+        let bare = line.trim();
+        if bare.is_empty() || bare.starts_with('#') {
+            continue;
+        }
+        let at = start + (line.len() - line.trim_start().len());
+        let length = bare.find([' ', '\t', '=']).unwrap_or(bare.len());
+        let (keyword, rest) = bare.split_at(length);
+        let span = Span::new(at, at + length);
+        let Some(known) = SSHD.split(' ').find(|known| known.eq_ignore_ascii_case(keyword)) else {
+            if let Some(near) = closest(keyword, SSHD.split(' ')) {
+                let message = format!("sshd knows no keyword {}, and does not start", quoted(keyword));
+                out.push(Fault::new(&rules::BAD_SSHD_SETTING, span, message, Some(format!("did you mean `{near}`?"))));
+            }
+            continue;
+        };
+        let value = rest.trim_start_matches([' ', '\t', '=']);
+        let value = value.split([' ', '\t', '#']).next().unwrap_or_default().trim_matches('"');
+        if value.is_empty() {
+            let message = format!("the keyword {} has no value: sshd does not start", quoted(known));
+            out.push(Fault::new(&rules::BAD_SSHD_SETTING, span, message, Some("write a value behind it".into())));
+            continue;
+        }
+        let words = WORDS.iter().find(|(name, _)| *name == known).map(|(_, words)| *words);
+        if let Some(words) = words.filter(|words| !words.split(' ').any(|word| word.eq_ignore_ascii_case(value))) {
+            let from = at + bare.rfind(value).unwrap_or_default();
+            let message = format!("{} takes no value {}: sshd does not start", quoted(known), quoted(value));
+            let use_one =
+                words.split(' ').filter(|word| !matches!(*word, "true" | "false")).collect::<Vec<_>>().join(", ");
+            let help = Some(format!("use one of: {use_one}"));
+            out.push(Fault::new(&rules::BAD_SSHD_SETTING, Span::new(from, from + value.len()), message, help));
+        }
+    }
+}
+
+pub(super) fn fstab(content: &Content<'_>, out: &mut Vec<Fault>) {
+    if content.path != "/etc/fstab" {
+        return;
+    }
+    for (start, line) in super::lines(content.text) {
+        let bare = line.trim();
+        if bare.is_empty() || bare.starts_with('#') {
+            continue;
+        }
+        let at = start + (line.len() - line.trim_start().len());
+        let span = Span::new(at, at + bare.len());
+        let help = || Some("write `what where type options 0 0`; `\\040` stands for a blank in a name".to_string());
+        let fields: Vec<&str> = bare.split_ascii_whitespace().take_while(|field| !field.starts_with('#')).collect();
+        if fields.len() < 3 {
+            let message = format!("expected what to mount, where, and the type, found {} fields", fields.len());
+            out.push(Fault::new(&rules::MALFORMED_FSTAB, span, message, help()));
+            continue;
+        }
+        if let Some(field) = fields.iter().skip(4).take(2).find(|field| field.parse::<i32>().is_err()) {
+            let from = at + bare.rfind(field).unwrap_or_default();
+            let message = format!("expected a number after the options, found {}", quoted(field));
+            out.push(Fault::new(&rules::MALFORMED_FSTAB, Span::new(from, from + field.len()), message, help()));
+        }
+    }
+}
+
+pub(super) fn sysctl(content: &Content<'_>, out: &mut Vec<Fault>) {
+    let below = content.path.strip_prefix("/etc/sysctl.d/");
+    if below.is_none() && content.path != "/etc/sysctl.conf" {
+        return;
+    }
+    let first = content.text.lines().next().unwrap_or_default().len();
+    if let Some(name) = below.filter(|name| !super::has_ending(name, "conf")) {
+        if !name.contains("README") && !name.contains('/') {
+            let message = format!("nothing reads a file named {} here", quoted(name));
+            let help = Some(format!("name it {}", quoted(&format!("{name}.conf"))));
+            out.push(Fault::new(&rules::MALFORMED_SYSCTL, Span::new(0, first), message, help));
+        }
+        return;
+    }
+    for (start, line) in super::lines(content.text) {
+        let bare = line.trim();
+        // `-name` alone takes a name out of a pattern.
+        if bare.is_empty() || bare.starts_with(['#', ';', '-']) || bare.contains('=') {
+            continue;
+        }
+        let at = start + (line.len() - line.trim_start().len());
+        let message = format!("expected `name = value`, found {}", quoted(bare));
+        out.push(Fault::new(&rules::MALFORMED_SYSCTL, Span::new(at, at + bare.len()), message, None));
+    }
+}

@@ -1,0 +1,403 @@
+//! `cc_write_files`: Files with their content, owner and mode.
+
+use std::borrow::Cow;
+use std::collections::HashMap;
+use std::io::Read;
+
+use base64::Engine;
+use base64::alphabet;
+use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
+
+use super::Module;
+use crate::message::finding;
+use crate::modules::V25_1;
+use crate::rules::{Rule, write_files as rules};
+use crate::shape::Keyword::{Additional, Closed, Enum, Items, MinItems, Properties, Required, Since, Type};
+use crate::shape::{BOOLEAN, Literal, STRING, Shape, Types};
+use crate::{Document, content, value};
+use diagnostics::source::Span;
+use diagnostics::{Diagnostic, quoted};
+use yaml11::{Node, Scalar, Tree};
+
+const ENCODINGS: &[Literal] = &[
+    Literal::Str("gz"),
+    Literal::Str("gzip"),
+    Literal::Str("gz+base64"),
+    Literal::Str("gzip+base64"),
+    Literal::Str("gz+b64"),
+    Literal::Str("gzip+b64"),
+    Literal::Str("b64"),
+    Literal::Str("base64"),
+    Literal::Str("text/plain"),
+];
+
+const REMOTE: Shape = Shape(&[
+    Since(V25_1),
+    Type(Types::MAP),
+    Closed,
+    Properties(&[("uri", STRING), ("headers", Shape(&[Type(Types::MAP), Additional(STRING)]))]),
+    Required(&["uri"]),
+]);
+
+const FILE: Shape = Shape(&[
+    Type(Types::MAP),
+    Required(&["path"]),
+    Closed,
+    Properties(&[
+        ("path", STRING),
+        ("content", STRING),
+        ("source", REMOTE),
+        ("owner", STRING),
+        ("permissions", STRING),
+        ("encoding", Shape(&[Type(Types::STR), Enum(ENCODINGS)])),
+        ("append", BOOLEAN),
+        ("defer", BOOLEAN),
+    ]),
+]);
+
+pub(crate) const MODULE: Module =
+    Module::new("write_files", &[("write_files", Shape(&[Type(Types::LIST), Items(FILE), MinItems(1)]))])
+        .with_lint(lint);
+
+/// The most that all contents together are unpacked to, in bytes; of what is more, the beginning is looked at.
+const MOST_UNPACKED: u64 = 64 * 1024 * 1024;
+
+/// So many files that are written twice are named.
+const MOST_DUPLICATES: usize = 1_000;
+
+// -- checks --
+
+/// The folders whose scripts run at the end of the boot that writes them.
+pub(crate) const SCRIPT_FOLDERS: &[&str] =
+    &["/var/lib/cloud/scripts/per-instance/", "/var/lib/cloud/scripts/per-boot/", "/var/lib/cloud/scripts/per-once/"];
+
+/// One entry of `write_files`.
+#[derive(Debug)]
+pub(crate) struct Entry<'t> {
+    pub index: usize,
+    pub node: Node<'t>,
+    /// As it is written.
+    pub path: Option<(&'t str, Node<'t>)>,
+    /// The path as [`normal`] has it; empty where there is none.
+    pub destination: Cow<'t, str>,
+    pub deferred: bool,
+    pub appends: bool,
+    pub content: Option<Content<'t>>,
+}
+
+/// What an entry writes.
+#[derive(Debug)]
+pub(crate) struct Content<'t> {
+    pub node: Node<'t>,
+    /// As `encoding` names it.
+    pub encoding: &'t str,
+    /// The bytes of the file; borrowed where the document holds them as they are. Or why they cannot be had.
+    pub bytes: Result<Cow<'t, [u8]>, String>,
+}
+
+impl<'t> Content<'t> {
+    /// The content, if it is a text.
+    pub(crate) fn text(&self) -> Option<&str> {
+        let bytes = self.bytes.as_ref().ok()?;
+        std::str::from_utf8(bytes).ok().filter(|text| !text.contains('\0'))
+    }
+
+    /// Whether the document shows the content as it is.
+    pub(crate) fn is_plain(&self) -> bool {
+        matches!((&self.bytes, self.node.scalar()), (Ok(Cow::Borrowed(_)), Some(Scalar::Str(_))))
+    }
+
+    fn read(tree: &'t Tree, entry: Node<'t>, budget: &mut u64) -> Option<Self> {
+        let node = value::get(tree, entry, "content")?;
+        let written: &'t [u8] = match node.scalar() {
+            Some(Scalar::Str(text)) => text.as_bytes(),
+            Some(Scalar::Binary(bytes)) => bytes,
+            _ => return None,
+        };
+        let encoding = value::get(tree, entry, "encoding").and_then(Node::as_str).unwrap_or_default();
+        // The runtime lowers it, whatever the schema says, and takes what it does not know as plain.
+        let bytes = match encoding.to_ascii_lowercase().trim() {
+            "gz" | "gzip" => gunzip(written, budget).map(Cow::Owned),
+            "gz+b64" | "gz+base64" | "gzip+b64" | "gzip+base64" => {
+                base64(written).and_then(|bytes| gunzip(&bytes, budget)).map(Cow::Owned)
+            }
+            "b64" | "base64" => base64(written).map(Cow::Owned),
+            _ => Ok(Cow::Borrowed(written)),
+        };
+        Some(Self { node, encoding, bytes })
+    }
+}
+
+/// The entries that are mappings, decoded.
+pub(crate) fn entries<'t>(tree: &'t Tree, root: Node<'t>) -> Vec<Entry<'t>> {
+    let Some(items) = value::get(tree, root, "write_files").and_then(Node::items) else { return Vec::new() };
+    let is_true = |node: Option<Node<'_>>| matches!(node.and_then(Node::scalar), Some(Scalar::Bool(true)));
+    let mut budget = MOST_UNPACKED;
+    let items = items.enumerate().filter(|(_, node)| node.entries().is_some());
+    items
+        .map(|(index, node)| {
+            let get = |key: &str| value::get(tree, node, key);
+            let path = get("path").and_then(|path| Some((path.as_str()?, path)));
+            let destination = path.map(|(path, _)| normal(path)).unwrap_or_default();
+            let content = Content::read(tree, node, &mut budget);
+            let (deferred, appends) = (is_true(get("defer")), is_true(get("append")));
+            Entry { index, node, path, destination, deferred, appends, content }
+        })
+        .collect()
+}
+
+fn lint(document: &Document<'_>, out: &mut Vec<Diagnostic>) {
+    let late = late_owners(document);
+    let mut seen: HashMap<&str, &Entry<'_>> = HashMap::new();
+    let mut twice = 0;
+    for entry in document.files() {
+        let mode = mode(document, entry, out);
+        owner(document, entry, &late, out);
+        content(document, entry, mode, out);
+        let Some((path, place)) = entry.path else { continue };
+        destination(entry, path, place, out);
+        match seen.get(&*entry.destination) {
+            Some(first) if !entry.appends && !first.appends && twice < MOST_DUPLICATES => {
+                twice += 1;
+                let message = format!("{} is written twice", quoted(path));
+                let help = Some("keep one of the two entries, or add `append: true` to the later one".into());
+                let mut found = entry.finding(&rules::DUPLICATE_DESTINATION, "path", place.used_at(), message, help);
+                found.related.extend(first.path.map(|(_, place)| (place.used_at(), "first here".to_string())));
+                out.push(found);
+                seen.insert(&entry.destination, entry);
+            }
+            Some(_) => {}
+            None => {
+                seen.insert(&entry.destination, entry);
+            }
+        }
+    }
+}
+
+impl Entry<'_> {
+    /// Whether cloud-init runs the file at the end of the boot that writes it.
+    pub(crate) fn is_run_at_boot(&self) -> bool {
+        SCRIPT_FOLDERS.iter().any(|folder| self.destination.starts_with(folder))
+    }
+
+    pub(crate) fn finding(
+        &self,
+        rule: &Rule,
+        key: &str,
+        span: Span,
+        message: String,
+        help: Option<String>,
+    ) -> Diagnostic {
+        finding(rule, format!("write_files.{}.{key}", self.index), span, message, help)
+    }
+}
+
+/// A path without what does not matter: repeated slashes and `.` steps.
+pub(crate) fn normal(path: &str) -> Cow<'_, str> {
+    let below = path.strip_prefix('/').unwrap_or(path);
+    let is_kept = |step: &&str| !step.is_empty() && *step != ".";
+    // Nearly every path is written as it should be: it is not copied.
+    if below.is_empty() || below.split('/').all(|step| is_kept(&step)) {
+        return Cow::Borrowed(path);
+    }
+    let steps: Vec<_> = below.split('/').filter(is_kept).collect();
+    Cow::Owned(format!("{}{}", if path.starts_with('/') { "/" } else { "" }, steps.join("/")))
+}
+
+/// The mode that an entry asks for; `None` where [`mode`] has something to say of it.
+pub(crate) fn file_mode(document: &Document<'_>, entry: &Entry<'_>) -> Option<u32> {
+    let mut faults = Vec::new();
+    let mode = mode(document, entry, &mut faults);
+    let written = value::get(document.tree, entry.node, "permissions").and_then(Node::as_str);
+    (faults.is_empty() && !written.is_some_and(stands_for_another)).then_some(mode)
+}
+
+/// The mode that cloud-init would give the file.
+fn mode(document: &Document<'_>, entry: &Entry<'_>, out: &mut Vec<Diagnostic>) -> u32 {
+    const DEFAULT: u32 = 0o644;
+    let Some(node) = value::get(document.tree, entry.node, "permissions") else { return DEFAULT };
+    match node.scalar() {
+        Some(Scalar::Int(digits)) => {
+            let Ok(mode) = digits.parse::<u32>() else { return DEFAULT };
+            let written = value::written(document.source, node);
+            if written == digits && mode != 0 {
+                let message =
+                    format!("the mode {} is read as a decimal number: it is {mode:04o} in octal", quoted(written));
+                let help = Some(format!("write octal digits in quotes: `'{written:0>4}'`"));
+                out.push(entry.finding(&rules::MODE_IS_DECIMAL, "permissions", node.used_at(), message, help));
+            }
+            mode
+        }
+        Some(Scalar::Str(text)) if stands_for_another(text) => DEFAULT,
+        Some(Scalar::Str(text)) => {
+            // Python's `int(text, 8)`.
+            let digits = text.trim().replace('_', "");
+            let digits = digits.strip_prefix("0o").or_else(|| digits.strip_prefix("0O")).unwrap_or(&digits);
+            u32::from_str_radix(digits, 8).ok().filter(|mode| *mode <= 0o7777).unwrap_or_else(|| {
+                let message = format!("expected a mode of octal digits up to 7777, found {}", quoted(text));
+                let help = Some("write it like `'0644'`; the file would get cloud-init's default instead".into());
+                out.push(entry.finding(&rules::UNREADABLE_MODE, "permissions", node.used_at(), message, help));
+                DEFAULT
+            })
+        }
+        _ => DEFAULT,
+    }
+}
+
+/// Users and groups that the document creates, each with the place of its name.
+fn late_owners<'t>(document: &Document<'t>) -> HashMap<&'t str, Span> {
+    let mut out = HashMap::new();
+    let tree = document.tree;
+    let mut user = |node: Node<'t>| {
+        let named = node.as_str().map(|name| (name, node)).or_else(|| {
+            let name = value::get(tree, node, "name")?;
+            Some((name.as_str()?, name))
+        });
+        if let Some((name, place)) = named.filter(|(name, _)| *name != "default" && *name != "root") {
+            out.entry(name).or_insert(place.used_at());
+        }
+    };
+    for key in ["users", "user"] {
+        let Some(node) = document.get(key) else { continue };
+        match node.items() {
+            Some(items) => items.for_each(&mut user),
+            None if key == "user" => user(node),
+            None => {}
+        }
+    }
+    if let Some(groups) = document.get("groups") {
+        let members = |node: Node<'t>, out: &mut HashMap<&'t str, Span>| {
+            if let Some(name) = node.as_str() {
+                out.entry(name).or_insert(node.used_at());
+            }
+            for (key, _) in node.entries().into_iter().flatten() {
+                out.extend(key.as_str().map(|name| (name, key.used_at())));
+            }
+        };
+        match groups.items() {
+            Some(items) => items.for_each(|item| members(item, &mut out)),
+            None => members(groups, &mut out),
+        }
+    }
+    out.remove("root");
+    out
+}
+
+fn owner(document: &Document<'_>, entry: &Entry<'_>, late: &HashMap<&str, Span>, out: &mut Vec<Diagnostic>) {
+    if entry.deferred {
+        return;
+    }
+    let Some(node) = value::get(document.tree, entry.node, "owner") else { return };
+    let Some(owner) = node.as_str() else { return };
+    let mut names = owner.splitn(2, ':');
+    let Some((name, place)) = names.find_map(|name| late.get_key_value(name)) else { return };
+    let message = format!("{} does not exist yet when this file is written", quoted(name));
+    let help = Some("add `defer: true`: the file is then written after users and groups are made".into());
+    let mut found = entry.finding(&rules::OWNER_NOT_YET_THERE, "owner", node.used_at(), message, help);
+    found.related.push((*place, "created here, later".into()));
+    out.push(found);
+}
+
+fn destination(entry: &Entry<'_>, path: &str, place: Node<'_>, out: &mut Vec<Diagnostic>) {
+    if !path.starts_with('/') {
+        let message = format!("expected a path from the root, found {}", quoted(path));
+        let rest = diagnostics::harmless(path.trim_start_matches(['~', '.', '/']));
+        let help = Some(match path.strip_prefix('~') {
+            // The home of nobody in particular: root's, where root writes it.
+            Some(below) if below.starts_with('/') => {
+                format!("nothing expands `~`: write the whole path, `/root/{rest}` or `/home/NAME/{rest}`")
+            }
+            _ => format!("write the whole path: `/{rest}`"),
+        });
+        out.push(entry.finding(&rules::RELATIVE_DESTINATION, "path", place.used_at(), message, help));
+    }
+    if entry.is_run_at_boot() {
+        let message =
+            "this script would run at the end of the boot that writes it: on the build machine too".to_string();
+        let help = Some("put it elsewhere, and move it there when the image is finished".into());
+        out.push(entry.finding(&rules::RUNS_DURING_BAKE, "path", place.used_at(), message, help));
+    }
+}
+
+/// The content as it will be in the file, and what is wrong with it.
+fn content(document: &Document<'_>, entry: &Entry<'_>, mode: u32, out: &mut Vec<Diagnostic>) {
+    let Some(content) = &entry.content else { return };
+    let node = content.node;
+    if node.as_str().is_some_and(stands_for_another) {
+        return;
+    }
+    if let Err(problem) = &content.bytes {
+        let message = format!("the content is not encoded as {} says: {problem}", quoted(content.encoding));
+        let help = Some("encode it again, or correct `encoding`".into());
+        out.push(entry.finding(&rules::UNDECODABLE_CONTENT, "content", node.used_at(), message, help));
+        return;
+    }
+    let encoded = !content.is_plain();
+    let Some(text) = content.text() else { return };
+    let first = text.split('\n').next().unwrap_or_default();
+    let span = node.used_at();
+    if first.starts_with("#!") && first.ends_with('\r') {
+        let message = "the script has Windows line ends: its interpreter would not be found".to_string();
+        let help = Some("save the script with Unix line ends".into());
+        out.push(entry.finding(&rules::CRLF_SCRIPT, "content", span, message, help));
+    }
+    // A file that is added to something else need not begin like a script.
+    if (mode & 0o111 != 0 || entry.is_run_at_boot())
+        && !entry.appends
+        && !first.starts_with("#!")
+        && !text.trim().is_empty()
+    {
+        let message = "an executable text without `#!` in its first line cannot be started".to_string();
+        let help = Some(
+            "write `#!/bin/sh`, or another interpreter, in the first line; or take the executable bits away".into(),
+        );
+        out.push(entry.finding(&rules::MISSING_INTERPRETER, "content", span, message, help));
+    }
+    let inside = content::Content { text, path: &entry.destination, mode, appends: entry.appends };
+    let place = format!("write_files.{}.content", entry.index);
+    content::in_scalar(document.source, node, encoded, &place, text, content::check(&inside), out);
+}
+
+/// Whether a program that has not run yet (Terraform, Helm, ERB) is to put another text in the place of this one.
+fn stands_for_another(text: &str) -> bool {
+    let text = text.trim();
+    ["${", "%{", "{{", "<%"].iter().any(|mark| text.starts_with(mark)) && text.ends_with(['}', '>'])
+}
+
+/// As Python's `b64decode` takes it: characters outside the alphabet are skipped.
+fn base64(text: &[u8]) -> Result<Vec<u8>, String> {
+    let mut data: Vec<u8> = Vec::with_capacity(text.len());
+    let mut strange = None;
+    for byte in text {
+        match byte {
+            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'+' | b'/' => data.push(*byte),
+            b'=' | b'\n' | b'\r' | b' ' | b'\t' => {}
+            other => strange = strange.or(Some(*other)),
+        }
+    }
+    if let Some(byte) = strange {
+        return Err(format!("expected base64, found {}", quoted(&char::from(byte).to_string())));
+    }
+    let engine = GeneralPurpose::new(
+        &alphabet::STANDARD,
+        GeneralPurposeConfig::new()
+            .with_decode_padding_mode(DecodePaddingMode::Indifferent)
+            .with_decode_allow_trailing_bits(true),
+    );
+    let padding = text.iter().rev().take_while(|byte| !byte.is_ascii_alphanumeric()).filter(|byte| **byte == b'=');
+    if padding.take(3).count() < (4 - data.len() % 4) % 4 {
+        return Err("expected base64 whose length is a multiple of four: its end is missing".into());
+    }
+    engine.decode(&data).map_err(|error| format!("expected base64: {error}"))
+}
+
+fn gunzip(bytes: &[u8], budget: &mut u64) -> Result<Vec<u8>, String> {
+    let mut out = Vec::new();
+    match flate2::read::MultiGzDecoder::new(bytes).take(*budget).read_to_end(&mut out) {
+        Ok(length) => {
+            *budget = budget.saturating_sub(length as u64);
+            Ok(out)
+        }
+        Err(error) => Err(format!("expected a gzip stream: {error}")),
+    }
+}

@@ -1,0 +1,189 @@
+use super::*;
+use crate::validate_bytes;
+use diagnostics::{Document, Severity};
+
+fn judged(text: &str) -> Document {
+    validate_bytes("t", text.as_bytes(), &Options::default()).documents.remove(0)
+}
+
+/// Findings as `line:column code origin path`.
+fn findings(text: &str) -> Vec<String> {
+    let document = judged(text);
+    let source = &document.findings.source;
+    let shown = document.findings.diagnostics.iter().map(|found| {
+        let place = source.position(found.span.unwrap().start);
+        format!("{}:{} {} {} {}", place.line, place.column, found.code, found.origin.name(), found.path)
+    });
+    shown.collect()
+}
+
+fn parts(text: &str) -> Vec<(&'static str, Verdict)> {
+    judged(text).parts.into_iter().map(|part| (part.kind, part.verdict)).collect()
+}
+
+#[test]
+fn templates_are_rendered_and_shown_as_they_are_written() {
+    let text = "## template: jinja\n#cloud-config\n{% for name in ['a', 'b'] %}\n{% endfor %}\nhostname: {{ v1.local_hostname }}\nfoo: {{ v1.region }}\nruncmd: [ {{ ds.x.y }}, \"{{ v1.nothing }}\" ]\n";
+    assert_eq!(
+        findings(text),
+        ["6:1 MK101 cloud-init foo", "7:14 MK212 mkimg ", "7:29 MK212 mkimg "],
+        "{:?}",
+        judged(text).findings.diagnostics
+    );
+    assert_eq!(judged(text).verdict, Verdict::Invalid);
+    let text = "## template: jinja\n#cloud-config\nruncmd:\n  - {{ 5 }}\n  - echo {% if v1.cloud_name == 'x' %}a{% else %}b{% endif %}\n";
+    assert_eq!(findings(text), ["4:8 MK102 cloud-init runcmd.0"]);
+}
+
+#[test]
+fn what_a_template_guards_is_not_missing() {
+    let text = "## template: jinja\n#cloud-config\n{% if ds.x is defined %}\nfoo: 1\n{% endif %}\nhostname: {{ ds.name | default('n') }}\n";
+    assert!(findings(text).is_empty(), "{:?}", findings(text));
+    assert_eq!(judged(text).verdict, Verdict::Valid);
+}
+
+#[test]
+fn a_template_that_cannot_be_read_is_invalid() {
+    let text = "## template: jinja\n#cloud-config\n{% if %}\nfoo: 1\n";
+    assert_eq!(judged(text).verdict, Verdict::Invalid);
+    assert_eq!(findings(text)[0].split(' ').collect::<Vec<_>>()[..3], ["3:7", "MK007", "cloud-init"]);
+    assert_eq!(
+        judged("## template: jinja\n{% for x in range(100000) %}{% for y in range(100000) %}a{% endfor %}{% endfor %}")
+            .verdict,
+        Verdict::Skipped
+    );
+    assert_eq!(judged("\n## template: jinja\n#cloud-config\n").verdict, Verdict::Invalid);
+    assert_eq!(judged("## template: jinja\n").findings.diagnostics.len(), 1);
+}
+
+#[test]
+fn methods_that_only_python_has_are_not_called_wrong() {
+    let text = "## template: jinja\n#cloud-config\nfinal_message: {{ v1.region.upper() }} {{ 'a b' | wordcount }}\n";
+    assert_eq!(judged(text).verdict, Verdict::Valid);
+    let text = "## template: jinja\n#cloud-config\nfinal_message: {{ v1.region.translate({}) }}\n";
+    assert_eq!(judged(text).verdict, Verdict::Skipped);
+    assert_eq!(judged(text).findings.diagnostics[0].code, "MK006");
+}
+
+#[test]
+fn archives_are_judged_part_by_part_with_places_in_the_file() {
+    let text = "#cloud-config-archive\n- |\n  #cloud-config\n  packages: nginx\n- type: text/cloud-config\n  content: |\n    é: 1\n    runcmd: [[ls, 5]]\n- content: \"#!/bin/sh\\ndate\"\n- {content: 'foo: 1'}\n- 5\n";
+    let found = findings(text);
+    assert_eq!(
+        found,
+        [
+            "4:13 MK102 mkimg packages",
+            "7:5 MK101 mkimg é",
+            "8:19 MK102 mkimg runcmd.0.1",
+            "10:14 MK101 mkimg foo",
+            "11:3 MK213 mkimg 4"
+        ]
+    );
+    assert_eq!(judged(text).verdict, Verdict::Skipped);
+    assert_eq!(
+        parts(text),
+        [
+            ("cloud-config", Verdict::Invalid),
+            ("cloud-config", Verdict::Invalid),
+            ("script", Verdict::Skipped),
+            ("cloud-config", Verdict::Invalid)
+        ]
+    );
+}
+
+#[test]
+fn multi_part_documents_are_judged_part_by_part() {
+    let text = "Content-Type: multipart/mixed;\n boundary=\"=b=\"\nMIME-Version: 1.0\n\npreamble\n--=b=\nContent-Type: text/cloud-config; charset=\"utf-8\"\n\npackages: [nginx]\nfoo: 1\n--=b=\nContent-Type: text/x-shellscript\n\n#!/bin/sh\ndate\n--=b=\nContent-Type: text/plain\nContent-Transfer-Encoding: base64\n\nI2Nsb3VkLWNvbmZpZwpiYXI6IDEK\n--=b=\nContent-Type: text/html\n\nx\n--=b=--\nepilogue\n";
+    assert_eq!(
+        findings(text),
+        ["1:1 MK008 cloud-init ", "10:1 MK101 mkimg foo", "20:1 MK101 mkimg bar", "22:1 MK215 mkimg "]
+    );
+    let crlf = text.replace('\n', "\r\n");
+    assert_eq!(findings(&crlf)[..2], ["1:1 MK008 cloud-init ", "10:1 MK101 mkimg foo"], "{:?}", findings(&crlf));
+    let open = text.replace("--=b=--\nepilogue\n", "");
+    let last = judged(&open).findings.diagnostics.pop().unwrap();
+    assert_eq!((last.code, last.severity), ("MK214", Severity::Warning));
+    assert_eq!(findings("MIME-Version: 1.0\nContent-Type: multipart/mixed; boundary=b\n\nx\n")[1], "1:1 MK214 mkimg ");
+}
+
+#[test]
+fn base64_is_refused_and_looked_into() {
+    use base64::Engine;
+    let text = base64::engine::general_purpose::STANDARD.encode("#cloud-config\nfoo: 1\n");
+    assert_eq!(findings(&text), ["1:1 MK001 cloud-init ", "1:1 MK101 mkimg foo"]);
+    assert_eq!(judged(&text).verdict, Verdict::Invalid);
+    assert!(judged(&text).findings.diagnostics[0].help.as_ref().unwrap().contains("decoded"));
+}
+
+#[test]
+fn patches_includes_boothooks_and_part_handlers() {
+    assert_eq!(findings("#cloud-config-jsonp\n[{\"op\": \"ad\"}, {\"op\": \"move\", \"path\": \"x\"}]\n").len(), 3);
+    assert_eq!(findings("#cloud-config-jsonp\n[\n{\"op\": ]\n"), ["3:8 MK216 mkimg "]);
+    assert_eq!(findings("#include-once https://a.example/x\n# no\n  ftps:/x\n"), ["3:3 MK217 mkimg "]);
+    assert_eq!(findings("#include\n").len(), 1);
+    assert_eq!(findings("#cloud-boothook\necho\n"), ["2:1 MK208 mkimg "], "see the rule's code");
+    assert!(findings("#cloud-boothook\n#!/bin/sh\necho\n").is_empty());
+    assert_eq!(findings("#part-handler\n").len(), 2);
+}
+
+/// cloud-init strips the header where there is one, and takes Windows line ends away.
+#[test]
+fn boothooks_need_no_header_where_their_type_says_what_they_are() {
+    let archive = "#cloud-config-archive\n- type: text/cloud-boothook\n  content: |\n    #!/bin/sh\n    echo\n";
+    assert!(findings(archive).is_empty(), "{:?}", findings(archive));
+    assert_eq!(findings(&archive.replace("#!/bin/sh", "date")), ["4:5 MK208 mkimg "]);
+    let multi_part = "MIME-Version: 1.0\nContent-Type: multipart/mixed; boundary=b\n\n--b\nContent-Type: text/cloud-boothook\n\n#!/bin/bash\nif true; then\necho\nfi\n--b--\n";
+    assert_eq!(findings(multi_part), ["1:1 MK008 cloud-init "]);
+    assert_eq!(findings(&multi_part.replace("fi\n", "")), ["1:1 MK008 cloud-init ", "8:1 MK300 mkimg "]);
+}
+
+#[test]
+fn scripts_with_windows_line_ends_are_read_as_cloud_init_writes_them() {
+    let script = "#!/bin/bash\r\nif true; then\r\n  cat <<EOF\r\nx\r\nEOF\r\nfi\r\n";
+    assert_eq!(findings(script), ["1:1 MK006 mkimg "]);
+    assert!(findings(&format!("#cloud-boothook\r\n{script}")).is_empty());
+    let broken = script.replace("fi\r\n", "done\r\n");
+    assert_eq!(findings(&broken), ["1:1 MK006 mkimg ", "6:1 MK300 mkimg "]);
+}
+
+#[test]
+fn content_right_below_the_headers_of_a_part_is_noticed() {
+    let text = "MIME-Version: 1.0\nContent-Type: multipart/mixed; boundary=b\n\n--b\nContent-Type: text/cloud-config\npackages:\n- nginx\n--b--\n";
+    assert_eq!(findings(text), ["1:1 MK008 cloud-init ", "6:1 MK214 mkimg ", "7:1 MK003 mkimg "]);
+    assert_eq!(findings(&text.replace("packages:", "\npackages:")), ["1:1 MK008 cloud-init "]);
+}
+
+/// What one part lacks, another one may bring.
+#[test]
+fn a_part_is_not_blamed_for_what_stands_in_another_one() {
+    let config = "write_files:\n  - {path: /opt/a, owner: ada, defer: true, content: x}\n  - {path: /etc/systemd/system/a.service, content: \"[Service]\\nExecStart=/opt/b\\n\"}\nruncmd: [systemctl start nginx]\n";
+    let part = |text: &str| format!("--b\nContent-Type: text/cloud-config\n\n{text}");
+    let multi_part =
+        |parts: &str| format!("MIME-Version: 1.0\nContent-Type: multipart/mixed; boundary=b\n\n{parts}--b--\n");
+    let codes = |text: &str| {
+        findings(text).iter().map(|found| found.split(' ').nth(1).unwrap().to_string()).collect::<Vec<_>>()
+    };
+    let all = ["MK354", "MK315", "MK365"];
+    assert_eq!(codes(&format!("#cloud-config\n{config}")), all);
+    assert_eq!(codes(&multi_part(&part(config)))[1..], all);
+    assert_eq!(codes(&multi_part(&(part("users: [{name: ada}]\npackages: [nginx]\n") + &part(config)))), ["MK008"]);
+    let merged = format!("#cloud-config\nmerge_how: list(append)+dict(recurse_list)\n{config}");
+    assert!(codes(&merged).is_empty(), "{:?}", codes(&merged));
+}
+
+#[test]
+fn what_every_machine_has_is_not_missing() {
+    let text =
+        "## template: jinja\n#cloud-config\nfinal_message: '{{ merged_system_cfg._doc }} {{ sys_info.dist[0] }}'\n";
+    assert!(findings(text).is_empty(), "{:?}", findings(text));
+}
+
+#[test]
+fn parts_do_not_nest_without_end() {
+    let mut text = String::from("#cloud-config\nfoo: 1\n");
+    for _ in 0..12 {
+        text = format!("#cloud-config-archive\n- |\n  {}", text.replace('\n', "\n  "));
+    }
+    assert_eq!(judged(&text).verdict, Verdict::Skipped);
+    assert_eq!(judged(&text).findings.diagnostics.last().unwrap().code, "MK006");
+}

@@ -1,0 +1,198 @@
+//! From places in a text that was made (a rendered template, a part of an archive) to places in the file that it came from.
+//!
+//! A made text is covered by pieces, in order. Of a copied piece every byte has its own place; everything else that is
+//! found in a piece is shown at the place of the whole piece.
+
+use super::value;
+use diagnostics::source::{Source, Span};
+use diagnostics::{Diagnostic, Suppressed};
+use yaml11::Node;
+
+#[derive(Debug, Clone, Copy)]
+struct Piece {
+    /// Where it ends in the made text; it begins where the one before it ends.
+    end: usize,
+    /// Where it came from.
+    from: Span,
+    /// Whether it was copied byte for byte.
+    copied: bool,
+}
+
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Places {
+    pieces: Vec<Piece>,
+}
+
+impl Places {
+    /// The next `length` bytes came from `from`.
+    pub(crate) fn push(&mut self, length: usize, from: Span) {
+        let end = self.pieces.last().map_or(0, |piece| piece.end) + length;
+        self.pieces.push(Piece { end, from, copied: from.end.saturating_sub(from.start) == length });
+    }
+
+    /// The whole text came from one span, copied or not.
+    pub(crate) fn whole(length: usize, from: Span) -> Self {
+        let mut places = Self::default();
+        places.push(length, from);
+        places
+    }
+
+    /// Where a byte of the made text came from, as a beginning and as an end.
+    fn place(&self, offset: usize, is_end: bool) -> usize {
+        // A place between two pieces belongs to the one that it ends, or to the one that it begins.
+        let index = self.pieces.partition_point(|piece| if is_end { piece.end < offset } else { piece.end <= offset });
+        let Some(piece) = self.pieces.get(index).or(self.pieces.last()) else { return 0 };
+        let start = index.checked_sub(1).and_then(|before| self.pieces.get(before)).map_or(0, |before| before.end);
+        match (piece.copied, is_end) {
+            (true, _) => (piece.from.start + offset.saturating_sub(start)).min(piece.from.end),
+            (false, false) => piece.from.start,
+            (false, true) => piece.from.end,
+        }
+    }
+
+    /// Whether a byte of the made text has a place of its own.
+    pub(crate) fn is_exact(&self, offset: usize) -> bool {
+        let index = self.pieces.partition_point(|piece| piece.end <= offset);
+        self.pieces.get(index).or(self.pieces.last()).is_some_and(|piece| piece.copied)
+    }
+
+    /// The next `length` bytes were copied from `from` on; pieces that go on where the last one ended become one.
+    fn copied(&mut self, length: usize, from: usize) {
+        match self.pieces.last_mut() {
+            Some(last) if last.copied && last.from.end == from => {
+                last.end += length;
+                last.from.end += length;
+            }
+            _ => self.push(length, Span::new(from, from + length)),
+        }
+    }
+
+    /// Where the characters of a YAML scalar's text stand in the file: in a block, over several lines, in quotes, between
+    /// escapes. From where text and file cannot be brought together, the place is that of the whole scalar.
+    pub(crate) fn of_scalar(source: &Source, node: Node<'_>, text: &str) -> Self {
+        let mut places = Self::default();
+        let span = node.span();
+        let whole = source.slice(span);
+        let written = value::written(source, node);
+        let mut at = span.start + (whole.len() - whole.trim_start().len());
+        at += source.slice(Span::new(at, span.end)).find(written).unwrap_or_default();
+        let style = written.bytes().next();
+        match style {
+            Some(b'|' | b'>') => at += written.find('\n').map_or(written.len(), |end| end + 1),
+            Some(b'"' | b'\'') => at += 1,
+            _ => {}
+        }
+        let mut characters = text.char_indices().peekable();
+        while let Some((offset, character)) = characters.peek().copied() {
+            let rest = source.slice(Span::new(at, span.end));
+            let Some(here) = rest.chars().next() else { break };
+            let escape = match style {
+                Some(b'"') if here == '\\' => escape_length(rest),
+                Some(b'\'') if rest.starts_with("''") => 2,
+                _ => 0,
+            };
+            if escape > 0 {
+                // A joined line stands for nothing.
+                if !rest[1..].starts_with(['\n', '\r']) {
+                    places.push(character.len_utf8(), Span::new(at, at + escape));
+                    characters.next();
+                }
+                at += escape;
+            } else if here == character {
+                places.copied(character.len_utf8(), at);
+                at += here.len_utf8();
+                characters.next();
+            } else if here.is_whitespace() {
+                at += here.len_utf8();
+            } else if character.is_whitespace() {
+                // A line end that the file does not have, such as the last one.
+                places.push(character.len_utf8(), Span::at(at));
+                characters.next();
+            } else {
+                places.push(text.len() - offset, node.used_at());
+                return places;
+            }
+        }
+        if let Some((offset, _)) = characters.peek() {
+            places.push(text.len() - offset, Span::at(at.min(span.end)));
+        }
+        places
+    }
+
+    pub(crate) fn span(&self, span: Span) -> Span {
+        let start = self.place(span.start, false);
+        if span.end <= span.start {
+            return Span::at(start);
+        }
+        Span::new(start, self.place(span.end, true).max(start))
+    }
+
+    pub(crate) fn translate(&self, finding: &mut Diagnostic) {
+        finding.span = finding.span.map(|span| self.span(span));
+        for (span, _) in &mut finding.related {
+            *span = self.span(*span);
+        }
+    }
+
+    pub(crate) fn translate_suppressed(&self, allowed: &mut Suppressed) {
+        self.translate(&mut allowed.diagnostic);
+        allowed.place = allowed.place.map(|span| self.span(span));
+    }
+}
+
+/// Bytes of the escape at the beginning of a text.
+fn escape_length(text: &str) -> usize {
+    let length = match text.as_bytes().get(1) {
+        Some(b'x') => 4,
+        Some(b'u') => 6,
+        Some(b'U') => 10,
+        Some(b'\r') if text.as_bytes().get(2) == Some(&b'\n') => 3,
+        _ => 1 + text.chars().nth(1).map_or(0, char::len_utf8),
+    };
+    if text.is_char_boundary(length) { length } else { text.len() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn copied_pieces_keep_their_bytes_and_others_their_whole() {
+        let mut places = Places::default();
+        places.push(3, Span::new(10, 13));
+        places.push(5, Span::new(20, 22));
+        places.push(4, Span::new(30, 34));
+        assert_eq!(places.span(Span::new(1, 2)), Span::new(11, 12));
+        assert_eq!(places.span(Span::new(4, 6)), Span::new(20, 22));
+        assert_eq!(places.span(Span::new(2, 9)), Span::new(12, 31));
+        assert_eq!(places.span(Span::at(8)), Span::at(30));
+        assert_eq!(places.span(Span::new(8, 99)), Span::new(30, 34));
+        assert_eq!(Places::default().span(Span::new(1, 2)), Span::at(0));
+    }
+
+    #[test]
+    fn scalars_keep_their_places_in_every_style() {
+        for (text, wanted, place) in [
+            ("a: |\n  one\n  it's <here>\n", "<here>", (3, 8)),
+            ("a: >\n  one\n  two\n\n  <here> three\n", "<here>", (5, 3)),
+            ("a: \"one\\n\\ttwo\\u00e9 \\\n  <here>\"\n", "<here>", (2, 3)),
+            ("a: 'it''s <here>'\n", "<here>", (1, 11)),
+            ("a: &x !!str plain text\n  on <here>\n", "<here>", (2, 6)),
+            ("a: |4\n      one\n      <here>\n", "<here>", (3, 7)),
+            ("a: |\r\n  one\r\n  <here>\r\n", "<here>", (3, 3)),
+            ("a: 日本 <here>\n", "<here>", (1, 7)),
+        ] {
+            let source = Source::new("t", text);
+            let tree = yaml11::parse(source.text()).unwrap();
+            let node = value::get(&tree, tree.root().unwrap(), "a").unwrap();
+            let content = node.as_str().unwrap();
+            let at = content.find(wanted).unwrap();
+            let places = Places::of_scalar(&source, node, content);
+            let span = places.span(Span::new(at, at + wanted.len()));
+            let position = source.position(span.start);
+            assert_eq!((position.line, position.column), place, "{text:?}");
+            assert_eq!(source.slice(span), wanted, "{text:?}");
+            assert!(places.is_exact(at));
+        }
+    }
+}

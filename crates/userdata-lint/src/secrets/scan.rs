@@ -1,0 +1,246 @@
+//! One pass over a text: every prefix of `kinds.rs` is found at once, and what follows it is looked at.
+
+use super::kinds::{Alphabet, Form, Kind};
+use super::placeholder::is_placeholder;
+use super::prefixes::{self, Hit};
+use diagnostics::source::Span;
+
+/// So many secrets of one text are told.
+const MOST: usize = 200;
+/// The longest private key that is looked for its end, in bytes.
+const LONGEST_KEY: usize = 20_000;
+/// The longest web token, in bytes.
+const LONGEST_TOKEN: usize = 8_000;
+
+/// A secret in a text.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Found {
+    pub kind: &'static Kind,
+    /// All of it.
+    pub span: Span,
+    /// So many bytes of its beginning say what it is, and may be shown.
+    pub shown: usize,
+}
+
+/// The secrets in a text, in order.
+pub(super) fn scan(text: &str) -> Vec<Found> {
+    let mut out: Vec<Found> = Vec::new();
+    for Hit { kind, start, end } in prefixes::find(text) {
+        let Some((span, shown)) = look(text, start, end, kind.form) else { continue };
+        // The parts of one secret: a token in an assignment, an address in a token.
+        if let Some(last) = out.last_mut().filter(|last| last.span.end > span.start) {
+            if matches!(last.kind.form, Form::Assignment(_) | Form::UserInfo) && matches!(kind.form, Form::Token(..)) {
+                *last = Found { kind, span, shown };
+            }
+            continue;
+        }
+        if out.len() == MOST {
+            break;
+        }
+        out.push(Found { kind, span, shown });
+    }
+    out
+}
+
+/// The place of the secret at a prefix, and how many bytes of it may be shown; `None` where there is none.
+fn look(text: &str, start: usize, end: usize, form: Form) -> Option<(Span, usize)> {
+    let bytes = text.as_bytes();
+    match form {
+        Form::Token(alphabet, least, most) => {
+            // In the middle of a longer word it is something else.
+            let previous = start.checked_sub(1).map(|at| bytes[at]);
+            let is_word = bytes[start].is_ascii_alphanumeric();
+            if is_word && previous.is_some_and(|byte| byte.is_ascii_alphanumeric() || byte == b'_') {
+                return None;
+            }
+            let stop = run(&bytes[..bytes.len().min(end + most + 1)], end, alphabet);
+            let (body, length) = (&text[end..stop], stop - end);
+            if length < least || length > most || is_placeholder(body) {
+                return None;
+            }
+            if is_word && &text[start..end] == "AKIA" && !has_secret_near(text, stop) {
+                return None;
+            }
+            if text[..end].ends_with("User-Key-File-") {
+                return Some((Span::new(start, line_end(text, start)), end - start));
+            }
+            Some((Span::new(start, stop), end - start))
+        }
+        Form::Pem => pem(text, start),
+        Form::Jwt => jwt(text, start),
+        Form::UserInfo => user_info(text, end),
+        Form::Assignment(least) => assignment(text, start, end, least),
+        Form::Chpasswd => chpasswd(text, start),
+        Form::Cockroach => {
+            let rest = &bytes[end..];
+            let length = rest.iter().position(|byte| !byte.is_ascii_digit() && *byte != b'.').unwrap_or(rest.len());
+            let length = text[end..end + length].trim_end_matches('.').len();
+            (length > 0).then_some((Span::new(end, end + length), length))
+        }
+    }
+}
+
+/// Where the run of an alphabet's characters ends.
+fn run(bytes: &[u8], start: usize, alphabet: Alphabet) -> usize {
+    bytes[start..].iter().position(|byte| !alphabet.has(*byte)).map_or(bytes.len(), |length| start + length)
+}
+
+/// The nearest beginning of a character at or before a place.
+fn floor(text: &str, at: usize) -> usize {
+    let mut at = at.min(text.len());
+    while !text.is_char_boundary(at) {
+        at -= 1;
+    }
+    at
+}
+
+fn line_end(text: &str, start: usize) -> usize {
+    text[start..].find(['\n', '\r']).map_or(text.len(), |length| start + length)
+}
+
+/// An access key's id alone opens nothing: the secret key, 40 characters, stands beside it.
+fn has_secret_near(text: &str, from: usize) -> bool {
+    let to = floor(text, from + 240);
+    let words = text[from..to].split(|c: char| !c.is_ascii() || !Alphabet::Base64.has(c as u8));
+    words.into_iter().any(|word| {
+        let word = word.trim_start_matches('=');
+        word.len() == 40
+            && word.bytes().any(|byte| byte.is_ascii_lowercase())
+            && word.bytes().any(|byte| byte.is_ascii_uppercase())
+            && !is_placeholder(word)
+    })
+}
+
+/// A PEM block whose label ends in `PRIVATE KEY` (or PGP's), in clear, with a body that can be a key's.
+fn pem(text: &str, start: usize) -> Option<(Span, usize)> {
+    let label = text.get(start + "-----BEGIN ".len()..)?;
+    let label = label.get(..label.find("-----").filter(|length| *length < 40)?)?;
+    if !(label.ends_with("PRIVATE KEY") || label == "PGP PRIVATE KEY BLOCK") || label.starts_with("ENCRYPTED") {
+        return None;
+    }
+    let body_start = start + "-----BEGIN ".len() + label.len() + 5;
+    let limit = floor(text, body_start + LONGEST_KEY);
+    // Another key begins where this one has no end.
+    let limit = text[body_start..limit].find("-----BEGIN ").map_or(limit, |length| body_start + length);
+    let ending = text[body_start..limit].find("-----END ");
+    let body_end = ending.map_or_else(|| line_end(&text[..limit], body_start), |length| body_start + length);
+    let body = &text[body_start..body_end];
+    if body.contains(",ENCRYPTED") {
+        return None;
+    }
+    let key = body.bytes().filter(|byte| Alphabet::Base64.has(*byte)).count();
+    let strange = body.bytes().filter(|byte| matches!(byte, b'<' | b'{' | b'$' | b'.' | b'*')).count();
+    if key < 40 || strange > 0 || is_placeholder(body) {
+        return None;
+    }
+    let end = ending.map_or(body_end, |_| {
+        let rest = &text[body_end + 9..];
+        body_end + 9 + rest.find("-----").filter(|length| *length < 40).map_or(0, |length| length + 5)
+    });
+    Some((Span::new(start, end), body_start - start))
+}
+
+fn jwt(text: &str, start: usize) -> Option<(Span, usize)> {
+    let bytes = text.as_bytes();
+    if start > 0 && Alphabet::Dotted.has(bytes[start - 1]) {
+        return None;
+    }
+    let end = run(&bytes[..bytes.len().min(start + LONGEST_TOKEN)], start, Alphabet::Dotted);
+    let parts: Vec<&str> = text[start..end].split('.').collect();
+    let fits = matches!(parts[..], [head, body, sign] if head.len() > 15 && body.starts_with("eyJ") && body.len() > 15 && sign.len() > 20);
+    fits.then_some((Span::new(start, end), 3))
+}
+
+/// `user:password@` after `://`.
+fn user_info(text: &str, start: usize) -> Option<(Span, usize)> {
+    let stops = |c: char| c.is_whitespace() || matches!(c, '/' | '"' | '\'' | '`' | '<' | '>' | '\\' | '|' | ';' | ',');
+    let rest = &text[start..];
+    let authority = &rest[..rest.find(stops).unwrap_or(rest.len())];
+    let info = &authority[..authority.rfind('@')?];
+    let (user, password) = info.split_once(':')?;
+    if authority.len() > 500
+        || is_placeholder(password)
+        || password.contains(['[', ']', '<', '>', '*'])
+        || ["pass", "password", "passwd", "pwd", "secret", "token"].contains(&password)
+    {
+        return None;
+    }
+    let at = start + user.len() + 1;
+    Some((Span::new(at, at + password.len()), 0))
+}
+
+/// The literal value of `NAME=value` or `NAME: value`, at least so many characters long.
+fn assignment(text: &str, start: usize, end: usize, least: usize) -> Option<(Span, usize)> {
+    let is_name = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_';
+    let bytes = text.as_bytes();
+    let mut at = end;
+    if is_name(bytes[end - 1]) {
+        // The prefix is the name; what separates it from its value follows.
+        let rest = &text[end..];
+        let separator = rest.trim_start_matches([' ', '"', '\'']).strip_prefix(['=', ':'])?;
+        at = text.len() - separator.trim_start_matches(' ').len();
+        if rest.len() - separator.len() > 4 {
+            return None;
+        }
+    }
+    // A name ends with the prefix: DB_PASSWORD, not --no-PASSWORD.
+    if bytes[start] == b'-' && start.checked_sub(1).is_some_and(|before| !bytes[before].is_ascii_whitespace()) {
+        return None;
+    }
+    // `DB_PASSWORD: x` is a setting; `PASSWORD: x` may be a sentence.
+    if bytes[end - 1] == b' ' && start.checked_sub(1).is_none_or(|before| bytes[before] != b'_') {
+        return None;
+    }
+    let value = &text[at..floor(text, at + 1_001)];
+    let quote = value.chars().next().filter(|c| matches!(c, '"' | '\''));
+    let (at, value) = match quote {
+        Some(quote) => {
+            let inner = &value[1..];
+            (at + 1, &inner[..inner.find([quote, '\n'])?])
+        }
+        None => {
+            let stops =
+                |c: char| c.is_whitespace() || matches!(c, '"' | '\'' | ';' | '&' | '|' | ')' | ',' | '\\' | '`');
+            (at, &value[..value.find(stops).unwrap_or(value.len())])
+        }
+    };
+    let is_literal = !value.starts_with(['$', '/', '<', '{', '(', '%', '@', '-', '*', '!']) && !value.contains("$(");
+    let long_enough = match least {
+        0 => value.len() >= 4,
+        40 => value.len() == 40,
+        least => value.len() >= least && value.bytes().any(|byte| byte.is_ascii_digit()) && !value.contains(' '),
+    };
+    if !is_literal || !long_enough || value.len() > 1_000 || is_placeholder(value) {
+        return None;
+    }
+    Some((Span::new(at, at + value.len()), 0))
+}
+
+/// `echo user:password | chpasswd`, the line before the program's name.
+fn chpasswd(text: &str, start: usize) -> Option<(Span, usize)> {
+    let from = floor(text, start.saturating_sub(300));
+    let line = text[from..start].rfind(['\n', '\r']).map_or(from, |at| from + at + 1);
+    let (echo, program) = text[line..start].rsplit_once('|')?;
+    let program = program.trim_start();
+    let program = program.strip_prefix("sudo ").unwrap_or(program).trim_start();
+    if !program.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'/') {
+        return None;
+    }
+    let word = echo.trim_end().trim_end_matches(['"', '\'']);
+    let word_start = word.rfind([' ', '"', '\'', '\t']).map_or(0, |at| at + 1);
+    let (user, password) = word[word_start..].split_once(':')?;
+    let is_echo = word[..word_start].contains("echo") || word[..word_start].contains("printf");
+    // `chpasswd -e` takes hashes.
+    let hashed = text[start..floor(text, start + 100)]
+        .lines()
+        .next()
+        .unwrap_or_default()
+        .split_whitespace()
+        .any(|word| word == "-e" || word == "--encrypted");
+    let password = password.trim_end_matches("\\n");
+    if !is_echo || user.is_empty() || hashed || password.starts_with('$') || is_placeholder(password) {
+        return None;
+    }
+    let at = line + word_start + user.len() + 1;
+    Some((Span::new(at, at + password.len()), 0))
+}
