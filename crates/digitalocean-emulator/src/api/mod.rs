@@ -20,6 +20,8 @@ mod problem;
 mod rate;
 mod snapshots;
 mod tags;
+#[cfg(test)]
+mod tests;
 mod wire;
 
 use std::sync::Arc;
@@ -157,4 +159,16 @@ fn is_authorized(gate: &Gate, request: &Request) -> bool {
     // Every byte is looked at, whatever the first difference: the time taken tells nothing about the token.
     let same = token.iter().zip(expected).fold(0, |difference, (a, b)| difference | (a ^ b)) == 0;
     scheme.eq_ignore_ascii_case("bearer") && !expected.is_empty() && same && token.len() == expected.len()
+}
+
+#[cfg(test)]
+mod bounds {
+    use super::*;
+
+    #[test]
+    fn a_client_that_waits_whole_seconds_has_waited_long_enough() {
+        for (milliseconds, seconds) in [(0, 0), (1, 1), (999, 1), (1000, 1), (1001, 2)] {
+            assert_eq!(whole_seconds(Duration::from_millis(milliseconds)), seconds, "{milliseconds}");
+        }
+    }
 }

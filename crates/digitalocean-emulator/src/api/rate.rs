@@ -109,6 +109,7 @@ mod tests {
         let start = Instant::now();
         let at = |ms| meter.take(start + Duration::from_millis(ms));
         assert_eq!((at(0).remaining, at(300).remaining), (1, 0));
+        assert_eq!(at(999).refused, Some(Duration::from_millis(1)), "the third within a second");
         assert_eq!(at(400).refused, Some(Duration::from_millis(600)));
         assert_eq!(at(1000).refused, None);
         assert_eq!(at(1100).refused, Some(Duration::from_millis(200)));

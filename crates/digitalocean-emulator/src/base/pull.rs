@@ -27,6 +27,8 @@ pub const PUBLISHED: [(&str, &str, &str); 2] = [
 const SUMS: &str = "SHA256SUMS";
 /// Bytes that the list may have.
 const SUMS_LIMIT: usize = 1 << 20;
+/// Redirects that are followed.
+const MAX_REDIRECTS: usize = 10;
 
 /// What is to be downloaded.
 #[derive(Debug, Clone)]
@@ -39,12 +41,21 @@ pub struct Request<'a> {
 
 /// Downloads a base image; `say` hears of each stage and of its progress.
 pub async fn pull(request: &Request<'_>, say: &(dyn Fn(&str) + Sync)) -> Result<Listed, Error> {
+    pull_with(reqwest::Client::builder, request, say).await
+}
+
+/// [`pull`] with a client that a test may have prepared.
+async fn pull_with(
+    builder: impl FnOnce() -> reqwest::ClientBuilder,
+    request: &Request<'_>,
+    say: &(dyn Fn(&str) + Sync),
+) -> Result<Listed, Error> {
     let Some((slug, publisher, file)) = PUBLISHED.into_iter().find(|(slug, ..)| *slug == request.slug) else {
         let known = PUBLISHED.into_iter().map(|(slug, ..)| slug).collect();
         return Err(Error::Unknown { slug: request.slug.to_owned(), verb: "pulled", known });
     };
     let folder = request.base_url.unwrap_or(publisher).trim_end_matches('/');
-    let client = client(folder)?;
+    let client = client(builder, folder)?;
     let url = format!("{folder}/{file}");
     say(&format!("{slug}: {url}"));
     let expected = expected_sum(&client, &format!("{folder}/{SUMS}"), file).await?;
@@ -63,26 +74,42 @@ pub async fn pull(request: &Request<'_>, say: &(dyn Fn(&str) + Sync)) -> Result<
     workshop.deliver(&base)
 }
 
-fn client(folder: &str) -> Result<reqwest::Client, Error> {
+fn client(builder: impl FnOnce() -> reqwest::ClientBuilder, folder: &str) -> Result<reqwest::Client, Error> {
     let failed = |reason: String| Error::Download { url: folder.to_owned(), reason };
     let url = reqwest::Url::parse(folder).map_err(|error| failed(error.to_string()))?;
+    if !is_protected(&url) {
+        return Err(failed("expected an https address (or http on loopback)".to_owned()));
+    }
+    // If another provider is installed already, it is the same one.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let redirects = reqwest::redirect::Policy::custom(|attempt| {
+        let downgrade = attempt.previous().last().is_some_and(|from| from.scheme() == "https");
+        if attempt.previous().len() > MAX_REDIRECTS {
+            attempt.error("too many redirects")
+        } else if !is_protected(attempt.url()) || downgrade && attempt.url().scheme() != "https" {
+            let to = attempt.url().to_string();
+            attempt.error(format!("it redirects to {to}, which is not https"))
+        } else {
+            attempt.follow()
+        }
+    });
+    builder()
+        .connect_timeout(Duration::from_secs(10))
+        .read_timeout(Duration::from_secs(60))
+        .redirect(redirects)
+        .user_agent(concat!("mkimg/", env!("CARGO_PKG_VERSION")))
+        .build()
+        .map_err(|error| failed(reason(&error)))
+}
+
+/// Whether nobody between here and the server can change what is downloaded: https, or http that stays on this machine.
+fn is_protected(url: &reqwest::Url) -> bool {
     let loopback = match url.host_str().map(|host| host.trim_matches(['[', ']'])) {
         Some("localhost") => true,
         Some(host) => host.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback()),
         None => false,
     };
-    if url.scheme() != "https" && !(url.scheme() == "http" && loopback) {
-        return Err(failed("expected an https address (or http on loopback)".to_owned()));
-    }
-    // Where another room was first, its choice is the same one.
-    let _ = rustls::crypto::ring::default_provider().install_default();
-    reqwest::Client::builder()
-        .connect_timeout(Duration::from_secs(10))
-        .read_timeout(Duration::from_secs(60))
-        .https_only(!loopback)
-        .user_agent(concat!("mkimg/", env!("CARGO_PKG_VERSION")))
-        .build()
-        .map_err(|error| failed(reason(&error)))
+    url.scheme() == "https" || (url.scheme() == "http" && loopback)
 }
 
 /// An error with its causes: reqwest's own text names only the outermost.
@@ -241,5 +268,95 @@ mod tests {
         assert!(missing.contains("404"), "{missing}");
         assert!(pulled("http://images.example/noble", cache.path()).await.unwrap_err().to_string().contains("https"));
         assert_eq!(super::super::list(cache.path()).unwrap(), []);
+    }
+
+    #[test]
+    fn a_sum_is_64_hexadecimal_digits_beside_the_files_name() {
+        let sum = "aB".repeat(32);
+        let lower = sum.to_ascii_lowercase();
+        for (list, expected) in [
+            (format!("{sum} *x.img\n"), Some(lower.clone())),
+            (format!("{sum}  x.img\n"), Some(lower)),
+            (format!("{sum} *x.img.torrent\n"), None),
+            (format!("{}  x.img\n", &sum[1..]), None),
+            (format!("{sum}0  x.img\n"), None),
+            (format!("{}g  x.img\n", &sum[1..]), None),
+        ] {
+            assert_eq!(sum_of(&list, "x.img"), expected, "{list}");
+        }
+    }
+
+    /// Answers every request with this, as often as it is asked.
+    async fn server(answer: impl Fn() -> axum::response::Response + Clone + Send + Sync + 'static) -> String {
+        let router = Router::new().fallback(move || {
+            let answer = answer();
+            async move { answer }
+        });
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        tokio::spawn(async move { axum::serve(listener, router).await });
+        format!("http://{address}")
+    }
+
+    #[tokio::test]
+    async fn a_list_of_sums_may_have_exactly_1_mib() {
+        let cache = tempfile::tempdir().unwrap();
+        for (length, why) in [(SUMS_LIMIT, "has no sha256"), (SUMS_LIMIT + 1, "too large")] {
+            let url = server(move || axum::response::IntoResponse::into_response("x".repeat(length))).await;
+            let error = pulled(&url, cache.path()).await.unwrap_err().to_string();
+            assert!(error.contains(why), "{length}: {error}");
+        }
+    }
+
+    #[tokio::test]
+    async fn redirects_stay_on_https_or_on_this_machine() {
+        use axum::response::{IntoResponse, Redirect};
+        let cache = tempfile::tempdir().unwrap();
+        let good = publisher(disk(0), None).await;
+        let elsewhere = server(move || Redirect::temporary(&format!("{good}{}", PUBLISHED[1].2)).into_response()).await;
+        // The disk comes where the list of sums was expected: the redirect was followed.
+        let error = pulled(&elsewhere, cache.path()).await.unwrap_err().to_string();
+        assert!(error.contains("has no sha256"), "{error}");
+        let away = server(|| Redirect::temporary("http://images.invalid/noble").into_response()).await;
+        let error = pulled(&away, cache.path()).await.unwrap_err().to_string();
+        assert!(error.contains("redirects to http://images.invalid/noble, which is not https"), "{error}");
+        let itself = server(|| Redirect::temporary("/again").into_response()).await;
+        let error = pulled(&itself, cache.path()).await.unwrap_err().to_string();
+        assert!(error.contains("too many redirects"), "{error}");
+    }
+
+    #[tokio::test]
+    async fn https_never_becomes_http() {
+        use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+        let plain = publisher(disk(0), None).await;
+        let identity = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap();
+        let certificate = identity.cert.der().clone();
+        let key = rustls::pki_types::PrivatePkcs8KeyDer::from(identity.signing_key.serialize_der());
+        let config = rustls::ServerConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_no_client_auth()
+            .with_single_cert(vec![certificate.clone()], key.into())
+            .unwrap();
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let to = plain.clone();
+        tokio::spawn(async move {
+            let acceptor = tokio_rustls::TlsAcceptor::from(Arc::new(config));
+            while let Ok((stream, _)) = listener.accept().await {
+                let Ok(mut stream) = acceptor.accept(stream).await else { continue };
+                let _ = stream.read(&mut [0; 4096]).await;
+                let answer = format!("HTTP/1.1 302 Found\r\nlocation: {to}SHA256SUMS\r\ncontent-length: 0\r\n\r\n");
+                let _ = stream.write_all(answer.as_bytes()).await;
+                let _ = stream.shutdown().await;
+            }
+        });
+        let cache = tempfile::tempdir().unwrap();
+        let root = reqwest::Certificate::from_der(&certificate).unwrap();
+        let url = format!("https://localhost:{port}/noble");
+        let request = Request { slug: "ubuntu-24-04-x64", cache: cache.path(), base_url: Some(&url) };
+        let error =
+            pull_with(|| reqwest::Client::builder().tls_certs_only([root]), &request, &|_| ()).await.unwrap_err();
+        assert!(error.to_string().contains(&format!("redirects to {plain}SHA256SUMS, which is not https")), "{error}");
     }
 }

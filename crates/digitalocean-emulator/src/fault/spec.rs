@@ -286,6 +286,14 @@ mod tests {
     }
 
     #[test]
+    fn ranges_include_both_ends() {
+        let range = Range::read("3-5").unwrap();
+        assert_eq!((1..=7).filter(|number| range.has(*number)).collect::<Vec<_>>(), [3, 4, 5]);
+        let open = Range::read("2-").unwrap();
+        assert_eq!((open.has(1), open.has(2), open.has(u64::MAX)), (false, true, true));
+    }
+
+    #[test]
     fn the_usual_faults_have_names() {
         for name in Http::USUAL {
             assert!(format!("1:{name}").parse::<Spec>().is_ok(), "{name}");

@@ -100,4 +100,26 @@ mod tests {
         assert_eq!(found["networks"][1]["routes"], json!([]));
         assert_eq!(network_data(&machine(None))["links"].as_array().map(Vec::len), Some(1));
     }
+
+    #[test]
+    fn the_drive_has_the_user_data_and_who_the_droplet_is() {
+        let user_data = "#cloud-config\n".repeat(300);
+        let keys = vec!["ssh-ed25519 AAAA me".to_owned(), "ssh-ed25519 BBBB you".to_owned()];
+        let machine = Machine {
+            user_data: Some(user_data.clone()),
+            public_keys: keys,
+            tags: vec!["a".to_owned()],
+            ..machine(None)
+        };
+        let drive = write(&machine).unwrap();
+        let has = |bytes: &[u8]| drive.windows(bytes.len()).any(|window| window == bytes);
+        assert!(has(user_data.as_bytes()));
+        let expected = json!({
+            "uuid": "7", "droplet_id": 7, "hostname": "one", "name": "one", "availability_zone": "nyc3",
+            "region": "nyc3", "tags": ["a"],
+            "public_keys": {"0": "ssh-ed25519 AAAA me", "1": "ssh-ed25519 BBBB you"},
+        });
+        assert_eq!(meta_data(&machine), expected);
+        assert!(has(expected.to_string().as_bytes()));
+    }
 }

@@ -244,6 +244,12 @@ impl Qemu {
     }
 }
 
+/// Whether an image of this many bytes fits a disk of this many GiB.
+fn fits(size: u64, disk: u32) -> Result<(), Error> {
+    let (needed, disk) = (size.div_ceil(1 << 30), u64::from(disk));
+    if needed > disk { Err(Error::DiskTooSmall { needed, disk }) } else { Ok(()) }
+}
+
 /// Whether an image has all its files.
 fn whole(folder: &Path, boot: &Boot) -> Result<(), String> {
     let kernel: &[&str] = if matches!(boot, Boot::Kernel { .. }) { &["vmlinuz", "initrd"] } else { &[] };
@@ -274,11 +280,7 @@ fn file_name(name: &str) -> String {
 impl Backend for Qemu {
     async fn admit(&self, source: &Source, disk: u32) -> Result<(), Error> {
         let (_, _, size) = self.image(source)?;
-        let needed = size.div_ceil(1 << 30);
-        if needed > u64::from(disk) {
-            return Err(Error::DiskTooSmall { needed, disk: u64::from(disk) });
-        }
-        Ok(())
+        fits(size, disk)
     }
 
     async fn allocate(&self) -> Result<Ipv4Addr, Error> {
@@ -389,5 +391,22 @@ impl Backend for Qemu {
 
     fn console_log(&self, id: u64) -> Option<PathBuf> {
         Some(self.folder(id).join(machine::CONSOLE))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_image_fits_a_disk_of_exactly_its_size() {
+        assert!(fits(7 << 30, 7).is_ok());
+        assert!(matches!(fits((7 << 30) + 1, 7), Err(Error::DiskTooSmall { needed: 8, disk: 7 })));
+    }
+
+    #[test]
+    fn names_of_snapshots_become_names_of_folders() {
+        assert_eq!(file_name("web 1/ä.x_y-z"), "web-1--.x_y-z");
+        assert_eq!(file_name(&"a".repeat(101)).len(), 100);
     }
 }

@@ -175,4 +175,18 @@ mod tests {
         assert_eq!((state, &status["check"]["failed"]), (State::Failed, &json!(1)));
         assert_eq!(at("{}", 0).0, State::Passed);
     }
+
+    #[test]
+    fn a_status_carries_at_most_64_kib_of_the_log() {
+        // A line of the log is "a: ", the text and a line feed.
+        let status = |length: usize, offset: usize| {
+            let scenario: Scenario = format!("steps: [{{name: a, log: {}}}]", "x".repeat(length - 4)).parse().unwrap();
+            let log = Moment::of(&scenario, Duration::ZERO).status("b", offset)["log"].clone();
+            (log["next"].as_u64().unwrap(), log["text"].as_str().unwrap().len())
+        };
+        assert_eq!(status(PIECE, 0), (65_536, 65_536));
+        assert_eq!(status(PIECE + 1, 0), (65_536, 65_536));
+        assert_eq!(status(PIECE + 1, 65_536), (65_537, 1));
+        assert_eq!(status(PIECE, 70_000), (65_536, 0));
+    }
 }
