@@ -1,6 +1,6 @@
 //! The version of cloud-init whose verdict is asked for, by number or by the release that has it.
 //!
-//! To offer a version, compare it (`tests/validate_differential.rs`) and add it to [`Version::PROVEN`]; to offer a release,
+//! To offer a version, compare it (`tests/differential/validate.rs`) and add it to [`Version::PROVEN`]; to offer a release,
 //! add its line to `RELEASES`, and to the table in `docs/cloud-init-versions.md`, where the reasons are.
 
 use std::fmt;

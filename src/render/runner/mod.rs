@@ -3,7 +3,7 @@
 //! Its modules are the `*.py` files of this folder. [`program`] joins them into the one file that the document carries,
 //! [`PATH`]; [`START`] is the `runcmd` entry that starts it. To add a module, put it beside the others and name it in
 //! [`MODULES`], after those that it imports. It must not have the name of a module of Python's own library.
-//! `tests/runner.rs` runs the tests of the modules and of the joined program.
+//! `tests/bake/runner.rs` runs the tests of the modules and of the joined program.
 
 mod carried;
 

@@ -219,7 +219,7 @@ pub fn page(rule: &Rule) -> String {
 pub fn index() -> String {
     let mut out = String::from(
         "# Rules\n\nThese pages are made from the registry in `crates/userdata-lint/src/rules/`; a test fails when they are stale \
-         (`SNAPSHOTS=overwrite cargo test --test rule_pages` writes them again).\n\n| code | name | origin | severity | finds |\n| --- | --- | --- | --- | --- |\n",
+         (`SNAPSHOTS=overwrite cargo test --test cli rule_pages` writes them again).\n\n| code | name | origin | severity | finds |\n| --- | --- | --- | --- | --- |\n",
     );
     for rule in REGISTRY {
         let _ = writeln!(

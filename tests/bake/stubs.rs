@@ -1,0 +1,108 @@
+//! The image and its stand-ins. The tests themselves are Python, as the stand-ins are: `tests/stubs/test_*.py`.
+//!
+//! Each file is one test here, so that they run side by side and a failure shows its whole output. To add one, write
+//! the file and its line below; `every_file_is_run` finds one that was forgotten.
+
+use std::path::Path;
+use std::process::Command;
+
+const FILES: [&str; 12] = [
+    "test_backup.py",
+    "test_build.py",
+    "test_cleanup.py",
+    "test_cockroach.py",
+    "test_image.py",
+    "test_join.py",
+    "test_nakama.py",
+    "test_onboot.py",
+    "test_partner_check.py",
+    "test_setup.py",
+    "test_tls.py",
+    "test_upgrade.py",
+];
+
+fn folder() -> std::path::PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/stubs")
+}
+
+/// Runs one file and shows what it said when it did not pass.
+fn python(file: &str) {
+    let run = Command::new("python3").arg("-B").arg(folder().join(file)).output();
+    let run = run.unwrap_or_else(|error| panic!("python3 cannot be started: {error}"));
+    let said = String::from_utf8_lossy(&run.stderr);
+    assert!(run.status.success(), "{file}: {}\n{}{said}", run.status, String::from_utf8_lossy(&run.stdout));
+    // unittest is content with no tests at all, and with tests that skip themselves; we are not.
+    let last = said.lines().last().unwrap_or_default();
+    assert!(last == "OK" && !said.contains("Ran 0 tests"), "{file}: {said}");
+}
+
+#[test]
+fn archives_are_reproducible_and_pinned() {
+    python("test_build.py");
+}
+
+#[test]
+fn the_cleanup_leaves_nothing_of_the_build() {
+    python("test_cleanup.py");
+}
+
+#[test]
+fn the_partners_check_is_read_and_passed() {
+    python("test_partner_check.py");
+}
+
+#[test]
+fn the_stand_in_database_keeps_and_refuses() {
+    python("test_cockroach.py");
+}
+
+#[test]
+fn units_scripts_and_check() {
+    python("test_image.py");
+}
+
+#[test]
+fn the_stand_in_server_answers_and_refuses() {
+    python("test_nakama.py");
+}
+
+#[test]
+fn the_first_boot_survives_interruption() {
+    python("test_onboot.py");
+}
+
+#[test]
+fn backups_are_taken_and_put_back() {
+    python("test_backup.py");
+}
+
+#[test]
+fn the_api_goes_behind_https_and_back() {
+    python("test_tls.py");
+}
+
+#[test]
+fn programs_are_replaced_and_come_back() {
+    python("test_upgrade.py");
+}
+
+#[test]
+fn machines_become_a_cluster() {
+    python("test_join.py");
+}
+
+#[test]
+fn the_operators_command() {
+    python("test_setup.py");
+}
+
+#[test]
+fn every_file_is_run() {
+    let mut found: Vec<String> = std::fs::read_dir(folder())
+        .expect("the folder of the tests")
+        .map(|entry| entry.expect("an entry").file_name().to_string_lossy().into_owned())
+        .filter(|name| name.starts_with("test_") && Path::new(name).extension().is_some_and(|end| end == "py"))
+        .collect();
+    found.sort();
+    assert_eq!(found, FILES);
+}

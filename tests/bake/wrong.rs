@@ -1,0 +1,366 @@
+//! What goes wrong during a bake, as whole commands: `mkimg bake` against `mkimg emulate --backend none`, and a build droplet that is
+//! a process (`tests/bake/droplet.py`) which runs the document's own first-boot runner. Nothing is replaced but the machine.
+//!
+//! With `-q` a bake says only what went wrong: that is compared in full, what differs from run to run taken out in [`plain`].
+
+use std::fs;
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::{TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+
+use serde_json::Value;
+use sha2::{Digest as _, Sha256};
+
+use crate::harness::loopback::Server;
+
+const MKIMG: &str = env!("CARGO_BIN_EXE_mkimg");
+const TOKEN: &str = "secret-token-0123456789";
+
+/// A process that ends with the test.
+struct Process(Child);
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// An emulator without machines, a project, and a home for the bake's journal.
+struct Cloud {
+    home: tempfile::TempDir,
+    url: String,
+    _emulator: Process,
+}
+
+/// What a bake left behind.
+struct Baked {
+    exit: i32,
+    stdout: String,
+    stderr: String,
+    report: Value,
+}
+
+impl Cloud {
+    /// A project with a template of these lines, and scripts by name.
+    fn new(template: &str, scripts: &[(&str, &str)]) -> Self {
+        let home = tempfile::tempdir().unwrap();
+        let project = home.path().join("project");
+        for folder in ["templates", "scripts"] {
+            fs::create_dir_all(project.join(folder)).unwrap();
+        }
+        let template = format!(
+            "droplet: {{image: debian-12-x64, region: nyc3, size: s-1vcpu-1gb}}\nsnapshot: {{name: tested}}\n\
+             allow: [{{code: MK383, reason: this base is upgraded by nobody}}]\n{template}"
+        );
+        fs::write(project.join("templates/image.yaml"), template).unwrap();
+        for (name, text) in scripts {
+            fs::write(project.join("scripts").join(name), format!("#!/bin/sh\n{text}\n")).unwrap();
+        }
+        let mut emulator = Command::new(MKIMG);
+        emulator.args(["emulate", "--backend", "none", "--token", TOKEN, "--state"]).arg(home.path().join("cloud"));
+        let mut emulator = Process(emulator.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap());
+        let mut url = String::new();
+        BufReader::new(emulator.0.stdout.take().unwrap()).read_line(&mut url).unwrap();
+        Self { home, url: url.trim().to_owned(), _emulator: emulator }
+    }
+
+    fn path(&self, path: &str) -> PathBuf {
+        self.home.path().join(path)
+    }
+
+    /// Pins an artifact in the project's lock.
+    fn pin(&self, url: &str, sha256: &str, size: usize) {
+        let lock = format!("version: 1\nartifacts:\n  - url: \"{url}\"\n    sha256: \"{sha256}\"\n    size: {size}\n");
+        fs::write(self.path("project/mkimg.lock"), lock).unwrap();
+    }
+
+    /// Bakes, with a droplet that works by itself.
+    fn bake(&self, more: &[&str]) -> Baked {
+        let mut droplet = Command::new("python3");
+        droplet.arg("-B").arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/bake/droplet.py"));
+        droplet.arg(self.path("cloud")).arg(&self.url).arg(self.path("machine")).env("MKIMG_TEST_TOKEN", TOKEN);
+        let _droplet =
+            Process(droplet.stdin(Stdio::null()).spawn().expect("these tests need python3 and python3-yaml"));
+        let mut bake = mkimg(self.home.path());
+        bake.arg("-C").arg(self.path("project")).args(["-q", "bake", "--marker", "https", "--api-url", &self.url]);
+        bake.args(["--poll-interval", "50ms", "--report", "../report.json"]).args(more);
+        let (exit, stdout, stderr) = ended(&bake.env("DIGITALOCEAN_API_TOKEN", TOKEN).output().unwrap());
+        let report = serde_json::from_str(&fs::read_to_string(self.path("report.json")).unwrap()).unwrap();
+        Baked { exit, stdout: self.plain(stdout), stderr: self.plain(stderr), report }
+    }
+
+    /// What differs from run to run, taken out: the bake's id, the folder, the loopback addresses.
+    fn plain(&self, mut text: String) -> String {
+        for bake in fs::read_dir(self.path("state/mkimg/bakes")).into_iter().flatten() {
+            text = text.replace(bake.unwrap().file_name().to_str().unwrap(), "BAKE");
+        }
+        text = text.replace(self.home.path().to_str().unwrap(), "HOME");
+        while let Some(at) = text.find("127.") {
+            let end =
+                text[at..].find(|c: char| !c.is_ascii_digit() && !".:".contains(c)).map_or(text.len(), |n| at + n);
+            text.replace_range(at..end, "ADDRESS");
+        }
+        text
+    }
+
+    /// The names of what the account holds, as the API lists it.
+    fn account(&self, kind: &str) -> Vec<String> {
+        let mut connection = TcpStream::connect(self.url.strip_prefix("http://").unwrap()).unwrap();
+        let request = format!(
+            "GET /v2/{kind} HTTP/1.1\r\nhost: api\r\nauthorization: Bearer {TOKEN}\r\nconnection: close\r\n\r\n"
+        );
+        connection.write_all(request.as_bytes()).unwrap();
+        let mut answer = String::new();
+        connection.read_to_string(&mut answer).unwrap();
+        let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+        assert!(head.starts_with("HTTP/1.1 200"), "{head}");
+        let listed: Value = serde_json::from_str(body).unwrap();
+        listed[kind].as_array().unwrap().iter().map(|item| item["name"].as_str().unwrap().to_owned()).collect()
+    }
+
+    fn assert_nothing_is_left(&self) {
+        assert_eq!(self.account("droplets"), Vec::<String>::new());
+        assert_eq!(self.account("snapshots"), Vec::<String>::new());
+    }
+
+    /// The droplet's whole log, which the bake keeps beside its journal.
+    fn log(&self) -> String {
+        let bake = fs::read_dir(self.path("state/mkimg/bakes")).unwrap().next().unwrap().unwrap().path();
+        fs::read_to_string(bake.join("build.log")).unwrap()
+    }
+}
+
+impl Baked {
+    /// State of each step, as the report has it.
+    fn steps(&self) -> Vec<(&str, &str)> {
+        let steps = self.report["steps"].as_array().unwrap();
+        steps.iter().map(|step| (step["name"].as_str().unwrap(), step["state"].as_str().unwrap())).collect()
+    }
+}
+
+fn mkimg(home: &Path) -> Command {
+    let mut command = Command::new(MKIMG);
+    command.env_clear().env("PATH", std::env::var_os("PATH").unwrap_or_default()).env("HOME", home);
+    command.env("XDG_STATE_HOME", home.join("state")).env("XDG_CACHE_HOME", home.join("cache")).stdin(Stdio::null());
+    // What killed emulators of other tests left is none of this one's.
+    command.env("TMPDIR", home);
+    command
+}
+
+fn ended(output: &Output) -> (i32, String, String) {
+    let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).expect("UTF-8");
+    (output.status.code().expect("an exit status"), text(&output.stdout), text(&output.stderr))
+}
+
+fn sha256(bytes: &[u8]) -> String {
+    mkimg::model::hexadecimal(&Sha256::digest(bytes))
+}
+
+#[test]
+fn all_the_way_to_the_snapshot() {
+    let server = Server::start(&[("/tool", b"a tool\n")]);
+    // Whoever runs the tests owns what the droplet unpacks.
+    let who = Command::new("id").arg("-u").output().unwrap();
+    let who = String::from_utf8(who.stdout).unwrap();
+    let template = format!(
+        "scripts: [scripts/01-a.sh]\ncheck: scripts/99-check.sh\nartifacts: [{{url: '{}', to: /usr/local/bin/tool, owner: '{}:0'}}]\n",
+        server.url("/tool"),
+        who.trim()
+    );
+    let template = if who.trim() == "0" { template } else { template.replace(":0'", &format!(":{}'", group())) };
+    let cloud = Cloud::new(&template, &[("01-a.sh", "echo working"), ("99-check.sh", "echo '[PASS] all is well'")]);
+    cloud.pin(&server.url("/tool"), &sha256(b"a tool\n"), 7);
+    let baked = cloud.bake(&[]);
+    assert_eq!((baked.exit, baked.stderr.as_str()), (0, ""), "{}", baked.stdout);
+    assert!(baked.stdout.starts_with("snapshot tested ("), "{}", baked.stdout);
+    assert!(baked.stdout.contains("\n  image check: 1 passed, 0 warnings, 0 failed\n"), "{}", baked.stdout);
+    assert_eq!(
+        baked.steps(),
+        ["artifact tool", "script 01-a.sh", "clean", "trim", "check 99-check.sh"].map(|name| (name, "passed"))
+    );
+    assert_eq!(fs::read_to_string(cloud.path("machine/usr/local/bin/tool")).unwrap(), "a tool\n");
+    assert_eq!(server.asked(), ["/tool"]);
+    assert_eq!(cloud.account("droplets"), Vec::<String>::new());
+    assert_eq!(cloud.account("snapshots"), ["tested"]);
+}
+
+fn group() -> String {
+    let output = Command::new("id").arg("-g").output().unwrap();
+    String::from_utf8(output.stdout).unwrap().trim().to_owned()
+}
+
+#[test]
+fn a_script_that_fails_at_step_3_of_5() {
+    let scripts = [
+        ("01-a.sh", "echo one"),
+        ("02-b.sh", "echo two"),
+        ("03-c.sh", "echo looking for the disk\necho it is not there >&2\nexit 1"),
+        ("04-d.sh", "echo four"),
+        ("05-e.sh", "echo five"),
+    ];
+    let cloud = Cloud::new("scripts: [scripts/*.sh]\n", &scripts);
+    let baked = cloud.bake(&[]);
+    assert_eq!(baked.exit, 3);
+    assert_eq!(
+        baked.stderr,
+        concat!(
+            "error: provision: on the droplet, step `script 03-c.sh` failed: exit status 1\n",
+            "  | looking for the disk\n",
+            "  | it is not there\n",
+            "help: the droplet's whole log: HOME/state/mkimg/bakes/BAKE/build.log; `--on-error keep` keeps the droplet to look inside\n",
+        )
+    );
+    assert_eq!(
+        baked.steps(),
+        [
+            ("script 01-a.sh", "passed"),
+            ("script 02-b.sh", "passed"),
+            ("script 03-c.sh", "failed"),
+            ("script 04-d.sh", "skipped"),
+            ("script 05-e.sh", "skipped"),
+            ("clean", "skipped"),
+            ("trim", "skipped"),
+        ]
+    );
+    let log = cloud.log();
+    assert!(log.contains("script 01-a.sh: one\n") && log.contains("script 03-c.sh: it is not there\n"), "{log}");
+    assert!(!log.contains("four"), "{log}");
+    cloud.assert_nothing_is_left();
+}
+
+#[test]
+fn an_artifact_that_is_not_there() {
+    let server = Server::start(&[]);
+    let url = server.url("/tool-1.0.tar.gz");
+    let cloud = Cloud::new(&format!("artifacts: [{{url: '{url}', unpack: {{tool: /usr/local/bin/tool}}}}]\n"), &[]);
+    cloud.pin(&url, &"a".repeat(64), 7);
+    let baked = cloud.bake(&[]);
+    assert_eq!(baked.exit, 3);
+    assert_eq!(
+        baked.stderr,
+        concat!(
+            "error: provision: on the droplet, step `artifact tool-1.0.tar.gz` failed: http://ADDRESS/tool-1.0.tar.gz: HTTP status 404; is its address in the template right?\n",
+            "help: the droplet's whole log: HOME/state/mkimg/bakes/BAKE/build.log; `--on-error keep` keeps the droplet to look inside\n",
+        )
+    );
+    assert_eq!(baked.steps()[0], ("artifact tool-1.0.tar.gz", "failed"));
+    assert_eq!(server.asked(), ["/tool-1.0.tar.gz"], "what is not there is not asked for again");
+    cloud.assert_nothing_is_left();
+}
+
+#[test]
+fn an_artifact_with_the_wrong_sha256() {
+    let server = Server::start(&[("/tool", b"another tool\n")]);
+    let url = server.url("/tool");
+    let cloud = Cloud::new(&format!("artifacts: [{{url: '{url}', to: /usr/local/bin/tool}}]\n"), &[]);
+    cloud.pin(&url, &"a".repeat(64), 13);
+    let baked = cloud.bake(&[]);
+    assert_eq!(baked.exit, 3);
+    assert_eq!(
+        baked.stderr,
+        concat!(
+            "error: provision: on the droplet, step `artifact tool` failed: http://ADDRESS/tool has sha256 98e73c314cb899189674605a72618153beb16f94cb039aae9aa5b27296f3048d; expected aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa. Nothing was unpacked. If its publisher has replaced it: mkimg lock --update\n",
+            "help: the droplet's whole log: HOME/state/mkimg/bakes/BAKE/build.log; `--on-error keep` keeps the droplet to look inside\n",
+        )
+    );
+    assert!(!cloud.path("machine/usr/local/bin/tool").exists());
+    cloud.assert_nothing_is_left();
+}
+
+#[test]
+fn a_check_script_that_fails() {
+    let check = "echo '[PASS] the service runs'\necho '[WARN] no swap'\necho '[FAIL] root has a key'\nexit 1";
+    let cloud = Cloud::new("check: scripts/99-check.sh\n", &[("99-check.sh", check)]);
+    let baked = cloud.bake(&[]);
+    assert_eq!(baked.exit, 3);
+    assert_eq!(
+        baked.stderr,
+        concat!(
+            "error: provision: on the droplet, step `check 99-check.sh` failed: 1 of the check's tests failed: root has a key\n",
+            "  | [PASS] the service runs\n",
+            "  | [WARN] no swap\n",
+            "  | [FAIL] root has a key\n",
+            "  image check: 1 passed, 1 warnings, 1 failed\n",
+            "    warn: no swap\n",
+            "    fail: root has a key\n",
+            "help: the droplet's whole log: HOME/state/mkimg/bakes/BAKE/build.log; `--on-error keep` keeps the droplet to look inside\n",
+        )
+    );
+    assert_eq!(baked.steps(), [("clean", "passed"), ("trim", "passed"), ("check 99-check.sh", "failed")]);
+    cloud.assert_nothing_is_left();
+}
+
+#[test]
+fn a_script_that_never_ends() {
+    // It ends with the droplet, so that nothing is left on this machine either.
+    let cloud = Cloud::new(
+        "scripts: [scripts/*.sh]\n",
+        &[("01-wait.sh", "echo waiting\nwhile kill -0 $PPID; do sleep 0.1; done")],
+    );
+    // Within the limit the droplet has to start Python and come to its script, on a busy machine too.
+    let baked = cloud.bake(&["--timeout-provision", "12s"]);
+    assert_eq!(baked.exit, 3);
+    assert_eq!(
+        baked.stderr,
+        concat!(
+            "error: provision: the build droplet's marker took longer than 12s; last: step `script 01-wait.sh` is still running\n",
+            "help: the droplet's log so far: HOME/state/mkimg/bakes/BAKE/build.log; a longer limit: --timeout-provision\n",
+        )
+    );
+    assert!(cloud.log().contains("script 01-wait.sh: waiting\n"));
+    cloud.assert_nothing_is_left();
+}
+
+#[test]
+fn a_port_that_is_taken() {
+    let home = tempfile::tempdir().unwrap();
+    let taken = TcpListener::bind(("127.0.0.1", 0)).unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    let output = mkimg(home.path()).args(["emulate", "--backend", "none", "--listen", &address]).output().unwrap();
+    let (exit, stdout, stderr) = ended(&output);
+    assert_eq!((exit, stdout.as_str()), (2, ""));
+    assert_eq!(
+        stderr.replace(&address, "ADDRESS"),
+        "error: the emulator can't listen on ADDRESS: Address already in use (os error 98); choose another with --listen, or \
+         127.0.0.1:0 for any free port\n"
+    );
+}
+
+/// `bake --local` demands the status channel's port of every droplet address in the same way.
+#[test]
+#[cfg(feature = "qemu")]
+fn a_port_of_droplets_that_is_taken() {
+    let home = tempfile::tempdir().unwrap();
+    let taken = TcpListener::bind(("0.0.0.0", 0)).unwrap();
+    let port = taken.local_addr().unwrap().port().to_string();
+    let output = mkimg(home.path()).args(["emulate", "--listen", "127.0.0.1:0", "--forward", &port]).output().unwrap();
+    let (exit, stdout, stderr) = ended(&output);
+    assert_eq!((exit, stdout.as_str()), (2, ""));
+    let (before, after) = stderr.split_once(" 127.").unwrap();
+    assert_eq!(before.replace(&port, "PORT"), "error: port PORT can't be forwarded from the droplet's address");
+    assert_eq!(
+        after.split_once(": ").unwrap().1.replace(&port, "PORT"),
+        "Address already in use (os error 98); stop what listens on it (ss -ltnp 'sport = :PORT')\n"
+    );
+}
+
+#[test]
+#[cfg(feature = "qemu")]
+fn no_qemu() {
+    let cloud = Cloud::new("", &[]);
+    for arguments in [&["emulate"][..], &["-C", "project", "bake", "--local"]] {
+        let mut command = mkimg(cloud.home.path());
+        command.args(arguments).current_dir(cloud.home.path()).env("MKIMG_PROGRAMS", cloud.path("project"));
+        let (exit, stdout, stderr) = ended(&command.output().unwrap());
+        assert_eq!((exit, stdout.as_str()), (2, ""), "{arguments:?}");
+        assert_eq!(
+            stderr,
+            "error: qemu-system-x86_64 is not installed; install qemu-system-x86 (on Debian: apt-get install qemu-system-x86)\n",
+            "{arguments:?}"
+        );
+    }
+    cloud.assert_nothing_is_left();
+    assert!(!cloud.path("state/mkimg/bakes").exists(), "no bake was begun");
+}

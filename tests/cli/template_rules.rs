@@ -1,0 +1,81 @@
+//! Rules about image templates: their examples, judged as a person would, with `mkimg validate` in a project; and the options of
+//! that command that name providers.
+
+use std::path::Path;
+use std::process::{Command, Output};
+
+use mkimg::validate::rules::REGISTRY;
+
+fn validate(folder: &Path, arguments: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_mkimg"))
+        .arg("validate")
+        .args(arguments)
+        .current_dir(folder)
+        .stdin(std::process::Stdio::null())
+        .output()
+        .unwrap()
+}
+
+/// The codes that a project with this template gives.
+fn codes(template: &str) -> Vec<String> {
+    let project = tempfile::tempdir().unwrap();
+    std::fs::create_dir(project.path().join("templates")).unwrap();
+    std::fs::create_dir(project.path().join("scripts")).unwrap();
+    std::fs::write(project.path().join("scripts/firewall.sh"), "#!/bin/sh\nufw --force enable\n").unwrap();
+    let template = format!("{template}scripts: [scripts/firewall.sh]\n");
+    std::fs::write(project.path().join("templates/a.yaml"), template).unwrap();
+    let output = validate(project.path(), &["--format", "json"]);
+    let report: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    let documents = report["documents"].as_array().unwrap();
+    let found = documents.iter().flat_map(|document| document["diagnostics"].as_array().unwrap());
+    found.map(|found| found["code"].as_str().unwrap().to_owned()).collect()
+}
+
+#[test]
+fn examples_of_templates_are_judged_as_they_say() {
+    let rules: Vec<_> = REGISTRY.iter().filter(|rule| rule.is_about_templates()).collect();
+    assert!(rules.len() >= 3);
+    for rule in rules {
+        assert!(codes(rule.bad).contains(&rule.code.to_owned()), "{}: {:?}", rule.code, codes(rule.bad));
+        assert!(codes(rule.good).is_empty(), "{}: {:?}", rule.code, codes(rule.good));
+    }
+}
+
+#[test]
+fn what_a_template_downloads_and_asks_for_is_judged_where_it_stands() {
+    let template = "variables: {version: \"24.3.1\"}\nartifacts:\n  - {url: 'https://binaries.cockroachdb.com/cockroach-v{{ version }}.linux-amd64.tgz', unpack: {cockroach: /usr/local/bin/cockroach}}\ndroplet: {image: ubuntu-24-04-x64, region: nyc3, size: s-1vcpu-1gb, monitoring: true}\nupgrade: true\nsnapshot: {name: a}\n";
+    let mut found = codes(template);
+    found.sort();
+    // Said once, of the template, not of the document that it becomes.
+    assert_eq!(found, ["MK384", "MK390", "MK391"]);
+    assert!(!codes(&template.replace("24.3.1", "24.1.6")).contains(&"MK390".to_owned()));
+}
+
+#[test]
+fn providers_and_limits() {
+    let folder = tempfile::tempdir().unwrap();
+    let entry = |name: &str, bytes: usize| format!("  - path: /{name}\n    content: {}\n", "a b ".repeat(bytes / 4));
+    let text = format!("#cloud-config\nwrite_files:\n{}{}", entry("small", 100), entry("large", 50_000));
+    std::fs::write(folder.path().join("a.yaml"), &text).unwrap();
+    let run = |arguments: &[&str]| {
+        let output = validate(folder.path(), &[arguments, &["a.yaml"]].concat());
+        (
+            output.status.code().unwrap(),
+            String::from_utf8(output.stdout).unwrap() + &String::from_utf8(output.stderr).unwrap(),
+        )
+    };
+    assert_eq!(run(&[]).0, 0);
+    let (status, said) = run(&["--provider", "ec2", "--provider", "hetzner", "--provider", "azure"]);
+    assert_eq!(status, 1);
+    let over = |limit: usize| format!("{} more than fit", text.len() - limit);
+    assert!(said.contains(&over(16_384)) && said.contains("Amazon EC2") && said.contains(&over(32_768)), "{said}");
+    assert!(!said.contains("Azure") && said.contains("the largest are `/large`"), "{said}");
+    let (status, said) = run(&["--provider", "ovh"]);
+    assert_eq!(status, 1, "66,000 bytes of base64: {said}");
+    assert!(said.contains("in base64"), "{said}");
+    assert_eq!(run(&["--limit", "none"]).0, 0);
+    let (status, said) = run(&["--limit", "40000"]);
+    assert!(status == 1 && said.contains("more than the limit of 40000"), "{said}");
+    let (status, said) = run(&["--provider", "nobody"]);
+    assert!(status == 2 && said.contains("hetzner"), "{said}");
+}

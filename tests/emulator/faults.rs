@@ -1,0 +1,197 @@
+//! The emulator's faults, lag, limit and memory as a client sees them, without virtual machines.
+
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use mkimg::emulator::{BackendKind, Config, Running, Timing, start};
+use serde_json::{Value, json};
+
+/// An emulator with these faults; the state machine alone.
+fn config(state: &Path, faults: &[&str]) -> Config {
+    Config {
+        backend: BackendKind::None { off_after: None },
+        timing: Timing::none(),
+        faults: faults.iter().map(|spec| spec.parse().unwrap()).collect(),
+        ..Config::new("secret".to_owned().into(), state.to_path_buf(), state.join("cache"))
+    }
+}
+
+/// How long anything may take before a test fails. Nothing here is judged by being quick: a busy machine may stop a process
+/// for seconds.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+fn request(running: &Running, method: &str, path: &str) -> reqwest::RequestBuilder {
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let client = reqwest::Client::builder().no_proxy().timeout(PATIENCE).build().unwrap();
+    client.request(method.parse().unwrap(), format!("{}{path}", running.url())).bearer_auth("secret")
+}
+
+async fn get(running: &Running, path: &str) -> Value {
+    request(running, "GET", path).send().await.unwrap().json().await.unwrap()
+}
+
+async fn create(running: &Running) -> Result<reqwest::Response, reqwest::Error> {
+    let body = json!({"name": "a", "region": "nyc3", "size": "s-1vcpu-1gb", "image": "debian-12-x64", "tags": ["t"]});
+    request(running, "POST", "/v2/droplets").json(&body).send().await
+}
+
+fn count(body: &Value) -> usize {
+    body["droplets"].as_array().unwrap().len()
+}
+
+/// Waits until a look says yes.
+async fn until(what: &str, mut look: impl AsyncFnMut() -> bool) {
+    let begun = Instant::now();
+    while !look().await {
+        assert!(begun.elapsed() < PATIENCE, "{what}: not within {PATIENCE:?}");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+#[tokio::test]
+async fn each_fault_is_what_it_says() {
+    // Fault; the status, if there is an answer; whether its body can be read; whether the droplet was made.
+    let cases = [
+        ("500", Some(500), true, false),
+        ("502", Some(502), false, false),
+        ("503", Some(503), true, false),
+        ("429=7s", Some(429), true, false),
+        ("closed", None, false, false),
+        ("lost", None, false, true),
+        ("handled-500", Some(500), true, true),
+        ("truncated", Some(202), false, true),
+        ("garbage", Some(202), false, true),
+        ("404", Some(404), true, false),
+        ("401", Some(401), true, false),
+        ("403", Some(403), true, false),
+        ("422", Some(422), true, false),
+        ("pending", Some(422), true, false),
+        ("slow=50ms", Some(202), true, true),
+    ];
+    for (fault, status, readable, handled) in cases {
+        let folder = tempfile::tempdir().unwrap();
+        let running = start(config(folder.path(), &[&format!("1:{fault}")])).await.unwrap();
+        match create(&running).await {
+            Ok(answer) => {
+                assert_eq!(Some(answer.status().as_u16()), status, "{fault}");
+                assert!(answer.headers().contains_key("x-request-id"), "{fault}");
+                let pause = answer.headers().get("retry-after").map(|value| value.to_str().unwrap().to_owned());
+                assert_eq!(pause.as_deref(), (status == Some(429)).then_some("7"), "{fault}");
+                assert_eq!(answer.json::<Value>().await.is_ok(), readable, "{fault}");
+            }
+            Err(error) => assert_eq!(status, None, "{fault}: {error}"),
+        }
+        assert_eq!(count(&get(&running, "/v2/droplets").await), usize::from(handled), "{fault}");
+    }
+}
+
+/// What never answers is watched, not waited for: how long a request takes to arrive is the machine's business.
+#[tokio::test]
+async fn a_request_that_hangs_has_its_effect_or_not() {
+    for (fault, handled) in [("hang", false), ("handled-hang", true)] {
+        let folder = tempfile::tempdir().unwrap();
+        let running = start(config(folder.path(), &[&format!("POST /v2/droplets#1:{fault}")])).await.unwrap();
+        let hanging = create(&running);
+        let looking = async {
+            if handled {
+                until("its effect", async || count(&get(&running, "/v2/droplets").await) == 1).await;
+            }
+            tokio::time::sleep(Duration::from_millis(300)).await;
+        };
+        tokio::select! {
+            answer = hanging => panic!("{fault}: {answer:?}"),
+            () = looking => {}
+        }
+        assert_eq!(count(&get(&running, "/v2/droplets").await), usize::from(handled), "{fault}");
+    }
+}
+
+#[tokio::test]
+async fn a_droplet_that_is_stuck_can_be_destroyed_and_one_that_is_held_cannot() {
+    let folder = tempfile::tempdir().unwrap();
+    // Held for longer than any machine takes to ask; and one so briefly that its end is seen.
+    let held_for = Duration::from_millis(300);
+    let faults = ["create#1:stuck", "create#2:held=1h", "create#3:held=300ms"];
+    let running = start(config(folder.path(), &faults)).await.unwrap();
+    let made = async || create(&running).await.unwrap().json::<Value>().await.unwrap();
+    let path = |droplet: &Value| format!("/v2/droplets/{}", droplet["droplet"]["id"]);
+    let (stuck, held) = (made().await, made().await);
+    let begun = Instant::now();
+    let (briefly, usual) = (made().await, made().await);
+    let status = async |droplet: &Value| get(&running, &path(droplet)).await["droplet"]["status"].clone();
+    // Asked for last, and there: the first one would be, too.
+    until("a usual droplet", async || status(&usual).await == "active").await;
+    assert_eq!(status(&stuck).await, "new");
+    let destroy = async |droplet: &Value| request(&running, "DELETE", &path(droplet)).send().await.unwrap();
+    assert_eq!(destroy(&stuck).await.status(), 204);
+    let refused = destroy(&held).await;
+    assert_eq!(refused.status(), 422);
+    assert!(refused.text().await.unwrap().contains("pending event"));
+    until("the end of the short hold", async || destroy(&briefly).await.status() == 204).await;
+    assert!(begun.elapsed() >= held_for, "it was not held for {held_for:?}");
+    assert_eq!(destroy(&held).await.status(), 422, "the other one is held still");
+}
+
+#[tokio::test]
+async fn what_went_wrong_is_known_of_a_droplet_that_is_gone() {
+    let folder = tempfile::tempdir().unwrap();
+    let running = start(config(folder.path(), &["create#1:errored"])).await.unwrap();
+    let bad: Value = create(&running).await.unwrap().json().await.unwrap();
+    let good: Value = create(&running).await.unwrap().json().await.unwrap();
+    let [bad, good] = [bad, good].map(|made| made["droplet"]["id"].as_u64().unwrap());
+    until("what went wrong", async || !running.mishaps(bad).is_empty()).await;
+    let mishaps = running.mishaps(bad);
+    assert!(mishaps.len() == 1 && mishaps[0].contains("`errored`"), "{mishaps:?}");
+    let path = format!("/v2/droplets/{bad}");
+    assert_eq!(request(&running, "DELETE", &path).send().await.unwrap().status(), 204);
+    until("its end", async || request(&running, "GET", &path).send().await.unwrap().status() == 404).await;
+    assert_eq!(running.mishaps(bad), mishaps);
+    assert!(running.mishaps(good).is_empty());
+}
+
+#[tokio::test]
+async fn lists_lag_and_single_droplets_do_not() {
+    let folder = tempfile::tempdir().unwrap();
+    let lag = Duration::from_millis(600);
+    let running = start(Config { list_lag: lag, ..config(folder.path(), &[]) }).await.unwrap();
+    let begun = Instant::now();
+    let made: Value = create(&running).await.unwrap().json().await.unwrap();
+    assert_eq!(get(&running, &format!("/v2/droplets/{}", made["droplet"]["id"])).await["droplet"]["name"], "a");
+    // However late the looks are: none that shows it has come before the lag was over.
+    until("its being listed", async || count(&get(&running, "/v2/droplets?tag_name=t").await) == 1).await;
+    assert!(begun.elapsed() >= lag, "it is listed too early: {:?}", begun.elapsed());
+}
+
+#[tokio::test]
+async fn a_limit_that_is_enforced_says_how_long_to_wait() {
+    let folder = tempfile::tempdir().unwrap();
+    let limit = Some("2/minute".parse().unwrap());
+    let running = start(Config { rate_limit: limit, ..config(folder.path(), &[]) }).await.unwrap();
+    for remaining in ["1", "0"] {
+        let answer = request(&running, "GET", "/v2/account").send().await.unwrap();
+        assert_eq!(
+            (answer.status().as_u16(), &answer.headers()["ratelimit-remaining"]),
+            (200, &remaining.parse().unwrap())
+        );
+    }
+    let refused = request(&running, "GET", "/v2/account").send().await.unwrap();
+    let pause: u64 = refused.headers()["retry-after"].to_str().unwrap().parse().unwrap();
+    assert!(refused.status() == 429 && (1..=60).contains(&pause), "{pause}");
+}
+
+#[test]
+fn a_bad_spec_ends_with_2_and_the_list() {
+    for (option, value, why) in [
+        ("--fault", "3:nonsense", "there is no fault `nonsense` of requests"),
+        ("--latency", "create=fast", "`fast` is no duration"),
+        ("--rate-limit", "many", "is no limit"),
+        ("--scenario", "nothing", "neither a file nor the name of a scenario; there are: passes"),
+    ] {
+        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_mkimg"));
+        command.args(["emulate", "--backend", "scripted", option, value]).stdin(std::process::Stdio::null());
+        let output = command.output().unwrap();
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(2), "{option}: {said}");
+        assert!(said.contains(why), "{option}: {said}");
+    }
+}

@@ -1,0 +1,142 @@
+//! Three droplets of this repository's own image become one cluster, with the user-data of docs/image.md and nothing else; one
+//! loses its power and comes back.
+//!
+//! It takes minutes: `make test-long` runs it. `MKIMG_VM_IMAGE=DIR` takes the snapshot of a local bake that
+//! is there already (its state directory, `$XDG_STATE_HOME/mkimg/local`).
+
+use std::path::Path;
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use crate::droplets::{Api, TOKEN, baked};
+use mkimg::emulator::{Config, Running, base, start};
+use reqwest::Method;
+use serde_json::{Value, json};
+
+/// How long the cluster may take until it is as it should be: generous, as processors are emulated and shared.
+const PATIENCE: Duration = Duration::from_secs(600);
+
+/// What a node says of itself on its serial console, again and again, also after another boot: its status, and of what is
+/// to be the same on all nodes and of the token that it must not keep only what shows that.
+const REPORT: &str = r#"  - path: /etc/systemd/system/report.service
+    content: |
+      [Service]
+      ExecStart=/bin/sh -c 'while sleep 3; do echo "node-says $(nakama-setup status --json) $(nakama-setup secrets --all | sha256sum | cut -c 1-64) token=$(grep -c token= /etc/nakama/cluster.conf)" >/dev/console; done'
+      [Install]
+      WantedBy=multi-user.target
+runcmd:
+  - [systemctl, enable, --now, --no-block, report.service]
+"#;
+
+/// Those of an earlier run that failed on the same state too: they hold the first addresses.
+async fn destroy_nodes(api: &Api) {
+    let listed = api.send(Method::GET, "/v2/droplets", json!({})).await;
+    for droplet in listed["droplets"].as_array().expect("droplets") {
+        if droplet["name"].as_str().is_some_and(|name| name.starts_with("cluster-node-")) {
+            api.send(Method::DELETE, &format!("/v2/droplets/{}", droplet["id"]), json!({})).await;
+        }
+    }
+}
+
+/// A node: its droplet, and up to where its console has been read.
+struct Node {
+    droplet: u64,
+    read: usize,
+}
+
+impl Node {
+    fn console(&self, running: &Running) -> String {
+        let log = running.console_log(self.droplet).expect("a console");
+        String::from_utf8_lossy(&std::fs::read(log).unwrap_or_default()).into_owned()
+    }
+
+    /// From here on only what the node says after this moment counts.
+    fn forget(&mut self, running: &Running) {
+        self.read = self.console(running).len();
+    }
+
+    /// Waits until the node says this of its cluster, and whether all is well; what is to be the same everywhere.
+    async fn says(&self, running: &Running, cluster: &str, well: bool) -> String {
+        let begun = Instant::now();
+        while begun.elapsed() < PATIENCE {
+            let console = self.console(running);
+            let lines = console.get(self.read..).unwrap_or_default().lines();
+            for line in lines.filter_map(|line| line.trim_end().strip_prefix("node-says ")) {
+                let Some((status, same)) = line.rsplit_once("} ") else { continue };
+                let Ok(status) = serde_json::from_str::<Value>(&format!("{status}}}")) else { continue };
+                let checks = status["checks"].as_array().cloned().unwrap_or_default();
+                let said = checks.iter().any(|check| check["name"] == "cluster" && check["text"] == cluster);
+                if said && status["well"] == well {
+                    return same.to_owned();
+                }
+            }
+            tokio::time::sleep(Duration::from_millis(500)).await;
+        }
+        panic!("droplet {}: no \"{cluster}\" within {PATIENCE:?}\n{}", self.droplet, self.console(running));
+    }
+}
+
+/// The page's own commands for the token, and its own user-data with that token in it.
+fn user_data(folder: &Path) -> String {
+    let page = std::fs::read_to_string("docs/image.md").expect("the page");
+    let from = page.find("    umask 077\n").expect("the commands");
+    let commands: Vec<&str> = page[from..].lines().take_while(|line| line.starts_with("    ")).collect();
+    let made = Command::new("sh").args(["-euc", &commands.join("\n")]).current_dir(folder).output().expect("a shell");
+    assert!(made.status.success(), "{made:?}");
+    let token = std::fs::read_to_string(folder.join("token")).expect("a token");
+    let from = page.find("```yaml\n#cloud-config\n").expect("the user-data") + "```yaml\n".len();
+    let text = page[from..].split("```").next().expect("an end");
+    assert!(text.contains("token=TOKEN\n") && text.contains("join=10.108.0.2,10.108.0.3,10.108.0.4\n"), "{text}");
+    text.replace("TOKEN", token.trim()) + REPORT
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "boots virtual machines: make test-long"]
+async fn three_droplets_become_one_cluster_and_one_comes_back() {
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    // Made where there is room: a temporary folder may be in memory.
+    let folder = tempfile::Builder::new().prefix("mkimg-vm-cluster-").tempdir_in("/var/tmp").expect("a folder");
+    let (state, snapshot) = baked(folder.path());
+    let user_data = user_data(folder.path());
+    let cache = base::default_cache().expect("a cache");
+    let running = start(Config::new(TOKEN.to_owned().into(), state, cache)).await.expect("an emulator");
+    let api = Api::new(running.url());
+
+    destroy_nodes(&api).await;
+    let begun = Instant::now();
+    let mut nodes = Vec::new();
+    for number in 0..3 {
+        let body = json!({"name": format!("cluster-node-{number}"), "region": "nyc3", "size": "s-1vcpu-2gb",
+            "image": snapshot, "user_data": user_data});
+        let made = api.send(Method::POST, "/v2/droplets", body).await;
+        nodes.push(Node { droplet: made["droplet"]["id"].as_u64().expect("an id"), read: 0 });
+    }
+    let mut same = Vec::new();
+    for node in &nodes {
+        same.push(node.says(&running, "3 of 3 nodes live", true).await);
+    }
+    eprintln!("a cluster of three after {:.0} s", begun.elapsed().as_secs_f32());
+    assert!(same[0].ends_with(" token=0"), "{same:?}");
+    assert!(same.iter().all(|one| *one == same[0]), "{same:?}");
+
+    let begun = Instant::now();
+    api.act(nodes[2].droplet, json!({"type": "power_off"})).await;
+    for node in &mut nodes {
+        node.forget(&running);
+    }
+    for node in &nodes[..2] {
+        node.says(&running, "2 of 3 nodes live", false).await;
+    }
+    eprintln!("one without power is missed after {:.0} s", begun.elapsed().as_secs_f32());
+    let begun = Instant::now();
+    api.act(nodes[2].droplet, json!({"type": "power_on"})).await;
+    for node in &mut nodes {
+        node.forget(&running);
+    }
+    for node in &nodes {
+        assert_eq!(node.says(&running, "3 of 3 nodes live", true).await, same[0]);
+    }
+    eprintln!("it is back after {:.0} s", begun.elapsed().as_secs_f32());
+    destroy_nodes(&api).await;
+    running.stop().await.expect("a stop");
+}
