@@ -5,7 +5,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use mkimg::diag::{About, Format};
+use mkimg::diag::Format;
 use mkimg::validate::{Options, Version, rules, validate_bytes};
 
 fuzz_target!(|input: &[u8]| {
@@ -31,11 +31,8 @@ fuzz_target!(|input: &[u8]| {
             assert!(text.get(part.span.start..part.span.end).is_some(), "no such place in the text: {part:?}");
         }
     }
-    let describe = |code: &str| {
-        rules::find(code).map(|rule| About { summary: rule.summary.to_string(), page: rules::page(rule) })
-    };
     for format in [Format::Human, Format::Json, Format::Github, Format::Sarif] {
-        let shown = report.render(format, choices[1] & 4 == 0, &describe);
+        let shown = report.render(format, choices[1] & 4 == 0, &rules::describe);
         if matches!(format, Format::Json | Format::Sarif) {
             serde_json::from_str::<serde_json::Value>(&shown).expect("it is JSON");
         }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use super::{Failure, Format, Global, Status, project};
-use crate::diag::{About, Document, Findings, Report, Severity, Verdict};
+use crate::diag::{Document, Findings, Report, Severity, Verdict};
 use crate::import::{self, FileCopy, Imported, OnDisk, ScriptText};
 use crate::model::{Assignment, Given, Lock};
 use crate::source::Source;
@@ -132,19 +132,16 @@ fn report(
         suppressed: Vec::new(),
     };
     let report = Report { documents: sources.iter().zip(notes).map(document).collect() };
-    let describe = |code: &str| {
-        let fault = import::FAULTS.iter().find(|fault| fault.code == code);
-        fault.map(|fault| About {
-            summary: fault.explanation.to_owned(),
-            page: format!("# {} {}\n\n{}\n", fault.code, fault.name, fault.explanation),
-        })
-    };
     match format {
         Format::Human => {
-            global.terminal.eprint(&report.render(format.into(), global.terminal.stderr_color(), &describe));
+            global.terminal.eprint(&report.render(
+                format.into(),
+                global.terminal.stderr_color(),
+                &lint_rules::describe,
+            ));
             Ok(())
         }
-        _ => global.terminal.print(report.render(format.into(), false, &describe)),
+        _ => global.terminal.print(report.render(format.into(), false, &lint_rules::describe)),
     }
 }
 

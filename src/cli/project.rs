@@ -3,10 +3,11 @@
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
+use lint_rules as rules;
 use secrecy::{ExposeSecret, SecretString};
 
 use super::{Failure, Global, Status};
-use crate::diag::{Diagnostic, Findings, Severity};
+use crate::diag::{Diagnostic, Findings};
 use crate::model::{self, Assignment, Inputs, Lock, Plan, ResolveError, Resolved, Secrets, Template};
 use crate::render::{self, Document, RenderError};
 use crate::source::Source;
@@ -39,17 +40,10 @@ pub(super) fn open(global: &Global, template: Option<&Path>) -> Result<Opened, F
 
 /// A text that is not YAML, as a finding.
 pub(super) fn yaml_fault(source: &Source, error: &yaml::Error) -> Diagnostic {
-    Diagnostic {
-        code: "MK900",
-        name: "template-not-yaml",
-        origin: crate::diag::Origin::Mkimg,
-        severity: Severity::Error,
-        path: String::new(),
-        message: error.message.clone(),
-        help: likely_mistake(source.text(), error).map(str::to_owned),
-        span: Some(error.span),
-        related: error.context.map(|context| (context, "in what begins here".to_owned())).into_iter().collect(),
-    }
+    let mut found = Diagnostic::new(&rules::TEMPLATE_NOT_YAML, "", error.span, error.message.clone())
+        .with_help(likely_mistake(source.text(), error).map(str::to_owned));
+    found.related.extend(error.context.map(|context| (context, "in what begins here".to_owned())));
+    found
 }
 
 /// What people usually meant where a template stops being YAML.
@@ -175,15 +169,14 @@ impl Opened {
         match workspace::collect(&self.project.root, &resolved.spec) {
             Ok(collected) => {
                 let warnings = collected.warnings.iter();
-                let warnings: Vec<_> =
-                    warnings.map(|fault| fault.diagnostic(&resolved.places, Severity::Warning)).collect();
+                let warnings: Vec<_> = warnings.map(|fault| fault.diagnostic(&resolved.places)).collect();
                 if !warnings.is_empty() {
                     show(global, self.template.source(), warnings);
                 }
                 Ok(collected.tree)
             }
             Err(faults) => {
-                let faults = faults.iter().map(|fault| fault.diagnostic(&resolved.places, Severity::Error)).collect();
+                let faults = faults.iter().map(|fault| fault.diagnostic(&resolved.places)).collect();
                 Err(findings(global, self.template.source(), faults))
             }
         }

@@ -4,16 +4,16 @@ mod documents;
 
 use std::path::PathBuf;
 
+use lint_rules as rules;
+
 use super::limit::Limit;
 use super::{Failure, Format, Global, Status, contents, judgement, project};
-use crate::diag::{
-    self, About, Diagnostic, Document, Findings, Origin, Report, Severity, Suppressed, Verdict, harmless,
-};
+use crate::diag::{self, Diagnostic, Document, Findings, Report, Rule, Severity, Suppressed, Verdict, harmless};
 use crate::model::{self, Places, Plan, PlanError, ResolveError};
 use crate::render::{self, RenderError};
 use crate::source::Source;
 use crate::validate::image::{ArtifactFacts, TemplateFacts};
-use crate::validate::{self, DIGITALOCEAN, Options, Version, image, provider, rules};
+use crate::validate::{self, DIGITALOCEAN, Options, Version, image, provider};
 use crate::workspace::{self, Project};
 use crate::yaml;
 
@@ -69,7 +69,7 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<(), Failure> {
         let judged = documents::judge(&args.paths, |path| global.path(path), &args.stdin_name, &options);
         (Report { documents: judged.documents }, judged.unreadable)
     };
-    global.terminal.print(report.render(args.format.into(), global.terminal.stdout_color(), &about))?;
+    global.terminal.print(report.render(args.format.into(), global.terminal.stdout_color(), &rules::describe))?;
     for problem in &unreadable {
         global.terminal.error(problem);
     }
@@ -89,19 +89,6 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<(), Failure> {
     let denied = args.deny == Some(Deny::Warnings) && counts.warnings + counts.deprecated > 0;
     // What is invalid has an error, if none that is allowed: that only the command refuses the kind (MK008).
     if counts.errors > 0 || denied { Err(Failure::said(Status::Finding)) } else { Ok(()) }
-}
-
-/// What is said of a rule, or of a fault of a template.
-fn about(code: &str) -> Option<About> {
-    if let Some(rule) = rules::find(code) {
-        return Some(About { summary: rule.summary.to_owned(), page: rules::page(rule) });
-    }
-    let mut faults = model::FAULTS.iter().chain(workspace::FAULTS);
-    let fault = faults.find(|fault| fault.code == code)?;
-    Some(About {
-        summary: fault.explanation.to_owned(),
-        page: format!("# {code} {}\n\n{}\n", fault.name, fault.explanation),
-    })
 }
 
 /// "allowed: a.yaml:3:5: MK201 duplicate-key: the reason"
@@ -176,27 +163,16 @@ fn judge_project(global: &Global, options: &Options, limit: Option<usize>) -> Re
     if let Some(judgement) = &mut rendered {
         template.findings.diagnostics.append(&mut judgement.allow);
         // What the template's own line says better.
-        if template.findings.diagnostics.iter().any(|found| found.code == "MK390") {
-            judgement.document.findings.diagnostics.retain(|found| found.code != "MK390");
+        if template.findings.diagnostics.iter().any(|found| found.code == rules::COCKROACHDB_LICENCE.code) {
+            judgement.document.findings.diagnostics.retain(|found| found.code != rules::COCKROACHDB_LICENCE.code);
         }
     }
     diag::redact(&mut template, &secrets);
-    validate::in_template(&mut template, &template_fault);
+    validate::in_template(&mut template);
     let mut documents = vec![template];
     documents.append(&mut files);
     documents.extend(rendered.map(|judgement| judgement.document));
     Ok(Report { documents })
-}
-
-/// The code of a fault of templates, or the closest one.
-fn template_fault(written: &str) -> Result<&'static str, Option<&'static str>> {
-    let faults = || model::FAULTS.iter().chain(workspace::FAULTS);
-    let wanted =
-        |fault: &&model::Fault| [fault.code, fault.name].iter().any(|known| known.eq_ignore_ascii_case(written));
-    faults().find(wanted).map(|fault| fault.code).ok_or_else(|| {
-        let near = faults().map(|fault| (strsim::osa_distance(written, fault.name), fault.name));
-        near.filter(|(distance, _)| *distance <= 3).min().map(|(_, name)| name)
-    })
 }
 
 /// The plan of a project, if nothing is wrong with it; what is wrong becomes findings.
@@ -222,21 +198,21 @@ fn plan(
     let collected = match workspace::collect(&opened.project.root, &resolved.spec) {
         Ok(collected) => collected,
         Err(faults) => {
-            diagnostics.extend(faults.iter().map(|fault| fault.diagnostic(&resolved.places, Severity::Error)));
+            diagnostics.extend(faults.iter().map(|fault| fault.diagnostic(&resolved.places)));
             return Ok(None);
         }
     };
-    let warnings = collected.warnings.iter().map(|fault| fault.diagnostic(&resolved.places, Severity::Warning));
+    let warnings = collected.warnings.iter().map(|fault| fault.diagnostic(&resolved.places));
     diagnostics.extend(warnings);
     let places = resolved.places;
     let plan = match Plan::new(&opened.project.origin, resolved.spec, collected.tree, &lock) {
         Ok(plan) => plan,
         Err(error) => {
-            let (code, path) = match error {
-                PlanError::FileAndArtifact { .. } => ("MK912", "artifacts"),
-                PlanError::Glob { .. } | PlanError::NotLocked { .. } => ("MK942", "attributes"),
+            let (rule, path) = match error {
+                PlanError::FileAndArtifact { .. } => (&rules::TEMPLATE_DUPLICATE_DESTINATION, "artifacts"),
+                PlanError::Glob { .. } | PlanError::NotLocked { .. } => (&rules::GLOB_WITHOUT_MATCH, "attributes"),
             };
-            diagnostics.push(finding(code, path, &places, error.to_string(), error.help()));
+            diagnostics.push(finding(rule, path, &places, error.to_string(), error.help()));
             return Ok(None);
         }
     };
@@ -247,7 +223,7 @@ fn plan(
 /// Why a plan becomes no document, as a finding of the template. An error of mkimg's own is none.
 fn not_rendered(error: RenderError, places: &Places) -> Result<Diagnostic, Failure> {
     let help = error.help();
-    let (code, path, message) = match &error {
+    let (rule, path, message) = match &error {
         RenderError::OverLimit { bytes, limit, entries } => {
             let mut largest: Vec<_> = entries.iter().collect();
             largest.sort_by(|left, right| (right.stored_bytes, &left.path).cmp(&(left.stored_bytes, &right.path)));
@@ -257,31 +233,25 @@ fn not_rendered(error: RenderError, places: &Places) -> Result<Diagnostic, Failu
                 bytes - limit,
                 largest.collect::<Vec<_>>().join(", ")
             );
-            ("MK202", "files".to_owned(), message)
+            (&rules::OVER_PROVIDER_LIMIT, "files".to_owned(), message)
         }
-        RenderError::Conflict { key } => ("MK916", format!("cloud_config.{key}"), error.to_string()),
-        RenderError::TwoSources { .. } => ("MK912", "cloud_config".to_owned(), error.to_string()),
-        RenderError::LooksLikeMime => ("MK916", "cloud_config".to_owned(), error.to_string()),
+        RenderError::Conflict { key } => {
+            (&rules::TEMPLATE_CLOUD_CONFIG_CONFLICT, format!("cloud_config.{key}"), error.to_string())
+        }
+        RenderError::TwoSources { .. } => {
+            (&rules::TEMPLATE_DUPLICATE_DESTINATION, "cloud_config".to_owned(), error.to_string())
+        }
+        RenderError::LooksLikeMime => {
+            (&rules::TEMPLATE_CLOUD_CONFIG_CONFLICT, "cloud_config".to_owned(), error.to_string())
+        }
         RenderError::Proof { .. } => return Err(Failure::usage(error).with_help(help)),
     };
-    Ok(finding(code, &path, places, message, help))
+    Ok(finding(rule, &path, places, message, help))
 }
 
 /// A finding that the template is wrong, at a key of it.
-fn finding(code: &'static str, path: &str, places: &Places, message: String, help: &str) -> Diagnostic {
-    let mut faults = model::FAULTS.iter().chain(workspace::FAULTS);
-    let fault = faults.find(|fault| fault.code == code).map(|fault| fault.name);
-    Diagnostic {
-        code,
-        name: fault.or_else(|| rules::find(code).map(|rule| rule.name)).unwrap_or_default(),
-        origin: Origin::Mkimg,
-        severity: Severity::Error,
-        path: path.to_owned(),
-        message,
-        help: Some(help.to_owned()),
-        span: places.get(path).copied(),
-        related: Vec::new(),
-    }
+fn finding(rule: &Rule, path: &str, places: &Places, message: String, help: &str) -> Diagnostic {
+    Diagnostic::new(rule, path, places.get(path).copied(), message).with_help(help)
 }
 
 /// What the judge wants to know of a template.

@@ -9,9 +9,10 @@ use std::ops::Range;
 use minijinja::value::ValueKind;
 use minijinja::{Environment, ErrorKind, UndefinedBehavior, Value};
 
-use super::findings::{BAD_EXPRESSION, MISPLACED_TIMESTAMP, UNDEFINED_VARIABLE, WithHelp, finding, nearest};
 use crate::diag::Diagnostic;
 use crate::source::{Source, Span};
+use diagnostics::closest;
+use lint_rules as rules;
 
 /// The name that stands for the moment of the command, in `snapshot.name` only.
 pub(super) const TIMESTAMP: &str = "timestamp";
@@ -139,7 +140,10 @@ impl Scope {
         if let Some(name) = names.iter().find(|name| !with_timestamp && self.stamped.contains(*name)) {
             let place = word(&text.raw, name).map_or(text.span, |range| locate(source, text, &range));
             let message = format!("`{name}` holds the timestamp, which can be used in `snapshot.name` only");
-            return Err(Box::new(finding(MISPLACED_TIMESTAMP, &text.path, place, message).help(SAME_AT_ANY_TIME)));
+            return Err(Box::new(
+                Diagnostic::new(&rules::TEMPLATE_MISPLACED_TIMESTAMP, &text.path, place, message)
+                    .with_help(SAME_AT_ANY_TIME),
+            ));
         }
         let secret = names.iter().any(|name| self.secret.contains(name));
         let mut context = self.values.clone();
@@ -153,7 +157,7 @@ impl Scope {
             .and_then(|template| template.render_captured_to(context, &mut out).map(|_| ()));
         if out.0.len() > LONGEST {
             let message = format!("the value would be longer than {LONGEST} bytes");
-            return Err(Box::new(finding(BAD_EXPRESSION, &text.path, text.span, message)));
+            return Err(Box::new(Diagnostic::new(&rules::TEMPLATE_BAD_EXPRESSION, &text.path, text.span, message)));
         }
         match rendered {
             Ok(()) => Ok(Some(Evaluated { text: String::from_utf8_lossy(&out.0).into_owned(), secret })),
@@ -179,19 +183,25 @@ impl Scope {
         if let (ErrorKind::UndefinedError, Some((range, name))) = (error.kind(), unknown) {
             let span = locate(source, text, &range);
             if name == TIMESTAMP {
-                return finding(
-                    MISPLACED_TIMESTAMP,
+                return Diagnostic::new(
+                    &rules::TEMPLATE_MISPLACED_TIMESTAMP,
                     &text.path,
                     span,
                     "`timestamp` can be used in `snapshot.name` only",
                 )
-                .help("the document must be the same at any time; use a variable, and give it with --var");
+                .with_help("the document must be the same at any time; use a variable, and give it with --var");
             }
-            let help = match nearest(name, self.values.keys().chain(&self.broken).map(String::as_str)) {
+            let help = match closest(name, self.values.keys().chain(&self.broken).map(String::as_str)) {
                 Some(meant) => format!("did you mean `{meant}`?"),
                 None => format!("add `{name}:` to `variables:`, or write {{% raw %}} around text for another program"),
             };
-            return finding(UNDEFINED_VARIABLE, &text.path, span, format!("undefined variable `{name}`")).help(help);
+            return Diagnostic::new(
+                &rules::TEMPLATE_UNDEFINED_VARIABLE,
+                &text.path,
+                span,
+                format!("undefined variable `{name}`"),
+            )
+            .with_help(help);
         }
         let span = error.range().map_or(text.span, |range| locate(source, text, &range));
         let what = match error.kind() {
@@ -205,8 +215,8 @@ impl Scope {
                 None => format!("minijinja cannot evaluate this: {kind}"),
             },
         };
-        finding(BAD_EXPRESSION, &text.path, span, what)
-            .help("text that is meant for another program is written between {% raw %} and {% endraw %}")
+        Diagnostic::new(&rules::TEMPLATE_BAD_EXPRESSION, &text.path, span, what)
+            .with_help("text that is meant for another program is written between {% raw %} and {% endraw %}")
     }
 }
 

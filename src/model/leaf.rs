@@ -2,20 +2,21 @@
 
 use std::time::Duration;
 
-use super::findings::{BAD_DESTINATION, BAD_MODE, BAD_NAME, BAD_OWNER, BAD_URL, BAD_VALUE, Fault};
 use super::mode::{Mode, Owner, is_user_name};
 use super::shape::Leaf;
 use super::value::Value;
+use diagnostics::Rule;
+use lint_rules as rules;
 
 /// Why a text is not of its kind.
 pub(super) struct Wrong {
-    pub fault: Fault,
+    pub rule: &'static Rule,
     pub message: String,
     pub help: Option<String>,
 }
 
-fn wrong(fault: Fault, message: impl Into<String>, help: impl Into<String>) -> Wrong {
-    Wrong { fault, message: message.into(), help: Some(help.into()) }
+fn wrong(rule: &'static Rule, message: impl Into<String>, help: impl Into<String>) -> Wrong {
+    Wrong { rule, message: message.into(), help: Some(help.into()) }
 }
 
 /// What a kind takes, for "expected …".
@@ -41,35 +42,39 @@ pub(super) fn expected(kind: Leaf) -> &'static str {
 
 /// The value of an evaluated text.
 pub(super) fn value(kind: Leaf, text: &str) -> Result<Value, Wrong> {
-    let refuse = |fault, help: &str| Err(wrong(fault, format!("expected {}, found `{text}`", expected(kind)), help));
+    let refuse = |rule, help: &str| Err(wrong(rule, format!("expected {}, found `{text}`", expected(kind)), help));
     if text.is_empty() && kind != Leaf::Text {
-        return Err(wrong(BAD_VALUE, format!("expected {}, found an empty text", expected(kind)), "leave the key out"));
+        return Err(wrong(
+            &rules::TEMPLATE_BAD_VALUE,
+            format!("expected {}, found an empty text", expected(kind)),
+            "leave the key out",
+        ));
     }
     if text.contains('\0') {
-        return Err(wrong(BAD_VALUE, "the text holds a NUL character", "take it out"));
+        return Err(wrong(&rules::TEMPLATE_BAD_VALUE, "the text holds a NUL character", "take it out"));
     }
     match kind {
         Leaf::StampedText if text.chars().any(char::is_control) || text.len() > 255 => {
-            refuse(BAD_VALUE, "a name is one line of at most 255 characters")
+            refuse(&rules::TEMPLATE_BAD_VALUE, "a name is one line of at most 255 characters")
         }
         Leaf::Text | Leaf::StampedText => Ok(Value::from(text)),
         Leaf::Flag => match text.to_ascii_lowercase().as_str() {
             "true" | "yes" | "on" => Ok(Value::Bool(true)),
             "false" | "no" | "off" => Ok(Value::Bool(false)),
-            _ => refuse(BAD_VALUE, "write true or false"),
+            _ => refuse(&rules::TEMPLATE_BAD_VALUE, "write true or false"),
         },
         Leaf::Mode => match text.parse::<Mode>() {
             Ok(mode) => Ok(Value::from(mode.0)),
-            Err(bad) => Err(wrong(BAD_MODE, bad.to_string(), bad.help())),
+            Err(bad) => Err(wrong(&rules::TEMPLATE_BAD_MODE, bad.to_string(), bad.help())),
         },
         Leaf::Owner => match text.parse::<Owner>() {
             Ok(owner) => Ok(Value::from(owner.to_string())),
-            Err(bad) => Err(wrong(BAD_OWNER, bad.to_string(), "for example root:adm")),
+            Err(bad) => Err(wrong(&rules::TEMPLATE_BAD_OWNER, bad.to_string(), "for example root:adm")),
         },
         Leaf::Url => match url_fault(text) {
             None => Ok(Value::from(text)),
             Some(fault) => Err(wrong(
-                BAD_URL,
+                &rules::TEMPLATE_BAD_URL,
                 format!("`{text}` is no address to download from: {fault}"),
                 "for example https://downloads.example/x.tar.gz",
             )),
@@ -78,23 +83,25 @@ pub(super) fn value(kind: Leaf, text: &str) -> Result<Value, Wrong> {
             Ok(duration) if duration >= Duration::from_secs(1) && duration <= Duration::from_secs(24 * 3600) => {
                 Ok(Value::from(duration.as_secs()))
             }
-            Ok(_) => refuse(BAD_VALUE, "between 1s and 24h"),
-            Err(_) => refuse(BAD_VALUE, "a number needs its unit: s, m or h"),
+            Ok(_) => refuse(&rules::TEMPLATE_BAD_VALUE, "between 1s and 24h"),
+            Err(_) => refuse(&rules::TEMPLATE_BAD_VALUE, "a number needs its unit: s, m or h"),
         },
         Leaf::Port => match text.parse::<u16>() {
             Ok(port) if port > 0 => Ok(Value::from(port)),
-            _ => refuse(BAD_VALUE, "write its number"),
+            _ => refuse(&rules::TEMPLATE_BAD_VALUE, "write its number"),
         },
         Leaf::Destination | Leaf::DestinationGlob => match destination_fault(text) {
             None if kind == Leaf::DestinationGlob => match globset::Glob::new(text) {
                 Ok(_) => Ok(Value::from(text)),
-                Err(error) => {
-                    Err(wrong(BAD_VALUE, format!("`{text}` is no glob: {}", error.kind()), "for example /etc/nakama/*"))
-                }
+                Err(error) => Err(wrong(
+                    &rules::TEMPLATE_BAD_VALUE,
+                    format!("`{text}` is no glob: {}", error.kind()),
+                    "for example /etc/nakama/*",
+                )),
             },
             None => Ok(Value::from(text.trim_end_matches('/').to_owned() + if text == "/" { "/" } else { "" })),
             Some(fault) => Err(wrong(
-                BAD_DESTINATION,
+                &rules::TEMPLATE_BAD_DESTINATION,
                 format!("`{text}` is no place on the machine: {fault}"),
                 "for example /usr/local/bin/nakama",
             )),
@@ -102,23 +109,25 @@ pub(super) fn value(kind: Leaf, text: &str) -> Result<Value, Wrong> {
         Leaf::SourcePath | Leaf::SourceGlob => match source_fault(text) {
             None => Ok(Value::from(text)),
             Some(fault) => Err(wrong(
-                BAD_VALUE,
+                &rules::TEMPLATE_BAD_VALUE,
                 format!("`{text}` is no path in the project: {fault}"),
                 "paths begin at the project's directory, for example files/etc",
             )),
         },
         Leaf::UserName if is_user_name(text) => Ok(Value::from(text)),
-        Leaf::UserName => {
-            refuse(BAD_NAME, "small letters, digits, `_` and `-`, at most 32, beginning with a letter or `_`")
-        }
+        Leaf::UserName => refuse(
+            &rules::TEMPLATE_BAD_NAME,
+            "small letters, digits, `_` and `-`, at most 32, beginning with a letter or `_`",
+        ),
         Leaf::Package if is_package(text) => Ok(Value::from(text)),
-        Leaf::Package => refuse(BAD_NAME, "for example curl, or curl=8.5.0-2"),
+        Leaf::Package => refuse(&rules::TEMPLATE_BAD_NAME, "for example curl, or curl=8.5.0-2"),
         Leaf::DropletName if is_droplet_name(text) => Ok(Value::from(text)),
-        Leaf::DropletName => {
-            refuse(BAD_NAME, "letters, digits, `.` and `-`, at most 255, a letter or digit at both ends")
-        }
+        Leaf::DropletName => refuse(
+            &rules::TEMPLATE_BAD_NAME,
+            "letters, digits, `.` and `-`, at most 255, a letter or digit at both ends",
+        ),
         Leaf::Tag if is_tag(text) => Ok(Value::from(text)),
-        Leaf::Tag => refuse(BAD_NAME, "letters, digits, `_`, `-` and `:`, at most 255"),
+        Leaf::Tag => refuse(&rules::TEMPLATE_BAD_NAME, "letters, digits, `_`, `-` and `:`, at most 255"),
     }
 }
 

@@ -2,10 +2,9 @@
 //!
 //! A template is read as YAML first, and the minijinja expressions in its values are evaluated afterwards, so that every
 //! fault has a place and no value can break the file. `workspace` then reads what the template names on disk, and
-//! [`Plan::new`] puts all of it together. To add a key, see `shape`; to add a fault, see `findings`.
+//! [`Plan::new`] puts all of it together. To add a key, see `shape`; its findings are rules of `lint_rules`.
 
 mod expression;
-mod findings;
 mod leaf;
 mod lock;
 mod mode;
@@ -18,7 +17,6 @@ mod template;
 mod value;
 mod variables;
 
-pub use findings::{FAULTS, Fault};
 pub use leaf::destination_fault;
 pub use lock::{BadLock, Lock, Pin, hexadecimal};
 pub use mode::{BadMode, BadOwner, Mode, Owner};

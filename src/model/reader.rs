@@ -6,15 +6,14 @@
 use std::collections::BTreeMap;
 
 use super::expression::{Scope, Text};
-use super::findings::{
-    BAD_CLOUD_CONFIG, BAD_NAME, DUPLICATE_KEY, MISSING_KEY, UNKNOWN_KEY, WRONG_TYPE, WithHelp, finding, nearest,
-};
 use super::leaf;
 use super::shape::{Field, KeyName, Leaf, Shape};
 use super::value::{Mapping, Number, Value};
 use crate::diag::Diagnostic;
 use crate::source::{Source, Span};
 use crate::yaml::{Node, NodeKind, Scalar};
+use diagnostics::closest;
+use lint_rules as rules;
 
 /// Where the values of a template stand: `files.0.source` → its span.
 pub type Places = BTreeMap<String, Span>;
@@ -53,7 +52,7 @@ impl Reader<'_> {
 
     fn expected(&mut self, node: Node<'_>, path: &str, what: &str) {
         let message = format!("expected {what}, found {}", describe(node));
-        self.add(finding(WRONG_TYPE, path, node.used_at(), message));
+        self.add(Diagnostic::new(&rules::TEMPLATE_WRONG_TYPE, path, node.used_at(), message));
     }
 
     fn leaf(&mut self, node: Node<'_>, kind: Leaf, path: &str) -> Option<Value> {
@@ -77,7 +76,7 @@ impl Reader<'_> {
                 } else {
                     wrong.message
                 };
-                self.add(finding(wrong.fault, path, node.used_at(), message).maybe_help(wrong.help));
+                self.add(Diagnostic::new(wrong.rule, path, node.used_at(), message).with_help(wrong.help));
                 None
             }
         }
@@ -90,8 +89,8 @@ impl Reader<'_> {
             }
             let message = format!("expected a list, found {}", describe(node));
             self.add(
-                finding(WRONG_TYPE, path, node.used_at(), message)
-                    .help("write `[one, two]`, or a line `- one` for each"),
+                Diagnostic::new(&rules::TEMPLATE_WRONG_TYPE, path, node.used_at(), message)
+                    .with_help("write `[one, two]`, or a line `- one` for each"),
             );
             return None;
         };
@@ -131,7 +130,7 @@ impl Reader<'_> {
                     KeyName::ArchiveMember => "the path of a file in the archive, or its last part",
                 };
                 let message = format!("`{name}` is no name for this: expected {what}");
-                self.add(finding(BAD_NAME, &path, key.used_at(), message));
+                self.add(Diagnostic::new(&rules::TEMPLATE_BAD_NAME, &path, key.used_at(), message));
                 continue;
             }
             self.duplicate(&mut seen, &name, key.used_at(), &path);
@@ -172,7 +171,9 @@ impl Reader<'_> {
         for field in fields.iter().filter(|field| field.required && !mapping.contains_key(field.name)) {
             if complete {
                 let message = format!("`{}` is missing", field.name);
-                self.add(finding(MISSING_KEY, path, node.used_at(), message).help(field.doc));
+                self.add(
+                    Diagnostic::new(&rules::TEMPLATE_MISSING_KEY, path, node.used_at(), message).with_help(field.doc),
+                );
                 complete = false;
             }
         }
@@ -181,16 +182,20 @@ impl Reader<'_> {
 
     fn unknown(&mut self, written: &str, span: Span, fields: &[Field], path: &str) {
         let names = fields.iter().map(|field| field.name);
-        let help = match nearest(written, names.clone()) {
+        let help = match closest(written, names.clone()) {
             Some(meant) => format!("did you mean `{meant}`?"),
             None => format!("there are {}", names.map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ")),
         };
-        self.add(finding(UNKNOWN_KEY, path, span, format!("unknown key `{written}`")).help(help));
+        self.add(
+            Diagnostic::new(&rules::TEMPLATE_UNKNOWN_KEY, path, span, format!("unknown key `{written}`"))
+                .with_help(help),
+        );
     }
 
     fn duplicate(&mut self, seen: &mut BTreeMap<String, Span>, name: &str, span: Span, path: &str) {
         if let Some(first) = seen.insert(name.to_owned(), span) {
-            let mut fault = finding(DUPLICATE_KEY, path, span, format!("`{name}` is there twice"));
+            let mut fault =
+                Diagnostic::new(&rules::TEMPLATE_DUPLICATE_KEY, path, span, format!("`{name}` is there twice"));
             fault.related.push((first, "first here".to_owned()));
             self.add(fault);
         }
@@ -215,15 +220,18 @@ impl Reader<'_> {
                 None => {
                     let message = format!("expected a value that a template can pass on, found {}", describe(node));
                     self.add(
-                        finding(BAD_CLOUD_CONFIG, path, node.used_at(), message)
-                            .help("put bytes into a file of `files:`; cloud-init's keys take no fractions and no numbers beyond 64 bits"),
+                        Diagnostic::new(&rules::TEMPLATE_CLOUD_CONFIG_CONFLICT, path, node.used_at(), message)
+                            .with_help("put bytes into a file of `files:`; cloud-init's keys take no fractions and no numbers beyond 64 bits"),
                     );
                     None
                 }
             },
             NodeKind::Set(_) | NodeKind::Pairs(_) => {
                 let message = format!("expected a value that a template can pass on, found {}", describe(node));
-                self.add(finding(BAD_CLOUD_CONFIG, path, node.used_at(), message).help("write a list or a mapping"));
+                self.add(
+                    Diagnostic::new(&rules::TEMPLATE_CLOUD_CONFIG_CONFLICT, path, node.used_at(), message)
+                        .with_help("write a list or a mapping"),
+                );
                 None
             }
             NodeKind::Sequence(_) => {
@@ -240,7 +248,10 @@ impl Reader<'_> {
                     let path = join(path, &name);
                     let Some(key_value) = key.as_str().map(Value::from) else {
                         let message = format!("expected a text as a key, found {}", describe(key));
-                        self.add(finding(BAD_CLOUD_CONFIG, &path, key.used_at(), message).help("put it into quotes"));
+                        self.add(
+                            Diagnostic::new(&rules::TEMPLATE_CLOUD_CONFIG_CONFLICT, &path, key.used_at(), message)
+                                .with_help("put it into quotes"),
+                        );
                         continue;
                     };
                     self.duplicate(&mut seen, &name, key.used_at(), &path);

@@ -3,10 +3,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::expression::Scope;
-use super::findings::{
-    BAD_CLOUD_CONFIG, BAD_VALUE, DUPLICATE_DESTINATION, MISSING_KEY, TOO_LARGE, UNKNOWN_OWNER, WRONG_TYPE, WithHelp,
-    finding,
-};
 use super::reader::{Places, Reader};
 use super::shape::TEMPLATE;
 use super::spec::ImageSpec;
@@ -15,6 +11,7 @@ use super::variables::{Assignment, BadAssignment, Declarations};
 use crate::diag::{Diagnostic, Severity};
 use crate::source::{Source, Span};
 use crate::yaml::{Node, Tree};
+use lint_rules as rules;
 
 /// More values than any template has; aliases of aliases reach it in a few lines.
 const MOST_VALUES: u64 = 100_000;
@@ -113,8 +110,13 @@ impl Template {
         self.declarations.check(&inputs.assignments)?;
         let mut findings = self.findings.clone();
         let Some(root) = self.tree.root() else {
-            let fault = finding(WRONG_TYPE, "", Span::at(0), "expected a mapping, found an empty document");
-            return Err(ResolveError::Template(vec![fault.help("`mkimg init` writes an example")]));
+            let fault = Diagnostic::new(
+                &rules::TEMPLATE_WRONG_TYPE,
+                "",
+                Span::at(0),
+                "expected a mapping, found an empty document",
+            );
+            return Err(ResolveError::Template(vec![fault.with_help("`mkimg init` writes an example")]));
         };
         // Before anything walks the tree: aliases of aliases make a few lines as large as one likes.
         let values = self.tree.expanded_len();
@@ -122,8 +124,10 @@ impl Template {
             let many = if values == u64::MAX { "more than can be counted".to_owned() } else { values.to_string() };
             let message = format!("the template expands to {many} values, and {MOST_VALUES} is the most");
             let place = first_alias(&self.tree).unwrap_or(Span::at(0));
-            let fault = finding(TOO_LARGE, "", place, message);
-            return Err(ResolveError::Template(vec![fault.help("write out what the aliases repeat, or leave it out")]));
+            let fault = Diagnostic::new(&rules::TEMPLATE_TOO_LARGE, "", place, message);
+            return Err(ResolveError::Template(vec![
+                fault.with_help("write out what the aliases repeat, or leave it out"),
+            ]));
         }
         let mut scope = Scope::new(&inputs.timestamp);
         self.declarations.resolve(&self.source, &inputs.sensitive.0, &inputs.assignments, &mut scope, &mut findings);
@@ -137,7 +141,12 @@ impl Template {
         let mut spec: ImageSpec = match value::typed(value) {
             Ok(spec) => spec,
             Err(error) => {
-                findings.push(finding(WRONG_TYPE, "", root.span(), format!("the template cannot be read: {error}")));
+                findings.push(Diagnostic::new(
+                    &rules::TEMPLATE_WRONG_TYPE,
+                    "",
+                    root.span(),
+                    format!("the template cannot be read: {error}"),
+                ));
                 return Err(ResolveError::Template(findings));
             }
         };
@@ -189,15 +198,25 @@ fn cross_checks(spec: &ImageSpec, at: &dyn Fn(&str) -> Span) -> Vec<Diagnostic> 
         let path = format!("artifacts.{index}");
         if artifact.to.is_none() && artifact.unpack.is_empty() {
             findings.push(
-                finding(MISSING_KEY, &path, at(&path), "the artifact goes nowhere: `unpack` and `to` are missing")
-                    .help("`unpack` names members of an archive, `to` is for a download that is the file itself"),
+                Diagnostic::new(
+                    &rules::TEMPLATE_MISSING_KEY,
+                    &path,
+                    at(&path),
+                    "the artifact goes nowhere: `unpack` and `to` are missing",
+                )
+                .with_help("`unpack` names members of an archive, `to` is for a download that is the file itself"),
             );
         }
         if let (Some(_), false) = (&artifact.to, artifact.unpack.is_empty()) {
             let place = at(&format!("{path}.to"));
             findings.push(
-                finding(DUPLICATE_DESTINATION, &path, place, "an artifact has `unpack` or `to`, not both")
-                    .help("list it twice if both are meant"),
+                Diagnostic::new(
+                    &rules::TEMPLATE_DUPLICATE_DESTINATION,
+                    &path,
+                    place,
+                    "an artifact has `unpack` or `to`, not both",
+                )
+                .with_help("list it twice if both are meant"),
             );
         }
         let unpacked = artifact.unpack.iter().map(|(member, placed)| {
@@ -213,8 +232,13 @@ fn cross_checks(spec: &ImageSpec, at: &dyn Fn(&str) -> Span) -> Vec<Diagnostic> 
             // The short form has no place of its own for `to`.
             let place = if long.end <= short.end && long.start >= short.start { long } else { short };
             if let Some(first) = destinations.insert(to, place) {
-                let mut fault = finding(DUPLICATE_DESTINATION, &path, place, format!("two artifacts go to {to}"))
-                    .help("give one of them another place");
+                let mut fault = Diagnostic::new(
+                    &rules::TEMPLATE_DUPLICATE_DESTINATION,
+                    &path,
+                    place,
+                    format!("two artifacts go to {to}"),
+                )
+                .with_help("give one of them another place");
                 fault.related.push((first, "first here".to_owned()));
                 findings.push(fault);
             }
@@ -223,28 +247,36 @@ fn cross_checks(spec: &ImageSpec, at: &dyn Fn(&str) -> Span) -> Vec<Diagnostic> 
     if spec.cloud_config.contains_key("power_state") {
         let path = "cloud_config.power_state";
         findings.push(
-            finding(
-                BAD_CLOUD_CONFIG,
+            Diagnostic::new(
+                &rules::TEMPLATE_CLOUD_CONFIG_CONFLICT,
                 path,
                 at(path),
                 "`power_state` would power the droplet off in the middle of the bake",
             )
-            .help("take it out: the bake powers the droplet off when everything has been checked"),
+            .with_help("take it out: the bake powers the droplet off when everything has been checked"),
         );
     }
     for key in ["users", "write_files", "runcmd"] {
         let path = format!("cloud_config.{key}");
         if spec.cloud_config.get(key).is_some_and(|value| !value.is_sequence()) {
             let message = format!("mkimg writes `{key}` itself, as a list: this must be a list too");
-            findings.push(finding(BAD_CLOUD_CONFIG, &path, at(&path), message).help("its items are appended"));
+            findings.push(
+                Diagnostic::new(&rules::TEMPLATE_CLOUD_CONFIG_CONFLICT, &path, at(&path), message)
+                    .with_help("its items are appended"),
+            );
         }
     }
     for (index, user) in spec.users.iter().enumerate() {
         if user.system && user.create_home == Some(true) {
             let path = format!("users.{index}.create_home");
             findings.push(
-                finding(BAD_VALUE, &path, at(&path), "cloud-init makes no home for a system user")
-                    .help("leave `create_home` out, and make the directory in a script"),
+                Diagnostic::new(
+                    &rules::TEMPLATE_BAD_VALUE,
+                    &path,
+                    at(&path),
+                    "cloud-init makes no home for a system user",
+                )
+                .with_help("leave `create_home` out, and make the directory in a script"),
             );
         }
     }
@@ -257,8 +289,9 @@ fn cross_checks(spec: &ImageSpec, at: &dyn Fn(&str) -> Span) -> Vec<Diagnostic> 
     for (path, owner) in owners {
         for name in owner.beyond_base().filter(|name| !known(spec, name)) {
             let message = format!("`{name}` is not among `users:`, and not every Debian or Ubuntu has it");
-            let mut warning = finding(UNKNOWN_OWNER, &path, at(&path), message)
-                .help(format!("add `{{name: {name}, system: true}}` to `users:`, or give the file away in a script"));
+            let mut warning = Diagnostic::new(&rules::TEMPLATE_UNKNOWN_OWNER, &path, at(&path), message).with_help(
+                format!("add `{{name: {name}, system: true}}` to `users:`, or give the file away in a script"),
+            );
             warning.severity = Severity::Warning;
             findings.push(warning);
         }

@@ -10,14 +10,12 @@ use indexmap::IndexMap;
 use minijinja::Value;
 
 use super::expression::{Scope, TIMESTAMP, Text};
-use super::findings::{
-    BAD_NAME, DUPLICATE_KEY, UNKNOWN_KEY, VARIABLE_CYCLE, VARIABLE_WITHOUT_VALUE, WRONG_TYPE, WithHelp, finding,
-    nearest,
-};
 use super::reader::{describe, scalar_text};
 use crate::diag::Diagnostic;
 use crate::source::{Source, Span};
 use crate::yaml::{Node, Scalar};
+use diagnostics::closest;
+use lint_rules as rules;
 
 /// Where a value from outside comes from.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -150,7 +148,7 @@ impl Declarations {
         let mut declarations = Self::default();
         let Some(entries) = node.entries() else {
             let message = format!("expected a mapping of names to values, found {}", describe(node));
-            findings.push(finding(WRONG_TYPE, "variables", node.used_at(), message));
+            findings.push(Diagnostic::new(&rules::TEMPLATE_WRONG_TYPE, "variables", node.used_at(), message));
             return declarations;
         };
         for (key, value) in entries {
@@ -162,7 +160,7 @@ impl Declarations {
                 } else {
                     format!("`{name}` is no variable name: letters, digits and `_`, not beginning with a digit")
                 };
-                findings.push(finding(BAD_NAME, &path, key.used_at(), message));
+                findings.push(Diagnostic::new(&rules::TEMPLATE_BAD_NAME, &path, key.used_at(), message));
                 continue;
             }
             let mut variable = Variable { name_span: key.used_at(), value: None, flag: None, sensitive: false };
@@ -174,9 +172,9 @@ impl Declarations {
                         Some("value") => plain = Some(value),
                         Some("sensitive") => match value.scalar() {
                             Some(Scalar::Bool(sensitive)) => variable.sensitive = *sensitive,
-                            _ => findings.push(finding(
-                                WRONG_TYPE,
-                                &format!("{path}.sensitive"),
+                            _ => findings.push(Diagnostic::new(
+                                &rules::TEMPLATE_WRONG_TYPE,
+                                format!("{path}.sensitive"),
                                 value.used_at(),
                                 format!("expected true or false, found {}", describe(value)),
                             )),
@@ -185,11 +183,16 @@ impl Declarations {
                         _ => {
                             let written = scalar_text(source, field).unwrap_or_default();
                             let known = ["value", "sensitive", "description"];
-                            let help = nearest(&written, known).map(|meant| format!("did you mean `{meant}`?"));
+                            let help = closest(&written, known).map(|meant| format!("did you mean `{meant}`?"));
                             findings.push(
-                                finding(UNKNOWN_KEY, &path, field.used_at(), format!("unknown key `{written}`"))
-                                    .help("a variable has `value`, `sensitive` and `description`")
-                                    .maybe_help(help),
+                                Diagnostic::new(
+                                    &rules::TEMPLATE_UNKNOWN_KEY,
+                                    &path,
+                                    field.used_at(),
+                                    format!("unknown key `{written}`"),
+                                )
+                                .with_help("a variable has `value`, `sensitive` and `description`")
+                                .with_help(help),
                             );
                         }
                     }
@@ -201,7 +204,7 @@ impl Declarations {
                     None if matches!(node.scalar(), Some(Scalar::Null)) => {}
                     None => {
                         let message = format!("expected a text, a number or true or false, found {}", describe(node));
-                        findings.push(finding(WRONG_TYPE, &path, node.used_at(), message));
+                        findings.push(Diagnostic::new(&rules::TEMPLATE_WRONG_TYPE, &path, node.used_at(), message));
                     }
                 }
                 if let Some(Scalar::Bool(flag)) = node.scalar() {
@@ -210,8 +213,12 @@ impl Declarations {
             }
             let name_span = variable.name_span;
             if let Some(earlier) = declarations.variables.insert(name.clone(), variable) {
-                let mut fault =
-                    finding(DUPLICATE_KEY, &path, name_span, format!("the variable `{name}` is there twice"));
+                let mut fault = Diagnostic::new(
+                    &rules::TEMPLATE_DUPLICATE_KEY,
+                    &path,
+                    name_span,
+                    format!("the variable `{name}` is there twice"),
+                );
                 fault.related.push((earlier.name_span, "first here".to_owned()));
                 findings.push(fault);
             }
@@ -241,7 +248,7 @@ impl Declarations {
                 return Err(BadAssignment::Unknown {
                     name: assignment.name.clone(),
                     given: assignment.given.clone(),
-                    meant: nearest(&assignment.name, self.variables.keys().map(String::as_str)).map(str::to_owned),
+                    meant: closest(&assignment.name, self.variables.keys().map(String::as_str)).map(str::to_owned),
                 });
             };
             if variable.sensitive && assignment.given == Given::CommandLine {
@@ -279,7 +286,10 @@ impl Declarations {
                     };
                     let message = format!("the variable `{name}` has no value");
                     let path = format!("variables.{name}");
-                    findings.push(finding(VARIABLE_WITHOUT_VALUE, &path, variable.name_span, message).help(help));
+                    findings.push(
+                        Diagnostic::new(&rules::TEMPLATE_VARIABLE_WITHOUT_VALUE, &path, variable.name_span, message)
+                            .with_help(help),
+                    );
                 }
             }
         }
@@ -332,13 +342,13 @@ impl Declarations {
             if let (Some(circle), true) = (circle, closes) {
                 let way: Vec<String> = circle.iter().chain(circle.first()).map(|name| format!("`{name}`")).collect();
                 let first = circle[0];
-                let mut fault = finding(
-                    VARIABLE_CYCLE,
-                    &format!("variables.{first}"),
+                let mut fault = Diagnostic::new(
+                    &rules::TEMPLATE_VARIABLE_CYCLE,
+                    format!("variables.{first}"),
                     self.variables[first].name_span,
                     format!("the variable needs its own value: {}", way.join(" → ")),
                 )
-                .help("give one of them a value that does not refer to the others");
+                .with_help("give one of them a value that does not refer to the others");
                 for name in &circle[1..] {
                     fault.related.push((self.variables[*name].name_span, "in the circle".to_owned()));
                 }

@@ -1,7 +1,9 @@
 //! What can be wrong with the files and scripts that a template names.
 
-use crate::diag::{Diagnostic, Origin, Severity};
-use crate::model::{Fault, Places};
+use diagnostics::{Diagnostic, Rule};
+use lint_rules as rules;
+
+use crate::model::Places;
 
 /// A fault, and the key of the template that named the file (`scripts.0`).
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -55,52 +57,27 @@ pub enum TreeError {
     NotExecutable { path: String, directory: String },
 }
 
-macro_rules! faults {
-    ($($constant:ident $code:literal $name:literal $explanation:literal;)*) => {
-        $(const $constant: Fault = Fault { code: $code, name: $name, explanation: $explanation };)*
-        /// Every fault, in the order of its code.
-        pub const FAULTS: &[Fault] = &[$($constant),*];
-    };
-}
-
-faults! {
-    MISSING "MK941" "file-missing" "The template names a file or directory that is not in the project.";
-    EMPTY_GLOB "MK942" "glob-without-match" "A glob of the template matches nothing, or is none.";
-    UNREADABLE "MK943" "file-unreadable" "The file is there, but cannot be read, or its name or size is out of bounds.";
-    LINK "MK944" "file-is-link"
-        "Symbolic links are refused: what they point at differs between machines, and cloud-init writes files only. Let a \
-         script make the link on the machine.";
-    SPECIAL "MK945" "file-is-special" "Devices, sockets and named pipes have no contents to put into a document.";
-    OUTSIDE "MK946" "file-outside-project" "A path leads out of the project, where nobody else has the file.";
-    TWO_SOURCES "MK947" "file-two-sources" "Two files would land at one place on the machine.";
-    DESTINATION "MK948" "file-bad-destination" "A file would land where it cannot stay.";
-    SHEBANG "MK949" "script-without-interpreter"
-        "A script's first line names its interpreter, such as `#!/bin/bash`: /run is mounted noexec, so that the runner \
-         starts the interpreter itself.";
-    CRLF "MK950" "script-with-crlf"
-        "Lines that end with CR LF make a shell look for `bash\\r`, and add `\\r` to every last word.";
-    LEFTOVER "MK951" "file-leftover" "A file's name is one that editors, patch or version control leave behind.";
-    NOT_EXECUTABLE "MK952" "on-boot-script-not-executable"
-        "cloud-init skips files without an executable bit under /var/lib/cloud/scripts, silently.";
-}
-
 impl TreeError {
-    /// The code and page of this kind of fault.
+    /// The rule that the error belongs to.
     #[must_use]
-    pub fn fault(&self) -> Fault {
+    pub fn rule(&self) -> &'static Rule {
         match self {
-            Self::Missing { .. } => MISSING,
-            Self::EmptyGlob { .. } | Self::EmptyTree { .. } | Self::BadGlob { .. } => EMPTY_GLOB,
-            Self::Unreadable { .. } | Self::Name { .. } | Self::TooLarge { .. } => UNREADABLE,
-            Self::Link { .. } => LINK,
-            Self::Special { .. } => SPECIAL,
-            Self::Outside { .. } => OUTSIDE,
-            Self::TwoSources { .. } | Self::FileAndDirectory { .. } | Self::TwoScripts { .. } => TWO_SOURCES,
-            Self::Destination { .. } => DESTINATION,
-            Self::NoInterpreter { .. } | Self::ByteOrderMark { .. } | Self::RelativeInterpreter { .. } => SHEBANG,
-            Self::CrLf { .. } => CRLF,
-            Self::Leftover { .. } => LEFTOVER,
-            Self::NotExecutable { .. } => NOT_EXECUTABLE,
+            Self::Missing { .. } => &rules::FILE_MISSING,
+            Self::EmptyGlob { .. } | Self::EmptyTree { .. } | Self::BadGlob { .. } => &rules::GLOB_WITHOUT_MATCH,
+            Self::Unreadable { .. } | Self::Name { .. } | Self::TooLarge { .. } => &rules::FILE_UNREADABLE,
+            Self::Link { .. } => &rules::FILE_IS_SYMLINK,
+            Self::Special { .. } => &rules::SPECIAL_FILE,
+            Self::Outside { .. } => &rules::FILE_OUTSIDE_PROJECT,
+            Self::TwoSources { .. } | Self::FileAndDirectory { .. } | Self::TwoScripts { .. } => {
+                &rules::CONFLICTING_FILES
+            }
+            Self::Destination { .. } => &rules::FILE_BAD_DESTINATION,
+            Self::NoInterpreter { .. } | Self::ByteOrderMark { .. } | Self::RelativeInterpreter { .. } => {
+                &rules::SCRIPT_WITHOUT_INTERPRETER
+            }
+            Self::CrLf { .. } => &rules::SCRIPT_WITH_CRLF,
+            Self::Leftover { .. } => &rules::BACKUP_FILE,
+            Self::NotExecutable { .. } => &rules::ON_BOOT_SCRIPT_NOT_EXECUTABLE,
         }
     }
 
@@ -139,26 +116,8 @@ impl TreeError {
 impl TreeFault {
     /// As a finding in the template.
     #[must_use]
-    pub fn diagnostic(&self, places: &Places, severity: Severity) -> Diagnostic {
-        let Fault { code, name, .. } = self.error.fault();
-        Diagnostic {
-            code,
-            name,
-            origin: Origin::Mkimg,
-            severity,
-            path: self.key.clone(),
-            message: self.error.to_string(),
-            help: Some(self.error.help()),
-            span: places.get(&self.key).copied(),
-            related: Vec::new(),
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    #[test]
-    fn codes_are_sorted_and_unique() {
-        assert!(super::FAULTS.windows(2).all(|pair| pair[0].code < pair[1].code));
+    pub fn diagnostic(&self, places: &Places) -> Diagnostic {
+        let span = places.get(&self.key).copied();
+        Diagnostic::new(self.error.rule(), &*self.key, span, self.error.to_string()).with_help(self.error.help())
     }
 }

@@ -15,7 +15,7 @@ mod tree;
 mod write;
 
 pub use download::{DownloadError, Downloads, Options as DownloadOptions, Progress, Wanted};
-pub use fault::{FAULTS, TreeError, TreeFault};
+pub use fault::{TreeError, TreeFault};
 pub use lock::{LockError, read_lock, write_lock};
 pub use project::{Project, ProjectError};
 pub use text::{TextError, read_standard_input, read_text};

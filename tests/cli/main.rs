@@ -17,7 +17,6 @@ mod import;
 #[cfg(unix)]
 mod lock;
 mod render;
-mod rule_pages;
 mod template_rules;
 mod validate_cases;
 #[cfg(unix)]

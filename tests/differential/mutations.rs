@@ -109,8 +109,7 @@ const WORDS: &[&[u8]] = &[
 fn corpus() -> Vec<Vec<u8>> {
     let mut corpus: Vec<Vec<u8>> = Vec::new();
     for rule in rules::REGISTRY {
-        corpus.push(rule.bad.into());
-        corpus.push(rule.good.into());
+        corpus.extend(rule.bad.iter().chain(rule.good).map(|example| example.to_vec()));
     }
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests");
     let mut folders = vec![root.join("cases/validate"), root.join("yaml_differential"), root.join("mutations")];

@@ -9,6 +9,7 @@ mod harmless;
 mod human;
 mod json;
 mod redact;
+mod rule;
 mod sarif;
 pub mod source;
 
@@ -17,6 +18,7 @@ use crate::source::{Position, Source, Span};
 pub use harmless::{harmless, quoted};
 pub use human::human;
 pub use redact::redact;
+pub use rule::{HelpText, Rule, closest};
 
 /// How bad a finding is. Only `Error` changes a verdict.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -32,15 +34,6 @@ pub enum Severity {
 pub enum Origin {
     CloudInit,
     Mkimg,
-}
-
-/// A kind of finding, for `mkimg explain`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Fault {
-    pub code: &'static str,
-    pub name: &'static str,
-    /// What it means and what to do, in a sentence or two.
-    pub explanation: &'static str,
 }
 
 /// One finding.

@@ -21,7 +21,6 @@ mod text;
 use diagnostics::Diagnostic;
 use diagnostics::source::Source;
 
-pub use fault::FAULTS;
 use fault::Notes;
 pub use provision::{FileCopy, Role, Script, ScriptText};
 pub use script::adapted;

@@ -3,8 +3,8 @@
 
 use super::judge::{Judged, cloud_config};
 use super::message::finding;
-use super::rules::command as rule;
 use super::{Kind, Options, document, header};
+use crate::rules;
 use diagnostics::source::{Source, Span};
 use diagnostics::{Diagnostic, Origin, Severity, Verdict};
 
@@ -34,7 +34,7 @@ pub(super) fn amend(source: &Source, kind: Kind, options: &Options, judged: &mut
     let help = "on a machine cloud-init reads it all the same, and what is found in it is shown beside this; where nobody asks the \
                 command, a line `# mkimg: allow-file MK008 reason` before the first part allows it";
     let span = document::beginning(source);
-    let mut refused = finding(&rule::REFUSED_KIND, String::new(), span, message, Some(help.into()));
+    let mut refused = finding(&rules::REFUSED_BY_SCHEMA_COMMAND, String::new(), span, message, Some(help.into()));
     if verdict != Verdict::Invalid {
         refused.severity = Severity::Warning;
     }
@@ -70,7 +70,7 @@ pub(super) fn ignored_parts(source: &Source, options: &Options, diagnostics: &mu
         if let Some(said) = text.strip_prefix(IGNORED_PART) {
             let message = format!("cloud-init has ignored a part of the user-data: {}", said.trim());
             let span = Span::new(start, start + text.len());
-            let mut found = finding(&rule::PART_WAS_IGNORED, String::new(), span, message, None);
+            let mut found = finding(&rules::IGNORED_PART_NOTICE, String::new(), span, message, None);
             if !counts {
                 (found.origin, found.severity) = (Origin::Mkimg, Severity::Warning);
             }

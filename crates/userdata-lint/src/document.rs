@@ -5,9 +5,9 @@ use std::fmt::Write;
 use std::io::Read;
 
 use super::message::{self, Context, finding};
-use super::rules::{Rule, document as rule};
 use super::value::{self, key_text};
 use super::{Document, Options, content, first_line, header, modules};
+use crate::rules::{self, Rule};
 use diagnostics::source::{Source, Span};
 use diagnostics::{Diagnostic, quoted};
 use yaml11::{Node, NodeId, NodeKind, Tree};
@@ -52,32 +52,32 @@ pub(super) fn unknown_header(source: &Source, decodes_to_user_data: bool) -> Dia
     let message = format!("expected a header such as `#cloud-config` in the first line, found {}", first_line(source));
     // From the very start, as cloud-init has it, up to what stands there.
     let span = Span::new(0, beginning(source).end);
-    finding(&rule::MISSING_HEADER, String::new(), span, message, Some(help.into()))
+    finding(&rules::MISSING_HEADER, String::new(), span, message, Some(help.into()))
 }
 
 pub(super) fn not_judged(source: &Source, message: &str) -> Diagnostic {
-    finding(&rule::NOT_JUDGED, String::new(), beginning(source), message.into(), None)
+    finding(&rules::NOT_CHECKED, String::new(), beginning(source), message.into(), None)
 }
 
 pub(super) fn unreadable(message: String) -> Diagnostic {
-    about_document(&rule::UNREADABLE, message, Some("save the document as UTF-8 text".into()))
+    about_document(&rules::UNREADABLE_DOCUMENT, message, Some("save the document as UTF-8 text".into()))
 }
 
 /// A document that is so large that nobody looks into it.
 pub(super) fn unreadable_size(most: usize, limit: Option<usize>) -> Vec<Diagnostic> {
     let message = format!("expected at most {most} bytes, found more: the document is not read");
     let help = "download large files when the machine boots, instead of carrying them in the document";
-    let mut findings = vec![about_document(&rule::UNREADABLE, message, Some(help.into()))];
+    let mut findings = vec![about_document(&rules::UNREADABLE_DOCUMENT, message, Some(help.into()))];
     findings.extend(limit.map(|limit| {
         let message = format!("the document has more than {most} bytes; the provider takes at most {limit}");
-        about_document(&rule::OVER_LIMIT, message, None)
+        about_document(&rules::OVER_PROVIDER_LIMIT, message, None)
     }));
     findings
 }
 
 pub(super) fn invalid_yaml(source: &Source, error: &yaml11::Error) -> Diagnostic {
     let help = likely_mistake(source.text(), error).map(Into::into);
-    let mut finding = finding(&rule::INVALID_YAML, String::new(), error.place(), error.message.clone(), help);
+    let mut finding = finding(&rules::INVALID_YAML, String::new(), error.place(), error.message.clone(), help);
     if error.context.is_some() && error.span != error.place() {
         finding.related.push((error.span, "noticed here".into()));
     }
@@ -125,7 +125,7 @@ fn likely_mistake(text: &str, error: &yaml11::Error) -> Option<&'static str> {
 pub(super) fn half_a_character(error: &yaml11::Error) -> Diagnostic {
     let help = "write the character itself, or its number in one piece: `\\U0001f600`; a writer of JSON has an option for it \
                 (`ensure_ascii=False`)";
-    finding(&rule::HALF_A_CHARACTER, String::new(), error.span, error.message.clone(), Some(help.into()))
+    finding(&rules::LONE_SURROGATE, String::new(), error.span, error.message.clone(), Some(help.into()))
 }
 
 /// What stands where something else was expected, and its place.
@@ -140,7 +140,7 @@ pub(super) fn not_a_mapping(source: &Source, tree: &Tree) -> Diagnostic {
     let (span, found) = root_place(source, tree);
     let help = Some("write keys and values, such as `packages: [nginx]`".into());
     finding(
-        &rule::NOT_A_MAPPING,
+        &rules::NOT_A_MAPPING,
         String::new(),
         span,
         format!("expected a mapping of keys to values, found {found}"),
@@ -151,7 +151,7 @@ pub(super) fn not_a_mapping(source: &Source, tree: &Tree) -> Diagnostic {
 pub(super) fn too_complex(key: Node<'_>) -> Diagnostic {
     let message = format!("the value of `{}` is too entangled to be judged", key_text(key));
     let help = Some("write it with fewer aliases, or in several documents".into());
-    finding(&rule::TOO_COMPLEX, key_text(key), key.used_at(), message, help)
+    finding(&rules::TOO_COMPLEX, key_text(key), key.used_at(), message, help)
 }
 
 /// The limits of the providers, for a document of so many bytes; its largest entries are looked for in the text.
@@ -178,7 +178,7 @@ pub(super) fn size(bytes: usize, source: Option<&Source>, options: &Options, dia
         if !largest.is_empty() {
             let _ = write!(help, "; the largest are {}", largest.join(", "));
         }
-        diagnostics.push(about_document(&rule::OVER_LIMIT, message, Some(help)));
+        diagnostics.push(about_document(&rules::OVER_PROVIDER_LIMIT, message, Some(help)));
     }
 }
 
@@ -262,7 +262,7 @@ pub(super) fn collections(document: &Document<'_>, diagnostics: &mut Vec<Diagnos
                         let message = "this line belongs to the item above it: the two are one text".to_string();
                         let help = Some("put its `- ` below the `- ` of the item above".into());
                         let path = inside(&index.to_string());
-                        let mut finding = finding(&rule::JOINED_ITEMS, path, place, message, help);
+                        let mut finding = finding(&rules::JOINED_ITEMS, path, place, message, help);
                         finding.related.push((item.used_at(), "the whole item".into()));
                         diagnostics.push(finding);
                     }
@@ -277,7 +277,7 @@ pub(super) fn collections(document: &Document<'_>, diagnostics: &mut Vec<Diagnos
                     let name = key_text(later);
                     let message = format!("the key {} stands here twice: only the last value counts", quoted(&name));
                     let help = Some("remove one of the two, or join their values".into());
-                    let mut finding = finding(&rule::DUPLICATE_KEY, inside(&name), later.used_at(), message, help);
+                    let mut finding = finding(&rules::DUPLICATE_KEY, inside(&name), later.used_at(), message, help);
                     finding.related.push((earlier.used_at(), "this value is ignored".into()));
                     diagnostics.push(finding);
                 }
@@ -336,7 +336,7 @@ pub(super) fn boothook(source: &Source, diagnostics: &mut Vec<Diagnostic>) {
         let message = "a boothook without `#!` cannot be started".to_string();
         let place = if has_header { "in the line after the header" } else { "in the first line" };
         let help = Some(format!("write `#!/bin/sh`, or another interpreter, {place}"));
-        diagnostics.push(finding(&super::rules::write_files::MISSING_INTERPRETER, String::new(), span, message, help));
+        diagnostics.push(finding(&crate::rules::MISSING_INTERPRETER, String::new(), span, message, help));
     }
     for mut fault in content::script(body) {
         for place in std::iter::once(&mut fault.span).chain(fault.related.iter_mut().map(|(place, _)| place)) {

@@ -5,8 +5,8 @@
 
 use super::message::finding;
 use super::modules::write_files::Entry;
-use super::rules::{Rule, downloads, image as rule};
 use super::{Document, Options, licence, processor, value};
+use crate::rules::{self, Rule};
 use diagnostics::source::Span;
 use diagnostics::{Diagnostic, quoted};
 use yaml11::{Node, Scalar};
@@ -50,14 +50,14 @@ fn passwords(document: &Document<'_>, out: &mut Vec<Diagnostic>) {
         let sets =
             key == "password" || ["users", "list"].iter().any(|key| value::get(document.tree, node, key).is_some());
         if sets {
-            push(&rule::HAS_PASSWORD, key.into(), node.used_at(), message(), help, out);
+            push(&rules::IMAGE_HAS_PASSWORD, key.into(), node.used_at(), message(), help, out);
         }
     }
     for (path, user) in users(document) {
         for key in ["passwd", "hashed_passwd", "hashed-passwd", "plain_text_passwd", "plain-text-passwd"] {
             let Some(node) = value::get(document.tree, user, key) else { continue };
             if node.as_str().is_some_and(|text| !matches!(text, "" | "*" | "!" | "!!")) {
-                push(&rule::HAS_PASSWORD, format!("{path}.{key}"), node.used_at(), message(), help, out);
+                push(&rules::IMAGE_HAS_PASSWORD, format!("{path}.{key}"), node.used_at(), message(), help, out);
             }
         }
     }
@@ -72,7 +72,7 @@ fn keys(document: &Document<'_>, out: &mut Vec<Diagnostic>) {
             node.items().is_none_or(|items| items.len() > 0) && !matches!(node.scalar(), Some(Scalar::Null))
         };
         if let Some(node) = node.filter(is_there) {
-            push(&rule::HAS_KEYS, path.into(), node.used_at(), message(), help, out);
+            push(&rules::IMAGE_HAS_KEYS, path.into(), node.used_at(), message(), help, out);
         }
     };
     for key in ["ssh_authorized_keys", "ssh_import_id", "ssh_keys"] {
@@ -93,25 +93,31 @@ fn files(document: &Document<'_>, out: &mut Vec<Diagnostic>) {
         let name = path.rsplit('/').next().unwrap_or_default();
         let home = path.starts_with("/root/") || path.starts_with("/home/");
         let (rule, message): (&Rule, &str) = if home && path.contains("/.ssh/") {
-            (&rule::HAS_KEYS, "the image check looks for files in `.ssh`: keys and known hosts belong to one machine")
+            (
+                &rules::IMAGE_HAS_KEYS,
+                "the image check looks for files in `.ssh`: keys and known hosts belong to one machine",
+            )
         } else if home && name == ".bash_history" {
-            (&rule::HAS_LEFTOVERS, "the image check fails on a shell's history")
+            (&rules::IMAGE_HAS_MACHINE_STATE, "the image check fails on a shell's history")
         } else if path.starts_with("/var/log/") {
-            (&rule::HAS_LEFTOVERS, "the cleanup empties logs, and the image check warns of those that are not")
+            (
+                &rules::IMAGE_HAS_MACHINE_STATE,
+                "the cleanup empties logs, and the image check warns of those that are not",
+            )
         } else if path.starts_with("/tmp/") || path.starts_with("/var/tmp/") {
-            (&rule::HAS_LEFTOVERS, "the cleanup empties this folder before the snapshot")
+            (&rules::IMAGE_HAS_MACHINE_STATE, "the cleanup empties this folder before the snapshot")
         } else if path.starts_with("/etc/ssh/ssh_host_") {
             (
-                &rule::HAS_LEFTOVERS,
+                &rules::IMAGE_HAS_MACHINE_STATE,
                 "every machine made from the image would have the same host key, or the cleanup removes it",
             )
         } else if path == "/etc/machine-id" {
             (
-                &rule::HAS_LEFTOVERS,
+                &rules::IMAGE_HAS_MACHINE_STATE,
                 "every machine made from the image would have the same identity, or the cleanup empties it",
             )
         } else if path.starts_with("/opt/digitalocean") {
-            (&rule::HAS_AGENT, "the image check fails when /opt/digitalocean is there")
+            (&rules::IMAGE_HAS_AGENT, "the image check fails when /opt/digitalocean is there")
         } else {
             continue;
         };
@@ -126,7 +132,7 @@ fn agent(document: &Document<'_>, out: &mut Vec<Diagnostic>) {
         || "DigitalOcean's agents live in /opt/digitalocean, and the image check fails when that is there".to_string();
     for (index, item) in document.get("packages").and_then(Node::items).into_iter().flatten().enumerate() {
         if matches!(item.as_str(), Some("droplet-agent" | "do-agent")) {
-            push(&rule::HAS_AGENT, format!("packages.{index}"), item.used_at(), message(), help, out);
+            push(&rules::IMAGE_HAS_AGENT, format!("packages.{index}"), item.used_at(), message(), help, out);
         }
     }
     for file in document.files() {
@@ -141,7 +147,7 @@ fn agent(document: &Document<'_>, out: &mut Vec<Diagnostic>) {
             continue;
         }
         let node = file.content.as_ref().map_or(file.node, |content| content.node);
-        out.push(file.finding(&rule::HAS_AGENT, "content", node.used_at(), message(), Some(help.into())));
+        out.push(file.finding(&rules::IMAGE_HAS_AGENT, "content", node.used_at(), message(), Some(help.into())));
     }
 }
 
@@ -158,7 +164,7 @@ fn machine(document: &Document<'_>, options: &Options, out: &mut Vec<Diagnostic>
     if ubuntu && !code().any(|line| line.contains("ufw") && line.contains("enable") || line.contains("ENABLED=yes")) {
         let message = "nothing enables the firewall: on Ubuntu, the image check warns".to_string();
         push(
-            &rule::NO_FIREWALL,
+            &rules::IMAGE_WITHOUT_FIREWALL,
             String::new(),
             root,
             message,
@@ -178,7 +184,7 @@ fn machine(document: &Document<'_>, options: &Options, out: &mut Vec<Diagnostic>
     if !upgrades {
         let message =
             "nothing upgrades the base's packages: the image check fails on a pending security update".to_string();
-        push(&rule::NO_UPGRADE, String::new(), root, message, "write `upgrade: true` in the template", out);
+        push(&rules::IMAGE_WITHOUT_UPGRADE, String::new(), root, message, "write `upgrade: true` in the template", out);
     }
 }
 
@@ -210,14 +216,14 @@ pub fn template(facts: &TemplateFacts<'_>) -> Vec<Diagnostic> {
     if let Some((base, place)) = facts.base.filter(|(base, _)| is_supported(base) == Some(false)) {
         let message = format!("the image check does not know the release of {}, and fails on it", quoted(base));
         let help = "take Ubuntu 20.04, 22.04 or 24.04, Debian 11, 12 or 13, or a release 8 or 9 of AlmaLinux, Rocky Linux or CentOS Stream";
-        push(&rule::BASE_NOT_SUPPORTED, "droplet.image".into(), place, message, help, &mut out);
+        push(&rules::UNSUPPORTED_BASE_IMAGE, "droplet.image".into(), place, message, help, &mut out);
     }
     if let Some(place) = facts.monitoring {
         let message =
             "with monitoring, DigitalOcean installs its agent into /opt/digitalocean: the image check fails on it"
                 .to_string();
         push(
-            &rule::HAS_AGENT,
+            &rules::IMAGE_HAS_AGENT,
             "droplet.monitoring".into(),
             place,
             message,
@@ -241,7 +247,7 @@ pub fn template(facts: &TemplateFacts<'_>) -> Vec<Diagnostic> {
                 None => "the lock has no sum for this download: the build takes whatever comes".to_string(),
             };
             push(
-                &downloads::NOT_LOCKED,
+                &rules::ARTIFACT_NOT_LOCKED,
                 path.clone(),
                 artifact.place,
                 message,
@@ -251,7 +257,14 @@ pub fn template(facts: &TemplateFacts<'_>) -> Vec<Diagnostic> {
             if is_plain(artifact.url) && artifact.checksum.is_none_or(is_plain) {
                 let message =
                     "the download is neither encrypted nor checked: whoever is on the way can replace it".to_string();
-                push(&downloads::PLAIN_HTTP, path, artifact.place, message, "use https://, and `mkimg lock`", &mut out);
+                push(
+                    &rules::PLAIN_HTTP_DOWNLOAD,
+                    path,
+                    artifact.place,
+                    message,
+                    "use https://, and `mkimg lock`",
+                    &mut out,
+                );
             }
         }
     }

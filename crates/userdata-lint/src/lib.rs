@@ -2,9 +2,10 @@
 //!
 //! [`validate`] is pure. A document's kind comes from its header; a cloud-config is read as YAML 1.1, its keys are compared
 //! with the tables in `modules/` by the semantics in `check.rs` and `choice.rs`, and `message.rs` words the faults. Checks of our own stand
-//! beside the tables of their modules and in `document.rs`. Every finding belongs to a rule of the registry in `rules/`.
+//! beside the tables of their modules and in `document.rs`. Every finding belongs to a rule of the crate
+//! `lint-rules`.
 //!
-//! To add a rule, add it to a file in `rules/` and to the registry, with its two examples; the tests say what is missing.
+//! To add a rule, add its page to `crates/lint-rules/pages` and its check here; tests run the page's examples.
 
 mod boot;
 mod check;
@@ -24,7 +25,6 @@ mod pattern;
 mod places;
 mod processor;
 pub mod provider;
-pub mod rules;
 mod secrets;
 mod shape;
 mod suppress;
@@ -44,8 +44,9 @@ use diagnostics::{Diagnostic, Findings, Verdict, quoted};
 
 pub use diagnostics::{Document as JudgedDocument, Report};
 pub use header::Kind;
+pub use lint_rules as rules;
 pub use provider::{DIGITALOCEAN, Provider};
-pub use suppress::{Allowance, Others, from_outside, in_template};
+pub use suppress::{Allowance, from_outside, in_template};
 pub use tables::tables;
 pub use version::{UnknownVersion, Version};
 

@@ -1,7 +1,7 @@
 //! CockroachDB's releases under another licence than the one that a marketplace image can live with.
 
 use super::message::finding;
-use super::rules::downloads as rule;
+use crate::rules;
 use diagnostics::source::Span;
 use diagnostics::{Diagnostic, quoted};
 
@@ -29,7 +29,7 @@ pub(super) fn check(version: &str, path: String, span: Span) -> Option<Diagnosti
     );
     let help = "use one of the last builds before it (23.1.28, 23.2.14, 24.1.6, 24.2.4), or have every operator get a key and set \
                 `enterprise.license`";
-    Some(finding(&rule::NEEDS_A_LICENCE, path, span, message, Some(help.into())))
+    Some(finding(&rules::COCKROACHDB_LICENCE, path, span, message, Some(help.into())))
 }
 
 /// The version in an address of CockroachDB's: `https://binaries.cockroachdb.com/cockroach-v24.3.0.linux-amd64.tgz`.

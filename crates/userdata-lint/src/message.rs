@@ -2,11 +2,12 @@
 
 use super::check::is_known;
 use super::fault::{Fault, Step, What};
-use super::rules::{Rule, shape as rule};
 use super::shape::{Instead, Note, Types};
 use super::value::{describe, key_text};
 use super::version::Version;
-use super::words::{LISTED, choice, closest, list, type_help, type_names};
+use super::words::{LISTED, choice, list, type_help, type_names};
+use crate::rules::{self, Rule};
+use diagnostics::closest;
 use diagnostics::source::{Source, Span};
 use diagnostics::{Diagnostic, quoted};
 use yaml11::{Node, NodeKind, Tree};
@@ -63,15 +64,15 @@ pub(crate) fn findings(context: &Context<'_>, fault: &Fault<'_>) -> Vec<Diagnost
     let (rule, span, message, help) = match &fault.what {
         What::Type(types) => {
             let help = type_help(source, fault.node, *types);
-            (&rule::WRONG_TYPE, value, format!("expected {}, found {}", type_names(*types), found()), help)
+            (&rules::WRONG_TYPE, value, format!("expected {}, found {}", type_names(*types), found()), help)
         }
         What::Enum(literals) => {
             let (message, help) = choice(source, fault.node, Types(0), literals, &[]);
-            (&rule::NOT_ALLOWED_VALUE, value, message, help)
+            (&rules::DISALLOWED_VALUE, value, message, help)
         }
         What::Choice { types, literals, patterns } => {
             let (message, help) = choice(source, fault.node, *types, literals, patterns);
-            let rule = if types.0 == 0 { &rule::NOT_ALLOWED_VALUE } else { &rule::WRONG_TYPE };
+            let rule = if types.0 == 0 { &rules::DISALLOWED_VALUE } else { &rules::WRONG_TYPE };
             (rule, value, message, help)
         }
         What::Missing(name) => {
@@ -83,61 +84,61 @@ pub(crate) fn findings(context: &Context<'_>, fault: &Fault<'_>) -> Vec<Diagnost
                 Some(_) => format!("the next item has it: take away its `- `, so that `{name}` belongs to this one"),
                 None => format!("add `{name}:`"),
             };
-            (&rule::MISSING_KEY, place, message, Some(help))
+            (&rules::MISSING_KEY, place, message, Some(help))
         }
         What::TooFewItems(1) => (
-            &rule::TOO_FEW_ITEMS,
+            &rules::TOO_FEW_ITEMS,
             value,
             "expected at least 1 item, found an empty list".into(),
             Some("add an item, or remove the key".into()),
         ),
         What::TooFewItems(least) => {
             let message = format!("expected at least {}, found {}", item(*least), item(length(fault.node)));
-            (&rule::TOO_FEW_ITEMS, value, message, None)
+            (&rules::TOO_FEW_ITEMS, value, message, None)
         }
         What::TooManyItems(most) => {
             let message = format!("expected at most {}, found {}", item(*most), item(length(fault.node)));
-            (&rule::TOO_MANY_ITEMS, value, message, None)
+            (&rules::TOO_MANY_ITEMS, value, message, None)
         }
         What::Repeated(_, second) => {
             let message = format!("expected every item once, found {} twice", describe(source, *second));
-            (&rule::REPEATED_ITEM, second.used_at(), message, Some("remove one of them".into()))
+            (&rules::DUPLICATE_ITEM, second.used_at(), message, Some("remove one of them".into()))
         }
         What::TooFewKeys => {
             let help = Some("add a key, or remove the section".into());
-            (&rule::EMPTY_MAPPING, value, "expected at least one key, found an empty mapping".into(), help)
+            (&rules::EMPTY_MAPPING, value, "expected at least one key, found an empty mapping".into(), help)
         }
         What::Below(least) => {
-            (&rule::OUT_OF_RANGE, value, format!("expected {least} or more, found {}", found()), None)
+            (&rules::OUT_OF_RANGE, value, format!("expected {least} or more, found {}", found()), None)
         }
         What::Pattern(pattern) => {
-            (&rule::MALFORMED_VALUE, value, format!("expected {}, found {}", pattern.means, found()), None)
+            (&rules::MALFORMED_VALUE, value, format!("expected {}, found {}", pattern.means, found()), None)
         }
         What::Date => {
             let help = Some("write year, month and day, in quotes: `'2027-01-31'`".into());
-            (&rule::MALFORMED_VALUE, value, format!("expected a date, found {}", found()), help)
+            (&rules::MALFORMED_VALUE, value, format!("expected a date, found {}", found()), help)
         }
         What::Ambiguous => {
             let message = format!("{} fits more than one of the forms that are allowed here", found());
-            (&rule::AMBIGUOUS_VALUE, value, message, None)
+            (&rules::AMBIGUOUS_VALUE, value, message, None)
         }
         What::NoBranch => {
             let message = format!("{} fits none of the forms that are allowed here", found());
-            (&rule::NO_FORM_FITS, value, message, None)
+            (&rules::NO_MATCHING_FORM, value, message, None)
         }
         What::NotTogether(one, two) => {
             let message = format!("`{one}` and `{two}` are two names of one setting: only one may be there");
-            (&rule::CONFLICTING_KEYS, key.unwrap_or(value), message, Some(format!("remove `{two}`")))
+            (&rules::CONFLICTING_KEYS, key.unwrap_or(value), message, Some(format!("remove `{two}`")))
         }
         What::Deprecated(note) | What::Changed(note) => match note.instead {
             Instead::Key(new) => {
                 let old = key_name(fault);
                 let message = format!("the key `{old}` is deprecated since cloud-init {}", note.version);
-                (&rule::DEPRECATED_KEY, key.unwrap_or(value), message, Some(format!("write `{new}` instead")))
+                (&rules::DEPRECATED_KEY, key.unwrap_or(value), message, Some(format!("write `{new}` instead")))
             }
             Instead::Advice(advice) => {
                 let message = deprecated_value(fault, note, &found());
-                (&rule::DEPRECATED_VALUE, value, message, Some(advice.to_string()))
+                (&rules::DEPRECATED_VALUE, value, message, Some(advice.to_string()))
             }
         },
         What::UnknownKeys(_) => return Vec::new(),
@@ -155,17 +156,7 @@ pub(crate) fn findings(context: &Context<'_>, fault: &Fault<'_>) -> Vec<Diagnost
 
 /// A finding of one of the rules, without related places.
 pub(crate) fn finding(rule: &Rule, path: String, span: Span, message: String, help: Option<String>) -> Diagnostic {
-    Diagnostic {
-        code: rule.code,
-        name: rule.name,
-        origin: rule.origin,
-        severity: rule.severity,
-        path,
-        message,
-        help,
-        span: Some(span),
-        related: Vec::new(),
-    }
+    Diagnostic::new(rule, path, span, message).with_help(help)
 }
 
 /// Unknown keys of one mapping.
@@ -212,7 +203,7 @@ fn unknown_key(
         };
         (format!("unknown key {} {place}", quoted(&name)), help)
     };
-    let mut finding = finding(&rule::UNKNOWN_KEY, path, key.used_at(), message, Some(help));
+    let mut finding = finding(&rules::UNKNOWN_KEY, path, key.used_at(), message, Some(help));
     let path: Vec<_> = parents.iter().copied().chain([Step::Key(key)]).collect();
     finding.related.extend(detours(context, &path));
     finding

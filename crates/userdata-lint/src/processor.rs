@@ -1,7 +1,7 @@
 //! Downloads that are made for processors which the base image does not run on.
 
 use super::message::finding;
-use super::rules::downloads as rule;
+use crate::rules;
 use diagnostics::source::Span;
 use diagnostics::{Diagnostic, quoted};
 
@@ -40,7 +40,7 @@ pub(super) fn check(url: &str, image: &str, path: String, place: Span) -> Option
     let message = format!("this download is for {download}, and {} is an image for {base}", quoted(image));
     let help =
         format!("take the publisher's download for {base}, or an image and a size that have {download} processors");
-    Some(finding(&rule::FOR_ANOTHER_PROCESSOR, path, place, message, Some(help)))
+    Some(finding(&rules::ARCHITECTURE_MISMATCH, path, place, message, Some(help)))
 }
 
 #[cfg(test)]

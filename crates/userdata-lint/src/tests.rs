@@ -246,3 +246,25 @@ fn items_that_became_one() {
         assert!(findings(&format!("#cloud-config\nruncmd:\n{fine}")).is_empty(), "{fine}");
     }
 }
+
+#[test]
+fn examples_of_rules_are_judged_as_their_pages_say() {
+    // Examples of image templates are tested with the whole command.
+    for rule in crate::rules::REGISTRY.iter().filter(|rule| !rule.about_templates) {
+        let options = Options { limit: rule.example_limit, ..Options::default() };
+        let codes = |text: &[u8]| {
+            let report = validate_bytes("example.yaml", text, &options);
+            let found = report.documents.into_iter().flat_map(|document| document.findings.diagnostics);
+            found.map(|found| found.code).collect::<Vec<_>>()
+        };
+        for (index, bad) in rule.bad.iter().enumerate() {
+            assert!(codes(bad).contains(&rule.code), "{}: bad example {index} gives {:?}", rule.code, codes(bad));
+        }
+        for (index, good) in rule.good.iter().enumerate() {
+            let mut found = codes(good);
+            // `cloud-init schema` refuses every multi-part document.
+            found.retain(|code| *code != crate::rules::REFUSED_BY_SCHEMA_COMMAND.code);
+            assert!(found.is_empty(), "{}: good example {index} gives {found:?}", rule.code);
+        }
+    }
+}

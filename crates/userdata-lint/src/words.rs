@@ -2,6 +2,7 @@
 
 use super::shape::{Literal, Pattern, Types};
 use super::value::{describe, written};
+use diagnostics::closest;
 use diagnostics::source::Source;
 use yaml11::{Node, NodeKind, Scalar};
 
@@ -119,43 +120,6 @@ pub(super) fn choice(
         _ => None,
     };
     (message, help.or_else(|| type_help(source, node, types)))
-}
-
-/// The known name that is most like the one that was written, if any is like it.
-pub(crate) fn closest<'k>(written: &str, known: impl Iterator<Item = &'k str>) -> Option<&'k str> {
-    let normal = |text: &str| text.trim().to_ascii_lowercase().replace(['-', ' '], "_");
-    if written.len() > 64 {
-        return None;
-    }
-    let written = normal(written);
-    let limit = match written.chars().count() {
-        0..=2 => 0,
-        3..=4 => 1,
-        5..=7 => 2,
-        _ => 3,
-    };
-    let mut best: Option<(usize, &str)> = None;
-    // `home` for `homedir`: a name that goes on where the written one ends, if it is the only one.
-    let mut longer: Vec<&str> = Vec::new();
-    for name in known {
-        let other = normal(name);
-        if written.len() > 3 && other.starts_with(&written) {
-            longer.push(name);
-        }
-        // The distance is at least the difference of lengths; most names are told apart by that.
-        if name.len().abs_diff(written.len()) > 3 {
-            continue;
-        }
-        let distance = if other == format!("{written}s") || format!("{other}s") == written {
-            1
-        } else {
-            strsim::osa_distance(&written, &other)
-        };
-        if distance <= limit && best.is_none_or(|(least, _)| distance < least) {
-            best = Some((distance, name));
-        }
-    }
-    best.map(|(_, name)| name).or(if let [one] = longer[..] { Some(one) } else { None })
 }
 
 /// Whether a mapping is one text without quotes that holds `: `, where a text would have been right: `- echo a: b`.

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::programs::{DEFAULT_USERS, brings, is_base_account, of_account};
 use super::{Boot, FEW, text};
 use crate::message::finding;
-use crate::rules::order as rule;
+use crate::rules;
 use crate::value;
 use diagnostics::source::Span;
 use diagnostics::{Diagnostic, quoted};
@@ -112,7 +112,7 @@ fn owners(boot: &Boot<'_, '_>, made: &BTreeMap<&str, Span>, out: &mut Vec<Diagno
             let (rule, message, help) = match installed {
                 Some(_) if file.deferred => continue,
                 Some(package) => (
-                    &rule::OWNER_OF_A_PACKAGE,
+                    &rules::OWNER_CREATED_BY_PACKAGE,
                     format!(
                         "{} is made by the package {}, which is installed after this file is written",
                         quoted(name),
@@ -123,7 +123,7 @@ fn owners(boot: &Boot<'_, '_>, made: &BTreeMap<&str, Span>, out: &mut Vec<Diagno
                 None if mentioned || managed => continue,
                 None if DEFAULT_USERS.contains(&name) && file.deferred => continue,
                 None if DEFAULT_USERS.contains(&name) => (
-                    &rule::OWNER_NOBODY_MAKES,
+                    &rules::UNKNOWN_OWNER,
                     format!(
                         "where {} is the distribution's own user, it is made after this file is written",
                         quoted(name)
@@ -131,7 +131,7 @@ fn owners(boot: &Boot<'_, '_>, made: &BTreeMap<&str, Span>, out: &mut Vec<Diagno
                     "add `defer: true`",
                 ),
                 None => (
-                    &rule::OWNER_NOBODY_MAKES,
+                    &rules::UNKNOWN_OWNER,
                     format!(
                         "no base image has {}, and nothing here makes it before this file is written",
                         quoted(name)
@@ -160,7 +160,7 @@ fn passwords(boot: &Boot<'_, '_>, made: &BTreeMap<&str, Span>, out: &mut Vec<Dia
     let mut told = |name: &str, path: String, place: Span| {
         let message = format!("there is no user {} to give a password: setting the passwords would fail", quoted(name));
         let help = Some("add it to `users`, or correct its name".into());
-        out.push(finding(&rule::UNKNOWN_USER, path, place, message, help));
+        out.push(finding(&rules::PASSWORD_OF_UNKNOWN_USER, path, place, message, help));
     };
     let Some(chpasswd) = document.get("chpasswd") else { return };
     let users = value::get(document.tree, chpasswd, "users").and_then(Node::items);
@@ -198,7 +198,8 @@ fn members(boot: &Boot<'_, '_>, made: &BTreeMap<&str, Span>, out: &mut Vec<Diagn
                     quoted(group)
                 );
                 let help = Some(format!("write `groups: [{}]` at the user instead", diagnostics::harmless(group)));
-                let mut found = finding(&rule::MEMBER_NOT_YET_THERE, "groups".into(), item.used_at(), message, help);
+                let mut found =
+                    finding(&rules::GROUP_MEMBER_CREATED_LATER, "groups".into(), item.used_at(), message, help);
                 found.related.extend(made.get(name).map(|place| (*place, "made here, later".to_string())));
                 out.push(found);
             }
@@ -237,7 +238,7 @@ fn locked(boot: &Boot<'_, '_>, out: &mut Vec<Diagnostic>) {
         let message =
             "the password is locked as soon as it is set: nobody can log in with it, nor give it to sudo".to_string();
         let help = Some("add `lock_passwd: false`; or leave the password out, and log in with SSH keys".into());
-        out.push(finding(&rule::LOCKED_PASSWORD, format!("users.{index}.{key}"), node.used_at(), message, help));
+        out.push(finding(&rules::LOCKED_PASSWORD, format!("users.{index}.{key}"), node.used_at(), message, help));
     }
 }
 
@@ -253,6 +254,12 @@ fn blanks(boot: &Boot<'_, '_>, out: &mut Vec<Diagnostic>) {
         let message = format!("{} is one name to cloud-init: groups are separated by commas", quoted(name));
         let names: Vec<_> = groups.split([',', ' ', '\t', '\n']).filter(|name| !name.is_empty()).collect();
         let help = Some(format!("write `groups: [{}]`", diagnostics::harmless(&names.join(", "))));
-        out.push(finding(&rule::GROUPS_WITHOUT_COMMAS, format!("users.{index}.groups"), node.used_at(), message, help));
+        out.push(finding(
+            &rules::GROUPS_WITHOUT_COMMAS,
+            format!("users.{index}.groups"),
+            node.used_at(),
+            message,
+            help,
+        ));
     }
 }

@@ -4,7 +4,7 @@ use std::cell::OnceCell;
 
 use super::shell::Simple;
 use super::{Boot, Stage, Step, is_shell, shell};
-use crate::rules::runcmd as rule;
+use crate::rules;
 use diagnostics::source::Source;
 use diagnostics::{Diagnostic, quoted};
 
@@ -49,12 +49,12 @@ pub(super) fn one(
     if waits && !command.background && !command.subshell && !command.limited {
         let message = "the command waits for cloud-init, which waits for the command: the boot never ends".to_string();
         let help = "take it out: what must come after cloud-init belongs in a unit with `After=cloud-final.service`, started with `--no-block`";
-        out.push(step.finding(source, &rule::WAITS_FOR_ITSELF, command, message, help));
+        out.push(step.finding(source, &rules::WAITS_FOR_CLOUD_INIT, command, message, help));
     }
     if never_ends(command) && !command.conditional && !command.background && !command.subshell && !command.limited {
         let message = format!("{} never ends by itself: what comes after it is never done", quoted(command.written));
         let help = "start it as a service (`systemd-run`, or a unit), or put `timeout` in front of it";
-        out.push(step.finding(source, &rule::NEVER_ENDS, command, message, help));
+        out.push(step.finding(source, &rules::COMMAND_NEVER_ENDS, command, message, help));
     }
     if asks(command) && !assumes_yes() {
         let message =
@@ -67,7 +67,7 @@ pub(super) fn one(
             }
             _ => "add `-y`, or use `packages`",
         };
-        out.push(step.finding(source, &rule::ASKS_A_QUESTION, command, message, help));
+        out.push(step.finding(source, &rules::INTERACTIVE_PROMPT, command, message, help));
     }
     if ends_the_boot(command) && !command.background && !command.subshell {
         match step.stage {
@@ -75,7 +75,7 @@ pub(super) fn one(
             Stage::Bootcmd => {
                 let message = "`bootcmd` runs at every boot: the machine would never come up".to_string();
                 let help = "use `power_state`, or `cloud-init-per once NAME …`";
-                out.push(step.finding(source, &rule::REBOOT_LOOP, command, message, help));
+                out.push(step.finding(source, &rules::REBOOT_LOOP, command, message, help));
             }
             Stage::Runcmd | Stage::Script => {
                 let message = format!(
@@ -84,7 +84,7 @@ pub(super) fn one(
                 );
                 let help =
                     "use `power_state` (with `mode`, and `condition` if need be): it acts when everything is done";
-                out.push(step.finding(source, &rule::REBOOTS_BY_COMMAND, command, message, help));
+                out.push(step.finding(source, &rules::REBOOT_IN_RUNCMD, command, message, help));
             }
         }
     }
@@ -207,7 +207,7 @@ fn starts(boot: &Boot<'_, '_>, step: &Step<'_>, command: &Simple<'_>, out: &mut 
             let message =
                 format!("{} starts after {late}, which waits for this command: the boot never ends", quoted(&unit));
             let help = "add `--no-block`, or enable the unit without starting it";
-            let mut found = step.finding(boot.source(), &rule::START_WAITS_FOR_CLOUD_INIT, command, message, help);
+            let mut found = step.finding(boot.source(), &rules::UNIT_WAITS_FOR_CLOUD_INIT, command, message, help);
             found.related.push((place.used_at(), format!("has After={late}")));
             out.push(found);
             return;

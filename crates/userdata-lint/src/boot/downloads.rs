@@ -3,7 +3,7 @@
 use super::shell::Simple;
 use super::{Boot, Stage, Step, is_shell, shell};
 use crate::message::finding;
-use crate::rules::downloads as rule;
+use crate::rules;
 use crate::value;
 use diagnostics::source::Source;
 use diagnostics::{Diagnostic, quoted};
@@ -46,13 +46,13 @@ pub(super) fn commands(source: &Source, step: &Step<'_>, out: &mut Vec<Diagnosti
                 quoted(program)
             );
             let help = "download it to a file, compare its sha256, then run it; or install a package";
-            out.push(step.finding(source, &rule::PIPED_TO_SHELL, command, message, help));
+            out.push(step.finding(source, &rules::DOWNLOAD_PIPED_TO_SHELL, command, message, help));
         }
         if program == "apt-key" && command.has(&["add", "adv"]) {
             let message = "apt-key is gone from Debian 13 and from Ubuntu since 25.04".to_string();
             let help =
                 "put the key into /etc/apt/keyrings and name it in the source: `signed-by=`; or use `apt: sources:`";
-            out.push(step.finding(source, &rule::APT_KEY_IS_GONE, command, message, help));
+            out.push(step.finding(source, &rules::APT_KEY_REMOVED, command, message, help));
         }
         before = Some(command);
     }
@@ -82,6 +82,6 @@ fn signing_keys(boot: &Boot<'_, '_>, out: &mut Vec<Diagnostic>) {
             "give the key with `key` or `keyid`, and write `signed-by=$KEY_FILE`; or write the file with `write_files`"
         };
         let path = format!("apt.sources.{}.source", value::key_text(name));
-        out.push(finding(&rule::KEY_NOT_THERE, path, node.used_at(), message, Some(help.into())));
+        out.push(finding(&rules::MISSING_SIGNING_KEY, path, node.used_at(), message, Some(help.into())));
     }
 }

@@ -1,7 +1,7 @@
 //! A firewall that is closed behind the last one out: `ufw enable` without a rule that lets SSH in.
 
 use super::{Boot, Stage};
-use crate::rules::runcmd as rule;
+use crate::rules;
 use diagnostics::Diagnostic;
 
 pub(super) fn check(boot: &Boot<'_, '_>, out: &mut Vec<Diagnostic>) {
@@ -20,7 +20,7 @@ pub(super) fn check(boot: &Boot<'_, '_>, out: &mut Vec<Diagnostic>) {
     }
     let message = "the firewall is closed, and no rule lets SSH in: nobody can log in any more".to_string();
     let help = "add `ufw allow OpenSSH` (or `ufw limit 22/tcp`) before it";
-    out.push(step.finding(boot.source(), &rule::SHUTS_OUT_SSH, command, message, help));
+    out.push(step.finding(boot.source(), &rules::FIREWALL_WITHOUT_SSH, command, message, help));
 }
 
 /// Whether any line, in whatever script, could open the port of SSH: by its name or number, from an address or an interface, or by

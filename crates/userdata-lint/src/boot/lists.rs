@@ -2,7 +2,7 @@
 
 use crate::Document;
 use crate::message::finding;
-use crate::rules::runcmd as rule;
+use crate::rules;
 use diagnostics::{Diagnostic, quoted};
 use yaml11::Node;
 
@@ -50,7 +50,7 @@ fn list(key: &str, index: usize, words: &[Node<'_>], out: &mut Vec<Diagnostic>) 
         }
         let message = format!("no shell reads a list: {} is handed to {} as it stands", quoted(text), quoted(program));
         let help = Some("write the command as one string, or as `[sh, -c, '…']`".into());
-        out.push(finding(&rule::OPERATOR_IN_LIST, format!("{key}.{index}.{at}"), word.used_at(), message, help));
+        out.push(finding(&rules::SHELL_OPERATOR_IN_LIST, format!("{key}.{index}.{at}"), word.used_at(), message, help));
         return;
     }
 }
@@ -76,7 +76,13 @@ fn folded(document: &Document<'_>, key: &str, index: usize, item: Node<'_>, out:
             let message =
                 format!("a here-document in folded text: its lines are joined, and no line {} ends it", quoted(&word));
             let help = Some("write `|` instead of `>`; or write the file with `write_files`".into());
-            out.push(finding(&rule::HEREDOC_IN_FOLDED_TEXT, format!("{key}.{index}"), item.used_at(), message, help));
+            out.push(finding(
+                &rules::HERE_DOCUMENT_IN_FOLDED_TEXT,
+                format!("{key}.{index}"),
+                item.used_at(),
+                message,
+                help,
+            ));
             return;
         }
         rest = &rest[at + 2..];
@@ -113,7 +119,7 @@ fn expanded(document: &Document<'_>, key: &str, index: usize, item: Node<'_>, ou
         );
         let help =
             Some(format!("put the word that ends it into quotes: `<<'{word}'`; or write the file with `write_files`"));
-        out.push(finding(&rule::EXPANDED_TOO_EARLY, format!("{key}.{index}"), place, message, help));
+        out.push(finding(&rules::UNQUOTED_HERE_DOCUMENT, format!("{key}.{index}"), place, message, help));
         return;
     }
 }

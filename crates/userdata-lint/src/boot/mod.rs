@@ -26,8 +26,8 @@ use std::collections::BTreeMap;
 use self::shell::Simple;
 use super::message::finding;
 use super::modules::write_files::{Entry, normal};
-use super::rules::{self, Rule};
 use super::{Document, value};
+use crate::rules::{self, Rule};
 use diagnostics::Diagnostic;
 use diagnostics::source::{Source, Span};
 use yaml11::Node;
@@ -115,12 +115,12 @@ impl<'t> Boot<'_, 't> {
 
 /// Rules that say what a document lacks: they hold of the whole user-data only, because another part may bring it.
 const OF_THE_WHOLE: [&str; 6] = [
-    rules::order::OWNER_NOBODY_MAKES.code,
-    rules::order::UNKNOWN_USER.code,
-    rules::order::PROGRAM_NOBODY_INSTALLS.code,
-    rules::systemd::PROGRAM_NOT_THERE.code,
-    rules::runcmd::SHUTS_OUT_SSH.code,
-    rules::downloads::KEY_NOT_THERE.code,
+    rules::UNKNOWN_OWNER.code,
+    rules::PASSWORD_OF_UNKNOWN_USER.code,
+    rules::UNKNOWN_PROGRAM.code,
+    rules::MISSING_UNIT_PROGRAM.code,
+    rules::FIREWALL_WITHOUT_SSH.code,
+    rules::MISSING_SIGNING_KEY.code,
 ];
 
 /// Whether a finding holds of one part among others, too.

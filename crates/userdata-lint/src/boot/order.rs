@@ -6,7 +6,7 @@ use super::programs::{brings, of_program, of_service};
 use super::{Boot, FEW, Stage, is_true, text};
 use crate::message::finding;
 use crate::modules::write_files::normal;
-use crate::rules::{kinds, order as rule, write_files};
+use crate::rules;
 use crate::secrets::path_at;
 use crate::value;
 use diagnostics::{Diagnostic, quoted};
@@ -84,7 +84,7 @@ fn bootcmd(boot: &Boot<'_, '_>, out: &mut Vec<Diagnostic>) {
                 quoted(package)
             );
             let help = "move the command to `runcmd`, which runs after `packages`";
-            out.push(step.finding(boot.source(), &rule::PROGRAM_NOT_YET_INSTALLED, command, message, help));
+            out.push(step.finding(boot.source(), &rules::PROGRAM_NOT_YET_INSTALLED, command, message, help));
         }
         if installs(command).is_some()
             || matches!(program, "apt-get" | "apt") && command.has(&["update", "upgrade", "dist-upgrade"])
@@ -92,7 +92,7 @@ fn bootcmd(boot: &Boot<'_, '_>, out: &mut Vec<Diagnostic>) {
             let message =
                 "packages are installed at every boot, before cloud-init has set up apt's sources".to_string();
             let help = "name them under `packages`, or move the command to `runcmd`";
-            out.push(step.finding(boot.source(), &rule::INSTALLS_IN_BOOTCMD, command, message, help));
+            out.push(step.finding(boot.source(), &rules::INSTALLS_IN_BOOTCMD, command, message, help));
         }
         let runs = if INTERPRETERS.contains(&program) {
             command.operands().next()
@@ -105,7 +105,7 @@ fn bootcmd(boot: &Boot<'_, '_>, out: &mut Vec<Diagnostic>) {
         {
             let message = format!("{} is written only after `bootcmd`", quoted(file));
             let help = "move the command to `runcmd`; at the first boot the file is not there";
-            let mut found = step.finding(boot.source(), &rule::FILE_NOT_YET_WRITTEN, command, message, help);
+            let mut found = step.finding(boot.source(), &rules::FILE_NOT_YET_WRITTEN, command, message, help);
             found.related.push((place, "written here, later".into()));
             out.push(found);
         }
@@ -149,7 +149,7 @@ fn homes(boot: &Boot<'_, '_>, out: &mut Vec<Diagnostic>) {
                 quoted(name)
             );
             let help = Some("add `defer: true`, and the user as the owner".into());
-            let mut found = file.finding(&rule::HOME_BEFORE_USER, "path", place.used_at(), message, help);
+            let mut found = file.finding(&rules::HOME_BEFORE_USER, "path", place.used_at(), message, help);
             found
                 .related
                 .push((value::get(document.tree, user, "name").unwrap_or(user).used_at(), "made here, later".into()));
@@ -167,7 +167,7 @@ fn paths(boot: &Boot<'_, '_>, out: &mut Vec<Diagnostic>) {
         if is_variable || path.contains("/~/") {
             let message = format!("nothing expands variables in a path: {} is written as it stands", quoted(path));
             let help = Some("write the whole path; in a `## template: jinja` document, `{{ … }}` is expanded".into());
-            out.push(file.finding(&write_files::VARIABLE_IN_PATH, "path", place.used_at(), message, help));
+            out.push(file.finding(&rules::VARIABLE_IN_PATH, "path", place.used_at(), message, help));
         }
     }
 }
@@ -220,7 +220,7 @@ fn drop_ins(boot: &Boot<'_, '_>, out: &mut Vec<Diagnostic>) {
             if restarts {
                 let message = format!("systemd has not read {} when {} is restarted", quoted(path), quoted(name));
                 let help = "run `systemctl daemon-reload` before";
-                let mut found = step.finding(boot.source(), &rule::UNIT_NOT_RELOADED, command, message, help);
+                let mut found = step.finding(boot.source(), &rules::UNIT_NOT_RELOADED, command, message, help);
                 found.related.push((place.used_at(), "written here".into()));
                 out.push(found);
             }
@@ -253,7 +253,7 @@ fn header(boot: &Boot<'_, '_>, out: &mut Vec<Diagnostic>) {
             format!("{} is no template: {} stays as it stands", quoted("#cloud-config"), quoted(&text[at..end]));
         let help = Some("write `## template: jinja` into the first line, above `#cloud-config`".into());
         out.push(finding(
-            &kinds::TEMPLATE_WITHOUT_HEADER,
+            &rules::TEMPLATE_WITHOUT_HEADER,
             path,
             diagnostics::source::Span::new(at, end),
             message,

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use super::{Boot, Stage};
 use crate::modules::write_files::{Entry, file_mode, normal};
-use crate::rules::{systemd, write_files};
+use crate::rules;
 use diagnostics::{Diagnostic, quoted};
 
 /// Programs that give a file its executable bits, or put another one in its place.
@@ -36,7 +36,7 @@ fn files(boot: &Boot<'_, '_>, out: &mut Vec<Diagnostic>) {
         }
         let message = format!("{} is written without an executable bit: it cannot be started", quoted(program));
         let help = "write `permissions: '0755'` at the file; or start its interpreter, and name the file behind it";
-        let mut found = step.finding(boot.source(), &write_files::NOT_EXECUTABLE, command, message, help);
+        let mut found = step.finding(boot.source(), &rules::FILE_NOT_EXECUTABLE, command, message, help);
         found.related.extend(file.path.map(|(_, place)| (place.used_at(), "written here".to_string())));
         out.push(found);
     }
@@ -72,7 +72,7 @@ fn units(boot: &Boot<'_, '_>, out: &mut Vec<Diagnostic>) {
             let now = if command.has(&["--now"]) { "it starts now, and not" } else { "it does not start" };
             let message = format!("{} has no `[Install]`: enabled or not, {now} at the next boot", quoted(&unit));
             let help = "add `[Install]` with `WantedBy=multi-user.target` to the unit; a timer has `timers.target`";
-            let mut found = step.finding(boot.source(), &systemd::NOTHING_STARTS_IT, command, message, help);
+            let mut found = step.finding(boot.source(), &rules::ENABLED_WITHOUT_INSTALL, command, message, help);
             found.related.extend(file.path.map(|(_, place)| (place.used_at(), "written here".to_string())));
             out.push(found);
             break;

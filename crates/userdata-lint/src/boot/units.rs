@@ -3,8 +3,8 @@
 use super::{Boot, used};
 use crate::content::{self, Fault};
 use crate::modules::write_files::{SCRIPT_FOLDERS, normal};
-use crate::rules::systemd as rule;
-use crate::words::closest;
+use crate::rules;
+use diagnostics::closest;
 use diagnostics::{Diagnostic, quoted};
 
 /// Where distributions put nothing.
@@ -88,7 +88,7 @@ pub(super) fn check(boot: &Boot<'_, '_>, out: &mut Vec<Diagnostic>) {
                 Some(near) => format!("did you mean `{near}`?"),
                 None => "write it with `write_files`, or install it in `runcmd`; unless the image that you start from has it".into(),
             };
-            Fault::new(&rule::PROGRAM_NOT_THERE, span, message, Some(help))
+            Fault::new(&rules::MISSING_UNIT_PROGRAM, span, message, Some(help))
         });
         let place = format!("write_files.{}.content", file.index);
         content::in_scalar(document.source, content.node, !content.is_plain(), &place, text, faults.collect(), out);

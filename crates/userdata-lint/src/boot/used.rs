@@ -6,7 +6,7 @@ use super::order::installs;
 use super::programs::{brings, of_program, of_service};
 use super::shell::Simple;
 use super::{Boot, Stage};
-use crate::rules::order as rule;
+use crate::rules;
 use diagnostics::{Diagnostic, quoted};
 
 /// Keys whose modules install programs.
@@ -68,7 +68,7 @@ pub(super) fn check(boot: &Boot<'_, '_>, out: &mut Vec<Diagnostic>) {
             Some((later, install)) => {
                 let message = format!("{} is used here, and installed only later", quoted(name));
                 let help = "install it first; `packages` are installed before `runcmd` runs";
-                let mut found = step.finding(boot.source(), &rule::USED_BEFORE_INSTALLED, command, message, help);
+                let mut found = step.finding(boot.source(), &rules::USED_BEFORE_INSTALLED, command, message, help);
                 found.related.push((later.place(boot.source(), install.written), "installed here, later".into()));
                 out.push(found);
             }
@@ -77,7 +77,7 @@ pub(super) fn check(boot: &Boot<'_, '_>, out: &mut Vec<Diagnostic>) {
                 let message =
                     format!("nothing here installs {}, and no base image of Debian or Ubuntu has it", quoted(name));
                 let help = format!("add `{}` to `packages`, unless the image that you start from has it", packages[0]);
-                out.push(step.finding(boot.source(), &rule::PROGRAM_NOBODY_INSTALLS, command, message, &help));
+                out.push(step.finding(boot.source(), &rules::UNKNOWN_PROGRAM, command, message, &help));
             }
         }
     }

@@ -1,7 +1,7 @@
 //! Tables of cron, as Debian's cron reads them, and the folders whose scripts it starts.
 
 use super::{Content, Fault};
-use crate::rules::cron as rules;
+use crate::rules;
 use diagnostics::quoted;
 use diagnostics::source::Span;
 
@@ -50,7 +50,7 @@ pub(super) fn check(content: &Content<'_>, out: &mut Vec<Fault>) {
         let message =
             "the last line has no line end: the cron of Debian and Ubuntu passes over the whole file".to_string();
         let help = Some("end the file with a line end: in YAML, `|` keeps it and `|-` takes it away".into());
-        out.push(Fault::new(&rules::NO_LINE_END, Span::new(last, content.text.len()), message, help));
+        out.push(Fault::new(&rules::CRON_WITHOUT_FINAL_NEWLINE, Span::new(last, content.text.len()), message, help));
     }
 }
 
@@ -64,7 +64,7 @@ fn ignored(name: &str, who: &str, text: &str, out: &mut Vec<Fault>) {
     let message = format!("{who} passes over a file named {}", quoted(name));
     let better: String = name.chars().map(|c| if c == '.' || c.is_whitespace() { '-' } else { c }).collect();
     let help = Some(format!("use letters, digits, `-` and `_` only: {}", quoted(better.trim_end_matches("-sh"))));
-    out.push(Fault::new(&rules::IGNORED_FILE, Span::new(0, first.len()), message, help));
+    out.push(Fault::new(&rules::IGNORED_CRON_FILE, Span::new(0, first.len()), message, help));
 }
 
 /// A script of `/etc/cron.daily` and its like.
@@ -78,7 +78,7 @@ fn folder(name: &str, content: &Content<'_>, out: &mut Vec<Fault>) {
         let first = content.text.lines().next().unwrap_or_default();
         let message = "run-parts passes over a file that is not executable".to_string();
         let help = Some("add `permissions: '0755'`".into());
-        out.push(Fault::new(&rules::IGNORED_FILE, Span::new(0, first.len()), message, help));
+        out.push(Fault::new(&rules::IGNORED_CRON_FILE, Span::new(0, first.len()), message, help));
     }
 }
 
@@ -116,7 +116,7 @@ fn entry(start: usize, line: &str, has_user: bool, out: &mut Vec<Fault>) {
         Some(format!("write `minute hour day month weekday{user} command`; `*` stands for every one"))
     };
     let mut malformed =
-        |span: Span, message: String| out.push(Fault::new(&rules::MALFORMED_ENTRY, span, message, help()));
+        |span: Span, message: String| out.push(Fault::new(&rules::MALFORMED_CRON_ENTRY, span, message, help()));
     let times = if let Some(nickname) = bare.strip_prefix('@') {
         let name = nickname.split([' ', '\t']).next().unwrap_or_default();
         // `@every_minute` and the like are other crons' own.
@@ -171,7 +171,7 @@ fn percent(start: usize, command: &str, out: &mut Vec<Fault>) {
     if let Some((place, _)) = sign.filter(|(place, _)| rest[..*place].contains('+')) {
         let span = Span::new(start + at + place, start + at + place + 1);
         let message = "cron ends the command at a bare `%`, and hands what follows to its standard input".to_string();
-        out.push(Fault::new(&rules::BARE_PERCENT, span, message, Some("write `\\%`".into())));
+        out.push(Fault::new(&rules::UNESCAPED_PERCENT_IN_CRON, span, message, Some("write `\\%`".into())));
     }
 }
 

@@ -2,7 +2,7 @@
 //! documents, tags); a text with any of that is let pass.
 
 use super::{Content, Fault};
-use crate::rules::data as rules;
+use crate::rules;
 use diagnostics::source::Span;
 
 /// Longer files are not parsed, in bytes.
@@ -41,7 +41,7 @@ fn json(text: &str) -> Option<Fault> {
     }
     let end = text[at..].chars().next().map_or(at, |c| at + if c == '\n' { 0 } else { c.len_utf8() });
     let message = format!("this file is no JSON: {said}");
-    Some(Fault::new(&rules::BROKEN_JSON, Span::new(at, end), message, None))
+    Some(Fault::new(&rules::INVALID_JSON, Span::new(at, end), message, None))
 }
 
 fn yaml(text: &str) -> Option<Fault> {
@@ -62,5 +62,5 @@ fn yaml(text: &str) -> Option<Fault> {
     if ours.iter().any(|word| error.message.contains(word)) {
         return None;
     }
-    Some(Fault::new(&rules::BROKEN_YAML, error.place(), format!("this file is no YAML: {}", error.message), None))
+    Some(Fault::new(&rules::INVALID_YAML_FILE, error.place(), format!("this file is no YAML: {}", error.message), None))
 }

@@ -16,7 +16,7 @@ mod systemd;
 
 use super::message::finding;
 use super::places::Places;
-use super::rules::Rule;
+use crate::rules::Rule;
 use diagnostics::Diagnostic;
 use diagnostics::source::{Source, Span};
 use yaml11::Node;

@@ -3,7 +3,7 @@
 use super::shell::{self, Dialect};
 use super::{Content, Fault};
 use crate::Document;
-use crate::rules::script as rules;
+use crate::rules;
 use diagnostics::source::Span;
 use diagnostics::{Diagnostic, quoted};
 use yaml11::Node;
@@ -82,13 +82,13 @@ fn judge(text: &str, shell: Shell, out: &mut Vec<Fault>) {
     }
     let first = if shell == Shell::Bash { Dialect::Bash } else { Dialect::Posix };
     let mut outcome = shell::parse(text, first);
-    let mut rule = &rules::BROKEN_SCRIPT;
+    let mut rule = &rules::SHELL_SYNTAX_ERROR;
     if let (Shell::Sh, Some(fault)) = (shell, &outcome.fault) {
         let bash = shell::parse(text, Dialect::Bash);
         if bash.fault.is_some() {
             outcome = bash;
         } else {
-            rule = &rules::BASH_IN_SH;
+            rule = &rules::BASH_SYNTAX_IN_SH;
             let line = text[..fault.span.start.min(text.len())].rfind('\n').map_or(0, |end| end + 1);
             let span = if fault.span.end > fault.span.start { fault.span } else { Span::new(line, fault.span.start) };
             let message = format!("only bash reads this; for the `sh` of Debian and Ubuntu: {}", fault.message);
@@ -110,7 +110,7 @@ fn judge(text: &str, shell: Shell, out: &mut Vec<Fault>) {
         } else {
             "end it with a line that holds only that word"
         };
-        out.push(Fault::new(&rules::UNFINISHED_HEREDOC, span, message, Some(help.to_string())));
+        out.push(Fault::new(&rules::UNTERMINATED_HERE_DOCUMENT, span, message, Some(help.to_string())));
     }
 }
 
@@ -147,7 +147,7 @@ fn commands(document: &Document<'_>, key: &str, out: &mut Vec<Diagnostic>) {
         faults = missing_in_dash(&script);
     }
     for mut fault in faults {
-        if fault.rule.code == rules::BASH_IN_SH.code {
+        if fault.rule.code == rules::BASH_SYNTAX_IN_SH.code {
             fault.help = Some("write `[bash, -c, '…']`, or the same without what only bash has".into());
         }
         let before = starts.partition_point(|(start, ..)| *start <= fault.span.start);
@@ -186,7 +186,7 @@ fn missing_in_dash(script: &str) -> Vec<Fault> {
         let instead = if name == "source" { "`.` does the same" } else { "`[` compares, with `=` for texts" };
         let message =
             format!("only bash has {}: the `sh` of Debian and Ubuntu does not find it; {instead}", quoted(name));
-        out.push(Fault::new(&rules::BASH_IN_SH, span, message, None));
+        out.push(Fault::new(&rules::BASH_SYNTAX_IN_SH, span, message, None));
     }
     out
 }

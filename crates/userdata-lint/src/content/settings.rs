@@ -1,8 +1,8 @@
 //! Small configuration files of the system: sshd's, /etc/fstab, kernel settings.
 
 use super::{Content, Fault};
-use crate::rules::data as rules;
-use crate::words::closest;
+use crate::rules;
+use diagnostics::closest;
 use diagnostics::quoted;
 use diagnostics::source::Span;
 
@@ -60,7 +60,12 @@ pub(super) fn sshd(content: &Content<'_>, out: &mut Vec<Fault>) {
         let Some(known) = SSHD.split(' ').find(|known| known.eq_ignore_ascii_case(keyword)) else {
             if let Some(near) = closest(keyword, SSHD.split(' ')) {
                 let message = format!("sshd knows no keyword {}, and does not start", quoted(keyword));
-                out.push(Fault::new(&rules::BAD_SSHD_SETTING, span, message, Some(format!("did you mean `{near}`?"))));
+                out.push(Fault::new(
+                    &rules::INVALID_SSHD_SETTING,
+                    span,
+                    message,
+                    Some(format!("did you mean `{near}`?")),
+                ));
             }
             continue;
         };
@@ -68,7 +73,7 @@ pub(super) fn sshd(content: &Content<'_>, out: &mut Vec<Fault>) {
         let value = value.split([' ', '\t', '#']).next().unwrap_or_default().trim_matches('"');
         if value.is_empty() {
             let message = format!("the keyword {} has no value: sshd does not start", quoted(known));
-            out.push(Fault::new(&rules::BAD_SSHD_SETTING, span, message, Some("write a value behind it".into())));
+            out.push(Fault::new(&rules::INVALID_SSHD_SETTING, span, message, Some("write a value behind it".into())));
             continue;
         }
         let words = WORDS.iter().find(|(name, _)| *name == known).map(|(_, words)| *words);
@@ -78,7 +83,7 @@ pub(super) fn sshd(content: &Content<'_>, out: &mut Vec<Fault>) {
             let use_one =
                 words.split(' ').filter(|word| !matches!(*word, "true" | "false")).collect::<Vec<_>>().join(", ");
             let help = Some(format!("use one of: {use_one}"));
-            out.push(Fault::new(&rules::BAD_SSHD_SETTING, Span::new(from, from + value.len()), message, help));
+            out.push(Fault::new(&rules::INVALID_SSHD_SETTING, Span::new(from, from + value.len()), message, help));
         }
     }
 }

@@ -2,9 +2,9 @@
 //! not know it lets pass.
 
 use super::{Content, Fault};
-use crate::rules::sudoers as rules;
-use crate::words::closest;
+use crate::rules;
 use crate::{Document, value};
+use diagnostics::closest;
 use diagnostics::source::Span;
 use diagnostics::{Diagnostic, quoted};
 use yaml11::Node;
@@ -41,12 +41,12 @@ pub(super) fn check(content: &Content<'_>, out: &mut Vec<Fault>) {
     if let Some(name) = below.filter(|name| name.contains('.') || name.ends_with('~')) {
         let message = format!("sudo passes over a file named {}", quoted(name));
         let help = Some("leave out the `.`: sudo takes such files for backups".into());
-        out.push(Fault::new(&rules::IGNORED_FILE, Span::new(0, first), message, help));
+        out.push(Fault::new(&rules::IGNORED_SUDOERS_FILE, Span::new(0, first), message, help));
     }
     if content.mode & 0o002 != 0 {
         let message = format!("sudo refuses a file that everybody may write: its mode is {:04o}", content.mode);
         let help = Some("write `permissions: '0440'`".into());
-        out.push(Fault::new(&rules::WRITABLE, Span::new(0, first), message, help));
+        out.push(Fault::new(&rules::WRITABLE_SUDOERS, Span::new(0, first), message, help));
     }
     // Lines, joined where a backslash ends them. Places are those of the first line then.
     let mut lines = super::lines(content.text);
@@ -64,7 +64,7 @@ pub(super) fn check(content: &Content<'_>, out: &mut Vec<Fault>) {
             let place =
                 problem.word.as_ref().and_then(|word| content.text[from..to].find(word.as_str()).map(|at| (at, word)));
             let span = place.map_or(Span::new(from, to), |(at, word)| Span::new(from + at, from + at + word.len()));
-            out.push(Fault::new(&rules::MALFORMED, span, problem.message, problem.help));
+            out.push(Fault::new(&rules::MALFORMED_SUDOERS, span, problem.message, problem.help));
         }
     }
 }
@@ -85,7 +85,7 @@ pub(crate) fn users(document: &Document<'_>, out: &mut Vec<Diagnostic>) {
             let place = problem.word.as_ref().and_then(|word| text.find(word.as_str()).map(|at| (at, word.len())));
             let (at, length) = place.unwrap_or((0, text.len()));
             let span = Span::new(at, at + length);
-            let fault = Fault::new(&rules::MALFORMED, span, problem.message, problem.help);
+            let fault = Fault::new(&rules::MALFORMED_SUDOERS, span, problem.message, problem.help);
             super::in_scalar(document.source, node, false, &path, text, vec![fault], out);
         }
     }
@@ -239,7 +239,7 @@ fn commands(text: &str) -> Option<Problem> {
                         .iter()
                         .find(|tag| tag.eq_ignore_ascii_case(word))
                         .copied()
-                        .or_else(|| closest(word, TAGS.into_iter()))
+                        .or_else(|| closest(word, TAGS))
                     {
                         Some(near) => format!("did you mean `{near}:`?"),
                         None => "further hosts after `:` are not looked into".into(),

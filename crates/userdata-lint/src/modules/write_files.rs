@@ -11,7 +11,7 @@ use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use super::Module;
 use crate::message::finding;
 use crate::modules::V25_1;
-use crate::rules::{Rule, write_files as rules};
+use crate::rules::{self, Rule};
 use crate::shape::Keyword::{Additional, Closed, Enum, Items, MinItems, Properties, Required, Since, Type};
 use crate::shape::{BOOLEAN, Literal, STRING, Shape, Types};
 use crate::{Document, content, value};
@@ -224,7 +224,7 @@ fn mode(document: &Document<'_>, entry: &Entry<'_>, out: &mut Vec<Diagnostic>) -
                 let message =
                     format!("the mode {} is read as a decimal number: it is {mode:04o} in octal", quoted(written));
                 let help = Some(format!("write octal digits in quotes: `'{written:0>4}'`"));
-                out.push(entry.finding(&rules::MODE_IS_DECIMAL, "permissions", node.used_at(), message, help));
+                out.push(entry.finding(&rules::DECIMAL_MODE, "permissions", node.used_at(), message, help));
             }
             mode
         }
@@ -236,7 +236,7 @@ fn mode(document: &Document<'_>, entry: &Entry<'_>, out: &mut Vec<Diagnostic>) -
             u32::from_str_radix(digits, 8).ok().filter(|mode| *mode <= 0o7777).unwrap_or_else(|| {
                 let message = format!("expected a mode of octal digits up to 7777, found {}", quoted(text));
                 let help = Some("write it like `'0644'`; the file would get cloud-init's default instead".into());
-                out.push(entry.finding(&rules::UNREADABLE_MODE, "permissions", node.used_at(), message, help));
+                out.push(entry.finding(&rules::INVALID_MODE, "permissions", node.used_at(), message, help));
                 DEFAULT
             })
         }
@@ -293,7 +293,7 @@ fn owner(document: &Document<'_>, entry: &Entry<'_>, late: &HashMap<&str, Span>,
     let Some((name, place)) = names.find_map(|name| late.get_key_value(name)) else { return };
     let message = format!("{} does not exist yet when this file is written", quoted(name));
     let help = Some("add `defer: true`: the file is then written after users and groups are made".into());
-    let mut found = entry.finding(&rules::OWNER_NOT_YET_THERE, "owner", node.used_at(), message, help);
+    let mut found = entry.finding(&rules::OWNER_CREATED_LATER, "owner", node.used_at(), message, help);
     found.related.push((*place, "created here, later".into()));
     out.push(found);
 }

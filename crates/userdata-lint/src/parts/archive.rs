@@ -4,7 +4,7 @@ use super::{MOST_PARTS, Piece, ignored, kind_of_type};
 use crate::header::{self, Kind};
 use crate::message::finding;
 use crate::places::Places;
-use crate::rules::kinds as rule;
+use crate::rules;
 use crate::{Options, document, value};
 use diagnostics::Diagnostic;
 use diagnostics::source::{Source, Span};
@@ -13,7 +13,7 @@ use yaml11::{Node, Scalar};
 pub(super) fn split(source: &Source, options: &Options, diagnostics: &mut Vec<Diagnostic>) -> Vec<Piece> {
     let malformed = |path: String, span: Span, expected: &str, found: String| {
         let help = Some("write each part as `- content: |` with its text below, and its `type` where needed".into());
-        finding(&rule::MALFORMED_ARCHIVE, path, span, format!("expected {expected}, found {found}"), help)
+        finding(&rules::MALFORMED_ARCHIVE, path, span, format!("expected {expected}, found {found}"), help)
     };
     let tree = match yaml11::parse(source.text()) {
         Ok(tree) => tree,

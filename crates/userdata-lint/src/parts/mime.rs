@@ -6,7 +6,7 @@ use crate::header::{self, Kind};
 use crate::message::finding;
 use crate::modules;
 use crate::places::Places;
-use crate::rules::{document, kinds as rule};
+use crate::rules;
 use diagnostics::source::{Source, Span};
 use diagnostics::{Diagnostic, quoted};
 
@@ -100,7 +100,7 @@ pub(super) fn split(source: &Source, options: &Options, diagnostics: &mut Vec<Di
 
 fn malformed(span: Span, message: String) -> Diagnostic {
     let help = Some("write it like `Content-Type: multipart/mixed; boundary=\"part\"`, with `--part` before each part and `--part--` at the end".into());
-    finding(&rule::MALFORMED_MULTIPART, String::new(), span, message, help)
+    finding(&rules::MALFORMED_MULTIPART, String::new(), span, message, help)
 }
 
 fn walk(
@@ -182,7 +182,7 @@ fn swallowed(text: &str, entity: &Entity) -> Option<Diagnostic> {
     let (at, _) = lines.into_iter().find(|(_, line)| line.to_ascii_lowercase().starts_with(name.as_str()))?;
     let message = format!("{} is read as a header of the part, and is no part of its content", quoted(name));
     let help = Some("put an empty line between the headers and the content".into());
-    let mut found = finding(&rule::MALFORMED_MULTIPART, String::new(), Span::new(at, at + name.len()), message, help);
+    let mut found = finding(&rules::MALFORMED_MULTIPART, String::new(), Span::new(at, at + name.len()), message, help);
     found.severity = diagnostics::Severity::Warning;
     Some(found)
 }
@@ -206,7 +206,7 @@ fn leaf(
         Ok(content) => content,
         Err(problem) => {
             let message = format!("the part is not encoded as {} says: {problem}", quoted(&encoding));
-            diagnostics.push(finding(&document::UNREADABLE, String::new(), entity.body, message, None));
+            diagnostics.push(finding(&rules::UNREADABLE_DOCUMENT, String::new(), entity.body, message, None));
             return None;
         }
     };

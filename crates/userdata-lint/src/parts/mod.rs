@@ -14,8 +14,8 @@ use super::header::Kind;
 use super::judge::{Judged, judge_as};
 use super::message::finding;
 use super::places::Places;
-use super::rules::{document, kinds as rule};
 use super::{Options, boot, suppress};
+use crate::rules;
 use diagnostics::source::{Source, Span};
 use diagnostics::{Diagnostic, Origin, Part, Suppressed, Verdict, quoted};
 
@@ -66,11 +66,11 @@ fn ignored(name: &str, span: Span) -> Diagnostic {
         "text/part-handler",
         "text/x-shellscript",
     ];
-    let help = match super::words::closest(name, known.into_iter()) {
+    let help = match diagnostics::closest(name, known) {
         Some(closest) => format!("did you mean {}?", quoted(closest)),
         None => "use a type such as `text/cloud-config` or `text/x-shellscript`, or a part handler for this one".into(),
     };
-    finding(&rule::IGNORED_PART, String::new(), span, message, Some(help))
+    finding(&rules::IGNORED_PART, String::new(), span, message, Some(help))
 }
 
 /// The parts of a document of this kind.
@@ -100,7 +100,7 @@ pub(super) fn judge(
         };
         if depth >= DEEPEST || index >= MOST_PARTS {
             let message = format!("no more than {MOST_PARTS} parts, {DEEPEST} deep, are looked into");
-            diagnostics.push(finding(&document::NOT_JUDGED, String::new(), piece.span, message, None));
+            diagnostics.push(finding(&rules::NOT_CHECKED, String::new(), piece.span, message, None));
             break;
         }
         let text = Source::new(source.name(), piece.text);
@@ -125,7 +125,7 @@ pub(super) fn judge(
         // That scripts are not judged is said of whole documents only.
         let known = matches!(kind, Kind::Script | Kind::Empty);
         let holds = |found: &Diagnostic| {
-            !(known && found.code == document::NOT_JUDGED.code) && (count == 1 || boot::holds_of_a_part(found))
+            !(known && found.code == rules::NOT_CHECKED.code) && (count == 1 || boot::holds_of_a_part(found))
         };
         for mut finding in found.into_iter().filter(holds) {
             piece.places.translate(&mut finding);

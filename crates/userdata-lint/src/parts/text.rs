@@ -5,7 +5,7 @@ use base64::engine::general_purpose::STANDARD;
 
 use crate::header::{self, Kind};
 use crate::message::finding;
-use crate::rules::kinds as rule;
+use crate::rules;
 use crate::{Options, document, value};
 use diagnostics::source::{Source, Span};
 use diagnostics::{Diagnostic, quoted};
@@ -45,11 +45,11 @@ pub(crate) fn include(source: &Source, diagnostics: &mut Vec<Diagnostic>) {
             let message = format!("expected a URL, found {}", quoted(url));
             let help = Some("write one URL in a line, with https:// in front".into());
             let span = Span::new(start, start + url.len());
-            diagnostics.push(finding(&rule::MALFORMED_INCLUDE, String::new(), span, message, help));
+            diagnostics.push(finding(&rules::MALFORMED_INCLUDE, String::new(), span, message, help));
             wrong += 1;
             if wrong == MOST_LINES {
                 let message = format!("{MOST_LINES} lines are no URLs: the others are not looked at");
-                diagnostics.push(finding(&rule::MALFORMED_INCLUDE, String::new(), span, message, None));
+                diagnostics.push(finding(&rules::MALFORMED_INCLUDE, String::new(), span, message, None));
                 break;
             }
         }
@@ -57,7 +57,7 @@ pub(crate) fn include(source: &Source, diagnostics: &mut Vec<Diagnostic>) {
     if !found {
         let message = "expected a URL after the header, found none".to_string();
         let span = document::beginning(source);
-        diagnostics.push(finding(&rule::MALFORMED_INCLUDE, String::new(), span, message, None));
+        diagnostics.push(finding(&rules::MALFORMED_INCLUDE, String::new(), span, message, None));
     }
 }
 
@@ -75,7 +75,7 @@ pub(crate) fn part_handler(source: &Source, diagnostics: &mut Vec<Diagnostic>) {
             let message = format!("expected a function {}, found none", quoted(&format!("{name}()")));
             let help = Some(format!("define it: cloud-init calls `{name}()` of every part handler"));
             let span = document::beginning(source);
-            diagnostics.push(finding(&rule::INCOMPLETE_PART_HANDLER, String::new(), span, message, help));
+            diagnostics.push(finding(&rules::INCOMPLETE_PART_HANDLER, String::new(), span, message, help));
         }
     }
 }
@@ -84,7 +84,7 @@ pub(crate) fn part_handler(source: &Source, diagnostics: &mut Vec<Diagnostic>) {
 pub(crate) fn patch(source: &Source, diagnostics: &mut Vec<Diagnostic>) {
     let malformed = |path: String, span: Span, message: String| {
         let help = Some("write `{\"op\": \"add\", \"path\": \"/runcmd/-\", \"value\": …}` in a list".into());
-        finding(&rule::MALFORMED_PATCH, path, span, message, help)
+        finding(&rules::MALFORMED_PATCH, path, span, message, help)
     };
     let text = source.text();
     let start = text.len() - text.trim_start_matches(header::is_blank).len();

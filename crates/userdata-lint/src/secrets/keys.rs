@@ -4,7 +4,7 @@ use super::holds_private_key;
 use super::placeholder::is_placeholder;
 use crate::message::finding;
 use crate::modules::write_files::file_mode;
-use crate::rules::{Rule, secrets as rule};
+use crate::rules::{self, Rule};
 use crate::{Document, value};
 use diagnostics::Diagnostic;
 use diagnostics::source::Span;
@@ -109,7 +109,13 @@ impl Checker<'_> {
 
     fn clear_at(&mut self, path: &str, span: Span) {
         let message = "a password in clear: every process of the machine can read it".to_string();
-        self.push(&rule::PASSWORD, path, span, message, "log in with SSH keys; or give a hash (`mkpasswd -m sha-512`)");
+        self.push(
+            &rules::PASSWORD_IN_DOCUMENT,
+            path,
+            span,
+            message,
+            "log in with SSH keys; or give a hash (`mkpasswd -m sha-512`)",
+        );
     }
 
     fn user(&mut self, document: &Document<'_>, user: Node<'_>, path: &str) {
@@ -136,13 +142,13 @@ impl Checker<'_> {
             Hash::Weak(name) => {
                 let message = format!("a password hashed with {name}: it is found in hours by trying all");
                 let help = "hash it with `mkpasswd -m yescrypt` or `-m sha-512`; better, log in with SSH keys";
-                self.push(&rule::WEAK_HASH, path, span, message, help);
+                self.push(&rules::WEAK_PASSWORD_HASH, path, span, message, help);
             }
             Hash::Text => {
                 let message =
                     "expected the hash of a password, found something else: nobody could log in with it".to_string();
                 let help = "write what `mkpasswd -m sha-512` prints, or `'*'` for no password";
-                self.push(&rule::NO_HASH, path, span, message, help);
+                self.push(&rules::UNHASHED_PASSWORD, path, span, message, help);
             }
         }
     }
@@ -181,11 +187,11 @@ pub(super) fn modes(document: &Document<'_>, out: &mut Vec<Diagnostic>) {
         if mode & 0o6000 != 0 && mode & 0o022 != 0 {
             let message = format!("mode {mode:04o}: others may change a program that runs with its owner's rights");
             let help = Some("take the bits of writing away: `'4755'`".into());
-            out.push(file.finding(&rule::WRITABLE_SETUID, key, place, message, help));
+            out.push(file.finding(&rules::WRITABLE_SETUID, key, place, message, help));
         } else if mode & 0o002 != 0 {
             let message = format!("mode {mode:04o}: every user of the machine may change this file");
             let help = Some(format!("write `'{:04o}'`", mode & !0o022));
-            out.push(file.finding(&rule::WORLD_WRITABLE, key, place, message, help));
+            out.push(file.finding(&rules::WORLD_WRITABLE_FILE, key, place, message, help));
         }
         let path = &*file.destination;
         let key_file = path.starts_with("/etc/ssl/private/")
@@ -202,7 +208,7 @@ pub(super) fn modes(document: &Document<'_>, out: &mut Vec<Diagnostic>) {
             // Without a mode there is nothing to point at but the path.
             let place = written.or(file.path.map(|(_, node)| node)).map_or(place, Node::used_at);
             out.push(file.finding(
-                &rule::SECRET_READABLE,
+                &rules::INSECURE_PRIVATE_KEY_MODE,
                 if written.is_some() { key } else { "path" },
                 place,
                 message,

@@ -14,9 +14,9 @@ mod scan;
 use self::kinds::Form;
 use self::scan::Found;
 use super::message::finding;
-use super::rules::secrets as rule;
 use super::value::key_text;
-use super::{Document, licence, rules::Rule};
+use super::{Document, licence};
+use crate::rules::{self, Rule};
 use diagnostics::Diagnostic;
 use diagnostics::source::{Source, Span};
 use yaml11::{Node, NodeKind, Tree};
@@ -24,8 +24,13 @@ use yaml11::{Node, NodeKind, Tree};
 pub(super) use cover::cover;
 
 /// The rules whose findings point at a secret.
-const CODES: [&str; 5] =
-    [rule::PRIVATE_KEY.code, rule::TOKEN.code, rule::PASSWORD.code, rule::WEAK_HASH.code, rule::NO_HASH.code];
+const CODES: [&str; 5] = [
+    rules::PRIVATE_KEY_IN_DOCUMENT.code,
+    rules::TOKEN_IN_DOCUMENT.code,
+    rules::PASSWORD_IN_DOCUMENT.code,
+    rules::WEAK_PASSWORD_HASH.code,
+    rules::UNHASHED_PASSWORD.code,
+];
 
 /// Where secrets belong instead.
 const INSTEAD: &str = "take it out, make a new one, and let the machine fetch it when it runs: from a secret store, or over a connection \
@@ -77,9 +82,9 @@ fn about(text: &str, found: &Found, span: Span, path: String, place: &str) -> Op
     let name = found.kind.name;
     let rule: &Rule = match found.kind.form {
         Form::Cockroach => return licence::check(&text[found.span.start..found.span.end], path, span),
-        _ if name.contains("private key") || name.starts_with("an age") => &rule::PRIVATE_KEY,
-        Form::Token(..) | Form::Assignment(40) => &rule::TOKEN,
-        _ => &rule::PASSWORD,
+        _ if name.contains("private key") || name.starts_with("an age") => &rules::PRIVATE_KEY_IN_DOCUMENT,
+        Form::Token(..) | Form::Assignment(40) => &rules::TOKEN_IN_DOCUMENT,
+        _ => &rules::PASSWORD_IN_DOCUMENT,
     };
     let shown = &text[found.span.start..found.span.start + found.shown];
     let shown =

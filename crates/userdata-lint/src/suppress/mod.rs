@@ -7,9 +7,9 @@
 mod comment;
 
 use super::message::finding;
-use super::rules::{self, document, suppressions as rule};
-use super::words::closest;
 use super::{JudgedDocument, Options, Version};
+use crate::rules;
+use diagnostics::closest;
 use diagnostics::source::{Source, Span};
 use diagnostics::{Diagnostic, Origin, Part, Severity, Suppressed, quoted};
 use yaml11::NodeKind;
@@ -34,27 +34,31 @@ enum Known {
     Unknown(Option<&'static str>),
 }
 
-/// Names of rules beyond the registry (those of a template): the code of a code or name, or the closest one.
-pub type Others<'a> = &'a dyn Fn(&str) -> Result<&'static str, Option<&'static str>>;
-
-fn known(written: &str, others: Others<'_>) -> Known {
-    if let Some(rule) = rules::find(written) {
-        return if can_be_allowed(rule.code, rule.origin, rule.severity) {
-            Known::Rule(rule.code)
-        } else {
-            Known::Never(rule.code)
-        };
-    }
-    match others(written) {
-        Ok(code) => Known::Rule(code),
-        Err(similar) => Known::Unknown(rules::similar(written).or(similar)),
+fn known(written: &str) -> Known {
+    match rules::find(written) {
+        Some(rule) if can_be_allowed(rule.code, rule.origin, rule.severity) => Known::Rule(rule.code),
+        Some(rule) => Known::Never(rule.code),
+        None => Known::Unknown(rules::similar(written)),
     }
 }
 
+/// Whether a rule is about suppressions themselves.
+fn is_about_suppressions(code: &str) -> bool {
+    [
+        &rules::UNUSED_SUPPRESSION,
+        &rules::SUPPRESSION_WITHOUT_REASON,
+        &rules::SUPPRESSION_OF_UNKNOWN_RULE,
+        &rules::SUPPRESSION_OF_ERROR,
+        &rules::MALFORMED_SUPPRESSION,
+    ]
+    .iter()
+    .any(|rule| rule.code == code)
+}
+
 fn can_be_allowed(code: &str, origin: Origin, severity: Severity) -> bool {
-    let about_suppressions = rule::ALL.iter().any(|rule| rule.code == code);
+    let about_suppressions = is_about_suppressions(code);
     let of_cloud_init = origin == Origin::CloudInit && severity == Severity::Error;
-    let of_the_command_alone = code == rules::command::REFUSED_KIND.code;
+    let of_the_command_alone = code == rules::REFUSED_BY_SCHEMA_COMMAND.code;
     !about_suppressions && (!of_cloud_init || of_the_command_alone)
 }
 
@@ -69,13 +73,13 @@ fn is_allowable(found: &Diagnostic) -> bool {
 
 /// Rules that say that a document was not judged to its end: what is allowed in the rest cannot be known.
 const INCOMPLETE: &[&rules::Rule] = &[
-    &document::MISSING_HEADER,
-    &document::INVALID_YAML,
-    &document::NOT_A_MAPPING,
-    &document::UNREADABLE,
-    &document::TOO_COMPLEX,
-    &document::NOT_JUDGED,
-    &rules::kinds::BROKEN_TEMPLATE,
+    &rules::MISSING_HEADER,
+    &rules::INVALID_YAML,
+    &rules::NOT_A_MAPPING,
+    &rules::UNREADABLE_DOCUMENT,
+    &rules::TOO_COMPLEX,
+    &rules::NOT_CHECKED,
+    &rules::INVALID_JINJA,
 ];
 
 fn is_incomplete(diagnostics: &[Diagnostic]) -> bool {
@@ -93,26 +97,26 @@ pub(super) fn in_document(
     let asked = |code: &str| {
         let depends_on_version = rules::find(code).is_some_and(|rule| rule.origin == Origin::CloudInit);
         let other_version = depends_on_version && options.cloud_init != Version::LATEST;
-        let no_limit = code == document::OVER_LIMIT.code && options.most().is_none();
+        let no_limit = code == rules::OVER_PROVIDER_LIMIT.code && options.most().is_none();
         !other_version && !no_limit
     };
     let within = |span: Span| parts.iter().any(|part| part.span.start <= span.start && span.end <= part.span.end);
-    apply(source, &within, &asked, &|_| Err(None), diagnostics, suppressed);
+    apply(source, &within, &asked, diagnostics, suppressed);
 }
 
 /// Applies the comments of a file that a document writes. What is wrong with a comment, or whether it is of use, is said where the
 /// document is judged that has the file in it.
 pub(super) fn in_file(source: &Source, diagnostics: &mut Vec<Diagnostic>, suppressed: &mut Vec<Suppressed>) {
-    apply(source, &|_| false, &|_| false, &|_| Err(None), diagnostics, suppressed);
-    diagnostics.retain(|found| !rule::ALL.iter().any(|rule| rule.code == found.code));
+    apply(source, &|_| false, &|_| false, diagnostics, suppressed);
+    diagnostics.retain(|found| !is_about_suppressions(found.code));
 }
 
-/// Applies the comments of an image template to what was found in it. `others` knows the rules of templates.
-pub fn in_template(document: &mut JudgedDocument, others: Others<'_>) {
+/// Applies the comments of an image template to what was found in it.
+pub fn in_template(document: &mut JudgedDocument) {
     let source = document.findings.source.clone();
     // Nothing is said of unused ones where the template has no values.
     let complete = !document.findings.diagnostics.iter().any(|found| found.severity == Severity::Error);
-    apply(&source, &|_| false, &|_| complete, others, &mut document.findings.diagnostics, &mut document.suppressed);
+    apply(&source, &|_| false, &|_| complete, &mut document.findings.diagnostics, &mut document.suppressed);
     document.findings.diagnostics.sort_by_key(|found| found.span);
 }
 
@@ -121,7 +125,6 @@ fn apply(
     source: &Source,
     elsewhere: &dyn Fn(Span) -> bool,
     asked: &dyn Fn(&str) -> bool,
-    others: Others<'_>,
     diagnostics: &mut Vec<Diagnostic>,
     suppressed: &mut Vec<Suppressed>,
 ) {
@@ -139,7 +142,7 @@ fn apply(
             faults.push(malformed(comment.span, "expected `allow`, a code, and a reason".into()));
         }
         for (written, span) in &comment.rules {
-            match judge(written, &comment.reason, others) {
+            match judge(written, &comment.reason) {
                 Ok(code) => allowed.push((code, comment, *span, false)),
                 Err((rule, message, help)) => faults.push(finding(rule, String::new(), *span, message, help)),
             }
@@ -180,33 +183,29 @@ fn apply(
 }
 
 /// The code that a suppression is about, or what is wrong with it.
-fn judge(
-    written: &str,
-    reason: &str,
-    others: Others<'_>,
-) -> Result<&'static str, (&'static rules::Rule, String, Option<String>)> {
-    match known(written, others) {
+fn judge(written: &str, reason: &str) -> Result<&'static str, (&'static rules::Rule, String, Option<String>)> {
+    match known(written) {
         Known::Unknown(similar) => {
             let message = format!("expected the code or name of a rule, found {}", quoted(written));
             let help = match similar {
                 Some(similar) => format!("did you mean `{similar}`?"),
                 None => "`mkimg rules` lists all; several are separated by commas, and the reason comes last".into(),
             };
-            Err((&rule::SUPPRESSION_OF_UNKNOWN_RULE, message, Some(help)))
+            Err((&rules::SUPPRESSION_OF_UNKNOWN_RULE, message, Some(help)))
         }
         Known::Never(code) => {
             let message = format!("{code} cannot be allowed: it stays an error, and the verdict what cloud-init gives");
-            let message = if rule::ALL.iter().any(|rule| rule.code == code) {
+            let message = if is_about_suppressions(code) {
                 format!("{code} cannot be allowed: it is about suppressions themselves")
             } else {
                 message
             };
-            Err((&rule::SUPPRESSION_OF_ERROR, message, Some("correct the document, and remove this".into())))
+            Err((&rules::SUPPRESSION_OF_ERROR, message, Some("correct the document, and remove this".into())))
         }
         Known::Rule(code) if reason.trim().is_empty() => {
             let message = format!("expected a reason why {code} is allowed, found none");
             let help = format!("write why, after the code: `# mkimg: allow {code} the reason`");
-            Err((&rule::SUPPRESSION_WITHOUT_REASON, message, Some(help)))
+            Err((&rules::SUPPRESSION_WITHOUT_REASON, message, Some(help)))
         }
         Known::Rule(code) => Ok(code),
     }
@@ -214,12 +213,12 @@ fn judge(
 
 fn malformed(span: Span, message: String) -> Diagnostic {
     let help = "write `# mkimg: allow MK201 the reason`".to_string();
-    finding(&rule::MALFORMED_SUPPRESSION, String::new(), span, message, Some(help))
+    finding(&rules::MALFORMED_SUPPRESSION, String::new(), span, message, Some(help))
 }
 
 fn unused_finding(code: &str, span: Span, path: String, place: &str) -> Diagnostic {
     let message = format!("{code} is allowed, and does not occur {place}");
-    finding(&rule::UNUSED_SUPPRESSION, path, span, message, Some("remove it".into()))
+    finding(&rules::UNUSED_SUPPRESSION, path, span, message, Some("remove it".into()))
 }
 
 /// Takes out of a judged document what is allowed from outside. The result has a finding for each line that is wrong or that
@@ -239,7 +238,7 @@ pub fn from_outside(
     let complete = !is_incomplete(&judged.findings.diagnostics);
     for (index, allowance) in allowances.iter().enumerate() {
         let path = format!("allow.{index}");
-        let code = match judge(&allowance.rule, &allowance.reason, &|_| Err(None)) {
+        let code = match judge(&allowance.rule, &allowance.reason) {
             Ok(code) => code,
             Err((rule, message, help)) => {
                 let help = help.filter(|help| !help.contains('#'));

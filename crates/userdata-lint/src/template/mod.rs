@@ -16,7 +16,7 @@ use minijinja::{Environment, ErrorKind, UndefinedBehavior, Value};
 
 use super::message::finding;
 use super::places::Places;
-use super::rules::kinds as rule;
+use crate::rules;
 use diagnostics::source::Span;
 use diagnostics::{Diagnostic, quoted};
 
@@ -75,7 +75,7 @@ pub(super) fn render(text: &str) -> Rendered {
         let message = "expected `## template: jinja`, and nothing else, in the first line".to_string();
         let help = Some("put the header into the very first line".into());
         let span = Span::new(0, header.trim_end().len());
-        return Rendered::Broken(finding(&rule::BROKEN_TEMPLATE, String::new(), span, message, help));
+        return Rendered::Broken(finding(&rules::INVALID_JINJA, String::new(), span, message, help));
     }
     if body.len() > LARGEST_TEMPLATE {
         return Rendered::Unknown(format!("a template of more than {LARGEST_TEMPLATE} bytes is not rendered here"));
@@ -96,7 +96,7 @@ pub(super) fn render(text: &str) -> Rendered {
         Err(place) => {
             let message = "expected a name between `for` and `in`".to_string();
             let span = Span::new(offset + place.start, offset + place.end);
-            return Rendered::Broken(finding(&rule::BROKEN_TEMPLATE, String::new(), span, message, None));
+            return Rendered::Broken(finding(&rules::INVALID_JINJA, String::new(), span, message, None));
         }
     };
     let rendered =
@@ -168,7 +168,7 @@ fn unknown_variable(name: &str, span: Span) -> Diagnostic {
     let message = format!("the value of {} is not known here", quoted(name));
     let help = "where the machine does not have it either, cloud-init writes `CI_MISSING_JINJA_VAR/…` in its place; give \
                 a default (`| default('…')`), or use a variable under `v1`, which every platform has";
-    finding(&rule::MISSING_VARIABLE, String::new(), span, message, Some(help.into()))
+    finding(&rules::MISSING_TEMPLATE_VARIABLE, String::new(), span, message, Some(help.into()))
 }
 
 fn failed(error: &minijinja::Error, prepared: &tuples::Prepared, body: &str, offset: usize) -> Rendered {
@@ -205,7 +205,7 @@ fn failed(error: &minijinja::Error, prepared: &tuples::Prepared, body: &str, off
             let help = Some(
                 "correct it, or write text that is meant as it stands between `{% raw %}` and `{% endraw %}`".into(),
             );
-            Rendered::Broken(finding(&rule::BROKEN_TEMPLATE, String::new(), span, message, help))
+            Rendered::Broken(finding(&rules::INVALID_JINJA, String::new(), span, message, help))
         }
         // A method of Python's, a value that only the machine has, a loop without an end.
         _ => Rendered::Unknown(format!("the template cannot be rendered here: {error}")),

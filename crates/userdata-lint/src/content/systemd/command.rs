@@ -1,7 +1,7 @@
 //! The command lines of units: `ExecStart=` and its like.
 
 use super::{Fault, Setting};
-use crate::rules::systemd as rules;
+use crate::rules;
 use diagnostics::quoted;
 
 /// What a shell takes for itself and systemd hands to the program.
@@ -17,7 +17,7 @@ pub(super) fn check(setting: &Setting<'_>, out: &mut Vec<Fault>) {
     let Some(words) = words(value) else {
         let message = format!("a quote in {} is not closed: systemd refuses the command", quoted(setting.name));
         let help = Some("close it, or write `\\'` for an apostrophe".into());
-        out.push(Fault::new(&rules::BAD_COMMAND, setting.value_span, message, help));
+        out.push(Fault::new(&rules::INVALID_UNIT_COMMAND, setting.value_span, message, help));
         return;
     };
     let Some(program) = words.first().map(|word| word.text.as_str()) else { return };
@@ -28,7 +28,7 @@ pub(super) fn check(setting: &Setting<'_>, out: &mut Vec<Fault>) {
         } else {
             "write the whole path, from `/`"
         };
-        out.push(Fault::new(&rules::BAD_COMMAND, setting.value_span, message, Some(help.into())));
+        out.push(Fault::new(&rules::INVALID_UNIT_COMMAND, setting.value_span, message, Some(help.into())));
         return;
     }
     let name = program.rsplit('/').next().unwrap_or_default();
@@ -38,7 +38,7 @@ pub(super) fn check(setting: &Setting<'_>, out: &mut Vec<Fault>) {
             format!("{} is an argument here, not an operator: systemd starts no shell", quoted(&operator.text));
         let help =
             Some("start the command through `/bin/sh -c '…'`, or use several commands, or `StandardOutput=`".into());
-        out.push(Fault::new(&rules::SHELL_SYNTAX, setting.value_span, message, help));
+        out.push(Fault::new(&rules::SHELL_SYNTAX_IN_UNIT, setting.value_span, message, help));
     }
 }
 

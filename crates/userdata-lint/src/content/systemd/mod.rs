@@ -6,8 +6,8 @@ mod names;
 use std::borrow::Cow;
 
 use super::{Content, Fault};
-use crate::rules::systemd as rules;
-use crate::words::closest;
+use crate::rules;
+use diagnostics::closest;
 use diagnostics::quoted;
 use diagnostics::source::Span;
 
@@ -152,7 +152,7 @@ impl<'t> Unit<'t> {
                 let Some(name) = bare.strip_prefix('[').and_then(|name| name.strip_suffix(']')) else {
                     let message = format!("expected `]` at the end of the section's header, found {}", quoted(bare));
                     let help = Some("systemd does not load a unit with such a line".into());
-                    out.push(Fault::new(&rules::MALFORMED_LINE, span, message, help));
+                    out.push(Fault::new(&rules::MALFORMED_UNIT_LINE, span, message, help));
                     section = None;
                     known = false;
                     continue;
@@ -170,14 +170,14 @@ impl<'t> Unit<'t> {
             let Some((name, value)) = joined.split_once('=') else {
                 let message = format!("expected `Name=value`, found {}", quoted(bare));
                 let help = Some("systemd passes over such a line; begin a comment with `#`".into());
-                out.push(Fault::new(&rules::MALFORMED_LINE, span, message, help));
+                out.push(Fault::new(&rules::MALFORMED_UNIT_LINE, span, message, help));
                 continue;
             };
             let Some(section) = section else {
                 if known {
                     let message = format!("the setting {} stands before the first section", quoted(name.trim()));
                     let help = Some(format!("put it below a header such as `[{}]`", self.own.unwrap_or("Unit")));
-                    out.push(Fault::new(&rules::MALFORMED_LINE, span, message, help));
+                    out.push(Fault::new(&rules::MALFORMED_UNIT_LINE, span, message, help));
                 }
                 continue;
             };
@@ -192,7 +192,7 @@ impl<'t> Unit<'t> {
             let value_span = Span::new(value_start + (shown.len() - shown.trim_start().len()), span.end);
             if name.is_empty() {
                 let message = "expected the name of a setting before `=`".to_string();
-                out.push(Fault::new(&rules::MALFORMED_LINE, span, message, None));
+                out.push(Fault::new(&rules::MALFORMED_UNIT_LINE, span, message, None));
                 continue;
             }
             if name.starts_with("X-") {
@@ -219,7 +219,7 @@ impl<'t> Unit<'t> {
                 format!("use {}; sections for other programs begin with `X-`", all.join(", "))
             }
         };
-        Fault::new(&rules::UNKNOWN_SECTION, span, message, Some(help))
+        Fault::new(&rules::UNKNOWN_UNIT_SECTION, span, message, Some(help))
     }
 
     /// Values that are one of a few words.
@@ -242,7 +242,7 @@ impl<'t> Unit<'t> {
             None if is_boolean => "write `yes` or `no`".into(),
             None => format!("use one of: {}", words.split(' ').collect::<Vec<_>>().join(", ")),
         };
-        out.push(Fault::new(&rules::UNKNOWN_VALUE, setting.value_span, message, Some(help)));
+        out.push(Fault::new(&rules::UNKNOWN_UNIT_VALUE, setting.value_span, message, Some(help)));
     }
 
     /// The values of a setting that hold: an empty one sets back what was before it.
@@ -356,5 +356,5 @@ fn unknown_setting(name: &str, section: &str, span: Span, sections: &[&'static s
         (None, Some(near)) => Some(format!("did you mean `{near}`?")),
         (None, None) => Some("remove it, or begin its name with `X-` if it is for another program".into()),
     };
-    Fault::new(&rules::UNKNOWN_SETTING, span, message, help)
+    Fault::new(&rules::UNKNOWN_UNIT_SETTING, span, message, help)
 }

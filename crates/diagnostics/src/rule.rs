@@ -1,0 +1,134 @@
+//! The kinds of findings, and how a finding is made of one.
+
+use crate::source::Span;
+use crate::{Diagnostic, Origin, Severity};
+
+/// A kind of finding, as `mkimg rules` lists it and `mkimg explain` shows it.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Rule {
+    /// `MK` and three digits; never reused.
+    pub code: &'static str,
+    /// The problem in lowercase words with hyphens.
+    pub name: &'static str,
+    /// Names that are still accepted where a person writes one.
+    pub former_names: &'static [&'static str],
+    pub origin: Origin,
+    /// The usual severity; a finding may lower it.
+    pub severity: Severity,
+    /// What the rule finds, in one sentence.
+    pub summary: &'static str,
+    /// Everything about the rule, in Markdown.
+    pub page: &'static str,
+    /// Documents in which the rule finds something. Bytes, because some are not UTF-8.
+    pub bad: &'static [&'static [u8]],
+    /// Documents in which no rule finds anything.
+    pub good: &'static [&'static [u8]],
+    /// Whether the examples are image templates instead of user-data.
+    pub about_templates: bool,
+    /// The size limit of a document in the examples, where it is not the usual one.
+    pub example_limit: Option<usize>,
+}
+
+impl Diagnostic {
+    /// A finding of a rule. Without a span it is about the whole document.
+    #[must_use]
+    pub fn new(
+        rule: &Rule,
+        path: impl Into<String>,
+        span: impl Into<Option<Span>>,
+        message: impl Into<String>,
+    ) -> Self {
+        Self {
+            code: rule.code,
+            name: rule.name,
+            origin: rule.origin,
+            severity: rule.severity,
+            path: path.into(),
+            message: message.into(),
+            help: None,
+            span: span.into(),
+            related: Vec::new(),
+        }
+    }
+
+    /// Sets what to do next; `None` leaves it as it is.
+    #[must_use]
+    pub fn with_help(mut self, help: impl Into<HelpText>) -> Self {
+        self.help = help.into().0.or(self.help);
+        self
+    }
+}
+
+/// The argument of [`Diagnostic::with_help`]: a text, or perhaps one.
+#[derive(Debug, Clone)]
+pub struct HelpText(Option<String>);
+
+impl From<&str> for HelpText {
+    fn from(text: &str) -> Self {
+        Self(Some(text.to_owned()))
+    }
+}
+
+impl From<String> for HelpText {
+    fn from(text: String) -> Self {
+        Self(Some(text))
+    }
+}
+
+impl From<Option<String>> for HelpText {
+    fn from(text: Option<String>) -> Self {
+        Self(text)
+    }
+}
+
+/// Finds the known name that is most like the written one, for "did you mean".
+#[must_use]
+pub fn closest<'k>(written: &str, known: impl IntoIterator<Item = &'k str>) -> Option<&'k str> {
+    let normal = |text: &str| text.trim().to_ascii_lowercase().replace(['-', ' '], "_");
+    if written.len() > 64 {
+        return None;
+    }
+    let written = normal(written);
+    let limit = match written.chars().count() {
+        0..=2 => 0,
+        3..=4 => 1,
+        5..=7 => 2,
+        _ => 3,
+    };
+    let mut best: Option<(usize, &str)> = None;
+    // `home` for `homedir`: the only name that begins with the written one.
+    let mut longer: Vec<&str> = Vec::new();
+    for name in known {
+        let other = normal(name);
+        if written.len() > 3 && other.starts_with(&written) {
+            longer.push(name);
+        }
+        // The distance is at least the difference of lengths, which rules out most names.
+        if name.len().abs_diff(written.len()) > 3 {
+            continue;
+        }
+        let distance = if other == format!("{written}s") || format!("{other}s") == written {
+            1
+        } else {
+            strsim::osa_distance(&written, &other)
+        };
+        if distance <= limit && best.is_none_or(|(least, _)| distance < least) {
+            best = Some((distance, name));
+        }
+    }
+    best.map(|(_, name)| name).or(if let [one] = longer[..] { Some(one) } else { None })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::closest;
+
+    #[test]
+    fn closest_is_near_or_absent() {
+        assert_eq!(closest("pakages", ["packages", "files"]), Some("packages"));
+        assert_eq!(closest("regoin", ["region", "image"]), Some("region"));
+        assert_eq!(closest("home", ["homedir", "name"]), Some("homedir"));
+        assert_eq!(closest("zzz", ["packages", "files"]), None);
+        assert_eq!(closest("x", ["y"]), None);
+    }
+}
