@@ -10,6 +10,8 @@ mod entries;
 mod plan_json;
 mod proof;
 pub mod runner;
+#[cfg(test)]
+mod tests;
 
 pub use bake_entry::{BakeEntry, BakeEntryError, Channel, HttpsChannel};
 pub use document::{Document, EntryStat, Listing, RenderError, render, verification_document};

@@ -302,3 +302,21 @@ proptest! {
         prop_assert!(decoded.status.success(), "{}", said(&decoded));
     }
 }
+
+#[test]
+fn variables_have_their_precedence_on_the_command_line() {
+    let project = base();
+    let template = "variables: {a: template, b: template, c: template, d: template, s: {sensitive: true}, t: {sensitive: true}}\n\
+                    snapshot: {name: image}\n\
+                    cloud_config: {final_message: \"{{ a }} {{ b }} {{ c }} {{ d }} {{ s }} {{ t }}\"}\n";
+    fs::write(project.path().join("templates/image.yaml"), template).unwrap();
+    fs::write(project.path().join("first.yaml"), "b: first\nc: first\nd: first\nt: first\n").unwrap();
+    fs::write(project.path().join("second.yaml"), "c: second\nd: second\n").unwrap();
+    // The order among files and among --var counts; --var wins over files wherever it is.
+    let arguments = ["render", "--var", "d=lost", "--var-file", "first.yaml", "--var", "d=var", "--var-file", "second.yaml"];
+    let output =
+        mkimg(project.path()).args(arguments).env("MKIMG_VAR_S", "env").env("MKIMG_VAR_T", "env").output().unwrap();
+    assert!(output.status.success(), "{}", said(&output));
+    let document = String::from_utf8(output.stdout).unwrap();
+    assert!(document.contains("\nfinal_message: template first second var env first\n"), "{document}");
+}

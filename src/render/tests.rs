@@ -1,0 +1,247 @@
+//! From a template to what a machine is told: each file of `tests/cases/document/` is one project and the documents that it
+//! becomes.
+//!
+//! A case has sections, each under a line `-- PATH --` or `-- PATH MODE --`: the files of a project, `-- options --`, and at the
+//! end `-- expected --`. `SNAPSHOTS=overwrite` rewrites the expected part. The options, one on each line:
+//!
+//! - `var NAME=VALUE`, `var-file PATH`, `env NAME=VALUE`: values of variables
+//! - `limit -N`: renders with a limit that is N bytes below the size of the readable document
+//! - `bake`: also shows the droplet, the snapshot, the bake's entry and the document of a verification
+//! - `artifacts-url URL`, `poweroff`: fields of the bake's entry
+//!
+//! The test decodes the documents by other means than `render`. It does not show the runner's program and its start, so a case
+//! changes only if the instructions for the machine change.
+
+#![allow(clippy::disallowed_methods, reason = "tests read their cases and write small projects")]
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::fs;
+use std::io::Read as _;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
+
+use base64::Engine as _;
+
+use super::{BakeEntry, Channel, HttpsChannel, render, runner, verification_document};
+use crate::model::{self, Inputs, Plan, Secrets, Template, Value};
+use crate::workspace::{self, Project};
+
+const EXPECTED: &str = "\n-- expected --\n";
+
+struct Section<'a> {
+    path: &'a str,
+    mode: u32,
+    text: &'a str,
+}
+
+/// The sections of a case, without the expected one.
+fn sections(case: &str) -> Vec<Section<'_>> {
+    let mut sections = Vec::new();
+    let mut rest = case;
+    while let Some(start) = rest.find("-- ").filter(|at| *at == 0 || rest[..*at].ends_with('\n')) {
+        let (head, body) = rest[start + 3..].split_once(" --\n").expect("a section's line ends with ` --`");
+        let (path, mode) = head.split_once(' ').unwrap_or((head, "0644"));
+        let end = body.find("\n-- ").map_or(body.len(), |at| at + 1);
+        let mode = u32::from_str_radix(mode, 8).expect("a mode");
+        sections.push(Section { path, mode, text: &body[..end] });
+        rest = &body[end..];
+    }
+    sections
+}
+
+#[derive(Default)]
+struct Options<'a> {
+    vars: Vec<&'a str>,
+    var_files: Vec<&'a str>,
+    environment: BTreeMap<&'a str, &'a str>,
+    below: Option<usize>,
+    artifacts_url: Option<&'a str>,
+    poweroff: bool,
+    bake: bool,
+}
+
+impl<'a> Options<'a> {
+    fn new(text: &'a str) -> Self {
+        let mut options = Self::default();
+        for line in text.lines() {
+            match line.split_once(' ').unwrap_or((line, "")) {
+                ("var", value) => options.vars.push(value),
+                ("var-file", path) => options.var_files.push(path),
+                ("env", pair) => options.environment.extend(pair.split_once('=')),
+                ("limit", bytes) => options.below = bytes.strip_prefix('-').and_then(|bytes| bytes.parse().ok()),
+                ("artifacts-url", url) => options.artifacts_url = Some(url),
+                ("poweroff", _) => options.poweroff = true,
+                ("bake", _) => options.bake = true,
+                other => panic!("unknown option {other:?}"),
+            }
+        }
+        options
+    }
+}
+
+fn plan(root: &Path, options: &Options<'_>) -> Plan {
+    let project = Project::open(Some(root), Some(&root.join("templates/image.yaml"))).unwrap();
+    let tree = crate::yaml::parse(project.template.text()).unwrap();
+    let template = Template::new(project.template.clone(), tree);
+    let mut assignments = Vec::new();
+    for path in &options.var_files {
+        let source = crate::source::Source::new(*path, fs::read_to_string(root.join(path)).unwrap());
+        let tree = crate::yaml::parse(source.text()).unwrap();
+        assignments.extend(model::assignments(&source, tree.root()).unwrap());
+    }
+    assignments.extend(options.vars.iter().map(|argument| model::assignment(argument).unwrap()));
+    let sensitive = template
+        .sensitive()
+        .filter_map(|name| {
+            let value = options.environment.get(model::environment_name(name).as_str())?;
+            Some((name.to_owned(), (*value).to_owned()))
+        })
+        .collect();
+    let inputs = Inputs { assignments, sensitive: Secrets(sensitive), timestamp: "20260102-030405".to_owned() };
+    let resolved = template.resolve(&inputs).unwrap();
+    let collected = workspace::collect(root, &resolved.spec).unwrap();
+    let lock = workspace::read_lock(&project.lock_path()).unwrap();
+    Plan::new(&project.origin, resolved.spec, collected.tree, &lock).unwrap()
+}
+
+/// A case's project as the documents that it becomes.
+fn shown(case: &str) -> String {
+    let directory = tempfile::tempdir().unwrap();
+    let mut options = Options::default();
+    for section in sections(case) {
+        if section.path == "options" {
+            options = Options::new(section.text);
+            continue;
+        }
+        let path = directory.path().join(section.path);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        // What text cannot hold is written as an escape.
+        let text = section.text.replace("\\r", "\r").replace("\\0", "\0");
+        fs::write(&path, text).unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(section.mode)).unwrap();
+    }
+    let plan = plan(directory.path(), &options);
+    let readable = render(&plan, None).unwrap();
+    let document = match options.below {
+        Some(bytes) => render(&plan, Some(readable.text.len() - bytes)).unwrap(),
+        None => readable,
+    };
+    if !options.bake {
+        return decoded(&document.text);
+    }
+    let channel = HttpsChannel {
+        port: 8443,
+        token: "token".into(),
+        certificate: "certificate".to_owned(),
+        key: "key".into(),
+    };
+    let entry = BakeEntry {
+        bake: "abc123".to_owned(),
+        channel: if options.poweroff { Channel::PowerOff } else { Channel::Https(channel) },
+        power_off_after: 60,
+        artifacts_url: options.artifacts_url.map(str::to_owned),
+    };
+    format!(
+        "droplet: {:#?}\nsnapshot: {:#?}\n\n== the document of a bake\n{}\n== the document of a verification\n{}",
+        plan.droplet,
+        plan.snapshot,
+        decoded(&document.with_bake_entry(&entry).unwrap()),
+        decoded(&verification_document(&plan).unwrap().text),
+    )
+}
+
+/// A document as a person reads it: its keys as YAML, then each file with its decoded content.
+fn decoded(document: &str) -> String {
+    assert!(document.starts_with("#cloud-config\n"), "{document}");
+    let mut root: model::Mapping = serde_yaml::from_str(document).unwrap();
+    let Some(Value::Sequence(files)) = root.shift_remove("write_files") else { panic!("no write_files") };
+    if let Some(Value::Sequence(commands)) = root.get_mut("runcmd") {
+        let start: Vec<Value> = runner::START.iter().map(|argument| Value::from(*argument)).collect();
+        for command in commands.iter_mut().filter(|command| **command == Value::Sequence(start.clone())) {
+            *command = Value::from("(the runner's start)");
+        }
+    }
+    let mut out = serde_yaml::to_string(&root).unwrap();
+    for file in files {
+        let Value::Mapping(mut file) = file else { panic!("not a mapping: {file:?}") };
+        let mut text = |key: &str| match file.shift_remove(key) {
+            Some(Value::String(text)) => text,
+            None => String::new(),
+            other => panic!("{key}: {other:?}"),
+        };
+        let [path, owner, permissions, encoding, content] =
+            ["path", "owner", "permissions", "encoding", "content"].map(&mut text);
+        write!(out, "\n{path}  {owner} {permissions}").unwrap();
+        for (key, value) in &file {
+            write!(out, " {}={}", key.as_str().unwrap(), serde_json::to_string(value).unwrap()).unwrap();
+        }
+        writeln!(out, "  {encoding}").unwrap();
+        let mut bytes = content.into_bytes();
+        if encoding.ends_with("b64") {
+            bytes = base64::engine::general_purpose::STANDARD.decode(bytes).unwrap();
+        }
+        if encoding.starts_with("gz") {
+            let zipped = std::mem::take(&mut bytes);
+            flate2::read::GzDecoder::new(zipped.as_slice()).read_to_end(&mut bytes).unwrap();
+        }
+        let content = String::from_utf8(bytes).unwrap();
+        match path.as_str() {
+            runner::PATH if content == runner::program() => out.push_str("    (the runner's program)\n"),
+            "/run/mkimg/plan.json" | "/run/mkimg/bake.json" => indent(&mut out, &lines_of_json(&content)),
+            _ => indent(&mut out, &content),
+        }
+    }
+    // No line ends with a space.
+    out.lines().fold(String::new(), |text, line| text + line.trim_end() + "\n")
+}
+
+/// An object with one line for each key, and one for each item of a list of objects.
+fn lines_of_json(text: &str) -> String {
+    let object: serde_json::Map<String, serde_json::Value> = serde_json::from_str(text).unwrap();
+    let mut lines = String::new();
+    for (key, value) in object {
+        match value.as_array().filter(|items| items.iter().any(serde_json::Value::is_object)) {
+            Some(items) => {
+                writeln!(lines, "{key}:").unwrap();
+                items.iter().for_each(|item| writeln!(lines, "  {item}").unwrap());
+            }
+            None => writeln!(lines, "{key}: {value}").unwrap(),
+        }
+    }
+    lines
+}
+
+fn indent(out: &mut String, content: &str) {
+    for line in content.split_inclusive('\n') {
+        let end = if line.ends_with('\n') { "" } else { " (no newline at the end)" };
+        let line = line.trim_end_matches('\n').escape_debug().to_string().replace("\\\"", "\"").replace("\\'", "'");
+        writeln!(out, "    {line}{end}").unwrap();
+    }
+}
+
+#[test]
+fn templates_become_the_documents_of_their_cases() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/cases/document");
+    let overwrite = std::env::var_os("SNAPSHOTS").is_some_and(|value| value == "overwrite");
+    let mut paths: Vec<_> = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+    paths.sort();
+    assert!(paths.len() >= 12, "only {} cases were found", paths.len());
+    let mut wrong = String::new();
+    for path in paths {
+        let text = fs::read_to_string(&path).unwrap();
+        let (case, expected) = text.split_once(EXPECTED).unwrap_or((text.trim_end(), ""));
+        println!("{}", path.display());
+        let found = shown(&format!("{case}\n"));
+        if found == expected {
+            continue;
+        }
+        if overwrite {
+            fs::write(&path, format!("{case}{EXPECTED}{found}")).unwrap();
+        } else {
+            let difference = similar::TextDiff::from_lines(expected, &found);
+            write!(wrong, "\n{}\n{}", path.display(), difference.unified_diff().context_radius(3)).unwrap();
+        }
+    }
+    assert!(wrong.is_empty(), "{wrong}\n`SNAPSHOTS=overwrite` accepts the changes");
+}
