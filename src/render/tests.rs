@@ -130,12 +130,8 @@ fn shown(case: &str) -> String {
     if !options.bake {
         return decoded(&document.text);
     }
-    let channel = HttpsChannel {
-        port: 8443,
-        token: "token".into(),
-        certificate: "certificate".to_owned(),
-        key: "key".into(),
-    };
+    let channel =
+        HttpsChannel { port: 8443, token: "token".into(), certificate: "certificate".to_owned(), key: "key".into() };
     let entry = BakeEntry {
         bake: "abc123".to_owned(),
         channel: if options.poweroff { Channel::PowerOff } else { Channel::Https(channel) },

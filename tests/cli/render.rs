@@ -313,7 +313,8 @@ fn variables_have_their_precedence_on_the_command_line() {
     fs::write(project.path().join("first.yaml"), "b: first\nc: first\nd: first\nt: first\n").unwrap();
     fs::write(project.path().join("second.yaml"), "c: second\nd: second\n").unwrap();
     // The order among files and among --var counts; --var wins over files wherever it is.
-    let arguments = ["render", "--var", "d=lost", "--var-file", "first.yaml", "--var", "d=var", "--var-file", "second.yaml"];
+    let arguments =
+        ["render", "--var", "d=lost", "--var-file", "first.yaml", "--var", "d=var", "--var-file", "second.yaml"];
     let output =
         mkimg(project.path()).args(arguments).env("MKIMG_VAR_S", "env").env("MKIMG_VAR_T", "env").output().unwrap();
     assert!(output.status.success(), "{}", said(&output));
