@@ -4,7 +4,7 @@
 
 use libfuzzer_sys::fuzz_target;
 use mkimg::source::Source;
-use mkimg::yaml::emit::{self, Item, Map, Value};
+use mkimg::yaml::emit::{self, ListItem, Map, Value};
 use mkimg::yaml::{Node, NodeKind, Scalar, Tree, parse};
 
 /// More values are not worth the time: aliases make any number of them.
@@ -19,7 +19,7 @@ fn value(tree: &Tree, node: Node<'_>) -> Option<Value> {
         NodeKind::Scalar(Scalar::Str(text)) => Value::Str(text.clone()),
         NodeKind::Scalar(_) | NodeKind::Set(_) | NodeKind::Pairs(_) => return None,
         NodeKind::Sequence(items) => {
-            let items = items.iter().map(|item| value(tree, tree.node(*item)).map(Item::from));
+            let items = items.iter().map(|item| value(tree, tree.node(*item)).map(ListItem::from));
             Value::List(items.collect::<Option<Vec<_>>>()?)
         }
         NodeKind::Mapping(entries) => {
@@ -38,7 +38,7 @@ fuzz_target!(|input: &[u8]| {
     let tree = match parse(&source) {
         Ok(tree) => tree,
         Err(error) => {
-            for span in [error.span, error.place()].into_iter().chain(error.context) {
+            for span in [error.span, error.reported_span()].into_iter().chain(error.context) {
                 assert!(text.get(span.start..span.end).is_some(), "no such place in the text: {error:?}");
                 let _ = source.position(span.start);
             }

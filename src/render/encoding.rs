@@ -6,7 +6,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use flate2::{Compression, GzBuilder};
 
-use crate::yaml::emit::{Carriage, carriage};
+use crate::yaml::emit::{Representation, representation};
 
 /// cloud-init's `encoding` of a `write_files` entry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -59,7 +59,7 @@ impl Encoding {
 /// mail template) is not shown as text.
 fn as_text(bytes: &[u8]) -> Option<&str> {
     let text = std::str::from_utf8(bytes).ok()?;
-    (carriage(bytes) == Carriage::Text && !text.to_ascii_lowercase().contains(MIME)).then_some(text)
+    (representation(bytes) == Representation::Text && !text.to_ascii_lowercase().contains(MIME)).then_some(text)
 }
 
 /// What cloud-init looks for, in any case, in the first 4,096 characters.

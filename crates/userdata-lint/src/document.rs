@@ -77,8 +77,8 @@ pub(super) fn unreadable_size(most: usize, limit: Option<usize>) -> Vec<Diagnost
 
 pub(super) fn invalid_yaml(source: &Source, error: &yaml11::Error) -> Diagnostic {
     let help = likely_mistake(source.text(), error).map(Into::into);
-    let mut finding = finding(&rules::INVALID_YAML, String::new(), error.place(), error.message.clone(), help);
-    if error.context.is_some() && error.span != error.place() {
+    let mut finding = finding(&rules::INVALID_YAML, String::new(), error.reported_span(), error.message.clone(), help);
+    if error.context.is_some() && error.span != error.reported_span() {
         finding.related.push((error.span, "noticed here".into()));
     }
     finding
@@ -91,7 +91,7 @@ fn likely_mistake(text: &str, error: &yaml11::Error) -> Option<&'static str> {
         (start, text[start..].lines().next().unwrap_or_default())
     };
     // The place may be that of the collection around it: what was met is nearer.
-    for at in [error.span.start, error.place().start] {
+    for at in [error.span.start, error.reported_span().start] {
         let (start, line) = line_at(at);
         let indent = line.len() - line.trim_start_matches(' ').len();
         let bare = line.trim_start_matches([' ', '-']);

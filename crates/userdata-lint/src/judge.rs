@@ -153,7 +153,7 @@ fn jinja(source: &Source, options: &Options, depth: usize) -> Judged {
 
 /// A cloud-config, its text read as YAML.
 pub(super) fn cloud_config(source: &Source, options: &Options, diagnostics: &mut Vec<Diagnostic>) -> Verdict {
-    let tree = match yaml11::parse_with_halves(source.text()) {
+    let tree = match yaml11::parse_replacing_surrogates(source.text()) {
         Ok((tree, half)) => {
             diagnostics.extend(half.as_ref().map(document::half_a_character));
             tree

@@ -1,26 +1,26 @@
-//! Events to nodes: anchors, aliases as second references, tags resolved.
+//! Builds nodes from events: resolves tags, and turns aliases into references to the anchored node.
 
 use std::borrow::Cow;
 use std::collections::HashMap;
 
-use super::error::{Error, shown};
-use super::event::{EventKind, Properties};
-use super::parser::Parser;
+use super::error::{Error, excerpt};
+use super::parser::{EventKind, Parser, Properties};
 use super::resolve::Tag;
 use super::tree::{Child, Entry, NodeId};
 use crate::Span;
 
-/// How deep lists and mappings may be nested. PyYAML gives up at 491 to 494 levels, when Python's stack ends.
+/// Maximum nesting of lists and mappings. PyYAML exhausts Python's stack at 491 to 494 levels.
 pub const MAX_DEPTH: usize = 490;
 
-/// How many nodes a document may have, aliases among them. User-data of 64 KiB cannot have a tenth of it.
+/// Maximum number of nodes in a document, aliases included. 64 KiB of user-data cannot reach a tenth
+/// of it.
 pub const MAX_NODES: usize = 1_000_000;
 
-/// How many anchors a document may have.
+/// Maximum number of anchors in a document.
 const MAX_ANCHORS: usize = 100_000;
 
 #[derive(Debug)]
-pub(super) struct Raw<'a> {
+pub(super) struct RawNode<'a> {
     pub span: Span,
     pub tag: Tag,
     pub content: Content<'a>,
@@ -45,23 +45,23 @@ impl Content<'_> {
 
 #[derive(Debug, Default)]
 pub(super) struct Composed<'a> {
-    pub nodes: Vec<Raw<'a>>,
+    pub nodes: Vec<RawNode<'a>>,
     pub root: Option<NodeId>,
-    /// Names of tags that are not standard.
+    /// Names of the tags outside the YAML standard.
     pub unknown_tags: Vec<Box<str>>,
-    /// Some scalar has the tag `value` (`=`).
+    /// Whether any scalar has the tag `value` (`=`).
     pub has_value_tag: bool,
-    /// Some alias stands inside the node that it names.
+    /// Whether any alias is inside the node that it refers to.
     pub self_reference: bool,
-    /// A fault that counts only if no other is found.
-    pub deferred: Option<Error>,
+    /// Reported only if the document has no other error: PyYAML accepts lone surrogates.
+    pub lone_surrogate: Option<Error>,
 }
 
-/// A collection that is still open.
-struct Open {
+/// A collection whose end has not been read yet.
+struct OpenCollection {
     id: NodeId,
     sequence: bool,
-    /// Where its items or entries begin in the composer's stack of them.
+    /// Index of its first item or entry in the composer's stack.
     from: usize,
     key: Option<Child>,
 }
@@ -69,18 +69,18 @@ struct Open {
 struct Composer<'a> {
     parser: Parser<'a>,
     out: Composed<'a>,
-    anchors: HashMap<&'a str, Anchored>,
-    open: Vec<Open>,
-    /// The items of all open lists, and the entries of all open mappings, the innermost last.
+    anchors: HashMap<&'a str, Anchor>,
+    open: Vec<OpenCollection>,
+    /// Items of all open lists and entries of all open mappings, innermost last.
     items: Vec<Child>,
     entries: Vec<Entry>,
     aliases: usize,
 }
 
 #[derive(Clone, Copy)]
-struct Anchored {
+struct Anchor {
     id: NodeId,
-    /// The node's first byte, where the anchor or tag stands.
+    /// Span of the anchor itself.
     span: Span,
 }
 
@@ -107,7 +107,7 @@ pub(super) fn compose(text: &str) -> Result<Composed<'_>, Error> {
         let message = "expected a single document, found another one after it";
         return Err(Error::within(message, Span::at(first.start), event.span));
     }
-    composer.out.deferred = composer.parser.deferred();
+    composer.out.lone_surrogate = composer.parser.lone_surrogate();
     Ok(composer.out)
 }
 
@@ -119,19 +119,19 @@ impl<'a> Composer<'a> {
                 EventKind::Alias(name) => {
                     let Some(anchored) = self.anchors.get(name) else {
                         let message =
-                            format!("expected an alias of an anchor before it, found {}", shown(&format!("*{name}")));
+                            format!("expected an alias of an earlier anchor, found {}", excerpt(&format!("*{name}")));
                         return Err(Error::new(message, event.span));
                     };
                     let id = anchored.id;
                     self.aliases += 1;
-                    self.one_more(event.span)?;
+                    self.check_node_limit(event.span)?;
                     self.out.self_reference |= self.open.iter().any(|open| open.id == id);
                     Child { id, used_at: event.span }
                 }
                 EventKind::Scalar { properties, text, implicit } => {
                     let tag = match &properties.tag {
                         Some(name) => self.tag(name),
-                        None if implicit => Tag::of_plain(&text),
+                        None if implicit => Tag::resolve_plain(&text),
                         None => Tag::Str,
                     };
                     self.out.has_value_tag |= tag == Tag::Value;
@@ -169,7 +169,7 @@ impl<'a> Composer<'a> {
         })
     }
 
-    fn one_more(&self, span: Span) -> Result<(), Error> {
+    fn check_node_limit(&self, span: Span) -> Result<(), Error> {
         if self.out.nodes.len() + self.aliases >= MAX_NODES {
             return Err(Error::new(format!("expected at most {MAX_NODES} values in a document, found more"), span));
         }
@@ -183,7 +183,7 @@ impl<'a> Composer<'a> {
         tag: Tag,
         content: Content<'a>,
     ) -> Result<NodeId, Error> {
-        self.one_more(span)?;
+        self.check_node_limit(span)?;
         let id = NodeId(u32::try_from(self.out.nodes.len()).unwrap_or(u32::MAX));
         if let Some(name) = properties.anchor {
             let here = Span::new(span.start, span.start + 1 + name.len());
@@ -193,13 +193,13 @@ impl<'a> Composer<'a> {
                     here,
                 ));
             }
-            if let Some(first) = self.anchors.insert(name, Anchored { id, span: here }) {
+            if let Some(first) = self.anchors.insert(name, Anchor { id, span: here }) {
                 let message =
-                    format!("expected a new name for this anchor, found a second {}", shown(&format!("&{name}")));
+                    format!("expected a new name for this anchor, found a second {}", excerpt(&format!("&{name}")));
                 return Err(Error::within(message, first.span, here));
             }
         }
-        self.out.nodes.push(Raw { span, tag, content });
+        self.out.nodes.push(RawNode { span, tag, content });
         Ok(id)
     }
 
@@ -216,20 +216,21 @@ impl<'a> Composer<'a> {
             return Err(Error::new(message, span));
         }
         let from = if sequence { self.items.len() } else { self.entries.len() };
-        self.open.push(Open { id, sequence, from, key: None });
+        self.open.push(OpenCollection { id, sequence, from, key: None });
         Ok(())
     }
 
-    /// The innermost collection ends. A block collection ends for us where its last value does, not at the next token.
+    /// Closes the innermost collection. The span of a block collection ends at its last value, not at
+    /// the next token as in PyYAML.
     fn close(&mut self, end: Span) -> Child {
         let Some(open) = self.open.pop() else { return Child { id: NodeId(0), used_at: end } };
         let node = &mut self.out.nodes[open.id.0 as usize];
         let (content, last) = if open.sequence {
-            let items = taken(&mut self.items, open.from);
+            let items = split_off_tail(&mut self.items, open.from);
             let last = items.last().copied();
             (Content::Sequence(items), last)
         } else {
-            let entries = taken(&mut self.entries, open.from);
+            let entries = split_off_tail(&mut self.entries, open.from);
             let last = entries.last().map(|entry| entry.value);
             (Content::Mapping(entries), last)
         };
@@ -240,8 +241,9 @@ impl<'a> Composer<'a> {
     }
 }
 
-/// The end of a stack. All of it is handed over as it is, and not copied: of a large document's root there need not be two.
-fn taken<T>(stack: &mut Vec<T>, from: usize) -> Vec<T> {
+/// Splits off the tail of a stack. Moves the whole vector where possible, so that the root of a large
+/// document is not copied.
+fn split_off_tail<T>(stack: &mut Vec<T>, from: usize) -> Vec<T> {
     if from == 0 {
         let mut all = std::mem::take(stack);
         all.shrink_to_fit();

@@ -1,58 +1,68 @@
-//! YAML 1.1 as PyYAML's `SafeLoader` reads it, because that is what cloud-init uses.
+//! YAML 1.1 as PyYAML's `SafeLoader` reads it, which is what cloud-init, Ansible and Salt use.
 //!
-//! [`parse`] gives a [`Tree`] of spanned nodes in an arena (an alias is a second reference to one node, so a document that
-//! multiplies itself through aliases stays as small as its text). [`emit`] writes values so that PyYAML reads back exactly
-//! what was meant. `docs/design/yaml.md` says how this is held to PyYAML.
+//! [`parse`] returns a [`Tree`] of nodes with byte spans. An alias is a second reference to the same
+//! node, so a document that multiplies itself through aliases stays as small as its text. [`emit`]
+//! writes values that PyYAML reads back unchanged.
 //!
-//! The way of a text: `reader` (characters) → `scanner` (tokens) → `parser` (events) → `compose` (nodes, anchors, tags by
-//! `resolve`) → `construct` (values, merge keys) → [`Tree`]. Each looks ahead no further than its counterpart in PyYAML.
+//! ```
+//! let tree = yaml11::parse("mode: 0644\nenabled: yes\n")?;
+//! let mode = tree.root().and_then(|root| root.get("mode")).unwrap();
+//! assert_eq!(mode.scalar(), Some(&yaml11::Scalar::Int("420".into())), "YAML 1.1 reads octal");
+//! assert_eq!((mode.span().start, mode.span().end), (6, 10));
+//! # Ok::<(), yaml11::Error>(())
+//! ```
+//!
+//! The stages are those of PyYAML: `characters` → `scanner` (tokens) → `parser` (events) → `compose`
+//! (nodes, anchors, tags by `resolve`) → `construct` (values, merge keys) → [`Tree`]. Each one looks
+//! ahead no further than its counterpart, so that the same error is found first.
 
+mod characters;
 mod compose;
 mod construct;
 pub mod emit;
 mod error;
-mod event;
 mod parser;
-mod reader;
 mod resolve;
 mod scanner;
-mod span;
 mod token;
 mod tree;
 
+pub use characters::{MAX_BYTES, is_printable};
 pub use compose::{MAX_DEPTH, MAX_NODES};
-pub use construct::MAX_MERGED;
-pub use error::Error;
-pub use reader::{MAX_BYTES, is_printable};
-pub use span::Span;
+pub use construct::MAX_MERGED_ENTRIES;
+pub use error::{Error, Span};
 pub use tree::{Child, Entry, Key, Node, NodeId, NodeKind, Scalar, Tree};
 
-/// Reads a text as `yaml.safe_load` would.
+/// Parses a text as `yaml.safe_load` does.
 ///
-/// Beyond what PyYAML refuses, this refuses what no tool could use afterwards: a value that contains itself, an integer of more than
-/// 4,300 digits, half of a surrogate pair; and what passes [`MAX_BYTES`], [`MAX_DEPTH`], [`MAX_NODES`] or [`MAX_MERGED`].
-/// Aliases are not expanded: who walks the tree should ask [`Tree::expanded_len`] first.
+/// # Errors
+///
+/// Returns an error for everything that PyYAML rejects, and for documents that no tool can use: a
+/// value that contains itself, an integer of more than 4,300 digits, a lone surrogate. Also for a text
+/// that exceeds [`MAX_BYTES`], [`MAX_DEPTH`], [`MAX_NODES`] or [`MAX_MERGED_ENTRIES`].
+///
+/// Aliases are not expanded: check [`Tree::expanded_len`] before walking a tree.
 pub fn parse(text: &str) -> Result<Tree, Error> {
     let mut tree = construct_text(text)?;
-    tree.half.take().map_or(Ok(tree), Err)
+    tree.lone_surrogate.take().map_or(Ok(tree), Err)
 }
 
-/// Like [`parse`], but halves of surrogate pairs (`"\ud83d"`, as some JSON writers leave them) become U+FFFD, as PyYAML lets them
-/// pass too. The second value says where the first one is.
-pub fn parse_with_halves(text: &str) -> Result<(Tree, Option<Error>), Error> {
+/// Like [`parse`], but replaces lone surrogates (`"\ud83d"`, as some JSON writers leave them) by
+/// U+FFFD, because PyYAML accepts them. Also returns the error of the first one.
+pub fn parse_replacing_surrogates(text: &str) -> Result<(Tree, Option<Error>), Error> {
     let mut tree = construct_text(text)?;
-    let half = tree.half.take();
+    let half = tree.lone_surrogate.take();
     Ok((tree, half))
 }
 
 fn construct_text(text: &str) -> Result<Tree, Error> {
-    reader::check(text)?;
+    characters::check(text)?;
     construct::construct(compose::compose(text)?)
 }
 
-/// Whether a plain scalar with this text is a string to PyYAML (and not a number, a boolean, a date, null …).
+/// Whether PyYAML reads this plain scalar as a string.
 fn is_plain_string(text: &str) -> bool {
-    resolve::Tag::of_plain(text) == resolve::Tag::Str
+    resolve::Tag::resolve_plain(text) == resolve::Tag::Str
 }
 
 #[cfg(test)]

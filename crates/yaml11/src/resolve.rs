@@ -1,6 +1,7 @@
-//! Tags, and the type that YAML 1.1 gives a plain scalar: PyYAML's implicit resolvers, regular expression by regular expression.
+//! Tags, and the type of a plain scalar: PyYAML's implicit resolvers, one function for each regular
+//! expression.
 
-/// What a node is said, or found, to be.
+/// The explicit or resolved tag of a node.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Tag {
     Null,
@@ -19,14 +20,14 @@ pub(super) enum Tag {
     Merge,
     /// The key `=`.
     Value,
-    /// What `!`, `&` and `*` would be; nothing can be constructed from it.
+    /// Resolved for the plain scalars `!`, `&` and `*`; PyYAML cannot construct it.
     Yaml,
-    /// Any other: the number of its name in the composer's table.
+    /// Any other tag: index of its name in the composer's table.
     Unknown(u32),
 }
 
 impl Tag {
-    /// A standard tag by its full name.
+    /// Looks up a standard tag by its full name.
     pub(super) fn standard(name: &str) -> Option<Self> {
         Some(match name.strip_prefix("tag:yaml.org,2002:")? {
             "null" => Self::Null,
@@ -48,9 +49,9 @@ impl Tag {
     }
 
     /// The type of a plain scalar.
-    pub(super) fn of_plain(text: &str) -> Self {
+    pub(super) fn resolve_plain(text: &str) -> Self {
         let Some(first) = text.bytes().next() else { return Self::Null };
-        // Python's `$` also matches before a last newline (which a quoted scalar with the tag `!` can have).
+        // Python's `$` also matches before a final newline, which a quoted scalar tagged `!` can have.
         let rest = text.strip_suffix('\n').unwrap_or(text);
         let bytes = rest.as_bytes();
         match first {
@@ -110,7 +111,7 @@ fn unsigned(bytes: &[u8]) -> &[u8] {
     }
 }
 
-/// Splits off the longest start whose bytes all fulfil the condition.
+/// Splits off the longest prefix whose bytes all satisfy the condition.
 fn run(bytes: &[u8], condition: impl Fn(u8) -> bool) -> (&[u8], &[u8]) {
     let length = bytes.iter().take_while(|byte| condition(**byte)).count();
     bytes.split_at(length)
@@ -129,7 +130,7 @@ fn ends_with_exponent(bytes: &[u8]) -> bool {
     }
 }
 
-/// `(?::[0-5]?[0-9])+`; what is left after it, `None` where there is none.
+/// `(?::[0-5]?[0-9])+`; returns the rest, or `None` if it does not match.
 fn sexagesimal(mut bytes: &[u8]) -> Option<&[u8]> {
     let mut any = false;
     while let [b':', rest @ ..] = bytes {
@@ -149,7 +150,7 @@ fn is_float(bytes: &[u8]) -> bool {
     match body {
         [b'.', b'i' | b'I', b'n', b'f'] | [b'.', b'I', b'N', b'F'] => true,
         [b'.', rest @ ..] => {
-            // Without a sign only.
+            // PyYAML allows no sign here.
             bytes.len() == body.len()
                 && (matches!(rest, b"nan" | b"NaN" | b"NAN")
                     || (rest.first().is_some_and(u8::is_ascii_digit)
@@ -208,10 +209,10 @@ mod tests {
             (Tag::Timestamp, "2021-02-30 2001-1-1T1:00:00 2001-12-14t21:59:43.10-05:00 2001-12-14T21:59:43Z"),
         ] {
             for text in texts.split(' ') {
-                assert_eq!(Tag::of_plain(text), tag, "{text}");
+                assert_eq!(Tag::resolve_plain(text), tag, "{text}");
             }
         }
-        assert_eq!(Tag::of_plain(""), Tag::Null);
-        assert_eq!(Tag::of_plain("2001-12-14 21:59:43.10 -5"), Tag::Timestamp);
+        assert_eq!(Tag::resolve_plain(""), Tag::Null);
+        assert_eq!(Tag::resolve_plain("2001-12-14 21:59:43.10 -5"), Tag::Timestamp);
     }
 }

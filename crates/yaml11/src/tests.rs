@@ -4,22 +4,22 @@ fn read(text: &str) -> Tree {
     parse(text).unwrap_or_else(|error| panic!("{error} at {:?} in {text:?}", error.span))
 }
 
-fn refused(text: &str) -> Error {
+fn parse_error(text: &str) -> Error {
     match parse(text) {
         Ok(tree) => panic!("{text:?} was read as {tree:?}"),
         Err(error) => error,
     }
 }
 
-/// The place that cloud-init would name.
-fn place(text: &str) -> (usize, usize) {
-    let before = text[..refused(text).place().start].replace("\r\n", "\n");
+/// The position that cloud-init reports.
+fn reported_position(text: &str) -> (usize, usize) {
+    let before = text[..parse_error(text).reported_span().start].replace("\r\n", "\n");
     let mut lines = before.split(['\r', '\n', '\u{85}', '\u{2028}', '\u{2029}']).rev();
     let column = 1 + lines.next().map_or(0, |line| line.chars().count());
     (1 + lines.count(), column)
 }
 
-/// A tree in one line, Python-like.
+/// A node in one line, in Python syntax.
 fn shown(node: Node<'_>) -> String {
     let both = |(key, value): (Node<'_>, Node<'_>)| format!("{}: {}", shown(key), shown(value));
     match node.kind() {
@@ -75,7 +75,7 @@ fn documents_are_read() {
         ("a:\r  - b\r", r#"{"a": ["b"]}"#),
     ] {
         if expected == "!" {
-            refused(text);
+            parse_error(text);
         } else {
             assert_eq!(value(text), expected, "{text:?}");
         }
@@ -95,7 +95,7 @@ fn merge_keys_are_applied_and_marked() {
 }
 
 #[test]
-fn aliases_refer_and_say_where_they_stand() {
+fn aliases_refer_to_their_node_and_have_their_own_span() {
     let text = "a: &x [1]\nb: *x\n";
     let tree = read(text);
     let root = tree.root().unwrap();
@@ -118,7 +118,7 @@ fn spans_are_those_of_keys_and_values() {
 }
 
 #[test]
-fn faults_are_refused_at_pyyamls_place() {
+fn errors_are_reported_where_pyyaml_reports_them() {
     for (text, expected) in [
         ("a: [1,\n  2\nb: 3\n", (1, 4)),
         ("a: b: c\n", (1, 5)),
@@ -142,19 +142,19 @@ fn faults_are_refused_at_pyyamls_place() {
         ("a: |x\n", (1, 4)),
         ("&a [*a]\n", (1, 1)),
     ] {
-        assert_eq!(place(text), expected, "{text:?}: {}", refused(text));
+        assert_eq!(reported_position(text), expected, "{text:?}: {}", parse_error(text));
     }
 }
 
 #[test]
-fn great_depth_and_great_length_end_in_a_clear_error() {
+fn limits_end_in_a_clear_error() {
     for text in ["[".repeat(10_000), "{a: ".repeat(10_000), "- ".repeat(10_000), "? ".repeat(10_000)] {
-        let error = refused(&text);
+        let error = parse_error(&text);
         assert!(error.message.contains("levels of nesting"), "{error}");
     }
     assert!(read(&("[".repeat(400) + &"]".repeat(400))).expanded_len() == 400);
-    assert!(refused(&"a".repeat(MAX_BYTES + 1)).message.contains("bytes"));
-    assert!(refused(&"- \n".repeat(MAX_NODES + 1)).message.contains("values"));
+    assert!(parse_error(&"a".repeat(MAX_BYTES + 1)).message.contains("bytes"));
+    assert!(parse_error(&"- \n".repeat(MAX_NODES + 1)).message.contains("values"));
 }
 
 #[test]
@@ -162,12 +162,12 @@ fn messages_stay_short() {
     for text in
         [format!("!{} x", "t".repeat(5000)), format!("*{}", "a".repeat(5000)), format!("!!int {}", "x".repeat(5000))]
     {
-        assert!(refused(&text).message.len() < 200);
+        assert!(parse_error(&text).message.len() < 200);
     }
 }
 
 #[test]
-fn laughter_stays_small() {
+fn alias_bombs_stay_small() {
     use std::fmt::Write as _;
     let mut text = "a0: &a0 [x]\n".to_owned();
     let mut merges = "m0: &m0 {x: 1}\n".to_owned();
@@ -179,5 +179,5 @@ fn laughter_stays_small() {
     let tree = read(&text);
     assert!(tree.nodes.len() < 500);
     assert_eq!(tree.expanded_len(), u64::MAX);
-    assert!(refused(&merges).message.contains("merge keys"));
+    assert!(parse_error(&merges).message.contains("merge keys"));
 }

@@ -1,4 +1,4 @@
-//! Tokens, as PyYAML's scanner makes them.
+//! Tokens, as PyYAML's scanner produces them.
 
 use std::borrow::Cow;
 
@@ -35,7 +35,7 @@ pub(super) enum TokenKind<'a> {
 
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum Directive<'a> {
-    /// Whether the major version is 1.
+    /// Whether the major version is 1, the only one that PyYAML accepts.
     Yaml {
         supported: bool,
     },
@@ -54,7 +54,7 @@ pub(super) struct TagToken<'a> {
 }
 
 impl TokenKind<'_> {
-    /// How a message names the token.
+    /// The token's name in messages.
     pub(super) fn name(&self) -> &'static str {
         match self {
             Self::StreamEnd => "the end of the text",
@@ -63,7 +63,7 @@ impl TokenKind<'_> {
             Self::DocumentEnd => "the document end `...`",
             Self::BlockSequenceStart => "a list",
             Self::BlockMappingStart => "a mapping",
-            Self::BlockEnd => "a smaller indentation",
+            Self::BlockEnd => "less indentation",
             Self::FlowSequenceStart => "`[`",
             Self::FlowMappingStart => "`{`",
             Self::FlowSequenceEnd => "`]`",

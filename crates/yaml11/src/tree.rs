@@ -1,37 +1,38 @@
-//! Nodes in an arena. Built by the composer; read by everyone else.
+//! The parsed document: nodes in an arena, and views of them.
 
-use super::construct::timestamp::Moment;
+use super::construct::timestamp::DateTime;
 use crate::Span;
 
-/// A document's nodes. Aliases and merges refer to nodes that stand elsewhere in the text; nothing is copied.
+/// A parsed document. Aliases and merge keys refer to nodes defined elsewhere; nothing is copied.
 #[derive(Debug, Clone, Default)]
 pub struct Tree {
-    pub(super) nodes: Vec<Data>,
+    pub(super) nodes: Vec<NodeData>,
     /// `None` for a text without a document (empty, or comments only).
     pub(super) root: Option<NodeId>,
-    /// The first half of a surrogate pair, which stands in the tree as U+FFFD.
-    pub(super) half: Option<super::Error>,
+    /// The first lone surrogate; the tree holds U+FFFD instead.
+    pub(super) lone_surrogate: Option<super::Error>,
 }
 
+/// Identifies a node in its [`Tree`]; aliases of a node have the same id.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct NodeId(pub(super) u32);
 
 #[derive(Debug, Clone)]
-pub(super) struct Data {
+pub(super) struct NodeData {
     pub span: Span,
     pub kind: NodeKind,
 }
 
-/// What a node is, after YAML 1.1 resolution and construction (merge keys `<<` applied as PyYAML applies them).
+/// The value of a node after YAML 1.1 resolution. Merge keys (`<<`) are applied as PyYAML does.
 #[derive(Debug, Clone)]
 pub enum NodeKind {
     Scalar(Scalar),
     Sequence(Vec<Child>),
-    /// In the order of PyYAML's resulting dict, duplicates included: of equal keys the last one holds.
+    /// In the order of PyYAML's resulting dict, but with duplicates: the last of equal keys wins.
     Mapping(Vec<Entry>),
-    /// A `!!set`: to Python neither a list nor a dict. Equal items count once.
+    /// A `!!set`, which is neither a list nor a dict in Python. May contain equal items.
     Set(Vec<Child>),
-    /// An `!!omap` or `!!pairs`: to Python a list of tuples, which are neither lists nor dicts.
+    /// An `!!omap` or `!!pairs`: a list of tuples in Python.
     Pairs(Vec<Entry>),
 }
 
@@ -50,49 +51,52 @@ impl NodeKind {
     }
 }
 
-/// A reference to a node, with the place where it is used (for an alias, the `*name`; else the node's own span).
+/// A reference to a node and the span where it is used: the `*name` of an alias, otherwise the node's
+/// own span.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Child {
     pub id: NodeId,
     pub used_at: Span,
 }
 
+/// A key and a value of a mapping.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Entry {
     pub key: Child,
     pub value: Child,
-    /// Came through a merge key from another mapping.
+    /// Whether a merge key brought it in from another mapping.
     pub merged: bool,
 }
 
-/// A scalar's value as Python would hold it.
+/// A scalar's value in Python.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Scalar {
     Null,
     Bool(bool),
-    /// Decimal digits with an optional `-`: Python's integers have no limit.
+    /// Decimal digits with an optional `-`: Python's integers are unbounded.
     Int(String),
     Float(f64),
     Str(String),
-    /// The text of a `!!timestamp`, whether resolved from a plain scalar or tagged.
+    /// The text of a timestamp, whether resolved from a plain scalar or tagged.
     Timestamp(String),
     /// The decoded bytes of a `!!binary`.
     Binary(Vec<u8>),
 }
 
-/// A scalar as a dict's key: two are equal exactly where Python takes them for one key (`1`, `1.0` and `true` are).
+/// A scalar as a dict key. Two keys are equal if Python treats them as one (`1`, `1.0` and `true`).
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Key {
     Null,
-    /// Whole numbers in decimals, whether written as an integer, a float or a boolean.
+    /// A number in decimal, whether written as an integer, a float or a boolean.
     Number(String),
     Str(String),
-    /// The moment in Python's ISO format, in its own time zone.
+    /// In Python's ISO format, in the timestamp's own time zone.
     Timestamp(String),
     Binary(Vec<u8>),
 }
 
 impl Scalar {
+    /// The scalar as a dict key.
     #[must_use]
     pub fn key(&self) -> Key {
         match self {
@@ -108,12 +112,12 @@ impl Scalar {
     }
 }
 
-/// A timestamp's text as Python would write the moment.
+/// A timestamp in Python's ISO format.
 fn isoformat(text: &str) -> String {
-    Moment::parse(text).map_or_else(|_| text.to_owned(), |moment| moment.isoformat())
+    DateTime::parse(text).map_or_else(|_| text.to_owned(), |moment| moment.isoformat())
 }
 
-/// A node seen through its tree.
+/// A view of a node in its tree.
 #[derive(Debug, Clone, Copy)]
 pub struct Node<'t> {
     tree: &'t Tree,
@@ -122,17 +126,18 @@ pub struct Node<'t> {
 }
 
 impl Tree {
+    /// The root node; `None` for a text without a document (empty, or comments only).
     #[must_use]
     pub fn root(&self) -> Option<Node<'_>> {
         self.root.map(|id| Node { tree: self, id, used_at: self.data(id).span })
     }
 
-    pub(super) fn data(&self, id: NodeId) -> &Data {
+    pub(super) fn data(&self, id: NodeId) -> &NodeData {
         &self.nodes[id.0 as usize]
     }
 
-    /// How many nodes a walk meets that follows every alias: a small text can make this astronomically large, so ask before
-    /// walking. Saturates.
+    /// Number of nodes that a walk visits if it follows every alias. A small text can make this
+    /// astronomically large, so check it before walking. Saturates.
     #[must_use]
     pub fn expanded_len(&self) -> u64 {
         let Some(root) = self.root else { return 0 };
@@ -162,6 +167,7 @@ impl Tree {
         lengths[root.0 as usize].unwrap_or(0)
     }
 
+    /// The node that a reference of this tree points to.
     #[must_use]
     pub fn node(&self, child: Child) -> Node<'_> {
         Node { tree: self, id: child.id, used_at: child.used_at }
@@ -174,13 +180,13 @@ impl<'t> Node<'t> {
         self.id
     }
 
-    /// Where the node itself stands.
+    /// Span of the node itself.
     #[must_use]
     pub fn span(self) -> Span {
         self.tree.data(self.id).span
     }
 
-    /// Where it is used: differs from [`Node::span`] for an alias.
+    /// Span where the node is used. Differs from [`Node::span`] for an alias.
     #[must_use]
     pub fn used_at(self) -> Span {
         self.used_at
@@ -191,6 +197,7 @@ impl<'t> Node<'t> {
         &self.tree.data(self.id).kind
     }
 
+    /// The value of a scalar; `None` for other kinds.
     #[must_use]
     pub fn scalar(self) -> Option<&'t Scalar> {
         match self.kind() {
@@ -199,6 +206,7 @@ impl<'t> Node<'t> {
         }
     }
 
+    /// The text of a string; `None` for other kinds and types.
     #[must_use]
     pub fn as_str(self) -> Option<&'t str> {
         match self.scalar() {
@@ -207,7 +215,7 @@ impl<'t> Node<'t> {
         }
     }
 
-    /// A sequence's items; `None` for anything else.
+    /// Items of a sequence; `None` for other kinds.
     pub fn items(self) -> Option<impl ExactSizeIterator<Item = Node<'t>>> {
         match self.kind() {
             NodeKind::Sequence(items) => Some(items.iter().map(move |child| self.tree.node(*child))),
@@ -215,7 +223,7 @@ impl<'t> Node<'t> {
         }
     }
 
-    /// A mapping's keys and values in order, duplicates included; `None` for anything else.
+    /// Keys and values of a mapping in order, duplicates included; `None` for other kinds.
     pub fn entries(self) -> Option<impl ExactSizeIterator<Item = (Node<'t>, Node<'t>)>> {
         match self.kind() {
             NodeKind::Mapping(entries) => {
@@ -225,7 +233,7 @@ impl<'t> Node<'t> {
         }
     }
 
-    /// A mapping's entries with their marks, duplicates included; `None` for anything else.
+    /// Raw entries of a mapping, duplicates included; `None` for other kinds.
     #[must_use]
     pub fn mapping(self) -> Option<&'t [Entry]> {
         match self.kind() {
@@ -234,7 +242,7 @@ impl<'t> Node<'t> {
         }
     }
 
-    /// The items of a `!!set`; `None` for anything else.
+    /// Items of a `!!set`; `None` for other kinds.
     pub fn members(self) -> Option<impl ExactSizeIterator<Item = Node<'t>>> {
         match self.kind() {
             NodeKind::Set(items) => Some(items.iter().map(move |child| self.tree.node(*child))),
@@ -242,7 +250,7 @@ impl<'t> Node<'t> {
         }
     }
 
-    /// The pairs of an `!!omap` or `!!pairs`; `None` for anything else.
+    /// Pairs of an `!!omap` or `!!pairs`; `None` for other kinds.
     pub fn pairs(self) -> Option<impl ExactSizeIterator<Item = (Node<'t>, Node<'t>)>> {
         match self.kind() {
             NodeKind::Pairs(entries) => {
@@ -257,7 +265,7 @@ impl<'t> Node<'t> {
         self.tree
     }
 
-    /// A mapping's value under a string key: the last of several.
+    /// The value of a string key in a mapping; the last one if the key is repeated.
     #[must_use]
     pub fn get(self, key: &str) -> Option<Node<'t>> {
         self.entries()?.filter(|(name, _)| name.as_str() == Some(key)).map(|(_, value)| value).last()

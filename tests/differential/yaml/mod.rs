@@ -143,9 +143,9 @@ fn difference(text: &str, theirs: &Value) -> Option<String> {
         {
             None
         }
-        (Err(error), Some(value)) => Some(format!("ours:   {error} at {:?}\ntheirs: {value}", error.place())),
+        (Err(error), Some(value)) => Some(format!("ours:   {error} at {:?}\ntheirs: {value}", error.reported_span())),
         (Err(error), None) => {
-            let place = index_and_line(text, error.place().start);
+            let place = index_and_line(text, error.reported_span().start);
             let problem = index_and_line(text, error.span.start);
             let agree = if let Some(position) = theirs.get("position") {
                 json!(place.0) == *position
@@ -155,7 +155,7 @@ fn difference(text: &str, theirs: &Value) -> Option<String> {
                 theirs.get("place").is_none_or(|their| json!([place.0, place.1]) == *their)
                     && (alias || theirs.get("problem").is_none_or(|their| json!([problem.0, problem.1]) == *their))
             };
-            let line = source.position(error.place().start).line;
+            let line = source.position(error.reported_span().start).line;
             let same_line = theirs.get("place").is_none_or(|their| their[1] == json!(line - 1));
             (!agree || !same_line)
                 .then(|| format!("ours:   {error} at {place:?}, problem {problem:?}, line {line}\ntheirs: {theirs}"))

@@ -62,5 +62,10 @@ fn yaml(text: &str) -> Option<Fault> {
     if ours.iter().any(|word| error.message.contains(word)) {
         return None;
     }
-    Some(Fault::new(&rules::INVALID_YAML_FILE, error.place(), format!("this file is no YAML: {}", error.message), None))
+    Some(Fault::new(
+        &rules::INVALID_YAML_FILE,
+        error.reported_span(),
+        format!("this file is no YAML: {}", error.message),
+        None,
+    ))
 }

@@ -1,27 +1,25 @@
-//! Composed nodes to values, in PyYAML's order, so that of several faults the same one is met first.
+//! Constructs values from composed nodes, in PyYAML's order, so that the same error is found first.
 //!
-//! A collection is entered in a queue when it is first met and filled when its turn comes (PyYAML's generators): nothing
-//! here recurses into values, however deep they are. To support a tag, add a variant in `resolve`, and its arms in
-//! [`Constructor::begin`] and [`Constructor::fill`].
+//! A collection joins a queue when it is first reached and is filled when its turn comes, like
+//! PyYAML's generators. Nothing recurses into values. To support a tag, add a variant in `resolve`
+//! and its arms in [`Constructor::begin`] and [`Constructor::fill`].
 
-mod binary;
-mod finish;
 mod number;
 pub(super) mod timestamp;
 
 use std::collections::{HashMap, VecDeque};
 
 use super::compose::{Composed, Content, MAX_DEPTH};
-use super::error::{Error, shown};
+use super::error::{Error, excerpt};
 use super::resolve::Tag;
-use super::tree::{Child, Entry, NodeId, Scalar, Tree};
+use super::tree::{Child, Entry, NodeData, NodeId, NodeKind, Scalar, Tree};
 use crate::Span;
-use timestamp::Moment;
+use timestamp::DateTime;
 
-/// How many entries merge keys may add to a document. Merging can double a mapping line by line.
-pub const MAX_MERGED: usize = 1_000_000;
+/// Maximum number of entries that merge keys add to a document. Each merge can double a mapping.
+pub const MAX_MERGED_ENTRIES: usize = 1_000_000;
 
-/// What a node has become so far.
+/// Construction state of a node.
 #[derive(Debug)]
 enum Built {
     Nothing,
@@ -36,7 +34,7 @@ struct Constructor<'a> {
     composed: Composed<'a>,
     built: Vec<Built>,
     queue: VecDeque<NodeId>,
-    /// Entries of mappings that are being flattened, not looked at yet.
+    /// Unprocessed entries of mappings whose merge keys are being applied.
     pending: HashMap<NodeId, VecDeque<Entry>>,
     merged: usize,
 }
@@ -65,11 +63,11 @@ impl Constructor<'_> {
         self.composed.nodes[id.0 as usize].span
     }
 
-    fn fault(&self, id: NodeId, message: impl Into<String>) -> Error {
+    fn error(&self, id: NodeId, message: impl Into<String>) -> Error {
         Error::new(message, self.span(id))
     }
 
-    /// A scalar's value, or the start of a collection.
+    /// Constructs a scalar, or queues a collection.
     fn begin(&mut self, id: NodeId) -> Result<(), Error> {
         let index = id.0 as usize;
         if !matches!(self.built[index], Built::Nothing) {
@@ -85,18 +83,18 @@ impl Constructor<'_> {
             Tag::Int => {
                 let text = self.text(id)?;
                 let value = number::int(text).ok_or_else(|| {
-                    self.fault(id, format!("expected an integer of at most 4300 digits, found {}", shown(text)))
+                    self.error(id, format!("expected an integer of at most 4300 digits, found {}", excerpt(text)))
                 })?;
                 Built::Scalar(Scalar::Int(value))
             }
             Tag::Float => {
                 let text = self.text(id)?;
                 let value = number::float(text)
-                    .ok_or_else(|| self.fault(id, format!("expected a number, found {}", shown(text))))?;
+                    .ok_or_else(|| self.error(id, format!("expected a number, found {}", excerpt(text))))?;
                 Built::Scalar(Scalar::Float(value))
             }
             Tag::Binary => {
-                let bytes = binary::decode(self.text(id)?).map_err(|message| self.fault(id, message))?;
+                let bytes = decode_base64(self.text(id)?).map_err(|message| self.error(id, message))?;
                 Built::Scalar(Scalar::Binary(bytes))
             }
             Tag::Timestamp => Built::Scalar(Scalar::Timestamp(self.timestamp(id)?)),
@@ -104,14 +102,14 @@ impl Constructor<'_> {
             Tag::Map => Built::Mapping,
             Tag::Set => Built::Set,
             Tag::Omap | Tag::Pairs => Built::Pairs(Vec::new()),
-            Tag::Merge => return Err(self.fault(id, "expected `<<` as a key only; as a value, put it in quotes")),
-            Tag::Value => return Err(self.fault(id, "expected `=` as a key only; as a value, put it in quotes")),
-            Tag::Yaml => return Err(self.fault(id, "expected a value, found an indicator of YAML's own")),
+            Tag::Merge => return Err(self.error(id, "expected `<<` as a key only; as a value, put it in quotes")),
+            Tag::Value => return Err(self.error(id, "expected `=` as a key only; as a value, put it in quotes")),
+            Tag::Yaml => return Err(self.error(id, "expected a value, found a YAML indicator")),
             Tag::Unknown(number) => {
                 let name = &self.composed.unknown_tags[number as usize];
                 let short = name.strip_prefix("tag:yaml.org,2002:").map(|rest| format!("!!{rest}"));
                 let name = short.unwrap_or_else(|| name.to_string());
-                return Err(self.fault(id, format!("expected a tag of YAML's safe types, found {}", shown(&name))));
+                return Err(self.error(id, format!("expected a tag of YAML's safe types, found {}", excerpt(&name))));
             }
         };
         if !matches!(built, Built::Scalar(_)) {
@@ -121,7 +119,7 @@ impl Constructor<'_> {
         Ok(())
     }
 
-    /// The text of a scalar, or of what a mapping has under the key `=`.
+    /// The text of a scalar, or of the value under a mapping's `=` key.
     fn text(&self, id: NodeId) -> Result<&str, Error> {
         let mut at = id;
         for _ in 0..=MAX_DEPTH {
@@ -134,10 +132,11 @@ impl Constructor<'_> {
                 Content::Sequence(_) => break,
             }
         }
-        Err(self.fault(at, format!("expected a scalar, as the tag says, found {}", self.content(at).name())))
+        Err(self.error(at, format!("expected a scalar, as the tag says, found {}", self.content(at).name())))
     }
 
-    /// The same for keeps. A scalar is asked only once, unless a mapping's `=` can lead to it.
+    /// Like [`Self::text`], but moves the text out: a scalar is read only once, unless a mapping's `=` key
+    /// leads to it.
     fn take_text(&mut self, id: NodeId) -> Result<String, Error> {
         if !self.composed.has_value_tag
             && let Content::Scalar(text) = &mut self.composed.nodes[id.0 as usize].content
@@ -152,22 +151,22 @@ impl Constructor<'_> {
         match text.to_ascii_lowercase().as_str() {
             "yes" | "true" | "on" => Ok(true),
             "no" | "false" | "off" => Ok(false),
-            _ => Err(self.fault(id, format!("expected true or false, found {}", shown(text)))),
+            _ => Err(self.error(id, format!("expected true or false, found {}", excerpt(text)))),
         }
     }
 
     fn timestamp(&self, id: NodeId) -> Result<String, Error> {
         let text = self.text(id)?;
         if !matches!(self.content(id), Content::Scalar(_)) {
-            return Err(self.fault(id, "expected a timestamp, found a mapping"));
+            return Err(self.error(id, "expected a timestamp, found a mapping"));
         }
-        match Moment::parse(text) {
+        match DateTime::parse(text) {
             Ok(_) => Ok(text.to_owned()),
-            Err(why) => Err(self.fault(id, format!("expected a timestamp, found {}: {why}", shown(text)))),
+            Err(why) => Err(self.error(id, format!("expected a timestamp, found {}: {why}", excerpt(text)))),
         }
     }
 
-    /// The contents of a collection.
+    /// Constructs the children of a collection.
     fn fill(&mut self, id: NodeId) -> Result<(), Error> {
         match self.tag(id) {
             Tag::Seq => {
@@ -191,7 +190,7 @@ impl Constructor<'_> {
     }
 
     fn wrong_kind(&self, id: NodeId, expected: &str, found: &str) -> Error {
-        self.fault(id, format!("expected {expected}, as the tag says, found {found}"))
+        self.error(id, format!("expected {expected}, as the tag says, found {found}"))
     }
 
     fn item(&self, id: NodeId, place: usize) -> Child {
@@ -258,10 +257,11 @@ impl Constructor<'_> {
         Ok(())
     }
 
-    /// Applies the merge keys of a mapping: what comes through them stands first, so that the mapping's own entries win.
+    /// Applies the merge keys of a mapping. Merged entries come first, so that the mapping's own entries
+    /// win.
     fn flatten(&mut self, id: NodeId, depth: usize) -> Result<(), Error> {
         if depth > MAX_DEPTH {
-            return Err(self.fault(id, format!("expected at most {MAX_DEPTH} mappings merged into each other")));
+            return Err(self.error(id, format!("expected at most {MAX_DEPTH} mappings merged into each other")));
         }
         if !self.pending.contains_key(&id) {
             let special = |entry: &Entry| matches!(self.tag(entry.key.id), Tag::Merge | Tag::Value);
@@ -309,7 +309,7 @@ impl Constructor<'_> {
                     }
                     self.flatten(item.id, depth + 1)?;
                 }
-                // Of several, the first wins: so it comes last.
+                // The first mapping of the list wins, so it comes last.
                 for place in (0..count).rev() {
                     let item = self.item(from.id, place);
                     self.merge_entries(into, item, merge)?;
@@ -327,8 +327,8 @@ impl Constructor<'_> {
         let pending = self.pending.get(&from.id);
         let count = self.entries(from.id).len() + pending.map_or(0, VecDeque::len);
         self.merged += count;
-        if self.merged > MAX_MERGED {
-            let message = format!("expected merge keys to add at most {MAX_MERGED} entries, found more");
+        if self.merged > MAX_MERGED_ENTRIES {
+            let message = format!("expected merge keys to add at most {MAX_MERGED_ENTRIES} entries, found more");
             return Err(Error::within(message, self.span(into), from.used_at));
         }
         let all = self.entries(from.id).iter().chain(pending.into_iter().flatten());
@@ -345,5 +345,145 @@ impl Constructor<'_> {
             Content::Mapping(entries) => entries,
             _ => unreachable!("made a mapping above"),
         }
+    }
+}
+
+impl Constructor<'_> {
+    fn finish(mut self) -> Result<Tree, Error> {
+        let lone_surrogate = self.composed.lone_surrogate.take();
+        let nodes = self
+            .composed
+            .nodes
+            .into_iter()
+            .zip(self.built)
+            .map(|(raw, built)| {
+                let kind = match (built, raw.content) {
+                    (Built::Scalar(scalar), _) => NodeKind::Scalar(scalar),
+                    (Built::Sequence, Content::Sequence(items)) => NodeKind::Sequence(items),
+                    (Built::Mapping, Content::Mapping(entries)) => NodeKind::Mapping(entries),
+                    (Built::Set, Content::Mapping(entries)) => {
+                        NodeKind::Set(entries.into_iter().map(|entry| entry.key).collect())
+                    }
+                    (Built::Pairs(pairs), _) => NodeKind::Pairs(pairs),
+                    // Nodes that no value refers to, such as merge keys.
+                    _ => NodeKind::Scalar(Scalar::Null),
+                };
+                NodeData { span: raw.span, kind }
+            })
+            .collect();
+        let tree = Tree { nodes, root: self.composed.root, lone_surrogate };
+        if self.composed.self_reference {
+            refuse_cycles(&tree)?;
+        }
+        Ok(tree)
+    }
+}
+
+/// Children of a node, keys included.
+fn children(kind: &NodeKind) -> Vec<Child> {
+    let both = |entries: &[Entry]| entries.iter().flat_map(|entry| [entry.key, entry.value]).collect();
+    match kind {
+        NodeKind::Scalar(_) => Vec::new(),
+        NodeKind::Sequence(items) | NodeKind::Set(items) => items.clone(),
+        NodeKind::Mapping(entries) | NodeKind::Pairs(entries) => both(entries),
+    }
+}
+
+/// Rejects values that contain themselves. PyYAML builds them, but cloud-init then fails on them.
+fn refuse_cycles(tree: &Tree) -> Result<(), Error> {
+    #[derive(Clone, Copy, PartialEq)]
+    enum Visit {
+        New,
+        Open,
+        Done,
+    }
+    let Some(root) = tree.root else { return Ok(()) };
+    let mut visits = vec![Visit::New; tree.nodes.len()];
+    let mut stack = vec![(root, children(&tree.data(root).kind).into_iter())];
+    visits[root.0 as usize] = Visit::Open;
+    while let Some((id, rest)) = stack.last_mut() {
+        let Some(child) = rest.next() else {
+            visits[id.0 as usize] = Visit::Done;
+            stack.pop();
+            continue;
+        };
+        match visits[child.id.0 as usize] {
+            Visit::Done => {}
+            Visit::Open => {
+                let message = "expected an alias of a value that is complete, found an alias inside the value itself";
+                return Err(Error::within(message, tree.data(child.id).span, child.used_at));
+            }
+            Visit::New => {
+                visits[child.id.0 as usize] = Visit::Open;
+                stack.push((child.id, children(&tree.data(child.id).kind).into_iter()));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Decodes base64 as Python does: characters outside the alphabet are skipped, and text after the
+/// padding is ignored.
+fn decode_base64(text: &str) -> Result<Vec<u8>, String> {
+    if let Some(ch) = text.chars().find(|ch| !ch.is_ascii()) {
+        return Err(format!("expected base64, found the character `{ch}`"));
+    }
+    let mut out = Vec::with_capacity(text.len() / 4 * 3);
+    let mut place = 0;
+    let mut left = 0_u8;
+    let mut pads = 0;
+    for byte in text.bytes() {
+        if byte == b'=' {
+            if place >= 2 {
+                pads += 1;
+                if place + pads >= 4 {
+                    return Ok(out);
+                }
+            }
+            continue;
+        }
+        let value = match byte {
+            b'A'..=b'Z' => byte - b'A',
+            b'a'..=b'z' => byte - b'a' + 26,
+            b'0'..=b'9' => byte - b'0' + 52,
+            b'+' => 62,
+            b'/' => 63,
+            _ => continue,
+        };
+        pads = 0;
+        match place {
+            0 => left = value,
+            1 => {
+                out.push((left << 2) | (value >> 4));
+                left = value & 0x0f;
+            }
+            2 => {
+                out.push((left << 4) | (value >> 2));
+                left = value & 0x03;
+            }
+            _ => out.push((left << 6) | value),
+        }
+        place = (place + 1) % 4;
+    }
+    match place {
+        0 => Ok(out),
+        1 => Err("expected base64 in groups of four characters, found one character too many".to_owned()),
+        _ => Err("expected base64 in groups of four characters, found its `=` padding missing".to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::decode_base64;
+
+    #[test]
+    fn base64_is_read_as_python_reads_it() {
+        assert_eq!(decode_base64("aGVs\n bG8=").unwrap(), b"hello");
+        assert_eq!(decode_base64("aGVsbG8=ignored").unwrap(), b"hello");
+        assert_eq!(decode_base64("").unwrap(), b"");
+        assert_eq!(decode_base64("!!a*G*k=").unwrap(), b"hi");
+        assert!(decode_base64("aGk").is_err());
+        assert!(decode_base64("aGVsb").is_err());
+        assert!(decode_base64("é").is_err());
     }
 }

@@ -1,14 +1,14 @@
-//! `!!int` and `!!float` as PyYAML makes them with Python's own `int()` and `float()`.
+//! `!!int` and `!!float` as PyYAML constructs them with Python's `int()` and `float()`.
 
 use std::fmt::Write as _;
 
-/// Python writes no integer of more digits, and reads none from decimals.
+/// Python refuses to convert integers with more decimal digits.
 const MAX_DIGITS: usize = 4300;
 
-/// A whole number of more parts between colons passes [`MAX_DIGITS`]; a float of more than 174 passes the largest float.
+/// A sexagesimal integer with more parts exceeds [`MAX_DIGITS`]; floats overflow after 174 parts.
 const MAX_PARTS: usize = 2500;
 
-/// The zeros of Unicode's decimal digits beyond ASCII: `int()` takes them all.
+/// The zeros of Unicode's non-ASCII decimal digits: `int()` accepts all of these scripts.
 const ZEROS: [u32; 65] = [
     0x660, 0x6f0, 0x7c0, 0x966, 0x9e6, 0xa66, 0xae6, 0xb66, 0xbe6, 0xc66, 0xce6, 0xd66, 0xde6, 0xe50, 0xed0, 0xf20,
     0x1040, 0x1090, 0x17e0, 0x1810, 0x1946, 0x19d0, 0x1a80, 0x1a90, 0x1b50, 0x1bb0, 0x1c40, 0x1c50, 0xa620, 0xa8d0,
@@ -17,12 +17,12 @@ const ZEROS: [u32; 65] = [
     0x16b50, 0x1d7ce, 0x1d7d8, 0x1d7e2, 0x1d7ec, 0x1d7f6, 0x1e140, 0x1e2f0, 0x1e950, 0x1fbf0,
 ];
 
-/// A whole number without sign, in limbs of nine decimal digits, the lowest first.
+/// An unsigned integer in limbs of nine decimal digits, least significant first.
 #[derive(Debug, Clone, Default, PartialEq)]
 struct Natural(Vec<u32>);
 
 impl Natural {
-    /// `self * factor + term`; `None` once it passes [`MAX_DIGITS`]. Both numbers are below 10⁹.
+    /// `self * factor + term`; `None` once it exceeds [`MAX_DIGITS`]. Both numbers are below 10⁹.
     fn step(&mut self, factor: u32, term: u32) -> Option<()> {
         let mut carry = u64::from(term);
         for limb in &mut self.0 {
@@ -70,7 +70,7 @@ impl Natural {
     }
 }
 
-/// Python's digits and spaces as ASCII, trimmed; `None` where something else is in it.
+/// Converts Python's digits and spaces to ASCII and trims; `None` if there are other characters.
 fn ascii(text: &str) -> Option<String> {
     let plain = if text.is_ascii() {
         text.to_owned()
@@ -89,7 +89,7 @@ fn ascii(text: &str) -> Option<String> {
     Some(plain.trim_matches([' ', '\t', '\n', '\r', '\u{b}', '\u{c}']).to_owned())
 }
 
-/// Python's `int(text, base)`: whether it is negative, and its digits without the base's prefix.
+/// Python's `int(text, base)`: the sign, and the digits without the base prefix.
 fn python_int(text: &str, base: u32) -> Option<(bool, String)> {
     let text = ascii(text)?;
     let (negative, rest) = match text.as_bytes().first()? {
@@ -117,9 +117,9 @@ fn signed(negative: bool, digits: &str) -> String {
     }
 }
 
-/// The value of an `!!int` in decimals; `None` where Python refuses, or could never write the number down.
+/// The value of an `!!int` in decimal; `None` if Python rejects it or cannot print it.
 pub(super) fn int(text: &str) -> Option<String> {
-    // Nearly every integer is written as Python would write it.
+    // Fast path: nearly every integer is already in decimal.
     if text.starts_with(|first: char| matches!(first, '1'..='9'))
         && text.len() <= MAX_DIGITS
         && text.bytes().all(|byte| byte.is_ascii_digit())
@@ -162,7 +162,7 @@ fn sexagesimal(body: &str, negative: bool) -> Option<String> {
         }
         return Some(signed(negative, &value.decimal()?));
     }
-    // Signs inside are possible with an explicit tag only; nobody writes them with large numbers.
+    // Inner signs need an explicit tag; `i128` is enough for them.
     let mut value = 0_i128;
     for (minus, digits) in parts {
         let part = digits.parse::<i128>().ok()?;
@@ -171,7 +171,7 @@ fn sexagesimal(body: &str, negative: bool) -> Option<String> {
     Some(signed((value < 0) != negative, &value.unsigned_abs().to_string()))
 }
 
-/// The value of a `!!float`; `None` where Python refuses.
+/// The value of a `!!float`; `None` if Python rejects it.
 pub(super) fn float(text: &str) -> Option<f64> {
     let text = text.replace('_', "").to_lowercase();
     let negative = text.starts_with('-');
@@ -190,7 +190,7 @@ pub(super) fn float(text: &str) -> Option<f64> {
             let mut value = 0.0;
             for part in parts.iter().rev() {
                 let factor = base.decimal()?.parse::<f64>().ok()?;
-                // Python makes the base a float for this, and cannot beyond 1.8e308.
+                // Python converts the base to a float here, which fails beyond 1.8e308.
                 if factor.is_infinite() {
                     return None;
                 }

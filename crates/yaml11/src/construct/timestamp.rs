@@ -1,10 +1,10 @@
-//! Timestamps: which texts are some, and which of those name a moment that exists.
+//! Timestamps: their syntax, and which of them name a date and time that exists.
 
 use std::fmt::Write as _;
 
-/// A date, or a date and time, as Python's `datetime` module holds it.
+/// A date, or a date and time, as in Python's `datetime` module.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Moment {
+pub(crate) struct DateTime {
     year: u32,
     month: u32,
     day: u32,
@@ -17,11 +17,11 @@ struct Time {
     minute: u32,
     second: u32,
     microsecond: u32,
-    /// Minutes east of UTC; `None` without a zone.
+    /// Minutes east of UTC; `None` without a time zone.
     offset: Option<i32>,
 }
 
-/// The parts of a text that looks like a timestamp.
+/// The parts of a text with the syntax of a timestamp.
 struct Parts<'a> {
     date: [&'a [u8]; 3],
     time: Option<TimeParts<'a>>,
@@ -38,7 +38,7 @@ enum Zone<'a> {
     Offset { negative: bool, hours: &'a [u8], minutes: &'a [u8] },
 }
 
-/// Whether a plain scalar is taken for a timestamp.
+/// Whether a plain scalar resolves to a timestamp.
 pub(crate) fn resolves(bytes: &[u8]) -> bool {
     parts(bytes).is_some_and(|parts| parts.time.is_some() || (parts.date[1].len() == 2 && parts.date[2].len() == 2))
 }
@@ -126,8 +126,8 @@ fn days_in(year: u32, month: u32) -> u32 {
     }
 }
 
-impl Moment {
-    /// What the text of a `!!timestamp` means; otherwise what is wrong with it.
+impl DateTime {
+    /// Parses the text of a timestamp; the error says what is wrong with it.
     pub(crate) fn parse(text: &str) -> Result<Self, &'static str> {
         let text = text.strip_suffix('\n').unwrap_or(text);
         let Some(parts) = parts(text.as_bytes()) else { return Err("it is not written as a date or a date and time") };
@@ -170,7 +170,7 @@ impl Moment {
         Ok(Time { hour, minute, second, microsecond, offset })
     }
 
-    /// As Python's `isoformat` writes it: `2001-12-14T21:59:43.100000-05:00`.
+    /// Formats like Python's `isoformat`: `2001-12-14T21:59:43.100000-05:00`.
     pub(crate) fn isoformat(&self) -> String {
         let mut text = format!("{:04}-{:02}-{:02}", self.year, self.month, self.day);
         if let Some(time) = &self.time {
@@ -190,7 +190,7 @@ impl Moment {
 
 #[cfg(test)]
 mod tests {
-    use super::Moment;
+    use super::DateTime;
 
     #[test]
     fn moments_that_exist_are_read() {
@@ -202,7 +202,7 @@ mod tests {
             ("2001-12-14 21:59:43.", "2001-12-14T21:59:43"),
             ("2001-12-14 21:59:43.1234567 +5", "2001-12-14T21:59:43.123456+05:00"),
         ] {
-            assert_eq!(Moment::parse(text).unwrap().isoformat(), expected, "{text}");
+            assert_eq!(DateTime::parse(text).unwrap().isoformat(), expected, "{text}");
         }
     }
 
@@ -220,7 +220,7 @@ mod tests {
             "soon",
             "2001-01-01T00:00:00+1:5",
         ] {
-            assert!(Moment::parse(text).is_err(), "{text}");
+            assert!(DateTime::parse(text).is_err(), "{text}");
         }
     }
 }

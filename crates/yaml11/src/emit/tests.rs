@@ -1,7 +1,7 @@
 use proptest::prelude::*;
 
-use super::super::{Node, Scalar, parse};
 use super::*;
+use crate::{Node, Scalar, parse};
 
 fn read(text: &str) -> crate::Tree {
     parse(text).unwrap_or_else(|error| panic!("{error} at {:?} in:\n{text}", error.span))
@@ -32,7 +32,7 @@ fn assert_read_back(value: &Value) {
     assert!(tree.root().is_some_and(|root| same(root, value)), "not read back: {value:?}\n{text}");
 }
 
-/// Strings made of what YAML makes something of.
+/// Strings of characters that mean something to YAML.
 fn awkward() -> impl Strategy<Value = String> {
     let piece = prop_oneof![
         Just("\n"),
@@ -93,10 +93,13 @@ fn value() -> impl Strategy<Value = Value> {
         let comment = || proptest::option::weighted(0.2, awkward());
         prop_oneof![
             proptest::collection::vec((comment(), inner.clone()), 0..5).prop_map(|items| {
-                Value::List(items.into_iter().map(|(comment, value)| Item { comment, value }).collect())
+                Value::List(items.into_iter().map(|(comment, value)| ListItem { comment, value }).collect())
             }),
             proptest::collection::vec((comment(), awkward(), inner), 0..5).prop_map(|pairs| {
-                Value::Map(Map(pairs.into_iter().map(|(comment, key, value)| Pair { comment, key, value }).collect()))
+                Value::Map(Map(pairs
+                    .into_iter()
+                    .map(|(comment, key, value)| MapEntry { comment, key, value })
+                    .collect()))
             }),
         ]
     })
@@ -111,7 +114,7 @@ proptest! {
     }
 
     #[test]
-    fn any_string_is_read_back_in_every_place(text in awkward()) {
+    fn any_string_is_read_back_in_every_position(text in awkward()) {
         let value = Value::Str(text.clone());
         assert_read_back(&value);
         assert_read_back(&Value::list([value.clone(), Value::list([value.clone()])]));
@@ -120,7 +123,7 @@ proptest! {
 }
 
 #[test]
-fn what_would_be_retyped_is_quoted() {
+fn ambiguous_strings_are_quoted() {
     for text in [
         "yes",
         "Off",
@@ -176,7 +179,7 @@ fn what_would_be_retyped_is_quoted() {
 }
 
 #[test]
-fn what_is_safe_is_plain() {
+fn safe_strings_are_plain() {
     for text in [
         "/etc/hosts",
         "root:root",
@@ -196,7 +199,7 @@ fn what_is_safe_is_plain() {
 }
 
 #[test]
-fn documents_look_as_people_write_them() {
+fn documents_are_readable() {
     let mut entry = Map::new().with("path", "/etc/motd").with("permissions", Value::Quoted("0644".into()));
     entry.push("content", "Hello\n\n  there\n");
     let mut root = Map::new();
@@ -228,17 +231,17 @@ fn literal_blocks_keep_every_line_end() {
 }
 
 #[test]
-fn carriage_says_what_yaml_can_hold() {
+fn representation_is_the_most_readable() {
     for (bytes, expected) in [
-        (&b"#!/bin/sh\necho\n"[..], Carriage::Text),
-        (b"", Carriage::Text),
-        (b"one line", Carriage::Text),
-        (b"a\r\n", Carriage::Escaped),
-        (b"\x1b[0m", Carriage::Escaped),
-        (b"\n\n", Carriage::Escaped),
-        (b"\xff\xfe", Carriage::Bytes),
+        (&b"#!/bin/sh\necho\n"[..], Representation::Text),
+        (b"", Representation::Text),
+        (b"one line", Representation::Text),
+        (b"a\r\n", Representation::Escaped),
+        (b"\x1b[0m", Representation::Escaped),
+        (b"\n\n", Representation::Escaped),
+        (b"\xff\xfe", Representation::Bytes),
     ] {
-        assert_eq!(carriage(bytes), expected, "{bytes:?}");
+        assert_eq!(representation(bytes), expected, "{bytes:?}");
     }
 }
 

@@ -1,50 +1,46 @@
-//! Text to tokens, decision for decision as PyYAML's scanner: simple keys, indentation, flow and block context.
+//! Turns text into tokens with the same decisions as PyYAML's scanner: simple keys, indentation, flow
+//! and block context.
 //!
-//! PyYAML's scanner is the definition here, not the YAML specification. `mod.rs` keeps the state and decides what comes
-//! next; the files beside it read one kind of token each. Possible simple keys stand in a queue, oldest first, so that
-//! looking for stale ones costs nothing however deep the brackets are.
+//! PyYAML's scanner is the reference here, not the YAML specification. This file keeps the state and
+//! decides which token comes next; `scalars` and `properties` read the longer tokens. Possible simple
+//! keys are in a queue, oldest first, so that finding stale ones takes constant time.
 
-mod block;
-mod breaks;
-mod fetch;
-mod plain;
 mod properties;
-mod quoted;
+mod scalars;
 
-use std::borrow::Cow;
 use std::collections::VecDeque;
 
 use super::error::Error;
-use super::reader::{break_len, ends_token, folded_break, line_end};
 use super::token::{Token, TokenKind};
 use crate::Span;
+use crate::characters::{break_len, ends_token, folded_break, line_end};
 
-/// A simple key ends on its line and within this many characters.
-const SIMPLE_KEY_LIMIT: usize = 1024;
+/// Maximum length of a simple key, which must also end on its line.
+const MAX_SIMPLE_KEY_CHARS: usize = 1024;
 
 pub(super) struct Scanner<'a> {
     text: &'a str,
     bytes: &'a [u8],
     /// Byte offset of the next character.
     pos: usize,
-    /// The same in characters.
+    /// Position of the next character, in characters.
     index: usize,
     line: usize,
-    /// In characters, byte order marks not counted; compared with indentations, hence signed.
+    /// In characters without byte order marks; signed, because it is compared with indentations.
     column: isize,
     done: bool,
-    /// Unclosed `[` and `{`. A stray `]` makes it negative, which counts as flow context, as it does in PyYAML.
+    /// Number of unclosed `[` and `{`. A stray `]` makes it negative, which is flow context in PyYAML too.
     flow_level: isize,
     tokens: VecDeque<Token<'a>>,
-    /// The first token is what it is: no key or mapping can come before it any more.
+    /// Whether the first token is final: no key or mapping start can be inserted before it.
     ready: bool,
     taken: usize,
     indent: isize,
     indents: Vec<isize>,
     allow_simple_key: bool,
     simple_keys: VecDeque<SimpleKey>,
-    /// The first half of a surrogate pair: PyYAML reads on, and so a later fault is told instead of it.
-    pub(super) deferred: Option<Error>,
+    /// The first lone surrogate. PyYAML accepts it, so a later error is reported instead.
+    pub(super) lone_surrogate: Option<Error>,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -56,55 +52,6 @@ struct SimpleKey {
     line: usize,
     column: isize,
     pos: usize,
-}
-
-/// A scalar's text: a slice of the source for as long as the pieces lie next to each other, a string from then on.
-struct Pieces<'a> {
-    text: &'a str,
-    start: usize,
-    end: usize,
-    owned: Option<String>,
-}
-
-impl<'a> Pieces<'a> {
-    fn new(text: &'a str) -> Self {
-        Self { text, start: 0, end: 0, owned: None }
-    }
-
-    fn slice(&mut self, start: usize, end: usize) {
-        if start == end {
-            return;
-        }
-        if let Some(owned) = &mut self.owned {
-            owned.push_str(&self.text[start..end]);
-        } else if self.start == self.end {
-            (self.start, self.end) = (start, end);
-        } else if self.end == start {
-            self.end = end;
-        } else {
-            let text = self.text;
-            self.own().push_str(&text[start..end]);
-        }
-    }
-
-    fn push(&mut self, piece: &str) {
-        self.own().push_str(piece);
-    }
-
-    fn push_char(&mut self, piece: char) {
-        self.own().push(piece);
-    }
-
-    fn own(&mut self) -> &mut String {
-        self.owned.get_or_insert_with(|| self.text[self.start..self.end].to_owned())
-    }
-
-    fn finish(self) -> Cow<'a, str> {
-        match self.owned {
-            Some(owned) => Cow::Owned(owned),
-            None => Cow::Borrowed(&self.text[self.start..self.end]),
-        }
-    }
 }
 
 impl<'a> Scanner<'a> {
@@ -125,11 +72,11 @@ impl<'a> Scanner<'a> {
             indents: Vec::new(),
             allow_simple_key: true,
             simple_keys: VecDeque::new(),
-            deferred: None,
+            lone_surrogate: None,
         }
     }
 
-    /// The next token, which stays. After the end of the text it is `StreamEnd` for ever.
+    /// Returns the next token without consuming it. At the end of the text it is always `StreamEnd`.
     pub(super) fn peek(&mut self) -> Result<&Token<'a>, Error> {
         if !self.ready {
             self.prepare()?;
@@ -144,7 +91,7 @@ impl<'a> Scanner<'a> {
         Ok(self.tokens.pop_front().unwrap_or(Token { kind: TokenKind::StreamEnd, span: Span::at(self.pos) }))
     }
 
-    /// Reads on until nothing can come before the first token any more.
+    /// Scans until nothing can be inserted before the first token.
     fn prepare(&mut self) -> Result<(), Error> {
         while self.needs_more()? {
             self.fetch_more()?;
@@ -168,13 +115,13 @@ impl<'a> Scanner<'a> {
         Ok(self.simple_keys.front().is_some_and(|key| key.token_number == self.taken))
     }
 
-    // Places.
+    // Positions.
 
     fn byte(&self) -> u8 {
         self.byte_at(0)
     }
 
-    /// The byte so many bytes ahead; 0 past the end (the reader lets no NUL into the text).
+    /// The byte at an offset from the position; 0 past the end (the text contains no NUL).
     fn byte_at(&self, ahead: usize) -> u8 {
         self.bytes.get(self.pos + ahead).copied().unwrap_or(0)
     }
@@ -183,7 +130,7 @@ impl<'a> Scanner<'a> {
         self.pos >= self.bytes.len()
     }
 
-    /// Goes to `end` on the same line.
+    /// Advances to `end`, which is on the same line.
     fn forward_to(&mut self, end: usize) {
         let slice = &self.bytes[self.pos..end];
         if slice.is_ascii() {
@@ -198,7 +145,7 @@ impl<'a> Scanner<'a> {
         self.pos = end;
     }
 
-    /// Goes over so many ASCII characters.
+    /// Advances over ASCII characters.
     fn forward(&mut self, count: usize) {
         self.index += count;
         self.column += count.cast_signed();
@@ -216,7 +163,7 @@ impl<'a> Scanner<'a> {
         }
     }
 
-    /// Goes over a line break and says how it reads in a scalar; `None` where there is no break.
+    /// Consumes a line break and returns it as part of a scalar; `None` if there is none.
     fn line_break(&mut self) -> Option<&'a str> {
         let length = break_len(self.bytes, self.pos);
         if length == 0 {
@@ -230,18 +177,18 @@ impl<'a> Scanner<'a> {
         Some(folded_break(text))
     }
 
-    /// The character at the place as a span, for messages.
+    /// Span of the next character, for messages.
     fn here(&self) -> Span {
         let length = self.text[self.pos..].chars().next().map_or(0, char::len_utf8);
         Span::new(self.pos, self.pos + length)
     }
 
-    /// The character at the place in words.
+    /// The next character in words, for messages.
     fn found(&self) -> String {
         describe(self.text[self.pos..].chars().next())
     }
 
-    /// Whether `---` or `...` stands here as a word.
+    /// Whether the text continues with the word `---` or `...`.
     fn at_document_separator(&self) -> bool {
         let rest = &self.bytes[self.pos..];
         (rest.starts_with(b"---") || rest.starts_with(b"...")) && ends_token(self.bytes, self.pos + 3)
@@ -255,7 +202,7 @@ impl<'a> Scanner<'a> {
 
     fn drop_stale_keys(&mut self) -> Result<(), Error> {
         while let Some(key) = self.simple_keys.front() {
-            if key.line == self.line && self.index - key.index <= SIMPLE_KEY_LIMIT {
+            if key.line == self.line && self.index - key.index <= MAX_SIMPLE_KEY_CHARS {
                 break;
             }
             if key.required {
@@ -268,8 +215,8 @@ impl<'a> Scanner<'a> {
 
     fn missing_colon(&self, key: SimpleKey) -> Error {
         let line_end = line_end(self.bytes, key.pos);
-        let message = if key.line == self.line && self.index - key.index > SIMPLE_KEY_LIMIT {
-            "expected `:` within 1024 characters of the key's first one"
+        let message = if key.line == self.line && self.index - key.index > MAX_SIMPLE_KEY_CHARS {
+            "expected `:` within 1024 characters after the start of the key"
         } else {
             "expected `:` after this key, on the same line"
         };
@@ -302,7 +249,8 @@ impl<'a> Scanner<'a> {
         Ok(())
     }
 
-    /// The possible key of this flow level: always the newest, as closing a bracket removes the deeper ones.
+    /// Takes the possible key of this flow level, which is always the newest: closing a bracket removes
+    /// the deeper ones.
     fn take_simple_key(&mut self) -> Option<SimpleKey> {
         if self.simple_keys.back()?.level == self.flow_level { self.simple_keys.pop_back() } else { None }
     }
@@ -329,7 +277,217 @@ impl<'a> Scanner<'a> {
     }
 }
 
-/// A character as a message shows it.
+impl<'a> Scanner<'a> {
+    fn fetch_more(&mut self) -> Result<(), Error> {
+        self.skip_to_token();
+        self.drop_stale_keys()?;
+        self.unwind_indent(self.column);
+        if self.at_end() {
+            return self.fetch_stream_end();
+        }
+        let byte = self.byte();
+        let block = self.in_block();
+        let alone = ends_token(self.bytes, self.pos + 1);
+        match byte {
+            b'%' if self.column == 0 => self.fetch_directive(),
+            b'-' | b'.' if self.column == 0 && self.at_document_separator() => {
+                let kind = if byte == b'-' { TokenKind::DocumentStart } else { TokenKind::DocumentEnd };
+                self.fetch_document_separator(kind)
+            }
+            b'[' => self.fetch_flow_start(TokenKind::FlowSequenceStart),
+            b'{' => self.fetch_flow_start(TokenKind::FlowMappingStart),
+            b']' => self.fetch_flow_end(TokenKind::FlowSequenceEnd),
+            b'}' => self.fetch_flow_end(TokenKind::FlowMappingEnd),
+            b',' => self.fetch_flow_entry(),
+            b'-' if alone => self.fetch_block_entry(),
+            b'?' if !block || alone => self.fetch_key(),
+            b':' if !block || alone => self.fetch_value(),
+            b'*' | b'&' | b'!' => {
+                self.save_simple_key()?;
+                self.allow_simple_key = false;
+                let token = if byte == b'!' { self.scan_tag()? } else { self.scan_anchor()? };
+                self.tokens.push_back(token);
+                Ok(())
+            }
+            b'|' | b'>' if block => {
+                self.allow_simple_key = true;
+                self.remove_simple_key()?;
+                let token = self.scan_block_scalar(byte == b'>')?;
+                self.tokens.push_back(token);
+                Ok(())
+            }
+            b'\'' | b'"' => {
+                self.save_simple_key()?;
+                self.allow_simple_key = false;
+                let token = self.scan_quoted(byte)?;
+                self.tokens.push_back(token);
+                Ok(())
+            }
+            _ if self.starts_plain(byte) => {
+                self.save_simple_key()?;
+                self.allow_simple_key = false;
+                let token = self.scan_plain();
+                self.tokens.push_back(token);
+                Ok(())
+            }
+            _ => {
+                let found = self.found();
+                let message = match byte {
+                    b'\t' => "expected spaces before a key or a value, found a tab".to_owned(),
+                    _ => format!("expected a key or a value, found {found}, which cannot start one: put it in quotes"),
+                };
+                Err(Error::new(message, self.here()))
+            }
+        }
+    }
+
+    fn starts_plain(&self, byte: u8) -> bool {
+        let indicator = matches!(
+            byte,
+            b'-' | b'?' | b':' | b',' | b'[' | b']' | b'{' | b'}' | b'#' | b'&' | b'*' | b'!' | b'|' | b'>' | b'\''
+        ) || matches!(byte, b'"' | b'%' | b'@' | b'`');
+        if !indicator && !ends_token(self.bytes, self.pos) {
+            return true;
+        }
+        !ends_token(self.bytes, self.pos + 1) && (byte == b'-' || (self.in_block() && matches!(byte, b'?' | b':')))
+    }
+
+    /// Skips spaces, comments and line breaks, but not tabs.
+    fn skip_to_token(&mut self) {
+        if self.index == 0 && self.text.starts_with('\u{feff}') {
+            self.forward_to('\u{feff}'.len_utf8());
+        }
+        loop {
+            self.skip_spaces();
+            self.skip_comment();
+            if self.line_break().is_none() {
+                return;
+            }
+            if self.in_block() {
+                self.allow_simple_key = true;
+            }
+        }
+    }
+
+    fn push(&mut self, kind: TokenKind<'a>, length: usize) {
+        let span = Span::new(self.pos, self.pos + length);
+        self.forward(length);
+        self.tokens.push_back(Token { kind, span });
+    }
+
+    fn push_start(&mut self, kind: TokenKind<'a>) {
+        self.tokens.push_back(Token { kind, span: Span::at(self.pos) });
+    }
+
+    fn fetch_stream_end(&mut self) -> Result<(), Error> {
+        self.unwind_indent(-1);
+        self.remove_simple_key()?;
+        self.allow_simple_key = false;
+        self.simple_keys.clear();
+        self.push_start(TokenKind::StreamEnd);
+        self.done = true;
+        Ok(())
+    }
+
+    fn fetch_directive(&mut self) -> Result<(), Error> {
+        self.unwind_indent(-1);
+        self.remove_simple_key()?;
+        self.allow_simple_key = false;
+        let token = self.scan_directive()?;
+        self.tokens.push_back(token);
+        Ok(())
+    }
+
+    fn fetch_document_separator(&mut self, kind: TokenKind<'a>) -> Result<(), Error> {
+        self.unwind_indent(-1);
+        self.remove_simple_key()?;
+        self.allow_simple_key = false;
+        self.push(kind, 3);
+        Ok(())
+    }
+
+    fn fetch_flow_start(&mut self, kind: TokenKind<'a>) -> Result<(), Error> {
+        self.save_simple_key()?;
+        self.flow_level += 1;
+        self.allow_simple_key = true;
+        self.push(kind, 1);
+        Ok(())
+    }
+
+    fn fetch_flow_end(&mut self, kind: TokenKind<'a>) -> Result<(), Error> {
+        self.remove_simple_key()?;
+        self.flow_level -= 1;
+        self.allow_simple_key = false;
+        self.push(kind, 1);
+        Ok(())
+    }
+
+    fn fetch_flow_entry(&mut self) -> Result<(), Error> {
+        self.allow_simple_key = true;
+        self.remove_simple_key()?;
+        self.push(TokenKind::FlowEntry, 1);
+        Ok(())
+    }
+
+    fn fetch_block_entry(&mut self) -> Result<(), Error> {
+        if self.in_block() {
+            if !self.allow_simple_key {
+                return Err(Error::new("unexpected list item: start it on its own line", self.here()));
+            }
+            if self.add_indent(self.column) {
+                self.push_start(TokenKind::BlockSequenceStart);
+            }
+        }
+        self.allow_simple_key = true;
+        self.remove_simple_key()?;
+        self.push(TokenKind::BlockEntry, 1);
+        Ok(())
+    }
+
+    fn fetch_key(&mut self) -> Result<(), Error> {
+        if self.in_block() {
+            if !self.allow_simple_key {
+                return Err(Error::new("unexpected mapping key: start it on its own line", self.here()));
+            }
+            if self.add_indent(self.column) {
+                self.push_start(TokenKind::BlockMappingStart);
+            }
+        }
+        self.allow_simple_key = self.in_block();
+        self.remove_simple_key()?;
+        self.push(TokenKind::Key, 1);
+        Ok(())
+    }
+
+    fn fetch_value(&mut self) -> Result<(), Error> {
+        if let Some(key) = self.take_simple_key() {
+            let place = key.token_number - self.taken;
+            let span = Span::at(key.pos);
+            self.tokens.insert(place, Token { kind: TokenKind::Key, span });
+            if self.in_block() && self.add_indent(key.column) {
+                self.tokens.insert(place, Token { kind: TokenKind::BlockMappingStart, span });
+            }
+            self.allow_simple_key = false;
+        } else {
+            if self.in_block() {
+                if !self.allow_simple_key {
+                    let message =
+                        "unexpected `: ` inside a value: put the value in quotes, or start a mapping on a new line";
+                    return Err(Error::new(message, self.here()));
+                }
+                if self.add_indent(self.column) {
+                    self.push_start(TokenKind::BlockMappingStart);
+                }
+            }
+            self.allow_simple_key = self.in_block();
+            self.remove_simple_key()?;
+        }
+        self.push(TokenKind::Value, 1);
+        Ok(())
+    }
+}
+
+/// A character in words, for messages.
 pub(super) fn describe(ch: Option<char>) -> String {
     match ch {
         None => "the end of the text".to_owned(),

@@ -2,11 +2,12 @@
 
 use std::borrow::Cow;
 
-use super::super::error::Error;
-use super::super::reader::{ends_line, ends_token, ends_word, line_end};
-use super::super::token::{Directive, TagToken, Token, TokenKind};
-use super::{Pieces, Scanner};
+use super::Scanner;
+use super::scalars::ScalarText;
 use crate::Span;
+use crate::characters::{ends_line, ends_token, ends_word, line_end};
+use crate::error::Error;
+use crate::token::{Directive, TagToken, Token, TokenKind};
 
 impl<'a> Scanner<'a> {
     pub(super) fn scan_directive(&mut self) -> Result<Token<'a>, Error> {
@@ -59,7 +60,7 @@ impl<'a> Scanner<'a> {
         Ok(Token { kind: TokenKind::Directive(directive), span: Span::new(start, end) })
     }
 
-    /// The digits of a version number without leading zeros.
+    /// Reads the digits of a version number, without leading zeros.
     fn version_number(&mut self, context: Span) -> Result<&'a str, Error> {
         let count = self.bytes[self.pos..].iter().take_while(|byte| byte.is_ascii_digit()).count();
         if count == 0 {
@@ -70,7 +71,7 @@ impl<'a> Scanner<'a> {
         Ok(digits.trim_start_matches('0'))
     }
 
-    /// `&name` or `*name`.
+    /// Reads `&name` or `*name`.
     pub(super) fn scan_anchor(&mut self) -> Result<Token<'a>, Error> {
         let start = self.pos;
         let alias = self.byte() == b'*';
@@ -129,7 +130,7 @@ impl<'a> Scanner<'a> {
         Ok(Token { kind: TokenKind::Tag(Box::new(tag)), span: Span::new(start, self.pos) })
     }
 
-    /// `!`, `!!` or `!name!`.
+    /// Reads `!`, `!!` or `!name!`.
     fn tag_handle(&mut self, context: Span) -> Result<&'a str, Error> {
         if self.byte() != b'!' {
             return Err(self.expected("`!` at the start of a tag handle", context));
@@ -151,7 +152,7 @@ impl<'a> Scanner<'a> {
     }
 
     fn tag_uri(&mut self, context: Span) -> Result<Cow<'a, str>, Error> {
-        let mut pieces = Pieces::new(self.text);
+        let mut pieces = ScalarText::new(self.text);
         let start = self.pos;
         loop {
             let run = self.bytes[self.pos..].iter().take_while(|byte| is_uri(**byte)).count();

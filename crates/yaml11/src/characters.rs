@@ -1,32 +1,29 @@
-//! What a text must fulfil before a single token is read: size and printable characters.
-//!
-//! Also the character classes that the scanner asks for, on UTF-8 bytes.
+//! Character classes of YAML 1.1 on UTF-8 bytes, and the check that runs before scanning: size and
+//! printable characters.
 
 use super::error::Error;
 use crate::Span;
 
-/// The largest text that [`super::parse`] takes, in bytes. User-data ends at 64 KiB; this is for safety, not for taste.
+/// Maximum size of a text that [`crate::parse`] accepts, in bytes. A safety limit: user-data is at
+/// most 64 KiB.
 pub const MAX_BYTES: usize = 32 * 1024 * 1024;
 
-/// Whether PyYAML lets a character stand in a text as itself.
+/// Whether PyYAML accepts the character unescaped.
 #[must_use]
 pub fn is_printable(ch: char) -> bool {
     matches!(ch,
         '\t' | '\n' | '\r' | ' '..='~' | '\u{85}' | '\u{a0}'..='\u{d7ff}' | '\u{e000}'..='\u{fffd}' | '\u{10000}'..)
 }
 
-/// The first check of all, as PyYAML makes it: the whole text, before anything else.
-#[allow(
-    clippy::needless_bitwise_bool,
-    reason = "without branches, a piece is asked in a few instructions: see `position`"
-)]
+/// Checks the whole text before anything else, as PyYAML's reader does.
+#[allow(clippy::needless_bitwise_bool, reason = "vectorizes: see `position`")]
 pub(super) fn check(text: &str) -> Result<(), Error> {
     if text.len() > MAX_BYTES {
         let message = format!("expected at most {MAX_BYTES} bytes of YAML, found {}", text.len());
         return Err(Error::new(message, Span::at(0)));
     }
     let bytes = text.as_bytes();
-    // Only a control character, DEL, C2 (U+0080…) and EF (U+FFFE) can begin something that is not printable.
+    // Only these bytes can start an unprintable character: controls, DEL, C2 (U+0080…), EF (U+FFFE).
     let suspect = |byte: u8| {
         (byte < 0x20) & (byte != b'\t') & (byte != b'\n') & (byte != b'\r')
             | (byte == 0x7f)
@@ -38,7 +35,7 @@ pub(super) fn check(text: &str) -> Result<(), Error> {
         let Some(ch) = text[at..].chars().next() else { break };
         if !is_printable(ch) {
             let message = format!(
-                "character U+{:04X} cannot stand in YAML as itself; write it as an escape in double quotes, or as base64",
+                "character U+{:04X} is not allowed in YAML; write it as an escape in double quotes, or as base64",
                 u32::from(ch)
             );
             return Err(Error::new(message, Span::new(at, at + ch.len_utf8())));
@@ -74,21 +71,18 @@ pub(super) fn ends_token(bytes: &[u8], at: usize) -> bool {
     matches!(bytes.get(at), Some(b' ' | b'\t')) || ends_line(bytes, at)
 }
 
-/// The next place from `from` on with a byte of a kind. Whole pieces are asked first. Where the question has no branches (`|`, not
-/// `||` or `matches!`), the compiler makes a few instructions of it for all of a piece.
+/// The first position at or after `from` whose byte matches. Tests whole chunks first: if
+/// `is_wanted` has no branches (`|`, not `||` or `matches!`), the compiler vectorizes the test.
 fn position(bytes: &[u8], from: usize, is_wanted: impl Fn(u8) -> bool) -> Option<usize> {
-    const PIECE: usize = 32;
-    let (pieces, _) = bytes[from..].as_chunks::<PIECE>();
-    let is_in = |piece: &[u8; PIECE]| piece.iter().fold(0, |found, byte| found | u8::from(is_wanted(*byte))) != 0;
-    let start = from + PIECE * pieces.iter().position(is_in).unwrap_or(pieces.len());
+    const CHUNK: usize = 32;
+    let (pieces, _) = bytes[from..].as_chunks::<CHUNK>();
+    let is_in = |piece: &[u8; CHUNK]| piece.iter().fold(0, |found, byte| found | u8::from(is_wanted(*byte))) != 0;
+    let start = from + CHUNK * pieces.iter().position(is_in).unwrap_or(pieces.len());
     bytes[start..].iter().position(|byte| is_wanted(*byte)).map(|found| start + found)
 }
 
-/// The next place from `at` on where a line ends.
-#[allow(
-    clippy::needless_bitwise_bool,
-    reason = "without branches, a piece is asked in a few instructions: see `position`"
-)]
+/// The first position at or after `at` where a line ends.
+#[allow(clippy::needless_bitwise_bool, reason = "vectorizes: see `position`")]
 pub(super) fn line_end(bytes: &[u8], mut at: usize) -> usize {
     loop {
         match position(bytes, at, |byte| (byte == b'\n') | (byte == b'\r') | (byte == 0xc2) | (byte == 0xe2)) {
@@ -102,7 +96,7 @@ pub(super) fn line_end(bytes: &[u8], mut at: usize) -> usize {
     }
 }
 
-/// How a line break reads in a scalar: LS and PS stay what they are, the others become `\n`.
+/// A line break as part of a scalar: LS and PS are kept, the others become `\n`.
 pub(super) fn folded_break(text: &str) -> &str {
     if text.len() == 3 { text } else { "\n" }
 }
@@ -112,7 +106,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_pyyaml_calls_printable_passes() {
+    fn printable_characters_are_those_of_pyyaml() {
         assert!(check("a\tb\r\n\u{85}\u{a0}\u{feff}\u{fffd}\u{1f600}é").is_ok());
         for bad in ['\0', '\u{7}', '\u{1b}', '\u{7f}', '\u{80}', '\u{9f}', '\u{fffe}', '\u{ffff}'] {
             let error = check(&format!("é{bad}")).unwrap_err();

@@ -1,23 +1,53 @@
-//! Tokens to events: PyYAML's grammar as a machine with an explicit stack of states.
+//! Turns tokens into events: PyYAML's grammar as a state machine with an explicit stack.
 //!
-//! It looks at tokens exactly when PyYAML does, as that decides which of two faults in a text is met first.
-
-mod collections;
+//! It peeks at tokens exactly when PyYAML does, because that decides which of two errors is found
+//! first.
 
 use std::borrow::Cow;
 use std::collections::HashMap;
 
-use super::error::{Error, shown};
-use super::event::{Event, EventKind, Properties};
+use super::error::{Error, excerpt};
 use super::scanner::Scanner;
 use super::token::{Directive, Token, TokenKind as T};
 use crate::Span;
+
+#[derive(Debug)]
+pub(super) struct Event<'a> {
+    pub kind: EventKind<'a>,
+    pub span: Span,
+}
+
+#[derive(Debug)]
+pub(super) enum EventKind<'a> {
+    StreamEnd,
+    DocumentStart,
+    DocumentEnd,
+    Alias(&'a str),
+    Scalar {
+        properties: Properties<'a>,
+        text: Cow<'a, str>,
+        /// Whether the text decides the type: a plain scalar without a tag, or any scalar tagged `!`.
+        implicit: bool,
+    },
+    SequenceStart(Properties<'a>),
+    MappingStart(Properties<'a>),
+    /// End of a sequence or a mapping.
+    CollectionEnd,
+}
+
+/// Anchor and tag of a node.
+#[derive(Debug, Default)]
+pub(super) struct Properties<'a> {
+    pub anchor: Option<&'a str>,
+    /// Full tag with its handle expanded; `None` also for the tag `!`.
+    pub tag: Option<Box<str>>,
+}
 
 pub(super) struct Parser<'a> {
     scanner: Scanner<'a>,
     state: State,
     states: Vec<State>,
-    /// Where the open collections began.
+    /// Start tokens of the open collections.
     marks: Vec<Span>,
     handles: HashMap<&'a str, Cow<'a, str>>,
 }
@@ -47,9 +77,9 @@ enum State {
     End,
 }
 
-/// What a node may be at its place.
+/// Which kinds of node are allowed at a position.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Place {
+enum NodeContext {
     Flow,
     Block,
     BlockOrIndentlessSequence,
@@ -72,7 +102,7 @@ impl<'a> Parser<'a> {
             State::DocumentStart => self.document_start(),
             State::DocumentContent => self.document_content(),
             State::DocumentEnd => self.document_end(),
-            State::BlockNode => self.node(Place::Block),
+            State::BlockNode => self.node(NodeContext::Block),
             State::BlockSequenceFirst => {
                 self.open()?;
                 self.block_sequence_entry()
@@ -114,9 +144,9 @@ impl<'a> Parser<'a> {
         }
     }
 
-    /// A fault that counts only if no other is found.
-    pub(super) fn deferred(&mut self) -> Option<Error> {
-        self.scanner.deferred.take()
+    /// The error of the first lone surrogate, to report if there is no other error.
+    pub(super) fn lone_surrogate(&mut self) -> Option<Error> {
+        self.scanner.lone_surrogate.take()
     }
 
     fn kind(&mut self) -> Result<&T<'a>, Error> {
@@ -139,7 +169,7 @@ impl<'a> Parser<'a> {
         Event { kind: EventKind::CollectionEnd, span: token.span }
     }
 
-    /// A fault in the innermost open collection.
+    /// An error in the innermost open collection.
     fn unexpected(&mut self, expected: &str) -> Result<Error, Error> {
         let token = self.scanner.peek()?;
         let message = format!("expected {expected}, found {}", token.kind.name());
@@ -208,7 +238,7 @@ impl<'a> Parser<'a> {
             self.state = self.pop();
             return Ok(event);
         }
-        self.node(Place::Block)
+        self.node(NodeContext::Block)
     }
 
     fn directives(&mut self) -> Result<(), Error> {
@@ -227,7 +257,7 @@ impl<'a> Parser<'a> {
                     version = true;
                 }
                 T::Directive(Directive::Tag { handle, .. }) if handles.contains_key(handle) => {
-                    let message = format!("expected one %TAG directive for {}, found a second one", shown(handle));
+                    let message = format!("expected one %TAG directive for {}, found a second one", excerpt(handle));
                     return Err(Error::new(message, token.span));
                 }
                 T::Directive(Directive::Tag { handle, prefix }) => {
@@ -243,7 +273,7 @@ impl<'a> Parser<'a> {
 
     // Nodes.
 
-    fn node(&mut self, place: Place) -> Result<Event<'a>, Error> {
+    fn node(&mut self, place: NodeContext) -> Result<Event<'a>, Error> {
         if let T::Alias(name) = *self.kind()? {
             let span = self.scanner.next()?.span;
             self.state = self.pop();
@@ -256,7 +286,7 @@ impl<'a> Parser<'a> {
         self.content(place, properties, has_tag, span, true)
     }
 
-    /// Tag and anchor in either order, whether there is a tag at all, and where they stand.
+    /// Reads tag and anchor in either order. Returns them, whether there is a tag, and their span.
     fn properties(&mut self) -> Result<Option<(Properties<'a>, bool, Span)>, Error> {
         let mut anchor = None;
         let mut tag = None;
@@ -286,7 +316,7 @@ impl<'a> Parser<'a> {
                     None => "",
                     Some(handle) => self.handles.get(handle).ok_or_else(|| {
                         let message =
-                            format!("expected a tag handle that a %TAG directive declares, found {}", shown(handle));
+                            format!("expected a tag handle that a %TAG directive declares, found {}", excerpt(handle));
                         Error::within(message, Span::new(span.start, span.start + 1), tag_span)
                     })?,
                 };
@@ -299,7 +329,7 @@ impl<'a> Parser<'a> {
 
     fn content(
         &mut self,
-        place: Place,
+        place: NodeContext,
         properties: Properties<'a>,
         has_tag: bool,
         span: Span,
@@ -307,9 +337,9 @@ impl<'a> Parser<'a> {
     ) -> Result<Event<'a>, Error> {
         let token = self.scanner.peek()?;
         let reach = token.span;
-        let block = place != Place::Flow;
+        let block = place != NodeContext::Flow;
         let (kind, state) = match &token.kind {
-            T::BlockEntry if place == Place::BlockOrIndentlessSequence => {
+            T::BlockEntry if place == NodeContext::BlockOrIndentlessSequence => {
                 (EventKind::SequenceStart(properties), State::IndentlessSequenceEntry)
             }
             T::Scalar { .. } => {
@@ -340,12 +370,12 @@ impl<'a> Parser<'a> {
         Ok(Event { kind, span: span.to(Span::at(reach.start)) })
     }
 
-    /// A node unless `empty` says that there is none; then an empty scalar at `at`.
+    /// Reads a node, or returns an empty scalar at `at` if the next token satisfies `empty`.
     fn node_or_empty(
         &mut self,
         empty: fn(&T<'a>) -> bool,
         next: State,
-        place: Place,
+        place: NodeContext,
         at: Option<usize>,
     ) -> Result<Event<'a>, Error> {
         if empty(self.kind()?) {
@@ -357,6 +387,132 @@ impl<'a> Parser<'a> {
         }
         self.states.push(next);
         self.node(place)
+    }
+}
+
+impl<'a> Parser<'a> {
+    // Block collections.
+
+    fn block_sequence_entry(&mut self) -> Result<Event<'a>, Error> {
+        if matches!(self.kind()?, T::BlockEntry) {
+            let end = self.scanner.next()?.span.end;
+            let empty = |kind: &T<'a>| matches!(kind, T::BlockEntry | T::BlockEnd);
+            return self.node_or_empty(empty, State::BlockSequenceEntry, NodeContext::Block, Some(end));
+        }
+        if !matches!(self.kind()?, T::BlockEnd) {
+            return Err(self.unexpected("another list item or the end of the list")?);
+        }
+        let token = self.scanner.next()?;
+        Ok(self.close(&token))
+    }
+
+    fn indentless_sequence_entry(&mut self) -> Result<Event<'a>, Error> {
+        if matches!(self.kind()?, T::BlockEntry) {
+            let end = self.scanner.next()?.span.end;
+            let empty = |kind: &T<'a>| matches!(kind, T::BlockEntry | T::Key | T::Value | T::BlockEnd);
+            return self.node_or_empty(empty, State::IndentlessSequenceEntry, NodeContext::Block, Some(end));
+        }
+        let span = Span::at(self.scanner.peek()?.span.start);
+        self.state = self.pop();
+        Ok(Event { kind: EventKind::CollectionEnd, span })
+    }
+
+    fn block_mapping_key(&mut self) -> Result<Event<'a>, Error> {
+        if matches!(self.kind()?, T::Key) {
+            let end = self.scanner.next()?.span.end;
+            return self.block_mapping_node(State::BlockMappingValue, end);
+        }
+        if !matches!(self.kind()?, T::BlockEnd) {
+            return Err(self.unexpected("another key or the end of the mapping")?);
+        }
+        let token = self.scanner.next()?;
+        Ok(self.close(&token))
+    }
+
+    fn block_mapping_node(&mut self, next: State, at: usize) -> Result<Event<'a>, Error> {
+        let empty = |kind: &T<'a>| matches!(kind, T::Key | T::Value | T::BlockEnd);
+        self.node_or_empty(empty, next, NodeContext::BlockOrIndentlessSequence, Some(at))
+    }
+
+    fn block_mapping_value(&mut self) -> Result<Event<'a>, Error> {
+        if matches!(self.kind()?, T::Value) {
+            let end = self.scanner.next()?.span.end;
+            return self.block_mapping_node(State::BlockMappingKey, end);
+        }
+        self.state = State::BlockMappingKey;
+        self.empty_scalar_here()
+    }
+
+    // Flow collections.
+
+    fn flow_sequence_entry(&mut self, first: bool) -> Result<Event<'a>, Error> {
+        if !matches!(self.kind()?, T::FlowSequenceEnd) {
+            if !first {
+                if !matches!(self.kind()?, T::FlowEntry) {
+                    return Err(self.unexpected("`,` or `]`")?);
+                }
+                self.scanner.next()?;
+            }
+            if matches!(self.kind()?, T::Key) {
+                self.state = State::PairKey;
+                let span = self.scanner.peek()?.span;
+                return Ok(Event { kind: EventKind::MappingStart(Properties::default()), span });
+            }
+            if !matches!(self.kind()?, T::FlowSequenceEnd) {
+                self.states.push(State::FlowSequenceEntry);
+                return self.node(NodeContext::Flow);
+            }
+        }
+        let token = self.scanner.next()?;
+        Ok(self.close(&token))
+    }
+
+    fn pair_key(&mut self) -> Result<Event<'a>, Error> {
+        let end = self.scanner.next()?.span.end;
+        let empty = |kind: &T<'a>| matches!(kind, T::Value | T::FlowEntry | T::FlowSequenceEnd);
+        self.node_or_empty(empty, State::PairValue, NodeContext::Flow, Some(end))
+    }
+
+    fn pair_value(&mut self) -> Result<Event<'a>, Error> {
+        if matches!(self.kind()?, T::Value) {
+            let end = self.scanner.next()?.span.end;
+            let empty = |kind: &T<'a>| matches!(kind, T::FlowEntry | T::FlowSequenceEnd);
+            return self.node_or_empty(empty, State::PairEnd, NodeContext::Flow, Some(end));
+        }
+        self.state = State::PairEnd;
+        self.empty_scalar_here()
+    }
+
+    fn flow_mapping_key(&mut self, first: bool) -> Result<Event<'a>, Error> {
+        if !matches!(self.kind()?, T::FlowMappingEnd) {
+            if !first {
+                if !matches!(self.kind()?, T::FlowEntry) {
+                    return Err(self.unexpected("`,` or `}`")?);
+                }
+                self.scanner.next()?;
+            }
+            if matches!(self.kind()?, T::Key) {
+                let end = self.scanner.next()?.span.end;
+                let empty = |kind: &T<'a>| matches!(kind, T::Value | T::FlowEntry | T::FlowMappingEnd);
+                return self.node_or_empty(empty, State::FlowMappingValue, NodeContext::Flow, Some(end));
+            }
+            if !matches!(self.kind()?, T::FlowMappingEnd) {
+                self.states.push(State::FlowMappingEmptyValue);
+                return self.node(NodeContext::Flow);
+            }
+        }
+        let token = self.scanner.next()?;
+        Ok(self.close(&token))
+    }
+
+    fn flow_mapping_value(&mut self) -> Result<Event<'a>, Error> {
+        if matches!(self.kind()?, T::Value) {
+            let end = self.scanner.next()?.span.end;
+            let empty = |kind: &T<'a>| matches!(kind, T::FlowEntry | T::FlowMappingEnd);
+            return self.node_or_empty(empty, State::FlowMappingKey, NodeContext::Flow, Some(end));
+        }
+        self.state = State::FlowMappingKey;
+        self.empty_scalar_here()
     }
 }
 
