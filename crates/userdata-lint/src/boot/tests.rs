@@ -1,5 +1,6 @@
 //! What is said of orders that are wrong, and that nothing is said of those that are right.
 
+mod branches;
 mod unnoticed;
 
 use crate::{Options, validate_bytes};

@@ -139,3 +139,6 @@ fn lines(text: &str) -> impl Iterator<Item = (usize, &str)> {
         Some((start, line.trim_end_matches(['\n', '\r'])))
     })
 }
+
+#[cfg(test)]
+mod tests;

@@ -2,7 +2,7 @@
 
 use crate::{Options, validate_bytes};
 
-fn all_codes(text: &str) -> Vec<&'static str> {
+pub(super) fn all_codes(text: &str) -> Vec<&'static str> {
     let report = validate_bytes("t.yaml", format!("#cloud-config\n{text}").as_bytes(), &Options::default());
     report.documents[0].findings.diagnostics.iter().map(|found| found.code).collect()
 }

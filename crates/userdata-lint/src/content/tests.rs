@@ -1,0 +1,383 @@
+//! Each branch of each check of contents, with a text that it reports and one that it accepts.
+
+use crate::validate_file;
+use diagnostics::source::Source;
+
+/// The codes that a file's text gets, in the order of its lines.
+fn codes(path: &str, mode: u32, text: &str) -> Vec<&'static str> {
+    let found = validate_file(&Source::new("t", text), path, mode).findings.diagnostics;
+    found.iter().map(|found| found.code).collect()
+}
+
+/// Texts for one path: the code that is reported, or "" for none.
+fn check(path: &str, mode: u32, table: &[(&str, &str)]) {
+    for (code, text) in table {
+        let expected: &[&str] = if code.is_empty() { &[] } else { &[code] };
+        assert_eq!(codes(path, mode, text), expected, "{path} {mode:o}: {text}");
+    }
+}
+
+#[test]
+fn cron_times() {
+    let line = |time: &str| codes("/etc/cron.d/a", 0o644, &format!("{time} root true\n"));
+    for good in [
+        "* * * * *",
+        "0 0 1 1 0",
+        "59 23 31 12 7",
+        "5-5 * * * *",
+        "5-6 * * * *",
+        "0-59 0-23 1-31 1-12 0-7",
+        "*/5 * * * *",
+        "1-10/3 * * * *",
+        "1,2,3-4 * * * *",
+        "* * * jan-dec sun-sat",
+        "* * * JAN Sun",
+        "0~59 * * * *",
+        "@daily",
+        "@Reboot",
+        "@every_minute",
+    ] {
+        assert_eq!(line(good), [""; 0], "{good}");
+    }
+    for bad in [
+        "60 * * * *",
+        "* 24 * * *",
+        "* * 0 * *",
+        "* * 32 * *",
+        "* * * 0 *",
+        "* * * 13 *",
+        "* * * * 8",
+        "6-5 * * * *",
+        "*/0 * * * *",
+        "*/x * * * *",
+        "a * * * *",
+        "jan * * * *",
+        "1,60 * * * *",
+        "1- * * * *",
+        "* * * dec-jan *",
+        "@dayly",
+    ] {
+        assert_eq!(line(bad), ["MK320"], "{bad}");
+    }
+}
+
+#[test]
+fn cron_lines() {
+    check(
+        "/etc/cron.d/a",
+        0o644,
+        &[
+            ("", "# a comment\n\nSHELL=/bin/sh\n'A' = b\n@daily root true\n"),
+            ("MK320", "* * * * * true\n"),
+            ("MK320", "* * * * * root\n"),
+            ("MK320", "* * * * /bin/true\n"),
+            ("MK320", "* * * *\n"),
+            ("MK320", "@daily root\n"),
+            ("MK320", "* * * * * /bin/true x\n"),
+            ("MK320", "* * * * * a=b x\n"),
+            ("MK322", "@daily root true"),
+            ("MK323", "@daily root date +%F\n"),
+            ("", "@daily root date +\\%F\n"),
+            ("", "@daily root echo %F\n"),
+            ("", "@daily root date 5%F\n"),
+        ],
+    );
+    check("/etc/crontab", 0o644, &[("MK320", "* * * * * root\n"), ("", "@daily root true\n")]);
+    check(
+        "/var/spool/cron/crontabs/ada",
+        0o600,
+        &[("", "@daily true\n"), ("MK320", "@daily\n"), ("MK320", "* * * * *\n")],
+    );
+    check("/srv/cron/a", 0o644, &[("", "anything")]);
+}
+
+#[test]
+fn cron_file_names() {
+    for (path, mode, codes_expected) in [
+        ("/etc/cron.d/a-b_C9", 0o644, &[][..]),
+        ("/etc/cron.d/a.b", 0o644, &["MK321"]),
+        ("/etc/cron.daily/a", 0o755, &[]),
+        ("/etc/cron.daily/a", 0o644, &["MK321"]),
+        ("/etc/cron.hourly/a.sh", 0o755, &["MK321"]),
+        ("/etc/cron.weekly/a b", 0o755, &["MK321"]),
+        ("/etc/cron.monthly/.placeholder", 0o644, &[]),
+        ("/etc/cron.monthly/x/y.z", 0o644, &[]),
+    ] {
+        assert_eq!(codes(path, mode, "@daily root true\n"), codes_expected, "{path} {mode:o}");
+    }
+}
+
+#[test]
+fn sudoers_lines() {
+    check(
+        "/etc/sudoers.d/a",
+        0o440,
+        &[
+            ("", "# c\n#include x\n@includedir /etc/sudoers.d\nDefaults env_reset\n\n"),
+            ("", "ada ALL=(ALL:ALL) NOPASSWD: ALL\n%adm ALL = /bin/ls, !/bin/su # c\n#1000 ALL=ALL\n"),
+            ("", "ada ALL=(ALL) NOPASSWD:SETENV: /bin/a, SHUTDOWN, sudoedit /etc/x\n"),
+            ("", "ada ALL = CWD=/tmp /bin/a\nada ALL = sha256:abc /bin/a\nada ALL = ^/bin/.*$\n"),
+            ("", "ada ALL = \\\n  ALL\n"),
+            ("", "Cmnd_Alias A_1 = /bin/a, /bin/b\n"),
+            ("", "ada ALL = ALL : other = ALL\n"),
+            ("MK325", "ada ALL\n"),
+            ("MK325", "ada = ALL\n"),
+            ("", "ada,bob = ALL\n"),
+            ("MK325", "ada ALL =\n"),
+            ("MK325", "ada ALL = (ALL\n"),
+            ("MK325", "ada ALL = (ALL)\n"),
+            ("MK325", "ada ALL = /bin/a,\n"),
+            ("MK325", "ada ALL = /bin/a, , /bin/b\n"),
+            ("MK325", "ada ALL = NOPASWD: ALL\n"),
+            ("MK325", "ada ALL = nopasswd: ALL\n"),
+            ("MK325", "ada ALL = NOPASSWD ALL\n"),
+            ("MK325", "ada ALL = ALL /bin/ls\n"),
+            ("MK325", "ada ALL = systemctl restart x\n"),
+            ("MK325", "Cmnd_Alias A\n"),
+            ("MK325", "Cmnd_Alias a = /bin/a\n"),
+            ("MK325", "Cmnd_Alias A = \n"),
+            ("MK325", "Cmnd_Alias A = /bin/a,\n"),
+        ],
+    );
+}
+
+#[test]
+fn sudoers_files() {
+    let text = "ada ALL=ALL\n";
+    for (path, mode, expected) in [
+        ("/etc/sudoers", 0o440, &[][..]),
+        ("/etc/sudoers", 0o644, &[]),
+        ("/etc/sudoers", 0o646, &["MK327"]),
+        ("/etc/sudoers.d/a.b", 0o440, &["MK326"]),
+        ("/etc/sudoers.d/a~", 0o440, &["MK326"]),
+        ("/etc/sudoers.d/a-b", 0o440, &[]),
+        ("/etc/sudoers2", 0o666, &[]),
+    ] {
+        assert_eq!(codes(path, mode, text), expected, "{path} {mode:o}");
+    }
+}
+
+#[test]
+fn unit_lines() {
+    let rest = "ExecStart=/bin/a\n";
+    let service = |text: &str| codes("/etc/systemd/system/a.service", 0o644, &text.replace("$rest", rest));
+    for (code, text) in [
+        ("", "# c\n; c\n[Unit]\nDescription=a\n\n[Service]\n$rest[Install]\nWantedBy=multi-user.target\n"),
+        ("", "[Service]\nExecStart=/bin/a \\\n# c\n  b\n[X-Mine]\nA=b\n"),
+        ("", "[Service]\n$restX-Mine=b\n"),
+        ("MK310", "[Service]\n$rest[Servce]\nA=b\n"),
+        ("MK310", "[Service]\n$rest[Timer]\nOnBootSec=5\n"),
+        ("MK311", "[Service]\n$restExecStrat=/bin/a\n"),
+        ("MK311", "[Service]\n$restWantedBy=a\n"),
+        ("MK312", "[Service]\n$rest[Install\nWantedBy=a\n"),
+        ("MK312", "[Service]\n$restnonsense\n"),
+        ("MK312", "Description=a\n[Service]\n$rest"),
+        ("MK312", "[Service]\n$rest=b\n"),
+        ("MK316", "[Service]\n$restType=simpel\n"),
+        ("MK316", "[Service]\n$restRestart=yes\n"),
+        ("MK316", "[Service]\n$restNoNewPrivileges=maybe\n"),
+        ("", "[Service]\n$restNoNewPrivileges=YES\nRestart=\nType=%i\nKillMode=mixed\n"),
+        ("MK316", "[Service]\n$restKillMode=all\n"),
+        ("MK314", "[Service]\nExecStart=/bin/a 'b\n"),
+        ("MK314", "[Service]\nExecStart=./a\n"),
+        ("MK314", "[Service]\nExecStart=$HOME/a\n"),
+        ("", "[Service]\nExecStart=-@a b\n"),
+        ("", "[Service]\nExecStart=%h/a\n"),
+        ("MK317", "[Service]\nExecStart=/bin/a | /bin/b\n"),
+        ("MK317", "[Service]\nExecStart=/bin/a && /bin/b\n"),
+        ("MK317", "[Service]\nExecStart=/bin/a > /x\n"),
+        ("", "[Service]\nExecStart=/bin/a '|' /bin/b\n"),
+        ("", "[Service]\nExecStart=/usr/bin/test a > b\n"),
+        ("", "[Service]\nExecStart=/bin/a a|b\n"),
+    ] {
+        let expected: &[&str] = if code.is_empty() { &[] } else { &[code] };
+        assert_eq!(service(text), expected, "{text}");
+    }
+}
+
+#[test]
+fn units_that_are_not_complete() {
+    let table: &[(&str, &str, bool)] = &[
+        ("a.service", "[Service]\nType=oneshot\n", true),
+        ("a.service", "[Service]\nRemainAfterExit=yes\n", true),
+        ("a.service", "[Service]\nRemainAfterExit=yes\nExecStop=/bin/a\n", false),
+        ("a.service", "[Service]\nExecStop=/bin/a\n", true),
+        ("a.service", "[Service]\nRemainAfterExit=1\nExecStop=/bin/a\nType=simple\n", true),
+        ("a.service", "[Unit]\nSuccessAction=reboot\n[Service]\nType=oneshot\n", false),
+        ("a.service", "[Service]\nExecStart=/bin/a\nExecStart=/bin/b\n", true),
+        ("a.service", "[Service]\nExecStart=/bin/a\nExecStart=\nExecStart=/bin/b\n", false),
+        ("a.service", "[Service]\nType=oneshot\nExecStart=/bin/a\nExecStart=/bin/b\n", false),
+        ("a.service", "[Service]\nType=oneshot\nRestart=always\nExecStart=/bin/a\n", true),
+        ("a.service", "[Service]\nType=oneshot\nRestart=on-success\nExecStart=/bin/a\n", true),
+        ("a.service", "[Service]\nType=oneshot\nRestart=on-failure\nExecStart=/bin/a\n", false),
+        ("a.timer", "[Timer]\nPersistent=yes\n", true),
+        ("a.timer", "[Timer]\nOnCalendar=daily\n", false),
+        ("a.timer", "[Timer]\nOnBootSec=5\n", false),
+        ("a.path", "[Path]\nUnit=b.service\n", true),
+        ("a.path", "[Path]\nPathExists=/a\n", false),
+        ("a.path", "[Path]\nDirectoryNotEmpty=/a\n", false),
+        ("a.socket", "[Socket]\nAccept=no\n", true),
+        ("a.socket", "[Socket]\nListenStream=80\n", false),
+        ("a.mount", "[Mount]\nWhere=/a\n", true),
+        ("a.mount", "[Mount]\nWhat=/dev/a\nWhere=/a\n", false),
+        ("a.swap", "[Swap]\nPriority=1\n", true),
+        ("a.swap", "[Swap]\nWhat=/a\n", false),
+        ("a.target", "[Unit]\nDescription=a\n", false),
+        ("a.slice", "[Slice]\nCPUWeight=5\n", false),
+        ("a.service", "", false),
+        ("a.service.d/b.conf", "[Service]\nType=oneshot\n", false),
+    ];
+    for (name, text, found) in table {
+        let expected: &[&str] = if *found { &["MK313"] } else { &[] };
+        assert_eq!(codes(&format!("/etc/systemd/system/{name}"), 0o644, text), expected, "{name}: {text}");
+    }
+}
+
+#[test]
+fn unit_paths() {
+    for (path, found) in [
+        ("/etc/systemd/system/a.service", true),
+        ("/etc/systemd/user/a.service", true),
+        ("/usr/lib/systemd/system/a.service", true),
+        ("/lib/systemd/system/a.service", true),
+        ("/run/systemd/system/a.service", true),
+        ("/etc/systemd/system/a@.service", true),
+        ("/etc/systemd/system/a.service.d/b.conf", true),
+        ("/etc/systemd/system/service.d/b.conf", true),
+        ("/etc/systemd/system/a.service.d/b.txt", false),
+        ("/etc/systemd/system/a.txt", false),
+        ("/etc/systemd/system/a", false),
+        ("/srv/systemd/system/a.service", false),
+        ("/etc/systemd/journald.conf", false),
+    ] {
+        let found_here = !codes(path, 0o644, "[Service]\nExecStart=/bin/a\nNope=1\n").is_empty();
+        assert_eq!(found_here, found, "{path}");
+    }
+}
+
+#[test]
+fn configuration_of_sshd() {
+    check(
+        "/etc/ssh/sshd_config",
+        0o600,
+        &[
+            ("", "# c\n\nPort 22\npasswordauthentication no\nPermitRootLogin=prohibit-password\nMatch user ada\n"),
+            ("", "NothingLikeAnyKeyword yes\n"),
+            ("", "UsePAM \"yes\" # c\n"),
+            ("MK335", "PasswordAuthentification no\n"),
+            ("MK335", "Port\n"),
+            ("MK335", "PermitRootLogin maybe\n"),
+            ("MK335", "X11Forwarding on\n"),
+        ],
+    );
+    check("/etc/ssh/sshd_config.d/a.conf", 0o600, &[("MK335", "Port\n")]);
+    check("/etc/ssh/sshd_config.d/a.txt", 0o600, &[("", "Port\n")]);
+    check("/etc/ssh/ssh_config", 0o600, &[("", "Port\n")]);
+}
+
+#[test]
+fn tables_of_file_systems() {
+    check(
+        "/etc/fstab",
+        0o644,
+        &[
+            ("", "# c\n\n/dev/a /b ext4\n/dev/a /b ext4 defaults 0 0\n/dev/a /b ext4 defaults # c\n"),
+            ("MK336", "/dev/a /b\n"),
+            ("MK336", "/dev/a /b ext4 defaults x 0\n"),
+            ("MK336", "/dev/a /b ext4 defaults 0 x\n"),
+            ("", "/dev/a /b ext4 defaults 0 0 x\n"),
+        ],
+    );
+    check("/etc/fstab.d", 0o644, &[("", "x\n")]);
+}
+
+#[test]
+fn kernel_settings() {
+    check(
+        "/etc/sysctl.d/a.conf",
+        0o644,
+        &[("", "# c\n; c\n\na.b = 1\n-a.c\n-a.c = 5\n"), ("MK337", "a.b 1\n"), ("MK337", "a.b: 1\n")],
+    );
+    check("/etc/sysctl.conf", 0o644, &[("MK337", "a.b 1\n")]);
+    check("/etc/sysctl.d/a", 0o644, &[("MK337", "a.b = 1\n")]);
+    check("/etc/sysctl.d/README.txt", 0o644, &[("", "a.b 1\n")]);
+    check("/etc/sysctl.d/a/b", 0o644, &[("", "a.b 1\n")]);
+}
+
+#[test]
+fn json_and_yaml() {
+    check(
+        "/a.json",
+        0o644,
+        &[
+            ("", "{\"a\": [1, 2]}\n"),
+            ("", "\n"),
+            ("", "{\"a\": {{ b }}}\n"),
+            ("", "// c\n{\"a\": 1,}\n"),
+            ("", "{\"a\": 1}\n{\"b\": 2}\n"),
+            ("MK330", "{\"a\": 1,}\n"),
+            ("MK330", "{\"a\": 1\n"),
+            ("MK330", "{\"a\": 1} x\n"),
+        ],
+    );
+    check(
+        "/a.yaml",
+        0o644,
+        &[
+            ("", "a: [1, 2]\n"),
+            ("", "a: [1\n---\nb\n"),
+            ("", "a: !x [1\n"),
+            ("", "a: ${b}\nc: [\n"),
+            ("MK331", "a: [1\n"),
+            ("MK331", "---\na: b: c\n"),
+        ],
+    );
+    check("/a.yml", 0o644, &[("MK331", "a: [1\n")]);
+    check("/a.txt", 0o644, &[("", "{\"a\": [1\n")]);
+    let long = |length: usize| format!("{{\"a\": \"{}\"", "x".repeat(length - 8));
+    assert_eq!(codes("/a.json", 0o644, &long(1024 * 1024)), ["MK330"]);
+    assert_eq!(codes("/a.json", 0o644, &long(1024 * 1024 + 1)), [""; 0]);
+}
+
+#[test]
+fn scripts_by_their_shell() {
+    for (code, first, rest) in [
+        ("MK300", "#!/bin/sh", "if a; then\n"),
+        ("MK300", "#!/bin/bash", "if a; then\n"),
+        ("MK300", "#!/usr/bin/env bash", "if a; then\n"),
+        ("MK300", "#!/usr/bin/env -S A=b bash -e", "if a; then\n"),
+        ("", "#!/usr/bin/python3", "if a; then\n"),
+        ("", "", "if a; then\n"),
+        ("MK301", "#!/bin/sh", "a=(b)\n"),
+        ("MK300", "#!/bin/dash", "a=(b)\n"),
+        ("", "#!/bin/bash", "a=(b)\n"),
+        ("MK302", "#!/bin/sh", "cat <<EOF\n EOF\n"),
+        ("MK302", "#!/bin/sh", "cat <<EOF\nx\n"),
+        ("", "#!/bin/sh", "cat <<EOF\nEOF\n"),
+        ("", "#!/bin/sh", "cat <<-EOF\n\tEOF\n"),
+    ] {
+        let expected: &[&str] = if code.is_empty() { &[] } else { &[code] };
+        assert_eq!(codes("/a", 0o755, &format!("{first}\n{rest}")), expected, "{first} {rest}");
+    }
+    check("/etc/profile.d/a.sh", 0o644, &[("MK300", "if a; then\n"), ("MK301", "a=(b)\n")]);
+    check("/etc/profile.d/a", 0o644, &[("", "if a; then\n")]);
+    // Windows line ends have a finding of their own.
+    check("/a", 0o755, &[("", "#!/bin/sh\r\nif a; then\r\n")]);
+}
+
+#[test]
+fn long_scripts_are_not_parsed() {
+    let script = |length: usize| {
+        let text = "#!/bin/sh\n(";
+        format!("{text}{}", "\n".repeat(length - text.len()))
+    };
+    assert_eq!(codes("/a", 0o755, &script(1024 * 1024)), ["MK300"]);
+    assert_eq!(codes("/a", 0o755, &script(1024 * 1024 + 1)), [""; 0]);
+}
+
+#[test]
+fn at_most_a_hundred_faults_of_one_file() {
+    for (lines, expected) in [(99, 99), (100, 100), (101, 100)] {
+        assert_eq!(codes("/etc/crontab", 0o644, &"x\n".repeat(lines)).len(), expected, "{lines}");
+    }
+}
