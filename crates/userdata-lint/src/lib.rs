@@ -27,6 +27,7 @@ mod processor;
 pub mod provider;
 mod secrets;
 mod shape;
+mod shell;
 mod suppress;
 mod tables;
 mod template;

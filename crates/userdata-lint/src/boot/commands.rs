@@ -2,9 +2,9 @@
 
 use std::cell::OnceCell;
 
-use super::shell::Simple;
-use super::{Boot, Stage, Step, is_shell, shell};
+use super::{Boot, Stage, Step};
 use crate::rules;
+use crate::shell::{self, Input, Interpreter, SimpleCommand};
 use diagnostics::source::Source;
 use diagnostics::{Diagnostic, quoted};
 
@@ -17,14 +17,15 @@ pub(super) fn check(boot: &Boot<'_, '_>, out: &mut Vec<Diagnostic>) {
     }
     for file in boot.document.files() {
         let Some(content) = file.content.as_ref().filter(|_| file.is_run_at_boot()) else { continue };
-        let Some(text) = content.text().filter(|text| is_shell(text.lines().next().unwrap_or_default())) else {
+        let Some((text, interpreter)) = content.text().and_then(|text| Some((text, Interpreter::from_script(text)?)))
+        else {
             continue;
         };
         let step = Step {
             stage: Stage::Script,
             path: format!("write_files.{}.content", file.index),
             node: Some(content.node),
-            commands: shell::commands(text),
+            commands: shell::commands(text, interpreter),
         };
         for command in &step.commands {
             one(boot.source(), &step, command, &assumes_yes, out);
@@ -36,7 +37,7 @@ pub(super) fn check(boot: &Boot<'_, '_>, out: &mut Vec<Diagnostic>) {
 pub(super) fn one(
     source: &Source,
     step: &Step<'_>,
-    command: &Simple<'_>,
+    command: &SimpleCommand<'_>,
     assumes_yes: &dyn Fn() -> bool,
     out: &mut Vec<Diagnostic>,
 ) {
@@ -46,12 +47,12 @@ pub(super) fn one(
         "systemctl" => command.operands().next() == Some("is-system-running") && command.has(&["--wait"]),
         _ => false,
     };
-    if waits && !command.background && !command.subshell && !command.limited {
+    if waits && command.is_waited_for() {
         let message = "the command waits for cloud-init, which waits for the command: the boot never ends".to_string();
         let help = "take it out: what must come after cloud-init belongs in a unit with `After=cloud-final.service`, started with `--no-block`";
         out.push(step.finding(source, &rules::WAITS_FOR_CLOUD_INIT, command, message, help));
     }
-    if never_ends(command) && !command.conditional && !command.background && !command.subshell && !command.limited {
+    if never_ends(command) && !command.conditional && command.is_waited_for() {
         let message = format!("{} never ends by itself: what comes after it is never done", quoted(command.written));
         let help = "start it as a service (`systemd-run`, or a unit), or put `timeout` in front of it";
         out.push(step.finding(source, &rules::COMMAND_NEVER_ENDS, command, message, help));
@@ -69,7 +70,7 @@ pub(super) fn one(
         };
         out.push(step.finding(source, &rules::INTERACTIVE_PROMPT, command, message, help));
     }
-    if ends_the_boot(command) && !command.background && !command.subshell {
+    if ends_the_boot(command) && !command.background && !command.in_subshell {
         match step.stage {
             Stage::Bootcmd if command.conditional => {}
             Stage::Bootcmd => {
@@ -91,9 +92,9 @@ pub(super) fn one(
 }
 
 /// Whether a package manager would ask for consent.
-fn asks(command: &Simple<'_>) -> bool {
+fn asks(command: &SimpleCommand<'_>) -> bool {
     // Who says what is read (`< /dev/null`) has thought of the question.
-    if command.fed || command.redirected || command.arguments().iter().any(|word| word.contains('$')) {
+    if command.input != Input::Inherited || command.arguments().iter().any(|word| word.contains('$')) {
         return false;
     }
     let verb = command.operands().next().unwrap_or_default();
@@ -145,8 +146,8 @@ fn asks(command: &Simple<'_>) -> bool {
 }
 
 /// Whether a command goes on for ever. What reads its output may end it.
-fn never_ends(command: &Simple<'_>) -> bool {
-    if command.feeds {
+fn never_ends(command: &SimpleCommand<'_>) -> bool {
+    if command.feeds_pipe {
         return false;
     }
     let follows = |letters: [char; 2]| {
@@ -170,7 +171,7 @@ fn never_ends(command: &Simple<'_>) -> bool {
 }
 
 /// Whether a command takes the machine down at once.
-fn ends_the_boot(command: &Simple<'_>) -> bool {
+fn ends_the_boot(command: &SimpleCommand<'_>) -> bool {
     let verb = command.operands().next().unwrap_or_default();
     match command.program() {
         "reboot" | "poweroff" | "halt" => !command.has(&["--help", "-w", "--wtmp-only"]),
@@ -182,14 +183,14 @@ fn ends_the_boot(command: &Simple<'_>) -> bool {
 }
 
 /// Starting a unit of the document that is ordered after cloud-init: the start waits for its own end.
-fn starts(boot: &Boot<'_, '_>, step: &Step<'_>, command: &Simple<'_>, out: &mut Vec<Diagnostic>) {
+fn starts(boot: &Boot<'_, '_>, step: &Step<'_>, command: &SimpleCommand<'_>, out: &mut Vec<Diagnostic>) {
     let now = command.has(&["--now"]) && command.has(&["enable", "reenable"]);
     let starts = command.has(&["start", "restart"]) || now;
     if command.program() != "systemctl"
         || !starts
         || command.has(&["--no-block"])
         || command.background
-        || command.limited
+        || command.has_timeout
     {
         return;
     }

@@ -1,9 +1,9 @@
 //! Downloads that are run as they come, and sources of packages whose key nothing brings.
 
-use super::shell::Simple;
-use super::{Boot, Stage, Step, is_shell, shell};
+use super::{Boot, Stage, Step};
 use crate::message::finding;
 use crate::rules;
+use crate::shell::{self, Input, Interpreter, SimpleCommand};
 use crate::value;
 use diagnostics::source::Source;
 use diagnostics::{Diagnostic, quoted};
@@ -17,14 +17,15 @@ pub(super) fn check(boot: &Boot<'_, '_>, out: &mut Vec<Diagnostic>) {
     }
     for file in boot.document.files() {
         let Some(content) = file.content.as_ref().filter(|_| file.destination.starts_with(SCRIPTS)) else { continue };
-        let Some(text) = content.text().filter(|text| is_shell(text.lines().next().unwrap_or_default())) else {
+        let Some((text, interpreter)) = content.text().and_then(|text| Some((text, Interpreter::from_script(text)?)))
+        else {
             continue;
         };
         let step = Step {
             stage: Stage::Script,
             path: format!("write_files.{}.content", file.index),
             node: Some(content.node),
-            commands: shell::commands(text),
+            commands: shell::commands(text, interpreter),
         };
         commands(boot.source(), &step, out);
     }
@@ -32,12 +33,12 @@ pub(super) fn check(boot: &Boot<'_, '_>, out: &mut Vec<Diagnostic>) {
 }
 
 pub(super) fn commands(source: &Source, step: &Step<'_>, out: &mut Vec<Diagnostic>) {
-    let mut before: Option<&Simple<'_>> = None;
+    let mut before: Option<&SimpleCommand<'_>> = None;
     for command in &step.commands {
         let program = command.program();
         let is_shell = matches!(program, "sh" | "bash" | "dash" | "zsh");
-        let is_download = |one: &Simple<'_>| matches!(one.program(), "curl" | "wget");
-        let piped = is_shell && command.fed && before.is_some_and(is_download);
+        let is_download = |one: &SimpleCommand<'_>| matches!(one.program(), "curl" | "wget");
+        let piped = is_shell && command.input == Input::Pipe && before.is_some_and(is_download);
         let substituted = is_shell
             && command.arguments().iter().any(|word| word.starts_with("$(curl ") || word.starts_with("$(wget "));
         if piped || substituted {

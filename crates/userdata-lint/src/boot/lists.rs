@@ -3,6 +3,7 @@
 use crate::Document;
 use crate::message::finding;
 use crate::rules;
+use crate::shell::{Interpreter, read};
 use diagnostics::{Diagnostic, quoted};
 use yaml11::Node;
 
@@ -60,33 +61,14 @@ fn folded(document: &Document<'_>, key: &str, index: usize, item: Node<'_>, out:
     let Some(text) = item.as_str().filter(|_| crate::value::written(document.source, item).starts_with('>')) else {
         return;
     };
-    let mut rest = text;
-    while let Some(at) = rest.find("<<") {
-        let after = rest[at + 2..].trim_start_matches('-').trim_start();
-        let word: String = after
-            .trim_start_matches(['"', '\'', '\\'])
-            .chars()
-            .take_while(|c| c.is_ascii_alphanumeric() || *c == '_')
-            .collect();
-        let is_word = word.chars().next().is_some_and(|c| c.is_ascii_alphabetic() || c == '_');
-        if is_word
-            && !rest[at + 2..].starts_with('<')
-            && !text.lines().any(|line| line.trim_start_matches('\t') == word)
-        {
-            let message =
-                format!("a here-document in folded text: its lines are joined, and no line {} ends it", quoted(&word));
-            let help = Some("write `|` instead of `>`; or write the file with `write_files`".into());
-            out.push(finding(
-                &rules::HERE_DOCUMENT_IN_FOLDED_TEXT,
-                format!("{key}.{index}"),
-                item.used_at(),
-                message,
-                help,
-            ));
-            return;
-        }
-        rest = &rest[at + 2..];
-    }
+    let script = read(text, Interpreter::Sh).script;
+    let Some(open) = script.here_documents.iter().find(|document| !document.is_closed) else { return };
+    let message = format!(
+        "a here-document in folded text: its lines are joined, and no line {} ends it",
+        quoted(&open.delimiter)
+    );
+    let help = Some("write `|` instead of `>`; or write the file with `write_files`".into());
+    out.push(finding(&rules::HERE_DOCUMENT_IN_FOLDED_TEXT, format!("{key}.{index}"), item.used_at(), message, help));
 }
 
 /// A script in a here-document whose word has no quotes: its arguments (`$1`) are those of the commands around it, which have none.
@@ -96,29 +78,21 @@ fn expanded(document: &Document<'_>, key: &str, index: usize, item: Node<'_>, ou
     if text.contains("()") || text.contains("function ") || text.contains("set --") {
         return;
     }
-    let mut lines = text.lines();
-    while let Some(line) = lines.next() {
-        let Some((_, word)) = line.split_once("<<") else { continue };
-        let word = word.trim_start_matches('-').trim_start();
-        let bare = word.trim_start_matches(['\'', '"', '\\']);
-        let is_quoted = bare.len() < word.len();
-        let word = &bare[..bare.find(|c: char| !(c.is_ascii_alphanumeric() || c == '_')).unwrap_or(bare.len())];
-        if word.is_empty() {
+    for here in read(text, Interpreter::Sh).script.here_documents.iter().filter(|here| !here.quoted) {
+        let body = text.get(here.body.start..here.body.end).unwrap_or_default();
+        let Some(line) = body.lines().find(|line| argument(line).is_some()) else { continue };
+        if !body.trim_start_matches([' ', '\t']).starts_with("#!") {
             continue;
         }
-        let body: Vec<&str> = lines.by_ref().take_while(|line| line.trim_start_matches('\t') != word).collect();
-        if is_quoted || !body.first().is_some_and(|first| first.trim_start().starts_with("#!")) {
-            continue;
-        }
-        let Some(line) = body.iter().find(|line| argument(line).is_some()) else { continue };
-        let name = argument(line).unwrap_or_default();
         let place = super::place_in(document.source, item, line.trim());
         let message = format!(
             "the shell puts {} in while it writes the script, and has nothing for it: the script has an empty text there",
-            quoted(name)
+            quoted(argument(line).unwrap_or_default())
         );
-        let help =
-            Some(format!("put the word that ends it into quotes: `<<'{word}'`; or write the file with `write_files`"));
+        let help = Some(format!(
+            "put the word that ends it into quotes: `<<'{}'`; or write the file with `write_files`",
+            diagnostics::harmless(&here.delimiter)
+        ));
         out.push(finding(&rules::UNQUOTED_HERE_DOCUMENT, format!("{key}.{index}"), place, message, help));
         return;
     }

@@ -14,8 +14,6 @@ mod firewall;
 mod lists;
 mod order;
 mod programs;
-mod shell;
-mod splitter;
 mod started;
 mod units;
 mod used;
@@ -23,9 +21,9 @@ mod used;
 use std::cell::OnceCell;
 use std::collections::BTreeMap;
 
-use self::shell::Simple;
 use super::message::finding;
 use super::modules::write_files::{Entry, normal};
+use super::shell::{self, Interpreter, SimpleCommand};
 use super::{Document, value};
 use crate::rules::{self, Rule};
 use diagnostics::Diagnostic;
@@ -54,11 +52,18 @@ struct Step<'t> {
     stage: Stage,
     path: String,
     node: Option<Node<'t>>,
-    commands: Vec<Simple<'t>>,
+    commands: Vec<SimpleCommand<'t>>,
 }
 
 impl Step<'_> {
-    fn finding(&self, source: &Source, rule: &Rule, command: &Simple<'_>, message: String, help: &str) -> Diagnostic {
+    fn finding(
+        &self,
+        source: &Source,
+        rule: &Rule,
+        command: &SimpleCommand<'_>,
+        message: String,
+        help: &str,
+    ) -> Diagnostic {
         finding(rule, self.path.clone(), self.place(source, command.written), message, Some(help.to_string()))
     }
 
@@ -103,12 +108,12 @@ impl<'t> Boot<'_, 't> {
     }
 
     /// The steps of a stage with their commands.
-    fn commands(&self, stage: Stage) -> impl Iterator<Item = (&Step<'t>, &Simple<'t>)> {
+    fn commands(&self, stage: Stage) -> impl Iterator<Item = (&Step<'t>, &SimpleCommand<'t>)> {
         let steps = self.steps.iter().filter(move |step| step.stage == stage);
         steps.flat_map(|step| step.commands.iter().map(move |command| (step, command)))
     }
 
-    fn all_commands(&self) -> impl Iterator<Item = (&Step<'t>, &Simple<'t>)> {
+    fn all_commands(&self) -> impl Iterator<Item = (&Step<'t>, &SimpleCommand<'t>)> {
         self.steps.iter().flat_map(|step| step.commands.iter().map(move |command| (step, command)))
     }
 }
@@ -169,11 +174,9 @@ fn hazards(document: &Document<'_>, out: &mut Vec<Diagnostic>) {
 
 /// The hazards of a script that is user-data itself, or of a boothook.
 pub(super) fn script(source: &Source, out: &mut Vec<Diagnostic>) {
-    let first = source.text().lines().find(|line| line.starts_with("#!")).unwrap_or_default();
-    if !is_shell(first) {
-        return;
-    }
-    let commands = shell::commands(source.text());
+    let Some(first) = source.text().lines().find(|line| line.starts_with("#!")) else { return };
+    let Some(interpreter) = Interpreter::from_script(first) else { return };
+    let commands = shell::commands(source.text(), interpreter);
     let step = Step { stage: Stage::Script, path: String::new(), node: None, commands };
     // Once, not for each command: a script may have millions of both bytes and commands.
     let assumed = OnceCell::new();
@@ -184,19 +187,13 @@ pub(super) fn script(source: &Source, out: &mut Vec<Diagnostic>) {
     downloads::commands(source, &step, out);
 }
 
-fn is_shell(first_line: &str) -> bool {
-    let mut words = first_line.trim_start_matches("#!").split_whitespace();
-    let names = words.by_ref().take(2).map(|word| word.rsplit('/').next().unwrap_or_default());
-    names.into_iter().any(|name| matches!(name, "sh" | "bash" | "dash" | "ash"))
-}
-
 fn step<'t>(source: &'t Source, stage: Stage, path: String, item: Node<'t>) -> Option<Step<'t>> {
     let commands = match item.items() {
         Some(items) => {
             let words: Option<Vec<&str>> = items.map(|word| word.as_str().or(word.scalar().map(|_| "0"))).collect();
-            shell::list(&words?, source.slice(item.span()).trim_end())
+            shell::commands_of_list(&words?, source.slice(item.span()).trim_end())
         }
-        None => shell::commands(item.as_str()?),
+        None => shell::commands(item.as_str()?, Interpreter::Sh),
     };
     Some(Step { stage, path, node: Some(item), commands })
 }

@@ -113,7 +113,7 @@ fn bootcmd(boot: &Boot<'_, '_>, out: &mut Vec<Diagnostic>) {
 }
 
 /// The names of packages that a command installs; `None` where it installs none.
-pub(super) fn installs<'c>(command: &'c super::shell::Simple<'_>) -> Option<Vec<&'c str>> {
+pub(super) fn installs<'c>(command: &'c crate::shell::SimpleCommand<'_>) -> Option<Vec<&'c str>> {
     let verbs: &[&str] = match command.program() {
         "apt-get" | "apt" | "aptitude" | "yum" | "dnf" | "microdnf" => &["install", "groupinstall", "reinstall"],
         "zypper" => &["install", "in"],
@@ -174,7 +174,7 @@ fn paths(boot: &Boot<'_, '_>, out: &mut Vec<Diagnostic>) {
 
 /// A changed unit of a service that runs already is read again only when systemd is told to.
 fn drop_ins(boot: &Boot<'_, '_>, out: &mut Vec<Diagnostic>) {
-    let reloads = |command: &super::shell::Simple<'_>| {
+    let reloads = |command: &crate::shell::SimpleCommand<'_>| {
         command.program() == "systemctl"
             && command.has(&[
                 "daemon-reload",

@@ -4,9 +4,9 @@ use std::collections::BTreeSet;
 
 use super::order::installs;
 use super::programs::{brings, of_program, of_service};
-use super::shell::Simple;
 use super::{Boot, Stage};
 use crate::rules;
+use crate::shell::{Input, SimpleCommand};
 use diagnostics::{Diagnostic, quoted};
 
 /// Keys whose modules install programs.
@@ -52,7 +52,7 @@ pub(super) fn check(boot: &Boot<'_, '_>, out: &mut Vec<Diagnostic>) {
         if !told.insert(name.to_string()) {
             continue;
         }
-        let brought = |(_, command): &&(_, &Simple<'_>)| {
+        let brought = |(_, command): &&(_, &SimpleCommand<'_>)| {
             installs(command)
                 .is_some_and(|names| names.iter().any(|name| brings(name, packages) || name.contains(['$', '/', '*'])))
         };
@@ -84,7 +84,7 @@ pub(super) fn check(boot: &Boot<'_, '_>, out: &mut Vec<Diagnostic>) {
 }
 
 /// Commands that may install anything: what downloads give to a shell, other package managers, unpacked archives, scripts.
-fn is_opaque(command: &Simple<'_>) -> bool {
+fn is_opaque(command: &SimpleCommand<'_>) -> bool {
     let program = command.program();
     let runs_a_file = command.words.first().is_some_and(|word| {
         word.contains('/')
@@ -94,7 +94,7 @@ fn is_opaque(command: &Simple<'_>) -> bool {
             && !word.starts_with("/sbin/")
     });
     runs_a_file
-        || command.fed && matches!(program, "sh" | "bash" | "dash" | "python3" | "tar" | "dpkg")
+        || command.input == Input::Pipe && matches!(program, "sh" | "bash" | "dash" | "python3" | "tar" | "dpkg")
         || matches!(
             program,
             "snap"

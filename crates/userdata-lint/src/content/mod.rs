@@ -10,7 +10,6 @@ mod cron;
 mod data;
 mod script;
 mod settings;
-mod shell;
 mod sudoers;
 mod systemd;
 

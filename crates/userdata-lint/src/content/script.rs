@@ -1,45 +1,12 @@
 //! Shell scripts: as files, as user-data, and as the commands of `runcmd` and `bootcmd`.
 
-use super::shell::{self, Dialect};
 use super::{Content, Fault};
 use crate::Document;
 use crate::rules;
+use crate::shell::{self, Dialect, Interpreter, Reading};
 use diagnostics::source::Span;
 use diagnostics::{Diagnostic, quoted};
 use yaml11::Node;
-
-/// Which shell reads a script.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Shell {
-    /// `sh`: dash on Debian and Ubuntu, bash on others.
-    Sh,
-    Dash,
-    Bash,
-}
-
-impl Shell {
-    /// By the name of a program, with or without its folder.
-    fn of_program(name: &str) -> Option<Self> {
-        match name.rsplit('/').next().unwrap_or_default() {
-            "sh" => Some(Self::Sh),
-            "dash" => Some(Self::Dash),
-            "bash" => Some(Self::Bash),
-            _ => None,
-        }
-    }
-
-    /// By the first line of a script. Other interpreters are not known here.
-    fn of_script(text: &str) -> Option<Self> {
-        let line = text.strip_prefix("#!")?.lines().next()?;
-        let mut words = line.split_ascii_whitespace();
-        let program = words.next()?;
-        if program.ends_with("/env") {
-            let program = words.find(|word| !word.starts_with('-') && !word.contains('='))?;
-            return Self::of_program(program);
-        }
-        Self::of_program(program)
-    }
-}
 
 /// Files that a shell reads: by their first line, or sourced by their place.
 pub(super) fn check(content: &Content<'_>, out: &mut Vec<Fault>) {
@@ -48,22 +15,22 @@ pub(super) fn check(content: &Content<'_>, out: &mut Vec<Fault>) {
         return;
     }
     let sourced = || content.path.starts_with("/etc/profile.d/") && super::has_ending(content.path, "sh");
-    let shell = Shell::of_script(content.text).or_else(|| sourced().then_some(Shell::Sh));
-    if let Some(shell) = shell {
-        judge(content.text, shell, out);
+    let interpreter = Interpreter::from_script(content.text).or_else(|| sourced().then_some(Interpreter::Sh));
+    if let Some(interpreter) = interpreter {
+        check_script(content.text, interpreter, out);
     }
 }
 
 /// A user-data script, or the script of a boothook: what is wrong in it.
 pub(crate) fn script(text: &str) -> Vec<Fault> {
     let mut out = Vec::new();
-    let Some(shell) = Shell::of_script(text) else { return out };
+    let Some(interpreter) = Interpreter::from_script(text) else { return out };
     // cloud-init takes Windows line ends away where the first line has one.
     if !text.split('\n').next().is_some_and(|line| line.ends_with('\r')) {
-        judge(text, shell, &mut out);
+        check_script(text, interpreter, &mut out);
         return out;
     }
-    judge(&text.replace("\r\n", "\n"), shell, &mut out);
+    check_script(&text.replace("\r\n", "\n"), interpreter, &mut out);
     let ends: Vec<usize> = text.match_indices("\r\n").enumerate().map(|(before, (at, _))| at - before).collect();
     let original = |at: usize| at + ends.partition_point(|end| *end < at);
     for fault in &mut out {
@@ -74,43 +41,38 @@ pub(crate) fn script(text: &str) -> Vec<Fault> {
     out
 }
 
-/// What stops the shell.
-fn judge(text: &str, shell: Shell, out: &mut Vec<Fault>) {
+/// Where the shell stops reading, and here-documents without an end.
+fn check_script(text: &str, interpreter: Interpreter, out: &mut Vec<Fault>) {
     // Windows line ends have a finding of their own; what follows from them would only hide it.
-    if text.lines().next().is_some_and(|line| line.starts_with("#!")) && text.contains("\r\n") {
+    let has_windows_line_ends = text.starts_with("#!") && text.contains("\r\n");
+    if has_windows_line_ends || interpreter == Interpreter::Ash {
         return;
     }
-    let first = if shell == Shell::Bash { Dialect::Bash } else { Dialect::Posix };
-    let mut outcome = shell::parse(text, first);
-    let mut rule = &rules::SHELL_SYNTAX_ERROR;
-    if let (Shell::Sh, Some(fault)) = (shell, &outcome.fault) {
-        let bash = shell::parse(text, Dialect::Bash);
-        if bash.fault.is_some() {
-            outcome = bash;
-        } else {
-            rule = &rules::BASH_SYNTAX_IN_SH;
-            let line = text[..fault.span.start.min(text.len())].rfind('\n').map_or(0, |end| end + 1);
-            let span = if fault.span.end > fault.span.start { fault.span } else { Span::new(line, fault.span.start) };
-            let message = format!("only bash reads this; for the `sh` of Debian and Ubuntu: {}", fault.message);
-            let help = "begin the script with `#!/bin/bash`, or write it without what only bash has".to_string();
-            out.push(Fault::new(rule, span, message, Some(help)));
-            return;
-        }
+    let Reading { script, posix_error } = shell::read(text, interpreter);
+    if let Some(error) = posix_error {
+        let line = text[..error.span.start.min(text.len())].rfind('\n').map_or(0, |end| end + 1);
+        let span = if error.span.end > error.span.start { error.span } else { Span::new(line, error.span.start) };
+        let message = format!("only bash reads this; for the `sh` of Debian and Ubuntu: {}", error.message);
+        let help = "begin the script with `#!/bin/bash`, or write it without what only bash has".to_string();
+        out.push(Fault::new(&rules::BASH_SYNTAX_IN_SH, span, message, Some(help)));
+        return;
     }
-    if let Some(fault) = outcome.fault {
-        let mut found = Fault::new(rule, fault.span, fault.message, fault.help);
-        found.related.extend(fault.opened);
+    if let Some(error) = script.error {
+        let mut found = Fault::new(&rules::SHELL_SYNTAX_ERROR, error.span, error.message, error.help);
+        found.related.extend(error.opened);
         out.push(found);
     }
-    for (span, delimiter) in outcome.unfinished {
-        let message =
-            format!("the here-document has no line {}: it goes on to the end of the script", quoted(&delimiter));
-        let help = if text.lines().any(|line| line.trim() == delimiter) {
+    for document in script.here_documents.iter().filter(|document| script.is_understood && !document.is_closed) {
+        let message = format!(
+            "the here-document has no line {}: it goes on to the end of the script",
+            quoted(&document.delimiter)
+        );
+        let help = if text.lines().any(|line| line.trim() == document.delimiter) {
             "the line that ends it must hold nothing else, not even blanks in front of it"
         } else {
             "end it with a line that holds only that word"
         };
-        out.push(Fault::new(&rules::UNTERMINATED_HERE_DOCUMENT, span, message, Some(help.to_string())));
+        out.push(Fault::new(&rules::UNTERMINATED_HERE_DOCUMENT, document.span, message, Some(help.to_string())));
     }
 }
 
@@ -123,7 +85,7 @@ fn commands(document: &Document<'_>, key: &str, out: &mut Vec<Diagnostic>) {
     let mut starts: Vec<(usize, usize, Node<'_>)> = Vec::new();
     for (index, item) in items.enumerate() {
         if let Some(text) = item.as_str() {
-            if script.len() + text.len() <= shell::MOST_BYTES {
+            if script.len() + text.len() <= shell::MAX_SCRIPT_BYTES {
                 starts.push((script.len(), index, item));
                 script.push_str(text);
                 script.push('\n');
@@ -131,18 +93,18 @@ fn commands(document: &Document<'_>, key: &str, out: &mut Vec<Diagnostic>) {
             continue;
         }
         let Some(mut words) = item.items() else { continue };
-        let shell = words.next().and_then(Node::as_str).and_then(Shell::of_program);
-        let Some(shell) = shell else { continue };
+        let interpreter = words.next().and_then(Node::as_str).and_then(Interpreter::from_program);
+        let Some(interpreter) = interpreter else { continue };
         let (Some(option), Some(node)) = (words.next().and_then(Node::as_str), words.next()) else { continue };
         let Some(text) = node.as_str() else { continue };
         if option.starts_with('-') && option.ends_with('c') && !option.starts_with("--") {
             let mut faults = Vec::new();
-            judge(text, shell, &mut faults);
+            check_script(text, interpreter, &mut faults);
             super::in_scalar(document.source, node, false, &format!("{key}.{index}.2"), text, faults, out);
         }
     }
     let mut faults = Vec::new();
-    judge(&script, Shell::Sh, &mut faults);
+    check_script(&script, Interpreter::Sh, &mut faults);
     if faults.is_empty() && !is_for_another_sh(document.source.text()) {
         faults = missing_in_dash(&script);
     }

@@ -491,6 +491,7 @@ fn downloads_and_keys() {
             "bash -c \"$(wget a)\"",
             "(curl a) | sh",
             "curl a | zsh",
+            "curl a |\n    zsh",
         ],
     );
     check_commands(

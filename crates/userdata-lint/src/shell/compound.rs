@@ -1,6 +1,7 @@
 //! Compound commands: `if`, loops, `case`, groups, functions, `[[`.
 
-use super::{Parser, Step, Stop, unclosed};
+use super::word::Redirection;
+use super::{Input, Parse, Parser, Stop, unclosed};
 use diagnostics::source::Span;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -23,39 +24,61 @@ pub(super) enum Compound {
 }
 
 impl Parser<'_> {
-    /// A compound command and its redirections.
-    pub(super) fn compound(&mut self, compound: Compound) -> Step {
-        let start = self.at;
-        match compound {
-            Compound::If => self.conditional(start)?,
-            Compound::Loop => {
-                let length = "while".len();
-                self.at += length;
-                let opened = Span::new(start, self.at);
-                self.body(opened, "this loop", "`while` or `until`", &["do"])?;
-                self.body(opened, "this loop", "`do`", &["done"])?;
-            }
-            Compound::For => self.for_loop(start)?,
-            Compound::Case => self.case(start)?,
-            Compound::Group => {
-                self.at += 1;
-                self.body(Span::new(start, self.at), "this group", "`{`", &["}"])?;
-            }
-            Compound::Subshell => self.subshell(start)?,
-            Compound::Condition => self.condition(start)?,
-            Compound::Function => return self.function(start),
-            // Its optional name makes it the one command that needs to look ahead; it is as rare as can be.
-            Compound::Coprocess => return Err(Stop::Unknown),
+    /// A compound command and its redirections. Its commands may not run, or not as they would alone.
+    pub(super) fn compound(&mut self, compound: Compound) -> Parse {
+        let first = self.script.commands.len();
+        let (context, chained) = (self.context, std::mem::take(&mut self.chained));
+        self.context.conditional = true;
+        self.context.subshell |= compound == Compound::Subshell;
+        self.compound_body(compound)?;
+        (self.context, self.chained) = (context, chained);
+        // A function's own compound command has read its redirections.
+        if compound == Compound::Function {
+            return Ok(());
         }
         loop {
             self.blanks();
-            if !self.redirection()? {
-                return Ok(());
+            match self.redirection()? {
+                None => return Ok(()),
+                Some(Redirection::Output) => {}
+                Some(Redirection::Input) => {
+                    for command in &mut self.script.commands[first..] {
+                        if command.input == Input::Inherited {
+                            command.input = Input::File;
+                        }
+                    }
+                }
             }
         }
     }
 
-    fn conditional(&mut self, start: usize) -> Step {
+    fn compound_body(&mut self, compound: Compound) -> Parse {
+        let start = self.at;
+        match compound {
+            Compound::If => self.conditional(start),
+            Compound::Loop => {
+                self.at += "while".len();
+                let opened = Span::new(start, self.at);
+                self.body(opened, "this loop", "`while` or `until`", &["do"])?;
+                self.body(opened, "this loop", "`do`", &["done"])?;
+                Ok(())
+            }
+            Compound::For => self.for_loop(start),
+            Compound::Case => self.case(start),
+            Compound::Group => {
+                self.at += 1;
+                self.body(Span::new(start, self.at), "this group", "`{`", &["}"])?;
+                Ok(())
+            }
+            Compound::Subshell => self.subshell(start),
+            Compound::Condition => self.condition(start),
+            Compound::Function => self.function(start),
+            // Its optional name makes it the one command that needs to look ahead; it is very rare.
+            Compound::Coprocess => Err(Stop::Unknown),
+        }
+    }
+
+    fn conditional(&mut self, start: usize) -> Parse {
         self.at += "if".len();
         let opened = Span::new(start, self.at);
         self.body(opened, "this `if`", "`if`", &["then"])?;
@@ -73,7 +96,7 @@ impl Parser<'_> {
         }
     }
 
-    fn for_loop(&mut self, start: usize) -> Step {
+    fn for_loop(&mut self, start: usize) -> Parse {
         while self.peek().is_some_and(|byte| byte.is_ascii_lowercase()) {
             self.at += 1;
         }
@@ -82,13 +105,13 @@ impl Parser<'_> {
         self.blanks();
         if self.is_bash() && self.looking_at("((") {
             if !self.arithmetic()? {
-                return self.fault("`((…; …; …))`", Some((opened, what)));
+                return self.error("`((…; …; …))`", Some((opened, what)));
             }
             self.blanks();
-            self.take(";");
+            self.eat(";");
         } else {
             if self.peek().is_none_or(super::word::ends_word) {
-                return self.fault("the name of a variable", Some((opened, what)));
+                return self.error("the name of a variable", Some((opened, what)));
             }
             self.word(false)?;
             self.line_ends();
@@ -105,13 +128,13 @@ impl Parser<'_> {
                         None | Some(b'\n') => break,
                         Some(b'<' | b'>') if self.process_substitution_here() => self.word(false)?,
                         Some(b'&' | b'|' | b'(' | b')' | b'<' | b'>') => {
-                            return self.fault("a word, or `; do`", Some((opened, what)));
+                            return self.error("a word, or `; do`", Some((opened, what)));
                         }
                         Some(_) => self.word(false)?,
                     }
                 }
             } else {
-                self.take(";");
+                self.eat(";");
             }
         }
         self.line_ends();
@@ -124,25 +147,25 @@ impl Parser<'_> {
             if self.peek().is_none() {
                 return unclosed(opened, what, "`do`");
             }
-            return self.fault("`do`", Some((opened, what)));
+            return self.error("`do`", Some((opened, what)));
         }
         self.at += 2;
         self.body(opened, what, "`do`", &["done"])?;
         Ok(())
     }
 
-    fn case(&mut self, start: usize) -> Step {
+    fn case(&mut self, start: usize) -> Parse {
         self.at += "case".len();
         let opened = Span::new(start, self.at);
         let what = "this `case`";
         self.blanks();
         if self.peek().is_none_or(super::word::ends_word) {
-            return self.fault("a word after `case`", Some((opened, what)));
+            return self.error("a word after `case`", Some((opened, what)));
         }
         self.word(false)?;
         self.line_ends();
         if self.reserved(&["in"]).is_none() {
-            return self.fault("`in`", Some((opened, what)));
+            return self.error("`in`", Some((opened, what)));
         }
         self.at += 2;
         loop {
@@ -157,10 +180,10 @@ impl Parser<'_> {
             }
             self.patterns(opened)?;
             self.list()?;
-            if self.take(";;") {
+            if self.eat(";;") {
                 if self.looking_at("&") {
                     if !self.is_bash() {
-                        return self.fault("a pattern, or `esac`", Some((opened, what)));
+                        return self.error("a pattern, or `esac`", Some((opened, what)));
                     }
                     self.at += 1;
                 }
@@ -172,32 +195,32 @@ impl Parser<'_> {
                 if self.peek().is_none() {
                     return unclosed(opened, what, "`esac`");
                 }
-                return self.fault("`;;` or `esac`", Some((opened, what)));
+                return self.error("`;;` or `esac`", Some((opened, what)));
             }
         }
     }
 
     /// `(a | b)`: the patterns of one branch.
-    fn patterns(&mut self, opened: Span) -> Step {
+    fn patterns(&mut self, opened: Span) -> Parse {
         let what = "this `case`";
-        self.take("(");
+        self.eat("(");
         loop {
             self.blanks();
             if self.peek().is_none_or(super::word::ends_word) {
-                return self.fault("a pattern, or `esac`", Some((opened, what)));
+                return self.error("a pattern, or `esac`", Some((opened, what)));
             }
             self.word(false)?;
             self.blanks();
-            if self.take(")") {
+            if self.eat(")") {
                 return Ok(());
             }
-            if self.looking_at("||") || !self.take("|") {
-                return self.fault("`)` after the pattern", Some((opened, what)));
+            if self.looking_at("||") || !self.eat("|") {
+                return self.error("`)` after the pattern", Some((opened, what)));
             }
         }
     }
 
-    fn subshell(&mut self, start: usize) -> Step {
+    fn subshell(&mut self, start: usize) -> Parse {
         if self.is_bash() && self.looking_at("((") && self.arithmetic()? {
             return Ok(());
         }
@@ -208,21 +231,21 @@ impl Parser<'_> {
             return unclosed(opened, "this `(`", "`)`");
         }
         if !self.looking_at(")") {
-            return self.fault("`)`", Some((opened, "the subshell")));
+            return self.error("`)`", Some((opened, "the subshell")));
         }
         if !any {
-            return self.fault("a command after `(`", Some((opened, "the subshell")));
+            return self.error("a command after `(`", Some((opened, "the subshell")));
         }
         self.at += 1;
         Ok(())
     }
 
-    fn function(&mut self, start: usize) -> Step {
+    fn function(&mut self, start: usize) -> Parse {
         self.at += "function".len();
         let opened = Span::new(start, self.at);
         self.blanks();
         if self.peek().is_none_or(super::word::ends_word) {
-            return self.fault("the name of a function", Some((opened, "the function")));
+            return self.error("the name of a function", Some((opened, "the function")));
         }
         self.word(false)?;
         self.blanks();
@@ -231,19 +254,19 @@ impl Parser<'_> {
             self.at += 1;
             self.blanks();
             // Without `)` it is a subshell: the function's body.
-            if !self.take(")") {
+            if !self.eat(")") {
                 self.at = bracket;
             }
         }
         self.line_ends();
         match self.compound_here() {
             Some(compound) => self.nested(|parser| parser.compound(compound)),
-            None => self.fault("`{` and the function's commands", Some((opened, "the function"))),
+            None => self.error("`{` and the function's commands", Some((opened, "the function"))),
         }
     }
 
     /// `[[ … ]]`: only its end is looked for, and what no condition may hold.
-    fn condition(&mut self, start: usize) -> Step {
+    fn condition(&mut self, start: usize) -> Parse {
         self.at += 2;
         let opened = Span::new(start, self.at);
         let mut open = 0_usize;
@@ -274,14 +297,14 @@ impl Parser<'_> {
                 }
                 Some(b'&' | b'|') if self.looking_at("&&") || self.looking_at("||") => self.at += 2,
                 Some(b'<' | b'>') if !self.process_substitution_here() => self.at += 1,
-                Some(b';' | b'&' | b'|' | b')') => return self.fault("`]]`", Some((opened, "the condition"))),
+                Some(b';' | b'&' | b'|' | b')') => return self.error("`]]`", Some((opened, "the condition"))),
                 Some(_) => self.word(false)?,
             }
         }
     }
 
     /// A regular expression after `=~`: parentheses and bars are part of it.
-    fn regex(&mut self) -> Step {
+    fn regex(&mut self) -> Parse {
         let mut open = 0_usize;
         while let Some(byte) = self.peek() {
             self.spend()?;

@@ -1,35 +1,26 @@
 //! Lists, pipelines, simple commands: the grammar above words and below compound commands.
 
 use super::compound::Compound;
-use super::word::ends_word;
-use super::{Parser, Step, Stop, stop, unclosed};
+use super::word::{Redirection, ends_word, unquote};
+use super::{Input, MAX_COMMANDS, Parse, Parser, SimpleCommand, Stop, stop, unclosed};
 use diagnostics::source::Span;
 
 /// Words that end a list where a command could begin.
 const CLOSERS: [&str; 8] = ["then", "else", "elif", "fi", "do", "done", "esac", "}"];
 
-impl Parser<'_> {
-    /// The whole text.
-    pub(super) fn script(&mut self) -> Step {
-        self.list()?;
-        // What is left cannot begin a command: a closing word without its beginning, most often.
-        match self.peek() {
-            None => {}
-            Some(_) => {
-                let (span, found) = self.found();
-                let opener = match self.text.get(span.start..span.end).unwrap_or_default() {
-                    "fi" | "then" | "else" | "elif" => "`if`",
-                    "done" | "do" => "`for`, `while` or `until`",
-                    "esac" | ";;" => "`case`",
-                    "}" => "`{`",
-                    ")" => "`(`",
-                    _ => return self.fault("a command", None),
-                };
-                return Err(stop(span, format!("found {found} without {opener} before it"), None, None));
-            }
-        }
-        self.heredocs();
-        Ok(())
+impl<'t> Parser<'t> {
+    /// The error for a token that cannot begin a command, after a complete list: most often a closing word without its beginning.
+    pub(super) fn unexpected_closer(&self) -> Stop {
+        let (span, found) = self.found();
+        let opener = match self.text.get(span.start..span.end).unwrap_or_default() {
+            "fi" | "then" | "else" | "elif" => "`if`",
+            "done" | "do" => "`for`, `while` or `until`",
+            "esac" | ";;" => "`case`",
+            "}" => "`{`",
+            ")" => "`(`",
+            _ => return stop(span, format!("expected a command, found {found}"), None, None),
+        };
+        stop(span, format!("found {found} without {opener} before it"), None, None)
     }
 
     /// Blanks, joined lines and a comment.
@@ -52,7 +43,7 @@ impl Parser<'_> {
         self.blanks();
         while self.peek() == Some(b'\n') {
             self.at += 1;
-            self.heredocs();
+            self.here_documents();
             self.blanks();
         }
     }
@@ -76,8 +67,8 @@ impl Parser<'_> {
         }
     }
 
-    /// Commands up to something that ends the list, which is left for the caller. Gives whether there was one.
-    pub(super) fn list(&mut self) -> Step<bool> {
+    /// Commands up to a token that ends the list, which is left for the caller. Returns whether there was a command.
+    pub(super) fn list(&mut self) -> Parse<bool> {
         let mut any = false;
         loop {
             self.line_ends();
@@ -85,31 +76,40 @@ impl Parser<'_> {
                 return Ok(any);
             }
             self.spend()?;
+            let first = self.script.commands.len();
             self.and_or()?;
             any = true;
             self.blanks();
             match self.peek() {
                 Some(b';') if !self.looking_at(";;") && !self.looking_at(";&") => self.at += 1,
-                Some(b'&') => self.at += 1,
+                Some(b'&') => {
+                    self.at += 1;
+                    for command in &mut self.script.commands[first..] {
+                        command.background = true;
+                    }
+                }
                 Some(b'\n') => {}
                 _ if self.list_ends() => return Ok(any),
-                _ => return self.fault("the end of the command", None),
+                _ => return self.error("the end of the command", None),
             }
         }
     }
 
-    fn and_or(&mut self) -> Step {
+    fn and_or(&mut self) -> Parse {
+        let outer = self.chained;
         loop {
             self.pipeline()?;
             self.blanks();
-            if !(self.take("&&") || self.take("||")) {
+            if !(self.eat("&&") || self.eat("||")) {
+                self.chained = outer;
                 return Ok(());
             }
+            self.chained = true;
             self.line_ends();
         }
     }
 
-    fn pipeline(&mut self) -> Step {
+    fn pipeline(&mut self) -> Parse {
         let mut prefixed = false;
         loop {
             self.blanks();
@@ -130,20 +130,30 @@ impl Parser<'_> {
         if prefixed && self.is_bash() && matches!(self.peek(), None | Some(b'\n' | b';')) {
             return Ok(());
         }
+        let mut is_fed = false;
         loop {
+            let first = self.script.commands.len();
             self.command()?;
             self.blanks();
-            if self.looking_at("||") || !self.take("|") {
+            let feeds = !self.looking_at("||") && self.eat("|");
+            for command in &mut self.script.commands[first..] {
+                command.feeds_pipe |= feeds;
+                if is_fed && command.input == Input::Inherited {
+                    command.input = Input::Pipe;
+                }
+            }
+            if !feeds {
                 return Ok(());
             }
+            is_fed = true;
             if self.is_bash() {
-                self.take("&");
+                self.eat("&");
             }
             self.line_ends();
         }
     }
 
-    fn command(&mut self) -> Step {
+    fn command(&mut self) -> Parse {
         self.blanks();
         self.spend()?;
         if let Some(compound) = self.compound_here() {
@@ -178,58 +188,96 @@ impl Parser<'_> {
         })
     }
 
-    fn simple(&mut self) -> Step {
+    fn simple(&mut self) -> Parse {
         let mut first: Option<Span> = None;
+        let mut end = self.at;
         // Assignments in front of the command: after them, arrays may still follow.
         let mut count = 0;
+        let mut input = Input::Inherited;
+        let mut words = Vec::new();
         loop {
             self.blanks();
             self.spend()?;
             let start = self.at;
-            if self.redirection()? {
+            if let Some(redirection) = self.redirection()? {
                 count += 1;
+                if redirection == Redirection::Input {
+                    input = Input::File;
+                }
                 continue;
             }
             match self.peek() {
                 None | Some(b'\n' | b';' | b'&' | b'|' | b')') => break,
                 Some(b'(') => match first {
                     Some(name) if count == 1 => return self.function_after(name),
-                    _ => return self.unexpected_parenthesis(),
+                    _ => {
+                        self.collect(words, first, end, input);
+                        return self.unexpected_parenthesis();
+                    }
                 },
                 Some(_) => {
+                    if self.substitutions == 0 {
+                        self.expansions.clear();
+                    }
                     self.word(true)?;
                     if count == 0 {
-                        first = Some(Span::new(start, self.at));
-                        self.notice(start);
+                        self.note_bash_only(start);
                     }
                     count += 1;
+                    first.get_or_insert(Span::new(start, self.at));
+                    if self.substitutions == 0 {
+                        let written = &self.text[start..self.at];
+                        // Windows line ends have a finding of their own.
+                        let is_last = matches!(self.peek(), None | Some(b'\n'));
+                        let word = if is_last { written.trim_end_matches('\r') } else { written };
+                        if !word.is_empty() {
+                            end = start + word.len();
+                            words.push(unquote(word, start, &self.expansions));
+                        }
+                    }
                 }
             }
         }
-        if count == 0 { self.fault("a command", None) } else { Ok(()) }
+        self.collect(words, first, end, input);
+        if count == 0 { self.error("a command", None) } else { Ok(()) }
     }
 
-    /// The name of a command has been read that begins at `start`.
-    fn notice(&mut self, start: usize) {
-        if !self.is_bash() {
-            let name = self.text.get(start..self.at);
-            let name = ["[[", "source"].into_iter().find(|known| name == Some(*known));
-            self.bash_only.extend(name.map(|name| (Span::new(start, self.at), name)));
+    /// Adds a command to the script.
+    fn collect(&mut self, words: Vec<std::borrow::Cow<'t, str>>, first: Option<Span>, end: usize, input: Input) {
+        let Some(first) = first.filter(|first| end > first.start && self.script.commands.len() < MAX_COMMANDS) else {
+            return;
+        };
+        let mut command = SimpleCommand::new(words);
+        command.written = self.text.get(first.start..end).unwrap_or_default();
+        command.conditional |= self.context.conditional || self.chained;
+        command.in_subshell = self.context.subshell;
+        command.input = input;
+        if !command.words.is_empty() {
+            self.script.commands.push(command);
         }
     }
 
-    fn unexpected_parenthesis(&self) -> Step {
+    /// Notes a command's name, which begins at `start`, if only bash has it.
+    fn note_bash_only(&mut self, start: usize) {
+        if !self.is_bash() {
+            let name = self.text.get(start..self.at);
+            let name = ["[[", "source"].into_iter().find(|known| name == Some(*known));
+            self.script.bash_only.extend(name.map(|name| (Span::new(start, self.at), name)));
+        }
+    }
+
+    fn unexpected_parenthesis(&self) -> Parse {
         let (span, _) = self.found();
         let help = "put the text with parentheses in quotes, or write `\\(`";
         Err(stop(span, "found `(` where an argument may stand".into(), Some(help), None))
     }
 
     /// `name ()` and the body.
-    fn function_after(&mut self, name: Span) -> Step {
+    fn function_after(&mut self, name: Span) -> Parse {
         let bracket = self.at;
         self.at += 1;
         self.blanks();
-        if !self.take(")") {
+        if !self.eat(")") {
             self.at = bracket;
             return self.unexpected_parenthesis();
         }
@@ -237,38 +285,46 @@ impl Parser<'_> {
         match self.compound_here() {
             Some(compound) => self.nested(|parser| parser.compound(compound)),
             // dash takes any command as a function's body.
-            None if !self.is_bash() => self.nested(Self::command),
-            None => self.fault("`{` and the function's commands", Some((name, "the function"))),
+            None if !self.is_bash() => {
+                let context = self.context;
+                self.context.conditional = true;
+                self.nested(Self::command)?;
+                self.context = context;
+                Ok(())
+            }
+            None => self.error("`{` and the function's commands", Some((name, "the function"))),
         }
     }
 
-    /// The texts of here-documents that wait for the end of the line.
-    pub(super) fn heredocs(&mut self) {
-        for heredoc in std::mem::take(&mut self.pending) {
+    /// Reads the texts of the here-documents that wait for the end of the line.
+    pub(super) fn here_documents(&mut self) {
+        for mut document in std::mem::take(&mut self.pending) {
+            let start = self.at.min(self.bytes.len());
             let mut joined = false;
-            loop {
-                if self.at >= self.bytes.len() {
-                    let delimiter = String::from_utf8_lossy(&heredoc.delimiter).into_owned();
-                    self.unfinished.push((heredoc.span, delimiter));
-                    break;
-                }
-                let rest = &self.bytes[self.at..];
+            document.body = Span::new(start, self.bytes.len());
+            while self.at < self.bytes.len() {
+                let line_start = self.at;
+                let rest = &self.bytes[line_start..];
                 let length = rest.iter().position(|byte| *byte == b'\n').unwrap_or(rest.len());
                 let whole = &rest[..length];
                 self.at += (length + 1).min(rest.len());
-                let tabs = if heredoc.tabs { whole.iter().take_while(|byte| **byte == b'\t').count() } else { 0 };
+                let tabs =
+                    if document.strips_tabs { whole.iter().take_while(|byte| **byte == b'\t').count() } else { 0 };
                 let line = &whole[tabs..];
-                if !joined && line == heredoc.delimiter {
+                if !joined && line == document.delimiter.as_bytes() {
+                    document.body = Span::new(start, line_start);
+                    document.is_closed = true;
                     break;
                 }
                 // `$(cat <<EOF … EOF)`: bash ends the text there, other shells do not.
                 if self.substitutions > 0
-                    && line.strip_prefix(heredoc.delimiter.as_slice()).is_some_and(|rest| rest.starts_with(b")"))
+                    && line.strip_prefix(document.delimiter.as_bytes()).is_some_and(|rest| rest.starts_with(b")"))
                 {
                     self.unsure = true;
                 }
-                joined = !heredoc.quoted && whole.iter().rev().take_while(|byte| **byte == b'\\').count() % 2 == 1;
+                joined = !document.quoted && whole.iter().rev().take_while(|byte| **byte == b'\\').count() % 2 == 1;
             }
+            self.script.here_documents.push(document);
         }
     }
 
@@ -279,38 +335,42 @@ impl Parser<'_> {
         what: &'static str,
         after: &str,
         closers: &[&'static str],
-    ) -> Step<&'static str> {
+    ) -> Parse<&'static str> {
         let any = self.list()?;
         let Some(closer) = self.reserved(closers) else {
             let last = closers.last().copied().unwrap_or_default();
             if self.peek().is_none() {
                 return unclosed(opened, what, &format!("`{last}`"));
             }
-            return self.fault(&format!("`{last}`"), Some((opened, what)));
+            return self.error(&format!("`{last}`"), Some((opened, what)));
         };
         if !any {
-            return self.fault(&format!("a command after {after}"), Some((opened, what)));
+            return self.error(&format!("a command after {after}"), Some((opened, what)));
         }
         self.at += closer.len();
         Ok(closer)
     }
 
     /// `((`: whether it is arithmetic up to `))`. Stays in front of it when it is not.
-    pub(super) fn arithmetic(&mut self) -> Step<bool> {
+    pub(super) fn arithmetic(&mut self) -> Parse<bool> {
         let (start, waiting, unsure) = (self.at, self.pending.len(), self.unsure);
+        let (context, chained, expansion_depth) = (self.context, self.chained, self.expansion_depth);
+        let documents = self.script.here_documents.len();
         self.at += 2;
         match self.nested(Self::arithmetic_inside) {
             Ok(true) => return Ok(true),
-            Ok(false) | Err(Stop::Fault(_)) => {}
+            Ok(false) | Err(Stop::Error(_)) => {}
             Err(Stop::Unknown) => return Err(Stop::Unknown),
         }
         self.at = start;
         self.pending.truncate(waiting);
+        self.script.here_documents.truncate(documents);
         self.unsure = unsure;
+        (self.context, self.chained, self.expansion_depth) = (context, chained, expansion_depth);
         Ok(false)
     }
 
-    fn arithmetic_inside(&mut self) -> Step<bool> {
+    fn arithmetic_inside(&mut self) -> Parse<bool> {
         let mut open = 0_usize;
         while let Some(byte) = self.peek() {
             self.spend()?;
@@ -323,7 +383,7 @@ impl Parser<'_> {
                     open -= 1;
                     self.at += 1;
                 }
-                b')' => return Ok(self.take("))")),
+                b')' => return Ok(self.eat("))")),
                 // Shells differ on quotes in arithmetic.
                 b'\'' => {
                     self.unsure = true;

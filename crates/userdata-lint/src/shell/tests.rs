@@ -1,8 +1,8 @@
 use super::{Dialect, parse};
 
 /// What the parser says of a script: "" for nothing, else the message.
-fn said(text: &str, dialect: Dialect) -> String {
-    parse(text, dialect).fault.map(|fault| fault.message).unwrap_or_default()
+fn error_message(text: &str, dialect: Dialect) -> String {
+    parse(text, dialect).error.map(|error| error.message).unwrap_or_default()
 }
 
 /// Legal for both.
@@ -85,7 +85,7 @@ const BROKEN: &[(&str, &str)] = &[
 fn legal_scripts_are_legal() {
     for text in LEGAL {
         for dialect in [Dialect::Posix, Dialect::Bash] {
-            assert_eq!(said(text, dialect), "", "{dialect:?}: {text}");
+            assert_eq!(error_message(text, dialect), "", "{dialect:?}: {text}");
         }
     }
 }
@@ -93,33 +93,38 @@ fn legal_scripts_are_legal() {
 #[test]
 fn what_only_bash_reads_is_told_apart() {
     for text in BASH {
-        assert_eq!(said(text, Dialect::Bash), "", "{text}");
+        assert_eq!(error_message(text, Dialect::Bash), "", "{text}");
     }
     for text in ["a=(1 2)", "cat <<< x", "for ((;;)); do :; done", "sort <(a)", "a |& b", "function f() { :; }"] {
-        assert_ne!(said(text, Dialect::Posix), "", "{text}");
+        assert_ne!(error_message(text, Dialect::Posix), "", "{text}");
     }
-    assert_eq!(said("cat <<< x", Dialect::Posix), "expected `<<` and a here-document, found `<<<`");
+    assert_eq!(error_message("cat <<< x", Dialect::Posix), "expected `<<` and a here-document, found `<<<`");
 }
 
 #[test]
 fn broken_scripts_have_a_message() {
     for (text, message) in BROKEN {
         for dialect in [Dialect::Posix, Dialect::Bash] {
-            let said = said(text, dialect);
-            assert!(said.contains(message), "{dialect:?}: {text}: {said:?}");
+            let found = error_message(text, dialect);
+            assert!(found.contains(message), "{dialect:?}: {text}: {found:?}");
         }
     }
 }
 
 #[test]
-fn here_documents_without_an_end_are_listed() {
-    let outcome = parse("cat <<EOF\nhello\n  EOF\n", Dialect::Posix);
-    assert_eq!(outcome.unfinished.iter().map(|(_, name)| name.as_str()).collect::<Vec<_>>(), ["EOF"]);
-    assert!(parse("cat <<\\EOF\nhello\nEOF", Dialect::Posix).unfinished.is_empty());
+fn here_documents_know_their_end() {
+    let script = parse("cat <<EOF\nhello\n  EOF\n", Dialect::Posix);
+    let found: Vec<_> = script.here_documents.iter().map(|one| (one.delimiter.as_str(), one.is_closed)).collect();
+    assert_eq!(found, [("EOF", false)]);
+    let text = "cat <<\\EOF <<-'A B'\nhello\nEOF\n\tx\n\tA B\n";
+    let script = parse(text, Dialect::Posix);
+    let bodies: Vec<_> = script.here_documents.iter().map(|one| &text[one.body.start..one.body.end]).collect();
+    assert_eq!(bodies, ["hello\n", "\tx\n"]);
+    assert!(script.here_documents.iter().all(|one| one.is_closed && one.quoted));
 }
 
 #[test]
-fn hostile_scripts_end_soon_and_say_nothing() {
+fn hostile_scripts_end_soon() {
     for text in [
         "(".repeat(100_000),
         "$(".repeat(100_000),
@@ -134,13 +139,13 @@ fn hostile_scripts_end_soon_and_say_nothing() {
     ] {
         for dialect in [Dialect::Posix, Dialect::Bash] {
             // Which of the two it is does not matter: it comes back.
-            let outcome = parse(&text, dialect);
-            assert!(outcome.unfinished.is_empty());
+            let script = parse(&text, dialect);
+            assert!(script.here_documents.is_empty());
         }
     }
     assert_eq!(
-        said(&("(".repeat(99) + "true" + &")".repeat(98)), Dialect::Posix),
+        error_message(&("(".repeat(99) + "true" + &")".repeat(98)), Dialect::Posix),
         "this `(` is not closed: the script ends without `)`"
     );
-    assert_eq!(said(&("(".repeat(500) + "true"), Dialect::Posix), "", "deeper than it looks");
+    assert_eq!(error_message(&("(".repeat(500) + "true"), Dialect::Posix), "", "deeper than it looks");
 }

@@ -1,6 +1,8 @@
-//! Words: quotes and expansions.
+//! Words: quotes, expansions, redirections and the beginnings of here-documents.
 
-use super::{Parser, Step, Stop, unclosed};
+use std::borrow::Cow;
+
+use super::{HereDocument, Parse, Parser, Stop, stop, unclosed};
 use diagnostics::source::Span;
 
 /// Whether a byte outside quotes ends a word.
@@ -19,15 +21,17 @@ impl Parser<'_> {
     }
 
     /// A word. `assigns`: it may be an assignment, and bash's arrays are read.
-    pub(super) fn word(&mut self, assigns: bool) -> Step {
+    pub(super) fn word(&mut self, assigns: bool) -> Parse {
         let start = self.at;
         while let Some(byte) = self.peek() {
             self.spend()?;
             if self.is_bash() {
                 if self.process_substitution_here() {
                     let opened = Span::new(self.at, self.at + 2);
-                    self.at += 2;
-                    self.substitution(opened)?;
+                    self.expansion(|parser| {
+                        parser.at += 2;
+                        parser.substitution(opened)
+                    })?;
                     continue;
                 }
                 if byte == b'(' {
@@ -76,7 +80,7 @@ impl Parser<'_> {
     }
 
     /// An array's words, up to `)`.
-    fn array(&mut self, opened: Span) -> Step {
+    fn array(&mut self, opened: Span) -> Parse {
         loop {
             self.line_ends();
             self.spend()?;
@@ -88,7 +92,7 @@ impl Parser<'_> {
                 }
                 Some(b'<' | b'>') if self.process_substitution_here() => self.word(true)?,
                 Some(b';' | b'&' | b'|' | b'<' | b'>' | b'(') => {
-                    return self.fault("a word, or `)`", Some((opened, "the array")));
+                    return self.error("a word, or `)`", Some((opened, "the array")));
                 }
                 // `[key]=value` may have blanks in the key.
                 Some(b'[') => {
@@ -107,7 +111,7 @@ impl Parser<'_> {
     }
 
     /// The inside of `@(…)` and its like, up to `)`.
-    fn pattern(&mut self) -> Step {
+    fn pattern(&mut self) -> Parse {
         let opened = Span::new(self.at - 2, self.at);
         while let Some(byte) = self.peek() {
             self.spend()?;
@@ -128,21 +132,33 @@ impl Parser<'_> {
     }
 
     /// One quoted piece, one expansion or one plain character. `quoted`: between double quotes, where `'` is plain.
-    pub(super) fn piece(&mut self, quoted: bool) -> Step {
+    pub(super) fn piece(&mut self, quoted: bool) -> Parse {
         match self.bytes.get(self.at..).unwrap_or_default() {
             [] => {}
             // A backslash at the very end stands for itself.
             [b'\\', _, ..] => self.at += 2,
             [b'\'', ..] if !quoted => self.single()?,
             [b'"', ..] => self.nested(Self::double)?,
-            [b'`', ..] => self.backquotes()?,
-            [b'$', ..] => self.dollar(quoted)?,
+            [b'`', ..] => self.expansion(Self::backquotes)?,
+            [b'$', ..] => self.expansion(|parser| parser.dollar(quoted))?,
             _ => self.at += 1,
         }
         Ok(())
     }
 
-    fn single(&mut self) -> Step {
+    /// Reads an expansion, and notes its place in the word.
+    fn expansion(&mut self, inside: impl FnOnce(&mut Self) -> Parse) -> Parse {
+        let start = self.at;
+        self.expansion_depth += 1;
+        inside(self)?;
+        self.expansion_depth -= 1;
+        if self.expansion_depth == 0 {
+            self.expansions.push(Span::new(start, self.at));
+        }
+        Ok(())
+    }
+
+    fn single(&mut self) -> Parse {
         let opened = Span::new(self.at, self.at + 1);
         self.at += 1;
         match self.bytes[self.at..].iter().position(|byte| *byte == b'\'') {
@@ -150,12 +166,15 @@ impl Parser<'_> {
                 self.at += length + 1;
                 Ok(())
             }
-            None => unclosed(opened, "this quote", "another `'`"),
+            None => {
+                self.at = self.bytes.len();
+                unclosed(opened, "this quote", "another `'`")
+            }
         }
     }
 
     /// `$'…'`: as `'…'`, with backslashes.
-    fn escaped(&mut self) -> Step {
+    fn escaped(&mut self) -> Parse {
         let opened = Span::new(self.at, self.at + 2);
         self.at += 2;
         while let Some(byte) = self.peek() {
@@ -168,7 +187,7 @@ impl Parser<'_> {
         unclosed(opened, "this quote", "another `'`")
     }
 
-    fn double(&mut self) -> Step {
+    fn double(&mut self) -> Parse {
         let opened = Span::new(self.at, self.at + 1);
         self.at += 1;
         while let Some(byte) = self.peek() {
@@ -183,7 +202,7 @@ impl Parser<'_> {
     }
 
     /// Only their end is looked for: what stands between them is read when the script runs.
-    fn backquotes(&mut self) -> Step {
+    fn backquotes(&mut self) -> Parse {
         let opened = Span::new(self.at, self.at + 1);
         self.at += 1;
         while let Some(byte) = self.peek() {
@@ -196,7 +215,7 @@ impl Parser<'_> {
         unclosed(opened, "this backquote", "another one")
     }
 
-    fn dollar(&mut self, quoted: bool) -> Step {
+    fn dollar(&mut self, quoted: bool) -> Parse {
         let start = self.at;
         match self.bytes.get(start + 1) {
             Some(b'\'') if !quoted && self.is_bash() => self.escaped(),
@@ -230,7 +249,7 @@ impl Parser<'_> {
     }
 
     /// Commands up to `)`.
-    fn substitution(&mut self, opened: Span) -> Step {
+    fn substitution(&mut self, opened: Span) -> Parse {
         // Here-documents of the line around it are not those of the commands inside.
         let outer = std::mem::take(&mut self.pending);
         self.substitutions += 1;
@@ -242,18 +261,18 @@ impl Parser<'_> {
         }
         self.pending = outer;
         inside?;
-        if self.take(")") {
+        if self.eat(")") {
             return Ok(());
         }
         let name = self.text.get(opened.start..opened.end).unwrap_or("$(");
         if self.peek().is_none() {
             return unclosed(opened, &format!("this `{name}`"), "`)`");
         }
-        self.fault("`)`", Some((opened, "the substitution")))
+        self.error("`)`", Some((opened, "the substitution")))
     }
 
     /// `${…}`. Between double quotes `'` is plain, but for the operators that cut and replace.
-    fn parameter(&mut self, opened: Span, quoted: bool) -> Step {
+    fn parameter(&mut self, opened: Span, quoted: bool) -> Parse {
         // bash 5.3: `${ commands; }`
         if matches!(self.peek(), Some(b' ' | b'\t' | b'\n' | b'|')) {
             return Err(Stop::Unknown);
@@ -277,7 +296,7 @@ impl Parser<'_> {
                 self.spend()?;
                 self.piece(quoted)?;
             }
-            self.take("]");
+            self.eat("]");
         }
         let cuts = matches!(self.peek(), Some(b'#' | b'%' | b'/' | b'^' | b','));
         let plain = quoted && !cuts;
@@ -293,6 +312,119 @@ impl Parser<'_> {
         }
         unclosed(opened, "this `${`", "`}`")
     }
+
+    /// Consumes the redirection that begins here, if there is one.
+    pub(super) fn redirection(&mut self) -> Parse<Option<Redirection>> {
+        let start = self.at;
+        let rest = self.bytes.get(start..).unwrap_or_default();
+        let number = rest.iter().take_while(|byte| byte.is_ascii_digit()).count();
+        let mut prefix = number;
+        // bash: `{name}>`
+        if number == 0 && self.is_bash() && rest.first() == Some(&b'{') {
+            let name = rest[1..].iter().take_while(|byte| is_name(**byte)).count();
+            if name > 0 && rest.get(name + 1) == Some(&b'}') {
+                prefix = name + 2;
+            }
+        }
+        if !(matches!(rest.get(prefix), Some(b'<' | b'>')) || prefix == 0 && rest.starts_with(b"&>")) {
+            return Ok(None);
+        }
+        self.at += prefix;
+        if prefix == 0 && self.process_substitution_here() {
+            return Ok(None);
+        }
+        let Some(operator) = OPERATORS.into_iter().find(|operator| self.looking_at(operator)) else {
+            self.at = start;
+            return Ok(None);
+        };
+        let bash_only = matches!(operator, "<<<" | "&>");
+        if bash_only && !self.is_bash() {
+            if operator == "&>" {
+                // `&` and `>`: two operators, and legal.
+                return Ok(None);
+            }
+            let span = Span::new(self.at, self.at + operator.len());
+            return Err(stop(span, "expected `<<` and a here-document, found `<<<`".to_owned(), None, None));
+        }
+        self.at += operator.len();
+        if operator == "&>" {
+            self.eat(">");
+        }
+        let here = Span::new(start, self.at);
+        self.blanks();
+        let is_word = self.peek().is_some_and(|byte| !ends_word(byte)) || self.process_substitution_here();
+        if !is_word {
+            let what = if operator.starts_with("<<") { "a word" } else { "the name of a file" };
+            return self.error(&format!("{what} after `{operator}`"), Some((here, "the redirection")));
+        }
+        let from = self.at;
+        self.word(false)?;
+        if matches!(operator, "<<" | "<<-") {
+            let written = self.text.get(from..self.at).unwrap_or_default();
+            self.pending.push(HereDocument {
+                span: Span::new(here.start, self.at),
+                delimiter: unquote(written, from, &[]).into_owned(),
+                quoted: written.contains(['\'', '"', '\\']),
+                strips_tabs: operator == "<<-",
+                body: Span::at(self.at),
+                is_closed: false,
+            });
+        }
+        Ok(Some(if operator.starts_with('<') { Redirection::Input } else { Redirection::Output }))
+    }
+}
+
+/// Longer operators first.
+const OPERATORS: [&str; 11] = ["<<-", "<<<", "<<", "<&", "<>", "<", ">>", ">&", ">|", ">", "&>"];
+
+/// What a redirection changes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Redirection {
+    Input,
+    Output,
+}
+
+/// A word without its quotes. Expansions, whose places in the script are given, stay as they are written. `start` is the place of the
+/// word. The result is borrowed where it is a piece of the script.
+pub(super) fn unquote<'t>(word: &'t str, start: usize, expansions: &[Span]) -> Cow<'t, str> {
+    if !word.contains(['\'', '"', '\\']) {
+        return Cow::Borrowed(word);
+    }
+    let inside = |quote: char| word.strip_prefix(quote).and_then(|rest| rest.strip_suffix(quote));
+    if let Some(inner) = inside('\'').filter(|inner| !inner.contains('\'')) {
+        return Cow::Borrowed(inner);
+    }
+    if let Some(inner) = inside('"').filter(|inner| !inner.contains(['"', '\\'])) {
+        return Cow::Borrowed(inner);
+    }
+    let mut out = String::with_capacity(word.len());
+    let mut quote = None;
+    let mut expansions = expansions;
+    let mut characters = word.char_indices().peekable();
+    while let Some((at, character)) = characters.next() {
+        let here = start + at;
+        while expansions.first().is_some_and(|expansion| expansion.start < here) {
+            expansions = &expansions[1..];
+        }
+        if let Some(expansion) = expansions.first().filter(|expansion| expansion.start == here) {
+            let end = expansion.end - start;
+            out.push_str(&word[at..end]);
+            while characters.next_if(|(next, _)| *next < end).is_some() {}
+            continue;
+        }
+        match (character, quote) {
+            ('\'' | '"', None) => quote = Some(character),
+            (_, Some(open)) if character == open => quote = None,
+            ('\\', None) => out.extend(characters.next().map(|(_, next)| next).filter(|next| *next != '\n')),
+            ('\\', Some('"')) => match characters.next_if(|(_, next)| matches!(next, '"' | '\\' | '$' | '`' | '\n')) {
+                Some((_, '\n')) => {}
+                Some((_, next)) => out.push(next),
+                None => out.push('\\'),
+            },
+            _ => out.push(character),
+        }
+    }
+    Cow::Owned(out)
 }
 
 /// `name=`, `name+=`, `name[…]=`

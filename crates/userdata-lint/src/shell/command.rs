@@ -1,0 +1,231 @@
+//! The simple commands of a script: a program and its arguments, and how the shell runs it.
+
+use std::borrow::Cow;
+
+use super::{Interpreter, Reading, read};
+
+/// How deep `sh -c` in `sh -c` is read.
+const MAX_SHELLS_IN_SHELLS: usize = 3;
+
+/// Where a command reads its input from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Input {
+    Inherited,
+    /// From another command.
+    Pipe,
+    /// From a file or a here-document.
+    File,
+}
+
+/// A simple command: a program and its arguments, without redirections and without what runs it (`sudo`, `env`, …).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct SimpleCommand<'t> {
+    /// Without quotes, the program first. Expansions stay as they are written.
+    pub words: Vec<Cow<'t, str>>,
+    /// As it is written.
+    pub written: &'t str,
+    /// In `if`, after `&&` or `||`, in a loop, a function or a subshell: it may not run, or not as it would alone.
+    pub conditional: bool,
+    /// `&` follows.
+    pub background: bool,
+    pub input: Input,
+    /// Another command reads its output.
+    pub feeds_pipe: bool,
+    /// `timeout` ends it.
+    pub has_timeout: bool,
+    /// In parentheses, which as a whole may run in the background.
+    pub in_subshell: bool,
+}
+
+impl<'t> SimpleCommand<'t> {
+    /// A command that always runs, with its prefixes taken off.
+    pub(super) fn new(words: Vec<Cow<'t, str>>) -> Self {
+        let mut command = SimpleCommand {
+            words,
+            written: "",
+            conditional: false,
+            background: false,
+            input: Input::Inherited,
+            feeds_pipe: false,
+            has_timeout: false,
+            in_subshell: false,
+        };
+        command.strip_prefixes();
+        command
+    }
+
+    /// The program's name without its folder.
+    pub(crate) fn program(&self) -> &str {
+        self.words.first().map_or("", |word| base_name(word))
+    }
+
+    pub(crate) fn arguments(&self) -> &[Cow<'_, str>] {
+        self.words.get(1..).unwrap_or_default()
+    }
+
+    /// Arguments that are not options.
+    pub(crate) fn operands(&self) -> impl Iterator<Item = &str> {
+        self.arguments().iter().map(AsRef::as_ref).filter(|word: &&str| !word.starts_with('-'))
+    }
+
+    /// Whether any of these is an argument.
+    pub(crate) fn has(&self, names: &[&str]) -> bool {
+        self.arguments().iter().any(|word| names.contains(&word.as_ref()))
+    }
+
+    /// Whether the shell waits for the command without a limit.
+    pub(crate) fn is_waited_for(&self) -> bool {
+        !self.background && !self.in_subshell && !self.has_timeout
+    }
+
+    /// The text of `sh -c '…'`, and the shell that reads it. Only a text that is a piece of the script can be pointed at.
+    fn inner_script(&self) -> Option<(&'t str, Interpreter)> {
+        let shell = Interpreter::from_program(self.program()).filter(|shell| *shell != Interpreter::Ash)?;
+        let is_option = |word: &Cow<'_, str>| word.starts_with('-') && !word.starts_with("--") && word.ends_with('c');
+        let at = self.words.iter().position(is_option)?;
+        match self.words.get(at + 1) {
+            Some(Cow::Borrowed(text)) => Some((text, shell)),
+            _ => None,
+        }
+    }
+
+    /// Takes off assignments, `sudo`, `env`, `timeout 5` and the like.
+    fn strip_prefixes(&mut self) {
+        while let Some(first) = self.words.first() {
+            let is_assignment = first.split_once('=').is_some_and(|(name, _)| {
+                !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
+            });
+            // Options with a value, and words after the options.
+            let (with_value, operands): (&[&str], usize) = match base_name(first) {
+                _ if is_assignment => {
+                    self.words.remove(0);
+                    continue;
+                }
+                "sudo" | "env" | "nohup" | "exec" | "time" | "setsid" | "builtin" => (&["-u", "-g", "--user"], 0),
+                "nice" | "ionice" => (&["-n", "-c"], 0),
+                "timeout" => {
+                    self.has_timeout = true;
+                    (&["-k", "-s"], 1)
+                }
+                "cloud-init-per" => {
+                    self.conditional = true;
+                    (&[], 2)
+                }
+                _ => return,
+            };
+            let mut count = 1;
+            while let Some(option) = self.words.get(count).filter(|word| word.starts_with('-')) {
+                count += if with_value.contains(&option.as_ref()) { 2 } else { 1 };
+            }
+            self.words.drain(..(count + operands).min(self.words.len()));
+        }
+    }
+}
+
+fn base_name(path: &str) -> &str {
+    path.rsplit('/').next().unwrap_or_default()
+}
+
+/// The simple commands of a script, and after them those in its `sh -c '…'`.
+pub(crate) fn commands(text: &str, interpreter: Interpreter) -> Vec<SimpleCommand<'_>> {
+    let Reading { script, .. } = read(text, interpreter);
+    with_inner_scripts(script.commands, MAX_SHELLS_IN_SHELLS)
+}
+
+/// The command that a list of words is, and those in its `sh -c '…'`.
+pub(crate) fn commands_of_list<'t>(words: &[&'t str], written: &'t str) -> Vec<SimpleCommand<'t>> {
+    let words = words.iter().map(|word| Cow::Borrowed(*word)).collect();
+    with_inner_scripts(vec![SimpleCommand { written, ..SimpleCommand::new(words) }], MAX_SHELLS_IN_SHELLS)
+}
+
+fn with_inner_scripts(mut outer: Vec<SimpleCommand<'_>>, depth: usize) -> Vec<SimpleCommand<'_>> {
+    let mut inner = Vec::new();
+    for command in outer.iter().filter(|_| depth > 0) {
+        let Some((text, shell)) = command.inner_script() else { continue };
+        let found = with_inner_scripts(read(text, shell).script.commands, depth - 1);
+        inner.extend(found.into_iter().map(|one| SimpleCommand {
+            conditional: one.conditional || command.conditional,
+            background: one.background || command.background,
+            has_timeout: one.has_timeout || command.has_timeout,
+            in_subshell: one.in_subshell || command.in_subshell,
+            ..one
+        }));
+    }
+    outer.extend(inner);
+    outer
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The commands of a text, each with marks for how it runs.
+    fn shown(text: &str) -> Vec<String> {
+        let marks = |command: &SimpleCommand<'_>| {
+            let marks = [
+                (command.conditional, "?"),
+                (command.background, "&"),
+                (command.input == Input::Pipe, "|"),
+                (command.input == Input::File, "<"),
+                (command.feeds_pipe, ">"),
+                (command.has_timeout, "!"),
+                (command.in_subshell, "("),
+            ];
+            marks.iter().filter(|(is, _)| *is).map(|(_, mark)| *mark).collect::<String>()
+        };
+        let found = commands(text, Interpreter::Sh);
+        found.iter().map(|command| format!("{}{}", marks(command), command.words.join(","))).collect()
+    }
+
+    #[test]
+    fn commands_are_those_that_the_shell_runs() {
+        for (text, expected) in [
+            ("a b; c 'd e' \"f\" # x\ng\\ h", &["a,b", "c,d e,f", "g h"][..]),
+            ("a && b || c & d | e", &["&a", "?&b", "?&c", ">d", "|e"]),
+            ("if a; then b; fi; c", &["?a", "?b", "c"]),
+            ("for x in 1 2; do a $x; done\n(b; c) & d", &["?a,$x", "?&(b", "?&(c", "d"]),
+            ("cat > /x <<'EOF'\nreboot\nEOF\nls 2>/dev/null >&2", &["<cat", "ls"]),
+            ("A=b sudo -u ada -E env X=1 /usr/bin/apt-get install x", &["/usr/bin/apt-get,install,x"]),
+            ("timeout -k 1 5 a; cloud-init-per once x b", &["!a", "?b"]),
+            ("nice -n 5 a; ionice -c 3 b; nohup setsid c", &["a", "b", "c"]),
+            ("echo $(reboot; x) `y z` \"$(a)\"", &["echo,$(reboot; x),`y z`,$(a)"]),
+            ("sh -ec 'a; b' && c", &["sh,-ec,a; b", "?c", "a", "b"]),
+            ("x && bash -c '[[ a ]]; sh -c \"b\"' &", &["&x", "?&bash,-c,[[ a ]]; sh -c \"b\"", "?&sh,-c,b", "?&b"]),
+            ("a |\n  b; { c; } | (d)", &[">a", "|b", "?>c", "?|(d"]),
+            ("while a; do b; done < /c; d < /e", &["?<a", "?<b", "<d"]),
+            ("f() { a; }; function g { b; }; c", &["?a", "?b", "c"]),
+            ("case $x in a | b) c;; *) d; esac", &["?c", "?d"]),
+            ("! a; time b", &["a", "b"]),
+            ("'sudo' a; \"b\"c'd'", &["a", "bcd"]),
+            ("a \"b\\\"c\" \"\\d\" 'e'\\''f' \"$x\\$\"", &["a,b\"c,\\d,e'f,$x$"]),
+            ("a \"$(b \"c d\")\" \"${e:-\"f\"}\"g", &["a,$(b \"c d\"),${e:-\"f\"}g"]),
+            ("bash <(curl a); [[ -f b ]] && c", &["bash,<(curl a)", "?c"]),
+            ("a\r\nb c\r\n", &["a", "b,c"]),
+            ("A=b", &[]),
+            ("> /a", &[]),
+        ] {
+            assert_eq!(shown(text), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn commands_after_an_error_are_found() {
+        for (text, expected) in [
+            ("echo x (a)\nb", &["echo,x", "b"][..]),
+            ("fi; a", &["a"]),
+            ("if a; then\n  b; done\nc", &["?a", "?b", "?c"]),
+            ("x)\na", &["x", "a"]),
+            ("a 'b\nc", &[]),
+            ("coproc a\nb", &["coproc,a", "b"]),
+        ] {
+            assert_eq!(shown(text), expected, "{text}");
+        }
+        assert!(shown("'").is_empty() && shown("$(").is_empty() && shown("\\").len() < 2);
+    }
+
+    #[test]
+    fn lists_are_one_command() {
+        let found = commands_of_list(&["bash", "-c", "a; b"], "x");
+        assert_eq!(found.iter().map(SimpleCommand::program).collect::<Vec<_>>(), ["bash", "a", "b"]);
+    }
+}
