@@ -28,12 +28,16 @@ fn written() -> (tempfile::TempDir, std::path::PathBuf) {
 #[test]
 fn the_joined_program_passes_the_runners_tests() {
     let (_folder, path) = written();
-    let output = python(&["-B", "-m", "unittest", "--buffer"], &path);
+    let output = python(&["-B", "-m", "unittest", "--buffer", "--verbose"], &path);
     let report = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{report}");
+    // Visible with `--no-capture`: what this machine cannot try.
+    for line in report.lines().filter(|line| line.contains("skipped")) {
+        eprintln!("{line}");
+    }
     let ran =
         report.split("\nRan ").nth(1).and_then(|rest| rest.split(' ').next()).and_then(|count| count.parse().ok());
-    assert!(ran.is_some_and(|count: usize| count >= 90), "fewer tests than there are ran: {report}");
+    assert!(ran.is_some_and(|count: usize| count >= 145), "fewer tests than there are ran: {report}");
 }
 
 #[test]

@@ -7,6 +7,7 @@ import os
 import tarfile
 import threading
 import zipfile
+from unittest import mock
 
 from artifacts import FOLDER, Artifacts, published_sum
 from progress import StepFailed
@@ -69,12 +70,12 @@ class ArtifactTest(Case):
         self.site = Site(self)
         self.pauses = []
 
-    def install(self, body, unpack=None, artifacts_url=None, **changes):
+    def install(self, body, unpack=None, artifacts_url=None, owner=OWNER, **changes):
         if body is not None:
             self.site.serve("/tool.tar.gz", body)
         artifact = {"name": "tool.tar.gz", "url": self.site.url + "/tool.tar.gz", "size": None, "checksum_url": None,
                     "sha256": hashlib.sha256(body or b"").hexdigest(),
-                    "unpack": [{"member": member, "to": to, "owner": OWNER, "mode": "0755"}
+                    "unpack": [{"member": member, "to": to, "owner": owner, "mode": "0755"}
                                for member, to in (unpack or {"tool": "/usr/local/bin/tool"}).items()]}
         artifact.update(changes)
         Artifacts(self.machine, 20, self.pauses.append, artifacts_url).install(self.step, artifact)
@@ -91,6 +92,12 @@ class ArtifactTest(Case):
             self.assertEqual(os.stat(self.root + "/usr/local/bin/tool").st_mode & 0o7777, 0o755)
             self.assertFalse(self.exists(FOLDER))
             os.unlink(self.root + "/usr/local/bin/tool")
+
+    def test_a_member_lands_with_the_plans_owner(self):
+        owners = []
+        with mock.patch("system.os.fchown", lambda _, *ids: owners.append(ids)):
+            self.install(tar([("tool", TOOL)]), unpack={"tool": "/usr/local/bin/tool"}, owner="12:34")
+        self.assertEqual(owners, [(12, 34)])
 
     def test_zip_and_a_download_that_is_the_file_itself(self):
         buffer = io.BytesIO()
@@ -157,6 +164,19 @@ class ArtifactTest(Case):
         self.install(tar([("tool", TOOL)]))
         self.assertEqual(self.read("/usr/local/bin/tool"), TOOL)
         self.assertEqual(self.pauses, [2, 4])
+
+    def test_a_busy_server_is_tried_again(self):
+        for status in (408, 425, 429, 500):
+            self.site.serve("/tool.tar.gz", b"", status)
+        self.install(tar([("tool", TOOL)]))
+        self.assertEqual(self.pauses, [2, 4, 8, 16])
+
+    def test_nobody_else_can_read_a_download(self):
+        def fetch(_, step, url, path, *rest):
+            self.assertEqual(os.stat(self.root + FOLDER).st_mode & 0o7777, 0o700)
+            open(path, "w").close()
+        with mock.patch("artifacts.Artifacts._fetch", fetch):
+            self.install(None, {"": "/opt/raw"})
 
     def test_attempts_end(self):
         self.site.serve("/tool.tar.gz", b"", 500)

@@ -180,6 +180,9 @@ class ChannelTest(Case):
         self.assertEqual(self.log.whole(), b"")
         self.assertEqual(self.ask("GET", "/v1/status")[0], 200)
 
+    def test_old_versions_of_tls_are_refused(self):
+        self.assertEqual(self.channel.context.minimum_version, ssl.TLSVersion.TLSv1_2)
+
     def test_the_key_does_not_stay_on_the_disk(self):
         self.assertEqual(os.listdir(self.root + "/run/mkimg"), [])
 

@@ -16,7 +16,9 @@ class IptablesTest(Case):
 
     def answer(self, argv):
         command, action = argv[0], argv[3]
-        self.assertEqual(argv[4:9], ["INPUT", "-p", "tcp", "--dport", "8443"])
+        self.assertEqual(argv[1:3], ["-w", "5"])
+        self.assertEqual(argv[4:], ["INPUT", "-p", "tcp", "--dport", "8443", "-m", "comment", "--comment", COMMENT,
+                                    "-j", "ACCEPT"])
         if action == "-I":
             self.present[command] += 1
         elif self.present[command] == 0:
@@ -77,7 +79,8 @@ class NftablesTest(Case):
             if argv[2:4] == ["list", "table"]:
                 return 0, json.dumps({"nftables": [{"rule": rule} for rule in rules]})
             if argv[1] == "insert":
-                self.assertEqual(argv[3:9], ["inet", "filter", "input", "tcp", "dport", "8443"])
+                self.assertEqual(argv[3:], ["inet", "filter", "input", "tcp", "dport", "8443", "accept",
+                                            "comment", '"%s"' % COMMENT])
                 rules.append({"chain": "input", "handle": 5, "comment": COMMENT})
             if argv[1] == "delete":
                 self.assertEqual(argv[3:], ["inet", "filter", "input", "handle", "5"])
@@ -96,3 +99,32 @@ class NftablesTest(Case):
         machine.answers["nft"] = (0, "not json")
         Firewall(machine, 8443, self.log).ensure()
         self.assertEqual(machine.asked, [["nft", "-j", "list", "chains"]])
+
+
+class FirewalldTest(Case):
+    def test_the_port_is_opened_for_this_boot_alone_and_closed(self):
+        machine = Machine(self.root, ("firewall-cmd",))
+        firewall = Firewall(machine, 8443, self.log)
+        firewall.ensure()
+        firewall.remove()
+        state = ["firewall-cmd", "-q", "--state"]
+        self.assertEqual(machine.asked, [state, ["firewall-cmd", "-q", "--add-port=8443/tcp"],
+                                         state, ["firewall-cmd", "-q", "--remove-port=8443/tcp"]])
+
+    def test_a_firewalld_that_is_not_running_is_left_alone(self):
+        machine = Machine(self.root, ("firewall-cmd",))
+        machine.answers["firewall-cmd"] = (252, "not running")
+        firewall = Firewall(machine, 8443, self.log)
+        firewall.ensure()
+        firewall.remove()
+        self.assertEqual(machine.asked, [["firewall-cmd", "-q", "--state"]] * 2)
+
+    def test_chains_that_another_program_looks_after_get_no_rule(self):
+        machine = Machine(self.root, ("nft", "iptables"))
+        chain = {"name": "input", "type": "filter", "hook": "input"}
+        chains = [dict(chain, family="ip", table="filter"), dict(chain, family="ip6", table="filter"),
+                  dict(chain, family="inet", table="firewalld"), dict(chain, family="inet", table="filter"),
+                  dict(chain, family="ip", table="own"), dict(chain, family="ip", table="nat", type="nat")]
+        machine.answers["nft"] = lambda argv: (0, json.dumps({"nftables": [{"chain": chain} for chain in chains]}))
+        Firewall(machine, 8443, self.log).ensure()
+        self.assertEqual([argv[3:5] for argv in machine.asked if argv[1] == "insert"], [["inet", "filter"], ["ip", "own"]])

@@ -2,9 +2,10 @@ from support import OWNER, Case, Machine  # first: it finds the modules under te
 
 import json
 import os
+from unittest import mock
 
 import runner
-from image import parse_check
+from image import Image, parse_check
 from runner import Runner
 
 HELD = "/var/lib/cloud/scripts/per-instance/001_onboot"
@@ -42,7 +43,8 @@ class ImageCase(Case):
         self.put("/run/mkimg/plan.json", json.dumps(self.plan))
         if bake:
             self.put("/run/mkimg/bake.json", json.dumps(bake))
-        self.runner = Runner(self.machine, lambda _: None)
+        self.pauses = []
+        self.runner = Runner(self.machine, self.pauses.append)
         self.passed = self.runner.run()
         return {step.name: step.state for step in self.runner.status.steps}
 
@@ -168,6 +170,20 @@ class BakeTest(ImageCase):
             self.assertNotIn(secret, text)
 
 
+    def test_files_are_placed_with_the_plans_owner_and_mode(self):
+        self.plan["held_back"][0].update(owner="12:34", mode="4750")
+        owners = []
+        with mock.patch("system.os.fchown", lambda _, *ids: owners.append(ids)):
+            self.bake()
+        self.assertTrue(self.passed)
+        self.assertEqual((owners, os.stat(self.root + HELD).st_mode & 0o7777), ([(12, 34)], 0o4750))
+
+    def test_another_source_of_artifacts_comes_from_the_bakes_entry(self):
+        bake = {"bake": "b", "artifacts_url": "https://mirror"}
+        self.assertEqual(Image(self.machine, self.plan, bake, None).artifacts.artifacts_url, "https://mirror")
+        self.assertIsNone(Image(self.machine, self.plan, {"bake": "b"}, None).artifacts.artifacts_url)
+
+
 class InstallTest(ImageCase):
     def test_an_install_runs_the_on_boot_scripts_and_leaves_its_status(self):
         once = HELD.replace("per-instance/001_onboot", "per-once/zz")
@@ -187,6 +203,16 @@ class InstallTest(ImageCase):
         self.assertNotEqual(self.read("/etc/machine-id"), b"")
         self.assertIn(["systemctl", "start", "--no-block", "apt-daily.timer", "apt-daily-upgrade.timer"], self.machine.asked)
 
+    def test_on_boot_scripts_run_as_cloud_init_orders_them(self):
+        self.plan["held_back"] = []
+        for number, (path, mode) in enumerate((("per-instance/b", "0755"), ("per-instance/a", "0700"), ("per-boot/x", "0755"),
+                                               ("per-once/y", "0755"), ("per-once/text", "0644"), ("per-once/deep/z", "0755"))):
+            staged = "/run/mkimg/held/%d" % number
+            self.put(staged, "#!/bin/sh\n")
+            self.plan["held_back"].append({"path": "/var/lib/cloud/scripts/" + path, "staged": staged, "owner": OWNER, "mode": mode})
+        states = self.run_plan()
+        self.assertEqual(list(states)[3:], ["on boot " + name for name in "yxab"])
+
     def test_a_failed_install_says_so_in_its_status(self):
         self.script("02-b.sh", "exit 9")
         self.run_plan()
@@ -200,14 +226,47 @@ class PackagesTest(ImageCase):
         self.plan.update(upgrade=True, packages=["ufw", "fail2ban"])
         states = self.run_plan()
         self.assertEqual(list(states)[:3], ["wait for apt", "upgrade", "packages"])
-        apt = [argv[1:] for argv in self.machine.asked if argv[0] == "apt-get"]
-        self.assertEqual(apt, [["update"], ["-y", "dist-upgrade"], ["-y", "install", "--", "ufw", "fail2ban"]])
-        self.assertIn(b"--force-confold", self.read("/run/mkimg/apt.conf"))
+        jobs = ["apt-daily.timer", "apt-daily-upgrade.timer", "apt-daily.service", "apt-daily-upgrade.service",
+                "unattended-upgrades.service"]
+        self.assertEqual([argv for argv in self.machine.asked if argv[1] not in ("mask", "unmask")], [
+            ["systemctl", "stop"] + jobs,
+            ["dpkg", "--configure", "-a"],
+            ["apt-get", "update"],
+            ["apt-get", "-y", "dist-upgrade"],
+            ["apt-get", "-y", "install", "--", "ufw", "fail2ban"],
+            ["systemctl", "start", "--no-block", "apt-daily.timer", "apt-daily-upgrade.timer"]])
+
+    def test_apts_own_configuration(self):
+        self.run_plan()
+        self.assertEqual(self.read("/run/mkimg/apt.conf").decode(), '''\
+DPkg::Lock::Timeout "600";
+Acquire::Retries "3";
+APT::Update::Error-Mode "any";
+DPkg::Options { "--force-confdef"; "--force-confold"; };
+''')
+
+    def test_each_command_has_its_time_limit(self):
+        self.plan.update(packages=["ufw"], time_limits={"packages": 21, "download": 22, "script": 23})
+        limits = []
+        run = self.machine.run
+
+        def record(argv, line, time_limit, environment=None):
+            limits.append((argv[0], time_limit))
+            return run(argv, line, time_limit, environment)
+        self.machine.run = record
+        self.script("90-cleanup.sh", "", "cleanup")
+        self.script("99-img-check.sh", "", "check")
+        self.bake()
+        self.assertTrue(self.passed)
+        self.assertEqual(limits, [("dpkg", 21), ("apt-get", 21), ("apt-get", 21), ("/bin/sh", 23), ("/bin/sh", 23),
+                                  ("cloud-init", 300), ("/bin/sh", 23)])
+        self.assertEqual(Image(self.machine, self.plan, None, None).artifacts.time_limit, 22)
 
     def test_lists_that_cannot_be_fetched_are_tried_three_times(self):
         self.plan["packages"] = ["ufw"]
         self.machine.answers["apt-get"] = (100, "E: unreachable")
         self.run_plan()
+        self.assertEqual(self.pauses, [5, 10])
         self.assertEqual(self.runner.status.error["message"], "apt-get update: exit status 100")
         self.assertEqual(len([argv for argv in self.machine.asked if argv[0] == "apt-get"]), 3)
 

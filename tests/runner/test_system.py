@@ -2,6 +2,8 @@ from support import OWNER, Case  # first: it finds the modules under test
 
 import os
 import time
+import unittest
+from types import SimpleNamespace
 from unittest import mock
 
 import system
@@ -124,3 +126,45 @@ class FilesTest(Case):
             owner_ids("nobody-here:root")
         self.assertEqual(owner_ids("root"), (0, 0))
         self.assertEqual(owner_ids("12:34"), (12, 34))
+
+
+class OwnerTest(Case):
+    """The user who runs the tests owns whatever they write, so what is asked of the kernel is recorded."""
+
+    def place(self, owner, mode=0o4755):
+        """The calls that give a file its owner and mode, and whether it had its name by then."""
+        calls = []
+        target = self.root + "/a/file"
+        with mock.patch("system.os.fchown", lambda _, uid, gid: calls.append((uid, gid, os.path.exists(target)))), \
+                mock.patch("system.os.fchmod", lambda _, mode: calls.append((mode, os.path.exists(target)))):
+            self.machine.write("/a/file", b"text", mode, owner)
+        return calls
+
+    def test_a_file_has_its_owner_and_then_its_mode_before_it_has_its_name(self):
+        # In this order: a change of the owner clears setuid.
+        self.assertEqual(self.place("12:34"), [(12, 34, False), (0o4755, False)])
+
+    def test_a_file_without_an_owner_stays_roots(self):
+        self.assertEqual(self.place(None), [(0o4755, False)])
+
+    def test_names_are_looked_up_as_user_and_group(self):
+        users = {"nakama": SimpleNamespace(pw_uid=12, pw_gid=34)}
+        groups = {"nakama": SimpleNamespace(gr_gid=56), "adm": SimpleNamespace(gr_gid=78)}
+        with mock.patch("pwd.getpwnam", users.__getitem__), mock.patch("grp.getgrnam", groups.__getitem__):
+            for owner, ids in (("nakama", (12, 34)), ("nakama:adm", (12, 78)), ("nakama:nakama", (12, 56)), ("5:adm", (5, 78)),
+                               ("nakama:6", (12, 6)), ("5:6", (5, 6)), ("5", (5, 5))):
+                self.assertEqual(owner_ids(owner), ids, owner)
+            for owner in ("nobody-here", "nakama:nobody-here"):
+                with self.assertRaisesRegex(StepFailed, "the owner %s does not exist" % owner):
+                    owner_ids(owner)
+
+    def test_nothing_is_left_when_the_owner_is_unknown(self):
+        with self.assertRaises(StepFailed):
+            self.machine.write("/a/file", b"", 0o644, "nobody-here")
+        self.assertEqual(os.listdir(self.root + "/a"), [])
+
+    @unittest.skipUnless(os.getuid() == 0, "only root can give files to others")
+    def test_as_root_the_file_is_really_given(self):
+        self.machine.write("/a/file", b"text", 0o4755, "12:34")
+        state = os.stat(self.root + "/a/file")
+        self.assertEqual((state.st_uid, state.st_gid, state.st_mode & 0o7777), (12, 34, 0o4755))

@@ -70,6 +70,16 @@ class VerificationTest(Case):
         self.machine.remove(ON_BOOT)
         self.assert_fails("on boot 001_onboot", "not in the image")
 
+    def test_each_frequency_has_its_own_semaphore(self):
+        self.plan["on_boot"] = ["/var/lib/cloud/scripts/per-%s/a" % frequency for frequency in ("once", "boot")]
+        for path in self.plan["on_boot"]:
+            self.put(path, "#!/bin/sh\n", 0o755)
+        passed, failed = self.verify()
+        self.assertEqual((passed, failed), (False, {"on boot a": "failed"}))
+        self.assertRegex(self.status.error["message"], "cloud-init has not run /var/lib/cloud/scripts/per-once/a")
+        self.put("/var/lib/cloud/sem/config_scripts_per_once.once", "")
+        self.assertEqual(self.verify(), (True, {}))
+
     def test_a_failed_service_shows_its_last_words(self):
         self.shown = [("failed", 5)]
         self.assert_fails("service nakama.service", "it is failed .x, result exit-code, 5 restarts")

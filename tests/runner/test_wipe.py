@@ -1,12 +1,19 @@
-from support import Case  # first: it finds the modules under test
+from support import Case, Machine  # first: it finds the modules under test
 
 import errno
+import glob
+import json
 import os
+import shutil
 import struct
+import subprocess
+import sys
 import tempfile
+import unittest
 from unittest import mock
 
-from progress import StepFailed
+from progress import Step, StepFailed
+from system import System
 from wipe import EDGE, Wipe, extents, fill, worth_zeros, zeros
 
 
@@ -55,29 +62,35 @@ class WipeTest(Case):
 
     def wipe(self, mount, granularity="65536\n", most="4194304\n"):
         """Wipes a folder that stands for a file system of 8 MiB, a device of its own with these limits."""
+        self.flushed, self.synced = [], []
         self.put("/proc/self/mountinfo", "21 1 254:1 / %s rw shared:1 - xfs /dev/vda1 rw\n"
                  "22 1 254:1 / %s/again rw - xfs /dev/vda1 rw\n23 1 7:0 / /snap ro - squashfs /dev/loop0 ro\n" % (mount, mount))
         self.put("/sys/dev/block/254:1/queue/discard_granularity", granularity)
         self.put("/sys/dev/block/254:1/queue/discard_max_bytes", most)
         self.machine.answers["fstrim"] = (0, "/: trimmed")
         with mock.patch("wipe.allocate", lambda handle, _: os.ftruncate(handle, 8 << 20) or 8 << 20), \
-                mock.patch("wipe.fill", lambda path: open(path, "w").close() or 0), mock.patch("os.sync"):
+                mock.patch("wipe.fill", lambda path: open(path, "w").close() or 0), mock.patch("os.sync", lambda: self.machine.asked.append("sync")), \
+                mock.patch("wipe.os.fsync", lambda handle: self.synced.append(os.path.basename(os.readlink("/proc/self/fd/%d" % handle)))), \
+                mock.patch("wipe.flush_metadata", lambda _: self.flushed.append(sorted(os.listdir(glob.glob(mount + "/.mkimg-*")[0])))):
             Wipe(self.machine).trim(self.step)
 
     def test_each_disk_is_wiped_once_trimmed_where_it_can_and_left_clean(self):
         mount = self.root + "/mnt"
         os.makedirs(mount)
         self.wipe(mount)
-        self.assertIn(["fstrim", "-av"], self.machine.asked)
+        self.assertEqual(self.machine.asked, ["sync", ["fstrim", "-av"]])
         self.assertEqual(len([line for line in self.lines if "zeros over" in line]), 1)
         self.assertEqual(os.listdir(mount), [])
+        # Both files still take up the free space when their own extents are written.
+        self.assertEqual(self.flushed, [["claimed", "remainder"]])
+        self.assertEqual(self.synced, ["claimed"])
 
     def test_a_disk_that_does_not_discard_is_not_trimmed_but_filled(self):
         mount = self.root + "/mnt"
         os.makedirs(mount)
         with mock.patch("wipe.extents", lambda *_: [(0, 0, 8 << 20)]):
             self.wipe(mount, "0\n", "0\n")
-        self.assertEqual(self.machine.asked, [])
+        self.assertEqual(self.machine.asked, ["sync"])
         self.assertEqual(self.lines, ["%s: zeros over 8 MiB of its free space, for its disk does not discard" % mount])
 
     def test_free_space_that_cannot_be_written_fails_the_step(self):
@@ -87,3 +100,106 @@ class WipeTest(Case):
                 self.assertRaisesRegex(StepFailed, "mnt: its free space cannot be overwritten: Input/output error"):
             self.wipe(mount)
         self.assertEqual(os.listdir(mount), [])
+
+
+def can_mount():
+    """Whether a file system in a file can be mounted in a mount namespace of its own."""
+    if os.getuid() != 0 or not all(map(shutil.which, ("unshare", "mkfs.ext4", "mount", "fstrim"))):
+        return False
+    with tempfile.TemporaryDirectory() as folder:
+        image = make_ext4(folder, 8)
+        return subprocess.run(["unshare", "-m", "mount", "-o", "loop", image, folder], stderr=subprocess.DEVNULL).returncode == 0
+
+
+def make_ext4(folder, size):
+    image = folder + "/image"
+    with open(image, "wb") as file:
+        file.truncate(size << 20)
+    subprocess.run(["mkfs.ext4", "-q", "-b", "1024", "-N", "4096", image], check=True)
+    return image
+
+
+MARK = b"this was deleted"
+MAX_SMALL = 24 << 10
+
+
+def wipe_ext4(image, mount, discards):
+    """In a mount namespace of its own: a file system full of small files, every second one deleted, then the wipe."""
+    subprocess.run(["mount", "-o", "loop", image, mount], check=True)
+    with open("/proc/self/mountinfo") as file:
+        own = [line for line in file if " %s " % mount in line]
+    root = tempfile.mkdtemp()
+    os.makedirs(root + "/proc/self")
+    with open(root + "/proc/self/mountinfo", "w") as file:
+        file.writelines(own)
+
+    class Mounted(Machine):
+        def path(self, path):
+            return path if path.startswith("/sys/") else self.root + path
+
+        def quiet(self, argv, time_limit=60):
+            # Not `-a`: that would trim the disks of whoever runs the tests.
+            assert argv == ["fstrim", "-av"], argv
+            return System.quiet(self, ["fstrim", "-v", mount], time_limit)
+
+    sizes = [512, 1024, 3000, 9000, MAX_SMALL]
+    for number in range(2400):
+        with open("%s/%d" % (mount, number), "wb") as file:
+            file.write(((MARK if number % 2 else b"this will be kept") * MAX_SMALL)[:sizes[number % 5]])
+    for number, size in enumerate([40 << 20] + 8 * [3 << 19]):
+        with open("%s/large%d" % (mount, number), "wb") as file:
+            file.write(MARK * (size // len(MARK)))
+        with open("%s/kept%d" % (mount, number), "wb") as file:
+            file.write(b"this will be kept" * 1000)
+    os.sync()
+    for number in range(1, 2400, 2):
+        os.unlink("%s/%d" % (mount, number))
+    for number in range(9):
+        os.unlink("%s/large%d" % (mount, number))
+    os.sync()
+    lines = []
+    step = Step("trim", None)
+    step.line = lines.append
+    wipe = Wipe(Mounted(root))
+    if not discards:
+        wipe._discards = lambda _: 0
+    try:
+        wipe.trim(step)
+    finally:
+        shutil.rmtree(root)
+    names = sorted(os.listdir(mount))
+    whole = all(os.path.getsize("%s/%d" % (mount, number)) == sizes[number % 5] for number in range(0, 2400, 2))
+    free = os.statvfs(mount)
+    subprocess.run(["umount", mount], check=True)
+    print(json.dumps({"files": len(names), "whole": whole, "lines": lines, "free": free.f_bfree * free.f_frsize >> 20}))
+
+
+@unittest.skipUnless(can_mount(), "only root, where loop devices work, can wipe a real file system")
+class FileSystemTest(Case):
+    """Nothing that was deleted can be found in the bytes of the disk; everything else is as it was."""
+
+    def wipe(self, discards):
+        image, mount = make_ext4(self.root, 160), self.root + "/mount"
+        os.makedirs(mount)
+        program = "from test_wipe import wipe_ext4; wipe_ext4(%r, %r, %r)" % (image, mount, discards)
+        done = subprocess.run(["unshare", "-m", sys.executable, "-B", "-c", program], stdout=subprocess.PIPE,
+                              stderr=subprocess.PIPE, cwd=os.path.dirname(os.path.abspath(__file__)))
+        self.assertEqual(done.returncode, 0, done.stderr.decode())
+        found = json.loads(done.stdout)
+        with open(image, "rb") as file:
+            disk = file.read()
+        self.assertEqual(disk.count(MARK), 0)
+        self.assertGreater(disk.count(b"this will be kept"), 10_000)
+        self.assertEqual((found["files"], found["whole"]), (1210, True))
+        self.assertGreater(found["free"], 100)
+        return found["lines"]
+
+    def test_a_disk_that_discards(self):
+        lines = self.wipe(True)
+        self.assertRegex(lines[0], r"/mount: zeros over \d+ MiB of its free space$")
+        self.assertRegex(lines[1], r"/mount: .* trimmed")
+
+    def test_a_disk_that_does_not_discard(self):
+        lines = self.wipe(False)
+        self.assertEqual(len(lines), 1)
+        self.assertRegex(lines[0], r"/mount: zeros over 1\d\d MiB of its free space, for its disk does not discard$")
