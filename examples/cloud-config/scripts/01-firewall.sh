@@ -1,0 +1,4 @@
+#!/bin/sh
+set -eu
+ufw limit 22/tcp
+ufw --force enable

@@ -1,0 +1,17 @@
+#!/bin/sh
+# mkimg reads [PASS], [WARN] and [FAIL]; any [FAIL] fails the bake.
+failed=0
+check() {
+    if eval "$2"; then
+        echo "[PASS] $1"
+    else
+        echo "[FAIL] $1"
+        failed=1
+    fi
+}
+check "nginx starts at boot" 'systemctl is-enabled --quiet nginx.service'
+check "the firewall is active" 'ufw status | grep -q "Status: active"'
+check "the site is in place" '[ -s /var/www/html/index.html ]'
+check "root has no SSH keys" '[ ! -s /root/.ssh/authorized_keys ]'
+check "root has no password" 'grep -q "^root:[*!]*:" /etc/shadow'
+exit "$failed"
