@@ -1,26 +1,29 @@
-//! `mkimg bakes`: what was started from here and where it stands, and what is left in the account.
+//! `mkimg bakes`: lists the bakes started from here with their state, and resources that remain in the account.
 
 use std::fmt::Write as _;
 use std::time::Duration;
 
 use serde::Serialize;
 
-use super::bake::{ApiArgs, FormatArg, Known, known, unix};
-use super::{Failure, Global};
+use super::Global;
+use super::bake::{ApiArgs, KnownBake, known_bakes};
+use super::error::Failure;
+use super::options::OutputFormat;
+use super::runtime::{block_on, unix_time};
 use crate::bake::BakeId;
 use crate::bake::journal::{Entry, Ledger, Line};
 use crate::bake::leftovers::Leftover;
 
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "The account is looked at where there is a token, or with --local. What is left there may come from other machines."
+    after_help = "The account is searched if there is a token, or with --local. Resources found there may come from other machines."
 )]
 pub(super) struct Args {
     #[command(flatten)]
     api: ApiArgs,
-    /// How the list is written
-    #[arg(long, value_enum, default_value_t = FormatArg::Human)]
-    format: FormatArg,
+    /// Output format of the list
+    #[arg(long, value_enum, default_value_t = OutputFormat::Human)]
+    format: OutputFormat,
 }
 
 /// One bake, for `--format json`.
@@ -29,13 +32,13 @@ struct Row {
     bake: BakeId,
     /// `at-work`, `interrupted`, `done`, `failed`, `left` or `unreadable`.
     state: &'static str,
-    /// More of it, in words.
+    /// Details for people.
     detail: String,
-    /// The stage that it is at or was interrupted at.
+    /// The current stage, or the one at which it was interrupted.
     stage: Option<String>,
     /// RFC 3339.
     started: Option<String>,
-    /// The snapshot that it makes or made.
+    /// The name of its snapshot.
     snapshot: Option<String>,
     snapshot_id: Option<String>,
     /// The API's address, or `local`.
@@ -43,7 +46,7 @@ struct Row {
 }
 
 #[derive(Debug, Serialize)]
-struct Left {
+struct RemainingResource {
     what: String,
     name: String,
     bake: BakeId,
@@ -51,20 +54,19 @@ struct Left {
 }
 
 pub(super) fn run(args: &Args, global: &Global) -> Result<(), Failure> {
-    let rows: Vec<Row> = known()?.into_iter().map(row).collect();
-    if args.format == FormatArg::Human {
+    let rows: Vec<Row> = known_bakes()?.into_iter().map(row).collect();
+    if args.format == OutputFormat::Human {
         global.terminal.print(table(&rows))?;
         if rows.is_empty() {
             global.terminal.note("no bake was started from here");
         }
     }
-    // Without a token there is no account to look at; the list stands all the same.
+    // Without a token, the list is still useful.
     let Ok(target) = args.api.target() else {
-        global.terminal.note("no token: what is left in the account is not known");
-        return if args.format == FormatArg::Json { json(global, &rows, None) } else { Ok(()) };
+        global.terminal.note("no token: the account was not searched for remaining resources");
+        return if args.format == OutputFormat::Json { print_json(global, &rows, None) } else { Ok(()) };
     };
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(Failure::usage)?;
-    let found = runtime.block_on(async {
+    let found = block_on(async {
         let api = args.api.open(target, global).await?;
         let found = api.leftovers().await;
         let options = api.options();
@@ -72,18 +74,18 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<(), Failure> {
         found.map(|found| (found, options))
     });
     match args.format {
-        FormatArg::Json => {
-            json(global, &rows, found.as_ref().ok().map(|(found, _)| found.as_slice()))?;
+        OutputFormat::Json => {
+            print_json(global, &rows, found.as_ref().ok().map(|(found, _)| found.as_slice()))?;
             found.map(drop)
         }
-        FormatArg::Human => {
+        OutputFormat::Human => {
             let (found, options) = found?;
-            left(global, &rows, &found, &options)
+            print_remaining(global, &rows, &found, &options)
         }
     }
 }
 
-fn row(known: Known) -> Row {
+fn row(known: KnownBake) -> Row {
     let mut row = Row {
         bake: known.bake,
         state: "unreadable",
@@ -123,7 +125,7 @@ fn row(known: Known) -> Row {
     if let Some((failure, left)) = halted {
         row.stage = Some(ledger.stage().to_string());
         row.state = "left";
-        row.detail = format!("{}; go on: mkimg resume {}; {failure}", things(left), row.bake);
+        row.detail = format!("{}; continue: mkimg resume {}; {failure}", things(left), row.bake);
         return row;
     }
     (row.state, row.detail) = match ended {
@@ -132,7 +134,7 @@ fn row(known: Known) -> Row {
             ("done", format!("snapshot {name} ({})", ledger.snapshot.as_deref().unwrap_or("?")))
         }
         Some((_, failure, left)) if !left.is_empty() => ("left", format!("{}; {failure}", things(&left))),
-        Some((130, ..)) => ("failed", "stopped, nothing is left".to_owned()),
+        Some((130, ..)) => ("failed", "stopped; nothing remains".to_owned()),
         Some((_, failure, _)) => ("failed", failure),
         None => {
             let stage = ledger.stage().to_string();
@@ -140,8 +142,8 @@ fn row(known: Known) -> Row {
             row.stage = Some(stage);
             match (known.at_work, lines.is_empty()) {
                 (true, _) => ("at-work", detail),
-                (false, true) => ("interrupted", "before it asked for anything".to_owned()),
-                (false, false) => ("interrupted", format!("{detail}; go on: mkimg resume {}", row.bake)),
+                (false, true) => ("interrupted", "before its first request".to_owned()),
+                (false, false) => ("interrupted", format!("{detail}; continue: mkimg resume {}", row.bake)),
             }
         }
     };
@@ -151,46 +153,46 @@ fn row(known: Known) -> Row {
 fn table(rows: &[Row]) -> String {
     let mut text = String::new();
     for row in rows {
-        // Times are in the names already.
+        // The id holds the time.
         let first = crate::bake::printable(row.detail.lines().next().unwrap_or_default());
         let _ = writeln!(text, "{}  {:<11}  {first}", row.bake, row.state);
     }
     text
 }
 
-fn left(global: &Global, rows: &[Row], found: &[Leftover], options: &str) -> Result<(), Failure> {
+fn print_remaining(global: &Global, rows: &[Row], found: &[Leftover], options: &str) -> Result<(), Failure> {
     if found.is_empty() {
-        global.terminal.note("nothing of any bake is left in the account");
+        global.terminal.note("no resources of bakes remain in the account");
         return Ok(());
     }
-    let now = unix();
-    let mut text = String::from("left in the account:\n");
+    let now = unix_time();
+    let mut text = String::from("remaining in the account:\n");
     for leftover in found {
         let tag = &leftover.tag;
         let time = |seconds| humantime::format_duration(Duration::from_secs(seconds)).to_string();
         let deadline = match tag.deadline.checked_sub(now) {
             Some(remaining) if remaining > 0 => format!("its deadline is in {}", time(remaining)),
-            _ => format!("past its deadline since {}", time(now.saturating_sub(tag.deadline))),
+            _ => format!("its deadline passed {} ago", time(now.saturating_sub(tag.deadline))),
         };
         let here = rows.iter().find(|row| row.bake == tag.id).map_or("not started from here", |row| row.state);
         let _ = writeln!(text, "  {} `{}` of bake {} ({here}; {deadline})", leftover.what, leftover.name, tag.id);
     }
     global.terminal.print(text)?;
     global.terminal.help(&format!(
-        "remove what one bake left: mkimg gc{options} BAKE; what is past its deadline: mkimg gc{options}"
+        "remove the resources of one bake: mkimg gc{options} BAKE; everything past its deadline: mkimg gc{options}"
     ));
     Ok(())
 }
 
-fn json(global: &Global, rows: &[Row], found: Option<&[Leftover]>) -> Result<(), Failure> {
-    let left: Option<Vec<Left>> = found.map(|found| {
-        let one = |leftover: &Leftover| Left {
+fn print_json(global: &Global, rows: &[Row], found: Option<&[Leftover]>) -> Result<(), Failure> {
+    let left: Option<Vec<RemainingResource>> = found.map(|found| {
+        let resource = |leftover: &Leftover| RemainingResource {
             what: leftover.what.to_string(),
             name: leftover.name.clone(),
             bake: leftover.tag.id.clone(),
             deadline: leftover.tag.deadline,
         };
-        found.iter().map(one).collect()
+        found.iter().map(resource).collect()
     });
     let list = serde_json::json!({"version": 1, "bakes": rows, "left": left});
     global.terminal.print(format!("{list}\n"))

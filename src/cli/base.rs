@@ -1,10 +1,17 @@
 //! `mkimg base`: the disks that local droplets start from.
 
+#[cfg(feature = "qemu")]
+use std::borrow::Cow;
 use std::path::PathBuf;
 
 use clap::Subcommand;
 
-use super::{Failure, Global};
+use super::Global;
+#[cfg(feature = "qemu")]
+use super::error::FileError;
+use super::error::{ErrorKind, ExpectedError, Failure};
+#[cfg(feature = "qemu")]
+use super::runtime::block_on;
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Base images are kept in $XDG_CACHE_HOME/mkimg/base (usually ~/.cache/mkimg/base).")]
@@ -53,16 +60,16 @@ enum ListFormat {
 #[cfg(not(feature = "qemu"))]
 pub(super) fn run(args: &Args, _global: &Global) -> Result<(), Failure> {
     let _ = (&args.what, &args.cache);
-    Err(Failure::usage("this mkimg was built without the feature `qemu`: it has no local droplets, and no base images"))
+    Err(NoQemu.into())
 }
 
 #[cfg(feature = "qemu")]
 pub(super) fn run(args: &Args, global: &Global) -> Result<(), Failure> {
-    use crate::emulator::base::{build, default_cache, list, pull};
+    use digitalocean_emulator::base::{build, default_cache, list, pull};
 
     let cache = match &args.cache {
-        Some(cache) => std::path::absolute(global.path(cache)).map_err(Failure::usage)?,
-        None => default_cache().map_err(Failure::usage)?,
+        Some(cache) => std::path::absolute(global.path(cache)).map_err(|error| FileError::new("use", cache, &error))?,
+        None => default_cache()?,
     };
     let say = |line: &str| global.terminal.eprint(&format!("{line}\n"));
     let made = match &args.what {
@@ -73,15 +80,16 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<(), Failure> {
                 mirror: mirror.as_deref(),
                 security_mirror: security_mirror.as_deref(),
             };
-            build::build(&request, &say).map_err(|error| failure(error, "built"))?
+            build::build(&request, &say).map_err(|error| BaseError { error, building: true })?
         }
         What::Pull { slug, base_url } => {
             let request = pull::Request { slug, cache: &cache, base_url: base_url.as_deref() };
-            let runtime = super::emulate::runtime()?;
-            runtime.block_on(pull::pull(&request, &say)).map_err(|error| failure(error, "pulled"))?
+            block_on(async {
+                Ok(pull::pull(&request, &say).await.map_err(|error| BaseError { error, building: false })?)
+            })?
         }
         What::List { format } => {
-            let found = list(&cache).map_err(Failure::usage)?;
+            let found = list(&cache)?;
             return match format {
                 ListFormat::Human => {
                     if found.is_empty() {
@@ -107,22 +115,44 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<(), Failure> {
     global.terminal.print(format!("{}\n", made.path.display()))
 }
 
-/// An image that the other sub-command makes is pointed out.
+/// An unknown slug; the other subcommand may know it.
 #[cfg(feature = "qemu")]
-fn failure(error: crate::emulator::base::Error, done: &str) -> Failure {
-    use crate::emulator::base::{Error, build::RELEASES, pull::PUBLISHED};
-    let other = match &error {
-        Error::Unknown { slug, .. } if done == "built" && PUBLISHED.iter().any(|(known, ..)| known == slug) => {
-            Some(format!("download it: mkimg base pull {slug}"))
+#[derive(Debug, thiserror::Error)]
+#[error("{error}")]
+struct BaseError {
+    #[source]
+    error: digitalocean_emulator::base::Error,
+    /// Whether `base build` failed, not `base pull`.
+    building: bool,
+}
+
+#[cfg(feature = "qemu")]
+impl ExpectedError for BaseError {
+    fn kind(&self) -> ErrorKind {
+        self.error.kind()
+    }
+    fn help(&self) -> Option<Cow<'static, str>> {
+        use digitalocean_emulator::base::{Error, build::RELEASES, pull::PUBLISHED};
+        let Error::Unknown { slug, .. } = &self.error else { return None };
+        if self.building {
+            let published = PUBLISHED.iter().any(|(known, ..)| known == slug);
+            published.then(|| format!("download it: mkimg base pull {slug}").into())
+        } else {
+            let release = RELEASES.iter().any(|(known, ..)| known == slug);
+            release.then(|| format!("build it from packages: mkimg base build {slug}").into())
         }
-        Error::Unknown { slug, .. } if done == "pulled" && RELEASES.iter().any(|(known, ..)| known == slug) => {
-            Some(format!("make it from packages: mkimg base build {slug}"))
-        }
-        _ => None,
-    };
-    let failure = Failure::usage(error);
-    match other {
-        Some(help) => failure.with_help(help),
-        None => failure,
+    }
+}
+
+/// A build of mkimg without local droplets.
+#[cfg(not(feature = "qemu"))]
+#[derive(Debug, thiserror::Error)]
+#[error("this mkimg was built without the feature `qemu`: it has no local droplets and no base images")]
+struct NoQemu;
+
+#[cfg(not(feature = "qemu"))]
+impl ExpectedError for NoQemu {
+    fn kind(&self) -> ErrorKind {
+        ErrorKind::Usage
     }
 }

@@ -2,10 +2,12 @@
 
 use clap_complete::Shell;
 
-use super::{Failure, Global};
+use super::Global;
+use super::error::Failure;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
+    /// The shell
     shell: Shell,
 }
 

@@ -1,30 +1,32 @@
 //! `mkimg diff [TEMPLATE]` and `mkimg diff A B`.
 
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::fs;
-use std::io::ErrorKind;
+use std::io;
 use std::path::{Path, PathBuf};
 
+use diagnostics::source::Source;
 use secrecy::{ExposeSecret, SecretString};
 
+use super::Global;
+use super::error::{CannotWrite, ErrorKind, ExitStatus, ExpectedError, Failure, FileError};
 use super::project::{self, Opened};
 use super::redaction::Redaction;
-use super::{Failure, Global, Status};
 use crate::diff::{Difference, differences};
 use crate::model::Assignment;
 use crate::render::DOCUMENT_LIMIT;
-use crate::source::Source;
-use crate::workspace::{TextError, read_standard_input, read_text, write_atomically};
+use crate::workspace::{TextError, read_lock, read_standard_input, read_text, write_atomically};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// An image template; or two documents to compare, one of which may be `-`, standard input
+    /// An image template, or two documents to compare; one of them may be `-` for standard input
     #[arg(num_args = 0..=2, value_name = "TEMPLATE | A B")]
     paths: Vec<PathBuf>,
-    /// Rewrite the fixtures with what is rendered now
+    /// Rewrite the fixtures with the documents rendered now
     #[arg(long)]
     update: bool,
-    /// Refuse artifacts that mkimg.lock does not pin
+    /// Fail if mkimg.lock does not pin an artifact
     #[arg(long)]
     locked: bool,
     /// The lock to read instead of the project's
@@ -36,18 +38,50 @@ const VARIABLES: &str = "variables.yaml";
 const DOCUMENT: &str = "user-data.yaml";
 const LOCK: &str = "mkimg.lock";
 
+#[derive(Debug, thiserror::Error)]
+enum DiffError {
+    #[error("--update rewrites fixtures, and two documents were given")]
+    UpdateOfDocuments { old: PathBuf, new: PathBuf },
+    #[error("only one of the two documents can be standard input")]
+    StandardInputTwice,
+    #[error("{} has no case", .0.display())]
+    NoCases(PathBuf),
+    #[error("{} would contain the value of the sensitive variable `{variable}`", .fixture.display())]
+    SecretInFixture { fixture: PathBuf, variable: String, variables: PathBuf },
+}
+
+impl ExpectedError for DiffError {
+    fn kind(&self) -> ErrorKind {
+        match self {
+            Self::UpdateOfDocuments { .. } | Self::StandardInputTwice => ErrorKind::Usage,
+            Self::NoCases(_) | Self::SecretInFixture { .. } => ErrorKind::Input,
+        }
+    }
+    fn help(&self) -> Option<Cow<'static, str>> {
+        Some(match self {
+            Self::UpdateOfDocuments { old, new } => {
+                format!("to copy one over the other: cp {} {}", new.display(), old.display()).into()
+            }
+            Self::StandardInputTwice => "name the other one".into(),
+            Self::NoCases(_) => {
+                "create a directory fixtures/default/ with a variables.yaml (which may be empty), then run `mkimg diff --update`".into()
+            }
+            Self::SecretInFixture { variables, .. } => {
+                format!("fixtures are committed: write a made-up value into {}", variables.display()).into()
+            }
+        })
+    }
+}
+
 pub(super) fn run(args: &Args, global: &Global) -> Result<(), Failure> {
     match args.paths.as_slice() {
-        [old, new] if args.update => Err(Failure::usage("--update rewrites fixtures, and two documents were given")
-            .with_help(format!("to copy one over the other: cp {} {}", new.display(), old.display()))),
-        [old, new] if old == Path::new("-") && new == Path::new("-") => {
-            Err(Failure::usage("standard input can be one of the two documents only").with_help("name the other one"))
-        }
+        [old, new] if args.update => Err(DiffError::UpdateOfDocuments { old: old.clone(), new: new.clone() }.into()),
+        [old, new] if old == Path::new("-") && new == Path::new("-") => Err(DiffError::StandardInputTwice.into()),
         [old, new] => {
             let (old, new) = (read(global, old)?, read(global, new)?);
             let found = differences(&old, &new);
-            global.terminal.print(shown(&old, &new, &found))?;
-            if found.is_empty() { Ok(()) } else { Err(Failure::said(Status::Finding)) }
+            global.terminal.print(unified_diff(&old, &new, &found))?;
+            if found.is_empty() { Ok(()) } else { Err(Failure::Reported(ExitStatus::Finding)) }
         }
         paths => fixtures(args, global, paths.first().map(PathBuf::as_path)),
     }
@@ -55,9 +89,7 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<(), Failure> {
 
 fn read(global: &Global, path: &Path) -> Result<Source, Failure> {
     let text = if path == Path::new("-") { read_standard_input() } else { read_text(&global.path(path)) };
-    let text = text.map_err(|error| {
-        Failure::usage(format!("cannot read {}: {error}", path.display())).with_help("name two user-data documents")
-    })?;
+    let text = text.map_err(|reason| FileError::unreadable(path, &reason).with_help("name two user-data documents"))?;
     Ok(Source::new(path.display().to_string(), text))
 }
 
@@ -66,15 +98,13 @@ fn fixtures(args: &Args, global: &Global, template: Option<&Path>) -> Result<(),
     let directory = opened.project.root.join("fixtures");
     let cases = cases(&directory)?;
     if cases.is_empty() {
-        return Err(Failure::usage(format!("{} holds no case", directory.display())).with_help(
-            "make a directory fixtures/default/ with a variables.yaml (it may be empty), then run `mkimg diff --update`",
-        ));
+        return Err(DiffError::NoCases(directory).into());
     }
     let mut different = 0;
-    // What is not locked is said once, not for every case.
-    let mut said = BTreeSet::new();
+    // Unpinned artifacts are reported once, not for every case.
+    let mut reported = BTreeSet::new();
     for case in &cases {
-        different += usize::from(compare(args, global, &opened, case, &mut said)?);
+        different += usize::from(compare(args, global, &opened, case, &mut reported)?);
     }
     if different == 0 {
         let count = cases.len();
@@ -84,26 +114,27 @@ fn fixtures(args: &Args, global: &Global, template: Option<&Path>) -> Result<(),
     if args.update {
         return Ok(());
     }
-    global.terminal.help("`mkimg diff --update` takes what is rendered now for what is expected");
-    Err(Failure::said(Status::Finding))
+    global.terminal.help("`mkimg diff --update` accepts the documents rendered now as expected");
+    Err(Failure::Reported(ExitStatus::Finding))
 }
 
-/// The directories that are cases, by name. Others (stand-ins, for example) are not.
+/// The directories that are cases, by name. Others (stubs, for example) are not.
 fn cases(directory: &Path) -> Result<Vec<PathBuf>, Failure> {
     let entries = match fs::read_dir(directory) {
         Ok(entries) => entries,
-        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
-        Err(error) => return Err(Failure::usage(format!("cannot read {}: {error}", directory.display()))),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) => return Err(FileError::new("read", directory, &error).into()),
     };
     let mut cases = Vec::new();
     for path in entries.filter_map(|entry| entry.ok().map(|entry| entry.path())) {
         let holds = |name: &str| path.join(name).metadata().map(|found| found.is_file());
         match (holds(VARIABLES), holds(DOCUMENT)) {
             (Ok(true), _) | (_, Ok(true)) => cases.push(path),
-            // A case that cannot be looked into must not be passed over.
-            (Err(error), Err(_)) if error.kind() == ErrorKind::PermissionDenied => {
-                return Err(Failure::usage(format!("cannot read {}: permission denied", path.display()))
-                    .with_help("make it readable for yourself"));
+            // An unreadable case must not be skipped silently.
+            (Err(error), Err(_)) if error.kind() == io::ErrorKind::PermissionDenied => {
+                return Err(FileError::unreadable(&path, &"permission denied")
+                    .with_help("give yourself read access")
+                    .into());
             }
             _ => {}
         }
@@ -112,16 +143,16 @@ fn cases(directory: &Path) -> Result<Vec<PathBuf>, Failure> {
     Ok(cases)
 }
 
-/// Compares one case; whether it differed.
+/// Compares one case; returns whether it differs.
 fn compare(
     args: &Args,
     global: &Global,
     opened: &Opened,
     case: &Path,
-    said: &mut BTreeSet<Vec<String>>,
+    reported: &mut BTreeSet<Vec<String>>,
 ) -> Result<bool, Failure> {
     let (variables, expected_path) = (case.join(VARIABLES), case.join(DOCUMENT));
-    // The case's values first, so that the command line can still try others.
+    // The case's values come first, so that the command line overrides them.
     let mut assignments = if variables.is_file() { project::file_assignments(&variables)? } else { Vec::new() };
     let given = project::assignments(global)?;
     let secrets = real_secrets(opened, &assignments, &given);
@@ -129,33 +160,30 @@ fn compare(
     let own_lock = case.join(LOCK);
     let has_own_lock = args.lock.is_none() && own_lock.is_file();
     let lock_path = if has_own_lock { own_lock } else { opened.lock_path(global, args.lock.as_deref()) };
-    let plan = opened.plan(global, assignments, &project::lock(&lock_path)?)?;
-    // A case with a lock of its own shows on purpose what is pinned in it, and what is not.
-    if !has_own_lock && said.insert(plan.unlocked().map(str::to_owned).collect()) {
-        project::judge_locks(global, &plan, &lock_path, args.locked)?;
+    let plan = opened.plan(global, assignments, &read_lock(&lock_path)?)?;
+    // In a case with its own lock, unpinned artifacts are intended.
+    if !has_own_lock && reported.insert(plan.unlocked().map(str::to_owned).collect()) {
+        project::check_locked(global, &plan, &lock_path, args.locked)?;
     }
     let document = project::document(&plan, Some(DOCUMENT_LIMIT))?;
     let name = expected_path.display().to_string();
     let expected = match read_text(&expected_path) {
         Ok(text) => Some(text),
         Err(TextError::Missing) => None,
-        // What was there is not text: all of it differs, and an update replaces it.
+        // Not text: all of it differs, and an update replaces it.
         Err(TextError::NotUtf8 { .. }) => Some(String::new()),
-        Err(error) => return Err(Failure::usage(format!("cannot read {name}: {error}"))),
+        Err(reason) => return Err(FileError::unreadable(&expected_path, &reason).into()),
     };
     if expected.as_deref() == Some(document.text.as_str()) {
         return Ok(false);
     }
     if args.update {
         if let Some((name, _)) = secrets.first() {
-            let message =
-                format!("{} would hold the value of the sensitive variable `{name}`", expected_path.display());
-            let help = format!("fixtures are committed: write a made-up value into {}", variables.display());
-            return Err(Failure::usage(message).with_help(help));
+            let variable = (*name).to_owned();
+            return Err(DiffError::SecretInFixture { fixture: expected_path, variable, variables }.into());
         }
-        write_atomically(&expected_path, document.text.as_bytes()).map_err(|error| {
-            Failure::usage(error).with_help("see to it that you may write there, and that there is room")
-        })?;
+        write_atomically(&expected_path, document.text.as_bytes())
+            .map_err(CannotWrite::new("check that you may write there, and that the disk has free space"))?;
         global.terminal.note(&format!("{} {name}", if expected.is_some() { "rewrote" } else { "wrote" }));
         return Ok(true);
     }
@@ -169,11 +197,11 @@ fn compare(
     for (_, secret) in &secrets {
         hidden.hide(secret.expose_secret());
     }
-    global.terminal.print(hidden.clean(&shown(&old, &new, &differences(&old, &new))).as_bytes())?;
+    global.terminal.print(hidden.clean(&unified_diff(&old, &new, &differences(&old, &new))).as_bytes())?;
     Ok(true)
 }
 
-/// The sensitive variables whose values do not come from the case's own file, where they are made up.
+/// The sensitive variables with real values: those that do not come from the case's own file, where values are made up.
 fn real_secrets<'o>(opened: &'o Opened, case: &[Assignment], given: &[Assignment]) -> Vec<(&'o str, SecretString)> {
     let names = |assignments: &[Assignment], name: &str| assignments.iter().any(|one| one.name == name);
     let mut secrets = opened.named_secrets(given.to_vec());
@@ -182,7 +210,7 @@ fn real_secrets<'o>(opened: &'o Opened, case: &[Assignment], given: &[Assignment
 }
 
 /// Differences as a unified diff, one header for each path.
-fn shown(old: &Source, new: &Source, found: &[Difference]) -> String {
+fn unified_diff(old: &Source, new: &Source, found: &[Difference]) -> String {
     use clap::builder::styling::{AnsiColor, Style};
     const HEAD: Style = Style::new().bold();
     const OLD: Style = AnsiColor::Red.on_default();

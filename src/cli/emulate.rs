@@ -7,10 +7,13 @@ use std::time::Duration;
 use base64::Engine;
 use secrecy::{ExposeSecret, SecretString};
 
-use super::interrupted::Interrupted;
-use super::{Failure, Global};
+use super::Global;
+use super::error::{ErrorKind, ExpectedError, Failure, FileError, NoRandomness};
+use super::runtime::{StopSignals, block_on};
 use crate::emulator::fault::Spec;
-use crate::emulator::{BackendKind, Config, RateLimit, Scenario, Timing, USUAL_PORTS, remove_abandoned, start};
+use crate::emulator::{
+    BackendKind, BadScenario, Config, RateLimit, Scenario, Timing, USUAL_PORTS, remove_abandoned, start,
+};
 
 /// How the names of temporary state directories begin.
 const TEMPORARY: &str = "mkimg-emulate-";
@@ -80,14 +83,9 @@ fn default_backend() -> Backend {
     Backend::None
 }
 
-/// An asynchronous runtime for a command.
-pub(super) fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
-    tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(Failure::usage)
-}
-
 #[cfg(feature = "qemu")]
 fn default_cache() -> Result<PathBuf, Failure> {
-    crate::emulator::base::default_cache().map_err(Failure::usage)
+    Ok(crate::emulator::base::default_cache()?)
 }
 
 #[cfg(not(feature = "qemu"))]
@@ -96,9 +94,23 @@ fn default_cache() -> Result<PathBuf, Failure> {
     Ok(PathBuf::new())
 }
 
+#[derive(Debug, thiserror::Error)]
+enum EmulateError {
+    #[error("--token: expected a text without white space")]
+    BadToken,
+    #[error("{0}: {1}")]
+    Scenario(String, BadScenario),
+}
+
+impl ExpectedError for EmulateError {
+    fn kind(&self) -> ErrorKind {
+        ErrorKind::Usage
+    }
+}
+
 pub(super) fn run(args: &Args, global: &Global) -> Result<(), Failure> {
     if args.token.as_ref().is_some_and(|token| token.trim().is_empty() || token.contains(char::is_whitespace)) {
-        return Err(Failure::usage("--token: expected a text without white space"));
+        return Err(EmulateError::BadToken.into());
     }
     let token = match &args.token {
         Some(token) => SecretString::from(token.clone()),
@@ -114,13 +126,18 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<(), Failure> {
                     "removed the droplets and snapshots that emulators left when they were killed: {left}"
                 ));
             }
-            Some(tempfile::Builder::new().prefix(TEMPORARY).tempdir().map_err(Failure::usage)?)
+            Some(
+                tempfile::Builder::new()
+                    .prefix(TEMPORARY)
+                    .tempdir()
+                    .map_err(|error| FileError::new("create a directory in", &std::env::temp_dir(), &error))?,
+            )
         }
     };
     let state = match (&args.state, &temporary) {
         (Some(state), _) => global.path(state),
         (None, Some(folder)) => folder.path().to_path_buf(),
-        (None, None) => return Err(Failure::usage("no state directory")),
+        (None, None) => unreachable!("without --state there is a temporary directory"),
     };
     let cache = match &args.cache {
         Some(cache) => global.path(cache),
@@ -148,10 +165,10 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<(), Failure> {
         list_lag: args.list_lag,
         rate_limit: args.rate_limit,
     };
-    runtime()?.block_on(async {
+    block_on(async {
         // Before anything is started: a signal in between must not leave anything.
-        let mut interrupted = Interrupted::watch().map_err(Failure::usage)?;
-        let running = start(config).await.map_err(Failure::usage)?;
+        let mut signals = StopSignals::watch()?;
+        let running = start(config).await?;
         global.terminal.print(format!("{}\n", running.url()))?;
         if args.token.is_none() {
             global.terminal.eprint(&format!("token: {}\n", token.expose_secret()));
@@ -160,9 +177,9 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<(), Failure> {
             global.terminal.warning(warning);
         }
         global.terminal.note(&format!("state: {}", running.state().display()));
-        interrupted.again().await;
+        signals.next().await;
         global.terminal.note("ending all droplets");
-        running.stop().await.map_err(Failure::usage)
+        Ok(running.stop().await?)
     })
 }
 
@@ -170,16 +187,16 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<(), Failure> {
 fn read_scenario(name: &str, global: &Global) -> Result<Scenario, Failure> {
     let path = global.path(std::path::Path::new(name));
     match std::fs::read_to_string(&path) {
-        Ok(text) => text.parse().map_err(|error| Failure::usage(format!("{}: {error}", path.display()))),
+        Ok(text) => Ok(text.parse().map_err(|error| EmulateError::Scenario(path.display().to_string(), error))?),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-            Scenario::named(name).map_err(|error| Failure::usage(format!("--scenario: {error}")))
+            Ok(Scenario::named(name).map_err(|error| EmulateError::Scenario("--scenario".to_owned(), error))?)
         }
-        Err(error) => Err(Failure::usage(format!("{}: {error}", path.display()))),
+        Err(error) => Err(FileError::new("read", &path, &error).into()),
     }
 }
 
 fn random_token() -> Result<SecretString, Failure> {
     let mut bytes = [0; 24];
-    getrandom::fill(&mut bytes).map_err(|error| Failure::usage(format!("no randomness for a token: {error}")))?;
+    getrandom::fill(&mut bytes).map_err(NoRandomness)?;
     Ok(SecretString::from(base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(bytes)))
 }

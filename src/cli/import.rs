@@ -1,31 +1,35 @@
-//! `mkimg import FILE`: a Packer template becomes a project.
+//! `mkimg import FILE`: converts a Packer template into a project.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use super::{Failure, Format, Global, Status, project};
-use crate::diag::{Document, Findings, Report, Severity, Verdict};
-use crate::import::{self, FileCopy, Imported, OnDisk, ScriptText};
+use diagnostics::source::Source;
+use diagnostics::{Diagnostic, Document, Findings, Report, Severity, Verdict};
+use packer_import::{self as import, FileCopy, Imported, OnDisk, ScriptText};
+
+use super::error::{CannotWrite, ErrorKind, ExitStatus, ExpectedError, Failure, FileError};
+use super::init::NOTHING_WRITTEN;
+use super::{Format, Global, project};
 use crate::model::{Assignment, Given, Lock};
-use crate::source::Source;
 use crate::workspace::{NewFiles, read_text};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// The Packer template; for a directory, all its *.pkr.hcl files
+    /// The Packer template, or a directory with *.pkr.hcl files
     file: PathBuf,
-    /// Where to write the project; created if it is missing
+    /// The directory of the new project; created if it does not exist
     #[arg(short, long, value_name = "DIR", default_value = ".")]
     output: PathBuf,
-    /// How findings are written
+    /// Output format of the findings
     #[arg(long, value_enum, value_name = "FORMAT", default_value_t)]
     format: Format,
 }
 
-/// What is to be written, by its path in the project.
-type Files = BTreeMap<String, New>;
+/// The files of the project, by their path in it.
+type Files = BTreeMap<String, NewFile>;
 
-struct New {
+struct NewFile {
     content: Vec<u8>,
     executable: bool,
 }
@@ -41,9 +45,9 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<(), Failure> {
     let (imported, notes) = import::import(&sources, &name, &disk);
     let missing = notes.iter().flatten().filter(|found| found.severity == Severity::Error).count();
     report(&sources, notes, args.format, global)?;
-    let Some(imported) = imported else { return Err(Failure::said(Status::Usage)) };
+    let Some(imported) = imported else { return Err(Failure::Reported(ExitStatus::Error)) };
     let root = global.path(&args.output);
-    let Gathered { files, changes, left } = gather(&imported, &base, global)?;
+    let ProjectFiles { files, changes, not_copied } = collect_files(&imported, &base, global)?;
     write(&root, &files)?;
     for change in changes {
         global.terminal.note(&change);
@@ -53,32 +57,56 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<(), Failure> {
     let count = if files.len() == 1 { "1 file".to_owned() } else { format!("{} files", files.len()) };
     global
         .terminal
-        .note(&format!("wrote a project of {count} to {place}: begin with templates/{}.yaml", imported.name));
+        .note(&format!("wrote a project of {count} to {place}; start with templates/{}.yaml", imported.name));
     if !imported.scripts.iter().any(|script| script.role == import::Role::Cleanup) {
-        global.terminal.note("no script cleans the image: `mkimg init` in an empty directory writes one to start from");
+        global.terminal.note("no script cleans the image; `mkimg init` in an empty directory writes an example of one");
     }
-    let renders = renders(&root);
-    if let Err(failure) = &renders {
+    let rendered = check_render(&root);
+    if let Err(failure) = &rendered {
         global.terminal.warning("the project does not render yet:");
-        failure.show(&global.terminal);
+        failure.print(&global.terminal);
     }
-    let missing = missing + left;
+    let missing = missing + not_copied;
     if missing > 0 {
-        let things = if missing == 1 { "1 thing was".to_owned() } else { format!("{missing} things were") };
-        let message = format!("{things} not carried over: see above");
-        return Err(Failure::finding(message).with_help("`mkimg explain MK961` says what that means"));
+        return Err(ImportError::NotConverted(missing).into());
     }
-    renders.map_err(|_| Failure::said(Status::Finding))?;
+    rendered.map_err(|_| Failure::Reported(ExitStatus::Finding))?;
     global.terminal.note("next: mkimg render · mkimg validate · mkimg lock · mkimg bake");
     Ok(())
 }
 
+#[derive(Debug, thiserror::Error)]
+enum ImportError {
+    #[error("{0} has no .pkr.hcl file")]
+    NoTemplate(String),
+    #[error("{0} already exists with other content; nothing was written")]
+    AlreadyExists(String),
+    #[error("{}: see above", if *.0 == 1 { "1 thing was not converted".to_owned() } else { format!("{0} things were not converted", .0) })]
+    NotConverted(usize),
+}
+
+const TEMPLATE_HELP: &str = "name a Packer template: a .json or .pkr.hcl file, or a directory with .pkr.hcl files";
+
+impl ExpectedError for ImportError {
+    fn kind(&self) -> ErrorKind {
+        match self {
+            Self::NoTemplate(_) => ErrorKind::Input,
+            Self::AlreadyExists(_) => ErrorKind::Usage,
+            Self::NotConverted(_) => ErrorKind::Finding,
+        }
+    }
+    fn help(&self) -> Option<Cow<'static, str>> {
+        let help = match self {
+            Self::NoTemplate(_) => TEMPLATE_HELP,
+            Self::AlreadyExists(_) => "name an empty directory with -o DIR",
+            Self::NotConverted(_) => "`mkimg explain MK961` says what this means",
+        };
+        Some(help.into())
+    }
+}
+
 /// The sources, the directory that their paths are relative to, and a name for the image.
 fn read(input: &Path, shown: &Path) -> Result<(Vec<Source>, PathBuf, String), Failure> {
-    let refused = |error: String| {
-        Failure::usage(error)
-            .with_help("name a Packer template: a .json or .pkr.hcl file, or a directory with .pkr.hcl files")
-    };
     let mut paths = vec![(input.to_path_buf(), shown.display().to_string())];
     let mut base = input.parent().map_or_else(PathBuf::new, Path::to_path_buf);
     let mut named = input.to_path_buf();
@@ -86,7 +114,7 @@ fn read(input: &Path, shown: &Path) -> Result<(Vec<Source>, PathBuf, String), Fa
         base = input.to_path_buf();
         named = input.canonicalize().unwrap_or_else(|_| input.to_path_buf());
         let entries =
-            std::fs::read_dir(input).map_err(|error| refused(format!("cannot read {}: {error}", shown.display())))?;
+            std::fs::read_dir(input).map_err(|error| FileError::new("read", shown, &error).with_help(TEMPLATE_HELP))?;
         let mut found: Vec<String> = entries
             .filter_map(|entry| entry.ok()?.file_name().into_string().ok())
             .filter(|name| name.ends_with(".pkr.hcl"))
@@ -95,11 +123,12 @@ fn read(input: &Path, shown: &Path) -> Result<(Vec<Source>, PathBuf, String), Fa
         paths = found.iter().map(|name| (input.join(name), shown.join(name).display().to_string())).collect();
     }
     if paths.is_empty() {
-        return Err(refused(format!("{} holds no .pkr.hcl file", shown.display())));
+        return Err(ImportError::NoTemplate(shown.display().to_string()).into());
     }
     let source = |(path, name): (PathBuf, String)| {
-        let text = read_text(&path).map_err(|error| refused(format!("cannot read {name}: {error}")))?;
-        // Editors of other systems put a byte order mark first.
+        let text = read_text(&path)
+            .map_err(|reason| FileError::unreadable(Path::new(&name), &reason).with_help(TEMPLATE_HELP))?;
+        // Some editors put a byte order mark first.
         let text = text.strip_prefix('\u{feff}').map_or(text.clone(), str::to_owned);
         Ok(Source::new(name, text))
     };
@@ -108,7 +137,7 @@ fn read(input: &Path, shown: &Path) -> Result<(Vec<Source>, PathBuf, String), Fa
     let stem = [".pkr.hcl", ".hcl", ".json"].iter().find_map(|ending| file.strip_suffix(ending)).unwrap_or(&file);
     let fit: String =
         stem.chars().map(|c| if c.is_ascii_alphanumeric() || c == '-' || c == '_' { c } else { '-' }).collect();
-    // Names that say what the file is say nothing of the image.
+    // A generic file name is not a name for the image.
     let name = if matches!(fit.trim_matches('-'), "" | "template" | "packer" | "main" | "build") {
         "image".to_owned()
     } else {
@@ -117,14 +146,9 @@ fn read(input: &Path, shown: &Path) -> Result<(Vec<Source>, PathBuf, String), Fa
     Ok((sources, base, name))
 }
 
-/// Shows what the import has to say; results of a format for programs go to standard output.
-fn report(
-    sources: &[Source],
-    notes: Vec<Vec<crate::diag::Diagnostic>>,
-    format: Format,
-    global: &Global,
-) -> Result<(), Failure> {
-    let document = |(source, diagnostics): (&Source, Vec<crate::diag::Diagnostic>)| Document {
+/// Prints the findings: for people on standard error, for programs on standard output.
+fn report(sources: &[Source], notes: Vec<Vec<Diagnostic>>, format: Format, global: &Global) -> Result<(), Failure> {
+    let document = |(source, diagnostics): (&Source, Vec<Diagnostic>)| Document {
         kind: "packer-template",
         verdict: Verdict::Skipped,
         findings: Findings { source: source.clone(), diagnostics },
@@ -145,25 +169,25 @@ fn report(
     }
 }
 
-/// Everything that the project consists of.
-struct Gathered {
+/// The files of the new project.
+struct ProjectFiles {
     files: Files,
-    /// What is no longer as it was.
+    /// What was changed in the scripts.
     changes: Vec<String>,
-    /// How many things had to stay behind.
-    left: usize,
+    /// Number of directory entries that are not regular files.
+    not_copied: usize,
 }
 
-fn gather(imported: &Imported, base: &Path, global: &Global) -> Result<Gathered, Failure> {
+fn collect_files(imported: &Imported, base: &Path, global: &Global) -> Result<ProjectFiles, Failure> {
     let mut files = Files::new();
     let mut changes = Vec::new();
-    let mut left = 0;
+    let mut not_copied = 0;
     let template = format!("templates/{}.yaml", imported.name);
-    files.insert(template, New { content: imported.template.clone().into_bytes(), executable: false });
+    files.insert(template, NewFile { content: imported.template.clone().into_bytes(), executable: false });
     for copy in &imported.files {
         match copy {
             FileCopy::Text { text, to } => {
-                files.insert(to.clone(), New { content: text.clone().into_bytes(), executable: false });
+                files.insert(to.clone(), NewFile { content: text.clone().into_bytes(), executable: false });
             }
             FileCopy::File { from, to } => {
                 files.insert(to.clone(), load(&base.join(from))?);
@@ -171,14 +195,14 @@ fn gather(imported: &Imported, base: &Path, global: &Global) -> Result<Gathered,
             FileCopy::Directory { from, to } => {
                 let top = base.join(from);
                 for entry in walkdir::WalkDir::new(&top).sort_by_file_name() {
-                    let entry = entry.map_err(|error| Failure::usage(format!("cannot read {from}: {error}")))?;
+                    let entry = entry.map_err(|error| FileError::unreadable(Path::new(from), &error))?;
                     let inside = entry.path().strip_prefix(&top).unwrap_or(entry.path());
                     if entry.file_type().is_file() {
                         files.insert(format!("{to}/{}", inside.display()), load(entry.path())?);
                     } else if !entry.file_type().is_dir() {
-                        left += 1;
+                        not_copied += 1;
                         let path = Path::new(from).join(inside);
-                        global.terminal.error(&format!("{} is no regular file: it was not copied", path.display()));
+                        global.terminal.error(&format!("{} is not a regular file and was not copied", path.display()));
                     }
                 }
             }
@@ -191,13 +215,13 @@ fn gather(imported: &Imported, base: &Path, global: &Global) -> Result<Gathered,
         };
         let (content, adaptations) = import::adapted(&text, &script.exports);
         changes.extend(adaptations.iter().map(|change| format!("{}: {change}", script.to)));
-        files.insert(script.to.clone(), New { content, executable: true });
+        files.insert(script.to.clone(), NewFile { content, executable: true });
     }
-    Ok(Gathered { files, changes, left })
+    Ok(ProjectFiles { files, changes, not_copied })
 }
 
-fn load(path: &Path) -> Result<New, Failure> {
-    let failed = |error: std::io::Error| Failure::usage(format!("cannot read {}: {error}", path.display()));
+fn load(path: &Path) -> Result<NewFile, Failure> {
+    let failed = |error: std::io::Error| FileError::new("read", path, &error);
     let metadata = std::fs::metadata(path).map_err(failed)?;
     #[cfg(unix)]
     let executable = std::os::unix::fs::PermissionsExt::mode(&metadata.permissions()) & 0o100 != 0;
@@ -206,11 +230,11 @@ fn load(path: &Path) -> Result<New, Failure> {
         let _ = metadata;
         false
     };
-    Ok(New { content: std::fs::read(path).map_err(failed)?, executable })
+    Ok(NewFile { content: std::fs::read(path).map_err(failed)?, executable })
 }
 
-/// Writes all of it, or nothing where something else stands already. What stands there with the same content is fine: a
-/// project can be made beside its Packer template.
+/// Writes all files, or none if one exists with other content. A file with the same content is fine: the project may be
+/// created beside its Packer template.
 fn write(root: &Path, files: &Files) -> Result<(), Failure> {
     let mut fresh = Vec::new();
     for (path, new) in files {
@@ -219,25 +243,21 @@ fn write(root: &Path, files: &Files) -> Result<(), Failure> {
             Ok(content) if content == new.content => {}
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => fresh.push((place, new)),
             _ => {
-                let message = format!("{path} exists already, and is another file; nothing was written");
-                return Err(Failure::usage(message).with_help("name an empty directory with -o DIR"));
+                return Err(ImportError::AlreadyExists(path.clone()).into());
             }
         }
     }
     let mut written = NewFiles::default();
     for (place, new) in fresh {
-        written.write(&place, &new.content, new.executable).map_err(|error| {
-            Failure::usage(error)
-                .with_help("nothing was written; name a directory that you may write to, on a disk with room")
-        })?;
+        written.write(&place, &new.content, new.executable).map_err(CannotWrite::new(NOTHING_WRITTEN))?;
     }
     written.keep();
     Ok(())
 }
 
-/// Whether what was written becomes a document. A variable that must be given is no fault of the import.
-fn renders(root: &Path) -> Result<(), Failure> {
-    let global = Global::of_project(root);
+/// Renders the new project, with placeholders for required variables.
+fn check_render(root: &Path) -> Result<(), Failure> {
+    let global = Global::for_project(root);
     let opened = project::open(&global, None)?;
     let given = Given::File("import".to_owned(), 1, 1);
     let value = |name: &str| Assignment { name: name.to_owned(), value: "x".to_owned(), given: given.clone() };

@@ -1,19 +1,38 @@
-//! `mkimg init [DIR]`: a small project that works.
+//! `mkimg init [DIR]`: creates a small project that works.
 //!
-//! Its files are those of `example/`; the fixture is rendered from them, so that it cannot be stale.
+//! Its files are those of `example/`; the fixture is rendered from them, so that it is never stale.
 
+use std::borrow::Cow;
 use std::path::{Component, Path, PathBuf};
 
-use super::{Failure, Global, project};
+use super::error::{CannotWrite, ErrorKind, ExpectedError, Failure};
+use super::{Global, project};
 use crate::render::DOCUMENT_LIMIT;
-use crate::workspace::{NewFiles, WriteError};
+use crate::workspace::NewFiles;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// Where to create it; made if it is missing
+    /// The project's directory; created if it does not exist
     #[arg(default_value = ".")]
     directory: PathBuf,
 }
+
+/// What `init` must not overwrite.
+#[derive(Debug, thiserror::Error)]
+#[error("{} already exists", .0.display())]
+struct AlreadyExists(PathBuf);
+
+impl ExpectedError for AlreadyExists {
+    fn kind(&self) -> ErrorKind {
+        ErrorKind::Usage
+    }
+    fn help(&self) -> Option<Cow<'static, str>> {
+        Some("name an empty directory, or one without a project in it: mkimg init DIR".into())
+    }
+}
+
+/// Help for a failed write, which leaves nothing behind.
+pub(super) const NOTHING_WRITTEN: &str = "nothing was written; name a writable directory, on a disk with free space";
 
 const EXECUTABLE: bool = true;
 
@@ -38,30 +57,25 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<(), Failure> {
     for name in ["templates", "files", "scripts", "fixtures", "mkimg.lock"] {
         let path: PathBuf = root.join(name).components().filter(|part| *part != Component::CurDir).collect();
         if path.symlink_metadata().is_ok() {
-            return Err(Failure::usage(format!("{} exists already", path.display()))
-                .with_help("name an empty directory, or one without a project in it: mkimg init DIR"));
+            return Err(AlreadyExists(path).into());
         }
     }
     let mut files = NewFiles::default();
     for (path, content, executable) in FILES {
-        files.write(&root.join(path), content.as_bytes(), *executable).map_err(failed)?;
+        files.write(&root.join(path), content.as_bytes(), *executable).map_err(CannotWrite::new(NOTHING_WRITTEN))?;
     }
-    let opened = project::open(&Global::of_project(&root), None)?;
+    let opened = project::open(&Global::for_project(&root), None)?;
     let plan = opened.plan(global, Vec::new(), &crate::model::Lock::default())?;
     let document = project::document(&plan, Some(DOCUMENT_LIMIT))?;
     let fixture = root.join("fixtures/default/user-data.yaml");
-    files.write(&fixture, document.text.as_bytes(), !EXECUTABLE).map_err(failed)?;
+    files.write(&fixture, document.text.as_bytes(), !EXECUTABLE).map_err(CannotWrite::new(NOTHING_WRITTEN))?;
     files.keep();
-    // `.` at the end says nothing.
+    // Without `.` at the end.
     let shown: PathBuf = root.components().collect();
     let here = shown == Path::new(".");
     let place = if here { "this directory".to_owned() } else { shown.display().to_string() };
-    global.terminal.note(&format!("wrote an example project to {place}: begin with templates/image.yaml"));
+    global.terminal.note(&format!("wrote an example project to {place}; start with templates/image.yaml"));
     let enter = if here { String::new() } else { format!("cd {place} · ") };
     global.terminal.note(&format!("next: {enter}mkimg render · mkimg validate · mkimg diff · mkimg bake --local"));
     Ok(())
-}
-
-fn failed(error: WriteError) -> Failure {
-    Failure::usage(error).with_help("nothing was written; name a directory that you may write to, on a disk with room")
 }

@@ -1,65 +1,80 @@
 //! `mkimg lock`.
 
+use std::borrow::Cow;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use futures_util::StreamExt as _;
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-use super::bake::variants::variants;
-use super::interrupted::Interrupted;
-use super::{Failure, Global, Status, project};
+use super::error::{ErrorKind, ExpectedError, Failure};
+use super::options::variants;
+use super::runtime::{StopSignals, block_on};
+use super::{Global, project};
 use crate::model::{self, Lock, PlanError};
 use crate::workspace::{self, DownloadError, Downloads, Wanted};
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 The lock is written once, when everything is pinned. If a download fails, nothing is written, and the next run continues \
-where this one stopped. Pins that are not asked for this time stay (--var arch=arm64 adds to what is there); --prune \
+where this one stopped. Pins of artifacts that this run does not ask for stay (--var arch=arm64 adds pins); --prune \
 removes them.")]
 pub(super) struct Args {
-    /// The image template; without it, the only one in templates/
+    /// The image template [default: the only one in templates/]
     template: Option<PathBuf>,
-    /// Download pinned artifacts again, and pin what they are now
+    /// Download pinned artifacts again, and pin their current contents
     #[arg(long)]
     update: bool,
-    /// Remove the pins that are not asked for this time
+    /// Remove the pins of artifacts that this run does not ask for
     #[arg(long)]
     prune: bool,
-    /// Pin for each of these values, as `bake` would bake each (repeatable: all combinations)
+    /// Pin the artifacts for each of these values, as with `bake --matrix`; repeat for all combinations
     #[arg(long, value_name = "NAME=VALUE,VALUE")]
     matrix: Vec<String>,
-    /// Print the artifacts' addresses, one per line; download and write nothing
+    /// Print the URLs of the artifacts, one per line; download and write nothing
     #[arg(long, conflicts_with_all = ["update", "prune"])]
     list: bool,
-    /// Download and write nothing: exit status 1 if an artifact is not pinned
+    /// Exit with status 1 if an artifact is not pinned; download and write nothing
     #[arg(long, conflicts_with_all = ["update", "prune", "list"])]
     locked: bool,
     #[command(flatten)]
-    fetching: Fetching,
+    download: DownloadArgs,
     /// The lock to write instead of the project's
     #[arg(long, value_name = "FILE", hide = true)]
     lock: Option<PathBuf>,
 }
 
-/// How downloads are done.
+// Options for downloads. No doc comment: clap would use it as help of the command.
 #[derive(Debug, Clone, clap::Args)]
-pub(super) struct Fetching {
-    /// How many downloads at once
+pub(super) struct DownloadArgs {
+    /// Maximum number of parallel downloads
     #[arg(long, value_name = "N", default_value = "4", value_parser = clap::value_parser!(u8).range(1..=32))]
     parallel: u8,
-    /// How long one download may take, all its attempts together
+    /// How long one download may take, including all retries
     #[arg(long, value_name = "DURATION", default_value = "1h", value_parser = humantime::parse_duration)]
     timeout_download: Duration,
-    /// How long a server may be silent
+    /// How long to wait for data from a server before retrying
     #[arg(long, value_name = "DURATION", default_value = "30s", value_parser = humantime::parse_duration, hide_short_help = true)]
     timeout_silence: Duration,
-    /// The first pause before another attempt; it doubles, up to 4s
+    /// Initial retry delay; doubles with each retry, up to 4s
     #[arg(long, value_name = "DURATION", default_value = "250ms", value_parser = humantime::parse_duration, hide_short_help = true)]
     retry_wait: Duration,
 }
 
-impl Default for Fetching {
+#[derive(Debug, thiserror::Error)]
+#[error("interrupted: the lock was not changed")]
+struct Interrupted;
+
+impl ExpectedError for Interrupted {
+    fn kind(&self) -> ErrorKind {
+        ErrorKind::Interrupted
+    }
+    fn help(&self) -> Option<Cow<'static, str>> {
+        Some("the next `mkimg lock` continues where this one stopped, if the servers allow it".into())
+    }
+}
+
+impl Default for DownloadArgs {
     fn default() -> Self {
         let usual = workspace::DownloadOptions::default();
         Self {
@@ -77,13 +92,12 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<(), Failure> {
     for variant in variants(&[], &args.matrix)? {
         let mut assignments = project::assignments(global)?;
         for text in &variant.variables {
-            let assignment = model::assignment(text);
-            assignments.push(assignment.map_err(|error| Failure::usage(error.clone()).with_help(error.help()))?);
+            assignments.push(model::assignment(text)?);
         }
         for artifact in opened.resolve(global, assignments)?.spec.artifacts {
-            let one = Wanted { url: artifact.url, checksum: artifact.checksum };
-            if !wanted.contains(&one) {
-                wanted.push(one);
+            let artifact = Wanted { url: artifact.url, checksum: artifact.checksum };
+            if !wanted.contains(&artifact) {
+                wanted.push(artifact);
             }
         }
     }
@@ -92,14 +106,14 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<(), Failure> {
         return global.terminal.print(lines.concat());
     }
     let path = opened.lock_path(global, args.lock.as_deref());
-    let before = project::lock(&path)?;
+    let before = workspace::read_lock(&path)?;
     let missing: Vec<Wanted> =
         wanted.iter().filter(|wanted| args.update || before.get(&wanted.url).is_none()).cloned().collect();
     if args.locked {
-        return all_pinned(global, &path, &missing);
+        return check_pinned(global, &path, &missing);
     }
-    let downloads = downloads(&args.fetching)?;
-    let fetched = fetch(global, &downloads, &missing, &args.fetching, true)?;
+    let downloads = downloads(&args.download)?;
+    let fetched = fetch(global, &downloads, &missing, &args.download, true)?;
     let mut lock = before.clone();
     for (wanted, pin) in missing.iter().zip(fetched) {
         if let Some(old) = before.get(&wanted.url).filter(|old| **old != pin) {
@@ -112,85 +126,70 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<(), Failure> {
         lock.retain(asked_for);
     }
     if lock == before && path.exists() {
-        global.terminal.note(&format!("{} pins every artifact already", path.display()));
+        global.terminal.note(&format!("{} already pins every artifact", path.display()));
     } else {
-        workspace::write_lock(&path, &lock).map_err(|error| {
-            let help = error.help();
-            Failure::usage(error).with_help(help)
-        })?;
+        workspace::write_lock(&path, &lock)?;
         let count = lock.iter().count();
         global.terminal.note(&format!("{} pins {}", path.display(), artifacts(count)));
     }
-    // Only now: what was downloaded for a lock that could not be written need not be fetched again.
+    // Only now: if the lock cannot be written, the next run need not download again.
     for wanted in &missing {
         downloads.forget(&wanted.url);
     }
     let others = lock.iter().filter(|(url, _)| !asked_for(url)).count();
     if others > 0 {
-        global.terminal.note(&format!("{others} of them not asked for this time; --prune takes such out"));
+        global.terminal.note(&format!("this run did not ask for {others} of them; --prune removes such pins"));
     }
     Ok(())
 }
 
-/// `--locked`: says whether something would have to be pinned.
-fn all_pinned(global: &Global, lock: &Path, missing: &[Wanted]) -> Result<(), Failure> {
+/// `--locked`: fails if something is not pinned.
+fn check_pinned(global: &Global, lock: &Path, missing: &[Wanted]) -> Result<(), Failure> {
     if missing.is_empty() {
         global.terminal.note(&format!("{} pins every artifact", lock.display()));
         return Ok(());
     }
     let urls = missing.iter().map(|wanted| wanted.url.clone()).collect();
-    let error = PlanError::NotLocked { lock: lock.display().to_string(), urls };
-    let help = error.help();
-    Err(Failure::finding(error).with_help(help))
+    Err(PlanError::NotLocked { lock: lock.display().to_string(), urls }.into())
 }
 
 fn artifacts(count: usize) -> String {
     format!("{count} artifact{}", if count == 1 { "" } else { "s" })
 }
 
-/// The lock with every artifact pinned. Nothing is written, and no signal is caught: what a bake begins with.
+/// The lock with every artifact pinned, for a bake. Nothing is written, and no signal is caught.
 pub(super) fn complete(global: &Global, before: &Lock, wanted: &[Wanted]) -> Result<Lock, Failure> {
     let missing: Vec<Wanted> = wanted.iter().filter(|wanted| before.get(&wanted.url).is_none()).cloned().collect();
-    let fetching = Fetching::default();
-    let downloads = downloads(&fetching)?;
+    let args = DownloadArgs::default();
+    let downloads = downloads(&args)?;
     let mut lock = before.clone();
-    for (wanted, pin) in missing.iter().zip(fetch(global, &downloads, &missing, &fetching, false)?) {
+    for (wanted, pin) in missing.iter().zip(fetch(global, &downloads, &missing, &args, false)?) {
         lock.insert(&wanted.url, pin);
         downloads.forget(&wanted.url);
     }
     Ok(lock)
 }
 
-fn failed(error: DownloadError) -> Failure {
-    let help = error.help();
-    Failure::usage(error).with_help(help)
-}
-
-fn downloads(fetching: &Fetching) -> Result<Downloads, Failure> {
+fn downloads(args: &DownloadArgs) -> Result<Downloads, DownloadError> {
     Downloads::new(workspace::DownloadOptions {
-        silence: fetching.timeout_silence,
-        time_limit: fetching.timeout_download,
-        retry_wait: fetching.retry_wait,
+        silence: args.timeout_silence,
+        time_limit: args.timeout_download,
+        retry_wait: args.retry_wait,
         ..workspace::DownloadOptions::default()
     })
-    .map_err(failed)
 }
 
-/// Pins, in the order of what is wanted. Every download is tried, and every failure is said: the last one is returned.
+/// Pins in the order of `wanted`. Tries every download and prints every failure but the last one, which it returns.
 fn fetch(
     global: &Global,
     downloads: &Downloads,
     wanted: &[Wanted],
-    fetching: &Fetching,
-    heed_signals: bool,
+    args: &DownloadArgs,
+    catch_signals: bool,
 ) -> Result<Vec<model::Pin>, Failure> {
     if wanted.is_empty() {
         return Ok(Vec::new());
     }
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .map_err(|error| Failure::usage(format!("cannot start downloads: {error}")))?;
     let bars = MultiProgress::with_draw_target(if global.terminal.is_interactive() {
         ProgressDrawTarget::stderr()
     } else {
@@ -198,7 +197,7 @@ fn fetch(
     });
     let all = async {
         let each = wanted.iter().map(|wanted| pin(global, downloads, wanted, &bars));
-        let mut results = futures_util::stream::iter(each).buffered(usize::from(fetching.parallel));
+        let mut results = futures_util::stream::iter(each).buffered(usize::from(args.parallel));
         let (mut pins, mut failures) = (Vec::new(), Vec::new());
         for wanted in wanted {
             match results.next().await {
@@ -207,30 +206,29 @@ fn fetch(
                     bars.suspend(|| global.terminal.note(&text));
                     pins.push(pin);
                 }
-                Some(Err(error)) => failures.push(failed(error)),
+                Some(Err(error)) => failures.push(Failure::from(error)),
                 None => break,
             }
         }
         (pins, failures)
     };
-    let (pins, mut failures) = runtime.block_on(async {
-        if !heed_signals {
+    let (pins, mut failures) = block_on(async {
+        if !catch_signals {
             return Ok(all.await);
         }
-        let mut interrupted = Interrupted::watch().map_err(Failure::usage)?;
+        let mut signals = StopSignals::watch()?;
         tokio::select! {
             result = all => Ok(result),
-            () = interrupted.again() => {
+            () = signals.next() => {
                 let _ = bars.clear();
-                let failure = Failure::new(Status::Interrupted, "interrupted: the lock is as it was");
-                Err(failure.with_help("the next `mkimg lock` goes on where this one stopped, where the servers allow that"))
+                Err(Interrupted.into())
             }
         }
     })?;
     let _ = bars.clear();
     let Some(last) = failures.pop() else { return Ok(pins) };
     for failure in failures {
-        failure.show(&global.terminal);
+        failure.print(&global.terminal);
     }
     Err(last)
 }

@@ -2,20 +2,20 @@
 
 use std::path::PathBuf;
 
-use super::{Failure, Global};
+use super::Global;
+use super::error::{Failure, FileError};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// Where to write them; made if it is missing
+    /// The directory to write to; created if it does not exist
     directory: PathBuf,
 }
 
 pub(super) fn run(args: &Args, global: &Global) -> Result<(), Failure> {
     let directory = global.path(&args.directory);
-    let wrote =
+    let written =
         std::fs::create_dir_all(&directory).and_then(|()| clap_mangen::generate_to(super::description(), &directory));
-    wrote.map_err(|error| {
-        Failure::usage(format!("cannot write man pages to {}: {error}", directory.display()))
-            .with_help("name a directory that you may write to")
-    })
+    Ok(written.map_err(|error| {
+        FileError::new("write man pages to", &directory, &error).with_help("name a writable directory")
+    })?)
 }

@@ -1,28 +1,30 @@
 //! `mkimg render [TEMPLATE]`.
 
+use std::borrow::Cow;
 use std::path::{Path, PathBuf};
 
 use serde_json::json;
 
-use super::limit::Limit;
-use super::{Failure, Global, project};
+use super::error::{CannotWrite, ErrorKind, ExpectedError, Failure};
+use super::options::Limit;
+use super::{Global, project};
 use crate::render::{self, DOCUMENT_LIMIT, Document};
-use crate::workspace::{Readers, write_for};
+use crate::workspace::{self, Readers, write_for};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// The image template; without it, the only one in templates/
+    /// The image template [default: the only one in templates/]
     template: Option<PathBuf>,
-    /// Write the document to a file, whole or not at all; `-` is standard output
+    /// Write the document to this file, all of it or nothing; `-` is standard output
     #[arg(short, long, value_name = "FILE")]
     output: Option<PathBuf>,
-    /// Report on standard error how many bytes each entry takes
+    /// Print on standard error how many bytes each entry takes
     #[arg(long, value_enum, value_name = "FORMAT", num_args = 0..=1, require_equals = true, default_missing_value = "human")]
     stats: Option<Stats>,
-    /// Largest size of the document in bytes; `none` for no limit
+    /// Maximum size of the document in bytes; `none` for no limit
     #[arg(long, value_name = "N|none", default_value_t = Limit(Some(DOCUMENT_LIMIT)))]
     limit: Limit,
-    /// Refuse artifacts that mkimg.lock does not pin
+    /// Fail if mkimg.lock does not pin an artifact
     #[arg(long)]
     locked: bool,
     /// The lock to read instead of the project's
@@ -36,26 +38,40 @@ enum Stats {
     Json,
 }
 
+/// `--stats json`: `json` was taken for the template.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot read {0}: it does not exist")]
+struct StatsInTwoWords(String);
+
+impl ExpectedError for StatsInTwoWords {
+    fn kind(&self) -> ErrorKind {
+        ErrorKind::Usage
+    }
+    fn help(&self) -> Option<Cow<'static, str>> {
+        Some(format!("write --stats={}, in one word", self.0).into())
+    }
+}
+
 pub(super) fn run(args: &Args, global: &Global) -> Result<(), Failure> {
-    let opened = project::open(global, args.template.as_deref()).map_err(|failure| match args.template.as_deref() {
-        Some(format) if args.stats.is_some() && (format == Path::new("json") || format == Path::new("human")) => {
-            failure.with_help(format!("write --stats={}, in one word", format.display()))
-        }
-        _ => failure,
-    })?;
+    if let Some(format @ ("json" | "human")) = args.template.as_deref().and_then(Path::to_str)
+        && args.stats.is_some()
+        && !global.path(Path::new(format)).exists()
+    {
+        return Err(StatsInTwoWords(format.to_owned()).into());
+    }
+    let opened = project::open(global, args.template.as_deref())?;
     let lock_path = opened.lock_path(global, args.lock.as_deref());
     let assignments = project::assignments(global)?;
     let has_secrets = !opened.secrets(assignments.clone()).is_empty();
-    let plan = opened.plan(global, assignments, &project::lock(&lock_path)?)?;
-    project::judge_locks(global, &plan, &lock_path, args.locked)?;
+    let plan = opened.plan(global, assignments, &workspace::read_lock(&lock_path)?)?;
+    project::check_locked(global, &plan, &lock_path, args.locked)?;
     let document = project::document(&plan, args.limit.0)?;
     match args.output.as_deref().filter(|path| *path != Path::new("-")) {
         Some(path) => {
-            // A document is as secret as what the template puts into it.
+            // A document is as secret as the values that the template puts into it.
             let readers = if has_secrets { Readers::Owner } else { Readers::Usual };
-            write_for(readers, &global.path(path), document.text.as_bytes()).map_err(|error| {
-                Failure::usage(error).with_help("name a file in a directory that you may write to, on a disk with room")
-            })?;
+            write_for(readers, &global.path(path), document.text.as_bytes())
+                .map_err(CannotWrite::new("name a file in a writable directory, on a disk with free space"))?;
         }
         None => global.terminal.print_raw(document.text.as_bytes())?,
     }
@@ -75,7 +91,7 @@ fn human(document: &Document, limit: Option<usize>) -> String {
     });
     let carried = match document.carried.as_slice() {
         [] => String::new(),
-        paths => format!("carried in {}, to make room: {}\n", render::runner::PATH, paths.join(", ")),
+        paths => format!("embedded in {}, to make room: {}\n", render::runner::PATH, paths.join(", ")),
     };
     format!("{}\n{carried}{bytes} bytes{of}, {}\n", render::Listing(&document.entries), document.digest)
 }

@@ -1,12 +1,14 @@
-//! `mkimg resume BAKE`: goes on with a bake whose process was killed, or that halted, from its journal.
+//! `mkimg resume BAKE`: continues a bake from its journal, if its process was killed or its last steps failed.
 
+use std::borrow::Cow;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::bake::{
-    Api, ApiArgs, Crew, FileJournal, Folder, FormatArg, Sealed, Session, SystemClock, report_path, stops, unix,
-};
-use super::{Failure, Global};
+use super::Global;
+use super::bake::{Api, ApiArgs, ArtifactDirectory, BakeDocuments, BakeRun, FileJournal, SharedTerminal, report_path};
+use super::error::{ErrorKind, ExpectedError, Failure};
+use super::options::OutputFormat;
+use super::runtime::{StopRequests, SystemClock, block_on, unix_time};
 use crate::bake::journal::{Artifacts, Entry, Journal as _, Ledger, Line};
 use crate::bake::leftovers::{self, Leftover, Thing};
 use crate::bake::report::Report;
@@ -16,40 +18,77 @@ use secrecy::ExposeSecret as _;
 
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "A bake that was stopped with Ctrl-C has cleaned up: there is nothing to go on with.\nThe bake goes on at the API that it began at, with the options that it began with."
+    after_help = "A bake that was stopped with Ctrl-C has cleaned up and cannot be resumed.\nThe bake continues at the API where it began, with its original options."
 )]
 pub(super) struct Args {
-    /// The bake; `mkimg bakes` lists them
+    /// The id of the bake; `mkimg bakes` lists them
     bake: String,
     #[command(flatten)]
     api: ApiArgs,
-    /// Write a report: .json for programs, .html for people
+    /// Write a report to this file: .json for programs, .html for people
     #[arg(long, value_name = "FILE", value_parser = report_path)]
     report: Option<PathBuf>,
-    /// How progress and result are written
-    #[arg(long, value_enum, default_value_t = FormatArg::Human)]
-    format: FormatArg,
+    /// Output format of progress and result
+    #[arg(long, value_enum, default_value_t = OutputFormat::Human)]
+    format: OutputFormat,
 }
 
 pub(super) fn run(args: &Args, global: &Global) -> Result<(), Failure> {
-    let bake = BakeId::parse(&args.bake).map_err(Failure::usage)?;
+    let bake = BakeId::parse(&args.bake)?;
     let (journal, lines) = FileJournal::open(&bake, global.terminal.redaction())?;
-    let taken = Taken::read(&bake, journal, &lines)?;
-    let target = args.api.target_of(&taken.api_url, global)?;
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(Failure::usage)?;
-    let result = runtime.block_on(async {
+    let resumed = ResumedBake::read(&bake, journal, &lines)?;
+    let target = args.api.target_of(&resumed.api_url, global)?;
+    block_on(async {
         let api = args.api.open(target, global).await?;
-        let result = taken.go_on(args, global, &api).await;
+        let result = resumed.run(args, global, &api).await;
         api.close(global).await;
         result
-    });
-    // A question that nobody answered may still wait at the terminal.
-    runtime.shutdown_background();
-    result
+    })
 }
 
-/// A bake that was taken up from its journal.
-struct Taken {
+#[derive(Debug, thiserror::Error)]
+enum ResumeError {
+    #[error("bake {0} ended before its first request: there is nothing to resume")]
+    NotBegun(BakeId),
+    #[error("bake {bake} is done: snapshot {snapshot}")]
+    Done { bake: BakeId, snapshot: String },
+    #[error("bake {bake} has ended with exit status {exit}: there is nothing to resume")]
+    Ended { bake: BakeId, exit: u8 },
+    #[error("cannot resume bake {bake} without its secrets: {reason}")]
+    NoSecrets { bake: BakeId, reason: String },
+    #[error(transparent)]
+    Account(#[from] crate::bake::Failure),
+    #[error("the bake began in account {began_in}, and this token belongs to account {account}")]
+    OtherAccount { began_in: String, account: String },
+    #[error("cannot remove {0}, which is in the way")]
+    InTheWay(String),
+}
+
+impl ExpectedError for ResumeError {
+    fn kind(&self) -> ErrorKind {
+        match self {
+            Self::NotBegun(_) | Self::Done { .. } | Self::Ended { .. } | Self::OtherAccount { .. } => ErrorKind::Usage,
+            Self::NoSecrets { .. } => ErrorKind::System,
+            Self::Account(_) | Self::InTheWay(_) => ErrorKind::Service,
+        }
+    }
+    fn help(&self) -> Option<Cow<'static, str>> {
+        match self {
+            Self::NotBegun(_) => Some("start a new one: mkimg bake".into()),
+            Self::Done { .. } => None,
+            Self::Ended { bake, .. } => {
+                Some(format!("`mkimg gc {bake}` destroys its resources, if any; `mkimg bake` starts a new bake").into())
+            }
+            Self::NoSecrets { bake, .. } => Some(format!("destroy its resources: mkimg gc {bake}").into()),
+            Self::Account(failure) => failure.advice().map(Into::into),
+            Self::OtherAccount { .. } => Some("use a token of the account in which it began".into()),
+            Self::InTheWay(_) => Some("run it again later".into()),
+        }
+    }
+}
+
+/// A bake read back from its journal.
+struct ResumedBake {
     spec: Spec,
     api_url: String,
     account: String,
@@ -57,47 +96,34 @@ struct Taken {
     stand_ins: bool,
     artifacts: Option<Artifacts>,
     began: u64,
-    sealed: Sealed,
+    documents: BakeDocuments,
     journal: FileJournal,
     ledger: Ledger,
 }
 
-impl Taken {
+impl ResumedBake {
     fn read(bake: &BakeId, journal: FileJournal, lines: &[Line]) -> Result<Self, Failure> {
         let Some(Line { at, entry: Entry::Began { spec, api_url, account, document, stand_ins, artifacts, .. } }) =
             lines.first()
         else {
-            journal.remove_secrets().map_err(Failure::usage)?;
-            return Err(Failure::usage(format!(
-                "bake {bake} ended before it asked for anything: there is nothing to go on with"
-            ))
-            .with_help("start a new one: mkimg bake"));
+            journal.remove_secrets()?;
+            return Err(ResumeError::NotBegun(bake.clone()).into());
         };
         let ledger = Ledger::replay(lines.iter().map(|line| &line.entry));
         if ledger.ended.is_some() {
-            // Killed between its last line and this.
-            journal.remove_secrets().map_err(Failure::usage)?;
+            // It was killed between its last line and the removal of its secrets.
+            journal.remove_secrets()?;
         }
         match (ledger.ended, &ledger.snapshot) {
             (None, _) => {}
             (Some(0), Some(snapshot)) => {
-                return Err(Failure::usage(format!("bake {bake} is done: snapshot {snapshot}")));
+                return Err(ResumeError::Done { bake: bake.clone(), snapshot: snapshot.clone() }.into());
             }
-            (Some(exit), _) => {
-                return Err(Failure::usage(format!(
-                    "bake {bake} has ended, with exit status {exit}: there is nothing to go on with"
-                ))
-                .with_help(format!(
-                    "`mkimg gc {bake}` removes what it left, if anything; `mkimg bake` starts a new one"
-                )));
-            }
+            (Some(exit), _) => return Err(ResumeError::Ended { bake: bake.clone(), exit }.into()),
         }
-        let gone = |reason: String| {
-            Failure::usage(format!("bake {bake} cannot go on without its secrets: {reason}"))
-                .with_help(format!("remove what it left: mkimg gc {bake}"))
-        };
-        let text = journal.read_secrets().map_err(|error| gone(error.to_string()))?;
-        let sealed = Sealed::from_json(text.expose_secret()).map_err(gone)?;
+        let no_secrets = |reason: String| ResumeError::NoSecrets { bake: bake.clone(), reason };
+        let text = journal.read_secrets().map_err(|error| no_secrets(error.to_string()))?;
+        let documents = BakeDocuments::from_json(text.expose_secret()).map_err(no_secrets)?;
         Ok(Self {
             spec: Spec::clone(spec),
             api_url: api_url.clone(),
@@ -106,69 +132,61 @@ impl Taken {
             stand_ins: *stand_ins,
             artifacts: artifacts.clone(),
             began: *at,
-            sealed,
+            documents,
             journal,
             ledger,
         })
     }
 
-    async fn go_on(mut self, args: &Args, global: &Global, api: &Api) -> Result<(), Failure> {
+    async fn run(mut self, args: &Args, global: &Global, api: &Api) -> Result<(), Failure> {
         let terminal = &global.terminal;
-        let account = preflight::account(api.client()).await.map_err(|failure| {
-            let error = Failure::usage(failure.to_string());
-            failure.advice().map_or(error, |help| Failure::usage(failure.to_string()).with_help(help))
-        })?;
+        let account = preflight::account(api.client()).await.map_err(ResumeError::Account)?;
         terminal.note(&format!("account {}, token from {}", account.name, api.origin()));
         if account.name != self.account {
-            return Err(Failure::usage(format!(
-                "the bake began in account {}, and this token is of account {}",
-                self.account, account.name
-            ))
-            .with_help("use a token of the account that it began in"));
+            return Err(ResumeError::OtherAccount { began_in: self.account, account: account.name }.into());
         }
-        if unix() >= self.spec.deadline {
-            terminal
-                .warning("the bake's deadline has passed: `mkimg gc`, run by anybody, may take away what it has made");
+        if unix_time() >= self.spec.deadline {
+            terminal.warning("the bake's deadline has passed: any `mkimg gc` may destroy its resources");
         }
         if api.is_local() {
-            self.after_a_restart(api).await?;
+            self.recover_local_droplets(api).await?;
         }
         let _server = match self.artifacts.take() {
             Some(served) if !self.ledger.build.passed && self.ledger.failing.is_none() => {
-                Some(Folder::read(&served.folder)?.serve(served.port).await?.1)
+                Some(ArtifactDirectory::read(&served.folder)?.serve(served.port).await?.1)
             }
             _ => None,
         };
         terminal.note(&format!(
-            "bake {}, journal in {}: goes on with stage `{}`",
+            "bake {}, journal in {}: continuing with stage `{}`",
             self.spec.id,
             self.journal.folder().display(),
             self.ledger.stage()
         ));
-        let stops = stops(global)?;
+        let stops = StopRequests::watch(global)?;
         let report = Report::new(&self.spec, self.began, self.document, self.stand_ins);
-        let session = Session {
+        let run = BakeRun {
             global,
             api,
-            sealed: self.sealed,
+            documents: self.documents,
             journal: self.journal,
             ledger: self.ledger,
             report,
             format: args.format,
             report_path: args.report.as_deref(),
             stops: &stops,
-            crew: Crew::default(),
+            shared: SharedTerminal::default(),
             label: None,
         };
-        session.run(&self.spec).await
+        run.run(&self.spec).await
     }
 
-    /// Droplets of the embedded emulator ended with the process that was killed. One that is off has all that counts on
-    /// its disk; one that ran has lost what it was doing.
-    async fn after_a_restart(&mut self, api: &Api) -> Result<(), Failure> {
+    /// The embedded emulator's droplets ended with the process that was killed. One that was off is complete on its disk;
+    /// one that was running has lost its work.
+    async fn recover_local_droplets(&mut self, api: &Api) -> Result<(), Failure> {
         if self.ledger.failing.is_none() && !self.ledger.off && !self.ledger.build.gone {
             let stage = self.ledger.stage();
-            self.note_down(&Entry::CleaningUp {
+            self.append(&Entry::CleaningUp {
                 failure: format!("{stage}: the local droplet ended with the command that ran it"),
             })?;
         }
@@ -179,14 +197,14 @@ impl Taken {
             let patience = Patience::new(&clock, self.spec.limits.unreachable);
             leftovers::remove(api.client(), &patience, &leftover, Duration::from_secs(60))
                 .await
-                .map_err(|left| Failure::usage(format!("{left} is in the way")))?;
-            self.note_down(&Entry::DropletGone { droplet })?;
+                .map_err(|left| ResumeError::InTheWay(left.to_string()))?;
+            self.append(&Entry::DropletGone { droplet })?;
         }
         Ok(())
     }
 
-    fn note_down(&mut self, entry: &Entry) -> Result<(), Failure> {
-        self.journal.append(unix(), entry).map_err(Failure::usage)?;
+    fn append(&mut self, entry: &Entry) -> Result<(), Failure> {
+        self.journal.append(unix_time(), entry)?;
         self.ledger.apply(entry);
         Ok(())
     }

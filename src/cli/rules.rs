@@ -3,7 +3,8 @@
 use lint_rules::REGISTRY;
 use serde_json::json;
 
-use super::{Failure, Global};
+use super::Global;
+use super::error::Failure;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {

@@ -1,6 +1,7 @@
 //! `mkimg schema`.
 
-use super::{Failure, Global};
+use super::Global;
+use super::error::Failure;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {}

@@ -1,16 +1,16 @@
 //! Standard output and standard error: colour, `-q` and `-v`, and readers that go away.
 //!
-//! A closed pipe (`mkimg render | head`) is no error of ours: what is left to print is dropped, and the command's own
-//! result decides the exit status. Any other failure to write (a full disk) is an error.
+//! A closed pipe (`mkimg render | head`) is not an error: the remaining output is dropped, and the command's own result
+//! decides the exit status. Any other failure to write (a full disk) is an error.
 
-use std::io::{self, ErrorKind, IsTerminal, Write};
+use std::io::{self, IsTerminal, Write};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use anstream::{AutoStream, ColorChoice};
 use clap::builder::styling::{AnsiColor, Style};
 
+use super::error::{ErrorKind, ExpectedError, Failure};
 use super::redaction::Redaction;
-use super::{Failure, Status};
 
 /// `--color`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -20,7 +20,7 @@ pub enum Color {
     Never,
 }
 
-/// The two streams of a command.
+/// The output streams of a command.
 #[derive(Debug)]
 pub struct Terminal {
     color: Color,
@@ -28,6 +28,16 @@ pub struct Terminal {
     verbose: u8,
     output_closed: AtomicBool,
     redaction: Redaction,
+}
+
+#[derive(Debug, thiserror::Error)]
+#[error("cannot write to standard output: {0}")]
+struct StandardOutputError(io::Error);
+
+impl ExpectedError for StandardOutputError {
+    fn kind(&self) -> ErrorKind {
+        ErrorKind::System
+    }
 }
 
 const ERROR: Style = AnsiColor::Red.on_default().bold();
@@ -41,24 +51,24 @@ impl Terminal {
         Self { color, quiet, verbose, output_closed: AtomicBool::new(false), redaction: Redaction::default() }
     }
 
-    /// The same terminal for another task: it says everything, in one colour, and hides the same.
+    /// The same terminal for a background task: prints everything, without colour, and redacts the same secrets.
     #[must_use]
-    pub(super) fn of_task(&self) -> Self {
+    pub(super) fn for_task(&self) -> Self {
         Self { redaction: self.redaction.clone(), ..Self::new(Color::Never, false, 2) }
     }
 
-    /// What is not to be seen on standard error.
+    /// The secrets that are redacted on standard error.
     pub(super) const fn redaction(&self) -> &Redaction {
         &self.redaction
     }
 
-    /// Writes to standard output: the command's result, nothing else. Colour codes are taken out where they do not belong.
+    /// Writes the command's result to standard output. Colour codes are removed if the output has no colour.
     pub fn print(&self, text: impl AsRef<[u8]>) -> Result<(), Failure> {
         let stdout = AutoStream::new(io::stdout().lock(), self.choice(&io::stdout()));
         self.write(stdout, text.as_ref())
     }
 
-    /// Writes to standard output byte for byte: documents.
+    /// Writes a document to standard output, byte for byte.
     pub fn print_raw(&self, bytes: &[u8]) -> Result<(), Failure> {
         self.write(io::stdout().lock(), bytes)
     }
@@ -74,19 +84,19 @@ impl Terminal {
     fn written(&self, result: io::Result<()>) -> Result<(), Failure> {
         match result {
             Ok(()) => Ok(()),
-            Err(error) if error.kind() == ErrorKind::BrokenPipe => {
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {
                 self.output_closed.store(true, Ordering::Relaxed);
                 Ok(())
             }
             Err(error) => {
-                // Said once; what is left to print has nowhere to go either.
+                // Reported once: the remaining output cannot be written either.
                 self.output_closed.store(true, Ordering::Relaxed);
-                Err(Failure::new(Status::Usage, format!("cannot write to standard output: {error}")))
+                Err(StandardOutputError(error).into())
             }
         }
     }
 
-    /// Makes sure that everything printed has arrived.
+    /// Flushes standard output.
     pub(super) fn finish(&self) -> Result<(), Failure> {
         if self.output_closed.load(Ordering::Relaxed) {
             return Ok(());
@@ -94,43 +104,43 @@ impl Terminal {
         self.written(io::stdout().flush())
     }
 
-    /// Says on standard error what went wrong, even with `-q`.
+    /// Prints an error on standard error, even with `-q`.
     pub fn error(&self, text: &str) {
-        self.said(ERROR, "error", text);
+        self.print_labelled(ERROR, "error", text);
     }
 
-    /// Says on standard error what to look at, even with `-q`.
+    /// Prints a warning on standard error, even with `-q`.
     pub fn warning(&self, text: &str) {
-        self.said(WARNING, "warning", text);
+        self.print_labelled(WARNING, "warning", text);
     }
 
-    /// Says on standard error what to do next, even with `-q`: it belongs to an error.
+    /// Prints the next step on standard error, even with `-q`: it belongs to an error.
     pub fn help(&self, text: &str) {
-        self.said(HELP, "help", text);
+        self.print_labelled(HELP, "help", text);
     }
 
-    /// Says on standard error what was done; not with `-q`.
+    /// Prints on standard error what was done; not with `-q`.
     pub fn note(&self, text: &str) {
         if !self.quiet {
-            self.said(NOTE, "note", text);
+            self.print_labelled(NOTE, "note", text);
         }
     }
 
-    /// Says on standard error what is being done; only with `-v`.
+    /// Prints a detail on standard error; only with `-v`.
     pub fn detail(&self, text: &str) {
         if self.verbose > 0 {
             self.eprint(&format!("{text}\n"));
         }
     }
 
-    /// Writes to standard error as it is, line ends included. Nobody reads it: then that is so.
+    /// Writes to standard error without a label; the text has its own line ends. Failures to write are ignored.
     pub fn eprint(&self, text: &str) {
         let mut stderr = AutoStream::new(io::stderr().lock(), self.choice(&io::stderr()));
         let text = self.redaction.clean(text);
         let _ = stderr.write_all(text.as_bytes()).and_then(|()| stderr.flush());
     }
 
-    fn said(&self, style: Style, label: &str, text: &str) {
+    fn print_labelled(&self, style: Style, label: &str, text: &str) {
         self.eprint(&format!("{style}{label}:{style:#} {text}\n"));
     }
 
@@ -164,7 +174,7 @@ impl Terminal {
         AutoStream::new(io::stdout(), self.choice(&io::stdout())).current_choice() != ColorChoice::Never
     }
 
-    /// anstream's own `auto` also believes CLICOLOR_FORCE and NO_COLOR; the option wins over both.
+    /// `auto` also respects CLICOLOR_FORCE and NO_COLOR; the option overrides both.
     fn choice(&self, stream: &impl anstream::stream::RawStream) -> ColorChoice {
         match self.color {
             Color::Auto => AutoStream::choice(stream),

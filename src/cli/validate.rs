@@ -2,44 +2,46 @@
 
 mod documents;
 
+use std::borrow::Cow;
 use std::path::PathBuf;
 
 use lint_rules as rules;
 
-use super::limit::Limit;
-use super::{Failure, Format, Global, Status, contents, judgement, project};
+use super::error::{ErrorKind, ExitStatus, ExpectedError, Failure};
+use super::options::Limit;
+use super::{Format, Global, contents, judgement, project};
 use crate::diag::{self, Diagnostic, Document, Findings, Report, Rule, Severity, Suppressed, Verdict, harmless};
 use crate::model::{self, Places, Plan, PlanError, ResolveError};
 use crate::render::{self, RenderError};
 use crate::source::Source;
 use crate::validate::image::{ArtifactFacts, TemplateFacts};
 use crate::validate::{self, DIGITALOCEAN, Options, Version, image, provider};
-use crate::workspace::{self, Project};
+use crate::workspace::{self, Project, ProjectError};
 use crate::yaml;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// Documents to judge: files, directories with all files below them, or `-` for standard input. In a directory, files that
-    /// plainly are no documents (READMEs, images) are skipped
+    /// Documents to check: files, directories with all files below them, or `-` for standard input. In a directory, files
+    /// that are clearly not documents (READMEs, images) are skipped
     #[arg(value_name = "PATH")]
     paths: Vec<PathBuf>,
-    /// How findings are written
+    /// Output format of the findings
     #[arg(long, value_enum, value_name = "FORMAT", default_value_t)]
     format: Format,
-    /// Exit with status 1 on warnings and deprecations too
+    /// Also exit with status 1 on warnings and deprecations
     #[arg(long, value_enum, value_name = "WHAT")]
     deny: Option<Deny>,
-    /// Give the verdict of this cloud-init: 22.4, 25.1 or 26.2, or a release that ships it, such as debian-13 or noble
+    /// Check for this version of cloud-init: 22.4, 25.1 or 26.2, or a release that ships it, such as debian-13 or noble
     #[arg(long, value_name = "VERSION", default_value_t = Version::LATEST)]
     cloud_init: Version,
     /// The name of standard input in findings
     #[arg(long, value_name = "NAME", default_value = "-")]
     stdin_name: String,
-    /// A provider that must accept the document: azure, digitalocean, ec2, gcp, hetzner, openstack, oxide or vsphere; repeatable
-    /// [default: digitalocean]
+    /// A provider that must accept the document: azure, digitalocean, ec2, gcp, hetzner, openstack, oxide or vsphere; may be
+    /// repeated [default: digitalocean]
     #[arg(long, value_name = "NAME")]
     provider: Vec<provider::Named>,
-    /// Largest size of a document in bytes, for a provider that is not listed; `none` for no limit
+    /// Maximum size of a document in bytes, for a provider that is not listed; `none` for no limit
     #[arg(long, value_name = "N|none")]
     limit: Option<Limit>,
 }
@@ -47,6 +49,29 @@ pub(super) struct Args {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 enum Deny {
     Warnings,
+}
+
+#[derive(Debug, thiserror::Error)]
+enum ValidateError {
+    #[error("`-` is given twice, but there is only one standard input")]
+    StandardInputTwice,
+    #[error(transparent)]
+    NoProject(ProjectError),
+}
+
+impl ExpectedError for ValidateError {
+    fn kind(&self) -> ErrorKind {
+        match self {
+            Self::StandardInputTwice => ErrorKind::Usage,
+            Self::NoProject(_) => ErrorKind::Input,
+        }
+    }
+    fn help(&self) -> Option<Cow<'static, str>> {
+        Some(match self {
+            Self::StandardInputTwice => "name it once".into(),
+            Self::NoProject(error) => format!("{}; or name the documents to check", error.help()).into(),
+        })
+    }
 }
 
 pub(super) fn run(args: &Args, global: &Global) -> Result<(), Failure> {
@@ -57,7 +82,7 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<(), Failure> {
     let limit = args.limit.and_then(|limit| limit.0);
     let options = Options { cloud_init: args.cloud_init, limit, providers, base_image: None };
     if args.paths.iter().filter(|path| path.as_os_str() == "-").count() > 1 {
-        return Err(Failure::usage("`-` is given twice, and there is one standard input").with_help("name it once"));
+        return Err(ValidateError::StandardInputTwice.into());
     }
     let (report, unreadable) = if args.paths.is_empty() {
         // What a bake adds must have room, as for `render`.
@@ -84,11 +109,11 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<(), Failure> {
         global.terminal.note(&summary(&report));
     }
     if !unreadable.is_empty() {
-        return Err(Failure::said(Status::Usage));
+        return Err(Failure::Reported(ExitStatus::Error));
     }
     let denied = args.deny == Some(Deny::Warnings) && counts.warnings + counts.deprecated > 0;
     // What is invalid has an error, if none that is allowed: that only the command refuses the kind (MK008).
-    if counts.errors > 0 || denied { Err(Failure::said(Status::Finding)) } else { Ok(()) }
+    if counts.errors > 0 || denied { Err(Failure::Reported(ExitStatus::Finding)) } else { Ok(()) }
 }
 
 /// "allowed: a.yaml:3:5: MK201 duplicate-key: the reason"
@@ -128,10 +153,7 @@ fn summary(report: &Report) -> String {
 /// The project: the template with what it names, then the document that it becomes. Where a part is wrong, the next one
 /// cannot be made, and the report ends there.
 fn judge_project(global: &Global, options: &Options, limit: Option<usize>) -> Result<Report, Failure> {
-    let project = Project::open(global.directory.as_deref(), None).map_err(|error| {
-        let help = format!("{}; or name the documents to judge", error.help());
-        Failure::usage(error).with_help(help)
-    })?;
+    let project = Project::open(global.directory.as_deref(), None).map_err(ValidateError::NoProject)?;
     let source = project.template.clone();
     let mut diagnostics = Vec::new();
     let mut rendered = None;
@@ -141,7 +163,7 @@ fn judge_project(global: &Global, options: &Options, limit: Option<usize>) -> Re
         Ok(tree) => {
             let opened = project::Opened::new(global, project, tree);
             let assignments = project::assignments(global)?;
-            opened.hide_secrets(global, &assignments);
+            opened.redact_secrets(global, &assignments);
             secrets = judgement::secrets(&opened, &assignments);
             if let Some((plan, places)) = plan(global, &opened, assignments, &mut diagnostics)? {
                 files = contents::judge(&plan);
@@ -154,7 +176,7 @@ fn judge_project(global: &Global, options: &Options, limit: Option<usize>) -> Re
                 }
             }
         }
-        Err(error) => diagnostics.push(project::yaml_fault(&source, &error)),
+        Err(error) => diagnostics.push(project::yaml_finding(&source, &error)),
     }
     let wrong = diagnostics.iter().any(|found| found.severity == Severity::Error);
     let verdict = if wrong { Verdict::Invalid } else { Verdict::Valid };
@@ -182,13 +204,10 @@ fn plan(
     assignments: Vec<model::Assignment>,
     diagnostics: &mut Vec<Diagnostic>,
 ) -> Result<Option<(Plan, Places)>, Failure> {
-    let lock = project::lock(&opened.lock_path(global, None))?;
+    let lock = workspace::read_lock(&opened.lock_path(global, None))?;
     let resolved = match opened.template.resolve(&opened.inputs(assignments)) {
         Ok(resolved) => resolved,
-        Err(ResolveError::Assignment(error)) => {
-            let help = error.help();
-            return Err(Failure::usage(error).with_help(help));
-        }
+        Err(ResolveError::Assignment(error)) => return Err(error.into()),
         Err(ResolveError::Template(faults)) => {
             diagnostics.extend(faults);
             return Ok(None);
@@ -244,7 +263,7 @@ fn not_rendered(error: RenderError, places: &Places) -> Result<Diagnostic, Failu
         RenderError::LooksLikeMime => {
             (&rules::TEMPLATE_CLOUD_CONFIG_CONFLICT, "cloud_config".to_owned(), error.to_string())
         }
-        RenderError::Proof { .. } => return Err(Failure::usage(error).with_help(help)),
+        RenderError::Proof { .. } => return Err(error.into()),
     };
     Ok(finding(rule, &path, places, message, help))
 }

@@ -113,7 +113,7 @@ fn a_project_is_compared_with_its_fixtures() {
     assert_eq!(exit, 1);
     let head = "--- fixtures/default/user-data.yaml\n+++ rendered\n/etc/hello.conf: changed\n@@ -1,2 +1 @@\n";
     assert!(stdout.starts_with(head) && stdout.ends_with("\n+changed\n"), "{stdout}");
-    assert_eq!(stderr, "help: `mkimg diff --update` takes what is rendered now for what is expected\n");
+    assert_eq!(stderr, "help: `mkimg diff --update` accepts the documents rendered now as expected\n");
     assert_eq!(fs::read(&expected).unwrap(), before, "looking changes nothing");
 
     let wrote = "note: rewrote fixtures/default/user-data.yaml\n".to_owned();
@@ -137,7 +137,7 @@ fn a_project_is_compared_with_its_fixtures() {
     fs::remove_dir_all(project.path().join("fixtures")).unwrap();
     let (exit, _, stderr) = run(project.path(), &["diff"]);
     assert_eq!(exit, 2);
-    assert!(stderr.starts_with("error: fixtures holds no case\nhelp: make a directory fixtures/default/"), "{stderr}");
+    assert!(stderr.starts_with("error: fixtures has no case\nhelp: create a directory fixtures/default/"), "{stderr}");
 }
 
 // --- init
@@ -148,7 +148,7 @@ fn a_new_project_passes_everything() {
     let (exit, stdout, stderr) = run(folder.path(), &["init", "images/hello"]);
     assert_eq!((exit, stdout.as_str()), (0, ""), "{stderr}");
     assert!(
-        stderr.starts_with("note: wrote an example project to images/hello: begin with templates/image.yaml\n"),
+        stderr.starts_with("note: wrote an example project to images/hello; start with templates/image.yaml\n"),
         "{stderr}"
     );
     let project = folder.path().join("images/hello");
@@ -163,7 +163,7 @@ fn a_new_project_passes_everything() {
     fs::write(&template, "mine").unwrap();
     let (exit, _, stderr) = run(&project, &["init"]);
     assert_eq!((exit, fs::read_to_string(&template).unwrap().as_str()), (2, "mine"));
-    assert!(stderr.contains("templates exists already\nhelp: "), "{stderr}");
+    assert!(stderr.contains("templates already exists\nhelp: "), "{stderr}");
 }
 
 // --- render: the comment at the top, and inputs that are too large

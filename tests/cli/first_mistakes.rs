@@ -158,7 +158,7 @@ fn a_dash_is_standard_output_and_standard_input() {
         let output = child.wait_with_output().unwrap();
         assert_eq!((output.status.code(), output.stdout.as_slice()), (Some(0), b"".as_slice()), "{arguments:?}");
     }
-    assert!(refused(project.path(), &["diff", "-", "-"]).contains("one of the two documents only"));
+    assert!(refused(project.path(), &["diff", "-", "-"]).contains("only one of the two documents"));
     assert!(refused(project.path(), &["validate", "-", "-"]).starts_with("error: `-` is given twice"));
 }
 
@@ -239,7 +239,7 @@ fn fixtures_never_get_a_real_secret() {
     let (exit, _, stderr) = with_secret(project.path(), &["diff", "--update"]);
     assert_eq!(exit, 2);
     assert!(
-        stderr.contains("user-data.yaml would hold the value of the sensitive variable `token`\nhelp: "),
+        stderr.contains("user-data.yaml would contain the value of the sensitive variable `token`\nhelp: "),
         "{stderr}"
     );
     assert_eq!(fs::read(&fixture).unwrap(), before);

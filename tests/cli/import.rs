@@ -46,7 +46,7 @@ fn the_project_renders_and_is_valid() {
     let (exit, stdout, stderr) = run(folder.path(), &["import", "template.json", "-o", "project"]);
     assert_eq!((exit, stdout.as_str()), (0, ""), "{stderr}");
     assert!(
-        stderr.contains("note: wrote a project of 5 files to project: begin with templates/image.yaml\n"),
+        stderr.contains("note: wrote a project of 5 files to project; start with templates/image.yaml\n"),
         "{stderr}"
     );
     assert!(stderr.contains("note: scripts/01-game.sh: its lines end with LF now\n"), "{stderr}");
@@ -67,7 +67,7 @@ fn nothing_of_anybodys_is_overwritten() {
     // Beside the template, the scripts stand already, and are other files than mkimg needs.
     let (exit, _, stderr) = run(folder.path(), &["import", "template.json"]);
     assert_eq!(exit, 2, "{stderr}");
-    assert!(stderr.contains("scripts/01-game.sh exists already, and is another file; nothing was written"), "{stderr}");
+    assert!(stderr.contains("scripts/01-game.sh already exists with other content; nothing was written"), "{stderr}");
     assert!(!folder.path().join("templates").exists());
     assert!(!stderr.contains("its lines end with LF now"), "nothing was changed yet: {stderr}");
     // Where they are as mkimg needs them, the project is made in place.
@@ -87,13 +87,13 @@ fn what_stays_behind_is_named_with_its_line_and_the_exit_status_says_so() {
     assert_eq!(exit, 1, "{stderr}");
     let expected = "::error file=template.json,line=6,col=5,endLine=6,endColumn=6,title=MK961";
     assert!(stdout.starts_with(expected), "{stdout}");
-    assert!(stderr.contains("error: 1 thing was not carried over: see above\n"), "{stderr}");
+    assert!(stderr.contains("error: 1 thing was not converted: see above\n"), "{stderr}");
     assert!(folder.path().join("project/templates/image.yaml").exists());
     fs::create_dir(folder.path().join("files/etc/d")).unwrap();
     std::os::unix::fs::symlink("../game.conf", folder.path().join("files/etc/d/link")).unwrap();
     let (exit, _, stderr) = run(folder.path(), &["import", "template.json", "-o", "other"]);
     assert_eq!(exit, 1, "{stderr}");
-    assert!(stderr.contains("files/etc/d/link is no regular file: it was not copied"), "{stderr}");
+    assert!(stderr.contains("files/etc/d/link is not a regular file and was not copied"), "{stderr}");
 }
 
 #[test]

@@ -129,7 +129,8 @@ fn play(options: &[String]) -> (Result<i32, String>, Vec<String>) {
         2 | 3 => wrong("a leak unsaid"),
         4 => {
             let named = |kind: &str, id: &str| {
-                said.contains(&format!("still there: {kind} {id} ")) || said.contains("still there: possibly something")
+                said.contains(&format!("still exists: {kind} {id} "))
+                    || said.contains("still exists: possibly something")
             };
             let unnamed = droplets.iter().any(|id| !named("droplet", &id.to_string()))
                 || snapshots.iter().any(|snapshot| !named("snapshot", snapshot["id"].as_str().unwrap()));

@@ -1,59 +1,61 @@
-//! Which API, with which token: DigitalOcean's, another URL's, or the embedded emulator's.
+//! The API that a command uses, and its token: DigitalOcean's, one at another URL, or the embedded emulator's.
 
+use std::borrow::Cow;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use digitalocean_emulator::{self as emulator, Running};
+use etcetera::BaseStrategy as _;
 use secrecy::{ExposeSecret as _, SecretString};
 
-use super::state::{private_folder, state_home};
-use super::token;
-use super::{Failure, Global};
+use super::state::{create_private_directory, state_home};
 use crate::bake::Limits;
 use crate::bake::leftovers::{self, Leftover};
 use crate::bake::ports::ProviderError;
-use crate::emulator::{self, Running};
+use crate::cli::Global;
+use crate::cli::error::{ErrorKind, ExpectedError, Failure, NoRandomness};
 use crate::providers::digitalocean::{API_URL, Client, Options, RequestLog, is_on_this_machine};
 
-/// What the journal says of a bake at the embedded emulator.
+/// The address in the journal of a bake at the embedded emulator.
 const LOCAL: &str = "local";
-/// How long an API on this machine is waited for that does not answer.
-const UNREACHABLE_HERE: Duration = Duration::from_secs(30);
+/// The outage budget of an API on this machine.
+const LOCAL_OUTAGE_BUDGET: Duration = Duration::from_secs(30);
 
-/// Options of every command that talks to the API.
+// Options of every command that talks to the API. No doc comment: clap would use it as help of the command.
 #[derive(Debug, clap::Args)]
-pub(in crate::cli) struct ApiArgs {
-    /// Use the embedded emulator: droplets are virtual machines on this machine, no account is needed
+pub(crate) struct ApiArgs {
+    /// Use the embedded emulator: droplets are virtual machines on this machine, without an account
     #[arg(long)]
     local: bool,
-    /// The API's address; a token is sent to https:// or to this machine only
+    /// Base URL of the API; a token is sent to https:// or to this machine only
     #[arg(long, value_name = "URL", env = "DIGITALOCEAN_API_URL", hide_env_values = true)]
     api_url: Option<String>,
     /// How long one request may take
     #[arg(long, value_name = "DURATION", default_value = "10s", value_parser = humantime::parse_duration)]
     timeout_request: Duration,
-    /// How often a request is sent again after a failure that may go away
+    /// How often to retry a request after a temporary failure
     #[arg(long, value_name = "N", default_value_t = 3, hide_short_help = true)]
     retries: usize,
-    /// The pause before the first of them, at most (it is drawn by lot); each next one may be twice as long
+    /// Initial retry delay; doubles with each retry, with random jitter
     #[arg(long, value_name = "DURATION", default_value = "250ms", value_parser = humantime::parse_duration, hide_short_help = true)]
     retry_wait: Duration,
-    /// The longest of these pauses; what the API asks for with retry-after counts more
+    /// Maximum retry delay; a retry-after of the API overrides it
     #[arg(long, value_name = "DURATION", default_value = "4s", value_parser = humantime::parse_duration, hide_short_help = true)]
     retry_wait_max: Duration,
 }
 
-/// What was chosen, before anything is started.
-pub(in crate::cli) enum Target {
+/// The chosen API, before anything is started.
+pub(crate) enum Target {
     Local,
-    Remote { url: String, found: token::Found },
+    Remote { url: String, token: Token },
 }
 
 impl Target {
     /// Whether droplets run on this machine.
-    pub(in crate::cli) fn is_local(&self) -> bool {
+    pub(crate) fn is_local(&self) -> bool {
         match self {
             Self::Local => true,
             Self::Remote { url, .. } => is_on_this_machine(url),
@@ -62,38 +64,37 @@ impl Target {
 }
 
 impl ApiArgs {
-    /// Chooses; fails without a token where one is needed.
-    pub(in crate::cli) fn target(&self) -> Result<Target, Failure> {
+    /// Chooses an API; fails if it needs a token and there is none.
+    pub(crate) fn target(&self) -> Result<Target, Failure> {
         if self.local {
             return Ok(Target::Local);
         }
         let url = self.api_url.clone().filter(|url| !url.is_empty()).unwrap_or_else(|| API_URL.to_owned());
-        Ok(Target::Remote { url, found: token::find()? })
+        Ok(Target::Remote { url, token: find_token()? })
     }
 
-    /// Chooses for a bake that began at an API (as [`Api::journalled`] wrote it).
-    pub(in crate::cli) fn target_of(&self, began_at: &str, global: &Global) -> Result<Target, Failure> {
+    /// Chooses the API for a bake that began at `began_at` (from [`Api::journal_url`]).
+    pub(crate) fn target_of(&self, began_at: &str, global: &Global) -> Result<Target, Failure> {
         match (began_at, self.local) {
             (LOCAL, _) => return Ok(Target::Local),
             (_, true) => {
-                return Err(Failure::usage(format!("the bake began at {began_at}, not with --local"))
-                    .with_help("leave --local out"));
+                return Err(ApiError::NotLocal { began_at: began_at.to_owned() }.into());
             }
             _ => {}
         }
         let url = self.api_url.clone().filter(|url| !url.is_empty()).unwrap_or_else(|| began_at.to_owned());
         if url != began_at {
-            global.terminal.warning(&format!("the bake began at {began_at}, and goes on at {url}"));
+            global.terminal.warning(&format!("the bake began at {began_at} and continues at {url}"));
         }
-        Ok(Target::Remote { url, found: token::find()? })
+        Ok(Target::Remote { url, token: find_token()? })
     }
 
-    /// Makes the client, and starts the emulator where it is wanted.
-    pub(in crate::cli) async fn open(&self, target: Target, global: &Global) -> Result<Api, Failure> {
+    /// Creates the client, and starts the emulator if it is the target.
+    pub(crate) async fn open(&self, target: Target, global: &Global) -> Result<Api, Failure> {
         let log: Option<RequestLog> = (global.terminal.verbosity() > 1).then(|| {
-            let terminal = global.terminal.of_task();
-            let said: RequestLog = Arc::new(move |line: &str| terminal.detail(line));
-            said
+            let terminal = global.terminal.for_task();
+            let log: RequestLog = Arc::new(move |line: &str| terminal.detail(line));
+            log
         });
         let options = Options {
             timeout: self.timeout_request,
@@ -103,65 +104,89 @@ impl ApiArgs {
             log,
         };
         let (url, token, origin, running) = match target {
-            Target::Remote { url, found } => (url, found.token, found.origin, None),
+            Target::Remote { url, token } => (url, token.value, token.origin, None),
             Target::Local => {
-                let running = start(global).await?;
-                let (token, running) = running;
+                let (token, running) = start_emulator(global).await?;
                 (running.url(), token, "the embedded emulator".to_owned(), Some(running))
             }
         };
         global.terminal.redaction().hide(token.expose_secret());
-        let client = Client::new(&url, &token, options).map_err(|error| {
-            Failure::usage(error).with_help("--api-url takes an https:// address, or http:// on this machine")
-        })?;
+        let client = Client::new(&url, &token, options)?;
         Ok(Api { client, url, origin, running })
     }
 }
 
-/// Where local droplets and snapshots are kept.
-fn local_state() -> Result<PathBuf, Failure> {
-    Ok(state_home()?.join("local"))
-}
-
 #[cfg(feature = "qemu")]
 fn cache() -> Result<PathBuf, Failure> {
-    emulator::base::default_cache().map_err(Failure::usage)
+    Ok(emulator::base::default_cache()?)
 }
 
 #[cfg(not(feature = "qemu"))]
 fn cache() -> Result<PathBuf, Failure> {
-    Err(Failure::usage("this mkimg was built without QEMU droplets").with_help("build it with the default features"))
+    Err(ApiError::NoQemu.into())
 }
 
-async fn start(global: &Global) -> Result<(SecretString, Running), Failure> {
+async fn start_emulator(global: &Global) -> Result<(SecretString, Running), Failure> {
     let mut bytes = [0_u8; 16];
-    getrandom::fill(&mut bytes)
-        .map_err(|error| Failure::usage(format!("the system gives no random bytes: {error}")))?;
+    getrandom::fill(&mut bytes).map_err(NoRandomness)?;
     let token: SecretString = URL_SAFE_NO_PAD.encode(bytes).into();
-    let state = local_state()?;
-    private_folder(&state)?;
+    let state = state_home()?.join("local");
+    create_private_directory(&state)?;
     let mut config = emulator::Config::new(token.clone(), state, cache()?);
-    // The status channel must be reachable; a port taken is said before anything is baked.
+    // The status channel must be reachable: a port in use is reported before anything is baked.
     config.forward = vec![crate::marker::PORT];
-    let running = emulator::start(config).await.map_err(Failure::usage)?;
+    let running = emulator::start(config).await?;
     for warning in running.warnings() {
         global.terminal.warning(warning);
     }
     Ok((token, running))
 }
 
-/// The account could not be looked at.
-pub(in crate::cli) fn not_known(error: &ProviderError) -> Failure {
-    let help = error.help();
-    let failure = Failure::usage(format!("what is left in the account is not known: {error}"));
-    match help {
-        Some(help) => failure.with_help(help),
-        None => failure,
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ApiError {
+    #[error("the bake began at {began_at}, not with --local")]
+    NotLocal { began_at: String },
+    #[error("there is no DigitalOcean API token")]
+    NoToken,
+    #[cfg(not(feature = "qemu"))]
+    #[error("this mkimg was built without QEMU droplets")]
+    NoQemu,
+}
+
+impl ExpectedError for ApiError {
+    fn kind(&self) -> ErrorKind {
+        ErrorKind::Usage
+    }
+    fn help(&self) -> Option<Cow<'static, str>> {
+        let help = match self {
+            Self::NotLocal { .. } => "leave --local out",
+            Self::NoToken => {
+                "set DIGITALOCEAN_API_TOKEN (or DIGITALOCEAN_TOKEN, DIGITALOCEAN_ACCESS_TOKEN, or run `doctl auth init`) \
+                 to bake at DigitalOcean, or use --local to bake on this machine without an account"
+            }
+            #[cfg(not(feature = "qemu"))]
+            Self::NoQemu => "build it with the default features",
+        };
+        Some(help.into())
     }
 }
 
-/// An API that is open.
-pub(in crate::cli) struct Api {
+/// The account could not be searched.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot list the resources of bakes in the account: {0}")]
+pub(crate) struct AccountUnknown(pub(crate) ProviderError);
+
+impl ExpectedError for AccountUnknown {
+    fn kind(&self) -> ErrorKind {
+        ErrorKind::Service
+    }
+    fn help(&self) -> Option<Cow<'static, str>> {
+        self.0.help().map(Into::into)
+    }
+}
+
+/// An open API.
+pub(crate) struct Api {
     client: Client,
     url: String,
     origin: String,
@@ -169,42 +194,42 @@ pub(in crate::cli) struct Api {
 }
 
 impl Api {
-    pub(in crate::cli) fn client(&self) -> &Client {
+    pub(crate) fn client(&self) -> &Client {
         &self.client
     }
 
-    /// Where the token came from.
-    pub(in crate::cli) fn origin(&self) -> &str {
+    /// The source of the token.
+    pub(crate) fn origin(&self) -> &str {
         &self.origin
     }
 
     /// Whether the emulator runs in this process.
-    pub(in crate::cli) fn is_local(&self) -> bool {
+    pub(crate) fn is_local(&self) -> bool {
         self.running.is_some()
     }
 
-    /// Whether no network lies between it and us.
-    pub(in crate::cli) fn is_on_this_machine(&self) -> bool {
+    /// Whether the API is reached without a network.
+    pub(crate) fn is_on_this_machine(&self) -> bool {
         is_on_this_machine(&self.url)
     }
 
-    /// How long it is waited for when nothing of use is heard of it.
-    pub(in crate::cli) fn unreachable(&self) -> Duration {
-        if self.is_on_this_machine() { UNREACHABLE_HERE } else { Limits::default().unreachable }
+    /// The default outage budget.
+    pub(crate) fn unreachable(&self) -> Duration {
+        if self.is_on_this_machine() { LOCAL_OUTAGE_BUDGET } else { Limits::default().unreachable }
     }
 
-    /// All that bakes have left in the account.
-    pub(in crate::cli) async fn leftovers(&self) -> Result<Vec<Leftover>, Failure> {
-        leftovers::find(&self.client).await.map_err(|error| not_known(&error))
+    /// The remaining resources of bakes in the account.
+    pub(crate) async fn leftovers(&self) -> Result<Vec<Leftover>, Failure> {
+        Ok(leftovers::find(&self.client).await.map_err(AccountUnknown)?)
     }
 
-    /// The address for the journal; the emulator's changes with every start.
-    pub(in crate::cli) fn journalled(&self) -> String {
+    /// The address for the journal; the emulator's own changes with every start.
+    pub(crate) fn journal_url(&self) -> String {
         if self.is_local() { LOCAL.to_owned() } else { self.url.clone() }
     }
 
     /// The options with which another command reaches the same API.
-    pub(in crate::cli) fn options(&self) -> String {
+    pub(crate) fn options(&self) -> String {
         match (self.is_local(), self.url.as_str()) {
             (true, _) => " --local".to_owned(),
             (false, API_URL) => String::new(),
@@ -212,26 +237,77 @@ impl Api {
         }
     }
 
-    /// Where a local snapshot lies.
-    pub(in crate::cli) fn snapshot_dir(&self, id: &str) -> Option<PathBuf> {
+    /// The directory of a local snapshot.
+    pub(crate) fn snapshot_dir(&self, id: &str) -> Option<PathBuf> {
         self.running.as_ref()?.snapshot_dir(id.parse().ok()?)
     }
 
-    /// A local droplet's console.
-    pub(in crate::cli) fn console(&self, droplet: u64) -> Option<PathBuf> {
+    /// The console log of a local droplet.
+    pub(crate) fn console(&self, droplet: u64) -> Option<PathBuf> {
         self.running.as_ref()?.console_log(droplet)
     }
 
-    /// What went wrong with a local droplet; a service does not say.
-    pub(in crate::cli) fn mishaps(&self, droplet: u64) -> Vec<String> {
+    /// Errors of a local droplet's virtual machine; a remote API does not report them.
+    pub(crate) fn mishaps(&self, droplet: u64) -> Vec<String> {
         self.running.as_ref().map(|running| running.mishaps(droplet)).unwrap_or_default()
     }
 
-    pub(in crate::cli) async fn close(self, global: &Global) {
+    pub(crate) async fn close(self, global: &Global) {
         if let Some(running) = self.running
             && let Err(error) = running.stop().await
         {
-            global.terminal.warning(&format!("the emulator did not stop well: {error}"));
+            global.terminal.warning(&format!("the emulator did not stop cleanly: {error}"));
         }
     }
+}
+
+const VARIABLES: [&str; 3] = ["DIGITALOCEAN_API_TOKEN", "DIGITALOCEAN_TOKEN", "DIGITALOCEAN_ACCESS_TOKEN"];
+
+/// A token and its source.
+pub(crate) struct Token {
+    value: SecretString,
+    origin: String,
+}
+
+/// The token: from the environment, in the order in which tools commonly name it, then from doctl's configuration. Never
+/// from the command line, which other users can read.
+fn find_token() -> Result<Token, Failure> {
+    for name in VARIABLES {
+        if let Ok(token) = std::env::var(name)
+            && !token.trim().is_empty()
+        {
+            return Ok(Token { value: token.trim().to_owned().into(), origin: name.to_owned() });
+        }
+    }
+    if let Some(found) = doctl() {
+        return Ok(found);
+    }
+    Err(ApiError::NoToken.into())
+}
+
+/// The token of doctl's current context.
+fn doctl() -> Option<Token> {
+    let path = doctl_config()?;
+    let text = std::fs::read_to_string(&path).ok()?;
+    let source = diagnostics::source::Source::new(path.display().to_string(), text);
+    let tree = yaml11::parse(source.text()).ok()?;
+    let root = tree.root()?;
+    let text = |key: &str| root.get(key).and_then(yaml11::Node::as_str).filter(|text| !text.is_empty());
+    // doctl's own variable overrides its file.
+    let chosen = std::env::var("DIGITALOCEAN_CONTEXT").ok().filter(|name| !name.is_empty());
+    let context = chosen.as_deref().or_else(|| text("context")).unwrap_or("default");
+    let token = match context {
+        "default" => text("access-token"),
+        name => root.get("auth-contexts").and_then(|contexts| contexts.get(name)).and_then(yaml11::Node::as_str),
+    }?;
+    let origin = format!("doctl's context `{context}` in {}", path.display());
+    Some(Token { value: token.trim().to_owned().into(), origin }).filter(|_| !token.trim().is_empty())
+}
+
+fn doctl_config() -> Option<PathBuf> {
+    let base = etcetera::choose_base_strategy().ok()?;
+    let xdg = base.config_dir().join("doctl").join("config.yaml");
+    // doctl's place on macOS.
+    let library = base.home_dir().join("Library/Application Support/doctl/config.yaml");
+    Some(if !xdg.is_file() && library.is_file() { library } else { xdg })
 }

@@ -1,7 +1,8 @@
 //! `--artifacts DIR`: a server on loopback from which local droplets take their downloads, by sha256.
 //!
-//! Only what the plan pins is served, and only under its sum: a droplet asks for a sum and checks it again.
+//! The server offers only what the plan pins, under its checksum: a droplet asks for a checksum and verifies it again.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
@@ -12,21 +13,53 @@ use axum::http::StatusCode;
 use axum::routing::get;
 use sha2::{Digest as _, Sha256};
 
-use super::{AbortOnDrop, Failure};
-use crate::model::{Artifact, Lock, Pin};
+use crate::cli::error::{ErrorKind, ExpectedError, FileError};
+use crate::cli::runtime::AbortOnDrop;
+use crate::model::{Artifact, Lock, Pin, hexadecimal};
 
-/// The files of a folder, by their sum.
-pub(in crate::cli) struct Folder {
+/// A directory that cannot be served.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ArtifactError {
+    #[error("{found_file} has the wrong sha256: expected {expected}, found {found}")]
+    WrongSum { found_file: String, expected: String, found: String },
+    #[error("{directory} has no file with the sha256 {sum} ({name})")]
+    NoSum { directory: String, sum: String, name: String },
+    #[error("{directory} has no file named {name}, and mkimg.lock does not pin {url}")]
+    NoName { directory: String, name: String, url: String },
+    #[error("cannot serve the artifacts on loopback: {0}")]
+    Serve(std::io::Error),
+}
+
+impl ExpectedError for ArtifactError {
+    fn kind(&self) -> ErrorKind {
+        match self {
+            Self::Serve(_) => ErrorKind::System,
+            _ => ErrorKind::Input,
+        }
+    }
+    fn help(&self) -> Option<Cow<'static, str>> {
+        Some(match self {
+            Self::WrongSum { .. } => {
+                "put the right file there; or, if the publisher has changed it, `mkimg lock --update`".into()
+            }
+            Self::NoSum { .. } => "download it into this directory; only its contents matter, not its name".into(),
+            Self::NoName { .. } => "download it into this directory under this name".into(),
+            Self::Serve(_) => return None,
+        })
+    }
+}
+
+/// The files of a directory, by their checksum.
+pub(crate) struct ArtifactDirectory {
     path: PathBuf,
     by_sum: BTreeMap<String, (PathBuf, u64)>,
 }
 
-impl Folder {
-    /// Hashes every file of a folder.
-    pub(in crate::cli) fn read(path: &Path) -> Result<Self, Failure> {
+impl ArtifactDirectory {
+    /// Hashes every file of a directory.
+    pub(crate) fn read(path: &Path) -> Result<Self, FileError> {
         let unreadable = |what: &Path, error: &std::io::Error| {
-            Failure::usage(format!("cannot read {}: {error}", what.display()))
-                .with_help("name a folder that holds the downloads")
+            FileError::new("read", what, error).with_help("name a directory that holds the downloads")
         };
         let mut by_sum = BTreeMap::new();
         for entry in std::fs::read_dir(path).map_err(|error| unreadable(path, &error))? {
@@ -41,64 +74,61 @@ impl Folder {
         Ok(Self { path, by_sum })
     }
 
-    /// Pins what the lock does not, by the name of the download; returns what was pinned.
-    pub(super) fn pin(&self, urls: &[String], lock: &mut Lock) -> Vec<String> {
+    /// Pins unpinned downloads by their file name; returns the names of those.
+    pub(crate) fn pin(&self, urls: &[String], lock: &mut Lock) -> Vec<String> {
         let mut pinned = Vec::new();
         for url in urls {
             if lock.get(url).is_some() {
                 continue;
             }
             let name = last_part(url);
-            let found = self.by_sum.iter().find(|(_, (path, _))| path.file_name().is_some_and(|n| n == name));
-            if let Some((sum, (_, size))) = found {
-                lock.insert(url, Pin { sha256: sum.clone(), size: *size });
+            if let Some((sum, size)) = self.find(name) {
+                lock.insert(url, Pin { sha256: sum.clone(), size });
                 pinned.push(name.to_owned());
             }
         }
         pinned
     }
 
-    /// Makes sure that the folder holds what the plan wants.
-    pub(super) fn check(&self, artifacts: &[Artifact]) -> Result<(), Failure> {
+    /// Checks that the directory holds every artifact of the plan.
+    pub(crate) fn check(&self, artifacts: &[Artifact]) -> Result<(), ArtifactError> {
+        let directory = self.path.display().to_string();
         for artifact in artifacts {
-            let here = self.path.display();
-            let same_name =
-                self.by_sum.iter().find(|(_, (path, _))| path.file_name().is_some_and(|n| n == artifact.name.as_str()));
-            let (message, help) = match (&artifact.sha256, same_name) {
-                (Some(sum), _) if self.by_sum.contains_key(sum) => continue,
-                (Some(sum), Some((found, _))) => (
-                    format!("{here}/{} has the wrong sha256: expected {sum}, found {found}", artifact.name),
-                    "put the right file there; or, if the publisher has changed it, `mkimg lock --update`",
-                ),
-                (Some(sum), None) => (
-                    format!("{here} holds no file with the sha256 {sum} ({})", artifact.name),
-                    "download it into this folder; its name does not matter, its contents do",
-                ),
-                (None, _) => (
-                    format!(
-                        "{here} holds no file named {}, and mkimg.lock does not pin {}",
-                        artifact.name, artifact.url
-                    ),
-                    "download it into this folder under this name",
-                ),
+            let name = artifact.name.clone();
+            let Some(sum) = artifact.sha256.clone() else {
+                return Err(ArtifactError::NoName { directory, name, url: artifact.url.clone() });
             };
-            return Err(Failure::usage(message).with_help(help));
+            if self.by_sum.contains_key(&sum) {
+                continue;
+            }
+            return Err(match self.find(&name) {
+                Some((found, _)) => ArtifactError::WrongSum {
+                    found_file: format!("{directory}/{name}"),
+                    expected: sum,
+                    found: found.clone(),
+                },
+                None => ArtifactError::NoSum { directory, sum, name },
+            });
         }
         Ok(())
     }
 
-    /// Where it lies.
-    pub(in crate::cli) fn path(&self) -> &Path {
+    /// The checksum and size of the file with this name.
+    fn find(&self, name: &str) -> Option<(&String, u64)> {
+        let mut files = self.by_sum.iter();
+        let (sum, (_, size)) = files.find(|(_, (path, _))| path.file_name().is_some_and(|found| found == name))?;
+        Some((sum, *size))
+    }
+
+    pub(crate) fn path(&self) -> &Path {
         &self.path
     }
 
-    /// Serves the folder on this loopback port (0: any free one) for as long as the task lives; says which.
-    pub(in crate::cli) async fn serve(self, port: u16) -> Result<(u16, AbortOnDrop), Failure> {
-        let failed =
-            |error: std::io::Error| Failure::usage(format!("the artifacts cannot be served on loopback: {error}"));
-        let listener = tokio::net::TcpListener::bind(("127.0.0.1", port)).await.map_err(failed)?;
-        let port = listener.local_addr().map_err(failed)?.port();
-        let router = axum::Router::new().route("/sha256/{sum}", get(answer)).with_state(Arc::new(self.by_sum));
+    /// Serves the directory on this loopback port (0: any free one) for as long as the task lives; returns the port.
+    pub(crate) async fn serve(self, port: u16) -> Result<(u16, AbortOnDrop), ArtifactError> {
+        let listener = tokio::net::TcpListener::bind(("127.0.0.1", port)).await.map_err(ArtifactError::Serve)?;
+        let port = listener.local_addr().map_err(ArtifactError::Serve)?.port();
+        let router = axum::Router::new().route("/sha256/{sum}", get(send_file)).with_state(Arc::new(self.by_sum));
         let server = tokio::spawn(async move {
             // It ends with the task.
             let _ = axum::serve(listener, router).await;
@@ -107,7 +137,7 @@ impl Folder {
     }
 }
 
-async fn answer(
+async fn send_file(
     State(files): State<Arc<BTreeMap<String, (PathBuf, u64)>>>,
     UrlPath(sum): UrlPath<String>,
 ) -> Result<Vec<u8>, StatusCode> {
@@ -116,7 +146,6 @@ async fn answer(
 }
 
 fn hash(path: &Path) -> std::io::Result<(String, u64)> {
-    use std::fmt::Write as _;
     let mut file = std::fs::File::open(path)?;
     let mut sum = Sha256::new();
     let mut buffer = vec![0; 256 * 1024];
@@ -124,16 +153,11 @@ fn hash(path: &Path) -> std::io::Result<(String, u64)> {
     loop {
         let read = file.read(&mut buffer)?;
         if read == 0 {
-            break;
+            return Ok((hexadecimal(&sum.finalize()), size));
         }
         sum.update(&buffer[..read]);
         size += read as u64;
     }
-    let mut hex = String::with_capacity(64);
-    for byte in sum.finalize() {
-        let _ = write!(hex, "{byte:02x}");
-    }
-    Ok((hex, size))
 }
 
 fn last_part(url: &str) -> &str {

@@ -1,42 +1,84 @@
-//! What a bake decides before it asks the API anything: the plan, its artifacts, both documents, and that they are valid.
+//! What a bake decides before it asks the API anything: the plan, its artifacts, both documents, and whether they are valid.
 
+use std::borrow::Cow;
+use std::path::{Path, PathBuf};
+
+use diagnostics::{Report, Verdict};
 use secrecy::{ExposeSecret as _, SecretString};
 
-use super::super::{contents, judgement, project};
-use super::artifacts::Folder;
-use super::variants::Variant;
-use super::{Args, Failure, Global};
-use crate::diag::{Report, Verdict};
+use super::args::Args;
+use super::artifacts::ArtifactDirectory;
+use crate::cli::error::{ErrorKind, ExpectedError, Failure};
+use crate::cli::options::Variant;
+use crate::cli::{Global, contents, judgement, lock, project};
 use crate::model::{self, Assignment, Lock, Places, Plan};
 use crate::render::{self, DOCUMENT_LIMIT, Document};
-use crate::workspace::Wanted;
+use crate::workspace::{Wanted, read_lock, write_lock};
 
-/// Everything that is decided before the API is asked anything.
-pub(super) struct Prepared {
-    pub(super) plan: Plan,
-    pub(super) document: Document,
-    pub(super) verification: Document,
-    pub(super) folder: Option<Folder>,
-    pub(super) stand_ins: bool,
+/// Everything that is decided before the first request.
+pub(crate) struct Prepared {
+    pub(crate) plan: Plan,
+    pub(crate) document: Document,
+    pub(crate) verification: Document,
+    pub(crate) folder: Option<ArtifactDirectory>,
+    pub(crate) stubs: bool,
     /// Values of sensitive variables.
-    pub(super) sensitive: Vec<SecretString>,
+    pub(crate) sensitive: Vec<SecretString>,
 }
 
-/// Completes the project's lock; where the downloads cannot be reached from here, the droplet may reach them all the
-/// same, so that is a warning (`judge_locks` says what it means).
-fn complete_lock(global: &Global, plan: &Plan, lock: &Lock, path: &std::path::Path) -> Option<Lock> {
+#[derive(Debug, thiserror::Error)]
+enum PrepareError {
+    #[error(
+        "--artifacts and --stand-ins work with local droplets only: a droplet at DigitalOcean cannot reach a directory \
+         on this machine"
+    )]
+    NotLocal,
+    #[error("there are no stubs in {}", .directory.display())]
+    NoStubs { directory: PathBuf, can_be_built: bool },
+    #[error("the rendered document is not valid; nothing was created")]
+    InvalidDocument,
+}
+
+impl ExpectedError for PrepareError {
+    fn kind(&self) -> ErrorKind {
+        match self {
+            Self::NotLocal | Self::NoStubs { .. } => ErrorKind::Usage,
+            Self::InvalidDocument => ErrorKind::Finding,
+        }
+    }
+    fn help(&self) -> Option<Cow<'static, str>> {
+        let help = match self {
+            Self::NotLocal => "use --local, or put the files on a web server and their URLs into the template",
+            Self::NoStubs { can_be_built: true, .. } => {
+                "build them in the project's directory: fixtures/stand-ins/build target/stand-ins"
+            }
+            Self::NoStubs { can_be_built: false, .. } => {
+                "this project has no fixtures/stand-ins/build, a program that writes the stubs and their mkimg.lock; \
+                 --artifacts DIR takes real downloads from a directory"
+            }
+            Self::InvalidDocument => "`mkimg validate` shows where each finding comes from",
+        };
+        Some(help.into())
+    }
+}
+
+/// Completes the project's lock. A failed download is only a warning, since the droplet may still reach the server
+/// (`check_locked` says what this means).
+fn complete_lock(global: &Global, plan: &Plan, lock: &Lock, path: &Path) -> Option<Lock> {
     let wanted: Vec<Wanted> =
         plan.artifacts.iter().map(|a| Wanted { url: a.url.clone(), checksum: a.checksum_url.clone() }).collect();
-    let completed = super::super::lock::complete(global, lock, &wanted)
-        .and_then(|lock| crate::workspace::write_lock(path, &lock).map(|()| lock).map_err(Failure::usage));
+    let completed = lock::complete(global, lock, &wanted).and_then(|lock| {
+        write_lock(path, &lock)?;
+        Ok(lock)
+    });
     match completed {
         Ok(lock) => {
-            global.terminal.note(&format!("{} was completed: commit it", path.display()));
+            global.terminal.note(&format!("{} was completed; commit it", path.display()));
             Some(lock)
         }
         Err(failure) => {
             global.terminal.warning("the lock could not be completed:");
-            failure.show(&global.terminal);
+            failure.print(&global.terminal);
             None
         }
     }
@@ -46,37 +88,32 @@ fn complete_lock(global: &Global, plan: &Plan, lock: &Lock, path: &std::path::Pa
 fn assignments(global: &Global, variant: &Variant) -> Result<Vec<Assignment>, Failure> {
     let mut all = project::assignments(global)?;
     for argument in &variant.variables {
-        all.push(model::assignment(argument).map_err(|error| Failure::usage(error.clone()).with_help(error.help()))?);
+        all.push(model::assignment(argument)?);
     }
     Ok(all)
 }
 
-pub(super) fn prepare(args: &Args, global: &Global, variant: &Variant, local: bool) -> Result<Prepared, Failure> {
+pub(crate) fn prepare(args: &Args, global: &Global, variant: &Variant, local: bool) -> Result<Prepared, Failure> {
     let opened = project::open(global, variant.template.as_deref())?;
     let assignments = assignments(global, variant)?;
-    // Before anything is said of the document.
+    // Before anything is printed about the document.
     let sensitive = opened.secrets(assignments.clone());
     for secret in &sensitive {
         global.terminal.redaction().hide(secret.expose_secret());
     }
-    let stand_ins = opened.project.root.join("target").join("stand-ins");
+    let stubs = opened.project.root.join("target").join("stand-ins");
     let directory =
-        if args.stand_ins { Some(stand_ins.clone()) } else { args.artifacts.as_ref().map(|path| global.path(path)) };
+        if args.stand_ins { Some(stubs.clone()) } else { args.artifacts.as_ref().map(|path| global.path(path)) };
     if directory.is_some() && !local {
-        return Err(Failure::usage("--artifacts and --stand-ins work with local droplets only: a droplet at DigitalOcean cannot reach a folder of this machine")
-            .with_help("use --local; or put the files on a web server and their URLs into the template"));
+        return Err(PrepareError::NotLocal.into());
     }
-    if args.stand_ins && !stand_ins.join("mkimg.lock").is_file() {
-        return Err(Failure::usage(format!("there are no stand-ins in {}", stand_ins.display()))
-            .with_help(if opened.project.root.join("fixtures/stand-ins/build").is_file() {
-                "make them, in the project's folder: fixtures/stand-ins/build target/stand-ins"
-            } else {
-                "this project has no fixtures/stand-ins/build, a program that writes test programs and their mkimg.lock there; --artifacts DIR takes real downloads from a folder"
-            }));
+    if args.stand_ins && !stubs.join("mkimg.lock").is_file() {
+        let can_be_built = opened.project.root.join("fixtures/stand-ins/build").is_file();
+        return Err(PrepareError::NoStubs { directory: stubs, can_be_built }.into());
     }
-    let lock_path = if args.stand_ins { stand_ins.join("mkimg.lock") } else { opened.project.lock_path() };
-    let mut lock: Lock = project::lock(&lock_path)?;
-    let folder = directory.as_deref().map(Folder::read).transpose()?;
+    let lock_path = if args.stand_ins { stubs.join("mkimg.lock") } else { opened.project.lock_path() };
+    let mut lock: Lock = read_lock(&lock_path)?;
+    let folder = directory.as_deref().map(ArtifactDirectory::read).transpose()?;
     let plan = opened.plan(global, assignments.clone(), &lock)?;
     let plan = match &folder {
         Some(folder) if !args.locked => {
@@ -85,9 +122,10 @@ pub(super) fn prepare(args: &Args, global: &Global, variant: &Variant, local: bo
             if pinned.is_empty() {
                 plan
             } else {
-                global
-                    .terminal
-                    .warning(&format!("mkimg.lock does not pin {}: taken as the folder has it", pinned.join(", ")));
+                global.terminal.warning(&format!(
+                    "mkimg.lock does not pin {}: using the file in the directory",
+                    pinned.join(", ")
+                ));
                 opened.plan(global, assignments.clone(), &lock)?
             }
         }
@@ -102,32 +140,31 @@ pub(super) fn prepare(args: &Args, global: &Global, variant: &Variant, local: bo
     if let Some(folder) = &folder {
         folder.check(&plan.artifacts)?;
     }
-    project::judge_locks(global, &plan, &lock_path, args.locked)?;
+    project::check_locked(global, &plan, &lock_path, args.locked)?;
     let document = project::document(&plan, Some(DOCUMENT_LIMIT))?;
     let secrets = judgement::secrets(&opened, &assignments);
-    judge(global, &plan, &document, &secrets)?;
-    let verification = render::verification_document(&plan).map_err(Failure::usage)?;
-    Ok(Prepared { plan, document, verification, folder, stand_ins: args.stand_ins, sensitive })
+    check_documents(global, &plan, &document, &secrets)?;
+    let verification = render::verification_document(&plan)?;
+    Ok(Prepared { plan, document, verification, folder, stubs: args.stand_ins, sensitive })
 }
 
-/// A document that cloud-init would refuse is not sent.
-fn judge(global: &Global, plan: &Plan, document: &Document, secrets: &[String]) -> Result<(), Failure> {
-    // What is wrong with the template's `allow:` is said by `mkimg validate`.
-    let options = crate::validate::Options::default();
+/// Refuses a document that cloud-init would refuse.
+fn check_documents(global: &Global, plan: &Plan, document: &Document, secrets: &[String]) -> Result<(), Failure> {
+    // `mkimg validate` reports what is wrong with the template's `allow:`.
+    let options = userdata_lint::Options::default();
     let judged = judgement::rendered("rendered document", document, plan, &Places::new(), secrets, &options);
     let mut documents = contents::judge(plan);
     documents.extend(judged.map(|judged| judged.document));
     let report = Report { documents };
     let counts = report.counts();
     if counts.errors + counts.warnings > 0 {
-        global.terminal.eprint(&report.render(crate::diag::Format::Human, global.terminal.stderr_color(), &|_| None));
+        global.terminal.eprint(&report.render(diagnostics::Format::Human, global.terminal.stderr_color(), &|_| None));
     }
-    // Files and scripts stand before it, and have no verdict of their own.
+    // The rendered document comes last; files and scripts before it have no verdict.
     let refused =
         report.documents.last().is_none_or(|judged| !matches!(judged.verdict, Verdict::Valid | Verdict::Deprecated));
     if refused || counts.errors > 0 {
-        return Err(Failure::finding("the rendered document is not valid: nothing was created")
-            .with_help("`mkimg validate` shows where each finding comes from"));
+        return Err(PrepareError::InvalidDocument.into());
     }
     Ok(())
 }

@@ -1,11 +1,12 @@
-//! The bake's folder: `$XDG_STATE_HOME/mkimg/bakes/<id>/`, mode 0700, with `journal.jsonl` and the droplet's logs (0600),
-//! and, while the bake is at work, `secrets.json` (0600): what another process needs to go on with it.
+//! The bake's directory: `$XDG_STATE_HOME/mkimg/bakes/<id>/`, mode 0700, with `journal.jsonl` and the droplet's logs (0600),
+//! and, while the bake is at work, `secrets.json` (0600): what another process needs to continue it.
 //!
-//! The journal is locked by the process that is at work on the bake; the system frees it however the process ends. Who
-//! only reads it holds it for a moment, so whoever wants it for work asks for a while before it believes that it is taken.
+//! The process that works on a bake locks its journal; the system releases the lock however the process ends. Readers
+//! hold the lock for a moment only, so a process that wants it for work tries for a while before it gives up.
 
+use std::borrow::Cow;
 use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
-use std::io::{ErrorKind, Read as _, Write as _};
+use std::io::{self, Read as _, Write as _};
 #[cfg(unix)]
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
@@ -15,73 +16,102 @@ use std::time::Duration;
 use etcetera::BaseStrategy as _;
 use secrecy::{ExposeSecret as _, SecretString};
 
-use super::super::redaction::Redaction;
-use super::Failure;
 use crate::bake::BakeId;
 use crate::bake::foreign::Foreign as _;
 use crate::bake::journal::{self, Entry, Journal, JournalError, Line};
+use crate::cli::error::{ErrorKind, ExpectedError, Failure, FileError};
+use crate::cli::redaction::Redaction;
 
 const JOURNAL: &str = "journal.jsonl";
 const SECRETS: &str = "secrets.json";
 
-/// What the journal says of a bake whose leftovers were removed.
+/// The failure in the journal of a bake whose resources `mkimg gc` destroyed.
 const REMOVED: &str = "removed by `mkimg gc`";
 
+#[derive(Debug, thiserror::Error)]
+enum StateError {
+    #[error("the home directory is not known: {0}")]
+    NoHome(etcetera::HomeDirError),
+    #[error("no bake {0} was started from here")]
+    UnknownBake(BakeId),
+    #[error("a process is working on bake {0}")]
+    Running(BakeId),
+    #[error("{path}: {reason}")]
+    Malformed { path: String, reason: String, bake: BakeId },
+}
+
+impl ExpectedError for StateError {
+    fn kind(&self) -> ErrorKind {
+        match self {
+            Self::NoHome(_) => ErrorKind::System,
+            Self::UnknownBake(_) | Self::Running(_) => ErrorKind::Usage,
+            Self::Malformed { .. } => ErrorKind::Input,
+        }
+    }
+    fn help(&self) -> Option<Cow<'static, str>> {
+        Some(match self {
+            Self::NoHome(_) => "set HOME, or XDG_STATE_HOME".into(),
+            Self::UnknownBake(_) => {
+                "`mkimg bakes` lists the bakes started from here; `mkimg gc` works without a journal".into()
+            }
+            Self::Running(_) => "let it finish, or stop it with Ctrl-C".into(),
+            Self::Malformed { bake, .. } => format!("destroy its resources: mkimg gc {bake}").into(),
+        })
+    }
+}
+
 /// `$XDG_STATE_HOME/mkimg`.
-pub(in crate::cli) fn state_home() -> Result<PathBuf, Failure> {
-    let base = etcetera::choose_base_strategy().map_err(|error| {
-        Failure::usage(format!("the home directory is not known: {error}")).with_help("set HOME, or XDG_STATE_HOME")
-    })?;
+pub(crate) fn state_home() -> Result<PathBuf, Failure> {
+    let base = etcetera::choose_base_strategy().map_err(StateError::NoHome)?;
     let state = base.state_dir().unwrap_or_else(|| base.data_dir());
     Ok(state.join("mkimg"))
 }
 
-/// The folder of a bake.
-pub(in crate::cli) fn folder(bake: &BakeId) -> Result<PathBuf, Failure> {
+/// The directory of a bake.
+pub(crate) fn bake_directory(bake: &BakeId) -> Result<PathBuf, Failure> {
     Ok(state_home()?.join("bakes").join(bake.as_str()))
 }
 
 /// Readable by this user only, where files have modes.
-fn private(options: &mut OpenOptions) -> &mut OpenOptions {
+fn private_mode(options: &mut OpenOptions) -> &mut OpenOptions {
     #[cfg(unix)]
     options.mode(0o600);
     options
 }
 
-/// Makes a folder (and those above it) that only this user may enter.
-pub(in crate::cli) fn private_folder(path: &Path) -> Result<(), Failure> {
+/// Creates a directory (and those above it) that only this user may enter.
+pub(crate) fn create_private_directory(path: &Path) -> Result<(), FileError> {
     let mut builder = DirBuilder::new();
     builder.recursive(true);
     #[cfg(unix)]
     builder.mode(0o700);
-    builder.create(path).map_err(|error| {
-        Failure::usage(format!("cannot make {}: {error}", path.display()))
-            .with_help("set XDG_STATE_HOME to a folder that you may write to")
-    })
+    builder
+        .create(path)
+        .map_err(|error| FileError::new("create", path, &error).with_help("set XDG_STATE_HOME to a writable directory"))
 }
 
-/// A bake of which there is a folder here.
-pub(in crate::cli) struct Known {
-    pub(in crate::cli) bake: BakeId,
+/// A bake with a directory on this machine.
+pub(crate) struct KnownBake {
+    pub(crate) bake: BakeId,
     /// Its journal, or why it cannot be read.
-    pub(in crate::cli) lines: Result<Vec<Line>, String>,
-    /// Whether a process is at work on it.
-    pub(in crate::cli) at_work: bool,
+    pub(crate) lines: Result<Vec<Line>, String>,
+    /// Whether a process is working on it.
+    pub(crate) at_work: bool,
 }
 
 /// All bakes that were started from here, the oldest first.
-pub(in crate::cli) fn known() -> Result<Vec<Known>, Failure> {
+pub(crate) fn known_bakes() -> Result<Vec<KnownBake>, Failure> {
     let home = state_home()?.join("bakes");
-    let unreadable = |error: std::io::Error| Failure::usage(format!("cannot read {}: {error}", home.display()));
+    let unreadable = |error: io::Error| FileError::new("read", &home, &error);
     let entries = match std::fs::read_dir(&home) {
         Ok(entries) => entries,
-        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
-        Err(error) => return Err(unreadable(error)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) => return Err(unreadable(error).into()),
     };
     let mut known = Vec::new();
     for entry in entries {
         let entry = entry.map_err(unreadable)?;
-        // Foreign names are no bakes.
+        // Other names are not bakes.
         let Some(bake) = entry.file_name().to_str().and_then(|name| BakeId::parse(name).ok()) else { continue };
         let path = entry.path().join(JOURNAL);
         let (lines, at_work) = match File::open(&path) {
@@ -89,49 +119,47 @@ pub(in crate::cli) fn known() -> Result<Vec<Known>, Failure> {
                 let at_work = is_at_work(&file);
                 (read(&mut file), at_work)
             }
-            // Killed before its first line.
-            Err(error) if error.kind() == ErrorKind::NotFound => (Ok(Vec::new()), false),
+            // It was killed before its first line.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => (Ok(Vec::new()), false),
             Err(error) => (Err(error.to_string()), false),
         };
         if !at_work && lines.as_ref().is_ok_and(|lines| has_ended(lines)) {
-            // Killed after its last line: what it kept for another process is of no use to anybody.
+            // It was killed after its last line: no process will need its secrets.
             let _ = std::fs::remove_file(entry.path().join(SECRETS));
         }
-        known.push(Known { bake, lines, at_work });
+        known.push(KnownBake { bake, lines, at_work });
     }
     known.sort_by(|a, b| a.bake.cmp(&b.bake));
     Ok(known)
 }
 
-/// After `mkimg gc` at an API: nobody goes on with this bake, and its secrets go. A bake of another machine or another
-/// API, and one that is at work, is left as it is. `committed`: its snapshot stands, and only the last line is missing.
-pub(in crate::cli) fn close(
+/// After `mkimg gc`: ends the journal of a bake, which cannot be resumed any more, and removes its secrets. Skips a bake of
+/// another machine or API, and a running one. `committed`: its snapshot is kept, and only the last line is missing.
+pub(crate) fn close_journal(
     bake: &BakeId,
     at: u64,
     api: &str,
     committed: bool,
     redaction: &Redaction,
 ) -> Result<(), JournalError> {
-    let folder = folder(bake).unwrap_or_default();
-    let failed = |path: &Path, error: &std::io::Error| JournalError {
-        path: path.display().to_string(),
-        reason: error.to_string(),
-    };
+    let folder = bake_directory(bake).unwrap_or_default();
+    let failed =
+        |path: &Path, error: &io::Error| JournalError { path: path.display().to_string(), reason: error.to_string() };
     let path = folder.join(JOURNAL);
     let mut file = match OpenOptions::new().read(true).append(true).open(&path) {
         Ok(file) => file,
-        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
         Err(error) => return Err(failed(&path, &error)),
     };
-    if !take(&file).map_err(|error| failed(&path, &error))? {
+    if !lock_for_work(&file).map_err(|error| failed(&path, &error))? {
         return Ok(());
     }
     let mut bytes = Vec::new();
     file.read_to_end(&mut bytes).map_err(|error| failed(&path, &error))?;
     let parsed = journal::read(&bytes);
     let journal = FileJournal { folder, file: Mutex::new(file), redaction: redaction.clone() };
-    // What cannot be read stays as it is, to be looked at; what is beside it is of no use to anybody.
-    let Ok((lines, whole)) = parsed else { return journal.remove_secrets() };
+    // A malformed journal is kept for inspection; nobody needs its secrets.
+    let Ok((lines, complete)) = parsed else { return journal.remove_secrets() };
     if matches!(lines.first(), Some(Line { entry: Entry::Began { api_url, .. }, .. }) if api_url != api) {
         return Ok(());
     }
@@ -142,19 +170,21 @@ pub(in crate::cli) fn close(
     match ended {
         None if lines.is_empty() => {}
         None if committed => {
-            journal.cut(whole)?;
+            journal.truncate(complete)?;
             journal.append(at, &Entry::Committed)?;
             journal.append(at, &Entry::Ended { exit: 0, failure: None, left: Vec::new() })?;
         }
         None => {
-            journal.cut(whole)?;
+            journal.truncate(complete)?;
             journal.append(at, &Entry::Ended { exit: 3, failure: Some(REMOVED.to_owned()), left: Vec::new() })?;
         }
-        // It had ended, and what it had left is gone now.
+        // It had ended with remaining resources, which are destroyed now.
         Some((failure, false)) => {
-            journal.cut(whole)?;
-            let failure =
-                failure.map_or_else(|| REMOVED.to_owned(), |failure| format!("{failure}; what was left is {REMOVED}"));
+            journal.truncate(complete)?;
+            let failure = failure.map_or_else(
+                || REMOVED.to_owned(),
+                |failure| format!("{failure}; the remaining resources were {REMOVED}"),
+            );
             journal.append(at, &Entry::Ended { exit: 3, failure: Some(failure), left: Vec::new() })?;
         }
         Some((_, true)) => {}
@@ -162,7 +192,7 @@ pub(in crate::cli) fn close(
     journal.remove_secrets()
 }
 
-/// Whether a process holds the journal for work. Asked without holding it: somebody else may want to begin.
+/// Whether a process holds the journal for work. Releases its own lock at once: another process may want to begin.
 fn is_at_work(file: &File) -> bool {
     match file.try_lock_shared() {
         Ok(()) => {
@@ -173,8 +203,8 @@ fn is_at_work(file: &File) -> bool {
     }
 }
 
-/// Takes the journal for work; `false` where another process has it, and keeps it for longer than a reader would.
-fn take(file: &File) -> std::io::Result<bool> {
+/// Locks the journal for work; `false` if another process holds it for longer than a reader would.
+fn lock_for_work(file: &File) -> io::Result<bool> {
     for _ in 0..40 {
         match file.try_lock() {
             Ok(()) => return Ok(true),
@@ -195,79 +225,77 @@ fn read(file: &mut File) -> Result<Vec<Line>, String> {
     journal::read(&bytes).map(|(lines, _)| lines).map_err(|error| error.to_string())
 }
 
-/// A journal on the disk, held by this process.
-pub(in crate::cli) struct FileJournal {
+/// A journal on disk, locked by this process.
+pub(crate) struct FileJournal {
     folder: PathBuf,
     file: Mutex<File>,
-    /// What an API or a droplet said may hold what must not be kept.
+    /// Text from an API or a droplet may contain secrets.
     redaction: Redaction,
 }
 
 impl FileJournal {
     /// The journal of a new bake.
-    pub(in crate::cli) fn create(folder: &Path, redaction: &Redaction) -> Result<Self, Failure> {
-        private_folder(folder)?;
+    pub(crate) fn create(folder: &Path, redaction: &Redaction) -> Result<Self, Failure> {
+        create_private_directory(folder)?;
         let path = folder.join(JOURNAL);
-        let unwritable = |error: std::io::Error| Failure::usage(format!("cannot write {}: {error}", path.display()));
-        let file = private(OpenOptions::new().append(true).create_new(true)).open(&path).map_err(unwritable)?;
-        if !take(&file).map_err(unwritable)? {
-            return Err(unwritable(std::io::ErrorKind::WouldBlock.into()));
+        let unwritable = |error: io::Error| FileError::new("write", &path, &error);
+        let file = private_mode(OpenOptions::new().append(true).create_new(true)).open(&path).map_err(unwritable)?;
+        if !lock_for_work(&file).map_err(unwritable)? {
+            return Err(unwritable(io::ErrorKind::WouldBlock.into()).into());
         }
-        // The name must survive a power cut as well as the contents.
+        // The directory entry must survive a power cut as well as the contents.
         #[cfg(unix)]
         let synced = File::open(folder).and_then(|folder| folder.sync_all());
         #[cfg(not(unix))]
         let synced = file.sync_all();
-        synced.map_err(|error| Failure::usage(format!("cannot write {}: {error}", folder.display())))?;
+        synced.map_err(|error| FileError::new("write", folder, &error))?;
         Ok(Self { folder: folder.to_owned(), file: Mutex::new(file), redaction: redaction.clone() })
     }
 
     /// The journal of a bake whose process has ended, and what is in it.
-    pub(in crate::cli) fn open(bake: &BakeId, redaction: &Redaction) -> Result<(Self, Vec<Line>), Failure> {
-        let folder = folder(bake)?;
+    pub(crate) fn open(bake: &BakeId, redaction: &Redaction) -> Result<(Self, Vec<Line>), Failure> {
+        let folder = bake_directory(bake)?;
         let path = folder.join(JOURNAL);
-        let failed = |error: std::io::Error| {
-            Failure::usage(format!("cannot open {}: {error}", path.display()))
-                .with_help(format!("what it left is removed without the journal too: mkimg gc {bake}"))
+        let failed = |error: io::Error| {
+            FileError::new("open", &path, &error)
+                .with_help(format!("its resources can be destroyed without the journal: mkimg gc {bake}"))
         };
         let mut file = match OpenOptions::new().read(true).append(true).open(&path) {
             Ok(file) => file,
-            Err(error) if error.kind() == ErrorKind::NotFound => {
-                return Err(Failure::usage(format!("no bake {bake} was started from here"))
-                    .with_help("`mkimg bakes` lists those that were; `mkimg gc` works without a journal"));
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                return Err(StateError::UnknownBake(bake.clone()).into());
             }
-            Err(error) => return Err(failed(error)),
+            Err(error) => return Err(failed(error).into()),
         };
-        if !take(&file).map_err(failed)? {
-            return Err(Failure::usage(format!("a process is at work on bake {bake}"))
-                .with_help("let it finish, or end it with Ctrl-C"));
+        if !lock_for_work(&file).map_err(failed)? {
+            return Err(StateError::Running(bake.clone()).into());
         }
         let mut bytes = Vec::new();
         file.read_to_end(&mut bytes).map_err(failed)?;
-        let (lines, whole) = journal::read(&bytes).map_err(|error| {
-            Failure::usage(format!("{}: {error}", path.display()))
-                .with_help(format!("remove what it left: mkimg gc {bake}"))
+        let (lines, complete) = journal::read(&bytes).map_err(|error| StateError::Malformed {
+            path: path.display().to_string(),
+            reason: error.to_string(),
+            bake: bake.clone(),
         })?;
-        // What a crash cut short was never acted upon; the next line must not be glued to it.
-        file.set_len(whole as u64).map_err(failed)?;
+        // An incomplete last line was never acted upon; the next line must not be appended to it.
+        file.set_len(complete as u64).map_err(failed)?;
         Ok((Self { folder, file: Mutex::new(file), redaction: redaction.clone() }, lines))
     }
 
-    /// Takes off what a crash cut short: the next line must not be glued to it.
-    fn cut(&self, whole: usize) -> Result<(), JournalError> {
+    /// Removes an incomplete last line: the next line must not be appended to it.
+    fn truncate(&self, complete: usize) -> Result<(), JournalError> {
         let file = self.file.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        file.set_len(whole as u64).map_err(|error| self.error(JOURNAL, &error))
+        file.set_len(complete as u64).map_err(|error| self.error(JOURNAL, &error))
     }
 
-    /// Where it lies.
-    pub(in crate::cli) fn folder(&self) -> &Path {
+    pub(crate) fn folder(&self) -> &Path {
         &self.folder
     }
 
-    /// Keeps what another process needs to go on.
-    pub(in crate::cli) fn write_secrets(&self, text: &SecretString) -> Result<(), JournalError> {
+    /// Writes what another process needs to continue the bake.
+    pub(crate) fn write_secrets(&self, text: &SecretString) -> Result<(), JournalError> {
         let path = self.folder.join(SECRETS);
-        let file = private(OpenOptions::new().write(true).create_new(true)).open(path);
+        let file = private_mode(OpenOptions::new().write(true).create_new(true)).open(path);
         let written = file.and_then(|mut file| {
             file.write_all(text.expose_secret().as_bytes())?;
             file.sync_all()
@@ -275,30 +303,30 @@ impl FileJournal {
         written.map_err(|error| self.error(SECRETS, &error))
     }
 
-    /// What [`FileJournal::write_secrets`] kept.
-    pub(in crate::cli) fn read_secrets(&self) -> Result<SecretString, JournalError> {
+    /// Reads what [`FileJournal::write_secrets`] wrote.
+    pub(crate) fn read_secrets(&self) -> Result<SecretString, JournalError> {
         std::fs::read_to_string(self.folder.join(SECRETS)).map(Into::into).map_err(|error| JournalError {
             path: self.folder.join(SECRETS).display().to_string(),
             reason: error.to_string(),
         })
     }
 
-    /// Nobody goes on with this bake any more.
-    pub(in crate::cli) fn remove_secrets(&self) -> Result<(), JournalError> {
+    /// Removes the secrets: the bake cannot be resumed any more.
+    pub(crate) fn remove_secrets(&self) -> Result<(), JournalError> {
         match std::fs::remove_file(self.folder.join(SECRETS)) {
-            Err(error) if error.kind() != ErrorKind::NotFound => Err(self.error(SECRETS, &error)),
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(self.error(SECRETS, &error)),
             _ => Ok(()),
         }
     }
 
-    fn error(&self, name: &str, error: &std::io::Error) -> JournalError {
+    fn error(&self, name: &str, error: &io::Error) -> JournalError {
         JournalError { path: self.folder.join(name).display().to_string(), reason: error.to_string() }
     }
 }
 
 impl Journal for FileJournal {
     fn append(&self, at: u64, entry: &Entry) -> Result<(), JournalError> {
-        let failed = |error: std::io::Error| self.error(JOURNAL, &error);
+        let failed = |error: io::Error| self.error(JOURNAL, &error);
         let mut line = Line { at, entry: entry.clone() };
         line.entry.each_text(&mut |text| self.redaction.clean_in_place(text));
         let mut text = serde_json::to_string(&line).map_err(|error| failed(error.into()))?;
@@ -306,7 +334,7 @@ impl Journal for FileJournal {
         let mut file = self.file.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         let before = file.metadata().map_err(failed)?.len();
         file.write_all(text.as_bytes()).and_then(|()| file.sync_data()).map_err(|error| {
-            // Half a line would spoil the next one. Where even this fails, reading it back says so.
+            // An incomplete line would spoil the next one. If even this fails, the next reader reports it.
             let _ = file.set_len(before);
             failed(error)
         })
@@ -314,7 +342,7 @@ impl Journal for FileJournal {
 
     fn save(&self, name: &str, contents: &[u8]) -> Result<String, JournalError> {
         let path = self.folder.join(name);
-        let file = private(OpenOptions::new().write(true).create(true).truncate(true)).open(&path);
+        let file = private_mode(OpenOptions::new().write(true).create(true).truncate(true)).open(&path);
         let text = String::from_utf8_lossy(contents);
         let written = file.and_then(|mut file| file.write_all(self.redaction.clean(&text).as_bytes()));
         written.map_err(|error| self.error(name, &error))?;

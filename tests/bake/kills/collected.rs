@@ -128,7 +128,7 @@ fn an_api_that_falls_silent_ends_it_and_what_is_not_known_to_be_gone_is_named() 
         assert!(took.as_secs() < 90, "{silence}: {took:?}: {said}");
         assert!(said.contains(&format!("destroyed droplet {}", droplets[0])), "{silence}: {said}");
         for droplet in &droplets[1..] {
-            assert!(said.contains(&format!("still there: droplet {droplet} (")), "{silence}: {droplet}: {said}");
+            assert!(said.contains(&format!("still exists: droplet {droplet} (")), "{silence}: {droplet}: {said}");
         }
         assert!(said.contains("gave no usable answer for 2s") && said.contains(kind), "{silence}: {said}");
         assert!(said.contains("4 of 5 ") && said.contains("--timeout-unreachable"), "{silence}: {said}");

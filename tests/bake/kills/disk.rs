@@ -20,7 +20,7 @@ fn killed(emulator: &Emulator) -> Home {
 fn a_journal_that_is_of_no_use_is_named_and_gc_goes_by_tags() {
     type Spoil = fn(&Path);
     let cases: [(&str, Spoil, &str); 6] = [
-        ("cut to nothing", |p| std::fs::write(p, "").unwrap(), "ended before it asked for anything"),
+        ("cut to nothing", |p| std::fs::write(p, "").unwrap(), "ended before its first request"),
         ("gone", |p| std::fs::remove_file(p).unwrap(), "was started from here"),
         (
             "broken",
@@ -48,7 +48,7 @@ fn a_journal_that_is_of_no_use_is_named_and_gc_goes_by_tags() {
         let (exit, list, said) = home.mkimg(&["bakes", "--api-url", &emulator.url]);
         assert_eq!(exit, 0, "{case}: {said}");
         let state = if matches!(case, "cut to nothing" | "gone") { "interrupted" } else { "unreadable" };
-        assert!(list.contains(state) && list.contains("left in the account"), "{case}: {list}");
+        assert!(list.contains(state) && list.contains("remaining in the account"), "{case}: {list}");
         let (exit, said, more) = home.mkimg(&["gc", "--api-url", &emulator.url, &bake]);
         assert!(exit == 0 && said.contains("destroyed droplet"), "{case}: {said}{more}");
         emulator.holds(0, 0, case);
@@ -98,7 +98,7 @@ fn without_a_place_for_the_journal_nothing_is_created() {
         let output = home.command(&Home::arguments(&emulator, &[])).env("XDG_STATE_HOME", &place).output().unwrap();
         let said = String::from_utf8(output.stderr).unwrap();
         assert_eq!(output.status.code(), Some(2), "{said}");
-        assert!(said.contains("cannot make") && said.contains("XDG_STATE_HOME"), "{said}");
+        assert!(said.contains("cannot create") && said.contains("XDG_STATE_HOME"), "{said}");
         emulator.holds(0, 0, &said);
     }
 }
@@ -150,7 +150,7 @@ fn a_disk_that_fills_up_ends_the_bake_with_nothing_left() {
             2 => emulator.holds(0, 0, &said),
             3 => {
                 assert!(
-                    said.contains("No space left on device") && said.contains("nothing is left that costs money"),
+                    said.contains("No space left on device") && said.contains("no resources remain that cost money"),
                     "{said}"
                 );
                 assert_eq!(said.matches("going on without the journal").count(), 1, "{said}");
@@ -188,7 +188,7 @@ fn two_that_resume_at_once_do_not_meet() {
     let ends: Vec<(i32, String)> = both.into_iter().map(super::support::Process::end).collect();
     assert_eq!(ends.iter().filter(|(exit, _)| *exit == 0).count(), 1, "{ends:?}");
     for (_, said) in ends.iter().filter(|(exit, _)| *exit != 0) {
-        assert!(said.contains("a process is at work on bake") || said.contains("is done"), "{said}");
+        assert!(said.contains("a process is working on bake") || said.contains("is done"), "{said}");
     }
     emulator.holds_the_product("two resumed at once");
 }

@@ -25,8 +25,8 @@ fn what_could_not_be_finished_is_finished_by_resume() {
         let bake = home.bake();
         let resume = format!("help: finish the bake: mkimg resume {bake}");
         for text in [
-            "still there: snapshot ",
-            "the snapshot is finished, so nothing was deleted",
+            "still exists: snapshot ",
+            "the snapshot is finished, so nothing was destroyed",
             &resume,
             "help: remove it: mkimg gc --api-url ",
         ] {
@@ -43,7 +43,10 @@ fn what_could_not_be_finished_is_finished_by_resume() {
         assert!(!home.folder().unwrap().join("secrets.json").exists(), "{what}: it has ended");
         // It is done: its tag is off, and gc has nothing to do with it.
         let (exit, stdout, said) = home.mkimg(&["gc", "--api-url", &emulator.url, &bake]);
-        assert!(exit == 0 && stdout.is_empty() && said.contains("stays: it was finished"), "{stdout}{said}");
+        assert!(
+            exit == 0 && stdout.is_empty() && said.contains(": it is finished, and nothing else remains"),
+            "{stdout}{said}"
+        );
         emulator.holds_the_product(what);
     }
 }
@@ -59,7 +62,7 @@ fn what_could_not_be_finished_is_removed_by_gc() {
         emulator.holds(0, 0, what);
         assert!(!home.folder().unwrap().join("secrets.json").exists(), "{what}");
         let (exit, _, said) = home.mkimg(&["resume", &bake]);
-        assert!(exit == 2 && said.contains("has ended, with exit status 3"), "{what}: {said}");
+        assert!(exit == 2 && said.contains("has ended with exit status 3"), "{what}: {said}");
     }
 }
 

@@ -74,7 +74,7 @@ fn a_signal_at_an_entry_cleans_up() {
             // It came too late: the snapshot was committed.
             0 => emulator.holds_the_product(&case),
             130 => {
-                assert!(said.contains("nothing is left that costs money"), "{case}: {said}");
+                assert!(said.contains("no resources remain that cost money"), "{case}: {said}");
                 emulator.holds(0, 0, &case);
             }
             _ => panic!("{case}: {exit}: {said}"),
@@ -149,7 +149,7 @@ fn a_clean_up_that_is_killed_at_an_entry_is_finished() {
         baking.until_entry(&home, begins + 1 + more);
         baking.kill();
         let (exit, said) = home.resume().end();
-        assert!(exit == 3 || (exit == 2 && said.contains("has ended, with exit status 3")), "{more}: {exit}: {said}");
+        assert!(exit == 3 || (exit == 2 && said.contains("has ended with exit status 3")), "{more}: {exit}: {said}");
         emulator.holds(0, 0, &format!("killed {more} entries into the clean-up"));
     });
 }

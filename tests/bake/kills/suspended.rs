@@ -32,7 +32,7 @@ fn a_stopped_process_is_at_work() {
     baking.signal("STOP");
     let bake = home.bake();
     let (exit, _, said) = home.mkimg(&["resume", &bake]);
-    assert!(exit == 2 && said.contains("a process is at work on bake"), "{said}");
+    assert!(exit == 2 && said.contains("a process is working on bake"), "{said}");
     let (exit, _, said) = home.mkimg(&["gc", "--api-url", &emulator.url, &bake]);
     assert!(exit == 2 && said.contains("at work on bake") && said.contains("Ctrl-C"), "{said}");
     baking.signal("INT");

@@ -30,7 +30,7 @@ fn one_ctrl_c_cleans_up() {
     session.exp_string("a second Ctrl-C stops at once").unwrap();
     let (exit, said) = end(session);
     assert_eq!(exit, 130, "{said}");
-    assert!(said.contains("nothing is left that costs money"), "{said}");
+    assert!(said.contains("no resources remain that cost money"), "{said}");
     emulator.holds(0, 0, "Ctrl-C");
 }
 
@@ -46,7 +46,10 @@ fn a_second_ctrl_c_stops_at_once_and_names_what_is_left() {
     session.send_control('c').unwrap();
     let (exit, said) = end(session);
     assert_eq!(exit, 130, "{said}");
-    assert!(said.contains("still there: droplet ") && said.contains("stopped before it was seen to be gone"), "{said}");
+    assert!(
+        said.contains("still exists: droplet ") && said.contains("stopped before it was seen to be gone"),
+        "{said}"
+    );
     let command =
         said.lines().find_map(|line| line.split_once("remove it: mkimg ")).expect("the command that removes it").1;
     let words: Vec<&str> = command.split_whitespace().collect();
@@ -70,7 +73,7 @@ fn yes_keeps_and_says_how_to_remove() {
         let _ = session.send_line("y").unwrap();
     });
     assert_eq!(exit, 4, "{said}");
-    assert!(said.contains("still there: droplet") && said.contains("remove it: mkimg gc"), "{said}");
+    assert!(said.contains("still exists: droplet") && said.contains("remove it: mkimg gc"), "{said}");
     emulator.holds(1, 0, "kept");
     let (exit, said, _) = home.mkimg(&["gc", "--api-url", &emulator.url, &home.bake()]);
     assert!(exit == 0 && said.contains("destroyed droplet"), "{said}");
@@ -92,7 +95,7 @@ fn no_an_empty_line_the_end_of_input_and_ctrl_c_destroy() {
     for (nth, answer) in answers.into_iter().enumerate() {
         let (exit, said, emulator, _home) = asked(answer);
         assert_eq!(exit, 3, "answer {nth}: {said}");
-        assert!(said.contains("nothing is left that costs money"), "answer {nth}: {said}");
+        assert!(said.contains("no resources remain that cost money"), "answer {nth}: {said}");
         emulator.holds(0, 0, "destroyed");
     }
 }

@@ -88,7 +88,7 @@ fn a_signal_cleans_up_and_exits_with_130() {
         baking.signal(signal);
         let (exit, said) = baking.end();
         assert_eq!(exit, Some(130), "SIG{signal}: {said}");
-        assert!(said.contains("interrupted") && said.contains("nothing is left that costs money"), "{said}");
+        assert!(said.contains("interrupted") && said.contains("no resources remain that cost money"), "{said}");
         assert_eq!(account(&emulator), (0, 0), "SIG{signal}");
         let folder = home.path().join("state/mkimg/bakes").join(only_bake(home.path()));
         assert!(!folder.join("secrets.json").exists(), "the secrets of a bake that has ended stay");
@@ -103,7 +103,7 @@ fn without_a_terminal_ask_destroys() {
     let baking = Baking::start(home.path(), &emulator, &["--on-error", "ask", "--timeout-provision", "1s"]);
     let (exit, said) = baking.end();
     assert_eq!(exit, Some(3), "{said}");
-    assert!(said.contains("--on-error ask: there is no terminal to ask at; destroying"), "{said}");
+    assert!(said.contains("--on-error ask: there is no terminal to ask on; destroying"), "{said}");
     assert_eq!(account(&emulator), (0, 0));
 }
 
@@ -141,7 +141,7 @@ fn killed_and_resumed(at: &str) {
     assert!(stderr.contains("is done: snapshot"), "{stderr}");
     let (_, stdout, stderr) = mkimg(home.path(), true, &["bakes", "--api-url", &emulator.url]);
     assert!(stdout.contains("done         snapshot tested"), "{stdout}");
-    assert!(stderr.contains("nothing of any bake is left"), "{stderr}");
+    assert!(stderr.contains("no resources of bakes remain"), "{stderr}");
 }
 
 #[test]
@@ -176,7 +176,7 @@ fn a_clean_up_that_was_killed_goes_on() {
     let bake = only_bake(home.path());
     let (exit, _, stderr) = mkimg(home.path(), true, &["resume", &bake]);
     assert_eq!(exit, 3, "{stderr}");
-    assert!(stderr.contains("marker took longer than 1s") && stderr.contains("nothing is left"), "{stderr}");
+    assert!(stderr.contains("marker took longer than 1s") && stderr.contains("no resources remain"), "{stderr}");
     assert_eq!(account(&emulator), (0, 0));
 }
 
@@ -190,7 +190,7 @@ fn a_bake_at_work_is_not_taken_up_and_one_that_was_removed_has_no_secrets() {
     let bake = only_bake(home.path());
     let (exit, _, stderr) = mkimg(home.path(), true, &["resume", &bake]);
     assert_eq!(exit, 2);
-    assert!(stderr.contains("a process is at work on bake"), "{stderr}");
+    assert!(stderr.contains("a process is working on bake"), "{stderr}");
     let (_, stdout, _) = mkimg(home.path(), false, &["bakes"]);
     assert!(stdout.contains("at-work") && stdout.contains("at stage `provision` of snapshot tested"), "{stdout}");
     baking.kill();

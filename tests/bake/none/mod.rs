@@ -148,7 +148,7 @@ fn a_droplet_that_never_answers_is_given_up_and_destroyed() {
     );
     assert_eq!(exit, 3, "{stderr}");
     assert!(stderr.contains("marker took longer than 2s") && stderr.contains("--timeout-provision"), "{stderr}");
-    assert!(stderr.contains("nothing is left"), "{stderr}");
+    assert!(stderr.contains("no resources remain"), "{stderr}");
     let (exit, stdout, stderr) = mkimg(home.path(), true, &["gc", "--api-url", &emulator.url, "--dry-run"]);
     assert_eq!((exit, stdout.as_str()), (0, ""), "{stderr}");
 }
@@ -201,7 +201,7 @@ fn artifacts_of_a_folder_are_checked_before_anything_is_created() {
     let bake = ["bake", "--api-url", &emulator.url, "--artifacts", "downloads"];
     let (exit, _, stderr) = mkimg(home.path(), true, &bake);
     assert_eq!(exit, 2, "{stderr}");
-    assert!(stderr.contains("holds no file with the sha256 aaaa"), "{stderr}");
+    assert!(stderr.contains("has no file with the sha256 aaaa"), "{stderr}");
     std::fs::write(home.path().join("downloads/tool"), "tool").unwrap();
     let (exit, _, stderr) = mkimg(home.path(), true, &bake);
     assert_eq!(exit, 2, "{stderr}");

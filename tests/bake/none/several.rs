@@ -93,7 +93,7 @@ fn what_fails_is_in_the_summary_and_in_the_exit_status() {
     let kept: Vec<&str> = words.into_iter().chain(["--on-error", "keep"]).collect();
     let (exit, stdout, stderr) = mkimg(home.path(), true, &kept);
     assert_eq!(exit, 4, "{stderr}");
-    assert!(stdout.contains("SOMETHING IS LEFT") && stderr.contains("[nyc3] still there: droplet"), "{stdout}{stderr}");
+    assert!(stdout.contains("RESOURCES REMAIN") && stderr.contains("[nyc3] still exists: droplet"), "{stdout}{stderr}");
     assert_eq!(stderr.matches("remove it: mkimg gc").count(), 2, "{stderr}");
     assert_eq!(stderr.matches("https://cloud.digitalocean.com/droplets/").count(), 2, "{stderr}");
 }
@@ -165,8 +165,8 @@ fn one_stop_cleans_up_all_of_them() {
     let status = bake.wait().unwrap();
     assert_eq!(status.code(), Some(130), "{}", said());
     let stdout = std::fs::read_to_string(&out).unwrap();
-    assert_eq!(stdout.matches("interrupted  nothing is left").count(), 2, "{stdout}");
-    assert!(stdout.contains("ams3  interrupted  it had not begun"), "{stdout}");
+    assert_eq!(stdout.matches("interrupted  nothing remains").count(), 2, "{stdout}");
+    assert!(stdout.contains("ams3  interrupted  before it began"), "{stdout}");
     let (_, left, _) = mkimg(home.path(), true, &["bakes", "--api-url", &emulator.url, "--format", "json"]);
     let left: serde_json::Value = serde_json::from_str(&left).unwrap();
     assert_eq!(left["left"].as_array().map(Vec::len), Some(0), "{left}");

@@ -54,7 +54,7 @@ fn a_lock_pins_what_publishers_say_and_what_is_downloaded() {
     let mut paths: Vec<String> = server.asked().into_iter().map(|asked| asked.path).collect();
     paths.sort();
     assert_eq!(paths, ["/archive-1.0.tgz", "/sums", "/tool"]);
-    assert_eq!(project.pins(&[]), "note: mkimg.lock pins every artifact already\n");
+    assert_eq!(project.pins(&[]), "note: mkimg.lock already pins every artifact\n");
     assert_eq!(server.asked(), [], "nothing is asked for again");
     project.pins(&["--update"]);
     assert_eq!((server.asked().len(), project.lock()), (3, Some(lock.clone())));
@@ -144,7 +144,7 @@ fn several_architectures_are_pinned_side_by_side() {
     let said = project.pins(&["--var", "arch=arm64"]);
     assert!(
         said.ends_with(
-            "note: mkimg.lock pins 2 artifacts\nnote: 1 of them not asked for this time; --prune takes such out\n"
+            "note: mkimg.lock pins 2 artifacts\nnote: this run did not ask for 1 of them; --prune removes such pins\n"
         ),
         "{said}"
     );
@@ -210,7 +210,10 @@ fn an_interrupted_lock_writes_nothing_and_the_next_one_succeeds() {
     let output = child.wait_with_output().unwrap();
     let stderr = String::from_utf8(output.stderr).unwrap();
     assert_eq!(output.status.code(), Some(130), "{stderr}");
-    assert!(stderr.starts_with("error: interrupted: the lock is as it was\nhelp: the next `mkimg lock`"), "{stderr}");
+    assert!(
+        stderr.starts_with("error: interrupted: the lock was not changed\nhelp: the next `mkimg lock`"),
+        "{stderr}"
+    );
     assert_eq!(project.lock(), None);
     project.pins(&[]);
     assert!(project.pins_only(BODY));

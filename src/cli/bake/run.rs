@@ -1,0 +1,441 @@
+//! The bakes of one command: checked parallel before anything is created, then run side by side, with one API client
+//! (and so one budget of requests), one Ctrl-C, one terminal, and a journal each.
+
+use std::borrow::Cow;
+use std::fmt::Write as _;
+use std::path::Path;
+
+use futures_util::stream::{self, StreamExt as _};
+use serde_json::json;
+
+use super::api::Api;
+use super::args::Args;
+use super::artifacts::ArtifactDirectory;
+use super::documents::{BakeDocuments, DocumentWithCredentials};
+use super::output::{self, SharedTerminal, Watcher};
+use super::prepare::Prepared;
+use super::state::{self, FileJournal};
+use crate::bake::foreign::Foreign as _;
+use crate::bake::journal::{Artifacts, Entry, Journal as _, Ledger};
+use crate::bake::ports::{Account, Provider};
+use crate::bake::report::{Report, duration};
+use crate::bake::{self, BakeId, Machine, Outcome, Ports, Spec, preflight};
+use crate::cli::Global;
+use crate::cli::error::{ErrorKind, ExitStatus, ExpectedError, Failure, NoRandomness};
+use crate::cli::options::{OutputFormat, Variant};
+use crate::cli::runtime::{AbortOnDrop, StopRequests, SystemClock, unix_time};
+
+/// A new or resumed bake; the journal has its first line.
+pub(crate) struct BakeRun<'s> {
+    pub(crate) global: &'s Global,
+    pub(crate) api: &'s Api,
+    pub(crate) documents: BakeDocuments,
+    pub(crate) journal: FileJournal,
+    pub(crate) ledger: Ledger,
+    pub(crate) report: Report,
+    pub(crate) format: OutputFormat,
+    pub(crate) report_path: Option<&'s Path>,
+    /// Counts since before the journal's first line.
+    pub(crate) stops: &'s StopRequests,
+    pub(crate) shared: SharedTerminal,
+    /// Distinguishes it from the other bakes of the same command.
+    pub(crate) label: Option<String>,
+}
+
+/// A bake that has ended, and its report.
+pub(crate) struct BakeResult {
+    pub(crate) outcome: Outcome,
+    pub(crate) report: Report,
+}
+
+impl BakeResult {
+    /// Whether a local droplet was kept, which runs as long as this process.
+    pub(crate) fn is_kept(&self, api: &Api) -> bool {
+        let kept = !self.outcome.left().is_empty() && !self.outcome.is_resumable();
+        api.is_local() && kept && matches!(self.outcome, Outcome::Failed { .. })
+    }
+}
+
+/// Ends the command with this exit status; everything has been printed.
+fn exit(status: u8) -> Result<(), Failure> {
+    match status {
+        0 => Ok(()),
+        1 => Err(Failure::Reported(ExitStatus::Finding)),
+        2 => Err(Failure::Reported(ExitStatus::Error)),
+        3 => Err(Failure::Reported(ExitStatus::FailedClean)),
+        4 => Err(Failure::Reported(ExitStatus::FailedRemaining)),
+        _ => Err(Failure::Reported(ExitStatus::Interrupted)),
+    }
+}
+
+/// The errors of local droplets' virtual machines, each with its droplet's id.
+fn mishaps<'d>(api: &Api, droplets: impl Iterator<Item = &'d u64>) -> Vec<String> {
+    droplets.flat_map(|id| api.mishaps(*id).into_iter().map(move |why| format!("droplet {id}: {why}"))).collect()
+}
+
+impl BakeRun<'_> {
+    /// Runs the bake, prints its result, and waits as long as a kept local droplet is to run.
+    pub(crate) async fn run(self, spec: &Spec) -> Result<(), Failure> {
+        let (global, api, stops) = (self.global, self.api, self.stops);
+        let ended = self.finish(spec).await?;
+        if ended.is_kept(api) {
+            output::wait_for_stop(global, stops.count.clone()).await;
+        }
+        exit(ended.outcome.exit_status())
+    }
+
+    /// Runs the bake and prints its result.
+    async fn finish(self, spec: &Spec) -> Result<BakeResult, Failure> {
+        let Self { global, api, documents, journal, ledger, report, format, report_path, stops, shared, label } = self;
+        for secret in documents.secret_texts() {
+            global.terminal.redaction().hide(&secret);
+        }
+        let json = format == OutputFormat::Json;
+        let watcher = Watcher::new(global, json, report, &shared, label.clone());
+        let clock = SystemClock::default();
+        let secrets = documents.secrets();
+        let ports = Ports {
+            provider: api.client(),
+            marker: documents.build.marker(),
+            verification: documents.verification.as_ref().and_then(DocumentWithCredentials::marker),
+            journal: &journal,
+            clock: &clock,
+            observer: &watcher,
+            stops: stops.count.clone(),
+        };
+        let outcome = Machine::new(spec, &secrets, ports, ledger).run().await;
+        watcher.finish();
+        // A process that resumes the bake needs them.
+        let removed = if outcome.is_resumable() { Ok(()) } else { journal.remove_secrets() };
+        let seconds = watcher.seconds();
+        let report = {
+            let mut report = watcher.report.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+            report.end(seconds, &outcome);
+            if !report.left.is_empty() {
+                report.remove = Some(format!("mkimg gc{} {}", api.options(), spec.id));
+            }
+            if outcome.is_resumable() {
+                report.resume = Some(format!("mkimg resume {}", spec.id));
+            }
+            if matches!(outcome, Outcome::Failed { .. }) {
+                report.mishaps = mishaps(api, watcher.droplets().keys());
+            }
+            report.each_text(&mut |text| global.terminal.redaction().clean_in_place(text));
+            report.clone()
+        };
+        shared.progress.suspend(|| {
+            if let Err(error) = removed {
+                global.terminal.warning(&error.to_string());
+            }
+            if let Some(path) = report_path {
+                output::write_reports(global, path, &[&report]);
+            }
+            let (outcome, report, droplets) = (&outcome, &report, watcher.droplets());
+            let ending = output::ResultPrinter { global, spec, outcome, report, api, json, label, droplets };
+            // A result that cannot be printed does not change the bake's exit status.
+            if let Err(failure) = ending.print() {
+                failure.print(&global.terminal);
+                if let Outcome::Done(product) = outcome {
+                    let snapshot = &product.snapshot;
+                    global.terminal.note(&format!("the bake is done: snapshot {} ({})", snapshot.name, snapshot.id));
+                }
+            }
+        });
+        Ok(BakeResult { outcome, report })
+    }
+}
+
+/// Default of --parallel.
+const DEFAULT_PARALLEL: usize = 4;
+
+/// A bake ready to begin.
+struct PlannedBake {
+    label: Option<String>,
+    spec: Spec,
+    prepared: Prepared,
+}
+
+/// How one of the bakes ended.
+struct BatchResult {
+    label: Option<String>,
+    exit: u8,
+    ended: Option<BakeResult>,
+}
+
+/// How many bakes run in parallel; virtual machines are limited by this machine's processors.
+fn parallelism(args: &Args, global: &Global, local: bool, bakes: usize) -> usize {
+    let asked = args.parallel.map(std::num::NonZeroUsize::get);
+    let mut parallel = asked.unwrap_or(DEFAULT_PARALLEL).min(bakes);
+    if local {
+        let processors = std::thread::available_parallelism().map_or(1, std::num::NonZeroUsize::get);
+        let most = (processors / 2).max(1);
+        if parallel > most {
+            if asked.is_some() {
+                global.terminal.warning(&format!(
+                    "this machine has {processors} processors: running {most} local bakes in parallel"
+                ));
+            }
+            parallel = most;
+        }
+    }
+    parallel
+}
+
+/// The account cannot do what the bakes need, or the API did not answer.
+#[derive(Debug, thiserror::Error)]
+#[error("{failure}")]
+struct PreflightError {
+    failure: bake::Failure,
+    help: Option<String>,
+}
+
+impl ExpectedError for PreflightError {
+    fn kind(&self) -> ErrorKind {
+        ErrorKind::Service
+    }
+    fn help(&self) -> Option<Cow<'static, str>> {
+        self.help.clone().map(Into::into)
+    }
+}
+
+pub(crate) async fn run_all(
+    args: &Args,
+    global: &Global,
+    prepared: Vec<(Variant, Prepared)>,
+    api: &Api,
+) -> Result<(), Failure> {
+    let terminal = &global.terminal;
+    if prepared.iter().any(|(_, prepared)| prepared.stubs) {
+        terminal.warning(
+            "STUBS: this bake installs test programs instead of the real ones; its snapshot is not for production",
+        );
+    }
+    let mut bakes = Vec::new();
+    for (variant, prepared) in prepared {
+        let mut random = [0; 3];
+        getrandom::fill(&mut random).map_err(NoRandomness)?;
+        let spec = args.spec(&prepared.plan, prepared.stubs, &BakeId::new(unix_time(), random), api)?;
+        bakes.push(PlannedBake { label: variant.label, spec, prepared });
+    }
+    let provider: &dyn Provider = api.client();
+    let image = bakes[0].spec.droplet.image.clone();
+    let refused = |failure: bake::Failure| {
+        let help = failure.advice().or_else(|| {
+            api.is_local().then(|| format!("if the base image is missing, `mkimg base build {image}` builds it"))
+        });
+        PreflightError { failure, help }
+    };
+    let account = preflight::account(provider).await.map_err(refused)?;
+    terminal.note(&format!("account {}, token from {}", account.name, api.origin()));
+    let parallel = parallelism(args, global, api.is_local(), bakes.len());
+    let specs: Vec<&Spec> = bakes.iter().map(|bake| &bake.spec).collect();
+    let looked = preflight::look(provider, &specs, &account, parallel).await.map_err(refused)?;
+    for warning in looked.iter().flat_map(|looked| &looked.warnings) {
+        terminal.warning(warning);
+    }
+    if args.dry_run {
+        let mut text = String::new();
+        for (bake, looked) in bakes.iter().zip(&looked) {
+            if let Some(label) = &bake.label {
+                let _ = writeln!(text, "[{label}]");
+            }
+            text.push_str(&output::plan(&bake.spec, looked, &bake.prepared.document, api.is_local()));
+        }
+        text.push_str("nothing was created (--dry-run)\n");
+        return terminal.print(text);
+    }
+    // From here on, a signal stops the command before anything is created.
+    let stops = StopRequests::watch(global)?;
+    let shared = SharedTerminal::default();
+    let batch = Batch { args, global, api, account: &account, shared: &shared, stops: &stops };
+    if bakes.len() == 1 {
+        return match bakes.pop() {
+            Some(bake) => batch.run_single(bake).await,
+            None => Ok(()),
+        };
+    }
+    batch.run_parallel(bakes, parallel).await
+}
+
+/// What all bakes of a command share.
+struct Batch<'w> {
+    args: &'w Args,
+    global: &'w Global,
+    api: &'w Api,
+    account: &'w Account,
+    shared: &'w SharedTerminal,
+    stops: &'w StopRequests,
+}
+
+impl Batch<'_> {
+    async fn run_single(&self, mut bake: PlannedBake) -> Result<(), Failure> {
+        let (run, _server) = self.begin(&mut bake).await?;
+        run.run(&bake.spec).await
+    }
+
+    /// Writes the first line of a bake's journal.
+    async fn begin(&self, bake: &mut PlannedBake) -> Result<(BakeRun<'_>, Option<AbortOnDrop>), Failure> {
+        let Self { args, global, api, .. } = *self;
+        // It may have waited for another bake to end.
+        bake.spec.deadline = unix_time().saturating_add(bake.spec.limits.total().as_secs());
+        let PlannedBake { spec, prepared, label } = bake;
+        let (artifacts, server) = match prepared.folder.take() {
+            Some(folder) => serve(folder).await.map(|(artifacts, server)| (Some(artifacts), Some(server)))?,
+            None => (None, None),
+        };
+        let url = artifacts.as_ref().map(|served| format!("http://{}:{}", digitalocean_emulator::GATEWAY, served.port));
+        let build = DocumentWithCredentials::new(&prepared.document, spec, url.clone())?;
+        let verification =
+            spec.verify.then(|| DocumentWithCredentials::new(&prepared.verification, spec, url)).transpose()?;
+        let documents = BakeDocuments { build, verification, sensitive: std::mem::take(&mut prepared.sensitive) };
+        let journal = FileJournal::create(&state::bake_directory(&spec.id)?, global.terminal.redaction())?;
+        journal.write_secrets(&documents.to_json()?)?;
+        let now = unix_time();
+        let began = Entry::Began {
+            version: crate::bake::journal::VERSION,
+            spec: Box::new(spec.clone()),
+            api_url: api.journal_url(),
+            account: self.account.name.clone(),
+            document: prepared.document.digest.clone(),
+            stand_ins: prepared.stubs,
+            artifacts,
+        };
+        journal.append(now, &began)?;
+        let of = label.as_ref().map(|label| format!(" [{label}]")).unwrap_or_default();
+        self.shared.progress.suspend(|| {
+            global.terminal.note(&format!("bake {}{of}, journal in {}", spec.id, journal.folder().display()));
+        });
+        let report = Report::new(spec, now, prepared.document.digest.clone(), prepared.stubs);
+        let run = BakeRun {
+            global,
+            api,
+            documents,
+            journal,
+            ledger: Ledger::default(),
+            report,
+            format: args.format,
+            report_path: args.report.as_deref().filter(|_| label.is_none()),
+            stops: self.stops,
+            shared: self.shared.clone(),
+            label: label.clone(),
+        };
+        Ok((run, server))
+    }
+
+    async fn run_one(&self, mut bake: PlannedBake) -> BatchResult {
+        let label = bake.label.clone();
+        if *self.stops.count.borrow() > 0 {
+            // It has not begun: there is nothing to clean up.
+            return BatchResult { label, exit: ExitStatus::Interrupted as u8, ended: None };
+        }
+        let worked = match self.begin(&mut bake).await {
+            Ok((run, _server)) => run.finish(&bake.spec).await,
+            Err(failure) => Err(failure),
+        };
+        match worked {
+            Ok(ended) => BatchResult { label, exit: ended.outcome.exit_status(), ended: Some(ended) },
+            Err(failure) => {
+                self.shared.progress.suspend(|| failure.print(&self.global.terminal));
+                BatchResult { label, exit: failure.exit_status() as u8, ended: None }
+            }
+        }
+    }
+
+    async fn run_parallel(&self, bakes: Vec<PlannedBake>, parallel: usize) -> Result<(), Failure> {
+        let Self { args, global, api, stops, .. } = *self;
+        global.terminal.note(&format!("{} bakes, {parallel} in parallel", bakes.len()));
+        let labels: Vec<Option<String>> = bakes.iter().map(|bake| bake.label.clone()).collect();
+        let mut results: Vec<BatchResult> =
+            stream::iter(bakes).map(|bake| self.run_one(bake)).buffer_unordered(parallel).collect().await;
+        results.sort_by_key(|result| labels.iter().position(|label| *label == result.label));
+        let worst = results.iter().map(|result| result.exit).max_by_key(|exit| severity(*exit)).unwrap_or(0);
+        if let Some(path) = &args.report {
+            let reports: Vec<&Report> = results.iter().filter_map(|r| r.ended.as_ref().map(|e| &e.report)).collect();
+            output::write_reports(global, path, &reports);
+        }
+        // A summary that cannot be printed does not change the exit status.
+        if let Err(failure) = global.terminal.print(summary(&results, worst, args.format, api.client().sent())) {
+            failure.print(&global.terminal);
+        }
+        let kept = results.iter().filter_map(|result| result.ended.as_ref()).any(|ended| ended.is_kept(api));
+        if kept {
+            output::wait_for_stop(global, stops.count.clone()).await;
+        }
+        exit(worst)
+    }
+}
+
+/// The order of exit statuses: remaining resources are worse than an interruption, an interruption than a failure.
+fn severity(exit: u8) -> u8 {
+    match exit {
+        4 => 5,
+        130 => 4,
+        other => other,
+    }
+}
+
+async fn serve(folder: ArtifactDirectory) -> Result<(Artifacts, AbortOnDrop), Failure> {
+    let path = folder.path().to_owned();
+    let (port, server) = folder.serve(0).await?;
+    Ok((Artifacts { folder: path, port }, server))
+}
+
+/// A line for each bake.
+fn summary(results: &[BatchResult], worst: u8, format: OutputFormat, requests: u64) -> String {
+    if format == OutputFormat::Json {
+        let bakes: Vec<serde_json::Value> = results
+            .iter()
+            .map(|result| {
+                let report = result.ended.as_ref().map(|ended| &ended.report);
+                json!({
+                    "label": result.label,
+                    "bake": report.map(|report| &report.bake),
+                    "exit": result.exit,
+                    "result": report.map(|report| &report.result),
+                    "snapshot": report.and_then(|report| report.snapshot.as_ref()),
+                    "failure": report.and_then(|report| report.failure.as_ref()),
+                    "left": report.map(|report| &report.left),
+                    "resume": report.and_then(|report| report.resume.as_ref()),
+                    "seconds": report.map(|report| report.seconds),
+                })
+            })
+            .collect();
+        return format!("{}\n", json!({"event": "summary", "bakes": bakes, "requests": requests, "exit": worst}));
+    }
+    let width = results.iter().filter_map(|result| result.label.as_ref()).map(|label| label.chars().count()).max();
+    let mut text = String::new();
+    for result in results {
+        let label = result.label.as_deref().unwrap_or_default();
+        let said = match &result.ended {
+            Some(BakeResult { outcome: Outcome::Done(product), report }) => {
+                let snapshot = &product.snapshot;
+                let verified = if product.verified { ", verified" } else { "" };
+                let regions = snapshot.regions.join(", ");
+                format!(
+                    "done         snapshot {} ({}) in {regions}{verified}, {}",
+                    snapshot.name,
+                    snapshot.id,
+                    duration(report.seconds)
+                )
+            }
+            Some(BakeResult { outcome: Outcome::Failed { failure, left, resumable }, report }) => {
+                let left = match (left.is_empty(), resumable) {
+                    (true, _) => String::new(),
+                    (false, false) => "; RESOURCES REMAIN".to_owned(),
+                    (false, true) => format!("; RESOURCES REMAIN: mkimg resume {}", report.bake),
+                };
+                format!("failed       {}{left}", failure.to_string().lines().next().unwrap_or_default())
+            }
+            Some(BakeResult { outcome: Outcome::Interrupted { left }, .. }) => {
+                let left = if left.is_empty() { "nothing remains" } else { "RESOURCES REMAIN" };
+                format!("interrupted  {left}")
+            }
+            None if result.exit == ExitStatus::Interrupted as u8 => "interrupted  before it began".to_owned(),
+            None => "failed       before it began".to_owned(),
+        };
+        let _ = writeln!(text, "{label:<width$}  {said}", width = width.unwrap_or(0));
+    }
+    let done = results.iter().filter(|result| result.exit == 0).count();
+    let _ = writeln!(text, "{done} of {} done, {requests} API requests", results.len());
+    text
+}

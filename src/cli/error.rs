@@ -1,0 +1,398 @@
+//! How a command fails: each error has a kind, which gives the exit status, and a next step. [`super::main`] prints it.
+//!
+//! An error type stands beside the code that raises it and implements [`ExpectedError`]; `?` turns it into a [`Failure`].
+//! Errors of other modules implement it here.
+
+use std::borrow::Cow;
+use std::error::Error;
+use std::io;
+use std::path::Path;
+
+use super::Terminal;
+use crate::bake::id::BadId;
+use crate::bake::journal::JournalError;
+use crate::marker::CredentialsError;
+use crate::model::{BadAssignment, PlanError};
+use crate::providers::digitalocean::BadApiUrl;
+use crate::render::{BakeEntryError, RenderError};
+use crate::workspace::{DownloadError, LockError, ProjectError, WriteError};
+
+/// Exit statuses, as in the manual.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ExitStatus {
+    /// An invalid document, a difference, a failed check.
+    Finding = 1,
+    /// Wrong usage, an input that cannot be read, or a failure before anything was changed.
+    Error = 2,
+    /// A bake failed, and nothing remains that costs money.
+    FailedClean = 3,
+    /// A bake failed, and resources remain that cost money.
+    FailedRemaining = 4,
+    /// Interrupted, and cleaned up.
+    Interrupted = 130,
+}
+
+/// What is at fault.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ErrorKind {
+    /// The input was read, and something in it is wrong.
+    Finding,
+    /// The command line, or a combination of its options.
+    Usage,
+    /// A template, a variable, a document or another input is missing, unreadable or malformed.
+    Input,
+    /// This machine: its file system, randomness, TLS, signals.
+    System,
+    /// A service on the network: it refused, or did not answer.
+    Service,
+    /// mkimg itself.
+    Internal,
+    /// Resources remain that cost money.
+    Remaining,
+    /// The user stopped the command.
+    Interrupted,
+}
+
+impl ErrorKind {
+    /// The exit status of a command that fails with such an error.
+    #[must_use]
+    pub const fn exit_status(self) -> ExitStatus {
+        match self {
+            Self::Finding => ExitStatus::Finding,
+            Self::Usage | Self::Input | Self::System | Self::Service | Self::Internal => ExitStatus::Error,
+            Self::Remaining => ExitStatus::FailedRemaining,
+            Self::Interrupted => ExitStatus::Interrupted,
+        }
+    }
+}
+
+/// An error that a command may end with.
+pub trait ExpectedError: Error + Send + Sync + 'static {
+    /// What is at fault; gives the exit status.
+    fn kind(&self) -> ErrorKind;
+
+    /// The next step.
+    fn help(&self) -> Option<Cow<'static, str>> {
+        None
+    }
+}
+
+/// Why a command did not succeed.
+#[derive(Debug)]
+pub enum Failure {
+    Error(Box<dyn ExpectedError>),
+    /// Everything has been printed already; only the exit status remains.
+    Reported(ExitStatus),
+}
+
+impl<E: ExpectedError> From<E> for Failure {
+    fn from(error: E) -> Self {
+        Self::Error(Box::new(error))
+    }
+}
+
+impl Failure {
+    #[must_use]
+    pub fn exit_status(&self) -> ExitStatus {
+        match self {
+            Self::Error(error) => error.kind().exit_status(),
+            Self::Reported(status) => *status,
+        }
+    }
+
+    /// Prints the error with its causes, then the next step.
+    pub(super) fn print(&self, terminal: &Terminal) {
+        let Self::Error(error) = self else { return };
+        terminal.error(&with_causes(error.as_ref()));
+        if let Some(help) = error.help() {
+            terminal.help(&help);
+        }
+    }
+}
+
+/// An error's text with its causes. Some errors repeat their cause in their own text: once is enough.
+fn with_causes(error: &dyn Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        let cause_text = cause.to_string();
+        if !text.contains(&cause_text) {
+            text.push_str(": ");
+            text.push_str(&cause_text);
+        }
+        source = cause.source();
+    }
+    text
+}
+
+/// An operation on a file or directory that failed.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot {action} {path}: {reason}")]
+pub(super) struct FileError {
+    /// A verb: `read`, `create`.
+    action: &'static str,
+    path: String,
+    reason: String,
+    help: Option<Cow<'static, str>>,
+}
+
+impl FileError {
+    pub(super) fn new(action: &'static str, path: &Path, error: &io::Error) -> Self {
+        Self { action, path: path.display().to_string(), reason: error.to_string(), help: None }
+    }
+
+    /// A file that cannot be read, named as on the command line.
+    pub(super) fn unreadable(path: &Path, reason: &impl ToString) -> Self {
+        Self { action: "read", path: path.display().to_string(), reason: reason.to_string(), help: None }
+    }
+
+    #[must_use]
+    pub(super) fn with_help(mut self, help: impl Into<Cow<'static, str>>) -> Self {
+        self.help = Some(help.into());
+        self
+    }
+}
+
+impl ExpectedError for FileError {
+    fn kind(&self) -> ErrorKind {
+        if self.action == "read" { ErrorKind::Input } else { ErrorKind::System }
+    }
+    fn help(&self) -> Option<Cow<'static, str>> {
+        self.help.clone()
+    }
+}
+
+/// The system has no random bytes.
+#[derive(Debug, thiserror::Error)]
+#[error("the system gives no random bytes: {0}")]
+pub(super) struct NoRandomness(pub(super) getrandom::Error);
+
+impl ExpectedError for NoRandomness {
+    fn kind(&self) -> ErrorKind {
+        ErrorKind::System
+    }
+}
+
+/// A file that cannot be written, with the step that helps here.
+#[derive(Debug, thiserror::Error)]
+#[error("{error}")]
+pub(super) struct CannotWrite {
+    error: WriteError,
+    help: &'static str,
+}
+
+impl CannotWrite {
+    pub(super) fn new(help: &'static str) -> impl Fn(WriteError) -> Self {
+        move |error| Self { error, help }
+    }
+}
+
+impl ExpectedError for CannotWrite {
+    fn kind(&self) -> ErrorKind {
+        ErrorKind::System
+    }
+    fn help(&self) -> Option<Cow<'static, str>> {
+        Some(self.help.into())
+    }
+}
+
+impl ExpectedError for ProjectError {
+    fn kind(&self) -> ErrorKind {
+        ErrorKind::Input
+    }
+    fn help(&self) -> Option<Cow<'static, str>> {
+        Some(self.help().into())
+    }
+}
+
+impl ExpectedError for BadAssignment {
+    fn kind(&self) -> ErrorKind {
+        match self {
+            Self::NotAnAssignment(_) | Self::SensitiveOnCommandLine(_) => ErrorKind::Usage,
+            _ => ErrorKind::Input,
+        }
+    }
+    fn help(&self) -> Option<Cow<'static, str>> {
+        Some(self.help().into())
+    }
+}
+
+impl ExpectedError for PlanError {
+    fn kind(&self) -> ErrorKind {
+        match self {
+            Self::NotLocked { .. } => ErrorKind::Finding,
+            _ => ErrorKind::Input,
+        }
+    }
+    fn help(&self) -> Option<Cow<'static, str>> {
+        Some(self.help().into())
+    }
+}
+
+impl ExpectedError for RenderError {
+    fn kind(&self) -> ErrorKind {
+        match self {
+            Self::OverLimit { .. } => ErrorKind::Finding,
+            Self::Proof { .. } => ErrorKind::Internal,
+            _ => ErrorKind::Input,
+        }
+    }
+    fn help(&self) -> Option<Cow<'static, str>> {
+        Some(self.help().into())
+    }
+}
+
+impl ExpectedError for BakeEntryError {
+    fn kind(&self) -> ErrorKind {
+        ErrorKind::Internal
+    }
+    fn help(&self) -> Option<Cow<'static, str>> {
+        Some("please report this, with the template".into())
+    }
+}
+
+impl ExpectedError for LockError {
+    fn kind(&self) -> ErrorKind {
+        match self {
+            Self::Write(_) => ErrorKind::System,
+            _ => ErrorKind::Input,
+        }
+    }
+    fn help(&self) -> Option<Cow<'static, str>> {
+        Some(self.help().into())
+    }
+}
+
+impl ExpectedError for DownloadError {
+    fn kind(&self) -> ErrorKind {
+        ErrorKind::Service
+    }
+    fn help(&self) -> Option<Cow<'static, str>> {
+        Some(self.help().into())
+    }
+}
+
+impl ExpectedError for BadApiUrl {
+    fn kind(&self) -> ErrorKind {
+        match self {
+            Self::Tls(_) => ErrorKind::System,
+            _ => ErrorKind::Usage,
+        }
+    }
+    fn help(&self) -> Option<Cow<'static, str>> {
+        let help = match self {
+            Self::Unreadable(..) | Self::Insecure(_) => {
+                "--api-url takes an https:// address, or an http:// address of this machine"
+            }
+            Self::BadToken => "copy the token again, without spaces or line breaks",
+            Self::Tls(_) => "on Debian and Ubuntu: apt-get install ca-certificates",
+        };
+        Some(help.into())
+    }
+}
+
+impl ExpectedError for BadId {
+    fn kind(&self) -> ErrorKind {
+        ErrorKind::Usage
+    }
+    fn help(&self) -> Option<Cow<'static, str>> {
+        Some("`mkimg bakes` lists the bakes that were started from here".into())
+    }
+}
+
+impl ExpectedError for CredentialsError {
+    fn kind(&self) -> ErrorKind {
+        ErrorKind::System
+    }
+}
+
+impl ExpectedError for JournalError {
+    fn kind(&self) -> ErrorKind {
+        ErrorKind::System
+    }
+    fn help(&self) -> Option<Cow<'static, str>> {
+        Some("set XDG_STATE_HOME to a directory on another disk".into())
+    }
+}
+
+impl ExpectedError for digitalocean_emulator::Error {
+    fn kind(&self) -> ErrorKind {
+        ErrorKind::System
+    }
+}
+
+/// mkimg's own structures can always be written as JSON.
+impl ExpectedError for serde_json::Error {
+    fn kind(&self) -> ErrorKind {
+        ErrorKind::Internal
+    }
+}
+
+#[cfg(feature = "qemu")]
+impl ExpectedError for digitalocean_emulator::base::Error {
+    fn kind(&self) -> ErrorKind {
+        ErrorKind::System
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::bake::BakeId;
+
+    /// Exit status and next step of the errors that come from other modules.
+    #[test]
+    fn errors_have_a_status_and_a_next_step() {
+        let cases: [(Failure, u8, &str); 9] = [
+            (ProjectError::SeveralTemplates(vec!["a".into()]).into(), 2, "name the one that you mean"),
+            (BadAssignment::NotAnAssignment("x".into()).into(), 2, "for example --var region=fra1"),
+            (
+                PlanError::NotLocked { lock: "mkimg.lock".into(), urls: Vec::new() }.into(),
+                1,
+                "run `mkimg lock`, and commit the file that it writes",
+            ),
+            (
+                RenderError::OverLimit { bytes: 2, limit: 1, entries: Vec::new() }.into(),
+                1,
+                "make the largest files smaller",
+            ),
+            (RenderError::Conflict { key: "runcmd" }.into(), 2, "take it out of `cloud_config:`"),
+            (DownloadError::TooLarge { url: "u".into(), limit: 1 }.into(), 2, "see whether the address is right"),
+            (BadApiUrl::Insecure("http://x".into()).into(), 2, "--api-url takes an https:// address"),
+            (BakeId::parse("No").unwrap_err().into(), 2, "`mkimg bakes` lists the bakes"),
+            (JournalError { path: "p".into(), reason: "r".into() }.into(), 2, "set XDG_STATE_HOME"),
+        ];
+        for (failure, status, help) in cases {
+            let Failure::Error(error) = &failure else { unreachable!() };
+            assert_eq!(failure.exit_status() as u8, status, "{error}");
+            assert!(error.help().unwrap().starts_with(help), "{error}: {:?}", error.help());
+        }
+    }
+
+    #[test]
+    fn every_kind_has_its_documented_exit_status() {
+        use ErrorKind as K;
+        let statuses = [
+            (K::Finding, 1),
+            (K::Usage, 2),
+            (K::Input, 2),
+            (K::System, 2),
+            (K::Service, 2),
+            (K::Internal, 2),
+            (K::Remaining, 4),
+            (K::Interrupted, 130),
+        ];
+        for (kind, status) in statuses {
+            assert_eq!(kind.exit_status() as u8, status, "{kind:?}");
+        }
+    }
+
+    #[test]
+    fn causes_are_printed_once() {
+        #[derive(Debug, thiserror::Error)]
+        #[error("outer")]
+        struct Outer(#[source] io::Error);
+        assert_eq!(with_causes(&Outer(io::Error::other("inner"))), "outer: inner");
+        assert_eq!(with_causes(&Outer(io::Error::other("outer"))), "outer");
+    }
+}
