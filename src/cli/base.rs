@@ -57,6 +57,15 @@ enum ListFormat {
     Json,
 }
 
+#[cfg(feature = "qemu")]
+const USER_AGENT: &str = concat!("mkimg/", env!("CARGO_PKG_VERSION"));
+
+/// How to get a missing base image.
+pub(super) fn hint(slug: &str) -> String {
+    let verb = if slug.starts_with("debian-") { "build" } else { "pull" };
+    format!("get it with: mkimg base {verb} {slug}")
+}
+
 #[cfg(not(feature = "qemu"))]
 pub(super) fn run(args: &Args, _global: &Global) -> Result<(), Failure> {
     let _ = (&args.what, &args.cache);
@@ -65,28 +74,28 @@ pub(super) fn run(args: &Args, _global: &Global) -> Result<(), Failure> {
 
 #[cfg(feature = "qemu")]
 pub(super) fn run(args: &Args, global: &Global) -> Result<(), Failure> {
-    use digitalocean_emulator::base::{build, default_cache, list, pull};
+    use digitalocean_emulator::base::build::{BuildRequest, build};
+    use digitalocean_emulator::base::pull::{PullRequest, pull};
+    use digitalocean_emulator::base::{default_cache, list};
 
     let cache = match &args.cache {
         Some(cache) => std::path::absolute(global.path(cache)).map_err(|error| FileError::new("use", cache, &error))?,
-        None => default_cache()?,
+        None => default_cache("mkimg")?,
     };
     let say = |line: &str| global.terminal.eprint(&format!("{line}\n"));
     let made = match &args.what {
         What::Build { slug, mirror, security_mirror } => {
-            let request = build::Request {
+            let request = BuildRequest {
                 slug,
                 cache: &cache,
                 mirror: mirror.as_deref(),
                 security_mirror: security_mirror.as_deref(),
             };
-            build::build(&request, &say).map_err(|error| BaseError { error, building: true })?
+            build(&request, &say).map_err(|error| BaseError { error, building: true })?
         }
         What::Pull { slug, base_url } => {
-            let request = pull::Request { slug, cache: &cache, base_url: base_url.as_deref() };
-            block_on(async {
-                Ok(pull::pull(&request, &say).await.map_err(|error| BaseError { error, building: false })?)
-            })?
+            let request = PullRequest { slug, cache: &cache, base_url: base_url.as_deref(), user_agent: USER_AGENT };
+            block_on(async { Ok(pull(&request, &say).await.map_err(|error| BaseError { error, building: false })?) })?
         }
         What::List { format } => {
             let found = list(&cache)?;
@@ -133,6 +142,9 @@ impl ExpectedError for BaseError {
     }
     fn help(&self) -> Option<Cow<'static, str>> {
         use digitalocean_emulator::base::{Error, build::RELEASES, pull::PUBLISHED};
+        if let Error::Busy { .. } = &self.error {
+            return Some("afterwards, see what there is: mkimg base list".into());
+        }
         let Error::Unknown { slug, .. } = &self.error else { return None };
         if self.building {
             let published = PUBLISHED.iter().any(|(known, ..)| known == slug);

@@ -5,15 +5,16 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use base64::Engine;
+use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
+use digitalocean_emulator::{
+    BackendKind, Config, FaultSpec, ParseScenarioError, RateLimit, Scenario, Timing, USUAL_PORTS, remove_abandoned,
+    start,
+};
 use secrecy::{ExposeSecret, SecretString};
 
 use super::Global;
 use super::error::{ErrorKind, ExpectedError, Failure, FileError, NoRandomness};
 use super::runtime::{StopSignals, block_on};
-use crate::emulator::fault::Spec;
-use crate::emulator::{
-    BackendKind, BadScenario, Config, RateLimit, Scenario, Timing, USUAL_PORTS, remove_abandoned, start,
-};
 
 /// How the names of temporary state directories begin.
 const TEMPORARY: &str = "mkimg-emulate-";
@@ -33,8 +34,8 @@ pub(super) struct Args {
     #[arg(long, value_name = "DIR")]
     state: Option<PathBuf>,
     /// What droplets are
-    #[arg(long, value_enum, default_value_t = default_backend())]
-    backend: Backend,
+    #[arg(long, value_name = "BACKEND", default_value = BackendKind::default().name(), value_parser = backends())]
+    backend: BackendKind,
     /// A port that must be reachable at every droplet's address (repeatable); 22, 80, 443 and 8443 are where they are free
     #[arg(long, value_name = "PORT")]
     forward: Vec<u16>,
@@ -47,7 +48,7 @@ pub(super) struct Args {
     scenario: Vec<String>,
     /// A fault to play: WHEN:FAULT, such as 3:hang, POST /v2/droplets#1:lost, snapshot:errored (repeatable)
     #[arg(long, value_name = "SPEC")]
-    fault: Vec<Spec>,
+    fault: Vec<FaultSpec>,
     /// How long things take: create=5s,power=3s,snapshot=10s,transfer=20s,destroy=1s,request=20ms,jitter=30%
     #[arg(long, value_name = "TIMES")]
     latency: Option<Timing>,
@@ -62,30 +63,15 @@ pub(super) struct Args {
     cache: Option<PathBuf>,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
-enum Backend {
-    /// Virtual machines
-    #[cfg(feature = "qemu")]
-    Qemu,
-    /// A status channel that plays a scenario
-    Scripted,
-    /// Nothing but their states
-    None,
-}
-
-#[cfg(feature = "qemu")]
-fn default_backend() -> Backend {
-    Backend::Qemu
-}
-
-#[cfg(not(feature = "qemu"))]
-fn default_backend() -> Backend {
-    Backend::None
+/// The values of `--backend`, from the registry.
+fn backends() -> impl TypedValueParser<Value = BackendKind> {
+    let value = |kind: BackendKind| PossibleValue::new(kind.name()).help(kind.description());
+    PossibleValuesParser::new(BackendKind::all().map(value)).try_map(|name| name.parse::<BackendKind>())
 }
 
 #[cfg(feature = "qemu")]
 fn default_cache() -> Result<PathBuf, Failure> {
-    Ok(crate::emulator::base::default_cache()?)
+    Ok(digitalocean_emulator::base::default_cache("mkimg")?)
 }
 
 #[cfg(not(feature = "qemu"))]
@@ -99,7 +85,7 @@ enum EmulateError {
     #[error("--token: expected a text without white space")]
     BadToken,
     #[error("{0}: {1}")]
-    Scenario(String, BadScenario),
+    Scenario(String, ParseScenarioError),
 }
 
 impl ExpectedError for EmulateError {
@@ -143,21 +129,16 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<(), Failure> {
         Some(cache) => global.path(cache),
         None => default_cache()?,
     };
-    let backend = match args.backend {
-        #[cfg(feature = "qemu")]
-        Backend::Qemu => BackendKind::Qemu,
-        Backend::Scripted => {
-            let scenarios = args.scenario.iter().map(|scenario| read_scenario(scenario, global));
-            BackendKind::Scripted { scenarios: scenarios.collect::<Result<_, _>>()? }
-        }
-        Backend::None => BackendKind::None { off_after: args.off_after },
-    };
+    let scenarios = args.scenario.iter().map(|scenario| read_scenario(scenario, global)).collect::<Result<_, _>>()?;
     let config = Config {
         listen: args.listen,
         token: token.clone(),
         state,
         cache,
-        backend,
+        backend: args.backend,
+        off_after: args.off_after,
+        scenarios,
+        base_hint: Some(super::base::hint),
         forward: args.forward.clone(),
         forward_if_free: USUAL_PORTS.to_vec(),
         timing: args.latency.clone().unwrap_or_default(),

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use mkimg::emulator::{BackendKind, Config, Error, Timing, start};
+use mkimg::emulator::{Config, Error, Timing, start};
 use reqwest::Method;
 use serde_json::json;
 
@@ -78,8 +78,9 @@ async fn a_busy_droplet_is_locked_and_refuses_events_and_deletion() {
 #[tokio::test]
 async fn a_droplet_turns_itself_off() {
     let folder = tempfile::tempdir().expect("a folder");
-    let backend = BackendKind::None { off_after: Some(Duration::from_millis(50)) };
-    let running = start(Config { backend, ..config(folder.path()) }).await.expect("an emulator");
+    let running = start(Config { off_after: Some(Duration::from_millis(50)), ..config(folder.path()) })
+        .await
+        .expect("an emulator");
     let client = Client::new(&running);
     let id = client.droplet(json!({})).await;
     client.until(id, "off").await;

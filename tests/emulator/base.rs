@@ -99,7 +99,7 @@ fn a_build_that_is_killed_ends_its_programs_and_a_second_one_waits_its_turn() {
     let second = build(folder.path(), &bin).output().expect("mkimg runs");
     let said = String::from_utf8_lossy(&second.stderr);
     assert_eq!(second.status.code(), Some(2), "{said}");
-    assert!(said.contains("another mkimg makes a base image in ") && said.contains("mkimg base list"), "{said}");
+    assert!(said.contains("another program is making a base image in ") && said.contains("mkimg base list"), "{said}");
 
     assert!(lives(mmdebstrap));
     assert_eq!(mounts(folder.path()), Vec::<String>::new(), "seen by mmdebstrap alone");

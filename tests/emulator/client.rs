@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use mkimg::emulator::{BackendKind, Config, Error, Running, Timing, start};
+use mkimg::emulator::{BackendKind, Config, Emulator, Error, Timing, start};
 use reqwest::Method;
 use serde_json::{Value, json};
 
@@ -17,7 +17,7 @@ pub(crate) struct Client {
 }
 
 impl Client {
-    pub(crate) fn new(running: &Running) -> Self {
+    pub(crate) fn new(running: &Emulator) -> Self {
         let _ = rustls::crypto::ring::default_provider().install_default();
         Self { http: reqwest::Client::new(), url: running.url(), token: "secret" }
     }
@@ -100,13 +100,13 @@ pub(crate) fn droplet(changes: Value) -> Value {
 
 pub(crate) fn config(state: &Path) -> Config {
     Config {
-        backend: BackendKind::None { off_after: None },
+        backend: BackendKind::NONE,
         timing: Timing::none(),
         ..Config::new("secret".to_owned().into(), state.to_path_buf(), state.join("cache"))
     }
 }
 
-pub(crate) async fn emulator(folder: &tempfile::TempDir) -> (Running, Client) {
+pub(crate) async fn emulator(folder: &tempfile::TempDir) -> (Emulator, Client) {
     let running = start(config(folder.path())).await.expect("an emulator");
     let client = Client::new(&running);
     (running, client)
@@ -114,7 +114,7 @@ pub(crate) async fn emulator(folder: &tempfile::TempDir) -> (Running, Client) {
 
 /// An emulator on the state of one that was just dropped, as if that had been killed: nothing was put in order, and its last
 /// tasks let go of the directory a moment later.
-pub(crate) async fn next_emulator(folder: &tempfile::TempDir) -> (Running, Client) {
+pub(crate) async fn next_emulator(folder: &tempfile::TempDir) -> (Emulator, Client) {
     let begun = Instant::now();
     loop {
         match start(config(folder.path())).await {

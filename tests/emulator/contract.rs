@@ -148,7 +148,7 @@ async fn every_answer_is_what_the_service_describes() {
     let _ = rustls::crypto::ring::default_provider().install_default();
     let folder = tempfile::tempdir().expect("a folder");
     let config = Config {
-        backend: BackendKind::None { off_after: None },
+        backend: BackendKind::NONE,
         timing: Timing::none(),
         ..Config::new("secret".to_owned().into(), folder.path().to_path_buf(), folder.path().join("cache"))
     };

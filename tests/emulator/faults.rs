@@ -3,13 +3,13 @@
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use mkimg::emulator::{BackendKind, Config, Running, Timing, start};
+use mkimg::emulator::{BackendKind, Config, Emulator, Timing, start};
 use serde_json::{Value, json};
 
 /// An emulator with these faults; the state machine alone.
 fn config(state: &Path, faults: &[&str]) -> Config {
     Config {
-        backend: BackendKind::None { off_after: None },
+        backend: BackendKind::NONE,
         timing: Timing::none(),
         faults: faults.iter().map(|spec| spec.parse().unwrap()).collect(),
         ..Config::new("secret".to_owned().into(), state.to_path_buf(), state.join("cache"))
@@ -20,17 +20,17 @@ fn config(state: &Path, faults: &[&str]) -> Config {
 /// for seconds.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-fn request(running: &Running, method: &str, path: &str) -> reqwest::RequestBuilder {
+fn request(running: &Emulator, method: &str, path: &str) -> reqwest::RequestBuilder {
     let _ = rustls::crypto::ring::default_provider().install_default();
     let client = reqwest::Client::builder().no_proxy().timeout(PATIENCE).build().unwrap();
     client.request(method.parse().unwrap(), format!("{}{path}", running.url())).bearer_auth("secret")
 }
 
-async fn get(running: &Running, path: &str) -> Value {
+async fn get(running: &Emulator, path: &str) -> Value {
     request(running, "GET", path).send().await.unwrap().json().await.unwrap()
 }
 
-async fn create(running: &Running) -> Result<reqwest::Response, reqwest::Error> {
+async fn create(running: &Emulator) -> Result<reqwest::Response, reqwest::Error> {
     let body = json!({"name": "a", "region": "nyc3", "size": "s-1vcpu-1gb", "image": "debian-12-x64", "tags": ["t"]});
     request(running, "POST", "/v2/droplets").json(&body).send().await
 }
@@ -139,14 +139,14 @@ async fn what_went_wrong_is_known_of_a_droplet_that_is_gone() {
     let bad: Value = create(&running).await.unwrap().json().await.unwrap();
     let good: Value = create(&running).await.unwrap().json().await.unwrap();
     let [bad, good] = [bad, good].map(|made| made["droplet"]["id"].as_u64().unwrap());
-    until("what went wrong", async || !running.mishaps(bad).is_empty()).await;
-    let mishaps = running.mishaps(bad);
+    until("what went wrong", async || !running.failures(bad).is_empty()).await;
+    let mishaps = running.failures(bad);
     assert!(mishaps.len() == 1 && mishaps[0].contains("`errored`"), "{mishaps:?}");
     let path = format!("/v2/droplets/{bad}");
     assert_eq!(request(&running, "DELETE", &path).send().await.unwrap().status(), 204);
     until("its end", async || request(&running, "GET", &path).send().await.unwrap().status() == 404).await;
-    assert_eq!(running.mishaps(bad), mishaps);
-    assert!(running.mishaps(good).is_empty());
+    assert_eq!(running.failures(bad), mishaps);
+    assert!(running.failures(good).is_empty());
 }
 
 #[tokio::test]
@@ -183,9 +183,9 @@ async fn a_limit_that_is_enforced_says_how_long_to_wait() {
 fn a_bad_spec_ends_with_2_and_the_list() {
     for (option, value, why) in [
         ("--fault", "3:nonsense", "there is no fault `nonsense` of requests"),
-        ("--latency", "create=fast", "`fast` is no duration"),
-        ("--rate-limit", "many", "is no limit"),
-        ("--scenario", "nothing", "neither a file nor the name of a scenario; there are: passes"),
+        ("--latency", "create=fast", "`fast` is not a duration"),
+        ("--rate-limit", "many", "is not a rate limit"),
+        ("--scenario", "nothing", "neither a file nor the name of a scenario; the names are passes"),
     ] {
         let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_mkimg"));
         command.args(["emulate", "--backend", "scripted", option, value]).stdin(std::process::Stdio::null());

@@ -8,7 +8,7 @@ use std::time::Duration;
 use mkimg::bake::leftovers::{self, Selection};
 use mkimg::bake::silence::Patience;
 use mkimg::bake::{Left, MarkerKind, Outcome, Spec};
-use mkimg::emulator::{BackendKind, Config, Running, Scenario, Timing, start};
+use mkimg::emulator::{BackendKind, Config, Emulator, Scenario, Timing, start};
 use mkimg::providers::digitalocean::{Client, Options};
 use serde_json::Value;
 
@@ -124,15 +124,17 @@ impl Case {
 
     fn config(&self, state: &Path, faults: bool) -> Config {
         let specs = self.faults.iter().filter(|_| faults);
-        let backend = match self.mode {
-            Mode::Poweroff => BackendKind::None { off_after: self.off_after },
+        let (backend, scenarios) = match self.mode {
+            Mode::Poweroff => (BackendKind::NONE, Vec::new()),
             Mode::Https => {
                 let read = || Scenario::named(self.scenario).or_else(|_| self.scenario.parse());
-                BackendKind::Scripted { scenarios: vec![read().expect("a scenario")] }
+                (BackendKind::SCRIPTED, vec![read().expect("a scenario")])
             }
         };
         Config {
             backend,
+            off_after: self.off_after,
+            scenarios,
             timing: Timing::none(),
             faults: specs.map(|spec| spec.parse().unwrap_or_else(|error| panic!("{spec}: {error}"))).collect(),
             list_lag: if faults { self.list_lag } else { Duration::ZERO },
@@ -142,7 +144,7 @@ impl Case {
     }
 
     /// The same account at a service that is well: where it keeps its state, and the service.
-    async fn well(&self, state: &Path, copy: &Path) -> (PathBuf, Running) {
+    async fn well(&self, state: &Path, copy: &Path) -> (PathBuf, Emulator) {
         std::fs::create_dir(copy).unwrap();
         std::fs::copy(state.join("state.json"), copy.join("state.json")).unwrap();
         (copy.to_owned(), start(self.config(copy, false)).await.expect("an emulator"))
@@ -217,7 +219,7 @@ impl Case {
     }
 }
 
-fn client_of(running: &Running, timeout: Duration, requests: Option<Arc<Mutex<Vec<String>>>>) -> Client {
+fn client_of(running: &Emulator, timeout: Duration, requests: Option<Arc<Mutex<Vec<String>>>>) -> Client {
     let log = requests.map(|requests| {
         let log: mkimg::providers::digitalocean::RequestLog =
             Arc::new(move |line: &str| requests.lock().unwrap().push(line.to_owned()));
@@ -228,7 +230,7 @@ fn client_of(running: &Running, timeout: Duration, requests: Option<Arc<Mutex<Ve
 }
 
 /// What `mkimg gc BAKE` does where the bake's journal is.
-async fn collect(running: &Running, spec: &Spec, folder: &Path) -> Result<(), String> {
+async fn collect(running: &Emulator, spec: &Spec, folder: &Path) -> Result<(), String> {
     let (client, clock) = (client_of(running, PATIENT, None), FastClock::new());
     let selection = Selection { now: 0, older_than: Duration::ZERO, named: vec![spec.id.clone()] };
     let ledger = DiskJournal::ledger(folder);

@@ -22,7 +22,7 @@ mod table;
 use std::sync::Mutex;
 
 use case::{Case, Mode, Verdict};
-use mkimg::emulator::fault::http::Http;
+use mkimg::emulator::faults::RequestFault;
 use table::Table;
 
 /// How many bakes at once: most of their time they wait.
@@ -79,7 +79,7 @@ fn singles(mode: Mode) {
     let mut cases = Vec::new();
     // A poll or two more than in this run: another may be slower.
     for number in 1..=requests.len() {
-        for fault in Http::USUAL {
+        for fault in RequestFault::USUAL {
             cases.push((fault.to_owned(), Case::with(mode, &[format!("{number}:{}", quick(fault))])));
         }
     }
@@ -122,7 +122,7 @@ fn a_lost_answer_and_a_second_fault() {
             }
             for lost in ["lost", "handled-500", "handled-hang"] {
                 for second in first + 1..=requests.len() + 4 {
-                    for fault in Http::USUAL {
+                    for fault in RequestFault::USUAL {
                         let specs = [format!("{first}:{lost}"), format!("{second}:{}", quick(fault))];
                         cases.push((fault.to_owned(), Case::with(mode, &specs)));
                     }
@@ -141,7 +141,7 @@ fn an_outage_from_every_request_on() {
     for mode in [Mode::Poweroff, Mode::Https] {
         let requests = happy(mode);
         for number in (1..=requests.len()).filter(|number| long || number % 5 == 1) {
-            for fault in Http::USUAL {
+            for fault in RequestFault::USUAL {
                 if long || ["401", "500", "closed", "garbage"].contains(&fault) {
                     cases.push((fault.to_owned(), Case::with(mode, &[format!("{number}-:{}", quick(fault))])));
                 }

@@ -9,7 +9,7 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use crate::droplets::{Api, TOKEN, baked};
-use mkimg::emulator::{Config, Running, base, start};
+use mkimg::emulator::{Config, Emulator, base, start};
 use reqwest::Method;
 use serde_json::{Value, json};
 
@@ -45,18 +45,18 @@ struct Node {
 }
 
 impl Node {
-    fn console(&self, running: &Running) -> String {
+    fn console(&self, running: &Emulator) -> String {
         let log = running.console_log(self.droplet).expect("a console");
         String::from_utf8_lossy(&std::fs::read(log).unwrap_or_default()).into_owned()
     }
 
     /// From here on only what the node says after this moment counts.
-    fn forget(&mut self, running: &Running) {
+    fn forget(&mut self, running: &Emulator) {
         self.read = self.console(running).len();
     }
 
     /// Waits until the node says this of its cluster, and whether all is well; what is to be the same everywhere.
-    async fn says(&self, running: &Running, cluster: &str, well: bool) -> String {
+    async fn says(&self, running: &Emulator, cluster: &str, well: bool) -> String {
         let begun = Instant::now();
         while begun.elapsed() < PATIENCE {
             let console = self.console(running);
@@ -98,7 +98,7 @@ async fn three_droplets_become_one_cluster_and_one_comes_back() {
     let folder = tempfile::Builder::new().prefix("mkimg-vm-cluster-").tempdir_in("/var/tmp").expect("a folder");
     let (state, snapshot) = baked(folder.path());
     let user_data = user_data(folder.path());
-    let cache = base::default_cache().expect("a cache");
+    let cache = base::default_cache("mkimg").expect("a cache");
     let running = start(Config::new(TOKEN.to_owned().into(), state, cache)).await.expect("an emulator");
     let api = Api::new(running.url());
 

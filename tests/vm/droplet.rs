@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use crate::droplets::{Api, SLUG, TOKEN};
-use mkimg::emulator::{Config, Running, base, start};
+use mkimg::emulator::{Config, Emulator, base, start};
 use reqwest::Method;
 use serde_json::{Value, json};
 
@@ -51,7 +51,7 @@ impl Client {
 }
 
 /// What the droplet has said on its serial console; nothing before it is started.
-fn console(running: &Running, droplet: u64) -> String {
+fn console(running: &Emulator, droplet: u64) -> String {
     let log = running.console_log(droplet).expect("a console");
     String::from_utf8_lossy(&std::fs::read(log).unwrap_or_default()).into_owned()
 }
@@ -74,12 +74,12 @@ fn machines_in(folder: &Path) -> Vec<PathBuf> {
 }
 
 /// An emulator with real machines, its folder and a client.
-async fn emulator() -> (tempfile::TempDir, Running, Client) {
+async fn emulator() -> (tempfile::TempDir, Emulator, Client) {
     let _ = rustls::crypto::ring::default_provider().install_default();
     let cache = std::env::var_os("MKIMG_BASE_CACHE").map(PathBuf::from);
-    let cache = cache.unwrap_or_else(|| base::default_cache().expect("a cache"));
+    let cache = cache.unwrap_or_else(|| base::default_cache("mkimg").expect("a cache"));
     if !base::list(&cache).expect("the cache").iter().any(|listed| listed.base.slug == SLUG) {
-        let request = base::build::Request { slug: SLUG, cache: &cache, mirror: None, security_mirror: None };
+        let request = base::build::BuildRequest { slug: SLUG, cache: &cache, mirror: None, security_mirror: None };
         base::build::build(&request, &|line| eprintln!("{line}")).expect("a base image");
     }
     // Made where there is room: a temporary folder may be in memory.

@@ -238,7 +238,7 @@ async fn machines_of_the_image_come_up_and_come_back() {
     let made = Command::new("ssh-keygen").args(["-q", "-t", "ed25519", "-N", "", "-f"]).arg(&key).status();
     assert!(made.expect("ssh-keygen").success());
     let public = std::fs::read_to_string(key.with_extension("pub")).expect("a key").trim().to_owned();
-    let cache = base::default_cache().expect("a cache");
+    let cache = base::default_cache("mkimg").expect("a cache");
     let running = start(Config::new(TOKEN.to_owned().into(), state, cache)).await.expect("an emulator");
     let client = Client { api: Api::new(running.url()), key, public, snapshot };
 

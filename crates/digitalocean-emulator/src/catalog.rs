@@ -1,64 +1,72 @@
-//! What the emulated service offers: regions, sizes and base images. Names, sizes and prices are DigitalOcean's public
-//! ones; the tables are short on purpose, and hold one of each kind that a client must cope with: a region that is
-//! closed, a size that is no longer sold, a size that not every region has.
+//! What the emulated service offers: regions, sizes, base images and the private network. Names, sizes and prices are
+//! DigitalOcean's public ones. The tables are short on purpose, with one of each kind that a client must handle: a
+//! closed region, a retired size, a size that some regions lack.
+
+use std::net::Ipv4Addr;
 
 /// A datacentre region.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Region {
-    pub(super) slug: &'static str,
-    pub(super) name: &'static str,
-    pub(super) available: bool,
+pub(crate) struct Region {
+    pub(crate) slug: &'static str,
+    pub(crate) name: &'static str,
+    pub(crate) available: bool,
 }
 
 /// A droplet size.
 #[derive(Debug, PartialEq)]
-pub(super) struct Size {
-    pub(super) slug: &'static str,
-    pub(super) description: &'static str,
-    pub(super) vcpus: u32,
+pub(crate) struct Size {
+    pub(crate) slug: &'static str,
+    pub(crate) description: &'static str,
+    pub(crate) vcpus: u32,
     /// In MiB.
-    pub(super) memory: u32,
+    pub(crate) memory: u32,
     /// In GiB.
-    pub(super) disk: u32,
+    pub(crate) disk: u32,
     /// In TiB a month.
-    pub(super) transfer: f64,
+    pub(crate) transfer: f64,
     /// In US dollars.
-    pub(super) price_monthly: f64,
-    pub(super) available: bool,
-    /// Regions that lack it.
-    pub(super) not_in: &'static [&'static str],
+    pub(crate) price_monthly: f64,
+    pub(crate) available: bool,
+    /// The slugs of regions that lack it.
+    pub(crate) not_in: &'static [&'static str],
 }
 
 impl Size {
     /// In US dollars: a month is billed as 672 hours.
-    pub(super) fn price_hourly(&self) -> f64 {
+    pub(crate) fn price_hourly(&self) -> f64 {
         (self.price_monthly / 672.0 * 100_000.0).round() / 100_000.0
     }
 
-    pub(super) fn is_in(&self, region: &Region) -> bool {
+    pub(crate) fn is_in(&self, region: &Region) -> bool {
         self.available && region.available && !self.not_in.contains(&region.slug)
     }
 }
 
 /// A base image that the service offers.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct BaseImage {
-    pub(super) id: u64,
-    pub(super) slug: &'static str,
-    pub(super) distribution: &'static str,
-    pub(super) name: &'static str,
+pub(crate) struct BaseImage {
+    pub(crate) id: u64,
+    pub(crate) slug: &'static str,
+    pub(crate) distribution: &'static str,
+    pub(crate) name: &'static str,
     /// In GiB.
-    pub(super) min_disk: u32,
+    pub(crate) min_disk: u32,
 }
 
+/// The private network, 10.108.0.0/20 as in a region's default VPC. All droplets of an account are on it.
+pub(crate) const PRIVATE_NETWORK: Ipv4Addr = Ipv4Addr::new(10, 108, 0, 0);
+pub(crate) const PRIVATE_NETMASK: Ipv4Addr = Ipv4Addr::new(255, 255, 240, 0);
+/// What the service names as the gateway. Nothing answers there.
+pub(crate) const PRIVATE_GATEWAY: Ipv4Addr = Ipv4Addr::new(10, 108, 0, 1);
+
 /// Features that every region has.
-pub(super) const FEATURES: [&str; 6] = ["backups", "ipv6", "metadata", "install_agent", "storage", "image_transfer"];
+pub(crate) const FEATURES: [&str; 6] = ["backups", "ipv6", "metadata", "install_agent", "storage", "image_transfer"];
 
 const fn region(slug: &'static str, name: &'static str, available: bool) -> Region {
     Region { slug, name, available }
 }
 
-pub(super) static REGIONS: [Region; 12] = [
+pub(crate) static REGIONS: [Region; 12] = [
     region("nyc1", "New York 1", true),
     region("sfo1", "San Francisco 1", false),
     region("nyc3", "New York 3", true),
@@ -77,7 +85,7 @@ const fn basic(slug: &'static str, vcpus: u32, memory: u32, disk: u32, transfer:
     Size { slug, description: "Basic", vcpus, memory, disk, transfer, price_monthly, available: true, not_in: &[] }
 }
 
-pub(super) static SIZES: [Size; 9] = [
+pub(crate) static SIZES: [Size; 9] = [
     Size { not_in: &["nyc3", "tor1", "sfo2", "lon1", "blr1"], ..basic("s-1vcpu-512mb-10gb", 1, 512, 10, 0.5, 4.0) },
     basic("s-1vcpu-1gb", 1, 1024, 25, 1.0, 6.0),
     basic("s-1vcpu-2gb", 1, 2048, 50, 2.0, 12.0),
@@ -99,26 +107,26 @@ const fn image(
     BaseImage { id, slug, distribution, name, min_disk }
 }
 
-pub(super) static IMAGES: [BaseImage; 4] = [
+pub(crate) static IMAGES: [BaseImage; 4] = [
     image(129_211_873, "ubuntu-22-04-x64", "Ubuntu", "22.04 (LTS) x64", 7),
     image(155_133_621, "ubuntu-24-04-x64", "Ubuntu", "24.04 (LTS) x64", 7),
     image(148_642_187, "debian-12-x64", "Debian", "12 x64", 7),
     image(195_932_981, "debian-13-x64", "Debian", "13 x64", 7),
 ];
 
-pub(super) fn region_by_slug(slug: &str) -> Option<&'static Region> {
+pub(crate) fn region_by_slug(slug: &str) -> Option<&'static Region> {
     REGIONS.iter().find(|region| region.slug == slug)
 }
 
-pub(super) fn size_by_slug(slug: &str) -> Option<&'static Size> {
+pub(crate) fn size_by_slug(slug: &str) -> Option<&'static Size> {
     SIZES.iter().find(|size| size.slug == slug)
 }
 
-pub(super) fn image_by_slug(slug: &str) -> Option<&'static BaseImage> {
+pub(crate) fn image_by_slug(slug: &str) -> Option<&'static BaseImage> {
     IMAGES.iter().find(|image| image.slug == slug)
 }
 
-pub(super) fn image_by_id(id: u64) -> Option<&'static BaseImage> {
+pub(crate) fn image_by_id(id: u64) -> Option<&'static BaseImage> {
     IMAGES.iter().find(|image| image.id == id)
 }
 

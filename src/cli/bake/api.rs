@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use digitalocean_emulator::{self as emulator, Running};
+use digitalocean_emulator::{self as emulator, Emulator};
 use etcetera::BaseStrategy as _;
 use secrecy::{ExposeSecret as _, SecretString};
 
@@ -118,7 +118,7 @@ impl ApiArgs {
 
 #[cfg(feature = "qemu")]
 fn cache() -> Result<PathBuf, Failure> {
-    Ok(emulator::base::default_cache()?)
+    Ok(emulator::base::default_cache("mkimg")?)
 }
 
 #[cfg(not(feature = "qemu"))]
@@ -126,7 +126,7 @@ fn cache() -> Result<PathBuf, Failure> {
     Err(ApiError::NoQemu.into())
 }
 
-async fn start_emulator(global: &Global) -> Result<(SecretString, Running), Failure> {
+async fn start_emulator(global: &Global) -> Result<(SecretString, Emulator), Failure> {
     let mut bytes = [0_u8; 16];
     getrandom::fill(&mut bytes).map_err(NoRandomness)?;
     let token: SecretString = URL_SAFE_NO_PAD.encode(bytes).into();
@@ -135,6 +135,7 @@ async fn start_emulator(global: &Global) -> Result<(SecretString, Running), Fail
     let mut config = emulator::Config::new(token.clone(), state, cache()?);
     // The status channel must be reachable: a port in use is reported before anything is baked.
     config.forward = vec![crate::marker::PORT];
+    config.base_hint = Some(crate::cli::base::hint);
     let running = emulator::start(config).await?;
     for warning in running.warnings() {
         global.terminal.warning(warning);
@@ -190,7 +191,7 @@ pub(crate) struct Api {
     client: Client,
     url: String,
     origin: String,
-    running: Option<Running>,
+    running: Option<Emulator>,
 }
 
 impl Api {
@@ -249,7 +250,7 @@ impl Api {
 
     /// Errors of a local droplet's virtual machine; a remote API does not report them.
     pub(crate) fn mishaps(&self, droplet: u64) -> Vec<String> {
-        self.running.as_ref().map(|running| running.mishaps(droplet)).unwrap_or_default()
+        self.running.as_ref().map(|running| running.failures(droplet)).unwrap_or_default()
     }
 
     pub(crate) async fn close(self, global: &Global) {

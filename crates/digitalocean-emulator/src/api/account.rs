@@ -1,99 +1,126 @@
-//! `/v2/account` and the account's SSH keys.
+//! `/v2/account`, its SSH keys, the catalogue of regions and sizes, and the collections that are always empty here.
 
-use axum::Json;
+use std::sync::Arc;
+
 use axum::extract::State;
-use axum::http::StatusCode;
-use axum::response::{IntoResponse, Response};
+use axum::response::Response;
+use axum::routing::get;
+use axum::{Json, Router};
 use base64::Engine;
 use md5::{Digest, Md5};
-use serde_json::json;
+use serde_json::{Value, json};
 
-use super::body::Fields;
-use super::page::Paging;
-use super::path::Path;
-use super::problem::Problem;
-use super::{Account, names, wire};
-use crate::cloud::model::{Key, State as Model};
-use crate::cloud::{DROPLET_LIMIT, Refusal};
+use super::error::ApiError;
+use super::request::{Account, Answer, Fields, Paging, Path, check_free_name, created, found, no_content};
+use super::wire;
+use crate::catalog::{REGIONS, SIZES};
+use crate::cloud::state::Key;
+use crate::cloud::{Cloud, DROPLET_LIMIT, Refusal};
 
-pub(super) async fn show(State(cloud): Account) -> Response {
-    let uuid = cloud.look(|state| state.account.clone());
+/// Collections that never have anything, as path and key of the list. Clients that look through an account find nothing
+/// and go on; everything else about these resources is not found.
+const EMPTY_COLLECTIONS: [(&str, &str); 9] = [
+    ("/v2/volumes", "volumes"),
+    ("/v2/firewalls", "firewalls"),
+    ("/v2/load_balancers", "load_balancers"),
+    ("/v2/certificates", "certificates"),
+    ("/v2/domains", "domains"),
+    ("/v2/floating_ips", "floating_ips"),
+    ("/v2/reserved_ips", "reserved_ips"),
+    ("/v2/projects", "projects"),
+    ("/v2/reports/droplet_neighbors_ids", "neighbor_ids"),
+];
+
+pub(super) fn routes() -> Router<Arc<Cloud>> {
+    let routes = Router::new()
+        .route("/v2/account", get(show))
+        .route("/v2/account/keys", get(list_keys).post(add_key))
+        .route("/v2/account/keys/{key}", get(show_key).put(rename_key).delete(delete_key))
+        .route("/v2/regions", get(list_regions))
+        .route("/v2/sizes", get(list_sizes));
+    EMPTY_COLLECTIONS.iter().fold(routes, |routes, (path, key)| {
+        let list = move |State(cloud): Account, paging: Paging| async move {
+            paging.answer(cloud.url(), key, Vec::<Value>::new())
+        };
+        routes.route(path, get(list))
+    })
+}
+
+async fn show(State(cloud): Account) -> Json<Value> {
+    let uuid = cloud.read(|state| state.account.clone());
     Json(json!({"account": {
         "droplet_limit": DROPLET_LIMIT,
         "floating_ip_limit": 3,
         "reserved_ip_limit": 3,
         "volume_limit": 0,
-        "email": "emulator@mkimg.invalid",
-        "name": "mkimg emulator",
+        "email": "emulator@example.invalid",
+        "name": "DigitalOcean emulator",
         "uuid": uuid,
         "email_verified": true,
         "status": "active",
         "status_message": "",
-        "team": {"uuid": uuid, "name": "mkimg emulator"},
+        "team": {"uuid": uuid, "name": "DigitalOcean emulator"},
     }}))
-    .into_response()
 }
 
-pub(super) async fn list_keys(State(cloud): Account, paging: Paging) -> Response {
-    let keys = cloud.look_listed(|state| state.keys.values().map(wire::key).collect::<Vec<_>>());
+async fn list_regions(State(cloud): Account, paging: Paging) -> Response {
+    paging.answer(cloud.url(), "regions", REGIONS.iter().map(wire::region).collect())
+}
+
+async fn list_sizes(State(cloud): Account, paging: Paging) -> Response {
+    paging.answer(cloud.url(), "sizes", SIZES.iter().map(wire::size).collect())
+}
+
+async fn list_keys(State(cloud): Account, paging: Paging) -> Response {
+    let keys = cloud.read_listed(|state| state.keys.values().map(wire::key).collect());
     paging.answer(cloud.url(), "ssh_keys", keys)
 }
 
-pub(super) async fn add_key(State(cloud): Account, fields: Fields) -> Result<Response, Problem> {
+async fn add_key(State(cloud): Account, fields: Fields) -> Answer {
     let name = fields.required_text("name")?;
-    names::free("Name", &name)?;
-    let public_key = fields.required_text("public_key")?.trim().to_owned();
-    let fingerprint = fingerprint(&public_key)
-        .ok_or_else(|| Problem::unprocessable("Key invalid, key should be of the format `ssh-rsa THEKEY a_comment`"))?;
+    check_free_name(&name)?;
+    let text = fields.required_text("public_key")?.trim().to_owned();
+    let fingerprint = fingerprint(&text).ok_or_else(|| {
+        ApiError::unprocessable("Key invalid, key should be of the format `ssh-rsa THEKEY a_comment`")
+    })?;
     let key = cloud.change(|state| {
         if state.keys.values().any(|key| key.fingerprint == fingerprint) {
             return Err(Refusal::because("SSH Key is already in use on your account"));
         }
         let id = state.new_id();
-        let key = Key { id, name, text: public_key, fingerprint };
+        let key = Key { id, name, text, fingerprint };
         state.keys.insert(id, key.clone());
         Ok(key)
     })?;
-    Ok((StatusCode::CREATED, Json(json!({"ssh_key": wire::key(&key)}))).into_response())
+    created("ssh_key", wire::key(&key))
 }
 
-pub(super) async fn show_key(State(cloud): Account, Path(wanted): Path<String>) -> Result<Response, Problem> {
-    let key = cloud.look(|state| find(state, &wanted).map(|id| wire::key(&state.keys[&id])));
-    key.map(|key| Json(json!({"ssh_key": key})).into_response()).ok_or_else(Problem::not_found)
+async fn show_key(State(cloud): Account, Path(wanted): Path<String>) -> Answer {
+    found("ssh_key", cloud.read(|state| state.find_key(&wanted).map(wire::key)))
 }
 
-pub(super) async fn rename_key(
-    State(cloud): Account,
-    Path(wanted): Path<String>,
-    fields: Fields,
-) -> Result<Response, Problem> {
+async fn rename_key(State(cloud): Account, Path(wanted): Path<String>, fields: Fields) -> Answer {
     let name = fields.required_text("name")?;
-    names::free("Name", &name)?;
+    check_free_name(&name)?;
     let key = cloud.change(|state| {
-        let id = find(state, &wanted).ok_or(Refusal::NotFound)?;
+        let id = state.find_key(&wanted).ok_or(Refusal::NotFound)?.id;
         let key = state.keys.get_mut(&id).ok_or(Refusal::NotFound)?;
         key.name = name;
         Ok(wire::key(key))
     })?;
-    Ok(Json(json!({"ssh_key": key})).into_response())
+    found("ssh_key", Some(key))
 }
 
-pub(super) async fn delete_key(State(cloud): Account, Path(wanted): Path<String>) -> Result<Response, Problem> {
+async fn delete_key(State(cloud): Account, Path(wanted): Path<String>) -> Answer {
     cloud.change(|state| {
-        let id = find(state, &wanted).ok_or(Refusal::NotFound)?;
+        let id = state.find_key(&wanted).ok_or(Refusal::NotFound)?.id;
         state.keys.remove(&id);
         Ok(())
     })?;
-    Ok(StatusCode::NO_CONTENT.into_response())
+    no_content()
 }
 
-/// A key by its id or its fingerprint.
-fn find(state: &Model, wanted: &str) -> Option<u64> {
-    let id = wanted.parse().ok();
-    state.keys.values().find(|key| Some(key.id) == id || key.fingerprint == wanted).map(|key| key.id)
-}
-
-/// The MD5 fingerprint of an OpenSSH public key (`TYPE BASE64 [COMMENT]`, one line), or `None` if it is none.
+/// The MD5 fingerprint of an OpenSSH public key (`TYPE BASE64 [COMMENT]` on one line). `None` if it is not a key.
 fn fingerprint(key: &str) -> Option<String> {
     let mut words = key.split_whitespace();
     let (kind, blob) = (words.next()?, words.next()?);
@@ -116,12 +143,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn fingerprints_are_what_ssh_keygen_shows() {
+    fn fingerprints_are_those_of_ssh_keygen() {
         let key = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIAABAgMEBQYHCAkKCwwNDg8QERITFBUWFxgZGhscHR4f me@example";
         let expected = "0f:a2:0a:d7:38:3e:65:45:08:6b:63:84:1c:ff:dc:ba";
         assert_eq!(fingerprint(key).as_deref(), Some(expected));
         for bad in ["", "ssh-rsa", "ssh-rsa AAAA", "ssh-rsa AAAAC3NzaC1lZDI1NTE5AAAAIAAB x", "ssh-ed25519 !!!"] {
             assert_eq!(fingerprint(bad), None, "{bad}");
         }
+        assert_eq!(fingerprint(&key.replace(" me", "\nme")), None);
     }
 }

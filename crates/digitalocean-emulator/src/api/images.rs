@@ -1,91 +1,92 @@
-//! `/v2/images`: base images and snapshots, their names, transfers and deletion.
+//! `/v2/images` (base images and snapshots) and `/v2/snapshots` (the same snapshots, with strings as ids).
 
-use axum::Json;
+use std::sync::Arc;
+
+use axum::Router;
 use axum::extract::State;
-use axum::http::StatusCode;
-use axum::response::{IntoResponse, Response};
-use serde_json::json;
+use axum::response::Response;
+use axum::routing::get;
+use serde_json::Value;
 
-use super::body::Fields;
-use super::page::Paging;
-use super::path::Path;
-use super::problem::Problem;
-use super::{Account, names, wire};
+use super::error::ApiError;
+use super::request::{Account, Answer, Fields, Paging, Path, check_free_name, found, no_content, parse_id};
+use super::wire;
 use crate::catalog;
-use crate::cloud::images::{find, from_catalog};
-use crate::cloud::model::{ImageKind, Operation, State as Model};
+use crate::cloud::Cloud;
+use crate::cloud::state::{Image, ImageKind};
+
+pub(super) fn routes() -> Router<Arc<Cloud>> {
+    Router::new()
+        .route("/v2/images", get(list))
+        .route("/v2/images/{image}", get(show).put(update).delete(delete))
+        .route("/v2/snapshots", get(list_snapshots))
+        .route("/v2/snapshots/{snapshot}", get(show_snapshot).delete(delete_snapshot))
+}
 
 /// Filters: `type` (distribution, application, snapshot), `private`, `tag_name`, `name`.
-pub(super) async fn list(State(cloud): Account, paging: Paging) -> Result<Response, Problem> {
+async fn list(State(cloud): Account, paging: Paging) -> Answer {
     let private = matches!(paging.filter("private"), Some("true" | "1"));
-    let kind = paging.filter("type");
-    if !matches!(kind, None | Some("distribution" | "application" | "snapshot")) {
-        return Err(Problem::bad_request("type must be distribution, application or snapshot."));
-    }
-    let images = cloud.look_listed(|state| {
-        let base = catalog::IMAGES.iter().map(from_catalog);
-        let mut images: Vec<_> = base.chain(state.images.values().cloned()).collect();
-        images.retain(|image| {
-            let tag = paging.filter("tag_name").is_none_or(|tag| image.tags.contains(tag));
-            let name = paging.filter("name").is_none_or(|name| image.name == name);
-            let kind = match kind {
-                Some("distribution") => image.kind == ImageKind::Base,
-                Some("snapshot") => image.kind == ImageKind::Snapshot,
-                Some(_) => false,
-                None => true,
-            };
-            tag && name && kind && (!private || image.kind == ImageKind::Snapshot)
-        });
-        images
-    });
-    Ok(paging.answer(cloud.url(), "images", images.iter().map(wire::image).collect()))
-}
-
-pub(super) async fn show(State(cloud): Account, Path(wanted): Path<String>) -> Result<Response, Problem> {
-    let image = match wanted.parse() {
-        Ok(id) => cloud.look(|state| find(state, id)),
-        Err(_) => catalog::image_by_slug(&wanted).map(from_catalog),
+    let kind = match paging.filter("type") {
+        None => None,
+        Some("distribution") => Some(Some(ImageKind::Base)),
+        Some("snapshot") => Some(Some(ImageKind::Snapshot)),
+        Some("application") => Some(None),
+        Some(_) => return Err(ApiError::bad_request("type must be distribution, application or snapshot.")),
     };
-    let image = image.ok_or_else(Problem::not_found)?;
-    Ok(Json(json!({"image": wire::image(&image)})).into_response())
+    let rows: Vec<Value> = cloud.read_listed(|state| {
+        let all = catalog::IMAGES.iter().map(Image::from).chain(state.images.values().cloned());
+        let wanted = all.filter(|image| {
+            let has_tag = paging.filter("tag_name").is_none_or(|tag| image.tags.contains(tag));
+            let has_name = paging.filter("name").is_none_or(|name| image.name == name);
+            let has_kind = kind.is_none_or(|kind| kind == Some(image.kind));
+            has_tag && has_name && has_kind && (!private || image.kind == ImageKind::Snapshot)
+        });
+        wanted.map(|image| wire::image(&image)).collect()
+    });
+    Ok(paging.answer(cloud.url(), "images", rows))
 }
 
-pub(super) async fn update(
-    State(cloud): Account,
-    Path(wanted): Path<String>,
-    fields: Fields,
-) -> Result<Response, Problem> {
-    let id = id_of(&wanted)?;
+async fn show(State(cloud): Account, Path(wanted): Path<String>) -> Answer {
+    let image = match wanted.parse() {
+        Ok(id) => cloud.read(|state| state.find_image(id)),
+        Err(_) => catalog::image_by_slug(&wanted).map(Image::from),
+    };
+    found("image", image.as_ref().map(wire::image))
+}
+
+async fn update(State(cloud): Account, Path(wanted): Path<String>, fields: Fields) -> Answer {
+    let id = parse_id(&wanted)?;
     let name = fields.text("name")?;
     if let Some(name) = &name {
-        names::free("Name", name)?;
+        check_free_name(name)?;
     }
     let image = cloud.update_image(id, name, fields.text("description")?)?;
-    Ok(Json(json!({"image": wire::image(&image)})).into_response())
+    found("image", Some(wire::image(&image)))
 }
 
-pub(super) async fn delete(State(cloud): Account, Path(wanted): Path<String>) -> Result<Response, Problem> {
-    cloud.destroy_image(id_of(&wanted)?).await?;
-    Ok(StatusCode::NO_CONTENT.into_response())
+async fn delete(State(cloud): Account, Path(wanted): Path<String>) -> Answer {
+    cloud.destroy_image(parse_id(&wanted)?).await?;
+    no_content()
 }
 
-pub(super) async fn act(
-    State(cloud): Account,
-    Path(wanted): Path<String>,
-    fields: Fields,
-) -> Result<Response, Problem> {
-    let id = id_of(&wanted)?;
-    let operation = match fields.required_text("type")?.as_str() {
-        "transfer" => Operation::Transfer { region: fields.required_text("region")? },
-        "convert" => Operation::Convert,
-        other => return Err(Problem::unprocessable(format!("{other} is not an event of images."))),
-    };
-    let action = cloud.act_on_image(id, operation)?;
-    let answer = cloud.look(|state: &Model| state.actions.get(&action).map(wire::action));
-    // The service sends the action under "action", though its description shows it bare: clients read the former.
-    Ok((StatusCode::CREATED, Json(json!({"action": answer}))).into_response())
+async fn list_snapshots(State(cloud): Account, paging: Paging) -> Response {
+    // There are no snapshots of volumes.
+    let has_type = paging.filter("resource_type") != Some("volume");
+    let rows: Vec<Value> =
+        cloud.read_listed(|state| state.images.values().filter(|_| has_type).map(wire::snapshot).collect());
+    paging.answer(cloud.url(), "snapshots", rows)
 }
 
-pub(super) fn id_of(text: &str) -> Result<u64, Problem> {
-    text.parse().map_err(|_| Problem::not_found())
+async fn show_snapshot(State(cloud): Account, Path(wanted): Path<String>) -> Answer {
+    let id = parse_id(&wanted)?;
+    found("snapshot", cloud.read(|state| state.images.get(&id).map(wire::snapshot)))
+}
+
+async fn delete_snapshot(State(cloud): Account, Path(wanted): Path<String>) -> Answer {
+    let id = parse_id(&wanted)?;
+    if !cloud.read(|state| state.images.contains_key(&id)) {
+        return Err(ApiError::not_found());
+    }
+    cloud.destroy_image(id).await?;
+    no_content()
 }

@@ -4,10 +4,10 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use crate::{BackendKind, Config, Running, Timing, start};
+use crate::{BackendKind, Config, Emulator, Timing, start};
 
 struct Api {
-    running: Running,
+    emulator: Emulator,
     http: reqwest::Client,
     _state: tempfile::TempDir,
 }
@@ -17,16 +17,16 @@ impl Api {
         let _ = rustls::crypto::ring::default_provider().install_default();
         let state = tempfile::tempdir().unwrap();
         let config = Config {
-            backend: BackendKind::None { off_after: None },
+            backend: BackendKind::NONE,
             timing,
             ..Config::new("secret".to_owned().into(), state.path().join("state"), state.path().join("cache"))
         };
         let http = reqwest::Client::builder().no_proxy().build().unwrap();
-        Self { running: start(config).await.unwrap(), http, _state: state }
+        Self { emulator: start(config).await.unwrap(), http, _state: state }
     }
 
     async fn send(&self, method: &str, path: &str, body: Value) -> (u16, Value) {
-        let request = self.http.request(method.parse().unwrap(), format!("{}{path}", self.running.url()));
+        let request = self.http.request(method.parse().unwrap(), format!("{}{path}", self.emulator.url()));
         let response = request.bearer_auth("secret").json(&body).send().await.unwrap();
         (response.status().as_u16(), response.json().await.unwrap_or(Value::Null))
     }
@@ -269,7 +269,7 @@ async fn events_are_refused_in_the_wrong_power_state() {
 }
 
 #[tokio::test]
-async fn tags_reach_exactly_the_resources_that_bear_them() {
+async fn tags_reach_exactly_the_resources_that_have_them() {
     let api = Api::start(Timing::none()).await;
     let (first, second) = (api.droplet(json!({"tags": ["a", "b"]})).await, api.droplet(json!({"tags": ["b"]})).await);
     let untagged = api.droplet(json!({})).await;

@@ -1,22 +1,15 @@
-//! What the service sends. The types are the emulator's own: the API client has others, so that one misreading of the
-//! service's description can't hide in both.
+//! The JSON that the service sends. API clients must not share these definitions, so that a misreading of the service's
+//! description cannot hide in both.
 
-use std::collections::BTreeSet;
-
-use serde::Serialize;
 use serde_json::{Value, json};
 
-use crate::catalog::{self, Region, Size};
-use crate::cloud::addresses;
-use crate::cloud::model::{Action, Droplet, Image, ImageKind, Key, Progress, Resource, State, Status};
+use crate::catalog::{self, PRIVATE_GATEWAY, PRIVATE_NETMASK, Region, Size};
+use crate::cloud::state::{Action, Droplet, Image, ImageKind, Key, ResourceKind, State};
 
-/// Bytes in a "gigabyte" of the API.
-const GIGABYTE: f64 = 1_073_741_824.0;
-
-/// Gigabytes with two decimals, as the service gives sizes.
+/// Gigabytes (of 2^30 bytes) with two decimals, as the service gives sizes.
 fn gigabytes(bytes: u64) -> f64 {
     #[allow(clippy::cast_precision_loss, reason = "two decimals of a size")]
-    let exact = bytes as f64 / GIGABYTE;
+    let exact = bytes as f64 / 1_073_741_824.0;
     (exact * 100.0).round() / 100.0
 }
 
@@ -31,9 +24,12 @@ pub(super) fn region(region: &Region) -> Value {
     })
 }
 
+fn region_by_slug(slug: &str) -> Value {
+    catalog::region_by_slug(slug).map_or(Value::Null, region)
+}
+
 pub(super) fn size(size: &Size) -> Value {
-    let regions: Vec<&str> =
-        catalog::REGIONS.iter().filter(|region| size.is_in(region)).map(|region| region.slug).collect();
+    let regions = catalog::REGIONS.iter().filter(|region| size.is_in(region));
     json!({
         "slug": size.slug,
         "memory": size.memory,
@@ -42,56 +38,30 @@ pub(super) fn size(size: &Size) -> Value {
         "transfer": size.transfer,
         "price_monthly": size.price_monthly,
         "price_hourly": size.price_hourly(),
-        "regions": regions,
+        "regions": regions.map(|region| region.slug).collect::<Vec<_>>(),
         "available": size.available,
         "description": size.description,
         "disk_info": [{"type": "local", "size": {"amount": size.disk, "unit": "gib"}}],
     })
 }
 
-fn region_of(slug: &str) -> Value {
-    catalog::region_by_slug(slug).map_or(Value::Null, region)
-}
-
-#[derive(Serialize)]
-pub(super) struct ImageWire<'a> {
-    id: u64,
-    name: &'a str,
-    distribution: &'a str,
-    slug: Option<&'a str>,
-    public: bool,
-    regions: &'a BTreeSet<String>,
-    created_at: &'a str,
-    min_disk_size: u32,
-    #[serde(rename = "type")]
-    kind: &'static str,
-    size_gigabytes: f64,
-    description: &'a str,
-    tags: &'a BTreeSet<String>,
-    status: &'static str,
-    error_message: &'static str,
-}
-
-pub(super) fn image(image: &Image) -> ImageWire<'_> {
-    ImageWire {
-        id: image.id,
-        name: &image.name,
-        distribution: &image.distribution,
-        slug: image.slug.as_deref(),
-        public: image.kind == ImageKind::Base,
-        regions: &image.regions,
-        created_at: &image.created_at,
-        min_disk_size: image.min_disk,
-        kind: match image.kind {
-            ImageKind::Base => "base",
-            ImageKind::Snapshot => "snapshot",
-        },
-        size_gigabytes: gigabytes(image.bytes),
-        description: &image.description,
-        tags: &image.tags,
-        status: "available",
-        error_message: "",
-    }
+pub(super) fn image(image: &Image) -> Value {
+    json!({
+        "id": image.id,
+        "name": image.name,
+        "distribution": image.distribution,
+        "slug": image.slug,
+        "public": image.kind == ImageKind::Base,
+        "regions": image.regions,
+        "created_at": image.created_at,
+        "min_disk_size": image.min_disk,
+        "type": image.kind,
+        "size_gigabytes": gigabytes(image.bytes),
+        "description": image.description,
+        "tags": image.tags,
+        "status": "available",
+        "error_message": "",
+    })
 }
 
 /// A snapshot in `/v2/snapshots`: its id is a string there.
@@ -126,30 +96,26 @@ pub(super) fn droplet_snapshot(image: &Image) -> Value {
 }
 
 pub(super) fn droplet(state: &State, droplet: &Droplet) -> Value {
-    let memory = catalog::size_by_slug(&droplet.size);
+    let size_of_droplet = catalog::size_by_slug(&droplet.size);
     let snapshots: Vec<u64> = state.snapshots_of(droplet.id).map(|image| image.id).collect();
-    let v4: Vec<Value> = droplet.address.filter(|_| !droplet.unaddressed).map_or_else(Vec::new, |address| {
-        // As the service has it: the private network may come first.
-        let private = droplet.private.map(|private| {
-            json!({"ip_address": private, "netmask": addresses::NETMASK, "gateway": addresses::GATEWAY,
-                   "type": "private"})
-        });
-        let public = json!({"ip_address": address, "netmask": "255.0.0.0", "gateway": "127.0.0.1", "type": "public"});
-        private.into_iter().chain([public]).collect()
-    });
+    let mut v4 = Vec::new();
+    if let Some(address) = droplet.address.filter(|_| !droplet.hides_address) {
+        // As at the service, the private network comes first.
+        if let Some(private) = droplet.private_address {
+            v4.push(json!({"ip_address": private, "netmask": PRIVATE_NETMASK, "gateway": PRIVATE_GATEWAY,
+                           "type": "private"}));
+        }
+        v4.push(json!({"ip_address": address, "netmask": "255.0.0.0", "gateway": "127.0.0.1", "type": "public"}));
+    }
     json!({
         "id": droplet.id,
         "name": droplet.name,
-        "memory": memory.map_or(0, |size| size.memory),
-        "vcpus": memory.map_or(0, |size| size.vcpus),
+        "memory": size_of_droplet.map_or(0, |size| size.memory),
+        "vcpus": size_of_droplet.map_or(0, |size| size.vcpus),
         "disk": droplet.disk,
         "disk_info": [{"type": "local", "size": {"amount": droplet.disk, "unit": "gib"}}],
-        "locked": state.is_busy(droplet.id),
-        "status": match droplet.status {
-            Status::New => "new",
-            Status::Active => "active",
-            Status::Off => "off",
-        },
+        "locked": state.is_busy(ResourceKind::Droplet, droplet.id),
+        "status": droplet.status,
         "kernel": null,
         "created_at": droplet.created_at,
         "features": droplet.features,
@@ -158,10 +124,10 @@ pub(super) fn droplet(state: &State, droplet: &Droplet) -> Value {
         "snapshot_ids": snapshots,
         "image": image(&droplet.image),
         "volume_ids": [],
-        "size": memory.map_or(Value::Null, size),
+        "size": size_of_droplet.map_or(Value::Null, size),
         "size_slug": droplet.size,
         "networks": {"v4": v4, "v6": []},
-        "region": region_of(&droplet.region),
+        "region": region_by_slug(&droplet.region),
         "tags": droplet.tags,
         "vpc_uuid": droplet.vpc,
     })
@@ -170,20 +136,13 @@ pub(super) fn droplet(state: &State, droplet: &Droplet) -> Value {
 pub(super) fn action(action: &Action) -> Value {
     json!({
         "id": action.id,
-        "status": match action.progress {
-            Progress::Running => "in-progress",
-            Progress::Completed => "completed",
-            Progress::Errored => "errored",
-        },
+        "status": action.status,
         "type": action.operation.name(),
         "started_at": action.started_at,
         "completed_at": action.completed_at,
         "resource_id": action.resource_id,
-        "resource_type": match action.resource {
-            Resource::Droplet => "droplet",
-            Resource::Image => "image",
-        },
-        "region": region_of(&action.region),
+        "resource_type": action.resource,
+        "region": region_by_slug(&action.region),
         "region_slug": action.region,
     })
 }
@@ -192,28 +151,26 @@ pub(super) fn key(key: &Key) -> Value {
     json!({"id": key.id, "fingerprint": key.fingerprint, "public_key": key.text, "name": key.name})
 }
 
-/// A tag, with how many resources bear it and which bears it last.
+/// A tag, with the number of its resources and the last one of each kind.
 pub(super) fn tag(state: &State, url: &str, name: &str) -> Value {
-    let droplets: Vec<u64> =
-        state.droplets.values().filter(|droplet| droplet.tags.contains(name)).map(|droplet| droplet.id).collect();
-    let images: Vec<u64> =
-        state.images.values().filter(|image| image.tags.contains(name)).map(|image| image.id).collect();
-    let count = |kind: &str, ids: &[u64]| {
-        let mut entry = json!({"count": ids.len()});
+    let droplets = state.droplets.values().filter(|droplet| droplet.tags.contains(name));
+    let droplets: Vec<u64> = droplets.map(|droplet| droplet.id).collect();
+    let images = state.images.values().filter(|image| image.tags.contains(name));
+    let images: Vec<u64> = images.map(|image| image.id).collect();
+    let summary = |kind: &str, ids: &[u64]| {
+        let mut summary = json!({"count": ids.len()});
         if let Some(last) = ids.last() {
-            entry["last_tagged_uri"] = json!(format!("{url}/v2/{kind}/{last}"));
+            summary["last_tagged_uri"] = json!(format!("{url}/v2/{kind}/{last}"));
         }
-        entry
+        summary
     };
-    let mut resources = count(
-        if droplets.is_empty() { "images" } else { "droplets" },
-        if droplets.is_empty() { &images } else { &droplets },
-    );
+    let (of_droplets, of_images) = (summary("droplets", &droplets), summary("images", &images));
+    let mut resources = if droplets.is_empty() { of_images.clone() } else { of_droplets.clone() };
     resources["count"] = json!(droplets.len() + images.len());
-    resources["droplets"] = count("droplets", &droplets);
-    resources["images"] = count("images", &images);
+    resources["droplets"] = of_droplets;
+    resources["images"] = of_images;
     for none in ["volumes", "volume_snapshots", "databases"] {
-        resources[none] = count(none, &[]);
+        resources[none] = json!({"count": 0});
     }
     json!({"name": name, "resources": resources})
 }

@@ -1,4 +1,4 @@
-//! Base images that a publisher offers: downloaded with the publisher's list of sums, and checked against it.
+//! Published base images: downloaded and checked against the publisher's list of checksums.
 
 use std::io::Write;
 use std::path::Path;
@@ -6,10 +6,9 @@ use std::time::Duration;
 
 use sha2::{Digest, Sha256};
 
-use super::{Base, Boot, Error, Listed, VERSION, Workshop};
-use crate::cloud::{hex, now};
+use super::{BaseImage, BaseInfo, Boot, Error, WorkDir, read_disk_header};
 
-/// A published image: slug, the folder it is in, its file there.
+/// Published images: slug, URL of the folder, name of the file.
 pub const PUBLISHED: [(&str, &str, &str); 2] = [
     (
         "ubuntu-22-04-x64",
@@ -23,183 +22,167 @@ pub const PUBLISHED: [(&str, &str, &str); 2] = [
     ),
 ];
 
-/// The list of sums beside the image.
-const SUMS: &str = "SHA256SUMS";
-/// Bytes that the list may have.
-const SUMS_LIMIT: usize = 1 << 20;
-/// Redirects that are followed.
+/// The list of checksums beside the image.
+const CHECKSUM_LIST: &str = "SHA256SUMS";
+const MAX_CHECKSUM_LIST_BYTES: usize = 1 << 20;
 const MAX_REDIRECTS: usize = 10;
 
-/// What is to be downloaded.
+/// What to download.
 #[derive(Debug, Clone)]
-pub struct Request<'a> {
+pub struct PullRequest<'a> {
+    /// A slug of [`PUBLISHED`].
     pub slug: &'a str,
+    /// The folder of base images.
     pub cache: &'a Path,
-    /// The folder to download from, in the publisher's place: a mirror of it. https, or http on loopback.
+    /// The URL of a mirror of the publisher's folder: https, or http on loopback.
     pub base_url: Option<&'a str>,
+    /// The `user-agent` of the requests, such as `program/1.0`.
+    pub user_agent: &'a str,
 }
 
-/// Downloads a base image; `say` hears of each stage and of its progress.
-pub async fn pull(request: &Request<'_>, say: &(dyn Fn(&str) + Sync)) -> Result<Listed, Error> {
-    pull_with(reqwest::Client::builder, request, say).await
+/// Downloads a base image. `report` gets a line for each stage and its progress.
+pub async fn pull(request: &PullRequest<'_>, report: &(dyn Fn(&str) + Sync)) -> Result<BaseImage, Error> {
+    pull_with(reqwest::Client::builder(), request, report).await
 }
 
-/// [`pull`] with a client that a test may have prepared.
+/// [`pull`] with a prepared client, for tests.
 async fn pull_with(
-    builder: impl FnOnce() -> reqwest::ClientBuilder,
-    request: &Request<'_>,
-    say: &(dyn Fn(&str) + Sync),
-) -> Result<Listed, Error> {
+    client: reqwest::ClientBuilder,
+    request: &PullRequest<'_>,
+    report: &(dyn Fn(&str) + Sync),
+) -> Result<BaseImage, Error> {
     let Some((slug, publisher, file)) = PUBLISHED.into_iter().find(|(slug, ..)| *slug == request.slug) else {
         let known = PUBLISHED.into_iter().map(|(slug, ..)| slug).collect();
         return Err(Error::Unknown { slug: request.slug.to_owned(), verb: "pulled", known });
     };
     let folder = request.base_url.unwrap_or(publisher).trim_end_matches('/');
-    let client = client(builder, folder)?;
+    let client = configure(client.user_agent(request.user_agent), folder)?;
     let url = format!("{folder}/{file}");
-    say(&format!("{slug}: {url}"));
-    let expected = expected_sum(&client, &format!("{folder}/{SUMS}"), file).await?;
-    let workshop = Workshop::open(request.cache)?;
-    let image = workshop.path().join("image");
-    std::fs::create_dir(&image).map_err(|error| Error::io("can't make", &image, error))?;
-    let disk = image.join("disk.qcow2");
-    let found = download(&client, &url, &disk, say).await?;
+    report(&format!("{slug}: {url}"));
+    let expected = fetch_checksum(&client, &format!("{folder}/{CHECKSUM_LIST}"), file).await?;
+    let work = WorkDir::open(request.cache)?;
+    let disk = work.image().join("disk.qcow2");
+    let found = download(&client, &url, &disk, report).await?;
     if found != expected {
-        return Err(Error::Sum { url, expected, found });
+        return Err(Error::Checksum { url, expected, found });
     }
-    say("sha256 is the publisher's");
-    let virtual_size = virtual_size(&disk).map_err(|reason| Error::Download { url: url.clone(), reason })?;
-    let base =
-        Base { version: VERSION, slug: slug.to_owned(), boot: Boot::Loader, virtual_size, origin: url, made_at: now() };
-    workshop.deliver(&base)
+    report("sha256 matches the publisher's list");
+    let header = read_disk_header(&disk).map_err(|reason| Error::Download { url: url.clone(), reason })?;
+    if header.has_backing_file {
+        // QEMU would read that file from this machine.
+        let reason = "it is not a complete disk: it names another file as its base".to_owned();
+        return Err(Error::Download { url, reason });
+    }
+    work.publish(BaseInfo::new(slug, Boot::Loader, header.virtual_size, url))
 }
 
-fn client(builder: impl FnOnce() -> reqwest::ClientBuilder, folder: &str) -> Result<reqwest::Client, Error> {
+/// A client for this folder: limits, and redirects that stay protected.
+fn configure(client: reqwest::ClientBuilder, folder: &str) -> Result<reqwest::Client, Error> {
     let failed = |reason: String| Error::Download { url: folder.to_owned(), reason };
     let url = reqwest::Url::parse(folder).map_err(|error| failed(error.to_string()))?;
     if !is_protected(&url) {
         return Err(failed("expected an https address (or http on loopback)".to_owned()));
     }
-    // If another provider is installed already, it is the same one.
-    let _ = rustls::crypto::ring::default_provider().install_default();
     let redirects = reqwest::redirect::Policy::custom(|attempt| {
-        let downgrade = attempt.previous().last().is_some_and(|from| from.scheme() == "https");
+        let was_https = attempt.previous().last().is_some_and(|from| from.scheme() == "https");
+        let is_allowed = is_protected(attempt.url()) && (!was_https || attempt.url().scheme() == "https");
         if attempt.previous().len() > MAX_REDIRECTS {
             attempt.error("too many redirects")
-        } else if !is_protected(attempt.url()) || downgrade && attempt.url().scheme() != "https" {
+        } else if is_allowed {
+            attempt.follow()
+        } else {
             let to = attempt.url().to_string();
             attempt.error(format!("it redirects to {to}, which is not https"))
-        } else {
-            attempt.follow()
         }
     });
-    builder()
+    // If another provider is installed already, it is the same one.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    client
         .connect_timeout(Duration::from_secs(10))
         .read_timeout(Duration::from_secs(60))
         .redirect(redirects)
-        .user_agent(concat!("mkimg/", env!("CARGO_PKG_VERSION")))
         .build()
-        .map_err(|error| failed(reason(&error)))
+        .map_err(|error| failed(with_causes(&error)))
 }
 
-/// Whether nobody between here and the server can change what is downloaded: https, or http that stays on this machine.
+/// Whether nobody between here and the server can change a download: https, or http that stays on this machine.
 fn is_protected(url: &reqwest::Url) -> bool {
-    let loopback = match url.host_str().map(|host| host.trim_matches(['[', ']'])) {
+    let is_loopback = match url.host_str().map(|host| host.trim_matches(['[', ']'])) {
         Some("localhost") => true,
         Some(host) => host.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback()),
         None => false,
     };
-    url.scheme() == "https" || (url.scheme() == "http" && loopback)
+    url.scheme() == "https" || (url.scheme() == "http" && is_loopback)
 }
 
-/// An error with its causes: reqwest's own text names only the outermost.
-fn reason(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text.extend([": ".to_owned(), error.to_string()]);
-        cause = error.source();
-    }
-    text
+/// An error with its causes: reqwest's own text has only the outermost one.
+fn with_causes(error: &dyn std::error::Error) -> String {
+    let causes = std::iter::successors(Some(error), |error| error.source());
+    causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")
 }
 
 async fn get(client: &reqwest::Client, url: &str) -> Result<reqwest::Response, Error> {
     let failed = |reason| Error::Download { url: url.to_owned(), reason };
-    let response = client.get(url).send().await.map_err(|error| failed(reason(&error)))?;
+    let response = client.get(url).send().await.map_err(|error| failed(with_causes(&error)))?;
     if !response.status().is_success() {
         return Err(failed(format!("the server answered {}", response.status())));
     }
     Ok(response)
 }
 
-async fn expected_sum(client: &reqwest::Client, url: &str, file: &str) -> Result<String, Error> {
+async fn fetch_checksum(client: &reqwest::Client, url: &str, file: &str) -> Result<String, Error> {
     let failed = |reason: String| Error::Download { url: url.to_owned(), reason };
     let mut response = get(client, url).await?;
     let mut list = Vec::new();
-    while let Some(chunk) = response.chunk().await.map_err(|error| failed(reason(&error)))? {
+    while let Some(chunk) = response.chunk().await.map_err(|error| failed(with_causes(&error)))? {
         list.extend_from_slice(&chunk);
-        if list.len() > SUMS_LIMIT {
-            return Err(failed("it is far too large for a list of sums".to_owned()));
+        if list.len() > MAX_CHECKSUM_LIST_BYTES {
+            return Err(failed("it is too large for a list of checksums".to_owned()));
         }
     }
-    sum_of(&String::from_utf8_lossy(&list), file).ok_or_else(|| failed(format!("it has no sha256 of {file}")))
+    find_checksum(&String::from_utf8_lossy(&list), file).ok_or_else(|| failed(format!("it has no sha256 of {file}")))
 }
 
-/// The sum of a file in a list as `sha256sum` writes it: `HEX *NAME` or `HEX  NAME`.
-fn sum_of(list: &str, file: &str) -> Option<String> {
+/// The checksum of a file in a list as `sha256sum` writes it: `HEX *NAME` or `HEX  NAME`.
+fn find_checksum(list: &str, file: &str) -> Option<String> {
     list.lines().find_map(|line| {
         let (sum, name) = line.split_once(' ')?;
-        let named = name.trim_start_matches([' ', '*']) == file;
+        let is_file = name.trim_start_matches([' ', '*']) == file;
         let is_sum = sum.len() == 64 && sum.bytes().all(|byte| byte.is_ascii_hexdigit());
-        (named && is_sum).then(|| sum.to_ascii_lowercase())
+        (is_file && is_sum).then(|| sum.to_ascii_lowercase())
     })
 }
 
-/// Downloads to a file; returns its sha256.
+/// Downloads to a file and returns its sha256.
 async fn download(
     client: &reqwest::Client,
     url: &str,
     to: &Path,
-    say: &(dyn Fn(&str) + Sync),
+    report: &(dyn Fn(&str) + Sync),
 ) -> Result<String, Error> {
     let mut response = get(client, url).await?;
     let length = response.content_length();
     let mut file = std::fs::File::create(to).map_err(|error| Error::io("can't write", to, error))?;
     let mut sum = Sha256::new();
-    let (mut got, mut said) = (0_u64, 0_u64);
-    loop {
-        let chunk = response.chunk().await;
-        let chunk = chunk.map_err(|error| Error::Download { url: url.to_owned(), reason: reason(&error) })?;
-        let Some(chunk) = chunk else { break };
+    let (mut received, mut reported) = (0_u64, 0_u64);
+    let failed = |error| Error::Download { url: url.to_owned(), reason: with_causes(&error) };
+    while let Some(chunk) = response.chunk().await.map_err(failed)? {
         sum.update(&chunk);
         file.write_all(&chunk).map_err(|error| Error::io("can't write", to, error))?;
-        got += chunk.len() as u64;
+        received += chunk.len() as u64;
         // A line every 64 MiB.
-        if got >> 26 > said {
-            said = got >> 26;
-            match length {
-                Some(length) => say(&format!("  {} of {} MiB", got >> 20, length >> 20)),
-                None => say(&format!("  {} MiB", got >> 20)),
-            }
+        if received >> 26 > reported {
+            reported = received >> 26;
+            let total = length.map_or(String::new(), |length| format!(" of {}", length >> 20));
+            report(&format!("  {}{total} MiB", received >> 20));
         }
     }
     Ok(hex(&sum.finalize()))
 }
 
-/// Checks that it is a qcow2 disk that stands alone, and says how large the guest sees it, in bytes.
-fn virtual_size(disk: &Path) -> Result<u64, String> {
-    use std::io::Read;
-    let mut header = [0; 32];
-    std::fs::File::open(disk).and_then(|mut file| file.read_exact(&mut header)).map_err(|error| error.to_string())?;
-    if &header[..4] != b"QFI\xfb" {
-        return Err("it is not a qcow2 disk".to_owned());
-    }
-    let number = |at: usize| header[at..at + 8].iter().fold(0, |number, byte| number << 8 | u64::from(*byte));
-    // Another file that the disk names would be read from this machine.
-    if number(8) != 0 {
-        return Err("it is not a whole disk: it names another file as its base".to_owned());
-    }
-    Ok(number(24))
+fn hex(bytes: &[u8]) -> String {
+    let digits = |byte: &u8| format!("{byte:02x}");
+    bytes.iter().map(digits).collect()
 }
 
 #[cfg(test)]
@@ -219,7 +202,7 @@ mod tests {
         disk
     }
 
-    /// Serves a disk and a list of sums on loopback; returns the folder's address.
+    /// Serves a disk and a list of checksums on loopback; returns the folder's URL.
     async fn publisher(disk: Vec<u8>, sum: Option<String>) -> String {
         let file = PUBLISHED[1].2;
         let sum = sum.unwrap_or_else(|| hex(&Sha256::digest(&disk)));
@@ -234,8 +217,12 @@ mod tests {
         format!("http://{address}/noble/")
     }
 
-    async fn pulled(url: &str, cache: &Path) -> Result<Listed, Error> {
-        pull(&Request { slug: "ubuntu-24-04-x64", cache, base_url: Some(url) }, &|_| ()).await
+    fn request<'a>(url: &'a str, cache: &'a Path) -> PullRequest<'a> {
+        PullRequest { slug: "ubuntu-24-04-x64", cache, base_url: Some(url), user_agent: "test/1" }
+    }
+
+    async fn pulled(url: &str, cache: &Path) -> Result<BaseImage, Error> {
+        pull(&request(url, cache), &|_| ()).await
     }
 
     #[tokio::test]
@@ -247,18 +234,18 @@ mod tests {
             assert_eq!((listed.bytes, listed.base.virtual_size, &listed.base.boot), (4096, 2 << 32, &Boot::Loader));
             assert_eq!(super::super::list(cache.path()).unwrap(), [listed]);
         }
-        let left = std::fs::read_dir(cache.path()).unwrap().flatten().map(|entry| entry.file_name());
-        let mut left: Vec<_> = left.collect();
-        left.sort();
-        assert_eq!(left, [".lock", "ubuntu-24-04-x64"]);
+        let names = std::fs::read_dir(cache.path()).unwrap().flatten().map(|entry| entry.file_name());
+        let mut names: Vec<_> = names.collect();
+        names.sort();
+        assert_eq!(names, [".lock", "ubuntu-24-04-x64"]);
     }
 
     #[tokio::test]
-    async fn what_is_wrong_is_not_kept() {
+    async fn a_wrong_disk_is_not_kept() {
         let cache = tempfile::tempdir().unwrap();
         let wrong = publisher(disk(0), Some("a".repeat(64))).await;
         assert!(
-            matches!(pulled(&wrong, cache.path()).await, Err(Error::Sum { expected, .. }) if expected == "a".repeat(64))
+            matches!(pulled(&wrong, cache.path()).await, Err(Error::Checksum { expected, .. }) if expected == "a".repeat(64))
         );
         let hostile = publisher(disk(104), None).await;
         assert!(pulled(&hostile, cache.path()).await.unwrap_err().to_string().contains("names another file"));
@@ -271,7 +258,7 @@ mod tests {
     }
 
     #[test]
-    fn a_sum_is_64_hexadecimal_digits_beside_the_files_name() {
+    fn a_checksum_is_64_hexadecimal_digits_beside_the_files_name() {
         let sum = "aB".repeat(32);
         let lower = sum.to_ascii_lowercase();
         for (list, expected) in [
@@ -282,11 +269,11 @@ mod tests {
             (format!("{sum}0  x.img\n"), None),
             (format!("{}g  x.img\n", &sum[1..]), None),
         ] {
-            assert_eq!(sum_of(&list, "x.img"), expected, "{list}");
+            assert_eq!(find_checksum(&list, "x.img"), expected, "{list}");
         }
     }
 
-    /// Answers every request with this, as often as it is asked.
+    /// Serves this answer to every request.
     async fn server(answer: impl Fn() -> axum::response::Response + Clone + Send + Sync + 'static) -> String {
         let router = Router::new().fallback(move || {
             let answer = answer();
@@ -299,9 +286,9 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_list_of_sums_may_have_exactly_1_mib() {
+    async fn a_list_of_checksums_may_have_exactly_1_mib() {
         let cache = tempfile::tempdir().unwrap();
-        for (length, why) in [(SUMS_LIMIT, "has no sha256"), (SUMS_LIMIT + 1, "too large")] {
+        for (length, why) in [(MAX_CHECKSUM_LIST_BYTES, "has no sha256"), (MAX_CHECKSUM_LIST_BYTES + 1, "too large")] {
             let url = server(move || axum::response::IntoResponse::into_response("x".repeat(length))).await;
             let error = pulled(&url, cache.path()).await.unwrap_err().to_string();
             assert!(error.contains(why), "{length}: {error}");
@@ -314,7 +301,7 @@ mod tests {
         let cache = tempfile::tempdir().unwrap();
         let good = publisher(disk(0), None).await;
         let elsewhere = server(move || Redirect::temporary(&format!("{good}{}", PUBLISHED[1].2)).into_response()).await;
-        // The disk comes where the list of sums was expected: the redirect was followed.
+        // The disk arrives instead of the list of checksums: the redirect was followed.
         let error = pulled(&elsewhere, cache.path()).await.unwrap_err().to_string();
         assert!(error.contains("has no sha256"), "{error}");
         let away = server(|| Redirect::temporary("http://images.invalid/noble").into_response()).await;
@@ -354,9 +341,9 @@ mod tests {
         let cache = tempfile::tempdir().unwrap();
         let root = reqwest::Certificate::from_der(&certificate).unwrap();
         let url = format!("https://localhost:{port}/noble");
-        let request = Request { slug: "ubuntu-24-04-x64", cache: cache.path(), base_url: Some(&url) };
-        let error =
-            pull_with(|| reqwest::Client::builder().tls_certs_only([root]), &request, &|_| ()).await.unwrap_err();
+        let error = pull_with(reqwest::Client::builder().tls_certs_only([root]), &request(&url, cache.path()), &|_| ())
+            .await
+            .unwrap_err();
         assert!(error.to_string().contains(&format!("redirects to {plain}SHA256SUMS, which is not https")), "{error}");
     }
 }

@@ -1,6 +1,7 @@
-//! The status channel of a scripted droplet: HTTPS with the bake's own certificate, one request a connection, as the
-//! first-boot runner serves it; or somebody hostile in its place.
+//! The status channel of a scripted droplet: HTTPS with the bake's own certificate, one request per connection, as the
+//! first-boot runner serves it; or a hostile server instead.
 
+use std::io::Read as _;
 use std::net::Ipv4Addr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -10,6 +11,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use rustls::ServerConfig;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
+use serde::{Deserialize, Deserializer};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Notify;
@@ -17,76 +19,126 @@ use tokio::task::JoinSet;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
-use super::entry::Entry;
-use super::scenario::{Answer, Scenario};
-use super::timeline::{Moment, State};
+use super::super::scenario::{HostileAnswer, Progress, RunState, Scenario};
 
-/// A request's head at most.
-const HEAD: usize = 8 << 10;
-/// For handshake, request and answer together, as the runner has it.
-const DEADLINE: Duration = Duration::from_secs(15);
+const MAX_HEAD_BYTES: usize = 8 << 10;
+/// For handshake, request and answer together, as in the runner.
+const CONNECTION_TIMEOUT: Duration = Duration::from_secs(15);
 /// How long a hostile server holds a connection.
-const HOSTILE: Duration = Duration::from_secs(60);
+const HOSTILE_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// A droplet that answers.
-struct Droplet {
-    scenario: Scenario,
-    entry: Entry,
-    up: Instant,
-    own: TlsAcceptor,
-    other: TlsAcceptor,
-    connections: AtomicU64,
-    acknowledged: Notify,
+/// Where the bake's own entry is among the `write_files` of a droplet.
+const ENTRY_PATH: &str = "/run/mkimg/bake.json";
+const MAX_ENTRY_BYTES: u64 = 1 << 20;
+
+/// What a bake tells its droplet.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub(super) struct BakeEntry {
+    bake: String,
+    /// `https` or `poweroff`.
+    channel: String,
+    #[serde(default)]
+    port: u16,
+    #[serde(default)]
+    token: String,
+    /// DER, in base64.
+    #[serde(default)]
+    certificate: String,
+    /// PKCS #8 DER, in base64.
+    #[serde(default)]
+    key: String,
+    /// How long a droplet that has passed waits for the acknowledgement.
+    #[serde(default, deserialize_with = "seconds")]
+    power_off_after: Duration,
 }
 
-/// Plays the scenario; returns when the droplet powers off, or with the reason why it can't be played.
-pub(super) async fn play(scenario: &Scenario, entry: Option<Entry>, address: Ipv4Addr) -> Result<(), String> {
+fn seconds<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
+    u64::deserialize(deserializer).map(Duration::from_secs)
+}
+
+#[derive(Deserialize)]
+struct CloudConfig {
+    #[serde(default)]
+    write_files: Vec<FileEntry>,
+}
+
+#[derive(Deserialize)]
+struct FileEntry {
+    path: String,
+    #[serde(default)]
+    content: String,
+    #[serde(default)]
+    encoding: Option<String>,
+}
+
+impl BakeEntry {
+    /// The bake's entry in this user-data, if it has one.
+    pub(super) fn find(user_data: &str) -> Option<Self> {
+        let document: CloudConfig = serde_yaml::from_str(user_data).ok()?;
+        let file = document.write_files.into_iter().rev().find(|file| file.path == ENTRY_PATH)?;
+        let bytes = match file.encoding.as_deref() {
+            None | Some("" | "text/plain") => file.content.into_bytes(),
+            Some("b64" | "base64") => STANDARD.decode(file.content.trim()).ok()?,
+            Some("gz+b64" | "gz+base64" | "gzip+b64" | "gzip+base64") => {
+                let packed = STANDARD.decode(file.content.trim()).ok()?;
+                let mut bytes = Vec::new();
+                flate2::read::GzDecoder::new(packed.as_slice()).take(MAX_ENTRY_BYTES).read_to_end(&mut bytes).ok()?;
+                bytes
+            }
+            Some(_) => return None,
+        };
+        serde_json::from_slice(&bytes).ok()
+    }
+}
+
+/// Plays the scenario. Returns when the droplet powers off, with an error if the scenario cannot be played.
+pub(super) async fn play(scenario: &Scenario, entry: Option<BakeEntry>, address: Ipv4Addr) -> Result<(), String> {
     let dies = async {
         match scenario.dies {
             Some(after) => tokio::time::sleep(after).await,
             None => std::future::pending().await,
         }
     };
-    let live = async {
+    let lives = async {
         tokio::time::sleep(scenario.boot).await;
         match entry {
-            // Not a bake's document: it just runs.
+            // Not a bake's document: the droplet just runs.
             None => std::future::pending().await,
-            Some(entry) if entry.has_channel() => serve(scenario, entry, address).await,
+            Some(entry) if entry.channel == "https" => serve(scenario, entry, address).await,
             Some(_) => {
-                passed(scenario, Instant::now()).await;
+                wait_until_passed(scenario, Instant::now()).await;
                 Ok(())
             }
         }
     };
     tokio::select! {
         () = dies => Ok(()),
-        ended = live => ended,
+        ended = lives => ended,
     }
 }
 
-/// Returns when the scenario has passed; never, if it does not.
-async fn passed(scenario: &Scenario, up: Instant) {
+/// Returns when the scenario has passed; never if it fails.
+async fn wait_until_passed(scenario: &Scenario, up: Instant) {
     loop {
-        match Moment::of(scenario, up.elapsed()).state {
-            State::Passed => return,
-            State::Failed => std::future::pending().await,
-            State::Running | State::Complete => tokio::time::sleep(Duration::from_millis(10)).await,
+        match Progress::at(scenario, up.elapsed()).state {
+            RunState::Passed => return,
+            RunState::Failed => std::future::pending().await,
+            RunState::Running | RunState::Complete => tokio::time::sleep(Duration::from_millis(10)).await,
         }
     }
 }
 
-async fn serve(scenario: &Scenario, entry: Entry, address: Ipv4Addr) -> Result<(), String> {
+async fn serve(scenario: &Scenario, entry: BakeEntry, address: Ipv4Addr) -> Result<(), String> {
     let listener = TcpListener::bind((address, entry.port))
         .await
-        .map_err(|error| format!("the status channel can't listen on {address}:{}: {error}", entry.port))?;
-    let own = acceptor(&entry.certificate, &entry.key)?;
-    let stranger = rcgen::generate_simple_self_signed(vec!["stranger.invalid".to_owned()])
-        .map_err(|error| format!("no certificate for a stranger: {error}"))?;
-    let other =
-        acceptor(&STANDARD.encode(stranger.cert.der()), &STANDARD.encode(stranger.signing_key.serialize_der()))?;
-    let (patience, deaf) = (entry.patience(), scenario.deaf);
-    let droplet = Arc::new(Droplet {
+        .map_err(|error| format!("the status channel cannot listen on {address}:{}: {error}", entry.port))?;
+    let decode = |text: &str| STANDARD.decode(text).map_err(|error| format!("the bake's entry is not base64: {error}"));
+    let own = tls_acceptor(decode(&entry.certificate)?, decode(&entry.key)?)?;
+    let other = rcgen::generate_simple_self_signed(vec!["stranger.invalid".to_owned()])
+        .map_err(|error| format!("cannot make another certificate: {error}"))?;
+    let other = tls_acceptor(other.cert.der().to_vec(), other.signing_key.serialize_der())?;
+    let (power_off_after, deaf) = (entry.power_off_after, scenario.deaf);
+    let channel = Arc::new(StatusChannel {
         scenario: scenario.clone(),
         entry,
         up: Instant::now(),
@@ -96,11 +148,11 @@ async fn serve(scenario: &Scenario, entry: Entry, address: Ipv4Addr) -> Result<(
         acknowledged: Notify::new(),
     });
     let over = async {
-        passed(&droplet.scenario, droplet.up).await;
+        wait_until_passed(&channel.scenario, channel.up).await;
         if deaf {
             std::future::pending::<()>().await;
         }
-        let _ = tokio::time::timeout(patience, droplet.acknowledged.notified()).await;
+        let _ = tokio::time::timeout(power_off_after, channel.acknowledged.notified()).await;
     };
     let mut open = JoinSet::new();
     let accept = async {
@@ -108,7 +160,7 @@ async fn serve(scenario: &Scenario, entry: Entry, address: Ipv4Addr) -> Result<(
             while open.try_join_next().is_some() {}
             match listener.accept().await {
                 Ok((stream, _)) => {
-                    open.spawn(Arc::clone(&droplet).answer(stream));
+                    open.spawn(Arc::clone(&channel).answer(stream));
                 }
                 Err(_) => tokio::time::sleep(Duration::from_millis(10)).await,
             }
@@ -118,17 +170,16 @@ async fn serve(scenario: &Scenario, entry: Entry, address: Ipv4Addr) -> Result<(
         () = over => {}
         () = accept => {}
     }
-    // What was being said is said to its end: the acknowledgement's own answer, above all.
+    // Answers under way are finished, above all that of the acknowledgement.
     drop(listener);
     let _ = tokio::time::timeout(Duration::from_secs(1), async { while open.join_next().await.is_some() {} }).await;
     Ok(())
 }
 
-fn acceptor(certificate: &str, key: &str) -> Result<TlsAcceptor, String> {
-    let decode = |text: &str| STANDARD.decode(text).map_err(|error| format!("the bake's entry is no base64: {error}"));
-    let certificate = CertificateDer::from(decode(certificate)?);
-    let key = PrivateKeyDer::from(PrivatePkcs8KeyDer::from(decode(key)?));
-    let unusable = |error: rustls::Error| format!("the bake's certificate can't be used: {error}");
+fn tls_acceptor(certificate: Vec<u8>, key: Vec<u8>) -> Result<TlsAcceptor, String> {
+    let certificate = CertificateDer::from(certificate);
+    let key = PrivateKeyDer::from(PrivatePkcs8KeyDer::from(key));
+    let unusable = |error: rustls::Error| format!("the bake's certificate cannot be used: {error}");
     let config = ServerConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
         .with_safe_default_protocol_versions()
         .map_err(unusable)?
@@ -138,18 +189,32 @@ fn acceptor(certificate: &str, key: &str) -> Result<TlsAcceptor, String> {
     Ok(TlsAcceptor::from(Arc::new(config)))
 }
 
-impl Droplet {
+/// The server of one droplet.
+struct StatusChannel {
+    scenario: Scenario,
+    entry: BakeEntry,
+    up: Instant,
+    own: TlsAcceptor,
+    other: TlsAcceptor,
+    connections: AtomicU64,
+    acknowledged: Notify,
+}
+
+impl StatusChannel {
     async fn answer(self: Arc<Self>, stream: TcpStream) {
         let number = self.connections.fetch_add(1, Ordering::Relaxed);
-        let hostile = self.scenario.hostile.filter(|who| who.connections.is_none_or(|many| number < many));
-        // Who hangs up, or speaks no TLS, is nobody's business.
+        let hostile = self.scenario.hostile.filter(|server| server.connections.is_none_or(|count| number < count));
+        // Clients that hang up or do not speak TLS are ignored.
         let _ = match hostile {
-            None => tokio::time::timeout(DEADLINE, self.serve(stream)).await.unwrap_or(Ok(())),
-            Some(who) => tokio::time::timeout(HOSTILE, self.mislead(who.answer, stream)).await.unwrap_or(Ok(())),
+            None => tokio::time::timeout(CONNECTION_TIMEOUT, self.answer_honestly(stream)).await.unwrap_or(Ok(())),
+            Some(server) => {
+                let answer = self.answer_hostilely(server.answer, stream);
+                tokio::time::timeout(HOSTILE_TIMEOUT, answer).await.unwrap_or(Ok(()))
+            }
         };
     }
 
-    async fn serve(&self, stream: TcpStream) -> std::io::Result<()> {
+    async fn answer_honestly(&self, stream: TcpStream) -> std::io::Result<()> {
         let mut stream = self.own.accept(stream).await?;
         let head = read_head(&mut stream).await?;
         let (code, kind, body) = self.route(&head);
@@ -160,72 +225,60 @@ impl Droplet {
         Ok(())
     }
 
+    /// Status line, content type and body for a request.
     fn route(&self, head: &str) -> (&'static str, &'static str, String) {
-        let none = |code| (code, "", String::new());
+        let empty = |code| (code, "", String::new());
         let mut lines = head.split("\r\n");
         let mut words = lines.next().unwrap_or_default().split(' ');
         let (method, target) = (words.next().unwrap_or_default(), words.next().unwrap_or_default());
-        let bearer = format!("bearer {}", self.entry.token);
-        let authorized = lines.filter_map(|line| line.split_once(':')).any(|(name, value)| {
-            let value = value.trim();
+        let is_authorized = lines.filter_map(|line| line.split_once(':')).any(|(name, value)| {
+            let (scheme, token) = value.trim().split_once(' ').unwrap_or_default();
             name.eq_ignore_ascii_case("authorization")
-                && value.len() == bearer.len()
-                && value.get(..7).is_some_and(|scheme| scheme.eq_ignore_ascii_case("bearer "))
-                && value.get(7..) == bearer.get(7..)
+                && scheme.eq_ignore_ascii_case("bearer")
+                && token == self.entry.token
         });
-        if !authorized {
-            return none("401 Unauthorized");
+        if !is_authorized {
+            return empty("401 Unauthorized");
         }
-        let moment = Moment::of(&self.scenario, self.up.elapsed());
+        let progress = Progress::at(&self.scenario, self.up.elapsed());
         let (path, query) = target.split_once('?').unwrap_or((target, ""));
         match (method, path) {
             ("GET", "/v1/status") => {
                 let offset = query.strip_prefix("log=").and_then(|text| text.parse().ok()).unwrap_or(0);
-                ("200 OK", "application/json", moment.status(&self.entry.bake, offset).to_string())
+                ("200 OK", "application/json", progress.status(&self.entry.bake, offset).to_string())
             }
-            ("GET", "/v1/log") => ("200 OK", "text/plain; charset=utf-8", moment.log),
-            ("POST", "/v1/acknowledge") if moment.state == State::Passed => none("202 Accepted"),
-            ("POST", "/v1/acknowledge") => none("409 Conflict"),
-            (_, "/v1/status" | "/v1/log" | "/v1/acknowledge") => none("405 Method Not Allowed"),
-            _ => none("404 Not Found"),
+            ("GET", "/v1/log") => ("200 OK", "text/plain; charset=utf-8", progress.log),
+            ("POST", "/v1/acknowledge") if progress.state == RunState::Passed => empty("202 Accepted"),
+            ("POST", "/v1/acknowledge") => empty("409 Conflict"),
+            (_, "/v1/status" | "/v1/log" | "/v1/acknowledge") => empty("405 Method Not Allowed"),
+            _ => empty("404 Not Found"),
         }
     }
 
-    async fn mislead(&self, answer: Answer, mut stream: TcpStream) -> std::io::Result<()> {
-        match answer {
-            Answer::WrongCertificate => {
-                let mut stream = self.other.accept(stream).await?;
-                read_head(&mut stream).await?;
-                let status = Moment::of(&Scenario::default(), Duration::ZERO).status(&self.entry.bake, 0);
-                return respond(&mut stream, "200 OK", "application/json", status.to_string().as_bytes()).await;
-            }
-            Answer::PlainHttp => {
+    async fn answer_hostilely(&self, answer: HostileAnswer, mut stream: TcpStream) -> std::io::Result<()> {
+        let passed = |bake: &str| Progress::at(&Scenario::default(), Duration::ZERO).status(bake, 0).to_string();
+        let acceptor = match answer {
+            HostileAnswer::PlainHttp => {
                 let page = "<html><title>It works</title></html>";
                 let head = format!("HTTP/1.1 400 Bad Request\r\ncontent-length: {}\r\n\r\n{page}", page.len());
                 return stream.write_all(head.as_bytes()).await;
             }
-            Answer::Silent => std::future::pending().await,
-            Answer::Closed => return Ok(()),
-            _ => {}
-        }
-        let mut stream = self.own.accept(stream).await?;
+            HostileAnswer::Silent => std::future::pending().await,
+            HostileAnswer::Closed => return Ok(()),
+            HostileAnswer::WrongCertificate => &self.other,
+            _ => &self.own,
+        };
+        let mut stream = acceptor.accept(stream).await?;
         read_head(&mut stream).await?;
-        let passed = |bake: &str| Moment::of(&Scenario::default(), Duration::ZERO).status(bake, 0).to_string();
-        match answer {
-            Answer::OtherBake => {
-                respond(&mut stream, "200 OK", "application/json", passed("20000101-000000-000000").as_bytes()).await
-            }
-            Answer::Unauthorized => respond(&mut stream, "401 Unauthorized", "", b"").await,
-            Answer::Garbage => {
-                respond(&mut stream, "200 OK", "application/json", b"\x00\x1f{\"state\": passed, \xff\xfe").await
-            }
-            Answer::Endless => {
+        let body = match answer {
+            HostileAnswer::Unauthorized => return respond(&mut stream, "401 Unauthorized", "", b"").await,
+            HostileAnswer::Endless => {
                 stream.write_all(b"HTTP/1.1 200 OK\r\nconnection: close\r\n\r\n{\"log\": \"").await?;
                 loop {
                     stream.write_all(&[b'x'; 16 << 10]).await?;
                 }
             }
-            _ => {
+            HostileAnswer::Slow => {
                 let body = passed(&self.entry.bake);
                 let head = format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n", body.len());
                 stream.write_all(head.as_bytes()).await?;
@@ -234,21 +287,25 @@ impl Droplet {
                     stream.flush().await?;
                     tokio::time::sleep(Duration::from_millis(500)).await;
                 }
-                Ok(())
+                return Ok(());
             }
-        }
+            HostileAnswer::Garbage => b"\x00\x1f{\"state\": passed, \xff\xfe".to_vec(),
+            HostileAnswer::OtherBake => passed("20000101-000000-000000").into_bytes(),
+            _ => passed(&self.entry.bake).into_bytes(),
+        };
+        respond(&mut stream, "200 OK", "application/json", &body).await
     }
 }
 
 async fn read_head(stream: &mut TlsStream<TcpStream>) -> std::io::Result<String> {
     let mut head = Vec::new();
-    let mut piece = [0; 1024];
+    let mut part = [0; 1024];
     while !head.windows(4).any(|end| end == b"\r\n\r\n") {
-        let read = stream.read(&mut piece).await?;
-        if read == 0 || head.len() > HEAD {
+        let read = stream.read(&mut part).await?;
+        if read == 0 || head.len() > MAX_HEAD_BYTES {
             return Err(std::io::ErrorKind::InvalidData.into());
         }
-        head.extend_from_slice(&piece[..read]);
+        head.extend_from_slice(&part[..read]);
     }
     Ok(String::from_utf8_lossy(&head).into_owned())
 }
@@ -259,4 +316,33 @@ async fn respond(stream: &mut TlsStream<TcpStream>, code: &str, kind: &str, body
     stream.write_all(head.as_bytes()).await?;
     stream.write_all(body).await?;
     stream.shutdown().await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_entry_is_found_in_each_encoding() {
+        let json = r#"{"version": 1, "bake": "b", "channel": "poweroff", "power_off_after": 900}"#;
+        let document = |entry: &str| {
+            format!(
+                "#cloud-config\nwrite_files:\n- {{path: /etc/motd, content: hello}}\n- {{path: {ENTRY_PATH}, {entry}}}\n"
+            )
+        };
+        let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+        std::io::Write::write_all(&mut gzip, json.as_bytes()).unwrap();
+        for text in [
+            document(&format!("content: '{json}', permissions: '0600'")),
+            document(&format!("content: {}, encoding: b64", STANDARD.encode(json))),
+            document(&format!("content: {}, encoding: gz+b64", STANDARD.encode(gzip.finish().unwrap()))),
+        ] {
+            let entry = BakeEntry::find(&text).unwrap();
+            assert_eq!((entry.bake.as_str(), entry.channel.as_str()), ("b", "poweroff"), "{text}");
+            assert_eq!(entry.power_off_after, Duration::from_secs(900));
+        }
+        for none in ["", "#!/bin/sh\n", "#cloud-config\nruncmd: [true]\n", "#cloud-config\nwrite_files: 3\n"] {
+            assert_eq!(BakeEntry::find(none), None, "{none}");
+        }
+    }
 }
