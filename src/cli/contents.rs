@@ -36,7 +36,8 @@ fn allow(plan: &Plan, destination: &str, document: &mut Document) {
         }
         let code = validate::rules::find(&allowed.code).map(|rule| rule.code);
         let found = document.findings.diagnostics.extract_if(.., |found| Some(found.code) == code);
-        let suppressed = found.map(|diagnostic| Suppressed { diagnostic, reason: allowed.reason.clone(), place: None });
+        let suppressed =
+            found.map(|diagnostic| Suppressed { diagnostic, reason: allowed.reason.clone(), allowed_at: None });
         document.suppressed.extend(suppressed);
     }
 }

@@ -10,7 +10,7 @@ use lint_rules as rules;
 use super::error::{ErrorKind, ExitStatus, ExpectedError, Failure};
 use super::options::Limit;
 use super::{Format, Global, contents, judgement, project};
-use crate::diag::{self, Diagnostic, Document, Findings, Report, Rule, Severity, Suppressed, Verdict, harmless};
+use crate::diag::{self, Diagnostic, Document, Findings, Report, Rule, Severity, Suppressed, Verdict, escape_control};
 use crate::model::{self, Places, Plan, PlanError, ResolveError};
 use crate::render::{self, RenderError};
 use crate::source::Source;
@@ -120,7 +120,7 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<(), Failure> {
 fn allowed_line(source: &Source, allowed: &Suppressed) -> String {
     let found = &allowed.diagnostic;
     let place = source.position(found.span.unwrap_or_default().start);
-    let (name, reason) = (harmless(source.name()), harmless(&allowed.reason));
+    let (name, reason) = (escape_control(source.name()), escape_control(&allowed.reason));
     format!("allowed: {name}:{}:{}: {} {}: {reason}", place.line, place.column, found.code, found.name)
 }
 

@@ -1,9 +1,9 @@
-//! `--format json`: one object, whose shape the manual promises.
+//! `--format json`: one object with a stable shape (docs/validate.md).
 
 use serde::Serialize;
 
-use super::harmless::harmless_json;
-use super::{Diagnostic, Document, Report, Suppressed, Verdict, places};
+use super::escape::escape_control_in_json;
+use super::{Diagnostic, Document, Report, Suppressed, Verdict, positions};
 use crate::source::Source;
 
 #[derive(Serialize)]
@@ -25,18 +25,17 @@ struct WireDocument<'a> {
     suppressed: Vec<WireSuppressed<'a>>,
 }
 
-/// A finding that is allowed, why, and where in the document that is said.
 #[derive(Serialize)]
 struct WireSuppressed<'a> {
     #[serde(flatten)]
     diagnostic: WireDiagnostic<'a>,
     reason: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
-    allowed_at: Option<Place>,
+    allowed_at: Option<WirePosition>,
 }
 
 #[derive(Serialize)]
-struct Place {
+struct WirePosition {
     line: usize,
     column: usize,
 }
@@ -82,12 +81,12 @@ struct Summary {
     deprecated: usize,
     invalid: usize,
     skipped: usize,
-    #[serde(skip_serializing_if = "is_none")]
+    #[serde(skip_serializing_if = "is_zero")]
     suppressed: usize,
 }
 
-#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde asks for a reference")]
-fn is_none(count: &usize) -> bool {
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+fn is_zero(count: &usize) -> bool {
     *count == 0
 }
 
@@ -103,18 +102,17 @@ pub(super) fn render(report: &Report) -> String {
         } += 1;
     }
     let wire = Wire { version: 1, documents: report.documents.iter().map(document).collect(), summary };
-    // Strings, numbers and lists only: there is nothing here that JSON cannot hold.
     let text = serde_json::to_string_pretty(&wire).unwrap_or_default();
-    harmless_json(text) + "\n"
+    escape_control_in_json(text) + "\n"
 }
 
 fn document(document: &Document) -> WireDocument<'_> {
     let source = &document.findings.source;
     let diagnostics = document.findings.diagnostics.iter().map(|found| diagnostic(source, found));
     let suppressed = document.suppressed.iter().map(|allowed| {
-        let Suppressed { diagnostic: found, reason, place } = allowed;
-        let allowed_at = place.map(|span| source.position(span.start));
-        let allowed_at = allowed_at.map(|place| Place { line: place.line, column: place.column });
+        let Suppressed { diagnostic: found, reason, allowed_at } = allowed;
+        let allowed_at = allowed_at.map(|span| source.position(span.start));
+        let allowed_at = allowed_at.map(|at| WirePosition { line: at.line, column: at.column });
         WireSuppressed { diagnostic: diagnostic(source, found), reason, allowed_at }
     });
     let parts = document.parts.iter().map(|part| {
@@ -132,7 +130,7 @@ fn document(document: &Document) -> WireDocument<'_> {
 }
 
 fn diagnostic<'a>(source: &Source, diagnostic: &'a Diagnostic) -> WireDiagnostic<'a> {
-    let (start, end) = places(source, diagnostic);
+    let (start, end) = positions(source, diagnostic);
     let related = diagnostic.related.iter().map(|(span, message)| {
         let (start, end) = (source.position(span.start), source.position(span.end));
         Related { message, line: start.line, column: start.column, end_line: end.line, end_column: end.column }

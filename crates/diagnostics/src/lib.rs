@@ -1,11 +1,31 @@
-//! Findings, and how they are shown.
+//! Findings about named texts, and their output formats.
 //!
-//! A [`Diagnostic`] says what was expected, what was found, where, and what to do next. The room that raises it knows a span
-//! (or only a path into the document); line, column, colour and format are added here, once. To add an output format,
-//! add a file beside this one and a line in [`Format`].
+//! A [`Diagnostic`] says what was expected, what was found, where, and what to do next. A check knows a
+//! rule, a path into the document and a span; line, column, colour and format are added here. To add an
+//! output format, add a file beside `json.rs` and a variant of [`Format`].
+//!
+//! ```
+//! use diagnostics::source::{Source, Span};
+//! use diagnostics::{Diagnostic, Findings, Origin, Severity};
+//!
+//! let finding = Diagnostic {
+//!     code: "MK101",
+//!     name: "unknown-key",
+//!     origin: Origin::CloudInit,
+//!     severity: Severity::Error,
+//!     path: "pakages".into(),
+//!     message: "unknown key `pakages`".into(),
+//!     help: Some("did you mean `packages`?".into()),
+//!     span: Some(Span::new(14, 21)),
+//!     related: Vec::new(),
+//! };
+//! let source = Source::new("user-data.yaml", "#cloud-config\npakages: [git]\n");
+//! let text = diagnostics::human(&Findings { source, diagnostics: vec![finding] }, false);
+//! assert!(text.contains("user-data.yaml:2:1"));
+//! ```
 
+mod escape;
 mod github;
-mod harmless;
 mod human;
 mod json;
 mod redact;
@@ -15,12 +35,12 @@ pub mod source;
 
 use crate::source::{Position, Source, Span};
 
-pub use harmless::{harmless, quoted};
+pub use escape::{escape_control, quoted};
 pub use human::human;
 pub use redact::redact;
 pub use rule::{HelpText, Rule, closest};
 
-/// How bad a finding is. Only `Error` changes a verdict.
+/// Severity of a finding. Only `Error` changes a verdict.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Severity {
     Error,
@@ -29,7 +49,7 @@ pub enum Severity {
     Info,
 }
 
-/// Who says so: cloud-init itself would, or only mkimg does.
+/// Whether cloud-init itself reports the finding, or only mkimg.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Origin {
     CloudInit,
@@ -41,43 +61,43 @@ pub enum Origin {
 pub struct Diagnostic {
     /// The rule's code, for `mkimg explain`: `MK` and three digits.
     pub code: &'static str,
-    /// The rule's name, which says the fault: `unknown-key`.
+    /// The rule's name, such as `unknown-key`.
     pub name: &'static str,
     pub origin: Origin,
     pub severity: Severity,
-    /// Where in the document, as cloud-init writes it: `users.0.name`; empty for the document itself.
+    /// Path in the document as cloud-init writes it, such as `users.0.name`; empty for the document.
     pub path: String,
     /// What was expected and what was found, in one sentence without a full stop.
     pub message: String,
     /// What to do next.
     pub help: Option<String>,
-    /// Where in the source.
+    /// Where in the source; `None` for the document as a whole.
     pub span: Option<Span>,
-    /// Other places that explain it, each with its label.
+    /// Other spans that explain it, each with a label.
     pub related: Vec<(Span, String)>,
 }
 
-/// What `cloud-init schema` would say of a document.
+/// The verdict of `cloud-init schema` on a document.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Verdict {
     Valid,
-    /// Valid, with something that is going away.
+    /// Valid, but uses something deprecated.
     Deprecated,
     Invalid,
-    /// cloud-init does not evaluate documents of this kind.
+    /// cloud-init does not check documents of this kind.
     Skipped,
 }
 
-/// A document, how it was judged, and why.
+/// The result of checking one document.
 #[derive(Debug, Clone)]
 pub struct Document {
-    /// What it is, as `--format json` names it: `cloud-config`, `script`, …
+    /// Kind of document in JSON: `cloud-config`, `script`, …
     pub kind: &'static str,
     pub verdict: Verdict,
     pub findings: Findings,
-    /// Of a document that holds other documents: what they are, in order.
+    /// Documents inside this one, in order.
     pub parts: Vec<Part>,
-    /// Findings that the author of the document allowed, each with the reason: neither shown nor counted with the others.
+    /// Findings that the author allowed, which are not in `findings`.
     pub suppressed: Vec<Suppressed>,
 }
 
@@ -85,67 +105,67 @@ pub struct Document {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Suppressed {
     pub diagnostic: Diagnostic,
-    /// Why it is allowed, in the author's words.
+    /// The author's reason.
     pub reason: String,
-    /// Where in the document that is said; `None` where it is said in another file.
-    pub place: Option<Span>,
+    /// Span of the comment that allows it; `None` if another file allows it.
+    pub allowed_at: Option<Span>,
 }
 
-/// A document inside another one: a part of an archive or of a multi-part document.
+/// A part of an archive or of a multi-part document.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Part {
-    /// What it is, as a [`Document`]'s kind is named.
+    /// Kind of document, as in [`Document::kind`].
     pub kind: &'static str,
-    /// What `cloud-init schema` would say of it alone.
+    /// The verdict of `cloud-init schema` on this part alone.
     pub verdict: Verdict,
-    /// Where in the document it stands.
+    /// Where the part is in the document.
     pub span: Span,
 }
 
-/// Everything that one call of the validator found.
+/// The results of one run.
 #[derive(Debug, Clone, Default)]
 pub struct Report {
     pub documents: Vec<Document>,
 }
 
-/// How many findings of each severity there are.
+/// Number of findings of each severity.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Counts {
     pub errors: usize,
     pub warnings: usize,
     pub deprecated: usize,
     pub infos: usize,
-    /// Findings that are allowed; they are in none of the other counts.
+    /// Allowed findings, which are in no other count.
     pub suppressed: usize,
 }
 
-/// How a report is written.
+/// Output format of a report.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Format {
-    /// For people: the place in the text, underlined.
+    /// For people: the source lines, underlined.
     #[default]
     Human,
-    /// One JSON object, as the manual gives it.
+    /// One JSON object.
     Json,
-    /// GitHub workflow commands, one a line: annotations on a pull request.
+    /// GitHub workflow commands: annotations on a pull request.
     Github,
     /// SARIF 2.1.0.
     Sarif,
 }
 
-/// What is said of a rule, for the formats that carry the rules along.
+/// Documentation of a rule, for formats that include the rules.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct About {
-    /// In one sentence.
+    /// One sentence.
     pub summary: String,
-    /// All of it, in Markdown.
+    /// The whole page, in Markdown.
     pub page: String,
 }
 
-/// What is said of a rule, by its code.
+/// Looks up the documentation of a rule by its code.
 pub type Describe<'a> = &'a dyn Fn(&str) -> Option<About>;
 
-/// A source and what was found in it.
+/// A source and the findings about it.
 #[derive(Debug, Clone)]
 pub struct Findings {
     pub source: Source,
@@ -153,7 +173,7 @@ pub struct Findings {
 }
 
 impl Severity {
-    /// As `--format json` names it.
+    /// The name in JSON.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -166,7 +186,7 @@ impl Severity {
 }
 
 impl Origin {
-    /// As `--format json` names it.
+    /// The name in JSON.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -177,7 +197,7 @@ impl Origin {
 }
 
 impl Verdict {
-    /// As `--format json` names it.
+    /// The name in JSON.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -205,7 +225,7 @@ impl Report {
         counts
     }
 
-    /// The report in one of the formats. `color` matters to people only.
+    /// Renders the report. `color` applies to [`Format::Human`] only.
     #[must_use]
     pub fn render(&self, format: Format, color: bool, describe: Describe<'_>) -> String {
         match format {
@@ -217,8 +237,8 @@ impl Report {
     }
 }
 
-/// Where a finding starts and ends; the end is exclusive. A finding without a place is about the document: its beginning.
-fn places(source: &Source, diagnostic: &Diagnostic) -> (Position, Position) {
+/// Start and exclusive end of a finding. A finding about the whole document is at its start.
+fn positions(source: &Source, diagnostic: &Diagnostic) -> (Position, Position) {
     let span = diagnostic.span.unwrap_or_default();
     (source.position(span.start), source.position(span.end.max(span.start)))
 }

@@ -1,17 +1,17 @@
-//! Values that must not be seen, taken out of what is shown of a document: its text, and what findings quote of it.
+//! Redacts secret values in a document's text and in its findings.
 //!
-//! Every character is replaced by another one of the same length in bytes, so that places stay where they are.
+//! Each character is replaced by one of the same length in bytes, so that spans stay valid.
 
 use super::{Diagnostic, Document};
+use crate::escape::MAX_QUOTE_CHARS;
 use crate::source::{Source, Span};
 
-/// Shorter values, and shorter lines of longer ones, hide nothing: they would only make a document unreadable.
-const SHORTEST: usize = 4;
-/// Messages cut what they quote after so many characters.
-const LONGEST_QUOTE: usize = 60;
+/// Shorter values, and shorter lines of values, are not redacted: that would only make the document
+/// unreadable.
+const MIN_SECRET_BYTES: usize = 4;
 
-/// Takes values out of a judged document, in the forms in which a YAML document carries them as text. Values in base64 or packed
-/// stay what they are: nobody reads them by looking.
+/// Redacts values in a checked document, in the forms in which YAML represents them as text. Base64 and
+/// compressed values are not redacted.
 pub fn redact(document: &mut Document, values: &[String]) {
     let needles = needles(values);
     if needles.is_empty() {
@@ -21,19 +21,21 @@ pub fn redact(document: &mut Document, values: &[String]) {
     let (text, hidden) = masked(source.text(), &needles);
     let suppressed = document.suppressed.iter_mut().map(|allowed| &mut allowed.diagnostic);
     for found in document.findings.diagnostics.iter_mut().chain(suppressed) {
-        finding(found, &needles, &hidden);
+        redact_finding(found, &needles, &hidden);
     }
     document.findings.source = Source::new(source.name(), text);
 }
 
-/// What is looked for, the longest first.
+/// The texts to redact, longest first.
 fn needles(values: &[String]) -> Vec<String> {
     let mut needles = Vec::new();
-    for line in values.iter().flat_map(|value| value.lines()).map(str::trim).filter(|line| line.len() >= SHORTEST) {
+    for line in
+        values.iter().flat_map(|value| value.lines()).map(str::trim).filter(|line| line.len() >= MIN_SECRET_BYTES)
+    {
         needles.push(line.to_owned());
         needles.push(line.replace('\'', "''"));
         needles.push(line.replace('\\', "\\\\").replace('"', "\\\""));
-        if let Some((end, _)) = line.char_indices().nth(LONGEST_QUOTE) {
+        if let Some((end, _)) = line.char_indices().nth(MAX_QUOTE_CHARS) {
             needles.push(line[..end].to_owned());
         }
     }
@@ -42,7 +44,7 @@ fn needles(values: &[String]) -> Vec<String> {
     needles
 }
 
-/// The text without the needles, and where they were.
+/// The redacted text, and the spans that were redacted.
 fn masked(text: &str, needles: &[String]) -> (String, Vec<Span>) {
     let mut hidden: Vec<Span> = Vec::new();
     let mut masked = text.to_owned();
@@ -61,14 +63,14 @@ fn mask(text: &str) -> String {
     text.chars().map(|character| ['*', '\u{b7}', '\u{2022}', '\u{1f512}'][character.len_utf8() - 1]).collect()
 }
 
-fn finding(found: &mut Diagnostic, needles: &[String], hidden: &[Span]) {
+fn redact_finding(found: &mut Diagnostic, needles: &[String], hidden: &[Span]) {
     let touches = |span: Span| hidden.iter().any(|secret| secret.start < span.end && span.start < secret.end);
     let is_about_one = found.span.is_some_and(touches);
     let clean = |text: &mut String| {
         for needle in needles.iter().filter(|needle| text.contains(needle.as_str())).collect::<Vec<_>>() {
             *text = text.replace(needle.as_str(), &mask(needle));
         }
-        // A quotation that was cut may end in the middle of a value.
+        // A truncated quotation may end in the middle of a value.
         if is_about_one && text.contains("…`") {
             let pieces: Vec<_> = text.split('`').map(|piece| if piece.ends_with('…') { "…" } else { piece }).collect();
             *text = pieces.join("`");
@@ -87,7 +89,7 @@ mod tests {
     use crate::{Format, Origin, Severity};
 
     #[test]
-    fn values_are_in_no_format() {
+    fn no_format_shows_redacted_values() {
         let long = "s3cr3t-".repeat(20);
         let text = format!("#cloud-config\na: hunter2é: 'it''s'\nb: xx{long}\nc: |\n  line one\n  line two\n");
         let mut report = report(vec![]);

@@ -1,27 +1,27 @@
-//! SARIF 2.1.0, for code scanning services and editors.
+//! `--format sarif`: SARIF 2.1.0, for code scanning services and editors.
 //!
-//! What GitHub's code scanning wants is here: rules with help in Markdown, places relative to the repository (`%SRCROOT%`), and a
-//! fingerprint by which an alert is known again when lines above it change.
+//! Includes what GitHub's code scanning uses: rules with help in Markdown, paths relative to the
+//! repository (`%SRCROOT%`), and a fingerprint that recognises an alert when lines above it change.
 
 use std::collections::{BTreeMap, HashMap};
-use std::fmt::Write;
 
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::{Serialize, Serializer};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
-use super::harmless::harmless_json;
-use super::{Describe, Diagnostic, Document, Report, Severity, Suppressed, places};
+use super::escape::escape_control_in_json;
+use super::{Describe, Diagnostic, Document, Report, Severity, Suppressed, positions};
 use crate::source::{Position, Source};
 
-/// The page of a rule in the project's repository, where Cargo.toml names one.
+/// The project's repository, if Cargo.toml names one.
 const REPOSITORY: &str = env!("CARGO_PKG_REPOSITORY");
-/// So much of a line is looked at for its fingerprint, in bytes.
-const FINGERPRINTED: usize = 500;
-/// The line ends by which we count; SARIF's own are the first two.
+/// Maximum part of a line that goes into its fingerprint, on each side of the finding.
+const MAX_FINGERPRINT_BYTES: usize = 500;
+/// Line ends that positions count; SARIF's default is the first two.
 const LINE_ENDS: [&str; 6] = ["\r\n", "\n", "\r", "\u{85}", "\u{2028}", "\u{2029}"];
 
-/// A finding, and what allows it.
+/// A finding, and the suppression that allows it.
 type Finding<'a> = (&'a Diagnostic, Option<&'a Suppressed>);
 
 fn findings(document: &Document) -> impl Iterator<Item = Finding<'_>> {
@@ -49,7 +49,7 @@ pub(super) fn render(report: &Report, describe: Describe<'_>) -> String {
         results: Results { report, indices, any_suppressed },
     };
     let log = Log { schema: "https://json.schemastore.org/sarif-2.1.0.json", version: "2.1.0", runs: [run] };
-    harmless_json(serde_json::to_string_pretty(&log).unwrap_or_default()) + "\n"
+    escape_control_in_json(serde_json::to_string_pretty(&log).unwrap_or_default()) + "\n"
 }
 
 #[derive(Serialize)]
@@ -71,11 +71,12 @@ struct Run<'a> {
     results: Results<'a>,
 }
 
-/// The results, each made when it is written: all of them at once would take several times as much memory as their text.
+/// Results, each built when it is serialized: building all at once takes several times the memory of
+/// their text.
 struct Results<'a> {
     report: &'a Report,
     indices: BTreeMap<&'a str, usize>,
-    /// Either every result says whether it is suppressed, or none does.
+    /// SARIF wants `suppressions` in every result or in none.
     any_suppressed: bool,
 }
 
@@ -130,7 +131,7 @@ fn result(source: &Source, diagnostic: &Diagnostic, indices: &BTreeMap<&str, usi
         Some(help) => format!("{}. Help: {help}", diagnostic.message),
         None => diagnostic.message.clone(),
     };
-    let (start, end) = places(source, diagnostic);
+    let (start, end) = positions(source, diagnostic);
     let mut location = json!({"physicalLocation": physical(source, start, end)});
     if !diagnostic.path.is_empty() {
         location["logicalLocations"] = json!([{"fullyQualifiedName": diagnostic.path}]);
@@ -155,15 +156,17 @@ fn result(source: &Source, diagnostic: &Diagnostic, indices: &BTreeMap<&str, usi
     result
 }
 
-/// The line's text, white space aside, and how often a finding of the rule stood on such a line before: what stays the same when
-/// lines are added elsewhere.
+/// Hash of the line without white space, and the number of earlier findings of the rule on equal lines.
+/// Stays the same when other lines change.
 fn fingerprint(source: &Source, found: &Diagnostic, seen: &mut HashMap<(String, &str, u64), usize>) -> String {
     let text = source.text().as_bytes();
     let at = found.span.unwrap_or_default().start.min(text.len());
-    let from = text[at.saturating_sub(FINGERPRINTED)..at].iter().rposition(|byte| matches!(byte, b'\n' | b'\r'));
-    let from = from.map_or(at.saturating_sub(FINGERPRINTED), |line| at.saturating_sub(FINGERPRINTED) + line + 1);
+    let from =
+        text[at.saturating_sub(MAX_FINGERPRINT_BYTES)..at].iter().rposition(|byte| matches!(byte, b'\n' | b'\r'));
+    let from = from
+        .map_or(at.saturating_sub(MAX_FINGERPRINT_BYTES), |line| at.saturating_sub(MAX_FINGERPRINT_BYTES) + line + 1);
     let mut hash = Sha256::new();
-    let line = text[from..].iter().take_while(|byte| !matches!(byte, b'\n' | b'\r')).take(2 * FINGERPRINTED);
+    let line = text[from..].iter().take_while(|byte| !matches!(byte, b'\n' | b'\r')).take(2 * MAX_FINGERPRINT_BYTES);
     let line: Vec<u8> = line.copied().filter(|byte| !byte.is_ascii_whitespace()).collect();
     hash.update(&line);
     let digest = hash.finalize();
@@ -175,12 +178,12 @@ fn fingerprint(source: &Source, found: &Diagnostic, seen: &mut HashMap<(String, 
 
 fn suppression(source: &Source, allowed: &Suppressed) -> Value {
     let mut suppression = json!({
-        "kind": if allowed.place.is_some() { "inSource" } else { "external" },
+        "kind": if allowed.allowed_at.is_some() { "inSource" } else { "external" },
         "status": "accepted",
         "justification": allowed.reason,
     });
-    if let Some(place) = allowed.place {
-        let (start, end) = (source.position(place.start), source.position(place.end));
+    if let Some(span) = allowed.allowed_at {
+        let (start, end) = (source.position(span.start), source.position(span.end));
         suppression["location"] = json!({"physicalLocation": physical(source, start, end)});
     }
     suppression
@@ -193,25 +196,18 @@ fn physical(source: &Source, start: Position, end: Position) -> Value {
     })
 }
 
-/// A file by its name: relative to where mkimg was called, or absolute.
+/// The location of a file: relative to the current directory, or absolute.
 fn artifact(name: &str) -> Value {
     if name.starts_with('/') {
         return json!({"uri": format!("file://{}", uri(name))});
     }
     let name = name.strip_prefix("./").unwrap_or(name);
-    // Standard input has no place under any directory.
+    // Standard input is under no directory.
     if name == "-" { json!({"uri": "-"}) } else { json!({"uri": uri(name), "uriBaseId": "%SRCROOT%"}) }
 }
 
-/// A file's name as a URI reference: what a URI may not hold as it is becomes an escape.
+/// Percent-encodes a file name.
 fn uri(name: &str) -> String {
-    let mut out = String::with_capacity(name.len());
-    for byte in name.bytes() {
-        if byte.is_ascii_alphanumeric() || b"-._~/".contains(&byte) {
-            out.push(char::from(byte));
-        } else {
-            let _ = write!(out, "%{byte:02X}");
-        }
-    }
-    out
+    const ESCAPED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~').remove(b'/');
+    utf8_percent_encode(name, ESCAPED).to_string()
 }

@@ -1,33 +1,33 @@
-//! A named text, and places in it.
+//! Named texts, and positions in them.
 //!
-//! Every finding of mkimg points into a [`Source`] with a [`Span`] of bytes; line and column are computed once, here, when
-//! something is shown. This room reads no files: `workspace` does, and hands the text over.
+//! A finding points into a [`Source`] with a [`Span`] of bytes. Line and column are computed here, when
+//! something is shown.
 
 use std::borrow::Cow;
 use std::sync::{Arc, OnceLock};
 
-/// A text with the name under which a person knows it: a path relative to the project, or `-` for standard input.
+/// A text and its name for people: a path relative to the project, or `-` for standard input.
 #[derive(Debug, Clone)]
 pub struct Source {
     name: Arc<str>,
     text: Arc<str>,
-    /// What is known at each multiple of [`STRIDE`]: a table of every line would outgrow the text, and a line may be all of it. Made when
-    /// the first place is asked for: of a document without findings nobody asks.
+    /// Positions at each multiple of [`STRIDE`], computed on first use. A table of line starts could be
+    /// larger than the text, and a line may be as long as the text.
     marks: Arc<OnceLock<Box<[Mark]>>>,
-    /// Places that nobody is shown, in order.
+    /// Spans that are never shown, in order.
     hidden: Arc<[Span]>,
 }
 
-/// What is known at a place.
+/// Line and column at a byte offset.
 #[derive(Debug, Clone, Copy)]
 struct Mark {
-    /// How many lines start at or before it, the first line not counted.
+    /// Number of line starts at or before it, without the first line.
     lines: usize,
-    /// How many characters begin on its line before it.
+    /// Number of characters on its line before it.
     characters: usize,
 }
 
-/// A place as editors show it: both numbers start at 1, columns count characters (Unicode scalar values).
+/// A position as editors show it: line and column start at 1; columns count Unicode scalar values.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Position {
     pub line: usize,
@@ -36,10 +36,10 @@ pub struct Position {
 
 pub use yaml11::Span;
 
-/// Bytes from one mark to the next.
+/// Bytes between two marks.
 const STRIDE: usize = 256;
 
-/// Whether a line other than the first starts at a byte.
+/// Whether a line other than the first starts at an offset.
 fn starts_line(bytes: &[u8], place: usize) -> bool {
     let Some(last) = place.checked_sub(1).and_then(|last| bytes.get(last)) else { return false };
     match last {
@@ -53,11 +53,11 @@ fn starts_line(bytes: &[u8], place: usize) -> bool {
 }
 
 impl Mark {
-    /// What is known at `to`, from this mark at `from`.
+    /// Advances this mark from offset `from` to `to`.
     fn after(self, bytes: &[u8], from: usize, to: usize) -> Self {
         let mut mark = self;
         let mut counted = from;
-        // Only these bytes end lines, or end the characters that do.
+        // Last bytes of the line breaks.
         let may_end = |byte: &u8| matches!(byte, b'\n' | b'\r' | 0x85 | 0xa8 | 0xa9);
         for (index, _) in bytes[from..to].iter().enumerate().filter(|(_, byte)| may_end(byte)) {
             let place = from + index + 1;
@@ -66,7 +66,7 @@ impl Mark {
                 counted = place;
             }
         }
-        // Every byte but those that go on with a character.
+        // Count all bytes but UTF-8 continuation bytes.
         mark.characters += bytes[counted..to].iter().filter(|byte| **byte & 0xc0 != 0x80).count();
         mark
     }
@@ -83,8 +83,8 @@ fn marks(bytes: &[u8]) -> Box<[Mark]> {
 }
 
 impl Source {
-    /// Takes a text under its name. Lines end at `\n`, `\r\n`, a lone `\r`, NEL (U+0085), LS or PS (U+2028, U+2029): Unicode's
-    /// line ends, and those by which YAML 1.1 and so cloud-init count.
+    /// Creates a source. Lines end at `\n`, `\r\n`, a lone `\r`, NEL (U+0085), LS or PS (U+2028, U+2029), as in
+    /// Unicode and YAML 1.1.
     pub fn new(name: impl Into<Arc<str>>, text: impl Into<Arc<str>>) -> Self {
         Self { name: name.into(), text: text.into(), marks: Arc::default(), hidden: Arc::default() }
     }
@@ -99,21 +99,21 @@ impl Source {
         &self.text
     }
 
-    /// The text of a span; empty where the span does not lie in this text.
+    /// The text of a span; empty if the span is outside this text.
     #[must_use]
     pub fn slice(&self, span: Span) -> &str {
         self.text.get(span.start..span.end).unwrap_or_default()
     }
 
-    /// The same text, of which some places are never shown: secrets.
+    /// The same source with spans that are never shown, such as secrets.
     #[must_use]
     pub fn hiding(&self, mut places: Vec<Span>) -> Self {
         places.sort_unstable();
         Self { hidden: places.into(), ..self.clone() }
     }
 
-    /// The text of a span as people may see it: every character of a hidden place is another one of the same length in
-    /// bytes, so that places stay where they are. Line ends and blanks are kept.
+    /// The text of a span for output. Hidden characters are replaced by others of the same length in
+    /// bytes, so that spans stay valid; white space is kept.
     #[must_use]
     pub fn shown(&self, span: Span) -> Cow<'_, str> {
         let text = self.slice(span);
@@ -131,7 +131,7 @@ impl Source {
         Cow::Owned(text.char_indices().map(cover).collect())
     }
 
-    /// Where a byte offset is. An offset past the end, or inside a character, counts as the nearest one before it.
+    /// Position of a byte offset. Past the end, or inside a character, the nearest offset before counts.
     #[must_use]
     pub fn position(&self, offset: usize) -> Position {
         let mut offset = offset.min(self.text.len());

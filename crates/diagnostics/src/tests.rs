@@ -36,7 +36,7 @@ fn at_mode() -> Diagnostic {
 }
 
 #[test]
-fn people_get_carets() {
+fn human_output_underlines_the_finding() {
     let text = report(vec![at_mode()]).render(Format::Human, false, &|_| None);
     let expected = "\
 error[MK102]: expected a string, found the integer `644`
@@ -53,7 +53,7 @@ error[MK102]: expected a string, found the integer `644`
 }
 
 #[test]
-fn related_places_are_shown() {
+fn related_spans_are_shown() {
     let mut finding = at_mode();
     finding.related.push((Span::new(14, 25), "in this list".into()));
     let text = report(vec![finding]).render(Format::Human, false, &|_| None);
@@ -160,7 +160,7 @@ fn sarif_places_are_relative_and_have_fingerprints() {
 fn what_is_allowed_is_counted_and_listed_apart() {
     let mut report = report(vec![]);
     report.documents[0].suppressed =
-        vec![Suppressed { diagnostic: at_mode(), reason: "old".into(), place: Some(Span::new(0, 5)) }];
+        vec![Suppressed { diagnostic: at_mode(), reason: "old".into(), allowed_at: Some(Span::new(0, 5)) }];
     assert_eq!(report.counts(), Counts { suppressed: 1, ..Counts::default() });
     let read =
         |format| -> serde_json::Value { serde_json::from_str(&report.render(format, false, &|_| None)).unwrap() };

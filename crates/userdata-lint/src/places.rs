@@ -136,7 +136,7 @@ impl Places {
 
     pub(crate) fn translate_suppressed(&self, allowed: &mut Suppressed) {
         self.translate(&mut allowed.diagnostic);
-        allowed.place = allowed.place.map(|span| self.span(span));
+        allowed.allowed_at = allowed.allowed_at.map(|span| self.span(span));
     }
 }
 

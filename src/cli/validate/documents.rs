@@ -7,7 +7,7 @@ use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
-use crate::diag::{Document, Verdict, harmless};
+use crate::diag::{Document, Verdict, escape_control};
 use crate::source::Source;
 use crate::validate::{self, LARGEST, Options};
 use crate::workspace::reason;
@@ -178,5 +178,5 @@ fn is_beside(path: &Path, bytes: &[u8]) -> bool {
 }
 
 fn unreadable(name: &str, error: &io::Error) -> String {
-    format!("cannot read {}: {}", harmless(name), reason(error))
+    format!("cannot read {}: {}", escape_control(name), reason(error))
 }

@@ -197,7 +197,8 @@ fn members(boot: &Boot<'_, '_>, made: &BTreeMap<&str, Span>, out: &mut Vec<Diagn
                     quoted(name),
                     quoted(group)
                 );
-                let help = Some(format!("write `groups: [{}]` at the user instead", diagnostics::harmless(group)));
+                let help =
+                    Some(format!("write `groups: [{}]` at the user instead", diagnostics::escape_control(group)));
                 let mut found =
                     finding(&rules::GROUP_MEMBER_CREATED_LATER, "groups".into(), item.used_at(), message, help);
                 found.related.extend(made.get(name).map(|place| (*place, "made here, later".to_string())));
@@ -253,7 +254,7 @@ fn blanks(boot: &Boot<'_, '_>, out: &mut Vec<Diagnostic>) {
         };
         let message = format!("{} is one name to cloud-init: groups are separated by commas", quoted(name));
         let names: Vec<_> = groups.split([',', ' ', '\t', '\n']).filter(|name| !name.is_empty()).collect();
-        let help = Some(format!("write `groups: [{}]`", diagnostics::harmless(&names.join(", "))));
+        let help = Some(format!("write `groups: [{}]`", diagnostics::escape_control(&names.join(", "))));
         out.push(finding(
             &rules::GROUPS_WITHOUT_COMMAS,
             format!("users.{index}.groups"),

@@ -91,7 +91,7 @@ fn expanded(document: &Document<'_>, key: &str, index: usize, item: Node<'_>, ou
         );
         let help = Some(format!(
             "put the word that ends it into quotes: `<<'{}'`; or write the file with `write_files`",
-            diagnostics::harmless(&here.delimiter)
+            diagnostics::escape_control(&here.delimiter)
         ));
         out.push(finding(&rules::UNQUOTED_HERE_DOCUMENT, format!("{key}.{index}"), place, message, help));
         return;

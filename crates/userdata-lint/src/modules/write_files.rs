@@ -301,7 +301,7 @@ fn owner(document: &Document<'_>, entry: &Entry<'_>, late: &HashMap<&str, Span>,
 fn destination(entry: &Entry<'_>, path: &str, place: Node<'_>, out: &mut Vec<Diagnostic>) {
     if !path.starts_with('/') {
         let message = format!("expected a path from the root, found {}", quoted(path));
-        let rest = diagnostics::harmless(path.trim_start_matches(['~', '.', '/']));
+        let rest = diagnostics::escape_control(path.trim_start_matches(['~', '.', '/']));
         let help = Some(match path.strip_prefix('~') {
             // The home of nobody in particular: root's, where root writes it.
             Some(below) if below.starts_with('/') => {

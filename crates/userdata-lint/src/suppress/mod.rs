@@ -168,7 +168,7 @@ fn apply(
             Some((_, comment, _, used)) => {
                 *used = true;
                 let (reason, place) = (comment.reason.clone(), Some(comment.span));
-                suppressed.push(Suppressed { diagnostic: found, reason, place });
+                suppressed.push(Suppressed { diagnostic: found, reason, allowed_at: place });
             }
             None => kept.push(found),
         }
@@ -275,7 +275,7 @@ pub fn from_outside(
         judged.suppressed.extend(out.into_iter().map(|diagnostic| Suppressed {
             diagnostic,
             reason: allowance.reason.clone(),
-            place: None,
+            allowed_at: None,
         }));
     }
     faults

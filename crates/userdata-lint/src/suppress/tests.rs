@@ -27,7 +27,7 @@ fn a_comment_allows_a_finding_on_its_line_below_it_and_in_the_file() {
         assert_eq!(codes(&text), (vec![], vec!["MK201"]), "{text}");
         let allowed = &judged(&text).suppressed[0];
         assert_eq!(allowed.reason, "a test");
-        let place = allowed.place.unwrap_or_default();
+        let place = allowed.allowed_at.unwrap_or_default();
         assert!(text[place.start..place.end].starts_with("mkimg: allow"), "{place:?}");
     }
     let elsewhere = format!("{TWICE}hostname: a # mkimg: allow MK201 a test\nruncmd: [date]\n");
