@@ -1,51 +1,69 @@
-# `make help` lists the targets. Everything is installed, built and run from here; nothing needs to be prepared by hand.
+# `make help` lists the targets. They install what they need.
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 CARGO ?= cargo
-# Extra words for `make bake`: make bake ARGS='--report bake.html'
+# More arguments for `make bake`: make bake ARGS='--report bake.html'
 ARGS ?=
-# nextest runs the tests of all files at once, as .config/nextest.toml says; without it, cargo's own runner does, file by file.
+# nextest runs all tests side by side, as .config/nextest.toml says. Without it, cargo runs one test binary after the other.
 NEXTEST := $(shell command -v cargo-nextest)
-# Most of them wait for processes more than they compute: two for each processor.
-TESTS := $(if $(NEXTEST),nextest run --no-fail-fast --test-threads $(shell echo $$((2 * $$(getconf _NPROCESSORS_ONLN)))),test --no-fail-fast)
+# Four slots for each processor: tests that mostly wait take one, the others two (.config/nextest.toml).
+TESTS := $(if $(NEXTEST),nextest run --no-fail-fast --test-threads $(shell echo $$((4 * $$(getconf _NPROCESSORS_ONLN)))),test --no-fail-fast)
 # The tests of virtual machines are ignored otherwise.
 LONG_TESTS := $(if $(NEXTEST),nextest run --profile long --cargo-profile long --no-fail-fast --run-ignored all,test --profile long --no-fail-fast --tests)
 
-.PHONY: help bake build test test-long lint deny packages-bake packages-test unit vm bless clean
+.PHONY: help bake build test test-long lint deny doc msrv bench packages-bake packages-test unit vm bless clean
 
-help: ## this list
+help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-bake: packages-bake build ## bake the image of this repository on this machine, without a cloud account
+bake: packages-bake build ## bake this repository's image on this machine, without a cloud account
 	dev/bake-here target/release/mkimg $(ARGS)
 
-build: ## the mkimg program: target/release/mkimg
+build: ## build target/release/mkimg
 	$(CARGO) build --release --locked
 
-test: packages-test lint deny unit vm ## everything that CI runs (at most 20 minutes), one VM bake among it
+test: packages-test lint msrv deny doc unit vm ## run all checks of CI (at most 20 minutes), one bake in virtual machines included
 
-test-long: packages-test lint deny build ## also every virtual machine, every sweep and the long differential runs (some 70 minutes on two cores, half of them virtual machines)
+test-long: packages-test lint msrv deny doc build ## run all virtual machines, sweeps and long differential tests, too (about 70 minutes on two cores)
 	MKIMG_VM_BAKED=$(CURDIR)/target/vm-baked MKIMG_SWEEP=all MKIMG_CONTENTS=5000 MKIMG_BOUNDS=$(CURDIR)/target/release/mkimg \
 	MKIMG_YAML_TEXTS=20000 MKIMG_DIFFERENTIAL=20000 MKIMG_MUTATIONS=200000 $(if $(NEXTEST),,RUST_TEST_THREADS=1) $(CARGO) $(LONG_TESTS) --locked --workspace$(if $(NEXTEST),, -- --include-ignored)
 	rm -rf target/vm-baked
 
-lint: ## formatting and lints
+lint: ## check formatting, run clippy and shellcheck
 	$(CARGO) fmt --check
 	$(CARGO) clippy --locked --workspace --all-targets -- -D warnings
 	$(CARGO) clippy --locked --no-default-features -- -D warnings
-	shellcheck --severity=style dev/* .ci/run scripts/*.sh fuzz/seeds tests/differential/fetch-cloud-init
+	shellcheck --severity=style dev/* .ci/run scripts/*.sh fuzz/seeds tests/differential/fetch-packages
 
-deny: ## licences, sources and banned crates of the dependencies
+# The oldest Rust that Cargo.toml names.
+MSRV := $(shell sed -n 's/^rust-version = "\(.*\)"/\1/p' Cargo.toml)
+
+msrv: ## check with the oldest supported Rust, if that toolchain is installed
+	@if rustup toolchain list 2>/dev/null | grep -q '^$(MSRV)'; then \
+		$(CARGO) +$(MSRV) check --locked --workspace --target-dir target/msrv; \
+	else \
+		echo 'SKIPPED: Rust $(MSRV) is not installed (rustup toolchain install $(MSRV))'; \
+	fi
+
+doc: ## build the documentation of all crates and their examples, run doctests
+	RUSTDOCFLAGS='-D warnings' $(CARGO) doc --locked --workspace --no-deps
+	$(CARGO) test --locked --workspace --doc
+	$(CARGO) build --locked --workspace --examples
+
+bench: ## measure the linter's throughput; benches/ also has scripts for the whole program
+	$(CARGO) bench --locked --bench lint
+
+deny: ## check licences, sources and banned crates of the dependencies
 	dev/cargo-deny --locked check bans licenses sources
 
-unit: ## the tests that need no virtual machine
+unit: ## run the tests that need no virtual machine
 	$(CARGO) $(TESTS) --locked --workspace
 
-vm: ## the tests that boot virtual machines: a bake and its verification
+vm: ## run one bake and its verification in virtual machines
 	$(CARGO) test --locked --test vm -- --ignored --nocapture bake::
 
-bless: ## rewrite the expected outputs of tests and the generated pages; read the difference before you commit it
-	SNAPSHOTS=overwrite MKIMG_BLESS=1 $(CARGO) test --locked
+bless: ## rewrite expected outputs and generated pages; review the diff before you commit it
+	MKIMG_BLESS=1 $(CARGO) test --locked --workspace --no-fail-fast
 
 packages-bake:
 	dev/install-packages bake
@@ -53,5 +71,5 @@ packages-bake:
 packages-test:
 	dev/install-packages test
 
-clean: ## remove what was built here (not the base images in the cache folder)
+clean: ## remove all build output (not the base images in the cache folder)
 	$(CARGO) clean

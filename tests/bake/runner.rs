@@ -1,18 +1,19 @@
-//! The first-boot runner's own tests (`tests/runner/*.py`), against the joined program that droplets get.
+//! The tests of the first-boot runner (`tests/runner/*.py`), run on the joined program that droplets get.
 //!
-//! They need `python3` and `openssl`, nothing of the network but loopback, and change nothing outside a temporary folder.
+//! They need `python3` and `openssl`, use only the loopback network, and write only to a temporary folder.
 //! While working on a module, `cd tests/runner && python3 -B -m unittest` runs them against the sources.
 
 use std::io::Write as _;
 use std::path::Path;
 use std::process::{Command, Output};
 
+use crate::harness::tests;
 use mkimg::render::runner::{Carried, MODULES, program, program_carrying};
 
 fn python(arguments: &[&str], program: &Path) -> Output {
     Command::new("python3")
         .args(arguments)
-        .current_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/runner"))
+        .current_dir(tests("runner"))
         .env("MKIMG_RUNNER_PROGRAM", program)
         .output()
         .expect("the runner's tests need python3")

@@ -1,7 +1,7 @@
-//! The image and its stand-ins. The tests themselves are Python, as the stand-ins are: `tests/stubs/test_*.py`.
+//! The image and its stubs. These tests are Python, as the stubs are: `tests/stubs/test_*.py`.
 //!
-//! Each file is one test here, so that they run side by side and a failure shows its whole output. To add one, write
-//! the file and its line below; `every_file_is_run` finds one that was forgotten.
+//! Each file is one test here, so that the files run side by side. To add a file, add its line below; `every_file_is_run` fails
+//! when one is missing.
 
 use std::path::Path;
 use std::process::Command;
@@ -25,15 +25,15 @@ fn folder() -> std::path::PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/stubs")
 }
 
-/// Runs one file and shows what it said when it did not pass.
+/// Runs one file, and prints its output if it fails.
 fn python(file: &str) {
     let run = Command::new("python3").arg("-B").arg(folder().join(file)).output();
     let run = run.unwrap_or_else(|error| panic!("python3 cannot be started: {error}"));
-    let said = String::from_utf8_lossy(&run.stderr);
-    assert!(run.status.success(), "{file}: {}\n{}{said}", run.status, String::from_utf8_lossy(&run.stdout));
-    // unittest is content with no tests at all, and with tests that skip themselves; we are not.
-    let last = said.lines().last().unwrap_or_default();
-    assert!(last == "OK" && !said.contains("Ran 0 tests"), "{file}: {said}");
+    let printed = String::from_utf8_lossy(&run.stderr);
+    assert!(run.status.success(), "{file}: {}\n{}{printed}", run.status, String::from_utf8_lossy(&run.stdout));
+    // unittest passes without any tests, and with tests that skip themselves. This must not.
+    let last = printed.lines().last().unwrap_or_default();
+    assert!(last == "OK" && !printed.contains("Ran 0 tests"), "{file}: {printed}");
 }
 
 #[test]

@@ -1,37 +1,22 @@
-//! What goes wrong during a bake, as whole commands: `mkimg bake` against `mkimg emulate --backend none`, and a build droplet that is
-//! a process (`tests/bake/droplet.py`) which runs the document's own first-boot runner. Nothing is replaced but the machine.
+//! Bakes that fail: `mkimg bake` against `mkimg emulate --backend none`. The build droplet is a process (`tests/bake/droplet.py`)
+//! that runs the first-boot runner of the document. Only the machine is replaced.
 //!
-//! With `-q` a bake says only what went wrong: that is compared in full, what differs from run to run taken out in [`plain`].
+//! With `-q` a bake prints only what went wrong. The tests compare all of it, after [`Cloud::plain`] has removed what differs
+//! from run to run.
 
 use std::fs;
-use std::io::{BufRead as _, BufReader, Read as _, Write as _};
-use std::net::{TcpListener, TcpStream};
+use std::net::TcpListener;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Command, Stdio};
 
 use serde_json::Value;
-use sha2::{Digest as _, Sha256};
 
-use crate::harness::loopback::Server;
-
-const MKIMG: &str = env!("CARGO_BIN_EXE_mkimg");
-const TOKEN: &str = "secret-token-0123456789";
-
-/// A process that ends with the test.
-struct Process(Child);
-
-impl Drop for Process {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
+use crate::harness::{ChildGuard, Emulator, MKIMG, Run, Server, TOKEN, sha256, tests};
 
 /// An emulator without machines, a project, and a home for the bake's journal.
 struct Cloud {
     home: tempfile::TempDir,
-    url: String,
-    _emulator: Process,
+    emulator: Emulator,
 }
 
 /// What a bake left behind.
@@ -43,7 +28,7 @@ struct Baked {
 }
 
 impl Cloud {
-    /// A project with a template of these lines, and scripts by name.
+    /// A project with these lines in its template, and with these scripts.
     fn new(template: &str, scripts: &[(&str, &str)]) -> Self {
         let home = tempfile::tempdir().unwrap();
         let project = home.path().join("project");
@@ -58,12 +43,8 @@ impl Cloud {
         for (name, text) in scripts {
             fs::write(project.join("scripts").join(name), format!("#!/bin/sh\n{text}\n")).unwrap();
         }
-        let mut emulator = Command::new(MKIMG);
-        emulator.args(["emulate", "--backend", "none", "--token", TOKEN, "--state"]).arg(home.path().join("cloud"));
-        let mut emulator = Process(emulator.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap());
-        let mut url = String::new();
-        BufReader::new(emulator.0.stdout.take().unwrap()).read_line(&mut url).unwrap();
-        Self { home, url: url.trim().to_owned(), _emulator: emulator }
+        let emulator = Emulator::without_machines(&["--state", home.path().join("cloud").to_str().unwrap()]);
+        Self { home, emulator }
     }
 
     fn path(&self, path: &str) -> PathBuf {
@@ -76,22 +57,33 @@ impl Cloud {
         fs::write(self.path("project/mkimg.lock"), lock).unwrap();
     }
 
-    /// Bakes, with a droplet that works by itself.
+    /// Bakes, with a droplet that runs the document.
     fn bake(&self, more: &[&str]) -> Baked {
         let mut droplet = Command::new("python3");
-        droplet.arg("-B").arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/bake/droplet.py"));
-        droplet.arg(self.path("cloud")).arg(&self.url).arg(self.path("machine")).env("MKIMG_TEST_TOKEN", TOKEN);
+        droplet.arg("-B").arg(tests("bake/droplet.py"));
+        droplet
+            .arg(self.path("cloud"))
+            .arg(&self.emulator.url)
+            .arg(self.path("machine"))
+            .env("MKIMG_TEST_TOKEN", TOKEN);
         let _droplet =
-            Process(droplet.stdin(Stdio::null()).spawn().expect("these tests need python3 and python3-yaml"));
-        let mut bake = mkimg(self.home.path());
-        bake.arg("-C").arg(self.path("project")).args(["-q", "bake", "--marker", "https", "--api-url", &self.url]);
+            ChildGuard(droplet.stdin(Stdio::null()).spawn().expect("these tests need python3 and python3-yaml"));
+        let mut bake = command(self.home.path());
+        bake.arg("-C").arg(self.path("project")).args([
+            "-q",
+            "bake",
+            "--marker",
+            "https",
+            "--api-url",
+            &self.emulator.url,
+        ]);
         bake.args(["--poll-interval", "50ms", "--report", "../report.json"]).args(more);
-        let (exit, stdout, stderr) = ended(&bake.env("DIGITALOCEAN_API_TOKEN", TOKEN).output().unwrap());
+        let (exit, stdout, stderr) = Run::of(bake.env("DIGITALOCEAN_API_TOKEN", TOKEN)).into_parts();
         let report = serde_json::from_str(&fs::read_to_string(self.path("report.json")).unwrap()).unwrap();
         Baked { exit, stdout: self.plain(stdout), stderr: self.plain(stderr), report }
     }
 
-    /// What differs from run to run, taken out: the bake's id, the folder, the loopback addresses.
+    /// Replaces what differs from run to run: the id of the bake, the folder, loopback addresses.
     fn plain(&self, mut text: String) -> String {
         for bake in fs::read_dir(self.path("state/mkimg/bakes")).into_iter().flatten() {
             text = text.replace(bake.unwrap().file_name().to_str().unwrap(), "BAKE");
@@ -107,16 +99,7 @@ impl Cloud {
 
     /// The names of what the account holds, as the API lists it.
     fn account(&self, kind: &str) -> Vec<String> {
-        let mut connection = TcpStream::connect(self.url.strip_prefix("http://").unwrap()).unwrap();
-        let request = format!(
-            "GET /v2/{kind} HTTP/1.1\r\nhost: api\r\nauthorization: Bearer {TOKEN}\r\nconnection: close\r\n\r\n"
-        );
-        connection.write_all(request.as_bytes()).unwrap();
-        let mut answer = String::new();
-        connection.read_to_string(&mut answer).unwrap();
-        let (head, body) = answer.split_once("\r\n\r\n").unwrap();
-        assert!(head.starts_with("HTTP/1.1 200"), "{head}");
-        let listed: Value = serde_json::from_str(body).unwrap();
+        let listed = self.emulator.get(&format!("/v2/{kind}"));
         listed[kind].as_array().unwrap().iter().map(|item| item["name"].as_str().unwrap().to_owned()).collect()
     }
 
@@ -133,35 +116,26 @@ impl Cloud {
 }
 
 impl Baked {
-    /// State of each step, as the report has it.
+    /// The state of each step in the report.
     fn steps(&self) -> Vec<(&str, &str)> {
         let steps = self.report["steps"].as_array().unwrap();
         steps.iter().map(|step| (step["name"].as_str().unwrap(), step["state"].as_str().unwrap())).collect()
     }
 }
 
-fn mkimg(home: &Path) -> Command {
+fn command(home: &Path) -> Command {
     let mut command = Command::new(MKIMG);
     command.env_clear().env("PATH", std::env::var_os("PATH").unwrap_or_default()).env("HOME", home);
     command.env("XDG_STATE_HOME", home.join("state")).env("XDG_CACHE_HOME", home.join("cache")).stdin(Stdio::null());
-    // What killed emulators of other tests left is none of this one's.
+    // Other tests may have left files of killed emulators in the usual folder.
     command.env("TMPDIR", home);
     command
 }
 
-fn ended(output: &Output) -> (i32, String, String) {
-    let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).expect("UTF-8");
-    (output.status.code().expect("an exit status"), text(&output.stdout), text(&output.stderr))
-}
-
-fn sha256(bytes: &[u8]) -> String {
-    mkimg::model::hexadecimal(&Sha256::digest(bytes))
-}
-
 #[test]
 fn all_the_way_to_the_snapshot() {
-    let server = Server::start(&[("/tool", b"a tool\n")]);
-    // Whoever runs the tests owns what the droplet unpacks.
+    let server = Server::with_files(&[("/tool", b"a tool\n")]);
+    // The droplet unpacks as the user who runs the tests.
     let who = Command::new("id").arg("-u").output().unwrap();
     let who = String::from_utf8(who.stdout).unwrap();
     let template = format!(
@@ -181,7 +155,7 @@ fn all_the_way_to_the_snapshot() {
         ["artifact tool", "script 01-a.sh", "clean", "trim", "check 99-check.sh"].map(|name| (name, "passed"))
     );
     assert_eq!(fs::read_to_string(cloud.path("machine/usr/local/bin/tool")).unwrap(), "a tool\n");
-    assert_eq!(server.asked(), ["/tool"]);
+    assert_eq!(server.paths(), ["/tool"]);
     assert_eq!(cloud.account("droplets"), Vec::<String>::new());
     assert_eq!(cloud.account("snapshots"), ["tested"]);
 }
@@ -232,7 +206,7 @@ fn a_script_that_fails_at_step_3_of_5() {
 
 #[test]
 fn an_artifact_that_is_not_there() {
-    let server = Server::start(&[]);
+    let server = Server::with_files(&[]);
     let url = server.url("/tool-1.0.tar.gz");
     let cloud = Cloud::new(&format!("artifacts: [{{url: '{url}', unpack: {{tool: /usr/local/bin/tool}}}}]\n"), &[]);
     cloud.pin(&url, &"a".repeat(64), 7);
@@ -246,13 +220,13 @@ fn an_artifact_that_is_not_there() {
         )
     );
     assert_eq!(baked.steps()[0], ("artifact tool-1.0.tar.gz", "failed"));
-    assert_eq!(server.asked(), ["/tool-1.0.tar.gz"], "what is not there is not asked for again");
+    assert_eq!(server.paths(), ["/tool-1.0.tar.gz"], "what is not there is not asked for again");
     cloud.assert_nothing_is_left();
 }
 
 #[test]
 fn an_artifact_with_the_wrong_sha256() {
-    let server = Server::start(&[("/tool", b"another tool\n")]);
+    let server = Server::with_files(&[("/tool", b"another tool\n")]);
     let url = server.url("/tool");
     let cloud = Cloud::new(&format!("artifacts: [{{url: '{url}', to: /usr/local/bin/tool}}]\n"), &[]);
     cloud.pin(&url, &"a".repeat(64), 13);
@@ -294,12 +268,12 @@ fn a_check_script_that_fails() {
 
 #[test]
 fn a_script_that_never_ends() {
-    // It ends with the droplet, so that nothing is left on this machine either.
+    // It ends with the droplet, so that no process is left on this machine.
     let cloud = Cloud::new(
         "scripts: [scripts/*.sh]\n",
         &[("01-wait.sh", "echo waiting\nwhile kill -0 $PPID; do sleep 0.1; done")],
     );
-    // Within the limit the droplet has to start Python and come to its script, on a busy machine too.
+    // The limit is long enough to start Python and reach the script on a busy machine.
     let baked = cloud.bake(&["--timeout-provision", "12s"]);
     assert_eq!(baked.exit, 3);
     assert_eq!(
@@ -318,9 +292,7 @@ fn a_port_that_is_taken() {
     let home = tempfile::tempdir().unwrap();
     let taken = TcpListener::bind(("127.0.0.1", 0)).unwrap();
     let address = taken.local_addr().unwrap().to_string();
-    let output = mkimg(home.path()).args(["emulate", "--backend", "none", "--listen", &address]).output().unwrap();
-    let (exit, stdout, stderr) = ended(&output);
-    assert_eq!((exit, stdout.as_str()), (2, ""));
+    let stderr = Run::of(command(home.path()).args(["emulate", "--backend", "none", "--listen", &address])).refused();
     assert_eq!(
         stderr.replace(&address, "ADDRESS"),
         "error: the emulator can't listen on ADDRESS: Address already in use (os error 98); choose another with --listen, or \
@@ -328,17 +300,16 @@ fn a_port_that_is_taken() {
     );
 }
 
-/// `bake --local` demands the status channel's port of every droplet address in the same way.
+/// `bake --local` needs the port of the status channel on each droplet address in the same way.
 #[test]
 #[cfg(feature = "qemu")]
 fn a_port_of_droplets_that_is_taken() {
     let home = tempfile::tempdir().unwrap();
     let taken = TcpListener::bind(("0.0.0.0", 0)).unwrap();
     let port = taken.local_addr().unwrap().port().to_string();
-    let output = mkimg(home.path()).args(["emulate", "--listen", "127.0.0.1:0", "--forward", &port]).output().unwrap();
-    let (exit, stdout, stderr) = ended(&output);
-    assert_eq!((exit, stdout.as_str()), (2, ""));
-    let (before, after) = stderr.split_once(" 127.").unwrap();
+    let arguments = ["emulate", "--listen", "127.0.0.1:0", "--forward", &port];
+    let stderr = Run::of(command(home.path()).args(arguments)).refused();
+    let (before, after) = stderr.split_once(" 127.").unwrap_or_else(|| panic!("{stderr}"));
     assert_eq!(before.replace(&port, "PORT"), "error: port PORT can't be forwarded from the droplet's address");
     assert_eq!(
         after.split_once(": ").unwrap().1.replace(&port, "PORT"),
@@ -351,14 +322,10 @@ fn a_port_of_droplets_that_is_taken() {
 fn no_qemu() {
     let cloud = Cloud::new("", &[]);
     for arguments in [&["emulate"][..], &["-C", "project", "bake", "--local"]] {
-        let mut command = mkimg(cloud.home.path());
+        let mut command = command(cloud.home.path());
         command.args(arguments).current_dir(cloud.home.path()).env("MKIMG_PROGRAMS", cloud.path("project"));
-        let (exit, stdout, stderr) = ended(&command.output().unwrap());
-        assert_eq!((exit, stdout.as_str()), (2, ""), "{arguments:?}");
-        assert_eq!(
-            stderr,
+        Run::of(&mut command).exits(2).stdout_is("").stderr_is(
             "error: qemu-system-x86_64 is not installed; install qemu-system-x86 (on Debian: apt-get install qemu-system-x86)\n",
-            "{arguments:?}"
         );
     }
     cloud.assert_nothing_is_left();

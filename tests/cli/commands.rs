@@ -2,44 +2,20 @@
 
 use std::fs;
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::Command;
 
-/// Exit status, standard output, standard error.
-type Ended = (i32, String, String);
-
-fn run(directory: &Path, arguments: &[&str]) -> Ended {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_mkimg"));
-    command.args(arguments).current_dir(directory).env_clear().env("PATH", "/usr/bin:/bin").stdin(Stdio::null());
-    let output = command.output().unwrap();
-    let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
-    (output.status.code().unwrap(), text(output.stdout), text(output.stderr))
-}
-
-fn succeeds(directory: &Path, arguments: &[&str]) -> String {
-    let (exit, stdout, stderr) = run(directory, arguments);
-    assert_eq!(exit, 0, "{arguments:?}: {stderr}");
-    stdout
-}
-
-fn python(script: &str, arguments: &[&Path]) {
-    let output = Command::new("python3").arg("-c").arg(script).args(arguments).output().expect("python3");
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-}
-
-fn repository() -> &'static Path {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
-}
+use crate::harness::{bless, mkimg, python, repository};
 
 /// A new project, as `init` makes it.
 fn project() -> tempfile::TempDir {
     let project = tempfile::tempdir().unwrap();
-    succeeds(project.path(), &["init"]);
+    mkimg(project.path()).arg("init").run().success();
     project
 }
 
 // --- validate
 
-/// What is wrong inside a file of the project is said of the file, once: not again of the document that holds it.
+/// A finding in a file of the project is reported once, at that file, and not again in the rendered document.
 #[test]
 fn contents_of_a_project_are_judged_where_they_are() {
     let project = project();
@@ -49,7 +25,7 @@ fn contents_of_a_project_are_judged_where_they_are() {
     let units = project.path().join("files/etc/systemd/system");
     fs::create_dir_all(&units).unwrap();
     fs::write(units.join("app.service"), "[Service]\nExecStart=/usr/bin/app\nRestart=allways\n").unwrap();
-    let (exit, stdout, stderr) = run(project.path(), &["validate", "--format", "github"]);
+    let (exit, stdout, stderr) = mkimg(project.path()).args(["validate", "--format", "github"]).run().into_parts();
     assert_eq!(exit, 1, "{stderr}");
     let line = text.lines().count() + 1;
     let found: Vec<&str> = stdout.lines().collect();
@@ -60,13 +36,13 @@ fn contents_of_a_project_are_judged_where_they_are() {
 
 // --- diff
 
-/// The golden documents of this repository. `MKIMG_BLESS=1` rewrites them.
+/// The golden documents of this repository. `make bless` rewrites them.
 #[test]
 fn the_repositorys_documents_are_as_expected() {
-    if std::env::var_os("MKIMG_BLESS").is_some() {
-        succeeds(repository(), &["diff", "--update"]);
+    if bless() {
+        mkimg(repository()).args(["diff", "--update"]).run().success();
     }
-    let (exit, stdout, stderr) = run(repository(), &["diff"]);
+    let (exit, stdout, stderr) = mkimg(repository()).arg("diff").run().into_parts();
     assert_eq!((exit, stdout.as_str()), (0, ""), "`make bless` takes what is rendered now for what is expected");
     assert!(stderr.ends_with("note: 2 cases are as expected\n"), "{stderr}");
 }
@@ -77,13 +53,16 @@ fn two_documents_are_compared() {
     let write = |name: &str, text: &str| fs::write(folder.path().join(name), text).unwrap();
     write("a", "#cloud-config\npackages: [curl]\nwrite_files:\n- {path: /etc/x, content: 'a\n\n    b'}\n");
     write("b", "#cloud-config\npackages: [wget]\nwrite_files:\n- {path: /etc/x, encoding: b64, content: YQpj}\n");
-    assert_eq!(run(folder.path(), &["diff", "a", "a"]), (0, String::new(), String::new()));
+    assert_eq!(mkimg(folder.path()).args(["diff", "a", "a"]).run().into_parts(), (0, String::new(), String::new()));
     let expected = concat!(
         "--- a\n+++ b\n",
         "packages: changed\n@@ -1 +1 @@\n-- \"curl\"\n+- \"wget\"\n",
         "/etc/x: changed\n@@ -1,2 +1,2 @@\n a\n-b\n\\ No newline at end of file\n+c\n\\ No newline at end of file\n",
     );
-    assert_eq!(run(folder.path(), &["diff", "a", "b"]), (1, expected.to_owned(), String::new()));
+    assert_eq!(
+        mkimg(folder.path()).args(["diff", "a", "b"]).run().into_parts(),
+        (1, expected.to_owned(), String::new())
+    );
     write("latin", "");
     fs::write(folder.path().join("latin"), b"caf\xe9").unwrap();
     let wrong = [
@@ -93,10 +72,10 @@ fn two_documents_are_compared() {
         (&["diff", "--update", "a", "b"], "error: --update rewrites fixtures, and two documents were given\n"),
         (&["diff", "a", "b", "a"], "error: unexpected value 'a'"),
     ];
-    for (arguments, said) in wrong {
-        let (exit, stdout, stderr) = run(folder.path(), arguments);
+    for (arguments, printed) in wrong {
+        let (exit, stdout, stderr) = mkimg(folder.path()).args(arguments).run().into_parts();
         assert_eq!((exit, stdout.as_str()), (2, ""), "{arguments:?}");
-        assert!(stderr.starts_with(said), "{arguments:?}: {stderr}");
+        assert!(stderr.starts_with(printed), "{arguments:?}: {stderr}");
     }
 }
 
@@ -106,10 +85,10 @@ fn a_project_is_compared_with_its_fixtures() {
     let expected = project.path().join("fixtures/default/user-data.yaml");
     let before = fs::read(&expected).unwrap();
     let case_is_fine = (0, String::new(), "note: 1 case is as expected\n".to_owned());
-    assert_eq!(run(project.path(), &["diff"]), case_is_fine);
+    assert_eq!(mkimg(project.path()).arg("diff").run().into_parts(), case_is_fine);
 
     fs::write(project.path().join("files/etc/hello.conf"), "changed\n").unwrap();
-    let (exit, stdout, stderr) = run(project.path(), &["diff"]);
+    let (exit, stdout, stderr) = mkimg(project.path()).arg("diff").run().into_parts();
     assert_eq!(exit, 1);
     let head = "--- fixtures/default/user-data.yaml\n+++ rendered\n/etc/hello.conf: changed\n@@ -1,2 +1 @@\n";
     assert!(stdout.starts_with(head) && stdout.ends_with("\n+changed\n"), "{stdout}");
@@ -117,27 +96,29 @@ fn a_project_is_compared_with_its_fixtures() {
     assert_eq!(fs::read(&expected).unwrap(), before, "looking changes nothing");
 
     let wrote = "note: rewrote fixtures/default/user-data.yaml\n".to_owned();
-    assert_eq!(run(project.path(), &["diff", "--update"]), (0, String::new(), wrote));
-    assert_eq!(run(project.path(), &["diff"]), case_is_fine);
+    assert_eq!(mkimg(project.path()).args(["diff", "--update"]).run().into_parts(), (0, String::new(), wrote));
+    assert_eq!(mkimg(project.path()).arg("diff").run().into_parts(), case_is_fine);
 
-    // A case of its own variables; one without a document yet.
+    // A case with its own variables, and a case without a document yet.
     let case = project.path().join("fixtures/newer");
     fs::create_dir(&case).unwrap();
     fs::write(case.join("variables.yaml"), "version: 2.0.0\n").unwrap();
-    let (exit, _, stderr) = run(project.path(), &["diff"]);
-    assert_eq!(exit, 1);
-    assert!(stderr.starts_with("error: fixtures/newer/user-data.yaml does not exist\n"), "{stderr}");
-    succeeds(project.path(), &["diff", "--update"]);
+    mkimg(project.path())
+        .arg("diff")
+        .run()
+        .exits(1)
+        .stderr_starts("error: fixtures/newer/user-data.yaml does not exist\n");
+    mkimg(project.path()).args(["diff", "--update"]).run().success();
     assert!(fs::read_to_string(case.join("user-data.yaml")).unwrap().contains("2.0.0"));
     fs::write(case.join("variables.yaml"), "verison: 2.0.0\n").unwrap();
-    let (exit, _, stderr) = run(project.path(), &["diff"]);
-    assert_eq!(exit, 2);
-    assert!(stderr.contains("verison") && stderr.contains("did you mean `version`?"), "{stderr}");
+    mkimg(project.path()).arg("diff").run().exits(2).stderr_has("verison").stderr_has("did you mean `version`?");
 
     fs::remove_dir_all(project.path().join("fixtures")).unwrap();
-    let (exit, _, stderr) = run(project.path(), &["diff"]);
-    assert_eq!(exit, 2);
-    assert!(stderr.starts_with("error: fixtures has no case\nhelp: create a directory fixtures/default/"), "{stderr}");
+    mkimg(project.path())
+        .arg("diff")
+        .run()
+        .exits(2)
+        .stderr_starts("error: fixtures has no case\nhelp: create a directory fixtures/default/");
 }
 
 // --- init
@@ -145,23 +126,23 @@ fn a_project_is_compared_with_its_fixtures() {
 #[test]
 fn a_new_project_passes_everything() {
     let folder = tempfile::tempdir().unwrap();
-    let (exit, stdout, stderr) = run(folder.path(), &["init", "images/hello"]);
+    let (exit, stdout, stderr) = mkimg(folder.path()).args(["init", "images/hello"]).run().into_parts();
     assert_eq!((exit, stdout.as_str()), (0, ""), "{stderr}");
     assert!(
         stderr.starts_with("note: wrote an example project to images/hello; start with templates/image.yaml\n"),
         "{stderr}"
     );
     let project = folder.path().join("images/hello");
-    let document = succeeds(&project, &["render"]);
+    let document = mkimg(&project).arg("render").run().success().stdout;
     assert!(document.starts_with("#cloud-config\n# Rendered by mkimg from templates/image.yaml: "), "{document}");
     for arguments in [&["validate", "--deny", "warnings"][..], &["diff"], &["render", "--locked"], &["lock"]] {
-        succeeds(&project, arguments);
+        mkimg(&project).args(arguments).run().success();
     }
-    assert_eq!(run(folder.path(), &["-C", "images/hello", "diff"]).0, 0);
-    // What is there is not overwritten.
+    assert_eq!(mkimg(folder.path()).args(["-C", "images/hello", "diff"]).run().exit, 0);
+    // Existing files are not overwritten.
     let template = project.join("templates/image.yaml");
     fs::write(&template, "mine").unwrap();
-    let (exit, _, stderr) = run(&project, &["init"]);
+    let (exit, _, stderr) = mkimg(&project).arg("init").run().into_parts();
     assert_eq!((exit, fs::read_to_string(&template).unwrap().as_str()), (2, "mine"));
     assert!(stderr.contains("templates already exists\nhelp: "), "{stderr}");
 }
@@ -172,7 +153,7 @@ fn a_new_project_passes_everything() {
 fn a_document_says_what_it_was_rendered_from_wherever_that_is() {
     let project = project();
     let root = project.path();
-    let document = succeeds(root, &["render"]);
+    let document = mkimg(root).arg("render").run().success().stdout;
     let absolute = root.join("templates/image.yaml");
     for arguments in [
         &["render", "templates/image.yaml"][..],
@@ -182,13 +163,13 @@ fn a_document_says_what_it_was_rendered_from_wherever_that_is() {
         &["-C", root.to_str().unwrap(), "render", "templates/image.yaml"],
         &["render", absolute.to_str().unwrap()],
     ] {
-        assert_eq!(succeeds(root, arguments), document, "{arguments:?}");
+        assert_eq!(mkimg(root).args(arguments).run().success().stdout, document, "{arguments:?}");
     }
-    // Outside the project only the name is told, and nothing in a name can end the comment.
+    // Outside the project only the file name is printed, and no character of it can end the comment.
     let elsewhere = tempfile::tempdir().unwrap();
     let odd = elsewhere.path().join("a\nb: é.yaml");
     fs::copy(&absolute, &odd).unwrap();
-    let other = succeeds(root, &["-C", ".", "render", odd.to_str().unwrap()]);
+    let other = mkimg(root).args(["-C", ".", "render", odd.to_str().unwrap()]).run().success().stdout;
     assert!(other.starts_with("#cloud-config\n# Rendered by mkimg from a?b: ?.yaml: "), "{other}");
 }
 
@@ -198,14 +179,16 @@ fn what_is_too_large_for_any_document_is_not_read() {
     let large = fs::File::create(project.path().join("files/etc/large")).unwrap();
     // A hole: reading it would take a tebibyte of memory.
     large.set_len(1 << 40).unwrap();
-    let (exit, stdout, stderr) = run(project.path(), &["render"]);
-    assert_eq!((exit, stdout.as_str()), (2, ""));
-    assert!(stderr.contains("files/etc/large is larger than 64 MiB (1099511627776 bytes)"), "{stderr}");
-    let (exit, _, stderr) = run(project.path(), &["render", "/dev/zero"]);
-    let said = "error: cannot read /dev/zero: it is larger than 16 MiB\nhelp: ";
-    assert!(exit == 2 && stderr.starts_with(said), "{stderr}");
-    let (exit, _, stderr) = run(project.path(), &["render", "--var-file", "/dev/zero"]);
-    assert!(exit == 2 && stderr.starts_with(said), "{stderr}");
+    mkimg(project.path())
+        .arg("render")
+        .run()
+        .exits(2)
+        .stdout_is("")
+        .stderr_has("files/etc/large is larger than 64 MiB (1099511627776 bytes)");
+    let (exit, _, stderr) = mkimg(project.path()).args(["render", "/dev/zero"]).run().into_parts();
+    let printed = "error: cannot read /dev/zero: it is larger than 16 MiB\nhelp: ";
+    assert!(exit == 2 && stderr.starts_with(printed), "{stderr}");
+    mkimg(project.path()).args(["render", "--var-file", "/dev/zero"]).run().exits(2).stderr_starts(printed);
 }
 
 #[test]
@@ -220,17 +203,16 @@ fn a_template_that_multiplies_itself_is_refused() {
     }
     fs::write(&template, text).unwrap();
     for command in ["render", "diff", "lock", "validate"] {
-        let (exit, _, stderr) = run(project.path(), &[command]);
+        let (exit, _, stderr) = mkimg(project.path()).arg(command).run().into_parts();
         let expected = if command == "validate" { 1 } else { 2 };
         assert_eq!(exit, expected, "{command}: {stderr}");
     }
-    let (_, _, stderr) = run(project.path(), &["render"]);
-    assert!(stderr.contains("MK919") && stderr.contains("values, and 100000 is the most"), "{stderr}");
+    mkimg(project.path()).arg("render").run().stderr_has("MK919").stderr_has("values, and 100000 is the most");
 }
 
 // --- schema, man, completions
 
-/// Is a schema; takes the templates that are named; refuses them with an unknown key or without `snapshot`'s kind.
+/// The schema is valid. It accepts these templates, and refuses them with an unknown key or a value of the wrong type.
 const CONFORMS: &str = r#"
 import copy, json, sys, jsonschema, yaml
 schema = json.load(open(sys.argv[1]))
@@ -249,16 +231,16 @@ for path in sys.argv[2:]:
 fn the_schema_is_one_and_the_templates_conform() {
     let project = project();
     let schema = project.path().join("schema.json");
-    fs::write(&schema, succeeds(project.path(), &["schema"])).unwrap();
+    fs::write(&schema, mkimg(project.path()).arg("schema").run().success().stdout).unwrap();
     let ours = repository().join("templates/marketplace-image.yaml");
-    python(CONFORMS, &[&schema, &ours, &project.path().join("templates/image.yaml")]);
+    python(CONFORMS, [&schema, &ours, &project.path().join("templates/image.yaml")]);
 }
 
 /// The commands that `mkimg --help` lists.
 fn commands(folder: &Path) -> Vec<String> {
-    let help = succeeds(folder, &["--help"]);
+    let help = mkimg(folder).arg("--help").run().success().stdout;
     let listed = help.lines().skip_while(|line| *line != "Commands:").skip(1).take_while(|line| !line.is_empty());
-    // A line that goes on from the one before it is further in.
+    // Continuation lines are indented further.
     let names = listed.filter(|line| !line.starts_with("   ")).filter_map(|line| line.split_whitespace().next());
     names.filter(|name| *name != "help").map(str::to_owned).collect()
 }
@@ -266,7 +248,7 @@ fn commands(folder: &Path) -> Vec<String> {
 #[test]
 fn every_command_has_a_man_page() {
     let folder = tempfile::tempdir().unwrap();
-    succeeds(folder.path(), &["man", "share/man1"]);
+    mkimg(folder.path()).args(["man", "share/man1"]).run().success();
     let commands = commands(folder.path());
     assert!(commands.len() >= 14, "{commands:?}");
     for command in &commands {
@@ -274,16 +256,15 @@ fn every_command_has_a_man_page() {
         assert!(page.contains(".TH") && page.contains(".SH OPTIONS"), "{command}");
     }
     assert!(fs::read_to_string(folder.path().join("share/man1/mkimg.1")).unwrap().contains("Exit status: 0 done"));
-    succeeds(folder.path(), &["man", "share/man1"]);
+    mkimg(folder.path()).args(["man", "share/man1"]).run().success();
     fs::write(folder.path().join("file"), "").unwrap();
-    let (exit, _, stderr) = run(folder.path(), &["man", "file"]);
-    assert!(exit == 2 && stderr.starts_with("error: cannot write man pages to file: "), "{stderr}");
+    mkimg(folder.path()).args(["man", "file"]).run().exits(2).stderr_starts("error: cannot write man pages to file: ");
 }
 
 #[test]
 fn completions_complete() {
     let folder = tempfile::tempdir().unwrap();
-    let bash = succeeds(folder.path(), &["completions", "bash"]);
+    let bash = mkimg(folder.path()).args(["completions", "bash"]).run().success().stdout;
     fs::write(folder.path().join("mkimg.bash"), bash).unwrap();
     let script = ". ./mkimg.bash; COMP_WORDS=(mkimg re); COMP_CWORD=1; _mkimg mkimg re mkimg; echo \"${COMPREPLY[@]}\"";
     let output = Command::new("bash").args(["-c", script]).current_dir(folder.path()).output().unwrap();
@@ -292,11 +273,14 @@ fn completions_complete() {
     for (shell, head) in
         [("zsh", "#compdef mkimg"), ("fish", "# Print an optspec"), ("elvish", "\nuse "), ("powershell", "\nusing ")]
     {
-        let script = succeeds(folder.path(), &["completions", shell]);
+        let script = mkimg(folder.path()).args(["completions", shell]).run().success().stdout;
         assert!(script.starts_with(head), "{shell}: {}", script.lines().take(3).collect::<String>());
         assert!(commands(folder.path()).iter().all(|command| script.contains(command.as_str())), "{shell}");
     }
-    let (exit, stdout, stderr) = run(folder.path(), &["completions", "csh"]);
-    assert_eq!((exit, stdout.as_str()), (2, ""));
-    assert!(stderr.contains("bash, elvish, fish, powershell, zsh"), "{stderr}");
+    mkimg(folder.path())
+        .args(["completions", "csh"])
+        .run()
+        .exits(2)
+        .stdout_is("")
+        .stderr_has("bash, elvish, fish, powershell, zsh");
 }

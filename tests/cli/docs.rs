@@ -1,22 +1,13 @@
-//! What README.md and docs/ say can be done: their commands and options exist, their links lead somewhere, and the example of a
-//! finding is what the program prints.
+//! README.md and docs/ are true: their commands and options exist, their links have targets, and the program prints the example
+//! of a finding.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
-use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::path::PathBuf;
 
-fn repository() -> &'static Path {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
-}
+use crate::harness::{mkimg, repository};
 
-fn mkimg(directory: &Path, arguments: &[&str]) -> String {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_mkimg"));
-    let output = command.args(arguments).current_dir(directory).env_clear().output().unwrap();
-    String::from_utf8(output.stdout).unwrap()
-}
-
-/// README.md and the pages of docs/ that people write, with their texts.
+/// README.md and the hand-written pages of docs/, with their texts.
 fn pages() -> Vec<(PathBuf, String)> {
     let mut paths = vec![repository().join("README.md")];
     for folder in ["docs", "docs/design"] {
@@ -27,7 +18,7 @@ fn pages() -> Vec<(PathBuf, String)> {
     paths.into_iter().map(|path| (path.clone(), fs::read_to_string(path).unwrap())).collect()
 }
 
-/// Everything that a page writes as code: lines of indented blocks, and spans between backticks.
+/// All code of a page: lines of indented blocks, and spans between backticks.
 fn code(text: &str) -> Vec<&str> {
     let mut found = Vec::new();
     for line in text.lines() {
@@ -39,7 +30,7 @@ fn code(text: &str) -> Vec<&str> {
     found
 }
 
-/// The commands of mkimg that stand in a piece of code, with their words: what follows `|`, `&&` or `;` is another command.
+/// The calls of mkimg in a piece of code, split into words. `|`, `&&` and `;` end a command.
 fn commands(code: &str) -> Vec<Vec<&str>> {
     let code = code.split(" #").next().unwrap_or_default();
     let parts = code.split("&&").flat_map(|part| part.split(" | ")).flat_map(|part| part.split(';'));
@@ -61,9 +52,9 @@ fn option(word: &str) -> Option<&str> {
     (end > 0).then(|| &word[..end + 2])
 }
 
-/// What help says of each command, and of each command's own commands.
+/// The help of each command, subcommands included.
 fn helps() -> BTreeMap<String, String> {
-    let listed = mkimg(repository(), &["--help"]);
+    let listed = mkimg(repository()).arg("--help").run().stdout;
     let listed = listed.lines().skip_while(|line| *line != "Commands:").skip(1).take_while(|line| !line.is_empty());
     let names: Vec<String> = listed
         .filter(|line| !line.starts_with("   "))
@@ -71,10 +62,12 @@ fn helps() -> BTreeMap<String, String> {
         .filter(|name| name != "help")
         .collect();
     assert!(names.len() >= 17, "{names:?}");
-    let mut helps: BTreeMap<String, String> =
-        names.into_iter().map(|name| (name.clone(), mkimg(repository(), &[&name, "--help"]))).collect();
+    let mut helps: BTreeMap<String, String> = names
+        .into_iter()
+        .map(|name| (name.clone(), mkimg(repository()).args([&name, "--help"]).run().stdout))
+        .collect();
     for inner in ["build", "pull", "list"] {
-        let help = mkimg(repository(), &["base", inner, "--help"]);
+        let help = mkimg(repository()).args(["base", inner, "--help"]).run().stdout;
         helps.get_mut("base").unwrap().push_str(&help);
     }
     helps
@@ -106,7 +99,7 @@ fn every_command_in_the_documentation_exists() {
     assert!(looked_at >= 80, "{looked_at}");
 }
 
-/// Options that stand alone are those of some command of mkimg, or of a program that is named here.
+/// An option that is mentioned alone belongs to a command of mkimg, or to a program that is named here.
 #[test]
 fn every_option_in_the_documentation_exists() {
     // cargo's.
@@ -118,7 +111,7 @@ fn every_option_in_the_documentation_exists() {
         .map(str::to_owned)
         .collect();
     for (path, text) in pages() {
-        // The image's page is about the programs of the image.
+        // The page about the image describes the programs of the image.
         if path.ends_with("docs/image.md") || path.starts_with(repository().join("docs/design")) {
             continue;
         }
@@ -172,7 +165,7 @@ fn the_readmes_finding_is_what_the_program_prints() {
     let shown: Vec<&str> = after.lines().map_while(|line| line.strip_prefix("    ")).map(str::trim_end).collect();
     let folder = tempfile::tempdir().unwrap();
     fs::write(folder.path().join("user-data.yaml"), DOCUMENT).unwrap();
-    let said = mkimg(folder.path(), &["validate", "user-data.yaml"]);
-    let said: Vec<&str> = said.trim_end().lines().map(str::trim_end).collect();
-    assert_eq!(shown, said);
+    let printed = mkimg(folder.path()).args(["validate", "user-data.yaml"]).run().stdout;
+    let printed: Vec<&str> = printed.trim_end().lines().map(str::trim_end).collect();
+    assert_eq!(shown, printed);
 }

@@ -1,39 +1,14 @@
-//! What people do wrong on their first day with mkimg, and what it says to them.
+//! What people do wrong on their first day with mkimg, and the messages that they get.
 
 use std::fs;
-use std::io::Write as _;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
-use std::process::{Command, Stdio};
 
-/// Exit status, standard output, standard error.
-type Ended = (i32, String, String);
-
-fn command(directory: &Path, arguments: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_mkimg"));
-    command.args(arguments).current_dir(directory).env_clear().env("PATH", "/usr/bin:/bin").stdin(Stdio::null());
-    command
-}
-
-fn ended(mut command: Command) -> Ended {
-    let output = command.output().unwrap();
-    let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
-    (output.status.code().unwrap(), text(output.stdout), text(output.stderr))
-}
-
-fn run(directory: &Path, arguments: &[&str]) -> Ended {
-    ended(command(directory, arguments))
-}
-
-fn refused(directory: &Path, arguments: &[&str]) -> String {
-    let (exit, stdout, stderr) = run(directory, arguments);
-    assert_eq!((exit, stdout.as_str()), (2, ""), "{arguments:?}: {stderr}");
-    stderr
-}
+use crate::harness::mkimg;
 
 fn project() -> tempfile::TempDir {
     let project = tempfile::tempdir().unwrap();
-    assert_eq!(run(project.path(), &["init"]).0, 0);
+    assert_eq!(mkimg(project.path()).arg("init").run().exit, 0);
     project
 }
 
@@ -50,32 +25,36 @@ fn edit(project: &Path, from: &str, to: &str) {
 #[test]
 fn in_the_wrong_directory_the_right_one_is_named() {
     let project = project();
-    let said = refused(&project.path().join("files/etc"), &["render"]);
+    let printed = mkimg(&project.path().join("files/etc")).arg("render").run().refused();
     assert_eq!(
-        said,
+        printed,
         "error: there is no template: templates does not exist\n\
          help: the project is in ../..: call mkimg there, or with -C ../..\n"
     );
-    assert_eq!(run(&project.path().join("files/etc"), &["-C", "../..", "diff"]).0, 0);
+    assert_eq!(mkimg(&project.path().join("files/etc")).args(["-C", "../..", "diff"]).run().exit, 0);
     let elsewhere = tempfile::tempdir().unwrap();
     assert_eq!(
-        refused(elsewhere.path(), &["render"]),
+        mkimg(elsewhere.path()).arg("render").run().refused(),
         "error: there is no template: templates does not exist\n\
          help: `mkimg init` writes an example project; -C DIR works on one elsewhere\n"
     );
     fs::create_dir(elsewhere.path().join("templates")).unwrap();
     assert!(
-        refused(elsewhere.path(), &["render"]).starts_with("error: there is no template: templates holds no .yaml")
+        mkimg(elsewhere.path())
+            .arg("render")
+            .run()
+            .refused()
+            .starts_with("error: there is no template: templates holds no .yaml")
     );
     for (directory, wrong) in [("nowhere", "does not exist"), ("/etc/passwd", "is no directory")] {
-        let said = refused(elsewhere.path(), &["-C", directory, "render"]);
-        assert!(said.starts_with(&format!("error: {directory} {wrong}\nhelp: -C takes ")), "{said}");
+        let printed = mkimg(elsewhere.path()).args(["-C", directory, "render"]).run().refused();
+        assert!(printed.starts_with(&format!("error: {directory} {wrong}\nhelp: -C takes ")), "{printed}");
     }
 }
 
 #[test]
 fn a_path_with_one_wrong_letter_is_guessed() {
-    for (from, to, said) in [
+    for (from, to, printed) in [
         ("source: files/etc", "source: file/etc", "file/etc does not exist|did you mean files/etc?"),
         ("source: files/var", "source: files/vra", "files/vra does not exist|did you mean files/var?"),
         ("[scripts/*.sh]", "[script/*.sh]", "script does not exist|did you mean scripts?"),
@@ -89,15 +68,15 @@ fn a_path_with_one_wrong_letter_is_guessed() {
     ] {
         let project = project();
         edit(project.path(), from, to);
-        let (error, help) = said.split_once('|').unwrap();
-        let stderr = refused(project.path(), &["render"]);
+        let (error, help) = printed.split_once('|').unwrap();
+        let stderr = mkimg(project.path()).arg("render").run().refused();
         assert!(stderr.contains(error) && stderr.contains(&format!("= help: {help}")), "{stderr}");
-        let there = refused(Path::new("/"), &["-C", project.path().to_str().unwrap(), "render"]);
+        let there = mkimg(Path::new("/")).args(["-C", project.path().to_str().unwrap(), "render"]).run().refused();
         assert_eq!(there, stderr, "seen from elsewhere");
     }
 }
 
-/// What is no YAML any more, as people write it on their first day: the help says how it is written.
+/// Common YAML mistakes. The help shows the correct form.
 #[test]
 fn yaml_that_breaks_has_help() {
     for (from, to, place, help) in [
@@ -108,9 +87,9 @@ fn yaml_that_breaks_has_help() {
     ] {
         let project = project();
         edit(project.path(), from, to);
-        let said = refused(project.path(), &["render"]);
-        assert!(said.contains(&format!("--> templates/image.yaml:{place}\n")), "{said}");
-        assert!(said.contains(&format!(" = help: {help}\n")), "{said}");
+        let printed = mkimg(project.path()).arg("render").run().refused();
+        assert!(printed.contains(&format!("--> templates/image.yaml:{place}\n")), "{printed}");
+        assert!(printed.contains(&format!(" = help: {help}\n")), "{printed}");
     }
 }
 
@@ -119,20 +98,20 @@ fn yaml_that_breaks_has_help() {
 #[test]
 fn what_cannot_be_written_says_why_and_leaves_nothing() {
     let project = project();
-    let said = refused(project.path(), &["render", "-o", "nowhere/user-data.yaml"]);
+    let printed = mkimg(project.path()).args(["render", "-o", "nowhere/user-data.yaml"]).run().refused();
     assert!(
-        said.starts_with("error: cannot write nowhere/user-data.yaml: its directory does not exist\nhelp: "),
-        "{said}"
+        printed.starts_with("error: cannot write nowhere/user-data.yaml: its directory does not exist\nhelp: "),
+        "{printed}"
     );
-    let said = refused(project.path(), &["render", "-o", "/dev/full"]);
-    assert!(said.starts_with("error: cannot write /dev/full: no space left on device\n"), "{said}");
-    // A file stands where `init` needs a directory.
+    let printed = mkimg(project.path()).args(["render", "-o", "/dev/full"]).run().refused();
+    assert!(printed.starts_with("error: cannot write /dev/full: no space left on device\n"), "{printed}");
+    // There is a file where `init` needs a directory.
     let folder = tempfile::tempdir().unwrap();
     fs::write(folder.path().join("file"), "mine").unwrap();
-    let said = refused(folder.path(), &["init", "file/project"]);
+    let printed = mkimg(folder.path()).args(["init", "file/project"]).run().refused();
     assert!(
-        said.contains("cannot write file/project: a part of its path is no directory\nhelp: nothing was written"),
-        "{said}"
+        printed.contains("cannot write file/project: a part of its path is no directory\nhelp: nothing was written"),
+        "{printed}"
     );
     assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
 }
@@ -140,33 +119,34 @@ fn what_cannot_be_written_says_why_and_leaves_nothing() {
 #[test]
 fn help_that_nobody_could_read_is_no_success() {
     let full = fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
-    let mut help = command(Path::new("/"), &["--help"]);
+    let mut help = mkimg("/").arg("--help").into_command();
     assert_eq!(help.stdout(full).status().unwrap().code(), Some(2));
 }
 
 #[test]
 fn a_dash_is_standard_output_and_standard_input() {
     let project = project();
-    let document = run(project.path(), &["render"]).1;
-    assert_eq!(run(project.path(), &["render", "-o", "-"]), (0, document.clone(), String::new()));
+    let document = mkimg(project.path()).arg("render").run().stdout;
+    assert_eq!(
+        mkimg(project.path()).args(["render", "-o", "-"]).run().into_parts(),
+        (0, document.clone(), String::new())
+    );
     assert!(!project.path().join("-").exists());
     let expected = "fixtures/default/user-data.yaml";
     for arguments in [["diff", expected, "-"], ["diff", "-", expected]] {
-        let mut child =
-            command(project.path(), &arguments).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
-        child.stdin.take().unwrap().write_all(document.as_bytes()).unwrap();
-        let output = child.wait_with_output().unwrap();
-        assert_eq!((output.status.code(), output.stdout.as_slice()), (Some(0), b"".as_slice()), "{arguments:?}");
+        mkimg(project.path()).args(arguments).stdin(document.as_str()).run().success().stdout_is("");
     }
-    assert!(refused(project.path(), &["diff", "-", "-"]).contains("only one of the two documents"));
-    assert!(refused(project.path(), &["validate", "-", "-"]).starts_with("error: `-` is given twice"));
+    assert!(mkimg(project.path()).args(["diff", "-", "-"]).run().refused().contains("only one of the two documents"));
+    assert!(
+        mkimg(project.path()).args(["validate", "-", "-"]).run().refused().starts_with("error: `-` is given twice")
+    );
 }
 
 #[test]
 fn stats_want_an_equals_sign() {
     let project = project();
-    let said = refused(project.path(), &["render", "--stats", "json"]);
-    assert!(said.ends_with("help: write --stats=json, in one word\n"), "{said}");
+    let printed = mkimg(project.path()).args(["render", "--stats", "json"]).run().refused();
+    assert!(printed.ends_with("help: write --stats=json, in one word\n"), "{printed}");
 }
 
 // --- variables and secrets
@@ -175,7 +155,7 @@ fn stats_want_an_equals_sign() {
 fn a_file_of_values_is_wrong_at_a_line_and_column() {
     let project = project();
     let values = project.path().join("values.yaml");
-    for (text, said) in [
+    for (text, printed) in [
         (
             "# mine\nregoin: fra1\n",
             "values.yaml:2:1: the template has no variable `regoin`\nhelp: did you mean `region`?\n",
@@ -187,19 +167,18 @@ fn a_file_of_values_is_wrong_at_a_line_and_column() {
         ("\tregion: fra1\n", "values.yaml:1:1: expected spaces before a key or a value, found a tab\n"),
     ] {
         fs::write(&values, text).unwrap();
-        let stderr = refused(project.path(), &["render", "--var-file", "values.yaml"]);
-        assert!(stderr.starts_with(&format!("error: {said}")), "{stderr}");
+        let stderr = mkimg(project.path()).args(["render", "--var-file", "values.yaml"]).run().refused();
+        assert!(stderr.starts_with(&format!("error: {printed}")), "{stderr}");
     }
 }
 
 #[test]
 fn the_environment_speaks_of_sensitive_variables_only_and_that_is_said() {
     let project = project();
-    let mut render = command(project.path(), &["render", "-o", "user-data.yaml"]);
-    render.env("MKIMG_VAR_REGION", "fra1");
-    let said = "warning: MKIMG_VAR_REGION has no effect: the variable `region` is not sensitive\n\
+    let render = mkimg(project.path()).args(["render", "-o", "user-data.yaml"]).env("MKIMG_VAR_REGION", "fra1");
+    let printed = "warning: MKIMG_VAR_REGION has no effect: the variable `region` is not sensitive\n\
                 help: use --var region=VALUE, or write `sensitive: true` in the template\n";
-    assert_eq!(ended(render), (0, String::new(), said.to_owned()));
+    render.run().success().stdout_is("").stderr_is(printed);
 }
 
 const SECRET: &str = "hunter2-and-more";
@@ -212,17 +191,10 @@ fn secretive() -> tempfile::TempDir {
     project
 }
 
-fn with_secret(project: &Path, arguments: &[&str]) -> Ended {
-    let mut command = command(project, arguments);
-    command.env("MKIMG_VAR_TOKEN", SECRET);
-    ended(command)
-}
-
 #[test]
 fn a_document_with_a_secret_is_its_owners_alone() {
     let project = secretive();
-    let (exit, _, stderr) = with_secret(project.path(), &["render", "-o", "user-data.yaml"]);
-    assert_eq!(exit, 0, "{stderr}");
+    mkimg(project.path()).args(["render", "-o", "user-data.yaml"]).env("MKIMG_VAR_TOKEN", SECRET).run().success();
     let document = project.path().join("user-data.yaml");
     assert!(fs::read_to_string(&document).unwrap().contains(SECRET));
     assert_eq!(fs::metadata(&document).unwrap().permissions().mode() & 0o777, 0o600);
@@ -233,20 +205,19 @@ fn fixtures_never_get_a_real_secret() {
     let project = secretive();
     let fixture = project.path().join("fixtures/default/user-data.yaml");
     let before = fs::read(&fixture).unwrap();
-    let (exit, stdout, _) = with_secret(project.path(), &["diff"]);
+    let (exit, stdout, _) = mkimg(project.path()).arg("diff").env("MKIMG_VAR_TOKEN", SECRET).run().into_parts();
     assert_eq!(exit, 1);
     assert!(!stdout.contains(SECRET) && stdout.contains("+    \"TOKEN\": \"[redacted]\","), "{stdout}");
-    let (exit, _, stderr) = with_secret(project.path(), &["diff", "--update"]);
-    assert_eq!(exit, 2);
-    assert!(
-        stderr.contains("user-data.yaml would contain the value of the sensitive variable `token`\nhelp: "),
-        "{stderr}"
-    );
+    mkimg(project.path())
+        .args(["diff", "--update"])
+        .env("MKIMG_VAR_TOKEN", SECRET)
+        .run()
+        .exits(2)
+        .stderr_has("user-data.yaml would contain the value of the sensitive variable `token`\nhelp: ");
     assert_eq!(fs::read(&fixture).unwrap(), before);
-    // A value that was made up for the case stands in its file, whatever the environment says.
+    // A value in the file of the case takes precedence over the environment.
     fs::write(project.path().join("fixtures/default/variables.yaml"), "token: made-up\n").unwrap();
-    let (exit, _, stderr) = with_secret(project.path(), &["diff", "--update"]);
-    assert_eq!(exit, 0, "{stderr}");
+    mkimg(project.path()).args(["diff", "--update"]).env("MKIMG_VAR_TOKEN", SECRET).run().success();
     let text = fs::read_to_string(&fixture).unwrap();
     assert!(text.contains("made-up") && !text.contains(SECRET), "{text}");
 }
@@ -256,7 +227,8 @@ fn what_is_said_of_a_path_does_not_tell_the_secret_in_it() {
     let project = secretive();
     edit(project.path(), "source: files/etc", "source: \"files/{{ token }}\"");
     for arguments in [&["render"][..], &["diff"], &["validate"], &["validate", "--format", "json"]] {
-        let (exit, stdout, stderr) = with_secret(project.path(), arguments);
+        let (exit, stdout, stderr) =
+            mkimg(project.path()).args(arguments).env("MKIMG_VAR_TOKEN", SECRET).run().into_parts();
         assert_ne!(exit, 0);
         assert!(format!("{stdout}{stderr}").contains(" does not exist"), "{arguments:?}: {stdout}{stderr}");
         assert!(!format!("{stdout}{stderr}").contains(SECRET), "{arguments:?}: {stdout}{stderr}");
@@ -265,11 +237,11 @@ fn what_is_said_of_a_path_does_not_tell_the_secret_in_it() {
 
 // --- validate
 
-/// A program that reads the report gets one, whatever is wrong with the project.
+/// A program that reads the report gets a report, whatever is wrong with the project.
 #[test]
 fn a_project_that_does_not_render_is_a_finding() {
     let most = "the document has ";
-    for (to, code, said) in [
+    for (to, code, printed) in [
         (
             "cloud_config: {write_files: [{path: /etc/hello.conf, content: x}]}",
             "MK912",
@@ -284,7 +256,7 @@ fn a_project_that_does_not_render_is_a_finding() {
     ] {
         let project = project();
         if code == "MK202" {
-            // Bytes that no compression makes fewer.
+            // Random bytes, which cannot be compressed.
             let mut state = 1_u32;
             let noise = (0..70_000).map(|_| {
                 state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
@@ -294,33 +266,33 @@ fn a_project_that_does_not_render_is_a_finding() {
         } else {
             edit(project.path(), "verify:", &format!("{to}\nverify:"));
         }
-        let (exit, stdout, stderr) = run(project.path(), &["validate", "--format", "json"]);
+        let (exit, stdout, stderr) = mkimg(project.path()).args(["validate", "--format", "json"]).run().into_parts();
         assert_eq!(exit, 1, "{stderr}");
         let report: serde_json::Value = serde_json::from_str(&stdout).unwrap();
         let found = &report["documents"][0]["diagnostics"][0];
         assert_eq!(found["code"], code, "{stdout}");
-        assert!(found["message"].as_str().unwrap().contains(said), "{stdout}");
+        assert!(found["message"].as_str().unwrap().contains(printed), "{stdout}");
     }
 }
 
-/// `validate` has the limit of `render`: what it calls valid can be baked.
+/// `validate` applies the same limit as `render`, so a valid project can be baked.
 #[test]
 fn a_project_has_one_limit() {
     let project = project();
-    let bytes = run(project.path(), &["render", "--stats=json", "-o", "user-data.yaml"]).2;
+    let bytes = mkimg(project.path()).args(["render", "--stats=json", "-o", "user-data.yaml"]).run().stderr;
     let bytes = serde_json::from_str::<serde_json::Value>(&bytes).unwrap()["bytes"].as_u64().unwrap();
     assert!(bytes < 63_488);
     let tight = (bytes - 20_000).to_string();
-    assert_eq!(run(project.path(), &["render", "--limit", &tight]).0, 1);
-    assert_eq!(run(project.path(), &["validate", "--limit", &tight]).0, 1);
-    assert_eq!(run(project.path(), &["validate"]).0, 0);
+    assert_eq!(mkimg(project.path()).args(["render", "--limit", &tight]).run().exit, 1);
+    assert_eq!(mkimg(project.path()).args(["validate", "--limit", &tight]).run().exit, 1);
+    assert_eq!(mkimg(project.path()).arg("validate").run().exit, 0);
 }
 
 #[test]
 fn what_is_not_there_is_said_once() {
     let folder = tempfile::tempdir().unwrap();
     assert_eq!(
-        refused(folder.path(), &["validate", "user-data.yaml"]),
+        mkimg(folder.path()).args(["validate", "user-data.yaml"]).run().refused(),
         "error: cannot read user-data.yaml: it does not exist\n"
     );
 }
@@ -330,14 +302,9 @@ fn what_is_not_there_is_said_once() {
 #[test]
 fn a_lock_is_looked_at_without_downloads() {
     let project = project();
-    let (exit, _, stderr) = run(project.path(), &["lock", "--locked"]);
+    let (exit, _, stderr) = mkimg(project.path()).args(["lock", "--locked"]).run().into_parts();
     assert_eq!((exit, stderr.as_str()), (0, "note: mkimg.lock pins every artifact\n"));
     edit(project.path(), "verify:", "artifacts: [{url: \"https://x.invalid/a\", to: /usr/local/bin/a}]\nverify:");
-    let (exit, _, stderr) = run(project.path(), &["lock", "--locked"]);
-    assert_eq!(exit, 1);
-    assert_eq!(
-        stderr,
-        "error: mkimg.lock does not pin https://x.invalid/a\nhelp: run `mkimg lock`, and commit the file that it writes\n"
-    );
+    mkimg(project.path()).args(["lock", "--locked"]).run().exits(1).stderr_is("error: mkimg.lock does not pin https://x.invalid/a\nhelp: run `mkimg lock`, and commit the file that it writes\n");
     assert!(!project.path().join("mkimg.lock").exists());
 }

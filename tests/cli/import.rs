@@ -2,8 +2,8 @@
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
-use std::path::Path;
-use std::process::{Command, Stdio};
+
+use crate::harness::mkimg;
 
 const TEMPLATE: &str = r#"{
   "variables": {"name": "game"},
@@ -15,15 +15,6 @@ const TEMPLATE: &str = r#"{
     {"type": "shell", "scripts": ["scripts/01-game.sh", "scripts/99-img-check.sh"]}
   ]
 }"#;
-
-/// Exit status, standard output, standard error.
-fn run(directory: &Path, arguments: &[&str]) -> (i32, String, String) {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_mkimg"));
-    command.args(arguments).current_dir(directory).env_clear().env("PATH", "/usr/bin:/bin").stdin(Stdio::null());
-    let output = command.output().unwrap();
-    let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
-    (output.status.code().unwrap(), text(output.stdout), text(output.stderr))
-}
 
 /// A Packer template with what it names.
 fn packer(template: &str) -> tempfile::TempDir {
@@ -43,47 +34,48 @@ fn packer(template: &str) -> tempfile::TempDir {
 #[test]
 fn the_project_renders_and_is_valid() {
     let folder = packer(TEMPLATE);
-    let (exit, stdout, stderr) = run(folder.path(), &["import", "template.json", "-o", "project"]);
-    assert_eq!((exit, stdout.as_str()), (0, ""), "{stderr}");
-    assert!(
-        stderr.contains("note: wrote a project of 5 files to project; start with templates/image.yaml\n"),
-        "{stderr}"
-    );
-    assert!(stderr.contains("note: scripts/01-game.sh: its lines end with LF now\n"), "{stderr}");
+    mkimg(folder.path())
+        .args(["import", "template.json", "-o", "project"])
+        .run()
+        .success()
+        .stdout_is("")
+        .stderr_has("note: wrote a project of 5 files to project; start with templates/image.yaml\n")
+        .stderr_has("note: scripts/01-game.sh: its lines end with LF now\n");
     let project = folder.path().join("project");
     assert_eq!(fs::read_to_string(project.join("scripts/01-game.sh")).unwrap(), "#!/bin/bash\ntrue\n");
     assert_eq!(fs::read_to_string(project.join("scripts/99-img-check.sh")).unwrap(), "#!/bin/sh\ntrue\n");
     assert_eq!(fs::metadata(project.join("scripts/00-inline.sh")).unwrap().permissions().mode() & 0o777, 0o755);
-    let (exit, document, stderr) = run(&project, &["render"]);
+    let (exit, document, stderr) = mkimg(&project).arg("render").run().into_parts();
     assert_eq!(exit, 0, "{stderr}");
     assert!(document.contains("path: /etc/game.conf\n"), "{document}");
     assert!(document.contains("echo ${name}\n"), "{document}");
-    assert_eq!(run(&project, &["validate"]).0, 0);
+    assert_eq!(mkimg(&project).arg("validate").run().exit, 0);
 }
 
 #[test]
 fn nothing_of_anybodys_is_overwritten() {
     let folder = packer(TEMPLATE);
-    // Beside the template, the scripts stand already, and are other files than mkimg needs.
-    let (exit, _, stderr) = run(folder.path(), &["import", "template.json"]);
+    // In the template's own folder the scripts exist already, and differ from what mkimg needs.
+    let (exit, _, stderr) = mkimg(folder.path()).args(["import", "template.json"]).run().into_parts();
     assert_eq!(exit, 2, "{stderr}");
     assert!(stderr.contains("scripts/01-game.sh already exists with other content; nothing was written"), "{stderr}");
     assert!(!folder.path().join("templates").exists());
     assert!(!stderr.contains("its lines end with LF now"), "nothing was changed yet: {stderr}");
-    // Where they are as mkimg needs them, the project is made in place.
+    // If they are as mkimg needs them, the project is made in place.
     for name in ["01-game.sh", "99-img-check.sh"] {
         fs::write(folder.path().join("scripts").join(name), "#!/bin/sh\ntrue\n").unwrap();
     }
-    let (exit, _, stderr) = run(folder.path(), &["import", "template.json"]);
-    assert_eq!(exit, 0, "{stderr}");
+    mkimg(folder.path()).args(["import", "template.json"]).run().success();
     assert_eq!(fs::read_to_string(folder.path().join("template.json")).unwrap(), TEMPLATE);
 }
 
 #[test]
 fn what_stays_behind_is_named_with_its_line_and_the_exit_status_says_so() {
     let folder = packer(&TEMPLATE.replace("\"provisioners\": [", "\"provisioners\": [\n    {\"type\": \"ansible\"},"));
-    let (exit, stdout, stderr) =
-        run(folder.path(), &["import", "template.json", "-o", "project", "--format", "github"]);
+    let (exit, stdout, stderr) = mkimg(folder.path())
+        .args(["import", "template.json", "-o", "project", "--format", "github"])
+        .run()
+        .into_parts();
     assert_eq!(exit, 1, "{stderr}");
     let expected = "::error file=template.json,line=6,col=5,endLine=6,endColumn=6,title=MK961";
     assert!(stdout.starts_with(expected), "{stdout}");
@@ -91,9 +83,11 @@ fn what_stays_behind_is_named_with_its_line_and_the_exit_status_says_so() {
     assert!(folder.path().join("project/templates/image.yaml").exists());
     fs::create_dir(folder.path().join("files/etc/d")).unwrap();
     std::os::unix::fs::symlink("../game.conf", folder.path().join("files/etc/d/link")).unwrap();
-    let (exit, _, stderr) = run(folder.path(), &["import", "template.json", "-o", "other"]);
-    assert_eq!(exit, 1, "{stderr}");
-    assert!(stderr.contains("files/etc/d/link is not a regular file and was not copied"), "{stderr}");
+    mkimg(folder.path())
+        .args(["import", "template.json", "-o", "other"])
+        .run()
+        .exits(1)
+        .stderr_has("files/etc/d/link is not a regular file and was not copied");
 }
 
 #[test]
@@ -106,30 +100,33 @@ fn a_directory_of_hcl_is_one_template() {
     fs::write(game.join("source.pkr.hcl"), source).unwrap();
     let build = "build {\n  sources = [\"source.digitalocean.x\"]\n  provisioner \"shell\" {\n    inline = [\"echo ${var.name}\"]\n  }\n}\n";
     fs::write(game.join("build.pkr.hcl"), build).unwrap();
-    let (exit, _, stderr) = run(folder.path(), &["import", "game", "-o", "project"]);
+    let (exit, _, stderr) = mkimg(folder.path()).args(["import", "game", "-o", "project"]).run().into_parts();
     assert_eq!(exit, 0, "{stderr}");
     assert!(folder.path().join("project/templates/game.yaml").exists(), "{stderr}");
-    assert_eq!(run(&folder.path().join("project"), &["render"]).0, 0);
+    assert_eq!(mkimg(&folder.path().join("project")).arg("render").run().exit, 0);
 }
 
 #[test]
 fn a_byte_order_mark_is_passed_over() {
     let folder = packer(&format!("\u{feff}{TEMPLATE}"));
-    let (exit, _, stderr) = run(folder.path(), &["import", "template.json", "-o", "project"]);
-    assert_eq!(exit, 0, "{stderr}");
+    mkimg(folder.path()).args(["import", "template.json", "-o", "project"]).run().success();
 }
 
 #[test]
 fn what_is_no_template_writes_nothing() {
     let folder = packer("{\"builders\": [}");
-    let (exit, _, stderr) = run(folder.path(), &["import", "template.json", "-o", "project"]);
-    assert_eq!(exit, 2, "{stderr}");
-    assert!(stderr.contains("error[MK960]: expected JSON: "), "{stderr}");
-    assert!(stderr.contains("--> template.json:1:15\n"), "{stderr}");
+    mkimg(folder.path())
+        .args(["import", "template.json", "-o", "project"])
+        .run()
+        .exits(2)
+        .stderr_has("error[MK960]: expected JSON: ")
+        .stderr_has("--> template.json:1:15\n");
     for wrong in ["nothing.json", "files"] {
-        let (exit, _, stderr) = run(folder.path(), &["import", wrong, "-o", "project"]);
-        assert_eq!(exit, 2, "{stderr}");
-        assert!(stderr.contains("help: name a Packer template"), "{stderr}");
+        mkimg(folder.path())
+            .args(["import", wrong, "-o", "project"])
+            .run()
+            .exits(2)
+            .stderr_has("help: name a Packer template");
     }
     assert!(!folder.path().join("project").exists());
 }

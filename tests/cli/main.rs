@@ -6,6 +6,9 @@
     reason = "edge: tests read files and the environment, wait by the clock and start processes"
 )]
 
+#[path = "../harness/mod.rs"]
+mod harness;
+
 #[cfg(unix)]
 mod commands;
 #[cfg(unix)]

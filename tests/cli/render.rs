@@ -1,25 +1,17 @@
-//! `mkimg render` as a user sees it: whole outputs, exit statuses, sameness, and what cloud-init makes of the document.
+//! `mkimg render` as a user sees it: complete outputs, exit statuses, reproducibility, and how the document is decoded.
 //!
 //! A case is a directory of `tests/cases/render/`: `args` (one a line), `in/` (laid over `tests/cases/render/base/`), `links` and
-//! `pipes` (made before the run, for what version control cannot hold), `status` and `stderr`. `MKIMG_BLESS=1` rewrites
+//! `pipes` (made before the run, since version control cannot store them), `status` and `stderr`. `make bless` rewrites
 //! the last two.
 
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
-use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
+use std::path::Path;
+use std::process::Command;
 
 use proptest::prelude::*;
 
-fn cases() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/cases/render")
-}
-
-fn mkimg(directory: &Path) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_mkimg"));
-    command.current_dir(directory).env_clear().env("PATH", "/usr/bin:/bin").stdin(Stdio::null());
-    command
-}
+use crate::harness::{MKIMG, compare_with_file, mkimg, tests};
 
 fn copy(from: &Path, to: &Path) {
     for entry in walkdir::WalkDir::new(from).min_depth(1) {
@@ -36,7 +28,7 @@ fn copy(from: &Path, to: &Path) {
 
 fn base() -> tempfile::TempDir {
     let project = tempfile::tempdir().unwrap();
-    copy(&cases().join("base"), project.path());
+    copy(&tests("cases/render").join("base"), project.path());
     project
 }
 
@@ -44,17 +36,15 @@ fn lines(path: &Path) -> Vec<String> {
     fs::read_to_string(path).unwrap_or_default().lines().map(str::to_owned).collect()
 }
 
-fn document(project: &Path, arguments: &[&str]) -> Vec<u8> {
-    let output = mkimg(project).arg("render").args(arguments).output().unwrap();
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    output.stdout
+fn document(project: &Path, arguments: &[&str]) -> String {
+    mkimg(project).arg("render").args(arguments).run().success().stdout
 }
 
 #[test]
 fn wrong_input_is_explained() {
     let mut ran = 0;
     let mut wrong = Vec::new();
-    for entry in fs::read_dir(cases()).unwrap() {
+    for entry in fs::read_dir(tests("cases/render")).unwrap() {
         let case = entry.unwrap().path();
         if !case.join("args").is_file() {
             continue;
@@ -68,19 +58,11 @@ fn wrong_input_is_explained() {
         for line in lines(&case.join("pipes")) {
             assert!(Command::new("mkfifo").arg(project.path().join(line)).status().unwrap().success());
         }
-        let output = mkimg(project.path()).args(lines(&case.join("args"))).output().unwrap();
-        let status = format!("{}\n", output.status.code().unwrap());
-        let stderr = String::from_utf8(output.stderr).unwrap();
-        if std::env::var_os("MKIMG_BLESS").is_some() {
-            fs::write(case.join("status"), &status).unwrap();
-            fs::write(case.join("stderr"), &stderr).unwrap();
-        }
-        let expected = |name: &str| fs::read_to_string(case.join(name)).unwrap_or_default();
-        if expected("status") != status || expected("stderr") != stderr {
-            wrong.push(format!("{}: exit {status}{stderr}", case.display()));
-        }
-        // Nothing half: a failed render prints no document.
-        assert!(status == "0\n" || output.stdout.is_empty(), "{}", case.display());
+        let run = mkimg(project.path()).args(lines(&case.join("args"))).run();
+        wrong.extend(compare_with_file(&case.join("status"), &format!("{}\n", run.exit)));
+        wrong.extend(compare_with_file(&case.join("stderr"), &run.stderr));
+        // A render that fails prints no part of a document.
+        assert!(run.exit == 0 || run.stdout.is_empty(), "{}", case.display());
         ran += 1;
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
@@ -92,9 +74,9 @@ fn where_nothing_else_makes_room_the_runner_carries_the_scripts() {
     let project = base();
     let render = |limit: usize| {
         let limit = limit.to_string();
-        let output = mkimg(project.path()).args(["render", "--stats=json", "--limit", &limit]).output().unwrap();
-        let stats: serde_json::Value = serde_json::from_slice(&output.stderr).unwrap_or_default();
-        (String::from_utf8(output.stdout).unwrap(), stats)
+        let run = mkimg(project.path()).args(["render", "--stats=json", "--limit", &limit]).run();
+        let stats: serde_json::Value = serde_json::from_str(&run.stderr).unwrap_or_default();
+        (run.stdout, stats)
     };
     // The smallest limit under which every file has an entry, and one byte less.
     let (mut enough, mut short) = (40_000, 10_000);
@@ -115,14 +97,11 @@ fn where_nothing_else_makes_room_the_runner_carries_the_scripts() {
 #[test]
 fn a_document_over_its_limit_says_which_entries_are_how_large() {
     let project = base();
-    let output = mkimg(project.path()).args(["render", "--limit", "5000"]).output().unwrap();
-    assert_eq!(output.status.code(), Some(1));
-    assert!(output.stdout.is_empty());
-    let said = said(&output);
-    assert!(said.contains("more than the limit of 5000"), "{said}");
+    let run = mkimg(project.path()).args(["render", "--limit", "5000"]).run();
+    let stderr = run.exits(1).stdout_is("").stderr_has("more than the limit of 5000").stderr;
     // Largest first.
-    let runner = said.find("/run/mkimg/runner.py").unwrap();
-    assert!(runner < said.find("/etc/hello.conf").unwrap(), "{said}");
+    let runner = stderr.find("/run/mkimg/runner.py").unwrap();
+    assert!(runner < stderr.find("/etc/hello.conf").unwrap(), "{stderr}");
 }
 
 #[test]
@@ -131,13 +110,13 @@ fn two_renders_are_byte_identical_anywhere() {
     let first = document(project.path(), &[]);
     let elsewhere = tempfile::tempdir().unwrap();
     copy(project.path(), elsewhere.path());
-    // Another umask when the tree was checked out, another place, time zone, locale and working directory.
+    // A checkout with another umask, and another folder, time zone, locale and working directory.
     for entry in walkdir::WalkDir::new(elsewhere.path()) {
         let entry = entry.unwrap();
         let executable = entry.metadata().unwrap().permissions().mode() & 0o100 != 0;
         fs::set_permissions(entry.path(), fs::Permissions::from_mode(if executable { 0o777 } else { 0o666 })).unwrap();
     }
-    let script = format!("umask 0077; exec {} -C {} render", env!("CARGO_BIN_EXE_mkimg"), elsewhere.path().display());
+    let script = format!("umask 0077; exec {} -C {} render", MKIMG, elsewhere.path().display());
     let output = Command::new("/bin/sh")
         .args(["-c", &script])
         .current_dir("/")
@@ -151,16 +130,14 @@ fn two_renders_are_byte_identical_anywhere() {
         .output()
         .unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    assert_eq!(output.stdout, first);
+    assert_eq!(String::from_utf8(output.stdout).unwrap(), first);
 }
 
 #[test]
 fn output_is_written_whole_and_stats_have_their_keys() {
     let project = base();
-    let output =
-        mkimg(project.path()).args(["render", "-o", "out.yaml", "--stats=json", "--limit", "none"]).output().unwrap();
-    assert!(output.status.success() && output.stdout.is_empty());
-    let stats: serde_json::Value = serde_json::from_slice(&output.stderr).unwrap();
+    let run = mkimg(project.path()).args(["render", "-o", "out.yaml", "--stats=json", "--limit", "none"]).run();
+    let stats: serde_json::Value = serde_json::from_str(&run.success().stdout_is("").stderr).unwrap();
     let text = fs::read(project.path().join("out.yaml")).unwrap();
     assert_eq!(stats["bytes"], text.len());
     assert_eq!(stats["limit"], serde_json::Value::Null);
@@ -169,14 +146,13 @@ fn output_is_written_whole_and_stats_have_their_keys() {
     let hello = entries.iter().find(|entry| entry["path"] == "/etc/hello.conf").unwrap();
     assert_eq!(hello["raw_bytes"], fs::metadata(project.path().join("files/etc/hello.conf")).unwrap().len());
     assert_eq!(hello["encoding"], "text/plain");
-    let failed = mkimg(project.path()).args(["render", "-o", "no/such/out.yaml"]).output().unwrap();
-    assert_eq!(failed.status.code(), Some(2));
+    mkimg(project.path()).args(["render", "-o", "no/such/out.yaml"]).run().exits(2);
 }
 
 #[test]
 fn a_reader_that_goes_away_is_no_error() {
     let project = base();
-    let script = format!("{} render 2>err; echo $? >status", env!("CARGO_BIN_EXE_mkimg"));
+    let script = format!("{MKIMG} render 2>err; echo $? >status");
     let pipe = format!("({script}) | head -c 1 >/dev/null");
     assert!(Command::new("/bin/sh").args(["-c", &pipe]).current_dir(project.path()).status().unwrap().success());
     assert_eq!(fs::read_to_string(project.path().join("err")).unwrap(), "");
@@ -191,37 +167,12 @@ fn a_secret_comes_from_the_environment_or_a_file_and_is_not_shown() {
     let with = text.replace("variables: ", "variables:\n  token: {sensitive: true}\n#");
     let with = with.replace("environment: {", "environment: {token: \"{{ token }}\", ");
     fs::write(&template, &with).unwrap();
-    let output = mkimg(project.path()).arg("render").env("MKIMG_VAR_TOKEN", "hunter2").output().unwrap();
-    assert!(String::from_utf8_lossy(&output.stdout).contains("hunter2"), "{}", said(&output));
+    let render = || mkimg(project.path()).arg("render").env("MKIMG_VAR_TOKEN", "hunter2");
+    render().run().stdout_has("hunter2");
     fs::write(project.path().join("v.yaml"), "token: from-a-file\n").unwrap();
-    let output = mkimg(project.path())
-        .args(["render", "--var-file", "v.yaml"])
-        .env("MKIMG_VAR_TOKEN", "hunter2")
-        .output()
-        .unwrap();
-    assert!(String::from_utf8_lossy(&output.stdout).contains("from-a-file"), "{}", said(&output));
+    render().args(["--var-file", "v.yaml"]).run().stdout_has("from-a-file");
     fs::write(&template, with.replace("packages: [nginx]", "packages: [\"{{ token }}\"]")).unwrap();
-    let output = mkimg(project.path()).arg("render").env("MKIMG_VAR_TOKEN", "hunter 2!").output().unwrap();
-    assert_eq!(output.status.code(), Some(2));
-    assert!(!said(&output).contains("hunter"), "{}", said(&output));
-}
-
-fn said(output: &Output) -> String {
-    String::from_utf8_lossy(&output.stderr).into_owned()
-}
-
-#[test]
-fn cloud_init_accepts_the_document_without_a_warning() {
-    let project = base();
-    fs::write(project.path().join("out.yaml"), document(project.path(), &[])).unwrap();
-    let judged = Command::new("cloud-init")
-        .args(["schema", "--config-file", "out.yaml"])
-        .current_dir(project.path())
-        .output()
-        .expect("this test needs Debian's package cloud-init");
-    let said = format!("{}{}", String::from_utf8_lossy(&judged.stdout), said(&judged));
-    assert!(judged.status.success(), "{said}");
-    assert_eq!(said.trim(), "Valid cloud-config: out.yaml");
+    render().env("MKIMG_VAR_TOKEN", "hunter 2!").run().exits(2).never_prints("hunter");
 }
 
 /// Decodes every entry as cloud-init does and compares it with the files that were rendered.
@@ -284,7 +235,7 @@ fn contents() -> impl Strategy<Value = Vec<u8>> {
 }
 
 proptest! {
-    // One run holds twelve files: starting Python costs more than reading.
+    // One run checks twelve files, since starting Python takes longer than reading them.
     #![proptest_config(ProptestConfig { cases: 12, failure_persistence: None, ..ProptestConfig::default() })]
     #[test]
     fn any_content_survives(files in prop::collection::vec(contents(), 12), tight in any::<bool>()) {
@@ -292,14 +243,14 @@ proptest! {
         for (index, content) in files.iter().enumerate() {
             fs::write(project.path().join(format!("files/etc/file-{index}")), content).unwrap();
         }
-        // Compressing the large plain file first makes room; a tight limit compresses others too.
+        // With a tight limit, more than the large file is compressed.
         fs::write(project.path().join("files/etc/large"), "all work and no play\n".repeat(1500)).unwrap();
         let limit = if tight { "42000" } else { "none" };
         fs::write(project.path().join("out.yaml"), document(project.path(), &["--limit", limit])).unwrap();
         let decoded = Command::new("python3")
             .args(["-c", DECODE]).arg(project.path()).arg(project.path().join("out.yaml"))
             .output().expect("this test needs Debian's package python3");
-        prop_assert!(decoded.status.success(), "{}", said(&decoded));
+        prop_assert!(decoded.status.success(), "{}", String::from_utf8_lossy(&decoded.stderr));
     }
 }
 
@@ -315,9 +266,11 @@ fn variables_have_their_precedence_on_the_command_line() {
     // The order among files and among --var counts; --var wins over files wherever it is.
     let arguments =
         ["render", "--var", "d=lost", "--var-file", "first.yaml", "--var", "d=var", "--var-file", "second.yaml"];
-    let output =
-        mkimg(project.path()).args(arguments).env("MKIMG_VAR_S", "env").env("MKIMG_VAR_T", "env").output().unwrap();
-    assert!(output.status.success(), "{}", said(&output));
-    let document = String::from_utf8(output.stdout).unwrap();
-    assert!(document.contains("\nfinal_message: template first second var env first\n"), "{document}");
+    mkimg(project.path())
+        .args(arguments)
+        .env("MKIMG_VAR_S", "env")
+        .env("MKIMG_VAR_T", "env")
+        .run()
+        .success()
+        .stdout_has("\nfinal_message: template first second var env first\n");
 }

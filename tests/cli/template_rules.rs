@@ -1,20 +1,8 @@
-//! Rules about image templates: their examples, judged as a person would, with `mkimg validate` in a project; and the options of
-//! that command that name providers.
-
-use std::path::Path;
-use std::process::{Command, Output};
+//! Rules about image templates: `mkimg validate` runs on their examples in a project. Also the options that name providers.
 
 use mkimg::validate::rules::REGISTRY;
 
-fn validate(folder: &Path, arguments: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_mkimg"))
-        .arg("validate")
-        .args(arguments)
-        .current_dir(folder)
-        .stdin(std::process::Stdio::null())
-        .output()
-        .unwrap()
-}
+use crate::harness::mkimg;
 
 /// The codes that a project with this template gives.
 fn codes(template: &str) -> Vec<String> {
@@ -24,8 +12,7 @@ fn codes(template: &str) -> Vec<String> {
     std::fs::write(project.path().join("scripts/firewall.sh"), "#!/bin/sh\nufw --force enable\n").unwrap();
     let template = format!("{template}scripts: [scripts/firewall.sh]\n");
     std::fs::write(project.path().join("templates/a.yaml"), template).unwrap();
-    let output = validate(project.path(), &["--format", "json"]);
-    let report: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    let report = mkimg(project.path()).args(["validate", "--format", "json"]).run().json();
     let documents = report["documents"].as_array().unwrap();
     let found = documents.iter().flat_map(|document| document["diagnostics"].as_array().unwrap());
     found.map(|found| found["code"].as_str().unwrap().to_owned()).collect()
@@ -52,7 +39,7 @@ fn what_a_template_downloads_and_asks_for_is_judged_where_it_stands() {
     let template = "variables: {version: \"24.3.1\"}\nartifacts:\n  - {url: 'https://binaries.cockroachdb.com/cockroach-v{{ version }}.linux-amd64.tgz', unpack: {cockroach: /usr/local/bin/cockroach}}\ndroplet: {image: ubuntu-24-04-x64, region: nyc3, size: s-1vcpu-1gb, monitoring: true}\nupgrade: true\nsnapshot: {name: a}\n";
     let mut found = codes(template);
     found.sort();
-    // Said once, of the template, not of the document that it becomes.
+    // Reported once, at the template and not at the rendered document.
     assert_eq!(found, ["MK384", "MK390", "MK391"]);
     assert!(!codes(&template.replace("24.3.1", "24.1.6")).contains(&"MK390".to_owned()));
 }
@@ -64,24 +51,25 @@ fn providers_and_limits() {
     let text = format!("#cloud-config\nwrite_files:\n{}{}", entry("small", 100), entry("large", 50_000));
     std::fs::write(folder.path().join("a.yaml"), &text).unwrap();
     let run = |arguments: &[&str]| {
-        let output = validate(folder.path(), &[arguments, &["a.yaml"]].concat());
-        (
-            output.status.code().unwrap(),
-            String::from_utf8(output.stdout).unwrap() + &String::from_utf8(output.stderr).unwrap(),
-        )
+        let (exit, stdout, stderr) =
+            mkimg(folder.path()).arg("validate").args(arguments).arg("a.yaml").run().into_parts();
+        (exit, stdout + &stderr)
     };
     assert_eq!(run(&[]).0, 0);
-    let (status, said) = run(&["--provider", "ec2", "--provider", "hetzner", "--provider", "azure"]);
+    let (status, printed) = run(&["--provider", "ec2", "--provider", "hetzner", "--provider", "azure"]);
     assert_eq!(status, 1);
     let over = |limit: usize| format!("{} more than fit", text.len() - limit);
-    assert!(said.contains(&over(16_384)) && said.contains("Amazon EC2") && said.contains(&over(32_768)), "{said}");
-    assert!(!said.contains("Azure") && said.contains("the largest are `/large`"), "{said}");
-    let (status, said) = run(&["--provider", "ovh"]);
-    assert_eq!(status, 1, "66,000 bytes of base64: {said}");
-    assert!(said.contains("in base64"), "{said}");
+    assert!(
+        printed.contains(&over(16_384)) && printed.contains("Amazon EC2") && printed.contains(&over(32_768)),
+        "{printed}"
+    );
+    assert!(!printed.contains("Azure") && printed.contains("the largest are `/large`"), "{printed}");
+    let (status, printed) = run(&["--provider", "ovh"]);
+    assert_eq!(status, 1, "66,000 bytes of base64: {printed}");
+    assert!(printed.contains("in base64"), "{printed}");
     assert_eq!(run(&["--limit", "none"]).0, 0);
-    let (status, said) = run(&["--limit", "40000"]);
-    assert!(status == 1 && said.contains("more than the limit of 40000"), "{said}");
-    let (status, said) = run(&["--provider", "nobody"]);
-    assert!(status == 2 && said.contains("hetzner"), "{said}");
+    let (status, printed) = run(&["--limit", "40000"]);
+    assert!(status == 1 && printed.contains("more than the limit of 40000"), "{printed}");
+    let (status, printed) = run(&["--provider", "nobody"]);
+    assert!(status == 2 && printed.contains("hetzner"), "{printed}");
 }

@@ -1,27 +1,13 @@
 //! `mkimg validate` as a user calls it: directories, standard input, projects with things that are allowed, secrets, colour.
 
 use std::fs;
-use std::io::Write as _;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-/// Exit status, standard output, standard error.
-type Ended = (i32, String, String);
-
-fn run(directory: &Path, arguments: &[&str], environment: &[(&str, &str)], input: &str) -> Ended {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_mkimg"));
-    command.args(arguments).current_dir(directory).env_clear().env("PATH", "/usr/bin:/bin");
-    command.envs(environment.iter().copied()).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    let mut child = command.spawn().unwrap();
-    child.stdin.take().unwrap().write_all(input.as_bytes()).unwrap();
-    let output = child.wait_with_output().unwrap();
-    let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
-    (output.status.code().unwrap(), text(output.stdout), text(output.stderr))
-}
+use crate::harness::{MKIMG, mkimg};
 
 fn json(directory: &Path, arguments: &[&str]) -> serde_json::Value {
-    let arguments = [&["validate", "--format", "json"][..], arguments].concat();
-    serde_json::from_str(&run(directory, &arguments, &[], "").1).unwrap()
+    mkimg(directory).args(["validate", "--format", "json"]).args(arguments).run().json()
 }
 
 #[test]
@@ -68,13 +54,13 @@ fn many_documents_are_reported_in_order() {
         fs::write(folder.path().join(format!("{number:03}.yaml")), format!("#cloud-config\n{key}: [a{number}]\n"))
             .unwrap();
     }
-    let once = run(folder.path(), &["validate", "."], &[], "");
+    let once = mkimg(folder.path()).args(["validate", "."]).run().into_parts();
     assert_eq!(once.0, 1);
     assert!(once.2.contains("200 documents: 133 valid, 67 invalid; 67 errors"), "{}", once.2);
     let places: Vec<&str> = once.1.lines().filter(|line| line.trim_start().starts_with("-->")).collect();
     assert!(places.len() == 67 && places.is_sorted(), "{places:?}");
     for _ in 0..3 {
-        assert_eq!(run(folder.path(), &["validate", "."], &[], ""), once);
+        assert_eq!(mkimg(folder.path()).args(["validate", "."]).run().into_parts(), once);
     }
 }
 
@@ -82,10 +68,12 @@ fn many_documents_are_reported_in_order() {
 fn standard_input_has_a_name() {
     let folder = tempfile::tempdir().unwrap();
     let text = "#cloud-config\npackges: [a]\n";
-    let (status, stdout, _) = run(folder.path(), &["validate", "-"], &[], text);
-    assert!(status == 1 && stdout.contains("--> -:2:1"), "{stdout}");
-    let (_, stdout, _) = run(folder.path(), &["validate", "-", "--stdin-name", "cloud/a.yaml"], &[], text);
-    assert!(stdout.contains("--> cloud/a.yaml:2:1"), "{stdout}");
+    mkimg(folder.path()).args(["validate", "-"]).stdin(text).run().exits(1).stdout_has("--> -:2:1");
+    mkimg(folder.path())
+        .args(["validate", "-", "--stdin-name", "cloud/a.yaml"])
+        .stdin(text)
+        .run()
+        .stdout_has("--> cloud/a.yaml:2:1");
 }
 
 /// A project whose document has a finding: an executable text without an interpreter.
@@ -107,7 +95,8 @@ const TOKEN: &[(&str, &str)] = &[("MKIMG_VAR_TOKEN", "s3cr3t-value")];
 fn secrets_are_in_no_excerpt() {
     let project = project("");
     for format in ["human", "json", "sarif", "github"] {
-        let (_, stdout, stderr) = run(project.path(), &["validate", "-v", "--format", format], TOKEN, "");
+        let (_, stdout, stderr) =
+            mkimg(project.path()).args(["validate", "-v", "--format", format]).envs(TOKEN).run().into_parts();
         assert!(stdout.contains("MK208"), "{stdout}{stderr}");
         assert!(!stdout.contains("s3cr3t") && !stderr.contains("s3cr3t"), "{format}: {stdout}{stderr}");
     }
@@ -122,7 +111,7 @@ fn a_template_allows_what_is_found_in_its_document() {
         "{code: MK208, path: write_files, reason: read by a program}",
         "{code: MK208, reason: read by a program}",
     ] {
-        let (status, stdout, stderr) = run(line(good).path(), deny, TOKEN, "");
+        let (status, stdout, stderr) = mkimg(line(good).path()).args(deny).envs(TOKEN).run().into_parts();
         assert_eq!(status, 0, "{good}: {stdout}{stderr}");
         assert!(
             stderr.contains("missing-interpreter: read by a program") && stderr.contains("1 finding allowed"),
@@ -136,12 +125,11 @@ fn a_template_allows_what_is_found_in_its_document() {
         ("{code: unknown-key, reason: x y}", "MK233"),
         ("{code: MK208, reason: ''}", "MK231"),
     ] {
-        let (status, stdout, _) = run(line(wrong).path(), deny, TOKEN, "");
+        let (status, stdout, _) = mkimg(line(wrong).path()).args(deny).envs(TOKEN).run().into_parts();
         assert!(status == 1 && stdout.contains(code) && stdout.contains("MK208"), "{wrong}: {stdout}");
         assert!(stdout.contains("templates/image.yaml:11:5"), "{wrong}: {stdout}");
     }
-    let (status, stdout, _) = run(line("{code: MK208}").path(), deny, TOKEN, "");
-    assert!(status == 1 && stdout.contains("MK903"), "{stdout}");
+    mkimg(line("{code: MK208}").path()).args(deny).envs(TOKEN).run().exits(1).stdout_has("MK903");
 }
 
 #[test]
@@ -151,7 +139,8 @@ fn the_last_value_of_a_variable_wins() {
         fs::write(project.path().join(name), format!("{{\"greeting\": \"{value}\"}}")).unwrap();
     }
     let greeting = |arguments: &[&str]| {
-        let (status, stdout, stderr) = run(project.path(), &[&["render"], arguments].concat(), TOKEN, "");
+        let (status, stdout, stderr) =
+            mkimg(project.path()).args(&[&["render"], arguments].concat()).envs(TOKEN).run().into_parts();
         assert_eq!(status, 0, "{stderr}");
         let found =
             ["hello", "one", "two", "three", "four"].iter().find(|word| stdout.contains(&format!("{word} s3cr3t")));
@@ -162,11 +151,11 @@ fn the_last_value_of_a_variable_wins() {
     assert_eq!(greeting(&["--var-file", "one.yaml", "--var-file", "two.json"]), "two");
     assert_eq!(greeting(&["--var-file", "two.json", "--var-file", "one.yaml"]), "one");
     assert_eq!(greeting(&["--var", "greeting=three", "--var", "greeting=four"]), "four");
-    // Wherever it stands on the command line.
+    // The position on the command line makes no difference.
     assert_eq!(greeting(&["--var", "greeting=three", "--var-file", "one.yaml"]), "three");
 }
 
-/// Runs a program with a terminal for its output; writes what it printed.
+/// Runs a program with a terminal as its output, and prints its output.
 const TERMINAL: &str = r"
 import os, pty, sys
 pty.spawn(sys.argv[1:])
@@ -178,7 +167,7 @@ fn colour_is_for_terminals_that_want_it() {
     fs::write(folder.path().join("a.yaml"), "#cloud-config\npackges: [a]\n").unwrap();
     let on_terminal = |color: &str, environment: &[(&str, &str)]| {
         let mut command = Command::new("python3");
-        command.args(["-c", TERMINAL, env!("CARGO_BIN_EXE_mkimg"), "validate", "--color", color, "a.yaml"]);
+        command.args(["-c", TERMINAL, MKIMG, "validate", "--color", color, "a.yaml"]);
         command.current_dir(folder.path()).env_remove("NO_COLOR").env_remove("CLICOLOR_FORCE").env_remove("CI");
         command.env("TERM", "xterm").envs(environment.iter().copied()).stdin(Stdio::null());
         let output = String::from_utf8(command.output().unwrap().stdout).unwrap();
@@ -190,7 +179,8 @@ fn colour_is_for_terminals_that_want_it() {
     assert!(!on_terminal("auto", &[("NO_COLOR", "1")]));
     assert!(on_terminal("always", &[("NO_COLOR", "1")]));
     assert!(!on_terminal("auto", &[("TERM", "dumb")]));
-    let piped =
-        |color: &str| run(folder.path(), &["validate", "--color", color, "a.yaml"], &[], "").1.contains('\u{1b}');
+    let piped = |color: &str| {
+        mkimg(folder.path()).args(["validate", "--color", color, "a.yaml"]).run().stdout.contains('\u{1b}')
+    };
     assert!(!piped("auto") && piped("always"));
 }

@@ -1,16 +1,18 @@
-//! Documents that are right, one for each module and form that cloud-init's documentation shows: nothing at all is found.
+//! Valid documents, one for each module and form in cloud-init's documentation. They must have no finding.
 //!
-//! `tests/cases/good/` holds them; a new module or form gets a file there. That cloud-init calls them valid, too, is asked of
-//! 26.2 when `MKIMG_DIFFERENTIAL` is set (`validate_differential.rs` unpacks it).
+//! They are in `tests/cases/good/`; a new module or form gets a file there. `differential/validate.rs` checks that cloud-init
+//! accepts them, too.
 
 use std::collections::BTreeSet;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use mkimg::diag::Verdict;
 use mkimg::validate::{Options, Version, tables, validate_bytes};
 
+use crate::harness::tests;
+
 fn documents() -> Vec<PathBuf> {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/cases/good");
+    let folder = tests("cases/good");
     let mut paths: Vec<_> = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
     paths.sort();
     paths
@@ -32,7 +34,7 @@ fn nothing_is_found_in_good_documents() {
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
-/// Every top-level key that is not going away stands in a good document.
+/// Every top-level key that is not deprecated is used in a good document.
 #[test]
 fn good_documents_have_every_key() {
     let mut seen = BTreeSet::new();
@@ -41,8 +43,7 @@ fn good_documents_have_every_key() {
         seen.extend(text.lines().filter_map(|line| line.split_once(':')).map(|(key, _)| key.to_string()));
     }
     let known = tables(Version::LATEST);
-    // `version` and `migrate` are accepted, and mean nothing.
-    // `version` and `migrate` are accepted, and mean nothing.
+    // `version` and `migrate` are accepted, and have no effect.
     let is_current = |shape: &serde_json::Value| shape.get("deprecated").is_none();
     let missing: Vec<_> = known
         .as_object()

@@ -1,12 +1,11 @@
-//! Our SARIF against SARIF's own schema: `MKIMG_SARIF_SCHEMA` names the file (`sarif-schema-2.1.0.json`), which is not ours to
-//! ship. Without it, only what GitHub's code scanning wants is looked at.
-
-use std::path::Path;
-use std::process::{Command, Stdio};
+//! SARIF output, checked with the SARIF schema. `MKIMG_SARIF_SCHEMA` names the schema file (`sarif-schema-2.1.0.json`), which
+//! this repository may not include. Without it, only what GitHub's code scanning needs is checked.
 
 use mkimg::validate::rules::REGISTRY;
 
-/// Schema, then logs: each conforms; a log whose level is none of SARIF's does not.
+use crate::harness::{mkimg, python, tests};
+
+/// Arguments: the schema, then logs. Each log conforms, and no longer does with a level that SARIF does not define.
 const CONFORMS: &str = r#"
 import json, sys, jsonschema
 schema = json.load(open(sys.argv[1]))
@@ -20,18 +19,6 @@ for path in sys.argv[2:]:
     assert not validator.is_valid(log), path
 "#;
 
-/// The log of `mkimg validate` called in a folder.
-fn log(folder: &Path, paths: &[String]) -> String {
-    let output = Command::new(env!("CARGO_BIN_EXE_mkimg"))
-        .args(["validate", "--format", "sarif"])
-        .args(paths)
-        .current_dir(folder)
-        .stdin(Stdio::null())
-        .output()
-        .unwrap();
-    String::from_utf8(output.stdout).unwrap()
-}
-
 #[test]
 fn every_log_conforms() {
     let scratch = tempfile::tempdir().unwrap();
@@ -42,7 +29,7 @@ fn every_log_conforms() {
             std::fs::write(examples.join(format!("{}, bad: 100%.yaml", rule.code)), bad).unwrap();
         }
     }
-    let cases = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/cases/validate");
+    let cases = tests("cases/validate");
     let mut folders: Vec<_> = std::fs::read_dir(cases).unwrap().map(|case| case.unwrap().path()).collect();
     folders.sort();
     folders.push(examples);
@@ -55,8 +42,8 @@ fn every_log_conforms() {
         if names.is_empty() {
             continue;
         }
-        let text = log(folder, &names);
-        let value: serde_json::Value = serde_json::from_str(&text).unwrap();
+        let log = mkimg(folder).args(["validate", "--format", "sarif"]).args(&names).run();
+        let value = log.json();
         let run = &value["runs"][0];
         let results = run["results"].as_array().unwrap();
         for result in results {
@@ -74,7 +61,7 @@ fn every_log_conforms() {
         assert_eq!(prints.len(), results.len(), "two alerts would be one: {}", folder.display());
         if !results.is_empty() {
             let file = scratch.path().join(format!("{}.sarif", logs.len()));
-            std::fs::write(&file, text).unwrap();
+            std::fs::write(&file, log.stdout).unwrap();
             logs.push(file);
         }
     }
@@ -83,6 +70,5 @@ fn every_log_conforms() {
         eprintln!("SKIPPED: MKIMG_SARIF_SCHEMA names no schema of SARIF's to compare with");
         return;
     };
-    let python = Command::new("python3").arg("-c").arg(CONFORMS).arg(schema).args(&logs).output().unwrap();
-    assert!(python.status.success(), "{}", String::from_utf8_lossy(&python.stderr));
+    python(CONFORMS, std::iter::once(schema).chain(logs.into_iter().map(Into::into)));
 }

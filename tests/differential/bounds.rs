@@ -1,7 +1,7 @@
-//! Documents that are made to be too much: each ends in a result or a clear error, in little time and memory.
+//! Documents designed to exhaust resources. Each ends in a result or a clear error, in little time and memory.
 //!
-//! Each time, small ones are judged in this process: what is quadratic or recursive shows there. With `MKIMG_BOUNDS=PROGRAM` (an
-//! optimized `mkimg`), full-sized ones are judged by that program, which may take 2 seconds and 200 MB.
+//! By default, small ones are linted in this process, which shows quadratic and recursive algorithms. With `MKIMG_BOUNDS=PROGRAM`
+//! (an optimized `mkimg`), that program lints full-sized ones and may take 2 seconds and 200 MB.
 
 use std::fmt::Write as _;
 use std::io::Write as _;
@@ -12,10 +12,10 @@ use base64::engine::general_purpose::STANDARD;
 use mkimg::diag::{Format, Report};
 use mkimg::validate::{Options, validate_bytes};
 
-/// A document of about so many bytes, and a piece of what must be said of it (empty: nothing in particular).
+/// A name, a document of about this many bytes, and a part of the message that it must get (empty for any).
 type Case = (&'static str, fn(usize) -> Vec<u8>, &'static str);
 
-/// A header, then a piece until the size is reached.
+/// A header, then a piece repeated up to the size.
 fn repeated(head: &str, piece: &str, size: usize) -> Vec<u8> {
     (head.to_owned() + &piece.repeat(size / piece.len())).into_bytes()
 }
@@ -36,7 +36,7 @@ fn gzip(bytes: &[u8]) -> Vec<u8> {
     packer.finish().unwrap()
 }
 
-/// Lines of aliases to aliases: billions of values.
+/// Aliases of aliases: billions of values.
 fn laughter(size: usize) -> Vec<u8> {
     let mut text = "#cloud-config\nl0: &l0 [ha, ha, ha, ha, ha, ha, ha, ha, ha, ha]\n".to_owned();
     for level in 1..(size / 100).clamp(12, 60) {
@@ -160,7 +160,7 @@ fn small_ones_are_judged() {
     }
 }
 
-/// Runs a program on a file; prints its exit status, seconds and peak of memory (in KiB).
+/// Runs a program on a file, and prints its exit status, seconds and peak memory in KiB.
 const MEASURED: &str = r"
 import resource, subprocess, sys, time
 begun = time.monotonic()
@@ -175,7 +175,7 @@ fn large_ones_stay_within_2_seconds_and_200_mb() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("document");
     let mut wrong = Vec::new();
-    // What is over the limit of what is read, and what is just within it.
+    // A document over the size limit, and one just within it.
     for size in [100_000_000, 33_000_000, 15_000_000] {
         for (name, make, _) in CASES {
             std::fs::write(&file, make(size)).unwrap();

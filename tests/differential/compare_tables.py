@@ -1,4 +1,4 @@
-"""Compares mkimg's tables with the schema of a cloud-init, key by key. For `validate_differential.rs`.
+"""Compares mkimg's tables with the schema of a cloud-init, key by key. For `validate.rs`.
 
     compare_tables.py < TABLES
 

@@ -1,8 +1,9 @@
-//! Holds the checks of contents to the programs that read such files, with what this machine has: every shell script that `bash` or `sh`
-//! accept must be without a finding, most of those that they refuse must have one; every setting that the installed systemd knows must be
-//! known; every unit, table of cron and the like that a package brought must be without a finding.
+//! The checks of file contents, compared with the programs that read such files. Every shell script that bash or dash accepts
+//! must have no finding, and most of those that they refuse must have one. Every setting that systemd knows must be known.
+//! Every unit, crontab and the like from a package must have no finding.
 //!
-//! `MKIMG_CONTENTS=5000` asks for so many changed scripts (default: 100). What is not installed is left out.
+//! Programs and files are those of Debian packages of fixed versions. `MKIMG_CONTENTS=5000` sets how many changed scripts are
+//! compared (100 by default).
 
 use std::collections::BTreeSet;
 use std::io::Write;
@@ -12,10 +13,66 @@ use std::process::{Command, Stdio};
 use mkimg::source::Source;
 use mkimg::validate::validate_file;
 
-/// So many scripts of the machine are read.
-const MOST_SCRIPTS: usize = 200;
-/// Longer ones are left to longer runs.
-const LONGEST: u64 = 100_000;
+use crate::packages::{skip, unpacked};
+
+/// How many scripts are compared at most.
+const MAX_SCRIPTS: usize = 200;
+/// Larger files are not compared.
+const MAX_FILE_BYTES: u64 = 100_000;
+
+/// The shells that decide. bash is the static one, which needs no libraries.
+const SHELLS: [&str; 2] = ["bash-static=5.2", "dash=0.5"];
+/// What servers and desktops have installed: shell scripts, units, crontabs, profile scripts and other settings.
+const CORPUS: [&str; 40] = [
+    "apache2=2.4",
+    "apt=2.6",
+    "bash-completion=2.11",
+    "ca-certificates=20230311",
+    "certbot=2.1",
+    "cloud-guest-utils=0.33",
+    "cloud-init=22.4",
+    "cron=3.0pl1",
+    "debianutils=5.7",
+    "dpkg=1.21",
+    "e2fsprogs=1.47",
+    "exim4-base=4.96",
+    "fail2ban=1.0",
+    "flatpak=1.14",
+    "gdm3=43",
+    "grub-common=2.06",
+    "grub2-common=2.06",
+    "ifupdown=0.8",
+    "initramfs-tools=0.142",
+    "initramfs-tools-core=0.142",
+    "isc-dhcp-client=4.4",
+    "libvte-2.91-common=0.70",
+    "logrotate=3.21",
+    "lvm2=2.03",
+    "man-db=2.11",
+    "mdadm=4.2",
+    "network-manager=1.42",
+    "nftables=1.0",
+    "nginx-common=1.22",
+    "openssh-server=9.2p1",
+    "postgresql-common=248",
+    "procps=4.0",
+    "pulseaudio=16.1",
+    "rsyslog=8.2302",
+    "sudo=1.9",
+    "sysstat=12.6",
+    "systemd=252",
+    "ufw=0.36",
+    "unattended-upgrades=2.9",
+    "xdg-utils=1.1",
+];
+
+fn is_long_run() -> bool {
+    std::env::var_os("MKIMG_CONTENTS").is_some()
+}
+
+fn corpus() -> Option<PathBuf> {
+    unpacked("contents", &CORPUS, is_long_run())
+}
 
 fn findings(name: &str, text: &str, destination: &str, mode: u32) -> Vec<String> {
     let source = Source::new(name, text);
@@ -24,12 +81,21 @@ fn findings(name: &str, text: &str, destination: &str, mode: u32) -> Vec<String>
     found.iter().map(|found| format!("{name}:{}: {} {}", place(found).line, found.code, found.message)).collect()
 }
 
-fn is_there(program: &str) -> bool {
-    Command::new(program).arg("-c").arg(":").status().is_ok_and(|status| status.success())
+/// The shells by name; `None` where they cannot be had or do not run.
+fn shells() -> Option<[(&'static str, PathBuf); 2]> {
+    let folder = unpacked("shells", &SHELLS, is_long_run())?;
+    let shells = [("bash", folder.join("bin/bash-static")), ("sh", folder.join("bin/dash"))];
+    for (_, program) in &shells {
+        if !Command::new(program).args(["-c", ":"]).status().is_ok_and(|status| status.success()) {
+            skip(&format!("{} does not run on this machine", program.display()));
+            return None;
+        }
+    }
+    Some(shells)
 }
 
 /// Whether a shell reads a script, without running it.
-fn reads(shell: &str, text: &str) -> bool {
+fn reads(shell: &Path, text: &str) -> bool {
     let mut child = Command::new(shell)
         .arg("-n")
         .env_clear()
@@ -39,50 +105,43 @@ fn reads(shell: &str, text: &str) -> bool {
         .stderr(Stdio::piped())
         .spawn()
         .unwrap();
-    // A shell that stops early closes its end.
+    // A shell that stops early closes the pipe.
     let _ = child.stdin.take().unwrap().write_all(text.as_bytes());
     let output = child.wait_with_output().unwrap();
-    // bash says some errors of conditions, and then succeeds.
+    // bash reports some errors in conditions and then succeeds.
     output.status.success() && !String::from_utf8_lossy(&output.stderr).contains("syntax error")
 }
 
-fn files(roots: &[&str]) -> Vec<PathBuf> {
-    let mut out: Vec<PathBuf> = roots
-        .iter()
-        .flat_map(|root| walkdir::WalkDir::new(root).max_depth(6))
+/// The files below a folder, in order.
+fn files(folder: &Path) -> Vec<PathBuf> {
+    let mut out: Vec<PathBuf> = walkdir::WalkDir::new(folder)
+        .into_iter()
         .filter_map(Result::ok)
-        .filter(|entry| entry.file_type().is_file() && entry.metadata().is_ok_and(|data| data.len() <= LONGEST))
+        .filter(|entry| entry.file_type().is_file() && entry.metadata().is_ok_and(|data| data.len() <= MAX_FILE_BYTES))
         .map(walkdir::DirEntry::into_path)
         .collect();
     out.sort();
     out
 }
 
-/// The scripts of the machine that name a shell, with the program that reads them.
-fn scripts() -> Vec<(PathBuf, &'static str, String)> {
-    let roots = ["/etc", "/usr/bin", "/usr/sbin", "/usr/lib", "/usr/share", "/var/lib/dpkg/info"];
+/// A sample of the scripts that name a shell, each with the shell and its text.
+fn scripts(folder: &Path) -> Vec<(PathBuf, &'static str, String)> {
     let mut out = Vec::new();
-    for path in files(&roots) {
-        let mut head = [0; 2];
-        let is_script = std::fs::File::open(&path)
-            .and_then(|mut file| std::io::Read::read_exact(&mut file, &mut head))
-            .is_ok_and(|()| head == *b"#!");
-        let Some(text) = is_script.then(|| std::fs::read_to_string(&path).ok()).flatten() else { continue };
-        let first = text.lines().next().unwrap_or_default().to_string();
+    for path in files(folder) {
+        let Some(text) = std::fs::read_to_string(&path).ok().filter(|text| text.starts_with("#!")) else { continue };
+        let first = text.lines().next().unwrap_or_default();
         let shell = match first.split_whitespace().next().unwrap_or_default().rsplit('/').next().unwrap_or_default() {
             "sh" | "#!sh" => "sh",
             "bash" => "bash",
             _ => continue,
         };
         out.push((path, shell, text));
-        if out.len() >= MOST_SCRIPTS {
-            break;
-        }
     }
-    out
+    let step = out.len().div_ceil(MAX_SCRIPTS).max(1);
+    out.into_iter().step_by(step).collect()
 }
 
-/// Small numbers that are the same in every run.
+/// Pseudo-random numbers, the same in every run.
 struct Numbers(u64);
 
 impl Numbers {
@@ -92,7 +151,7 @@ impl Numbers {
     }
 }
 
-/// One word or line is taken out, or one is put in.
+/// The script with one word or line removed, or one word inserted.
 fn changed(text: &str, numbers: &mut Numbers) -> String {
     const WORDS: &[&str] =
         &["fi", "done", "then", "do", "esac", ";;", "(", ")", "{", "}", "\"", "'", "$(", "|", "&&", ">", ";"];
@@ -116,14 +175,17 @@ fn changed(text: &str, numbers: &mut Numbers) -> String {
 #[test]
 fn shells_and_we_read_the_same_scripts() {
     let wanted: usize = std::env::var("MKIMG_CONTENTS").ok().map_or(100, |count| count.parse().unwrap());
-    if !is_there("bash") || !is_there("sh") {
-        return;
-    }
+    let (Some(shells), Some(corpus)) = (shells(), corpus()) else { return };
+    let reads = |name: &str, text: &str| {
+        let (_, program) = shells.iter().find(|(shell, _)| *shell == name).unwrap();
+        reads(program, text)
+    };
     let is_found = |path: &Path, text: &str| {
         let all = findings(&path.display().to_string(), text, "/usr/local/bin/script", 0o755);
         all.into_iter().find(|found| found.contains("MK300"))
     };
-    let scripts = scripts();
+    let scripts = scripts(&corpus);
+    assert!(scripts.len() > MAX_SCRIPTS / 2, "only {} scripts", scripts.len());
     let mut alarms = Vec::new();
     for (path, shell, text) in &scripts {
         if let Some(found) = is_found(path, text).filter(|_| reads(shell, text)) {
@@ -132,7 +194,7 @@ fn shells_and_we_read_the_same_scripts() {
     }
     let mut numbers = Numbers(22);
     let (mut refused, mut missed) = (0, Vec::new());
-    for _ in 0..if scripts.is_empty() { 0 } else { wanted } {
+    for _ in 0..wanted {
         let (path, shell, text) = &scripts[numbers.below(scripts.len())];
         let text = changed(text, &mut numbers);
         match (is_found(path, &text), reads(shell, &text)) {
@@ -151,10 +213,15 @@ fn shells_and_we_read_the_same_scripts() {
 }
 
 #[test]
-fn every_setting_of_the_installed_systemd_is_known() {
-    let Ok(output) = Command::new("/usr/lib/systemd/systemd").arg("--dump-configuration-items").env_clear().output()
-    else {
-        return;
+fn every_setting_of_systemd_is_known() {
+    let Some(corpus) = corpus() else { return };
+    let libraries = [corpus.join("usr/lib/x86_64-linux-gnu/systemd"), corpus.join("lib/x86_64-linux-gnu/systemd")];
+    let mut systemd = Command::new(corpus.join("lib/systemd/systemd"));
+    systemd.arg("--dump-configuration-items").env_clear();
+    systemd.env("LD_LIBRARY_PATH", std::env::join_paths(libraries).unwrap());
+    let output = match systemd.output() {
+        Ok(output) if output.status.success() => output,
+        other => return skip(&format!("systemd 252 does not run on this machine: {other:?}")),
     };
     let text = String::from_utf8(output.stdout).unwrap();
     let mut section = String::new();
@@ -177,21 +244,24 @@ fn every_setting_of_the_installed_systemd_is_known() {
         }
     }
     println!("{count} settings");
+    assert!(count > 500, "only {count} settings");
     assert!(unknown.is_empty(), "not known: {unknown:?}");
 }
 
 #[test]
-fn what_packages_brought_has_no_finding() {
-    let roots = ["/etc", "/usr/lib/systemd", "/usr/share/netplan", "/usr/lib/sysctl.d", "/usr/share/doc/cron/examples"];
+fn files_of_packages_have_no_finding() {
+    let Some(corpus) = corpus() else { return };
+    let roots = ["etc", "lib/systemd", "usr/lib/systemd", "usr/lib/sysctl.d", "lib/udev", "usr/share/doc/cron"];
     let mut alarms = Vec::new();
     let mut count = 0;
-    for path in files(&roots) {
+    for path in roots.iter().flat_map(|root| files(&corpus.join(root))) {
         let Ok(text) = std::fs::read_to_string(&path) else { continue };
-        let name = path.display().to_string();
+        let name = format!("/{}", path.strip_prefix(&corpus).unwrap().display());
         let mode = std::os::unix::fs::PermissionsExt::mode(&std::fs::metadata(&path).unwrap().permissions()) & 0o7777;
         count += 1;
         alarms.extend(findings(&name, &text, &name, mode));
     }
+    assert!(count > 300, "only {count} files");
     println!("{count} files");
     assert!(alarms.is_empty(), "{}", alarms.join("\n"));
 }

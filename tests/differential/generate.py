@@ -1,11 +1,11 @@
-"""Documents for `validate_differential.rs`, with what the cloud-init of this machine says of them.
+"""Documents for `validate.rs`, with the verdicts of the cloud-init that PYTHONPATH names.
 
     generate.py DIRECTORY COUNT SEED [GOOD…]
 
-writes COUNT documents into DIRECTORY and prints one JSON object: cloud-init's version, and of each document its verdict
-and the key paths of errors and deprecations. Half of the documents are made from cloud-init's own schema as it is
-installed (every key present, missing, mistyped, out of range, unknown), a third are these, changed as texts
-(`texts.py`), and the rest are the documents GOOD (patterns of file names), changed. PYTHONPATH chooses another cloud-init.
+writes COUNT documents into DIRECTORY and prints one JSON object: the version of cloud-init, and for each document its verdict
+and the key paths of errors and deprecations. Half of the documents are generated from the schema of that cloud-init (every
+key present, missing, mistyped, out of range, unknown). A third are these, changed as texts (`texts.py`). The rest are the
+documents GOOD (patterns of file names), changed.
 """
 import datetime
 import glob

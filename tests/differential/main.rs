@@ -6,8 +6,12 @@
     reason = "edge: tests read files and the environment, wait by the clock and start processes"
 )]
 
+#[path = "../harness/mod.rs"]
+mod harness;
+
 mod bounds;
 mod content;
 mod mutations;
+mod packages;
 mod validate;
 mod yaml;

@@ -1,7 +1,7 @@
-//! Random changes to real documents: whatever the bytes, the judge answers, in time, with places that lie in the text.
+//! Random changes to real documents. Whatever the bytes, the linter returns in time, and all spans are inside the text.
 //!
-//! The same seed gives the same documents. `MKIMG_MUTATIONS=1000000` tries more, `MKIMG_MUTATIONS_SEED` others,
-//! `MKIMG_MUTATIONS_SECONDS` stops after a time. What failed is kept in `tests/mutations/`, which is part of the corpus.
+//! The same seed gives the same documents. `MKIMG_MUTATIONS=1000000` tries more, `MKIMG_MUTATIONS_SEED` tries others, and
+//! `MKIMG_MUTATIONS_SECONDS` stops after a time. Documents that failed go to `tests/mutations/`, which is part of the corpus.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
@@ -10,12 +10,12 @@ use std::time::{Duration, Instant};
 use mkimg::diag::Format;
 use mkimg::validate::{Options, Version, rules, validate_bytes};
 
-/// Each time, so many are tried.
+/// The number of documents by default.
 const MUTATIONS: u64 = 3_000;
-/// No document of this size may take more processor time to be judged and written in four formats by an unoptimized build. Not by the
-/// clock, which goes on while a busy machine does other work.
+/// The most processor time that an unoptimized build may take to lint a document and write its report in four formats. Wall time
+/// would include other work of a busy machine.
 const SLOWEST: Duration = Duration::from_secs(5);
-/// Larger documents of the corpus are cut.
+/// Larger documents of the corpus are truncated.
 const LARGEST: usize = 8 * 1024;
 
 /// xorshift64*: enough to choose places.
@@ -34,7 +34,7 @@ impl Random {
     }
 }
 
-/// What means something to one of the readers.
+/// Tokens with a meaning to one of the parsers.
 const WORDS: &[&[u8]] = &[
     b"#cloud-config\n",
     b"#cloud-config-archive\n- |\n",
@@ -140,7 +140,7 @@ fn mutate(corpus: &[Vec<u8>], random: &mut Random) -> Vec<u8> {
             3 if at < bytes.len() => bytes[at] = u8::try_from(random.below(256)).unwrap(),
             4 if at < bytes.len() => bytes[at] ^= 1 << random.below(8),
             5 => bytes.truncate(at),
-            // A piece of itself again, or of another document.
+            // Repeats a piece of the document, or inserts one of another document.
             6 => {
                 let end = (at + random.below(200)).min(bytes.len());
                 let piece = bytes[at..end].to_vec();
@@ -159,7 +159,7 @@ fn mutate(corpus: &[Vec<u8>], random: &mut Random) -> Vec<u8> {
     bytes
 }
 
-/// Judges, writes in every format, and looks at the places; gives the number of findings.
+/// Lints, writes the report in every format, and checks the spans. Returns the number of findings.
 fn judge(bytes: &[u8], version: Version) -> u32 {
     let report = validate_bytes("t", bytes, &Options { cloud_init: version, ..Options::default() });
     for document in &report.documents {
@@ -182,7 +182,7 @@ fn judge(bytes: &[u8], version: Version) -> u32 {
     u32::try_from(findings).unwrap()
 }
 
-/// The processor time of this thread, in which one document is judged.
+/// The processor time of this thread, which lints the document.
 fn spent() -> Duration {
     let time = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
     Duration::new(u64::try_from(time.tv_sec).unwrap(), u32::try_from(time.tv_nsec).unwrap())

@@ -1,7 +1,7 @@
-"""What cloud-init's `schema` command says of a document, asked in this process: one Python start for many documents.
+"""The verdict of cloud-init's `schema` command on documents, in this process: Python starts once for many documents.
 
-The command's own function is called, with what it prints kept; the paths are taken where it raises them. So headers, YAML
-errors and templates are judged by the command, too. PYTHONPATH chooses another cloud-init.
+It calls the function of the command, so the command checks headers, YAML errors and templates, too. Paths are taken from the
+errors that it raises. PYTHONPATH names the cloud-init.
 """
 import contextlib
 import io

@@ -59,7 +59,7 @@ async fn a_droplet_lives_is_snapshotted_transferred_and_destroyed() {
 #[tokio::test]
 async fn a_busy_droplet_is_locked_and_refuses_events_and_deletion() {
     let folder = tempfile::tempdir().expect("a folder");
-    // Longer than any machine takes to ask. The next emulator does at once what this one was at.
+    // Longer than any machine needs to ask. The next emulator completes the event at once.
     let slow = Timing { create: Duration::from_secs(3600), ..Timing::none() };
     let running = start(Config { timing: slow, ..config(folder.path()) }).await.expect("an emulator");
     let client = Client::new(&running);
@@ -288,7 +288,7 @@ async fn a_flag_may_be_a_word() {
     assert_eq!(client.get(&format!("/v2/droplets/{id}")).await["droplet"]["disk"], 60);
 }
 
-/// Packer's builder asks `/v2/images/{the transfer's action}/actions/{the snapshot's action}`, and has always had an answer.
+/// Packer requests `/v2/images/{action of the transfer}/actions/{action of the snapshot}`, and the service answers.
 #[tokio::test]
 async fn an_action_is_found_below_any_image() {
     let folder = tempfile::tempdir().expect("a folder");

@@ -1,11 +1,12 @@
-//! `mkimg base build` where it does not come to its end. The programs are stand-ins: nothing is downloaded.
+//! `mkimg base build` when it is interrupted. The programs that it calls are stubs: nothing is downloaded.
 
 use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
 
-/// A folder with programs, in which `mmdebstrap` mounts something in its root, notes its number and then waits.
+use crate::harness::{MKIMG, until};
+
+/// A folder with stub programs. `mmdebstrap` mounts a file system, writes its process id to a file and waits.
 fn programs(folder: &Path) -> PathBuf {
     let bin = folder.join("bin");
     std::fs::create_dir(&bin).expect("a folder");
@@ -26,26 +27,11 @@ fn programs(folder: &Path) -> PathBuf {
 }
 
 fn build(folder: &Path, bin: &Path) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_mkimg"));
+    let mut command = Command::new(MKIMG);
     command.args(["base", "build", "debian-12-x64", "--mirror", "http://127.0.0.1:9/debian", "--cache"]);
     command.arg(folder.join("cache")).env("MKIMG_PROGRAMS", bin).stdin(Stdio::null());
     command.stdout(Stdio::piped()).stderr(Stdio::piped());
     command
-}
-
-/// How long anything may take before a test fails: a busy machine may stop a process for seconds.
-const PATIENCE: Duration = Duration::from_secs(60);
-
-/// Waits for what `look` finds.
-fn until<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
-    let begun = Instant::now();
-    while begun.elapsed() < PATIENCE {
-        if let Some(found) = look() {
-            return found;
-        }
-        std::thread::sleep(Duration::from_millis(20));
-    }
-    panic!("no {what} within {PATIENCE:?}");
 }
 
 fn lives(pid: u32) -> bool {
@@ -59,7 +45,7 @@ fn begun(folder: &Path, bin: &Path) -> (Child, u32) {
     (process, until("mmdebstrap", noted))
 }
 
-/// What this process sees mounted below a folder.
+/// The mounts below a folder that this process sees.
 fn mounts(folder: &Path) -> Vec<String> {
     let all = std::fs::read_to_string("/proc/self/mountinfo").expect("mounts");
     let places = all.lines().filter_map(|line| line.split(' ').nth(4));
@@ -81,9 +67,9 @@ fn what_is_still_mounted_is_not_cleared() {
     let kept = left.join("kept").exists();
     let unmounted = Command::new("umount").arg(&left).status().expect("umount runs");
     assert!(unmounted.success());
-    let said = String::from_utf8_lossy(&refused.stderr);
-    assert_eq!(refused.status.code(), Some(2), "{said}");
-    assert!(said.contains(&format!("umount --recursive {}", left.display())), "{said}");
+    let printed = String::from_utf8_lossy(&refused.stderr);
+    assert_eq!(refused.status.code(), Some(2), "{printed}");
+    assert!(printed.contains(&format!("umount --recursive {}", left.display())), "{printed}");
     assert!(kept);
 }
 
@@ -97,9 +83,12 @@ fn a_build_that_is_killed_ends_its_programs_and_a_second_one_waits_its_turn() {
     let bin = programs(folder.path());
     let (mut first, mmdebstrap) = begun(folder.path(), &bin);
     let second = build(folder.path(), &bin).output().expect("mkimg runs");
-    let said = String::from_utf8_lossy(&second.stderr);
-    assert_eq!(second.status.code(), Some(2), "{said}");
-    assert!(said.contains("another program is making a base image in ") && said.contains("mkimg base list"), "{said}");
+    let printed = String::from_utf8_lossy(&second.stderr);
+    assert_eq!(second.status.code(), Some(2), "{printed}");
+    assert!(
+        printed.contains("another program is making a base image in ") && printed.contains("mkimg base list"),
+        "{printed}"
+    );
 
     assert!(lives(mmdebstrap));
     assert_eq!(mounts(folder.path()), Vec::<String>::new(), "seen by mmdebstrap alone");
@@ -107,7 +96,7 @@ fn a_build_that_is_killed_ends_its_programs_and_a_second_one_waits_its_turn() {
     first.wait().expect("an end");
     until("end of mmdebstrap", || (!lives(mmdebstrap)).then_some(()));
 
-    // What it left goes with the next one.
+    // The next build removes what it left.
     let left = || std::fs::read_dir(folder.path().join("cache")).expect("a cache").flatten();
     let names = || left().map(|entry| entry.file_name().to_string_lossy().into_owned());
     let before: Vec<String> = names().filter(|name| name.starts_with(".making-")).collect();

@@ -1,4 +1,4 @@
-//! An emulator of the state machine alone, and a client that says what it expects.
+//! An emulator without machines, and a client that checks the answers.
 
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -7,8 +7,7 @@ use mkimg::emulator::{BackendKind, Config, Emulator, Error, Timing, start};
 use reqwest::Method;
 use serde_json::{Value, json};
 
-/// How long anything may take before a test fails: a busy machine may stop a process, or hold up its disk, for seconds.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+use crate::harness::MAX_WAIT;
 
 pub(crate) struct Client {
     pub(crate) http: reqwest::Client,
@@ -64,7 +63,7 @@ impl Client {
 
     pub(crate) async fn until(&self, droplet: u64, status: &str) -> Value {
         let begun = Instant::now();
-        while begun.elapsed() < PATIENCE {
+        while begun.elapsed() < MAX_WAIT {
             let body = self.get(&format!("/v2/droplets/{droplet}")).await;
             if body["droplet"]["status"] == status && body["droplet"]["locked"] == false {
                 return body["droplet"].clone();
@@ -79,7 +78,7 @@ impl Client {
         assert_eq!(status, 201, "{answer}");
         let id = answer["action"]["id"].as_u64().expect("an action");
         let begun = Instant::now();
-        while begun.elapsed() < PATIENCE {
+        while begun.elapsed() < MAX_WAIT {
             let action = self.get(&format!("/v2/actions/{id}")).await["action"].clone();
             if action["status"] != "in-progress" {
                 return action;
@@ -112,8 +111,8 @@ pub(crate) async fn emulator(folder: &tempfile::TempDir) -> (Emulator, Client) {
     (running, client)
 }
 
-/// An emulator on the state of one that was just dropped, as if that had been killed: nothing was put in order, and its last
-/// tasks let go of the directory a moment later.
+/// An emulator on the state of one that was just dropped, as if that had been killed. The last tasks of the old one release the
+/// folder a moment later.
 pub(crate) async fn next_emulator(folder: &tempfile::TempDir) -> (Emulator, Client) {
     let begun = Instant::now();
     loop {
@@ -122,7 +121,7 @@ pub(crate) async fn next_emulator(folder: &tempfile::TempDir) -> (Emulator, Clie
                 let client = Client::new(&running);
                 return (running, client);
             }
-            Err(Error::InUse { .. }) if begun.elapsed() < PATIENCE => {
+            Err(Error::InUse { .. }) if begun.elapsed() < MAX_WAIT => {
                 tokio::time::sleep(Duration::from_millis(10)).await;
             }
             Err(error) => panic!("{error}"),

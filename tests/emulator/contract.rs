@@ -1,6 +1,6 @@
-//! The emulator against DigitalOcean's own description of its API: every answer is checked against the schema of its
-//! path, method and status. The description is not part of this repository: `MKIMG_OPENAPI` names the file (one
-//! bundled YAML document). Without it this test says so and checks nothing.
+//! The emulator, checked with DigitalOcean's description of its API: every answer must match the schema of its path, method and
+//! status. The description is not part of this repository. `MKIMG_OPENAPI` names the file (one bundled YAML document); without
+//! it, the test prints that it checks nothing.
 
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ struct Contract {
 }
 
 impl Contract {
-    /// What is wrong with a value, by its path. Knows what the description uses of JSON Schema.
+    /// The errors of a value, each with its path. Supports the part of JSON Schema that the description uses.
     fn faults(&self, schema: &Value, value: &Value, at: &str) -> Vec<String> {
         if let Some(reference) = schema["$ref"].as_str() {
             let pointer = reference.trim_start_matches('#');
@@ -53,7 +53,7 @@ impl Contract {
             faults.push(format!("{at}: {value} is not of type {}", schema["type"]));
         }
         if let Some(allowed) = schema["enum"].as_array() {
-            // YAML 1.1 readers turn a bare `off` into false; either way it means the same.
+            // YAML 1.1 readers turn a bare `off` into false.
             let same = |one: &Value| one == value || (one == &json!(false) && value == "off");
             if !allowed.iter().any(same) {
                 faults.push(format!("{at}: {value} is not one of {}", schema["enum"]));
@@ -99,7 +99,7 @@ struct Session {
 }
 
 impl Session {
-    /// Sends a request to a path of the description, its `{…}` filled in, and checks the answer.
+    /// Sends a request to a path of the description, with its `{…}` filled in, and checks the answer.
     async fn call(&mut self, method: Method, template: &str, path: &str, body: Value) -> (u16, Value) {
         let mut request = self.http.request(method.clone(), format!("{}{path}", self.url)).bearer_auth("secret");
         if !body.is_null() {
@@ -122,7 +122,7 @@ impl Session {
     }
 
     async fn settle(&mut self, action: &Value) {
-        // A minute and more: a busy machine may stop a process, or hold up its disk, for seconds.
+        // A busy machine may stop a process, or delay its disk, for many seconds.
         for _ in 0..6000 {
             let (_, found) = self
                 .call(Method::GET, "/v2/actions/{action_id}", &format!("/v2/actions/{}", action["id"]), Value::Null)

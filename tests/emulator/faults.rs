@@ -6,7 +6,9 @@ use std::time::{Duration, Instant};
 use mkimg::emulator::{BackendKind, Config, Emulator, Timing, start};
 use serde_json::{Value, json};
 
-/// An emulator with these faults; the state machine alone.
+use crate::harness::{MAX_WAIT, mkimg, repository};
+
+/// An emulator with these faults, without machines.
 fn config(state: &Path, faults: &[&str]) -> Config {
     Config {
         backend: BackendKind::NONE,
@@ -16,13 +18,9 @@ fn config(state: &Path, faults: &[&str]) -> Config {
     }
 }
 
-/// How long anything may take before a test fails. Nothing here is judged by being quick: a busy machine may stop a process
-/// for seconds.
-const PATIENCE: Duration = Duration::from_secs(60);
-
 fn request(running: &Emulator, method: &str, path: &str) -> reqwest::RequestBuilder {
     let _ = rustls::crypto::ring::default_provider().install_default();
-    let client = reqwest::Client::builder().no_proxy().timeout(PATIENCE).build().unwrap();
+    let client = reqwest::Client::builder().no_proxy().timeout(MAX_WAIT).build().unwrap();
     client.request(method.parse().unwrap(), format!("{}{path}", running.url())).bearer_auth("secret")
 }
 
@@ -39,18 +37,18 @@ fn count(body: &Value) -> usize {
     body["droplets"].as_array().unwrap().len()
 }
 
-/// Waits until a look says yes.
+/// Waits until `look` returns true.
 async fn until(what: &str, mut look: impl AsyncFnMut() -> bool) {
     let begun = Instant::now();
     while !look().await {
-        assert!(begun.elapsed() < PATIENCE, "{what}: not within {PATIENCE:?}");
+        assert!(begun.elapsed() < MAX_WAIT, "{what}: not within {MAX_WAIT:?}");
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
 }
 
 #[tokio::test]
 async fn each_fault_is_what_it_says() {
-    // Fault; the status, if there is an answer; whether its body can be read; whether the droplet was made.
+    // The fault, the status (if there is an answer), whether the body can be read, whether the droplet was made.
     let cases = [
         ("500", Some(500), true, false),
         ("502", Some(502), false, false),
@@ -85,7 +83,7 @@ async fn each_fault_is_what_it_says() {
     }
 }
 
-/// What never answers is watched, not waited for: how long a request takes to arrive is the machine's business.
+/// A request that never gets an answer is not waited for. How long it takes to arrive depends on the machine.
 #[tokio::test]
 async fn a_request_that_hangs_has_its_effect_or_not() {
     for (fault, handled) in [("hang", false), ("handled-hang", true)] {
@@ -109,7 +107,7 @@ async fn a_request_that_hangs_has_its_effect_or_not() {
 #[tokio::test]
 async fn a_droplet_that_is_stuck_can_be_destroyed_and_one_that_is_held_cannot() {
     let folder = tempfile::tempdir().unwrap();
-    // Held for longer than any machine takes to ask; and one so briefly that its end is seen.
+    // One is held for longer than any machine needs to ask, the other so briefly that the test sees its end.
     let held_for = Duration::from_millis(300);
     let faults = ["create#1:stuck", "create#2:held=1h", "create#3:held=300ms"];
     let running = start(config(folder.path(), &faults)).await.unwrap();
@@ -119,7 +117,7 @@ async fn a_droplet_that_is_stuck_can_be_destroyed_and_one_that_is_held_cannot() 
     let begun = Instant::now();
     let (briefly, usual) = (made().await, made().await);
     let status = async |droplet: &Value| get(&running, &path(droplet)).await["droplet"]["status"].clone();
-    // Asked for last, and there: the first one would be, too.
+    // This one was created last and is listed, so the first one would be, too.
     until("a usual droplet", async || status(&usual).await == "active").await;
     assert_eq!(status(&stuck).await, "new");
     let destroy = async |droplet: &Value| request(&running, "DELETE", &path(droplet)).send().await.unwrap();
@@ -157,7 +155,7 @@ async fn lists_lag_and_single_droplets_do_not() {
     let begun = Instant::now();
     let made: Value = create(&running).await.unwrap().json().await.unwrap();
     assert_eq!(get(&running, &format!("/v2/droplets/{}", made["droplet"]["id"])).await["droplet"]["name"], "a");
-    // However late the looks are: none that shows it has come before the lag was over.
+    // However late the test asks, the droplet is not listed before the lag is over.
     until("its being listed", async || count(&get(&running, "/v2/droplets?tag_name=t").await) == 1).await;
     assert!(begun.elapsed() >= lag, "it is listed too early: {:?}", begun.elapsed());
 }
@@ -187,11 +185,6 @@ fn a_bad_spec_ends_with_2_and_the_list() {
         ("--rate-limit", "many", "is not a rate limit"),
         ("--scenario", "nothing", "neither a file nor the name of a scenario; the names are passes"),
     ] {
-        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_mkimg"));
-        command.args(["emulate", "--backend", "scripted", option, value]).stdin(std::process::Stdio::null());
-        let output = command.output().unwrap();
-        let said = String::from_utf8(output.stderr).unwrap();
-        assert_eq!(output.status.code(), Some(2), "{option}: {said}");
-        assert!(said.contains(why), "{option}: {said}");
+        mkimg(repository()).args(["emulate", "--backend", "scripted", option, value]).run().exits(2).stderr_has(why);
     }
 }

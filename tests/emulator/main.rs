@@ -7,6 +7,9 @@
 )]
 #![allow(clippy::needless_pass_by_value, reason = "requests are written where they are sent")]
 
+#[path = "../harness/mod.rs"]
+mod harness;
+
 mod api;
 #[cfg(all(feature = "qemu", target_os = "linux"))]
 mod base;

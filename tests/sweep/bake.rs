@@ -1,4 +1,4 @@
-//! One bake through the library, as `mkimg bake` composes it, in time that runs faster.
+//! One bake through the library, composed as `mkimg bake` does, with a clock that runs faster.
 
 use std::fs::{File, OpenOptions};
 use std::io::Write as _;
@@ -194,8 +194,8 @@ pub(crate) async fn bake(
     }
     let (outcome, heard) = go_on(provider, clock, spec, folder, Ledger::default()).await;
     let ledger = DiskJournal::ledger(folder);
-    let said = if outcome.is_resumable() { None } else { Some(outcome.exit_status()) };
-    assert_eq!((ledger.ended, ledger.halted), (said, said.is_none()), "the journal says how it ended");
+    let printed = if outcome.is_resumable() { None } else { Some(outcome.exit_status()) };
+    assert_eq!((ledger.ended, ledger.halted), (printed, printed.is_none()), "the journal says how it ended");
     (outcome, heard)
 }
 

@@ -1,4 +1,4 @@
-//! One case: an emulator with faults, a bake, and the verdict by what is really there afterwards.
+//! One case: an emulator with faults, a bake, and a verdict by what is in the account afterwards.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -14,16 +14,16 @@ use serde_json::Value;
 
 use super::bake::{DiskJournal, FastClock, bake, go_on, spec};
 
-/// A case that takes longer hangs. (The longest takes a few seconds of its own; a busy machine gives it a part of its time.)
+/// A case that takes longer hangs. The longest one takes a few seconds on an idle machine.
 const LIMIT: Duration = Duration::from_secs(300);
-/// A request that hangs is given up after this time, where one does.
-const HANGING: Duration = Duration::from_secs(1);
-/// Where none does: an answer that a busy machine gives late is still the answer. One that was given up would be asked for
-/// again, and faults are played by the number of a request.
-const PATIENT: Duration = Duration::from_secs(20);
+/// The request timeout of cases in which a request hangs.
+const HANGING_REQUEST_TIMEOUT: Duration = Duration::from_secs(1);
+/// The request timeout of the other cases. It is long, because a busy machine may answer late, and a request that is sent again
+/// would shift the numbers by which faults are played.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(20);
 const TOKEN: &str = "secret-token-0123456789";
 
-/// What says that the droplet is finished.
+/// How the bake notices that the droplet has finished.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Mode {
     Poweroff,
@@ -33,21 +33,22 @@ pub(crate) enum Mode {
 /// How a case ended.
 #[derive(Debug)]
 pub(crate) enum Verdict {
-    /// One snapshot, as it was asked for, and nothing else.
+    /// One snapshot, as requested, and nothing else.
     Done,
     /// It failed before anything was begun.
     Nothing,
     /// It failed, and nothing is left.
     Clean,
-    /// It failed, said what is left, and the command that it named removed it.
+    /// It failed and named what remains, and the command that it printed removed that.
     Left,
-    /// It failed with a whole snapshot, and said what is left: one command that it named finished it, the other removed it.
+    /// It was suspended with a complete snapshot, and named what remains. One command that it printed finished the bake, the other
+    /// removed everything.
     Resumed,
     /// None of these.
     Wrong(String),
 }
 
-/// What is played.
+/// A case to play.
 #[derive(Debug, Clone)]
 pub(crate) struct Case {
     pub(crate) mode: Mode,
@@ -56,7 +57,7 @@ pub(crate) struct Case {
     pub(crate) off_after: Option<Duration>,
     pub(crate) list_lag: Duration,
     pub(crate) rate_limit: Option<&'static str>,
-    /// How it must end, where that is known.
+    /// The exit status that it must end with, if that is known.
     pub(crate) ends: Option<u8>,
 }
 
@@ -73,7 +74,7 @@ impl fmt::Display for Case {
     }
 }
 
-/// A droplet that has passed as soon as it is asked.
+/// A droplet that reports success at once.
 const QUICK: &str = "check: {passed: 3}";
 
 impl Case {
@@ -97,7 +98,7 @@ impl Case {
         self.play_and_tell().await.0
     }
 
-    /// Plays it; also says which requests were sent.
+    /// Plays it. Returns the requests, too.
     pub(crate) async fn play_and_tell(self) -> (Verdict, Vec<String>) {
         let requests = Arc::new(Mutex::new(Vec::new()));
         let folder = tempfile::tempdir().unwrap();
@@ -143,7 +144,7 @@ impl Case {
         }
     }
 
-    /// The same account at a service that is well: where it keeps its state, and the service.
+    /// The same account at a service without faults. Returns its state folder and the service.
     async fn well(&self, state: &Path, copy: &Path) -> (PathBuf, Emulator) {
         std::fs::create_dir(copy).unwrap();
         std::fs::copy(state.join("state.json"), copy.join("state.json")).unwrap();
@@ -154,8 +155,12 @@ impl Case {
         let state = folder.join("cloud");
         let running = start(self.config(&state, true)).await.expect("an emulator");
         let hangs = self.faults.iter().any(|fault| fault.ends_with("hang"));
-        let client = client_of(&running, if hangs { HANGING } else { PATIENT }, Some(Arc::clone(requests)));
-        // What fails for good is given up after a while, in which the client's own pauses count.
+        let client = client_of(
+            &running,
+            if hangs { HANGING_REQUEST_TIMEOUT } else { REQUEST_TIMEOUT },
+            Some(Arc::clone(requests)),
+        );
+        // A lasting fault is given up after a while, in which the client's own pauses count.
         let lasts = self.faults.iter().any(|fault| fault.contains("-:")) || self.ends.is_some_and(|ends| ends != 0);
         let answers = !hangs && !lasts && self.scenario == QUICK;
         let clock = if answers { FastClock::of_a_service_that_answers() } else { FastClock::new() };
@@ -163,13 +168,13 @@ impl Case {
             Mode::Poweroff => MarkerKind::Poweroff,
             Mode::Https => MarkerKind::Https,
         });
-        let (outcome, said) = bake(&client, &clock, &spec, folder).await;
+        let (outcome, printed) = bake(&client, &clock, &spec, folder).await;
         let there = There::read(&state);
         let exit = outcome.exit_status();
         let wrong = |why: &str| {
-            let said = said.join("\n  ");
+            let printed = printed.join("\n  ");
             (
-                Verdict::Wrong(format!("{why}; there is {there:?}; it ended with {exit}: {outcome:?}\n  {said}")),
+                Verdict::Wrong(format!("{why}; there is {there:?}; it ended with {exit}: {outcome:?}\n  {printed}")),
                 Some(exit),
             )
         };
@@ -191,13 +196,13 @@ impl Case {
                 if let Some(why) = there.not_named(left, &spec) {
                     return wrong(&why);
                 }
-                // The service is well again, and the person does as they were told.
+                // The service works again, and the user runs the commands that were printed.
                 running.stop().await.expect("it ends");
                 if outcome.is_resumable() {
                     let (resumed, running) = self.well(&state, &folder.join("resumed")).await;
-                    // In a folder of its own: what is collected below has not been resumed.
+                    // A copy, since the clean-up below must start from the state before the resume.
                     let ledger = DiskJournal::ledger(folder);
-                    let client = client_of(&running, PATIENT, None);
+                    let client = client_of(&running, REQUEST_TIMEOUT, None);
                     let (outcome, _) = go_on(&client, &FastClock::new(), &spec, &resumed, ledger).await;
                     let Outcome::Done(product) = &outcome else {
                         return wrong(&format!("`mkimg resume` does not finish it: {outcome:?}"));
@@ -229,9 +234,9 @@ fn client_of(running: &Emulator, timeout: Duration, requests: Option<Arc<Mutex<V
     Client::new(&running.url(), &TOKEN.to_owned().into(), options).expect("a client")
 }
 
-/// What `mkimg gc BAKE` does where the bake's journal is.
+/// What `mkimg gc BAKE` does on the machine with the journal of the bake.
 async fn collect(running: &Emulator, spec: &Spec, folder: &Path) -> Result<(), String> {
-    let (client, clock) = (client_of(running, PATIENT, None), FastClock::new());
+    let (client, clock) = (client_of(running, REQUEST_TIMEOUT, None), FastClock::new());
     let selection = Selection { now: 0, older_than: Duration::ZERO, named: vec![spec.id.clone()] };
     let ledger = DiskJournal::ledger(folder);
     let found = leftovers::find_of(&client, &clock, &spec.tag(), &ledger).await.map_err(|error| error.to_string())?;
@@ -285,12 +290,12 @@ impl There {
         self.droplets.is_empty() && self.snapshots.is_empty()
     }
 
-    /// What is wrong with a success.
+    /// Why the account does not fit a success; `None` if it does.
     fn not_the_product(&self, id: &str) -> Option<&'static str> {
         match self.snapshots.as_slice() {
             _ if !self.droplets.is_empty() => Some("a success with a droplet left"),
             [] => Some("a success without a snapshot"),
-            [only] if only.id != id => Some("another snapshot than it said"),
+            [only] if only.id != id => Some("another snapshot than the one it printed"),
             [only] if only.name != "baked" || only.tags != ["release"] => Some("the snapshot is not committed"),
             [only] if only.regions != ["fra1", "nyc3"] => Some("the snapshot is not where it should be"),
             [_] => None,
@@ -298,20 +303,22 @@ impl There {
         }
     }
 
-    /// What is there and not said, or said and not there.
+    /// What remains and was not named.
     fn not_named(&self, left: &[Left], spec: &Spec) -> Option<String> {
         let tag = spec.tag().to_string();
-        let by_tag = left.iter().any(|left| matches!(left, Left::Unknown { tag: named, .. } if *named == tag));
-        for droplet in &self.droplets {
-            if !by_tag && !left.iter().any(|left| matches!(left, Left::Droplet { id, .. } if id == droplet)) {
-                return Some(format!("droplet {droplet} is left and not named"));
-            }
-        }
-        for snapshot in &self.snapshots {
-            let named = left.iter().any(|left| matches!(left, Left::Snapshot { id, .. } if *id == snapshot.id));
-            if !named && !by_tag {
-                return Some(format!("snapshot {} is left and not named", snapshot.id));
-            }
+        // "Possibly something with this tag" stands for one request whose effect could not be seen, so for one thing at most.
+        let possible =
+            left.iter().filter(|left| matches!(left, Left::Unknown { tag: named, .. } if *named == tag)).count();
+        let named = |droplet: &u64| left.iter().any(|left| matches!(left, Left::Droplet { id, .. } if id == droplet));
+        let droplets = self.droplets.iter().filter(|droplet| !named(droplet)).map(|id| format!("droplet {id}"));
+        let named = |snapshot: &Snapshot| {
+            left.iter().any(|left| matches!(left, Left::Snapshot { id, .. } if *id == snapshot.id))
+        };
+        let snapshots = self.snapshots.iter().filter(|snapshot| !named(snapshot));
+        let unnamed: Vec<String> =
+            droplets.chain(snapshots.map(|snapshot| format!("snapshot {}", snapshot.id))).collect();
+        if unnamed.len() > possible {
+            return Some(format!("left and not named: {}", unnamed.join(", ")));
         }
         None
     }

@@ -1,17 +1,20 @@
-//! Every request of a bake, failing in every way, through the real client: the machine, the provider's client, the status
-//! channel's client and a journal on disk, against an emulator in this process. What is left is read from the emulator's
-//! own state, not asked of its API.
+//! Every request of a bake fails in every way. The state machine, the provider's client, the client of the status channel and a
+//! journal on disk run against an emulator in this process. What remains is read from the state file of the emulator, not from
+//! its API.
 //!
-//! Single faults are always played. `MKIMG_SWEEP=pairs` adds each lost answer together with a second fault, `outages` a
-//! fault that stays from some request on, `all` both. With `--nocapture` the tables for `docs/bake.md` are printed.
+//! Single faults always run. `MKIMG_SWEEP=pairs` adds each lost answer together with a second fault, `outages` a fault that
+//! lasts from some request on, and `all` both. `--nocapture` prints the tables for `docs/bake.md`.
 //!
-//! To add a fault: its name in `FAULTS`. To add a case of another kind: a line in `states.rs`.
+//! To add a case of another kind, add a line in `states.rs`.
 
 #![allow(
     clippy::disallowed_methods,
     clippy::unwrap_used,
     reason = "edge: tests read files and the environment, wait by the clock and start processes"
 )]
+
+#[path = "../harness/mod.rs"]
+mod harness;
 
 mod bake;
 mod case;
@@ -25,19 +28,15 @@ use case::{Case, Mode, Verdict};
 use mkimg::emulator::faults::RequestFault;
 use table::Table;
 
-/// How many bakes at once: most of their time they wait.
+/// How many bakes run at once. Most of the time they wait.
 const AT_ONCE: usize = 48;
-
-fn asked_for(what: &str) -> bool {
-    std::env::var("MKIMG_SWEEP").is_ok_and(|asked| asked == what || asked == "all")
-}
 
 /// Runs one case on this thread.
 fn block_on<T>(case: impl Future<Output = T>) -> T {
     tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(case)
 }
 
-/// Plays all cases, so many at once; fails with everything that was wrong.
+/// Plays all cases, [`AT_ONCE`] at a time, and fails with everything that was wrong.
 fn play(title: &str, cases: Vec<(String, Case)>) -> Table {
     let total = cases.len();
     let start = std::time::Instant::now();
@@ -66,7 +65,7 @@ fn play(title: &str, cases: Vec<(String, Case)>) -> Table {
     table
 }
 
-/// The requests of a bake that nothing disturbs.
+/// The requests of an undisturbed bake.
 fn happy(mode: Mode) -> Vec<String> {
     let (verdict, requests) = block_on(Case::happy(mode).play_and_tell());
     assert!(matches!(verdict, Verdict::Done), "{mode:?}: {verdict:?}");
@@ -77,14 +76,21 @@ fn happy(mode: Mode) -> Vec<String> {
 fn singles(mode: Mode) {
     let requests = happy(mode);
     let mut cases = Vec::new();
-    // A poll or two more than in this run: another may be slower.
+    // Each request of the undisturbed bake with each fault.
     for number in 1..=requests.len() {
         for fault in RequestFault::USUAL {
-            cases.push((fault.to_owned(), Case::with(mode, &[format!("{number}:{}", quick(fault))])));
+            let case = Case::with(mode, &[format!("{number}:{}", quick(fault))]);
+            cases.push((fault.to_owned(), Case { ends: is_transient(fault).then_some(0), ..case }));
         }
     }
     let table = play(&format!("single faults, {mode:?}, {} requests", requests.len()), cases);
     assert_eq!(table.left(), 0, "a single fault never leaves anything");
+}
+
+/// Whether a bake must succeed although one request failed like this: the next attempt may succeed. The other faults are
+/// answers that a client has to believe.
+pub(crate) fn is_transient(fault: &str) -> bool {
+    !["401", "403", "404", "422"].contains(&fault)
 }
 
 /// `retry-after` in whole seconds would make the sweep wait.
@@ -110,7 +116,7 @@ fn the_service_and_the_guest_in_odd_states() {
 /// A lost answer of each request that changes something, and a second fault at each later request.
 #[test]
 fn a_lost_answer_and_a_second_fault() {
-    if !asked_for("pairs") {
+    if !harness::sweep_includes("pairs") {
         return;
     }
     for mode in [Mode::Poweroff, Mode::Https] {
@@ -133,10 +139,10 @@ fn a_lost_answer_and_a_second_fault() {
     }
 }
 
-/// A fault that stays: from each request on everything fails in the same way.
+/// A lasting fault: from a request on, all requests fail in the same way.
 #[test]
 fn an_outage_from_every_request_on() {
-    let long = asked_for("outages");
+    let long = harness::sweep_includes("outages");
     let mut cases = Vec::new();
     for mode in [Mode::Poweroff, Mode::Https] {
         let requests = happy(mode);

@@ -13,6 +13,7 @@ later, `create=errored` lets the create action fail, `lists=none` refuses to lis
 without a token, is what is really there; `POST /_well` ends all faults. To add a fault: a branch in `Handler.play`.
 """
 import json
+import os
 import random
 import re
 import socket
@@ -23,7 +24,7 @@ from email.utils import formatdate
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import parse_qs, unquote, urlsplit
 
-TOKEN = "secret-token-0123456789"
+TOKEN = os.environ["MKIMG_TEST_TOKEN"]
 OFF_AFTER = 0.05
 FAULTS, OPTIONS = [], {}
 for word in sys.argv[1:]:

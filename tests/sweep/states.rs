@@ -1,10 +1,10 @@
-//! Odd states of the service and of the guest, with the end that is expected of each.
+//! Unusual states of the service and of the droplet, each with the exit status that the bake must end with.
 
 use std::time::Duration;
 
 use super::case::{Case, Mode};
 
-/// A case with how it must end.
+/// A case and its exit status.
 fn case(mode: Mode, ends: u8, faults: &[&str]) -> Case {
     let faults: Vec<String> = faults.iter().map(|&fault| fault.to_owned()).collect();
     Case { ends: Some(ends), ..Case::with(mode, &faults) }
@@ -36,7 +36,7 @@ pub(crate) fn cases() -> Vec<(String, Case)> {
             let lag = Duration::from_millis(lag);
             add("lists lag 5 s and 20 s", Case { list_lag: lag, ..case(mode, 0, &[]) });
             let lost = Case { list_lag: lag, ..case(mode, 0, &["POST /v2/droplets#1:lost"]) };
-            // Lists that lag longer than the machine looks make it fail, but nothing leaks.
+            // A bake may fail if lists lag longer than it looks for its droplet, but nothing leaks.
             add("lists lag, a lost create", Case { ends: (lag.as_millis() < 500).then_some(0), ..lost });
             let failing = case(mode, 3, &["snapshot:errored"]);
             add("lists lag, a failure", Case { list_lag: lag, ..failing });

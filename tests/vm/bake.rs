@@ -1,5 +1,5 @@
-//! The main job, whole: `mkimg bake --local --stand-ins` of this repository's own image in virtual machines, and a look into
-//! the snapshot. It takes minutes: `make vm` runs it. With `MKIMG_VM_BAKED=DIR` it leaves the state of the bake in that folder,
+//! The main task: `mkimg bake --local --stand-ins` of this repository's image in virtual machines, and a check of the snapshot's
+//! disk. It takes minutes: `make vm` runs it. With `MKIMG_VM_BAKED=DIR` it leaves the state of the bake in that folder,
 //! for the tests that need an image (`make test-long`).
 
 use std::ffi::OsStr;
@@ -126,7 +126,7 @@ fn this_repository_is_baked_and_verified_and_nothing_is_left() {
     let folder = tempfile::Builder::new().prefix("mkimg-vm-bake-").tempdir_in("/var/tmp").expect("a folder");
     let report = folder.path().join("report.html");
     let state = kept_bake().unwrap_or_else(|| folder.path().join("state"));
-    // What an earlier run left may be of an older image.
+    // An earlier run may have left an older image.
     let _ = std::fs::remove_dir_all(&state);
     let events = bake(&state, &report);
 

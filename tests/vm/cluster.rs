@@ -13,8 +13,8 @@ use mkimg::emulator::{Config, Emulator, base, start};
 use reqwest::Method;
 use serde_json::{Value, json};
 
-/// How long the cluster may take until it is as it should be: generous, as processors are emulated and shared.
-const PATIENCE: Duration = Duration::from_secs(600);
+/// How long the cluster may take to become healthy. It is long, since processors are emulated and shared.
+const MAX_WAIT: Duration = Duration::from_secs(600);
 
 /// What a node says of itself on its serial console, again and again, also after another boot: its status, and of what is
 /// to be the same on all nodes and of the token that it must not keep only what shows that.
@@ -58,21 +58,21 @@ impl Node {
     /// Waits until the node says this of its cluster, and whether all is well; what is to be the same everywhere.
     async fn says(&self, running: &Emulator, cluster: &str, well: bool) -> String {
         let begun = Instant::now();
-        while begun.elapsed() < PATIENCE {
+        while begun.elapsed() < MAX_WAIT {
             let console = self.console(running);
             let lines = console.get(self.read..).unwrap_or_default().lines();
             for line in lines.filter_map(|line| line.trim_end().strip_prefix("node-says ")) {
                 let Some((status, same)) = line.rsplit_once("} ") else { continue };
                 let Ok(status) = serde_json::from_str::<Value>(&format!("{status}}}")) else { continue };
                 let checks = status["checks"].as_array().cloned().unwrap_or_default();
-                let said = checks.iter().any(|check| check["name"] == "cluster" && check["text"] == cluster);
-                if said && status["well"] == well {
+                let printed = checks.iter().any(|check| check["name"] == "cluster" && check["text"] == cluster);
+                if printed && status["well"] == well {
                     return same.to_owned();
                 }
             }
             tokio::time::sleep(Duration::from_millis(500)).await;
         }
-        panic!("droplet {}: no \"{cluster}\" within {PATIENCE:?}\n{}", self.droplet, self.console(running));
+        panic!("droplet {}: no \"{cluster}\" within {MAX_WAIT:?}\n{}", self.droplet, self.console(running));
     }
 }
 

@@ -18,8 +18,8 @@ runcmd:
   - [systemd-run, --no-block, -p, After=cloud-final.service, sh, -c, "echo droplet-says $(cat /var/lib/cloud/data/instance-id) $(hostname) $(cat /etc/written-by-first) > /dev/console; fstrim /; poweroff"]
 "#;
 
-/// How long a machine may take for anything: generous, as processors are emulated and shared.
-const PATIENCE: Duration = Duration::from_secs(600);
+/// How long a machine may take for anything. It is long, since processors are emulated and shared.
+const MAX_WAIT: Duration = Duration::from_secs(600);
 
 struct Client {
     api: Api,
@@ -33,14 +33,14 @@ impl Client {
             json!({"name": name, "region": "nyc3", "size": "s-1vcpu-1gb", "image": image, "user_data": user_data});
         let made = self.api.send(Method::POST, "/v2/droplets", body).await;
         let id = made["droplet"]["id"].as_u64().expect("an id");
-        while begun.elapsed() < PATIENCE {
+        while begun.elapsed() < MAX_WAIT {
             let droplet = self.api.send(Method::GET, &format!("/v2/droplets/{id}"), json!({})).await;
             if droplet["droplet"]["status"] == "off" && droplet["droplet"]["locked"] == false {
                 return (id, begun.elapsed());
             }
             tokio::time::sleep(Duration::from_millis(200)).await;
         }
-        panic!("droplet {id} did not turn itself off within {PATIENCE:?}");
+        panic!("droplet {id} did not turn itself off within {MAX_WAIT:?}");
     }
 
     async fn snapshot(&self, droplet: u64) -> u64 {
@@ -66,7 +66,7 @@ runcmd:
     )
 }
 
-/// Processes whose current directory is under this folder: the virtual machines of this test.
+/// The virtual machines of this test: processes whose current directory is below this folder.
 fn machines_in(folder: &Path) -> Vec<PathBuf> {
     let processes = std::fs::read_dir("/proc").expect("/proc").flatten();
     let places = processes.filter_map(|entry| std::fs::read_link(entry.path().join("cwd")).ok());
@@ -96,8 +96,8 @@ async fn a_snapshot_boots_as_a_new_instance_and_nothing_is_left_running() {
     let (folder, running, client) = emulator().await;
 
     let (first, took) = client.run("first", json!(SLUG), USER_DATA).await;
-    let said = console(&running, first);
-    assert!(said.contains(&format!("droplet-says {first} first kept")), "{said}");
+    let printed = console(&running, first);
+    assert!(printed.contains(&format!("droplet-says {first} first kept")), "{printed}");
     let begun = Instant::now();
     let snapshot = client.snapshot(first).await;
     let folder_of_snapshot = running.snapshot_dir(snapshot).expect("a folder");
@@ -114,16 +114,16 @@ async fn a_snapshot_boots_as_a_new_instance_and_nothing_is_left_running() {
     assert_ne!(second, USER_DATA);
     let (id, took) = client.run("second", json!(snapshot), &second).await;
     eprintln!("the snapshot was off after {took:?}");
-    let said = console(&running, id);
-    assert!(said.contains(&format!("droplet-says {id} second kept")), "{said}");
+    let printed = console(&running, id);
+    assert!(printed.contains(&format!("droplet-says {id} second kept")), "{printed}");
     assert_eq!(std::fs::read(folder_of_snapshot.join("snapshot.json")).expect("a description"), before);
 
-    // One that is on when the emulator ends goes with it.
+    // A droplet that is on when the emulator ends is stopped with it.
     let body = json!({"name": "third", "region": "nyc3", "size": "s-1vcpu-1gb", "image": snapshot});
     client.api.send(Method::POST, "/v2/droplets", body).await;
     let begun = Instant::now();
     while machines_in(folder.path()).is_empty() {
-        assert!(begun.elapsed() < PATIENCE, "the third droplet runs");
+        assert!(begun.elapsed() < MAX_WAIT, "the third droplet runs");
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
     running.stop().await.expect("a stop");
@@ -150,7 +150,7 @@ async fn two_droplets_reach_each_other_at_their_private_addresses() {
         let [.., a, b, c] = id.to_be_bytes();
         let expected = format!("droplet-says 52:54:01:{a:02x}:{b:02x}:{c:02x} reached {peer} from {own}/20");
         while !console(&running, *id).contains(&expected) {
-            assert!(begun.elapsed() < PATIENCE, "{}", console(&running, *id));
+            assert!(begun.elapsed() < MAX_WAIT, "{}", console(&running, *id));
             tokio::time::sleep(Duration::from_millis(500)).await;
         }
     }

@@ -1,4 +1,4 @@
-//! What tests of virtual machines share: the emulator's API as its clients speak to it, and a baked image to start machines from.
+//! Shared by the tests of virtual machines: a client of the emulator, and a baked image to start machines from.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -23,7 +23,7 @@ impl Api {
         Self { http: reqwest::Client::new(), url }
     }
 
-    /// A request that must succeed; its answer, or null.
+    /// Sends a request that must succeed. Returns the answer, or null.
     pub(crate) async fn send(&self, method: Method, path: &str, body: Value) -> Value {
         let request = self.http.request(method, format!("{}{path}", self.url)).bearer_auth(TOKEN).json(&body);
         let response = request.send().await.expect("the emulator answers");
@@ -32,7 +32,7 @@ impl Api {
         if text.is_empty() { Value::Null } else { serde_json::from_str(&text).expect("JSON") }
     }
 
-    /// Does something to a droplet, and waits until it is done.
+    /// Starts an action of a droplet and waits for it.
     pub(crate) async fn act(&self, droplet: u64, action: Value) {
         let made = self.send(Method::POST, &format!("/v2/droplets/{droplet}/actions"), action.clone()).await;
         let path = format!("/v2/actions/{}", made["action"]["id"]);
@@ -70,7 +70,7 @@ pub(crate) fn baked(folder: &Path) -> (PathBuf, u64) {
     (local, snapshot)
 }
 
-/// Where `bake.rs` leaves what it baked for the tests that come after it; nowhere, unless `MKIMG_VM_BAKED` says where.
+/// The folder in which `bake.rs` leaves its image for the other tests, if `MKIMG_VM_BAKED` names one.
 pub(crate) fn kept_bake() -> Option<PathBuf> {
     std::env::var_os("MKIMG_VM_BAKED").map(PathBuf::from)
 }

@@ -15,8 +15,8 @@ use mkimg::emulator::{Config, base, start};
 use reqwest::Method;
 use serde_json::json;
 
-/// How long a machine may take until it is well: generous, as processors are emulated and shared.
-const PATIENCE: Duration = Duration::from_secs(400);
+/// How long a machine may take to become healthy. It is long, since processors are emulated and shared.
+const MAX_WAIT: Duration = Duration::from_secs(400);
 
 /// What must be the same on every machine of the image once it is well: files, owners and modes, units, firewall.
 const END: &str = "find /etc/cockroach /etc/nakama /var/lib/nakama -printf '%p %m %u %g\\n' | sort; \
@@ -91,9 +91,9 @@ impl Client {
         match tokio::time::timeout(Duration::from_secs(400), run).await {
             Ok(output) => {
                 let output = output.expect("ssh ends");
-                let said = String::from_utf8_lossy(&output.stdout).into_owned();
+                let printed = String::from_utf8_lossy(&output.stdout).into_owned();
                 let status = output.status.code().unwrap_or(-1);
-                (if status == 255 { -1 } else { status }, said)
+                (if status == 255 { -1 } else { status }, printed)
             }
             Err(_) => (-1, "no end within 400 s".to_owned()),
         }
@@ -108,28 +108,28 @@ impl Client {
 
     /// As `shell`, for what must succeed.
     async fn must(&self, machine: &Machine, line: &str) -> String {
-        let (status, said) = self.shell(machine, line).await;
-        assert_eq!(status, 0, "{line}\n{said}");
-        said
+        let (status, printed) = self.shell(machine, line).await;
+        assert_eq!(status, 0, "{line}\n{printed}");
+        printed
     }
 
     /// Waits until `nakama-setup status` is content; how long that took.
     async fn well(&self, machine: &Machine, what: &str) -> Duration {
         let begun = Instant::now();
         let mut last = String::new();
-        while begun.elapsed() < PATIENCE {
-            let (status, said) = self.shell(machine, "nakama-setup status").await;
+        while begun.elapsed() < MAX_WAIT {
+            let (status, printed) = self.shell(machine, "nakama-setup status").await;
             if status == 0 {
                 eprintln!("{what}: well after {:.0} s", begun.elapsed().as_secs_f32());
                 return begun.elapsed();
             }
-            last = said;
+            last = printed;
             // Fewer than six in 30 seconds, those that the virtual network repeats counted: the firewall drops more.
             tokio::time::sleep(Duration::from_secs(10)).await;
         }
         let (_, log) = self.shell(machine, "journalctl -b --no-pager | tail -60").await;
         let ssh = std::fs::read_to_string(self.log(machine)).unwrap_or_default();
-        panic!("{what}: not well within {PATIENCE:?}\n{last}\n{log}\n{ssh}");
+        panic!("{what}: not well within {MAX_WAIT:?}\n{last}\n{log}\n{ssh}");
     }
 
     /// A new machine whose power is cut after `cut`; it is started again at once and must end as any other.
@@ -185,8 +185,8 @@ async fn operate(client: &Client, machine: &Machine) {
 
     // The timer's own unit, with all that it is denied; then the way back.
     client.must(machine, "systemctl start nakama-backup.service").await;
-    let (status, said) = client.shell(machine, "nakama-setup restore latest").await;
-    assert_eq!(status, 4, "{said}");
+    let (status, printed) = client.shell(machine, "nakama-setup restore latest").await;
+    assert_eq!(status, 4, "{printed}");
     assert!(client.must(machine, "nakama-setup restore latest --yes").await.contains("Nakama is up"));
     client.must(machine, "nakama-setup restore --forget").await;
     let refused = "nakama-setup upgrade nakama 3.40.0 --url http://127.0.0.1/x.tgz --sha256 x";
@@ -205,8 +205,8 @@ async fn operate(client: &Client, machine: &Machine) {
     let sum = client.must(machine, broken).await;
     let upgrade =
         format!("nakama-setup upgrade nakama 3.40.1 --url file:///root/b.tgz --no-backup --sha256 {}", sum.trim());
-    let (status, said) = client.shell(machine, &upgrade).await;
-    assert!(status == 1 && said.contains("3.40.0 is back, and well"), "{status} {said}");
+    let (status, printed) = client.shell(machine, &upgrade).await;
+    assert!(status == 1 && printed.contains("3.40.0 is back, and well"), "{status} {printed}");
     client.well(machine, "after backup, restore and upgrades").await;
 
     for unit in ["cockroachdb", "nakama"] {

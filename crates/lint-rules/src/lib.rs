@@ -45,7 +45,7 @@ mod tests {
     fn index() -> String {
         let mut out = String::from(
             "# Rules\n\nThis list is generated from the pages in [`crates/lint-rules/pages/`](../../crates/lint-rules/pages); \
-             `SNAPSHOTS=overwrite cargo test -p lint-rules` updates it.\n\n\
+             `make bless` updates it.\n\n\
              | code | name | origin | severity | finds |\n| --- | --- | --- | --- | --- |\n",
         );
         for rule in REGISTRY {
@@ -61,11 +61,11 @@ mod tests {
     #[allow(clippy::disallowed_methods, reason = "a test reads and writes a file")]
     fn index_is_up_to_date() {
         let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/rules/README.md");
-        if std::env::var_os("SNAPSHOTS").is_some_and(|value| value == "overwrite") {
+        if std::env::var_os("MKIMG_BLESS").is_some() {
             std::fs::write(path, index()).expect("the index is writable");
         }
         let found = std::fs::read_to_string(path).unwrap_or_default();
-        assert!(found == index(), "docs/rules/README.md is stale: SNAPSHOTS=overwrite updates it");
+        assert!(found == index(), "docs/rules/README.md is stale: `make bless` updates it");
     }
 
     #[test]

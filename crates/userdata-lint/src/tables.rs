@@ -1,6 +1,6 @@
 //! The module tables written out as JSON Schema, to be compared with a schema key by key.
 //!
-//! A test holds them to the schema file of a cloud-init that is installed (`tests/differential/validate.rs`). A pattern is
+//! A test holds them to the schema file of cloud-init (`tests/differential/validate.rs`). A pattern is
 //! given by what it means: the functions have no text. A new keyword of `shape.rs` gets its line in `put`.
 
 use serde_json::{Map, Value, json};

@@ -195,6 +195,28 @@ fn texts_that_another_program_replaces_are_no_contents() {
     assert_eq!(findings("#cloud-config\nwrite_files: [{path: /a, encoding: b64, content: $a}]\n").len(), 1);
 }
 
+/// As in the profile script of a terminal: dash leaves it before it reads what only bash can read.
+#[test]
+fn what_follows_a_guard_for_bash_is_read_as_bash() {
+    let codes = |text: &str| {
+        let source = Source::new("a.sh", text);
+        let found = crate::validate_file(&source, "/etc/profile.d/a.sh", 0o644).findings.diagnostics;
+        found.iter().map(|found| found.code).collect::<Vec<_>>()
+    };
+    let array = "precmd_functions+=(a)\n";
+    assert_eq!(codes(array), ["MK301"]);
+    assert_eq!(codes(&format!("# Needs BASH_VERSION, or it must return.\n{array}")), ["MK301"]);
+    for guard in [
+        "[ -n \"${BASH_VERSION:-}\" -o -n \"${ZSH_VERSION:-}\" ] || return 0\n",
+        "if [ -z \"$BASH_VERSION\" ]; then return; fi\n",
+        "test -n \"$BASH_VERSION\" || exec bash \"$0\"\n",
+    ] {
+        assert!(codes(&format!("{guard}{array}")).is_empty(), "{guard}");
+        assert_eq!(codes(&format!("{array}{guard}")), ["MK301"], "{guard}");
+        assert_eq!(codes(&format!("{guard}if true; then\n")), ["MK300"], "{guard}");
+    }
+}
+
 /// dash reads them, and does not find them when the commands run.
 #[test]
 fn commands_that_only_bash_has_are_noticed_in_runcmd() {

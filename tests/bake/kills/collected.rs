@@ -1,8 +1,8 @@
-//! `mkimg gc` from any machine: what it takes, what it leaves.
+//! `mkimg gc` from any machine: what it removes and what it leaves alone.
 
 use serde_json::json;
 
-use super::support::{Emulator, Home, play, until};
+use crate::harness::{Emulator, Home, Process, TOKEN, run_cases, until};
 
 fn droplet(emulator: &Emulator, name: &str, tags: &[&str]) -> u64 {
     let body = json!({"name": name, "region": "nyc3", "size": "s-1vcpu-1gb", "image": "debian-12-x64", "tags": tags});
@@ -15,7 +15,7 @@ fn unix() -> u64 {
 
 #[test]
 fn what_is_not_mkimgs_is_never_touched() {
-    let (home, emulator) = (Home::new(), Emulator::start(&["--backend", "none"]));
+    let (home, emulator) = (Home::new(), Emulator::without_machines(&[]));
     for (name, tags) in [
         ("without", &[][..]),
         ("own", &["mkimg"]),
@@ -34,33 +34,32 @@ fn what_is_not_mkimgs_is_never_touched() {
     emulator.post(&format!("/v2/droplets/{own}/actions"), json!({"type": "snapshot", "name": "own"}));
     emulator.holds(8, 1, "before");
     for arguments in [&["gc"][..], &["gc", "--older-than", "0s"], &["gc", "20200101-000000-aaaaaa"]] {
-        let (exit, stdout, said) = home.mkimg(&[arguments, &["--api-url", &emulator.url]].concat());
-        assert_eq!((exit, stdout.as_str()), (0, ""), "{said}");
+        home.run(&[arguments, &["--api-url", &emulator.url]].concat()).success().stdout_is("");
     }
     emulator.holds(8, 1, "after");
 }
 
 #[test]
 fn from_another_machine_only_what_is_past_its_deadline_goes() {
-    let emulator = Emulator::start(&["--backend", "none"]);
+    let emulator = Emulator::without_machines(&[]);
     let passed = format!("mkimg:bake:20200101-000000-aaaaaa:{}", unix() - 600);
     let early = format!("mkimg:bake:20200101-000000-bbbbbb:{}", unix() + 600);
     droplet(&emulator, "passed", &["mkimg", &passed]);
     droplet(&emulator, "early", &["mkimg", &early]);
-    // A bake at work elsewhere.
+    // A bake that runs on another machine.
     let elsewhere = Home::new();
     let mut baking = elsewhere.start(&emulator, &[]);
-    baking.until_said("provision: waiting");
+    baking.until_printed("provision: waiting");
 
     let home = Home::new();
     let gc = |more: &[&str]| {
-        let (exit, stdout, said) = home.mkimg(&[&["gc", "--api-url", &emulator.url], more].concat());
-        assert_eq!(exit, 0, "{said}");
-        (stdout, said)
+        let (exit, stdout, printed) = home.run(&[&["gc", "--api-url", &emulator.url], more].concat()).into_parts();
+        assert_eq!(exit, 0, "{printed}");
+        (stdout, printed)
     };
-    let (stdout, said) = gc(&["--older-than", "1h"]);
-    assert_eq!(stdout, "", "{said}");
-    assert!(said.contains("its deadline passed") && said.contains("its deadline is in"), "{said}");
+    let (stdout, printed) = gc(&["--older-than", "1h"]);
+    assert_eq!(stdout, "", "{printed}");
+    assert!(printed.contains("its deadline passed") && printed.contains("its deadline is in"), "{printed}");
     let (stdout, _) = gc(&["--dry-run"]);
     assert!(
         stdout.contains("would destroy droplet") && stdout.contains("`passed`") && stdout.lines().count() == 1,
@@ -96,9 +95,10 @@ fn a_snapshot_in_the_making_goes_with_its_droplet() {
             std::fs::remove_dir_all(home.bakes()).unwrap();
             std::thread::sleep(std::time::Duration::from_millis(1100));
         }
-        let (exit, stdout, said) = home.mkimg(&["gc", "--api-url", &emulator.url, &bake]);
-        assert_eq!(exit, 0, "{said}");
-        assert!(stdout.contains("destroyed snapshot") && stdout.contains("destroyed droplet"), "{stdout}");
+        home.run(&["gc", "--api-url", &emulator.url, &bake])
+            .success()
+            .stdout_has("destroyed snapshot")
+            .stdout_has("destroyed droplet");
         std::thread::sleep(std::time::Duration::from_millis(1200));
         emulator.holds(0, 0, &format!("journal: {journal}"));
     }
@@ -106,8 +106,8 @@ fn a_snapshot_in_the_making_goes_with_its_droplet() {
 
 #[test]
 fn an_api_that_falls_silent_ends_it_and_what_is_not_known_to_be_gone_is_named() {
-    // Two at once, and the others after a service that answers nothing any more: hangs, breaks off, says 500.
-    play(vec![("hang", "no answer"), ("closed", "connection"), ("500", "500")], |&(silence, kind)| {
+    // The first droplet is deleted. Then the service hangs, closes connections, or answers 500.
+    run_cases(vec![("hang", "no answer"), ("closed", "connection"), ("500", "500")], |&(silence, kind)| {
         let faults =
             ["DELETE /v2/droplets/*#2-", "* /v2/droplets/*/*#4-", "GET /v2/droplets/*#2-", "GET /v2/droplets#9-"]
                 .map(|when| format!("{when}:{silence}"));
@@ -117,39 +117,37 @@ fn an_api_that_falls_silent_ends_it_and_what_is_not_known_to_be_gone_is_named() 
         let (home, emulator) = (Home::new(), Emulator::start(&options));
         let tag = format!("mkimg:bake:20200101-000000-aaaaaa:{}", unix() - 600);
         let droplets: Vec<u64> = (0..5).map(|nth| droplet(&emulator, &format!("d{nth}"), &["mkimg", &tag])).collect();
-        // The requests are counted: one that a busy machine answers late must not be sent again. What hangs is given up after
-        // two of these.
+        // The faults count requests, so a late answer on a busy machine must not lead to another request. A request that hangs is
+        // given up after two of these timeouts.
         let words = ["gc", "--api-url", &emulator.url, "--timeout-request", "5s", "--timeout-unreachable", "2s"];
         let start = std::time::Instant::now();
-        let (exit, said) = home.spawn(&mut home.command(&words)).end();
+        let (exit, printed) = Process::spawn(&mut home.command(&words)).end();
         let took = start.elapsed();
-        assert_eq!(exit, 4, "{silence}: {said}");
+        assert_eq!(exit, 4, "{silence}: {printed}");
         // Far less than the five minutes that one droplet may take.
-        assert!(took.as_secs() < 90, "{silence}: {took:?}: {said}");
-        assert!(said.contains(&format!("destroyed droplet {}", droplets[0])), "{silence}: {said}");
+        assert!(took.as_secs() < 90, "{silence}: {took:?}: {printed}");
+        assert!(printed.contains(&format!("destroyed droplet {}", droplets[0])), "{silence}: {printed}");
         for droplet in &droplets[1..] {
-            assert!(said.contains(&format!("still exists: droplet {droplet} (")), "{silence}: {droplet}: {said}");
+            assert!(printed.contains(&format!("still exists: droplet {droplet} (")), "{silence}: {droplet}: {printed}");
         }
-        assert!(said.contains("gave no usable answer for 2s") && said.contains(kind), "{silence}: {said}");
-        assert!(said.contains("4 of 5 ") && said.contains("--timeout-unreachable"), "{silence}: {said}");
+        assert!(printed.contains("gave no usable answer for 2s") && printed.contains(kind), "{silence}: {printed}");
+        assert!(printed.contains("4 of 5 ") && printed.contains("--timeout-unreachable"), "{silence}: {printed}");
     });
 }
 
 #[test]
 fn a_deletion_by_tag_goes_on_without_its_client() {
-    let emulator = Emulator::start(&["--backend", "none", "--latency", "create=10ms,destroy=300ms"]);
+    let emulator = Emulator::without_machines(&["--latency", "create=10ms,destroy=300ms"]);
     for nth in 0..4 {
         droplet(&emulator, &format!("d{nth}"), &["many"]);
     }
     emulator.holds(4, 0, "before");
     let address = emulator.url.strip_prefix("http://").unwrap();
     let mut connection = std::net::TcpStream::connect(address).unwrap();
-    let request = format!(
-        "DELETE /v2/droplets?tag_name=many HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {}\r\n\r\n",
-        super::support::TOKEN
-    );
+    let request =
+        format!("DELETE /v2/droplets?tag_name=many HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {}\r\n\r\n", TOKEN);
     std::io::Write::write_all(&mut connection, request.as_bytes()).unwrap();
-    // Not before it has been heard: a request may be dropped whose connection has ended by then.
+    // Wait until the server has read the request: it may drop one whose connection is closed.
     until("the deletion having begun", || {
         let droplets = emulator.get("/v2/droplets")["droplets"].as_array().expect("a list").clone();
         (droplets.len() < 4 || droplets.iter().any(|droplet| droplet["locked"] == true)).then_some(())
@@ -160,18 +158,17 @@ fn a_deletion_by_tag_goes_on_without_its_client() {
 
 #[test]
 fn a_bake_whose_leftovers_are_removed_is_not_said_to_have_left_them() {
-    // Two refusals, and two when it tries once more.
+    // Two refusals for each of the two attempts.
     let faults: Vec<String> = (1..=4).map(|nth| format!("DELETE /v2/droplets/*#{nth}:403")).collect();
     let faults: Vec<&str> = faults.iter().map(String::as_str).collect();
     let (home, emulator) = (Home::new(), Emulator::quick(&faults));
-    let (exit, said) = home.start(&emulator, &[]).end();
-    assert_eq!(exit, 4, "{said}");
+    let (exit, printed) = home.start(&emulator, &[]).end();
+    assert_eq!(exit, 4, "{printed}");
     let bakes = || home.mkimg(&["bakes", "--api-url", &emulator.url]).1;
     let (bake, before) = (home.bake(), bakes());
     let line = before.lines().next().unwrap();
     assert!(line.contains("  left         droplet ") && !line.contains("droplet going away"), "{before}");
-    let (exit, stdout, said) = home.mkimg(&["gc", "--api-url", &emulator.url, &bake]);
-    assert_eq!(exit, 0, "{stdout}{said}");
+    home.run(&["gc", "--api-url", &emulator.url, &bake]).success();
     emulator.holds(0, 0, "collected");
     let after = bakes();
     assert!(after.contains("  failed       ") && after.contains("removed by `mkimg gc`"), "{after}");

@@ -5,13 +5,13 @@ use std::process::{Command, Stdio};
 
 use mkimg::bake::journal::VERSION;
 
-use super::support::{Emulator, Home, MKIMG, play};
+use crate::harness::{Emulator, Home, MKIMG, Process, run_cases};
 
 /// A bake that was killed while its droplet ran.
 fn killed(emulator: &Emulator) -> Home {
     let home = Home::new();
     let mut baking = home.start(emulator, &[]);
-    baking.until_said("provision: waiting");
+    baking.until_printed("provision: waiting");
     baking.kill();
     home
 }
@@ -39,31 +39,31 @@ fn a_journal_that_is_of_no_use_is_named_and_gc_goes_by_tags() {
         ),
     ];
     for (case, spoil, expected) in cases {
-        let emulator = Emulator::start(&["--backend", "none"]);
+        let emulator = Emulator::without_machines(&[]);
         let home = killed(&emulator);
         let bake = home.bake();
         spoil(&home.folder().unwrap().join("journal.jsonl"));
-        let (exit, _, said) = home.mkimg(&["resume", &bake]);
-        assert!(exit == 2 && said.contains(expected), "{case}: {exit}: {said}");
-        let (exit, list, said) = home.mkimg(&["bakes", "--api-url", &emulator.url]);
-        assert_eq!(exit, 0, "{case}: {said}");
+        let (exit, _, printed) = home.run(&["resume", &bake]).into_parts();
+        assert!(exit == 2 && printed.contains(expected), "{case}: {exit}: {printed}");
+        let (exit, list, printed) = home.run(&["bakes", "--api-url", &emulator.url]).into_parts();
+        assert_eq!(exit, 0, "{case}: {printed}");
         let state = if matches!(case, "cut to nothing" | "gone") { "interrupted" } else { "unreadable" };
         assert!(list.contains(state) && list.contains("remaining in the account"), "{case}: {list}");
-        let (exit, said, more) = home.mkimg(&["gc", "--api-url", &emulator.url, &bake]);
-        assert!(exit == 0 && said.contains("destroyed droplet"), "{case}: {said}{more}");
+        let (exit, printed, more) = home.run(&["gc", "--api-url", &emulator.url, &bake]).into_parts();
+        assert!(exit == 0 && printed.contains("destroyed droplet"), "{case}: {printed}{more}");
         emulator.holds(0, 0, case);
-        // A new bake is not held up by it.
-        let (exit, _, said) = home.mkimg(&["bake", "--dry-run", "--api-url", &emulator.url]);
-        assert_eq!(exit, 0, "{case}: {said}");
+        // It does not prevent a new bake.
+        let (exit, _, printed) = home.run(&["bake", "--dry-run", "--api-url", &emulator.url]).into_parts();
+        assert_eq!(exit, 0, "{case}: {printed}");
     }
 }
 
-/// What the first line says of the journal's form, or of one that is newer.
+/// The format version in the first line, or a newer one.
 fn version(newer: u32) -> String {
     format!("\"version\":{}", VERSION + newer)
 }
 
-/// A journal that stays as it was would be gone on with, for as long as its droplet takes.
+/// Changes the journal. An unchanged journal would be resumed, which waits for its droplet.
 fn change(path: &Path, edit: fn(&str) -> String) {
     let text = std::fs::read_to_string(path).unwrap();
     let changed = edit(&text);
@@ -76,34 +76,34 @@ fn a_last_line_that_was_cut_is_no_hindrance() {
     let emulator = Emulator::that_waits();
     let home = Home::new();
     let mut baking = home.start(&emulator, &[]);
-    baking.until_said("provision: waiting");
+    baking.until_printed("provision: waiting");
     baking.kill();
     let path = home.folder().unwrap().join("journal.jsonl");
     let mut bytes = std::fs::read(&path).unwrap();
     bytes.extend(b"{\"at\":1795361648,\"entry\":\"pas\xc3");
     std::fs::write(&path, bytes).unwrap();
     emulator.turn_off();
-    let (exit, said) = home.resume().end();
-    assert_eq!(exit, 0, "{said}");
+    let (exit, printed) = home.resume().end();
+    assert_eq!(exit, 0, "{printed}");
     emulator.holds_the_product("a torn line");
     assert_eq!(home.entries().last().map(String::as_str), Some("ended"));
 }
 
 #[test]
 fn without_a_place_for_the_journal_nothing_is_created() {
-    let emulator = Emulator::start(&["--backend", "none"]);
+    let emulator = Emulator::without_machines(&[]);
     let home = Home::new();
     std::fs::write(home.path().join("a file"), "").unwrap();
     for place in ["/proc/none".into(), home.path().join("a file")] {
         let output = home.command(&Home::arguments(&emulator, &[])).env("XDG_STATE_HOME", &place).output().unwrap();
-        let said = String::from_utf8(output.stderr).unwrap();
-        assert_eq!(output.status.code(), Some(2), "{said}");
-        assert!(said.contains("cannot create") && said.contains("XDG_STATE_HOME"), "{said}");
-        emulator.holds(0, 0, &said);
+        let printed = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(2), "{printed}");
+        assert!(printed.contains("cannot create") && printed.contains("XDG_STATE_HOME"), "{printed}");
+        emulator.holds(0, 0, &printed);
     }
 }
 
-/// Runs a shell's script in a mount namespace of its own; `None` where this user may not have one.
+/// Runs a shell script in a new mount namespace; `None` if this user may not create one.
 fn alone(home: &Home, script: &str, arguments: &[&str]) -> Option<(i32, String)> {
     let usable = Command::new("unshare").args(["-rm", "true"]).stderr(Stdio::null()).status();
     if !usable.is_ok_and(|status| status.success()) {
@@ -111,7 +111,7 @@ fn alone(home: &Home, script: &str, arguments: &[&str]) -> Option<(i32, String)>
         return None;
     }
     let mut command = Command::new("unshare");
-    home.dress(&mut command);
+    home.set_environment(&mut command);
     command.args(["-rm", "sh", "-euc", script, "sh", MKIMG, "-C", home.path().to_str().unwrap()]).args(arguments);
     let output = command.stdin(Stdio::null()).output().expect("unshare runs");
     Some((
@@ -124,13 +124,13 @@ fn alone(home: &Home, script: &str, arguments: &[&str]) -> Option<(i32, String)>
 fn a_disk_that_fills_up_ends_the_bake_with_nothing_left() {
     let page = 4096;
     let secrets = {
-        let emulator = Emulator::start(&["--backend", "none"]);
+        let emulator = Emulator::without_machines(&[]);
         let home = killed(&emulator);
         std::fs::metadata(home.folder().unwrap().join("secrets.json")).unwrap().len().div_ceil(page)
     };
-    // One page for the journal; the longer its first line, the sooner it is full.
+    // There is room for one page of journal. The longer its first line, the sooner it is full.
     let seen = std::sync::Mutex::new(Vec::new());
-    play((0..10).collect(), |padding: &usize| {
+    run_cases((0..10).collect(), |padding: &usize| {
         let (home, emulator) = (Home::new(), Emulator::quick(&[]));
         let tags: Vec<String> = (0..*padding).map(|n| format!("{}{n}", "x".repeat(200))).collect();
         let path = home.path().join("templates/image.yaml");
@@ -145,19 +145,19 @@ fn a_disk_that_fills_up_ends_the_bake_with_nothing_left() {
         .unwrap();
         std::fs::create_dir(home.path().join("state")).unwrap();
         let script = format!("mount -t tmpfs -o size={} none \"$XDG_STATE_HOME\"; exec \"$@\"", (secrets + 1) * page);
-        let Some((exit, said)) = alone(&home, &script, &Home::arguments(&emulator, &[])) else { return };
+        let Some((exit, printed)) = alone(&home, &script, &Home::arguments(&emulator, &[])) else { return };
         match exit {
-            2 => emulator.holds(0, 0, &said),
+            2 => emulator.holds(0, 0, &printed),
             3 => {
                 assert!(
-                    said.contains("No space left on device") && said.contains("no resources remain that cost money"),
-                    "{said}"
+                    printed.contains("No space left on device") && printed.contains("no resources remain that cost money"),
+                    "{printed}"
                 );
-                assert_eq!(said.matches("going on without the journal").count(), 1, "{said}");
-                emulator.holds(0, 0, &said);
+                assert_eq!(printed.matches("going on without the journal").count(), 1, "{printed}");
+                emulator.holds(0, 0, &printed);
             }
-            0 => emulator.holds(0, 1, &said),
-            _ => panic!("{exit}: {said}"),
+            0 => emulator.holds(0, 1, &printed),
+            _ => panic!("{exit}: {printed}"),
         }
         seen.lock().unwrap().push(exit);
     });
@@ -170,9 +170,9 @@ fn a_full_standard_output_does_not_change_how_a_bake_ended() {
     let (home, emulator) = (Home::new(), Emulator::quick(&[]));
     let full = std::fs::File::options().write(true).open("/dev/full").unwrap();
     let output = home.command(&Home::arguments(&emulator, &[])).stdout(full).output().unwrap();
-    let said = String::from_utf8(output.stderr).unwrap();
-    assert_eq!(output.status.code(), Some(0), "{said}");
-    assert!(said.contains("cannot write to standard output") && said.contains("tested"), "{said}");
+    let printed = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(0), "{printed}");
+    assert!(printed.contains("cannot write to standard output") && printed.contains("tested"), "{printed}");
     emulator.holds_the_product("a full standard output");
 }
 
@@ -181,14 +181,14 @@ fn two_that_resume_at_once_do_not_meet() {
     let emulator = Emulator::that_waits();
     let home = Home::new();
     let mut baking = home.start(&emulator, &[]);
-    baking.until_said("provision: waiting");
+    baking.until_printed("provision: waiting");
     baking.kill();
     let both = [home.resume(), home.resume(), home.resume()];
     emulator.turn_off();
-    let ends: Vec<(i32, String)> = both.into_iter().map(super::support::Process::end).collect();
+    let ends: Vec<(i32, String)> = both.into_iter().map(Process::end).collect();
     assert_eq!(ends.iter().filter(|(exit, _)| *exit == 0).count(), 1, "{ends:?}");
-    for (_, said) in ends.iter().filter(|(exit, _)| *exit != 0) {
-        assert!(said.contains("a process is working on bake") || said.contains("is done"), "{said}");
+    for (_, printed) in ends.iter().filter(|(exit, _)| *exit != 0) {
+        assert!(printed.contains("a process is working on bake") || printed.contains("is done"), "{printed}");
     }
     emulator.holds_the_product("two resumed at once");
 }
@@ -198,16 +198,16 @@ fn two_bakes_at_once_in_one_project_do_not_disturb_each_other() {
     let (home, emulator) = (Home::new(), Emulator::that_waits());
     let mut both = ["name=one", "name=two"].map(|name| home.start(&emulator, &["--var", name]));
     for bake in &mut both {
-        bake.until_said("provision: waiting");
+        bake.until_printed("provision: waiting");
     }
-    // Somebody looks all the time: that holds up nobody.
-    let (exit, list, said) = home.mkimg(&["bakes", "--api-url", &emulator.url]);
-    assert_eq!(exit, 0, "{said}");
+    // Listing the bakes does not delay them.
+    let (exit, list, printed) = home.run(&["bakes", "--api-url", &emulator.url]).into_parts();
+    assert_eq!(exit, 0, "{printed}");
     assert_eq!(list.lines().filter(|line| line.contains("at stage")).count(), 2, "{list}");
     emulator.turn_off();
     for bake in both {
-        let (exit, said) = bake.end();
-        assert_eq!(exit, 0, "{said}");
+        let (exit, printed) = bake.end();
+        assert_eq!(exit, 0, "{printed}");
     }
     emulator.holds(0, 2, "two bakes");
 }

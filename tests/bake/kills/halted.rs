@@ -1,10 +1,11 @@
-//! Bakes whose snapshot is whole, and whose last steps were refused: what is said, `mkimg bakes`, and both ways on.
+//! Suspended bakes: the snapshot is complete, and the last steps were refused. What is printed, the list of `mkimg bakes`, and
+//! both ways to continue.
 
 use serde_json::Value;
 
-use super::support::{Emulator, Home, TOKEN};
+use crate::harness::{Emulator, Home, TOKEN};
 
-/// Refused as often as two ways forward ask for it, so that whoever goes on is not.
+/// Refused for as many attempts as the bake makes, so that a later command succeeds.
 fn refused(what: &str, times: u32) -> Emulator {
     let faults: Vec<String> = (1..=times).map(|nth| format!("{what}#{nth}:403")).collect();
     let faults: Vec<&str> = faults.iter().map(String::as_str).collect();
@@ -12,15 +13,15 @@ fn refused(what: &str, times: u32) -> Emulator {
 }
 
 const DROPLET: (&str, u32) = ("DELETE /v2/droplets/*", 4);
-/// Each way asks once, and is answered for good.
+/// The refusal is final, so each attempt sends one request.
 const COMMIT: (&str, u32) = ("DELETE /v2/tags/mkimg*/resources", 2);
 
 #[test]
 fn what_could_not_be_finished_is_finished_by_resume() {
     for ((what, times), droplets) in [(DROPLET, 1), (COMMIT, 0)] {
         let (home, emulator) = (Home::new(), refused(what, times));
-        let (exit, said) = home.start(&emulator, &[]).end();
-        assert_eq!(exit, 4, "{what}: {said}");
+        let (exit, printed) = home.start(&emulator, &[]).end();
+        assert_eq!(exit, 4, "{what}: {printed}");
         emulator.holds(droplets, 1, what);
         let bake = home.bake();
         let resume = format!("help: finish the bake: mkimg resume {bake}");
@@ -30,23 +31,22 @@ fn what_could_not_be_finished_is_finished_by_resume() {
             &resume,
             "help: remove it: mkimg gc --api-url ",
         ] {
-            assert!(said.contains(text), "{what}: no `{text}`: {said}");
+            assert!(printed.contains(text), "{what}: no `{text}`: {printed}");
         }
         assert_eq!(home.entries().last().unwrap(), "halted");
         assert!(home.folder().unwrap().join("secrets.json").exists(), "{what}: nobody could go on");
         let bakes = home.mkimg(&["bakes", "--api-url", &emulator.url]).1;
         let line = bakes.lines().next().unwrap();
         assert!(line.contains("  left  ") && line.contains(&format!("mkimg resume {bake}")), "{bakes}");
-        let (exit, stdout, said) = home.mkimg(&["resume", &bake]);
-        assert_eq!(exit, 0, "{what}: {stdout}{said}");
+        let (exit, stdout, printed) = home.run(&["resume", &bake]).into_parts();
+        assert_eq!(exit, 0, "{what}: {stdout}{printed}");
         emulator.holds_the_product(what);
         assert!(!home.folder().unwrap().join("secrets.json").exists(), "{what}: it has ended");
-        // It is done: its tag is off, and gc has nothing to do with it.
-        let (exit, stdout, said) = home.mkimg(&["gc", "--api-url", &emulator.url, &bake]);
-        assert!(
-            exit == 0 && stdout.is_empty() && said.contains(": it is finished, and nothing else remains"),
-            "{stdout}{said}"
-        );
+        // The finished snapshot has no tag of its bake, so gc leaves it alone.
+        home.run(&["gc", "--api-url", &emulator.url, &bake])
+            .success()
+            .stdout_is("")
+            .stderr_has(": it is finished, and nothing else remains");
         emulator.holds_the_product(what);
     }
 }
@@ -57,12 +57,12 @@ fn what_could_not_be_finished_is_removed_by_gc() {
         let (home, emulator) = (Home::new(), refused(what, times));
         assert_eq!(home.start(&emulator, &[]).end().0, 4);
         let bake = home.bake();
-        let (exit, stdout, said) = home.mkimg(&["gc", "--api-url", &emulator.url, &bake]);
-        assert!(exit == 0 && stdout.contains("destroyed snapshot"), "{what}: {stdout}{said}");
+        let (exit, stdout, printed) = home.run(&["gc", "--api-url", &emulator.url, &bake]).into_parts();
+        assert!(exit == 0 && stdout.contains("destroyed snapshot"), "{what}: {stdout}{printed}");
         emulator.holds(0, 0, what);
         assert!(!home.folder().unwrap().join("secrets.json").exists(), "{what}");
-        let (exit, _, said) = home.mkimg(&["resume", &bake]);
-        assert!(exit == 2 && said.contains("has ended with exit status 3"), "{what}: {said}");
+        let (exit, _, printed) = home.run(&["resume", &bake]).into_parts();
+        assert!(exit == 2 && printed.contains("has ended with exit status 3"), "{what}: {printed}");
     }
 }
 
@@ -71,8 +71,8 @@ fn programs_are_told_how_to_go_on() {
     let (home, emulator) = (Home::new(), refused(DROPLET.0, DROPLET.1));
     let report = home.path().join("report.json");
     let words = ["--format", "json", "--report", report.to_str().unwrap()];
-    let (exit, stdout, said) = home.mkimg(&Home::arguments(&emulator, &words));
-    assert_eq!(exit, 4, "{said}");
+    let (exit, stdout, printed) = home.run(&Home::arguments(&emulator, &words)).into_parts();
+    assert_eq!(exit, 4, "{printed}");
     let last: Value = serde_json::from_str(stdout.lines().last().unwrap()).unwrap();
     let report: Value = serde_json::from_str(&std::fs::read_to_string(&report).unwrap()).unwrap();
     for told in [&last, &report] {

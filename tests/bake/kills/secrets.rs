@@ -1,8 +1,8 @@
-//! No secret of a bake is in anything that it says, writes, sends to where it does not belong, or hands to another process:
-//! whole bakes through the program, at a separate emulator, with both of its backends that need no virtual machine; done,
-//! failed, interrupted, kept, killed, resumed and collected. What programs of a local bake get is seen in `vm_bake.rs`.
+//! A bake never leaks a secret: not in its output or files, not in a request that does not need it, and not to another process.
+//! The bakes run against a separate emulator, with both backends that need no virtual machine. They succeed, fail, are
+//! interrupted, kept, killed, resumed and collected. `vm/bake.rs` checks what the programs of a local bake get.
 //!
-//! To add an end: a test that plays it and calls [`Played::tells_nothing`]. To add a place: a line there.
+//! To add an outcome, write a test that plays it and calls [`Played::tells_nothing`]. To add a place to search, add a line there.
 
 use std::collections::BTreeSet;
 use std::fs::File;
@@ -17,11 +17,11 @@ use base64::engine::general_purpose::{STANDARD_NO_PAD, URL_SAFE_NO_PAD};
 use mkimg::source::Source;
 use serde_json::Value;
 
-use super::support::{Emulator, Home, Process, TOKEN, until};
+use crate::harness::{Emulator, Home, Process, TOKEN, until};
 
 const PASSWORD: &str = "pass/word+of<the>\"database&";
 
-/// What is looked for: the secret itself, escaped, and in base64 wherever it begins there.
+/// The forms of a secret to search for: as it is, escaped, and in base64 at each offset.
 fn forms(secret: &str) -> Vec<String> {
     let mut forms = vec![secret.to_owned()];
     forms.extend(secret.lines().filter(|line| line.len() > 20 && !line.starts_with("---")).map(str::to_owned));
@@ -66,8 +66,8 @@ fn for_each_file(folder: &Path, look: &mut dyn FnMut(&Path)) {
     }
 }
 
-/// Nobody but their owner can read, enter or change these. A bake may be at work there: what it has taken away since the look
-/// into its folder (the temporary name of a file that was written whole) shows nothing.
+/// Only the owner can read or change these. A bake may be running: a temporary file that has gone since the folder was listed is
+/// ignored.
 fn private(folder: &Path) {
     let mode = |path: &Path| std::fs::metadata(path).ok().map(|found| found.permissions().mode() & 0o777);
     assert_eq!(mode(folder), Some(0o700), "{}", folder.display());
@@ -81,7 +81,7 @@ fn private(folder: &Path) {
     }
 }
 
-/// What a bake sends as user-data, seen in the emulator's own state while the droplets are there.
+/// The user-data of a bake, read from the emulator's state while the droplets exist.
 struct UserData {
     seen: Arc<Mutex<BTreeSet<String>>>,
     over: Arc<AtomicBool>,
@@ -94,7 +94,7 @@ impl UserData {
         let (into, until, path) = (Arc::clone(&seen), Arc::clone(&over), cloud.join("state.json"));
         let thread = std::thread::spawn(move || {
             while !until.load(Ordering::Relaxed) {
-                // It is replaced whole; before the first time it is not there.
+                // It is replaced atomically, and does not exist at first.
                 if let Ok(text) = std::fs::read_to_string(&path) {
                     let state: Value = serde_json::from_str(&text).unwrap();
                     for droplet in state["droplets"].as_object().unwrap().values() {
@@ -120,7 +120,7 @@ impl Drop for UserData {
     }
 }
 
-/// A project, an emulator that is told nothing but what the API needs, and all that was said so far.
+/// A project, an emulator that knows only what the API needs, and all output so far.
 struct Played {
     home: Home,
     emulator: Emulator,
@@ -128,11 +128,11 @@ struct Played {
     user_data: UserData,
     /// `-v` or `-vv`.
     verbose: &'static str,
-    said: Vec<(String, String)>,
+    printed: Vec<(String, String)>,
 }
 
 impl Played {
-    /// Droplets that play this scenario; without one, droplets that are nothing but their states.
+    /// `scenario` is what the droplets play. Without one, they have a state and nothing else.
     fn new(verbose: &'static str, scenario: Option<&str>) -> Self {
         let (home, cloud) = (Home::new(), tempfile::tempdir().unwrap());
         std::fs::create_dir(home.path().join("temporary")).unwrap();
@@ -143,23 +143,23 @@ impl Played {
             words.extend(["--backend", "scripted", "--scenario", path.to_str().unwrap()].map(str::to_owned));
         } else {
             words.extend(["--backend", "none", "--off-after", "300ms"].map(str::to_owned));
-            // A transfer takes its second: a kill that a busy machine makes late does not come after the end.
+            // A transfer takes its default second, so that a late kill on a busy machine still comes before the end.
             words.extend(["--latency", "create=100ms,power=50ms,snapshot=300ms"].map(str::to_owned));
         }
         let words: Vec<&str> = words.iter().map(String::as_str).collect();
         let log = File::create(home.path().join("emulator.log")).unwrap();
         let emulator = Emulator::start_with_log(&words, log.into());
         let user_data = UserData::watch(cloud.path());
-        Self { home, emulator, cloud, user_data, verbose, said: Vec::new() }
+        Self { home, emulator, cloud, user_data, verbose, printed: Vec::new() }
     }
 
     fn spawn(&self, words: &[&str]) -> Process {
         let mut command = self.home.command(&[&[self.verbose], words].concat());
         command.env("MKIMG_VAR_PASSWORD", PASSWORD).env("TMPDIR", self.home.path().join("temporary"));
-        self.home.spawn(&mut command)
+        Process::spawn(&mut command)
     }
 
-    /// A bake whose secrets are known: it is at work, and has written them down.
+    /// A running bake, and its secrets, which it has written to its folder.
     fn bake(&self, more: &[&str]) -> (Process, Vec<(String, String)>) {
         let baking =
             self.spawn(&[&["bake", "--api-url", &self.emulator.url, "--poll-interval", "50ms"], more].concat());
@@ -168,14 +168,14 @@ impl Played {
         let arguments = std::fs::read(format!("/proc/{}/cmdline", baking.id())).unwrap();
         clean(&String::from_utf8_lossy(&arguments), &secrets, "its arguments");
         for thread in std::fs::read_dir(format!("/proc/{}/task", baking.id())).unwrap() {
-            // One that has ended in the meantime has nothing to show.
+            // A thread that has ended has no file.
             let children = std::fs::read_to_string(thread.unwrap().path().join("children")).unwrap_or_default();
             assert_eq!(children.trim(), "", "a bake at an API starts no programs");
         }
         (baking, secrets)
     }
 
-    /// The secrets that only this bake has: its status channel's token and key.
+    /// The secrets of this bake alone: token and key of its status channel.
     fn own_secrets(&self, channel: bool) -> Vec<(String, String)> {
         let text = until("secrets.json", || {
             let path = self.home.folder()?.join("secrets.json");
@@ -195,25 +195,25 @@ impl Played {
         vec![("channel's token".into(), named("token")), ("channel's key".into(), named("key"))]
     }
 
-    /// A command that ends, with this exit status; what it said is looked through with the rest.
+    /// Waits for a command, which must end with this exit status. Its output is searched at the end.
     fn ends(&mut self, what: &str, process: Process, expected: i32) -> String {
-        let (exit, said) = process.end();
-        assert_eq!(exit, expected, "{what}: {said}");
-        self.said.push((what.to_owned(), said.clone()));
-        said
+        let (exit, printed) = process.end();
+        assert_eq!(exit, expected, "{what}: {printed}");
+        self.printed.push((what.to_owned(), printed.clone()));
+        printed
     }
 
-    /// Killed as soon as its journal has this entry.
+    /// Kills the process as soon as its journal has this entry.
     fn killed(&mut self, process: Process, entry: &str) {
         until(entry, || self.home.entries().iter().any(|name| name == entry).then_some(()));
-        let said = process.kill();
-        self.said.push(("what is said by a bake that was killed".to_owned(), said));
+        let printed = process.kill();
+        self.printed.push(("the output of a bake that was killed".to_owned(), printed));
     }
 
-    /// All of it, at the end.
+    /// Searches everything, at the end.
     fn tells_nothing(self, secrets: &[(String, String)]) {
-        for (what, said) in &self.said {
-            clean(said, secrets, what);
+        for (what, printed) in &self.printed {
+            clean(printed, secrets, what);
         }
         let home = self.home.path();
         private(&home.join("state"));
@@ -226,7 +226,7 @@ impl Played {
             }
         }
         assert!(!self.home.folder().unwrap().join("secrets.json").exists());
-        // The document holds its own channel's secrets and the variables that it was made of; never the token of the API.
+        // The document needs the secrets of its channel and its variables, but never the token of the API.
         let token = &[("API token".to_owned(), TOKEN.to_owned())];
         let documents = self.user_data.all();
         assert!(!documents.is_empty(), "no user-data was seen");
@@ -248,7 +248,7 @@ impl Played {
     }
 }
 
-/// A script that prints the password in its log, its name, its message and the check: as it is, and in base64.
+/// A scenario that prints the password in the log, in a message and in the check: as it is, and in base64.
 fn telltale(end: &str) -> String {
     let told =
         Value::from(format!("connecting with {PASSWORD} ({})\n", STANDARD_NO_PAD.encode(format!("app:{PASSWORD}"))));
@@ -258,11 +258,11 @@ fn telltale(end: &str) -> String {
     )
 }
 
-/// Two forms of the report, two of what is printed, two depths of talk.
+/// Two formats of the report and of the output, two levels of verbosity.
 const FORMS: [(&str, &[&str]); 2] =
     [("-v", &["--report", "bake.html"]), ("-vv", &["--report", "bake.json", "--format", "json"])];
 
-/// A bake whose marker is that it powers off, at droplets that are nothing but their states.
+/// Arguments of a bake whose marker is that the droplet powers off.
 const POWEROFF: [&str; 2] = ["--marker", "poweroff"];
 
 #[test]
@@ -270,14 +270,14 @@ fn a_bake_that_is_done_tells_no_secret() {
     for (verbose, form) in FORMS {
         let mut played = Played::new(verbose, Some(&telltale("")));
         let (baking, secrets) = played.bake(form);
-        let said = played.ends("what is said", baking, 0);
-        assert!(said.contains("[redacted]"), "the droplet did tell it: {said}");
+        let printed = played.ends("the output", baking, 0);
+        assert!(printed.contains("[redacted]"), "the droplet did tell it: {printed}");
         played.tells_nothing(&secrets);
 
         let mut played = Played::new(verbose, None);
         let (baking, secrets) = played.bake(&[&POWEROFF, form].concat());
-        let said = played.ends("what is said", baking, 0);
-        assert!(verbose == "-v" || said.contains("/v2/droplets"), "the requests are said: {said}");
+        let printed = played.ends("the output", baking, 0);
+        assert!(verbose == "-v" || printed.contains("/v2/droplets"), "the requests are printed: {printed}");
         played.tells_nothing(&secrets);
     }
 }
@@ -288,8 +288,8 @@ fn a_bake_that_fails_tells_no_secret() {
     for (verbose, form) in FORMS {
         let mut played = Played::new(verbose, Some(&telltale(&format!(", fails: {message}, exit: 3"))));
         let (baking, secrets) = played.bake(form);
-        let said = played.ends("what is said", baking, 3);
-        assert!(said.contains("no access with [redacted]"), "{said}");
+        let printed = played.ends("the output", baking, 3);
+        assert!(printed.contains("no access with [redacted]"), "{printed}");
         let mut logs = 0;
         for_each_file(&played.home.folder().unwrap(), &mut |path| {
             logs += usize::from(path.extension().is_some_and(|ending| ending == "log"));
@@ -303,9 +303,9 @@ fn a_bake_that_fails_tells_no_secret() {
 fn a_bake_that_is_interrupted_tells_no_secret() {
     let mut played = Played::new("-vv", Some(&telltale("").replace("300ms", "60s")));
     let (mut baking, secrets) = played.bake(&["--report", "bake.html"]);
-    baking.until_said("provision: following");
+    baking.until_printed("provision: following");
     baking.signal("INT");
-    played.ends("what is said", baking, 130);
+    played.ends("the output", baking, 130);
     played.tells_nothing(&secrets);
 }
 
@@ -314,7 +314,7 @@ fn a_bake_that_is_kept_and_collected_tells_no_secret() {
     for (verbose, form) in FORMS {
         let mut played = Played::new(verbose, Some(&telltale(", fails: broken")));
         let (baking, secrets) = played.bake(&[&["--on-error", "keep"], form].concat());
-        played.ends("what is said", baking, 4);
+        played.ends("the output", baking, 4);
         let (url, bake) = (played.emulator.url.clone(), played.home.bake());
         for words in [&["bakes", "--api-url", &url][..], &["gc", "--api-url", &url, &bake]] {
             let process = played.spawn(words);
@@ -339,18 +339,18 @@ fn a_bake_that_is_killed_tells_no_secret_when_it_is_resumed_and_when_it_is_colle
             let mut played = Played::new(verbose, scenario);
             let (baking, secrets) = played.bake(marker);
             played.killed(baking, entry);
-            // Before anybody goes on with it, its secrets are where they must be, and nowhere else.
+            // Until it is resumed, its secrets are in their private place only.
             private(&played.home.path().join("state"));
             (played, secrets)
         };
         let (mut played, secrets) = killed();
         let resumed = played.spawn(&[&["resume", &played.home.bake()], form].concat());
-        played.ends("what is said by resume", resumed, 0);
+        played.ends("the output of resume", resumed, 0);
         played.tells_nothing(&secrets);
 
         let (mut played, secrets) = killed();
         let collected = played.spawn(&["gc", "--api-url", &played.emulator.url, &played.home.bake()]);
-        played.ends("what is said by gc", collected, 0);
+        played.ends("the output of gc", collected, 0);
         played.emulator.holds(0, 0, "collected");
         played.tells_nothing(&secrets);
     }

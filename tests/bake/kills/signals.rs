@@ -1,54 +1,54 @@
 //! SIGINT, SIGTERM, SIGHUP and SIGKILL at every entry of the journal; SIGKILL inside a request, before and after its
 //! effect; `resume` and clean-ups that are killed too.
 
-use super::support::{Emulator, Home, play, swept, until};
+use crate::harness::{Emulator, Home, run_cases, sweep_includes, until};
 
-/// How many entries the journal of a bake has that nothing disturbs.
+/// The number of journal entries of an undisturbed bake.
 fn happy() -> usize {
     let (home, emulator) = (Home::new(), Emulator::quick(&[]));
-    let (exit, said) = home.start(&emulator, &["--verify"]).end();
-    assert_eq!(exit, 0, "{said}");
+    let (exit, printed) = home.start(&emulator, &["--verify"]).end();
+    assert_eq!(exit, 0, "{printed}");
     emulator.holds_the_product("undisturbed");
     let entries = home.entries();
     assert!(entries.len() > 20 && entries.last().is_some_and(|last| last == "ended"), "{entries:?}");
     entries.len()
 }
 
-/// Every entry, or some of them.
+/// The numbers of all entries, or of every n-th one.
 fn entries(every: usize) -> Vec<usize> {
-    (1..=happy()).step_by(if swept() { 1 } else { every }).collect()
+    (1..=happy()).step_by(if sweep_includes("kills") { 1 } else { every }).collect()
 }
 
 #[test]
 fn killed_at_an_entry_and_resumed_there_is_one_snapshot() {
-    play(entries(5), |at| {
+    run_cases(entries(5), |at| {
         let (home, emulator) = (Home::new(), Emulator::quick(&[]));
         let mut baking = home.start(&emulator, &["--verify"]);
         baking.until_entry(&home, *at);
         baking.kill();
-        let (exit, said) = home.resume().end();
-        // The last line may have been written: then there is nothing to go on with.
-        assert!(exit == 0 || (exit == 2 && said.contains("is done: snapshot")), "killed at {at}: {exit}: {said}");
-        emulator.holds_the_product(&format!("killed at {at}: {:?}\n{said}", home.entries()));
+        let (exit, printed) = home.resume().end();
+        // If the last line has been written, there is nothing to resume.
+        assert!(exit == 0 || (exit == 2 && printed.contains("is done: snapshot")), "killed at {at}: {exit}: {printed}");
+        emulator.holds_the_product(&format!("killed at {at}: {:?}\n{printed}", home.entries()));
         assert!(!home.folder().unwrap().join("secrets.json").exists(), "killed at {at}");
     });
 }
 
 #[test]
 fn killed_at_an_entry_and_collected_there_is_nothing() {
-    play(entries(6), |at| {
+    run_cases(entries(6), |at| {
         let (home, emulator) = (Home::new(), Emulator::quick(&[]));
         let mut baking = home.start(&emulator, &["--verify"]);
         baking.until_entry(&home, *at);
         baking.kill();
         let entries = home.entries();
         let bake = home.bake();
-        let (exit, said, more) = home.mkimg(&["gc", "--api-url", &emulator.url, &bake]);
-        assert_eq!(exit, 0, "killed at {at}: {said}{more}");
+        let (exit, printed, more) = home.run(&["gc", "--api-url", &emulator.url, &bake]).into_parts();
+        assert_eq!(exit, 0, "killed at {at}: {printed}{more}");
         let (droplets, snapshots) = emulator.account();
         let product = entries.iter().any(|entry| entry == "committing") && snapshots.len() == 1;
         assert!(droplets.is_empty() && (snapshots.is_empty() || product), "killed at {at}: {droplets:?} {snapshots:?}");
-        let (_, list, _) = home.mkimg(&["bakes", "--api-url", &emulator.url]);
+        let (_, list, _) = home.run(&["bakes", "--api-url", &emulator.url]).into_parts();
         assert!(list.contains(if product { "done" } else { "failed" }) || entries.is_empty(), "killed at {at}: {list}");
         assert!(!home.folder().unwrap().join("secrets.json").exists(), "killed at {at}");
     });
@@ -58,26 +58,26 @@ fn killed_at_an_entry_and_collected_there_is_nothing() {
 fn a_signal_at_an_entry_cleans_up() {
     let signals = ["INT", "TERM", "HUP"];
     let entries = entries(4);
-    let cases: Vec<(usize, &str)> = if swept() {
+    let cases: Vec<(usize, &str)> = if sweep_includes("kills") {
         entries.iter().flat_map(|at| signals.map(|signal| (*at, signal))).collect()
     } else {
         entries.iter().enumerate().map(|(nth, at)| (*at, signals[nth % 3])).collect()
     };
-    play(cases, |(at, signal)| {
+    run_cases(cases, |(at, signal)| {
         let case = format!("SIG{signal} at {at}");
         let (home, emulator) = (Home::new(), Emulator::quick(&[]));
         let mut baking = home.start(&emulator, &["--verify"]);
         baking.until_entry(&home, *at);
         baking.signal(signal);
-        let (exit, said) = baking.end();
+        let (exit, printed) = baking.end();
         match exit {
-            // It came too late: the snapshot was committed.
+            // The signal came after the snapshot was committed.
             0 => emulator.holds_the_product(&case),
             130 => {
-                assert!(said.contains("no resources remain that cost money"), "{case}: {said}");
+                assert!(printed.contains("no resources remain that cost money"), "{case}: {printed}");
                 emulator.holds(0, 0, &case);
             }
-            _ => panic!("{case}: {exit}: {said}"),
+            _ => panic!("{case}: {exit}: {printed}"),
         }
         assert!(!home.folder().unwrap().join("secrets.json").exists(), "{case}");
     });
@@ -85,7 +85,7 @@ fn a_signal_at_an_entry_cleans_up() {
 
 #[test]
 fn killed_inside_a_request_there_is_one_snapshot() {
-    // The journal's intent is written, and the request hangs: before it has its effect, and after it.
+    // The request hangs after its intent is in the journal: before it takes effect, and after.
     let inside = [
         ("POST /v2/droplets#1", "creating"),
         ("POST /v2/droplets/*/actions#1", "snapshotting"),
@@ -100,7 +100,7 @@ fn killed_inside_a_request_there_is_one_snapshot() {
         .iter()
         .flat_map(|(request, entry)| ["hang", "handled-hang"].map(|how| (*request, *entry, how)))
         .collect();
-    play(cases, |(request, entry, how)| {
+    run_cases(cases, |(request, entry, how)| {
         let case = format!("{request}:{how}");
         let (home, emulator) = (Home::new(), Emulator::quick(&[&case]));
         let mut baking = home.start(&emulator, &["--verify"]);
@@ -109,47 +109,50 @@ fn killed_inside_a_request_there_is_one_snapshot() {
             let entries = home.entries();
             (entries.iter().filter(|name| name == entry).count() >= nth).then_some(())
         });
-        // The request is on its way, or has arrived: either way its answer never comes.
+        // Whether the request has arrived or not, it is never answered.
         std::thread::sleep(std::time::Duration::from_millis(200));
         assert!(home.entries().last().is_some_and(|last| last == entry), "{case}: {:?}", home.entries());
         baking.until_entry(&home, 1);
         baking.kill();
-        let (exit, said) = home.resume().end();
-        assert_eq!(exit, 0, "{case}: {said}");
+        let (exit, printed) = home.resume().end();
+        assert_eq!(exit, 0, "{case}: {printed}");
         emulator.holds_the_product(&case);
     });
 }
 
 #[test]
 fn a_resume_that_is_killed_at_an_entry_goes_on() {
-    play(entries(9), |at| {
+    run_cases(entries(9), |at| {
         let (home, emulator) = (Home::new(), Emulator::quick(&[]));
         let mut process = home.start(&emulator, &["--verify"]);
-        // Killed again and again, each time a few entries further on.
+        // Killed repeatedly, each time a few entries later.
         let mut next = *at;
         while process.until_entry(&home, next) && home.entries().last().is_none_or(|last| last != "ended") {
             process.kill();
             next = home.entries().len() + 3;
             process = home.resume();
         }
-        let (exit, said) = process.end();
-        assert!(exit == 0 || (exit == 2 && said.contains("is done")), "from {at}: {exit}: {said}");
+        let (exit, printed) = process.end();
+        assert!(exit == 0 || (exit == 2 && printed.contains("is done")), "from {at}: {exit}: {printed}");
         emulator.holds_the_product(&format!("from {at}"));
     });
 }
 
 #[test]
 fn a_clean_up_that_is_killed_at_an_entry_is_finished() {
-    let steps = if swept() { 0..8 } else { 0..3 };
-    play(steps.collect(), |more| {
+    let steps = if sweep_includes("kills") { 0..8 } else { 0..3 };
+    run_cases(steps.collect(), |more| {
         let (home, emulator) = (Home::new(), Emulator::quick(&["snapshot#1:errored"]));
         let mut baking = home.start(&emulator, &[]);
         until("the clean-up", || home.entries().iter().position(|entry| entry == "cleaning-up"));
         let begins = home.entries().iter().position(|entry| entry == "cleaning-up").unwrap();
         baking.until_entry(&home, begins + 1 + more);
         baking.kill();
-        let (exit, said) = home.resume().end();
-        assert!(exit == 3 || (exit == 2 && said.contains("has ended with exit status 3")), "{more}: {exit}: {said}");
+        let (exit, printed) = home.resume().end();
+        assert!(
+            exit == 3 || (exit == 2 && printed.contains("has ended with exit status 3")),
+            "{more}: {exit}: {printed}"
+        );
         emulator.holds(0, 0, &format!("killed {more} entries into the clean-up"));
     });
 }
@@ -158,21 +161,21 @@ fn a_clean_up_that_is_killed_at_an_entry_is_finished() {
 fn nohup_is_heeded() {
     let (home, emulator) = (Home::new(), Emulator::quick(&[]));
     let mut command = std::process::Command::new("nohup");
-    home.dress(&mut command);
-    command.arg(super::support::MKIMG).args(["-C", home.path().to_str().unwrap()]);
+    home.set_environment(&mut command);
+    command.arg(crate::harness::MKIMG).args(["-C", home.path().to_str().unwrap()]);
     command.args(Home::arguments(&emulator, &[]));
-    let mut baking = home.spawn(&mut command);
+    let mut baking = crate::harness::Process::spawn(&mut command);
     baking.until_entry(&home, 3);
     baking.signal("HUP");
-    let (exit, said) = baking.end();
-    assert_eq!(exit, 0, "{said}");
+    let (exit, printed) = baking.end();
+    assert_eq!(exit, 0, "{printed}");
     emulator.holds_the_product("nohup");
 }
 
 #[test]
 fn an_emulator_that_is_killed_and_comes_back_does_not_end_a_bake() {
     let (home, state) = (Home::new(), tempfile::tempdir().unwrap());
-    // What was under way when it was killed is done again by the next one.
+    // The next emulator repeats the event that was under way.
     for entry in ["creating", "active", "snapshot-started", "deleting-droplet"] {
         let _ = std::fs::remove_dir_all(home.bakes());
         let directory = state.path().join(entry);
@@ -184,12 +187,12 @@ fn an_emulator_that_is_killed_and_comes_back_does_not_end_a_bake() {
         let address = emulator.url.strip_prefix("http://").unwrap().to_owned();
         let again = Emulator::start(&[&options[..], &["--listen", &address]].concat());
         baking.until_entry(&home, 1);
-        let (exit, said) = baking.end();
+        let (exit, printed) = baking.end();
         if exit == 0 {
             again.holds_the_product(entry);
         } else {
-            // A create that could not be sent at all may give up, with nothing left.
-            assert_eq!((exit, entry), (3, "creating"), "{said}");
+            // A bake whose create request could not be sent may fail, with nothing left.
+            assert_eq!((exit, entry), (3, "creating"), "{printed}");
             again.holds(0, 0, entry);
         }
     }
@@ -198,11 +201,10 @@ fn an_emulator_that_is_killed_and_comes_back_does_not_end_a_bake() {
 #[test]
 fn a_bake_that_was_killed_after_its_last_line_keeps_no_secrets() {
     let (home, emulator) = (Home::new(), Emulator::quick(&[]));
-    let (exit, said) = home.start(&emulator, &[]).end();
-    assert_eq!(exit, 0, "{said}");
+    let (exit, printed) = home.start(&emulator, &[]).end();
+    assert_eq!(exit, 0, "{printed}");
     let secrets = home.folder().unwrap().join("secrets.json");
     std::fs::write(&secrets, "{}").unwrap();
-    let (exit, _, said) = home.mkimg(&["resume", &home.bake()]);
-    assert!(exit == 2 && said.contains("is done: snapshot"), "{exit}: {said}");
+    home.run(&["resume", &home.bake()]).exits(2).stderr_has("is done: snapshot");
     assert!(!secrets.exists());
 }

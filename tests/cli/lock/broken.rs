@@ -1,7 +1,7 @@
 //! Downloads that break, change, hang, or are sent elsewhere.
 
 use super::project::{BODY, HALF, Project, TAG, bytes_from};
-use super::server::{Answer, Asked, Server};
+use crate::harness::{Answer, Request, Server};
 
 #[test]
 fn a_broken_download_goes_on_where_it_stopped() {
@@ -11,7 +11,7 @@ fn a_broken_download_goes_on_where_it_stopped() {
     });
     let project = Project::of(&server.url("/tool"));
     project.pins(&[]);
-    let asked = server.asked();
+    let asked = server.requests();
     assert_eq!((asked[1].range.clone(), asked[1].if_range.as_deref()), (Some(bytes_from(HALF)), Some(TAG)));
     assert_eq!(asked.len(), 2);
     assert!(project.pins_only(BODY));
@@ -34,12 +34,13 @@ fn the_next_process_goes_on_where_this_one_stopped() {
     assert_eq!(project.remembered(), 0);
 }
 
-/// A file of another version is fetched whole, whatever a server makes of `If-Range`; half of each is never pinned.
+/// When a file changes during a download, the new version is downloaded completely, however the server handles `If-Range`.
+/// A mixture of both is never pinned.
 #[test]
 fn a_file_that_changes_half_way_begins_again() {
     const NEW: &[u8] = b"ZYXWVUTSRQPONMLKJIHGFEDCBA9876543210\n";
     const LONGER: &[u8] = b"ZYXWVUTSRQPONMLKJIHGFEDCBA9876543210, and more\n";
-    type Second = fn(&Asked) -> Answer;
+    type Second = fn(&Request) -> Answer;
     let cases: [(&[u8], Second); 5] = [
         (NEW, |asked| Answer::ranged(asked, NEW, "\"two\"")),
         (NEW, |_| Answer::rest(NEW, "\"two\"", HALF)),
@@ -73,13 +74,13 @@ fn a_server_without_ranges_or_versions_is_asked_for_the_whole() {
         assert_eq!(server.ranges(), [None, None]);
         assert!(project.pins_only(BODY));
     }
-    // It has a version, but does not heed `Range`.
+    // It has a version, but ignores `Range`.
     let server = Server::start(|_, before| Answer::cut(BODY, TAG, if before == 0 { HALF } else { BODY.len() }));
     let project = Project::of(&server.url("/tool"));
     project.pins(&[]);
     assert_eq!(server.ranges(), [None, Some(bytes_from(HALF))]);
     assert!(project.pins_only(BODY));
-    // A date is a version.
+    // A date identifies a version.
     let date = "Sun, 01 Nov 2026 10:00:00 GMT";
     let server = Server::start(move |asked, _| {
         let whole = format!("content-length: {}", BODY.len());
@@ -101,15 +102,15 @@ fn a_server_that_breaks_every_time_is_given_up() {
     let server = Server::start(|_, _| Answer::cut(BODY, TAG, HALF));
     let url = server.url("/tool");
     let project = Project::of(&url);
-    let (exit, _, stderr) = project.run(&[]);
+    let (exit, _, stderr) = project.run(&[]).into_parts();
     assert_eq!((exit, project.lock()), (2, None));
-    // The connection's end says it before the count does.
+    // The end of the connection is noticed before the missing bytes are.
     assert!(stderr.starts_with(&format!("error: cannot download {url}: ")), "{stderr}");
     assert!(
-        (5..=6).contains(&server.asked().len()),
+        (5..=6).contains(&server.requests().len()),
         "the first attempt, which brings something, and then four or five"
     );
-    // One byte more each time is progress: it ends by itself.
+    // One more byte with each attempt is progress, so the download completes.
     let server = Server::start(|asked, before| {
         let from = before.min(BODY.len() - 1);
         match asked.range {
@@ -124,7 +125,7 @@ fn a_server_that_breaks_every_time_is_given_up() {
     let project = Project::of(&server.url("/tool"));
     project.pins(&[]);
     assert!(project.pins_only(BODY));
-    assert_eq!(server.asked().len(), BODY.len());
+    assert_eq!(server.requests().len(), BODY.len());
 }
 
 #[test]
@@ -138,11 +139,11 @@ fn a_server_that_is_busy_is_asked_again() {
     let project = Project::of(&server.url("/tool"));
     project.pins(&[]);
     assert!(project.pins_only(BODY));
-    // Who asks for more than a minute is not waited for.
+    // A server that asks for more than a minute is not retried.
     let server = Server::start(|_, _| Answer::new("503 Service Unavailable", &["retry-after: 3600".to_owned()], b""));
     let project = Project::of(&server.url("/tool"));
     project.fails(&[], &format!("error: {}: the server answers 503", server.url("/tool")));
-    assert_eq!(server.asked().len(), 1);
+    assert_eq!(server.requests().len(), 1);
 }
 
 #[test]
@@ -172,7 +173,8 @@ fn a_server_that_says_nothing_more_is_not_waited_for() {
     let project = Project::of(&url);
     project.fails(&["--timeout-silence", "100ms"], &format!("error: cannot download {url}: operation timed out"));
     let (project, server) = (Project::of(&url), server);
-    let said = project.fails(&["--timeout-download", "300ms"], &format!("error: {url} is not complete after 300ms: "));
-    assert!(said.contains("--timeout-download gives more time"), "{said}");
-    assert!(server.asked().len() >= 2);
+    let printed =
+        project.fails(&["--timeout-download", "300ms"], &format!("error: {url} is not complete after 300ms: "));
+    assert!(printed.contains("--timeout-download gives more time"), "{printed}");
+    assert!(server.requests().len() >= 2);
 }

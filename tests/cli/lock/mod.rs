@@ -1,8 +1,8 @@
-//! `mkimg lock` against servers that behave and servers that do not. What is waited for here is an event, never a time.
+//! `mkimg lock` against servers that work and servers that fail. The tests wait for events, never for a fixed time.
 
 mod broken;
+mod limits;
 mod project;
-mod server;
 
 use std::fs;
 use std::net::TcpListener;
@@ -10,8 +10,8 @@ use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
 
-use project::{BODY, HALF, Project, TAG, bytes_from, sha256};
-use server::{Answer, Server};
+use crate::harness::{Answer, Server, sha256};
+use project::{BODY, HALF, Project, TAG, bytes_from};
 
 #[test]
 fn a_lock_pins_what_publishers_say_and_what_is_downloaded() {
@@ -30,13 +30,13 @@ fn a_lock_pins_what_publishers_say_and_what_is_downloaded() {
         server.url("/sums"),
     ));
     let listed = format!("{}\n{}\n", server.url("/tool"), server.url("/archive-1.0.tgz"));
-    assert_eq!(project.run(&["--list"]), (0, listed.clone(), String::new()));
+    project.run(&["--list"]).success().stdout_is(&listed).stderr_is("");
     let newer = listed.replace("1.0", "2.0");
-    assert_eq!(project.run(&["--list", "templates/image.yaml", "--var", "version=2.0"]).1, newer);
-    assert_eq!(project.run(&["--list", "--update"]).0, 2);
-    assert_eq!((server.asked(), project.lock()), (Vec::new(), None));
+    assert_eq!(project.run(&["--list", "templates/image.yaml", "--var", "version=2.0"]).stdout, newer);
+    assert_eq!(project.run(&["--list", "--update"]).exit, 2);
+    assert_eq!((server.requests(), project.lock()), (Vec::new(), None));
 
-    // Nothing but the result, in the template's order, where no terminal is.
+    // Without a terminal, only the result is printed, in the order of the template.
     let pinned = format!(
         "note: {}  {} ({} bytes)\nnote: {}  {} (11 bytes)\nnote: mkimg.lock pins 2 artifacts\n",
         sha256(BODY),
@@ -51,18 +51,18 @@ fn a_lock_pins_what_publishers_say_and_what_is_downloaded() {
         let pin = [server.url(path), sha256(bytes), format!("size: {}\n", bytes.len())];
         assert!(pin.iter().all(|part| lock.contains(part)), "{lock}");
     }
-    let mut paths: Vec<String> = server.asked().into_iter().map(|asked| asked.path).collect();
+    let mut paths: Vec<String> = server.requests().into_iter().map(|asked| asked.path).collect();
     paths.sort();
     assert_eq!(paths, ["/archive-1.0.tgz", "/sums", "/tool"]);
     assert_eq!(project.pins(&[]), "note: mkimg.lock already pins every artifact\n");
-    assert_eq!(server.asked(), [], "nothing is asked for again");
+    assert_eq!(server.requests(), [], "nothing is asked for again");
     project.pins(&["--update"]);
-    assert_eq!((server.asked().len(), project.lock()), (3, Some(lock.clone())));
+    assert_eq!((server.requests().len(), project.lock()), (3, Some(lock.clone())));
     project.fails(
         &["--var", "version=2.0"],
         &format!("error: {} holds no sha256 for archive-2.0.tgz\n", server.url("/sums")),
     );
-    assert_eq!(server.asked().len(), 1, "the archive itself is not asked for then");
+    assert_eq!(server.requests().len(), 1, "the archive itself is not asked for then");
     assert_eq!(project.lock(), Some(lock), "a failure changes nothing");
 }
 
@@ -94,16 +94,16 @@ fn what_cannot_be_locked_is_explained_and_nothing_is_written() {
         ),
         (&closed, None, format!("error: cannot download {closed}: Connection refused")),
     ];
-    for (url, checksum, said) in cases {
+    for (url, checksum, printed) in cases {
         let checksum = checksum.map_or_else(String::new, |checksum| format!(", checksum: '{checksum}'"));
         let project = Project::new(&format!("- {{url: '{url}', to: /usr/local/bin/tool{checksum}}}\n"));
-        project.fails(&[], &said);
+        project.fails(&[], &printed);
         assert_eq!(project.lock(), None);
-        assert_eq!(project.remembered(), 0, "{said}");
+        assert_eq!(project.remembered(), 0, "{printed}");
     }
 }
 
-/// All are tried and all faults are said; what did arrive is not fetched again.
+/// All downloads are tried and all failures are printed. What arrived is not downloaded again.
 #[test]
 fn one_that_fails_keeps_the_lock_from_being_written() {
     let there = Arc::new(AtomicUsize::new(0));
@@ -116,16 +116,16 @@ fn one_that_fails_keeps_the_lock_from_being_written() {
     let artifact =
         |name: &str| format!("- {{url: '{}', to: /usr/local/bin/{name}}}\n", server.url(&format!("/{name}")));
     let project = Project::new(&["a", "b", "c"].map(artifact).concat());
-    let (exit, _, stderr) = project.run(&[]);
+    let (exit, _, stderr) = project.run(&[]).into_parts();
     assert_eq!((exit, project.lock()), (2, None));
     for path in ["/a", "/c"] {
         assert!(stderr.contains(&format!("error: {}: the server answers 404\n", server.url(path))), "{stderr}");
     }
     assert_eq!(project.remembered(), 1);
-    server.asked();
+    server.requests();
     there.store(1, Ordering::SeqCst);
     project.pins(&[]);
-    let again = server.asked().into_iter().find(|asked| asked.path == "/b").unwrap();
+    let again = server.requests().into_iter().find(|asked| asked.path == "/b").unwrap();
     assert_eq!(again.range, Some(bytes_from(BODY.len() - 1)), "only whether it is the same still");
     assert!(project.lock().unwrap().contains(&sha256(BODY)));
     assert_eq!(project.remembered(), 0);
@@ -141,19 +141,19 @@ fn several_architectures_are_pinned_side_by_side() {
         urls.map(|url| url.trim_matches('"').rsplit('/').next().unwrap().to_owned()).collect::<Vec<_>>()
     };
     project.pins(&[]);
-    let said = project.pins(&["--var", "arch=arm64"]);
+    let printed = project.pins(&["--var", "arch=arm64"]);
     assert!(
-        said.ends_with(
+        printed.ends_with(
             "note: mkimg.lock pins 2 artifacts\nnote: this run did not ask for 1 of them; --prune removes such pins\n"
         ),
-        "{said}"
+        "{printed}"
     );
     assert_eq!(pinned(), ["tool-1.0-amd64", "tool-1.0-arm64"]);
-    // A new version: both at once, and the old ones go.
-    let said = project.pins(&["--matrix", "arch=amd64,arm64", "--var", "version=2.0", "--prune"]);
-    assert!(said.ends_with("note: mkimg.lock pins 2 artifacts\n"), "{said}");
+    // A new version for both architectures at once; the old pins are removed.
+    let printed = project.pins(&["--matrix", "arch=amd64,arm64", "--var", "version=2.0", "--prune"]);
+    assert!(printed.ends_with("note: mkimg.lock pins 2 artifacts\n"), "{printed}");
     assert_eq!(pinned(), ["tool-2.0-amd64", "tool-2.0-arm64"]);
-    let listed = project.run(&["--matrix", "arch=amd64,arm64", "--list"]).1;
+    let listed = project.run(&["--matrix", "arch=amd64,arm64", "--list"]).stdout;
     assert_eq!(listed, format!("{}\n{}\n", server.url("/tool-1.0-amd64"), server.url("/tool-1.0-arm64")));
 }
 
@@ -162,15 +162,19 @@ fn a_file_that_its_publisher_has_replaced_is_said() {
     let server = Server::start(|_, before| Answer::whole(if before == 0 { BODY } else { b"new\n" }, ""));
     let project = Project::of(&server.url("/tool"));
     project.pins(&[]);
-    let said = project.pins(&["--update"]);
+    let printed = project.pins(&["--update"]);
     assert!(
-        said.contains(&format!("warning: {} has changed: it was pinned with {}\n", server.url("/tool"), sha256(BODY))),
-        "{said}"
+        printed.contains(&format!(
+            "warning: {} has changed: it was pinned with {}\n",
+            server.url("/tool"),
+            sha256(BODY)
+        )),
+        "{printed}"
     );
     assert!(project.pins_only(b"new\n"));
 }
 
-/// The server answers only once both have asked.
+/// The server answers only after both requests have arrived.
 #[test]
 fn downloads_run_side_by_side() {
     let both = Arc::new((Mutex::new(0), Condvar::new()));
@@ -188,7 +192,7 @@ fn downloads_run_side_by_side() {
         |name: &str| format!("- {{url: '{}', to: /usr/local/bin/{name}}}\n", server.url(&format!("/{name}")));
     let project = Project::new(&["a", "b"].map(artifact).concat());
     project.pins(&["--parallel", "2"]);
-    assert_eq!(project.run(&["--parallel", "0"]).0, 2);
+    assert_eq!(project.run(&["--parallel", "0"]).exit, 2);
 }
 
 #[test]
@@ -203,17 +207,14 @@ fn an_interrupted_lock_writes_nothing_and_the_next_one_succeeds() {
         Answer::ranged(request, BODY, TAG)
     });
     let project = Project::of(&server.url("/tool"));
-    let child = project.command(&[]).stderr(Stdio::piped()).spawn().unwrap();
+    let child = project.mkimg(&[]).into_command().stderr(Stdio::piped()).spawn().unwrap();
     arrived.recv().unwrap();
     let killed = Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap();
     assert!(killed.success());
     let output = child.wait_with_output().unwrap();
     let stderr = String::from_utf8(output.stderr).unwrap();
     assert_eq!(output.status.code(), Some(130), "{stderr}");
-    assert!(
-        stderr.starts_with("error: interrupted: the lock was not changed\nhelp: the next `mkimg lock`"),
-        "{stderr}"
-    );
+    assert!(stderr.starts_with("error: interrupted: the lock was not changed\nhelp: the next `mkimg lock`"), "{stderr}");
     assert_eq!(project.lock(), None);
     project.pins(&[]);
     assert!(project.pins_only(BODY));
@@ -235,8 +236,7 @@ fn a_cache_that_cannot_be_written_costs_nothing_but_resuming() {
 fn a_lock_that_cannot_be_written_costs_no_download() {
     let server = Server::start(|asked, _| Answer::ranged(asked, BODY, TAG));
     let project = Project::of(&server.url("/tool"));
-    let said = project.run(&["--lock", "nowhere/mkimg.lock"]);
-    assert!(said.0 == 2 && said.2.contains("error: cannot write nowhere/mkimg.lock"), "{said:?}");
+    project.run(&["--lock", "nowhere/mkimg.lock"]).exits(2).stderr_has("error: cannot write nowhere/mkimg.lock");
     assert_eq!(server.ranges(), [None]);
     project.pins(&[]);
     assert_eq!(server.ranges(), [Some(bytes_from(BODY.len() - 1))]);

@@ -1,17 +1,13 @@
-//! A project with artifacts, what `mkimg lock` makes of it, and the file that is downloaded.
+//! A project with artifacts, the lock that `mkimg lock` writes for it, and the file that it downloads.
 
 use std::fs;
 use std::path::PathBuf;
-use std::process::{Command, Stdio};
 
-use sha2::{Digest as _, Sha256};
+use crate::harness::{Mkimg, Run, mkimg, sha256};
 
 pub(crate) const BODY: &[u8] = b"0123456789abcdefghijklmnopqrstuvwxyz\n";
 pub(crate) const HALF: usize = 17;
 pub(crate) const TAG: &str = "\"one\"";
-
-/// Exit status, standard output, standard error.
-pub(crate) type Ended = (i32, String, String);
 
 /// A project with artifacts only, and a cache of its own.
 pub(crate) struct Project(pub(crate) tempfile::TempDir);
@@ -30,32 +26,24 @@ impl Project {
         Self::new(&format!("- {{url: '{url}', to: /usr/local/bin/tool}}\n"))
     }
 
-    pub(crate) fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_mkimg"));
-        command.arg("lock").args(arguments).current_dir(self.0.path()).stdin(Stdio::null());
-        command.env_clear().env("PATH", "/usr/bin:/bin").env("XDG_CACHE_HOME", self.0.path().join("cache"));
-        command
+    pub(crate) fn mkimg(&self, arguments: &[&str]) -> Mkimg {
+        mkimg(self.0.path()).arg("lock").args(arguments).env("XDG_CACHE_HOME", self.0.path().join("cache"))
     }
 
-    pub(crate) fn run(&self, arguments: &[&str]) -> Ended {
-        let output = self.command(arguments).args(["--retry-wait", "1ms"]).output().unwrap();
-        let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
-        (output.status.code().unwrap(), text(output.stdout), text(output.stderr))
+    pub(crate) fn run(&self, arguments: &[&str]) -> Run {
+        self.mkimg(arguments).args(["--retry-wait", "1ms"]).run()
     }
 
-    /// Runs to success; standard error.
+    /// Runs to success. Returns standard error.
+    #[track_caller]
     pub(crate) fn pins(&self, arguments: &[&str]) -> String {
-        let (exit, stdout, stderr) = self.run(arguments);
-        assert_eq!((exit, stdout.as_str()), (0, ""), "{stderr}");
-        stderr
+        self.run(arguments).success().stdout_is("").stderr
     }
 
-    /// Runs to a failure that says this first.
-    pub(crate) fn fails(&self, arguments: &[&str], said: &str) -> String {
-        let (exit, stdout, stderr) = self.run(arguments);
-        assert_eq!((exit, stdout.as_str()), (2, ""), "{stderr}");
-        assert!(stderr.starts_with(said) && stderr.contains("\nhelp: "), "expected {said}, found {stderr}");
-        stderr
+    /// Runs to a failure whose message begins like this. Returns standard error.
+    #[track_caller]
+    pub(crate) fn fails(&self, arguments: &[&str], message: &str) -> String {
+        self.run(arguments).stderr_starts(message).stderr_has("\nhelp: ").refused()
     }
 
     pub(crate) fn path(&self) -> PathBuf {
@@ -77,10 +65,6 @@ impl Project {
     pub(crate) fn remembered(&self) -> usize {
         fs::read_dir(self.0.path().join("cache/mkimg/downloads")).map_or(0, Iterator::count)
     }
-}
-
-pub(crate) fn sha256(bytes: &[u8]) -> String {
-    mkimg::model::hexadecimal(&Sha256::digest(bytes))
 }
 
 pub(crate) fn bytes_from(offset: usize) -> String {

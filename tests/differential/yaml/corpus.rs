@@ -1,4 +1,5 @@
-//! Texts to start from: cloud-configs as people write them, YAML that readers differ about, and what once went wrong.
+//! The initial texts: cloud-configs as people write them, YAML that parsers disagree about, and texts that were once read
+//! differently.
 
 pub(crate) const CORPUS: &[&str] = &[
     // Cloud-configs.

@@ -32,7 +32,7 @@ impl Random {
     }
 }
 
-/// What YAML makes something of.
+/// Tokens with a meaning in YAML.
 const PIECES: &[&str] = &[
     "a",
     "b",
@@ -160,14 +160,14 @@ const PIECES: &[&str] = &[
     "@x",
 ];
 
-/// What numbers, dates and booleans are made of.
+/// Characters of numbers, dates and booleans.
 const SCALAR_PIECES: &[&str] = &[
     "0", "1", "2", "5", "6", "7", "8", "9", "00", "12", "59", "60", "_", ".", ":", "-", "+", "e", "E", "e+", "x", "0x",
     "b", "0b", "o", "0o", "a", "F", ".inf", ".nan", ".Inf", "inf", "T", "t", "Z", " ", "2021", "-02", "-1-1",
     " 1:00:00", "yes", "No", "true", "ON", "null", "~", "<<", "=", "\u{663}", "=", "QUJD", "QQ==", "\n",
 ];
 
-/// One text. What it is made by depends on the number.
+/// One text, generated in one of several ways.
 pub(crate) fn text(random: &mut Random) -> String {
     match random.below(10) {
         0..=3 => mutated(random),
@@ -224,7 +224,7 @@ fn mutate(random: &mut Random, mut text: String) -> String {
                 }
             }
             4 => {
-                // A piece of another text comes in.
+                // Inserts a piece of another text.
                 let other = random.pick(CORPUS);
                 let start = boundary(random, other);
                 let end = (start + random.below(40)).min(other.len());
@@ -252,7 +252,7 @@ fn scalar(random: &mut Random) -> String {
     (0..=random.below(6)).map(|_| random.pick(SCALAR_PIECES)).collect()
 }
 
-/// Scalars under each of the tags, or none; one document, so mostly valid ones.
+/// Scalars with and without tags, in one document, so most of them are valid.
 fn scalars(random: &mut Random) -> String {
     let text = scalar(random);
     let tag = random.pick(&[
@@ -278,7 +278,7 @@ fn structure(random: &mut Random, column: usize, out: &mut String) {
     let count = 1 + random.below(if depth > 3 { 2 } else { 4 });
     let list = random.one_in(3);
     for number in 0..count {
-        // A first entry may stand behind the dash of the list that holds it.
+        // A first entry may follow the dash of its list.
         if number > 0 || !out.ends_with("- ") {
             out.push_str(&pad);
         }

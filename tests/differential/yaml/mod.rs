@@ -1,7 +1,8 @@
-//! Our reading of YAML against PyYAML's, text by text: same refusals at the same place, same values with the same types.
+//! How we read YAML, compared with PyYAML text by text: the same refusals at the same place, and the same values with the
+//! same types.
 //!
-//! `MKIMG_YAML_TEXTS` says how many texts are generated (3,000 unless told), `MKIMG_YAML_SEED` from which seed, `MKIMG_PYTHON` with which
-//! Python. To add a text that once went wrong, add it to `yaml_differential/corpus.rs`.
+//! `MKIMG_YAML_TEXTS` sets how many texts are generated (3,000 by default) and `MKIMG_YAML_SEED` from which seed. A text that
+//! was once read differently goes to `corpus.rs`.
 
 mod corpus;
 mod generate;
@@ -9,34 +10,30 @@ mod generate;
 use std::collections::HashMap;
 use std::fmt::Write as _;
 use std::io::Write as _;
-use std::process::Command;
 
 use generate::Random;
 use mkimg::source::Source;
 use mkimg::yaml::{self, Key, Node, NodeKind, Scalar, emit};
 use serde_json::{Value, json};
 
-/// What PyYAML says of each text.
-fn pyyaml(texts: &[String]) -> Vec<Value> {
-    let python = std::env::var("MKIMG_PYTHON").unwrap_or_else(|_| {
-        if std::path::Path::new("/usr/bin/python3").exists() { "/usr/bin/python3".into() } else { "python3".into() }
-    });
-    let version = Command::new(&python).args(["-c", "import yaml; print(yaml.__version__)"]).output();
-    let found = version.is_ok_and(|output| output.status.success() && output.stdout.starts_with(b"6."));
-    assert!(found, "this test needs PyYAML 6 for {python}: install Debian's package python3-yaml");
+use crate::harness::tests;
+use crate::packages;
 
+/// The answer of PyYAML for each text; `None` where PyYAML cannot be had.
+fn pyyaml(texts: &[String]) -> Option<Vec<Value>> {
+    let modules = packages::pyyaml(std::env::var_os("MKIMG_YAML_TEXTS").is_some())?;
     let mut input = tempfile::NamedTempFile::new().unwrap();
     for text in texts {
         writeln!(input, "{}", Value::from(text.as_str())).unwrap();
     }
     input.flush().unwrap();
-    let helper = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/differential/yaml/pyyaml.py");
-    let output = Command::new(&python).arg("-B").arg(helper).arg(input.path()).output().unwrap();
+    let output =
+        packages::python(&modules).arg(tests("differential/yaml/pyyaml.py")).arg(input.path()).output().unwrap();
     assert!(output.status.success(), "the helper failed: {}", String::from_utf8_lossy(&output.stderr));
     let answers: Vec<Value> =
         String::from_utf8(output.stdout).unwrap().lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     assert_eq!(answers.len(), texts.len());
-    answers
+    Some(answers)
 }
 
 /// A value as the helper writes it.
@@ -91,7 +88,7 @@ fn plain(node: Node<'_>) -> Value {
     }
 }
 
-/// JSON with the escapes and spaces of Python's `json.dumps`, by which the helper sorts.
+/// JSON with the escapes and spaces of Python's `json.dumps`, since the helper sorts by that text.
 fn python_json(value: &Value) -> String {
     match value {
         Value::Array(items) => format!("[{}]", items.iter().map(python_json).collect::<Vec<_>>().join(", ")),
@@ -124,7 +121,7 @@ fn index_and_line(text: &str, offset: usize) -> (usize, usize) {
     (before.chars().count(), line)
 }
 
-/// How the two differ about a text; `None` where they agree.
+/// The difference between the two readings of a text; `None` if they agree.
 fn difference(text: &str, theirs: &Value) -> Option<String> {
     let source = Source::new("text", text);
     let ours = yaml::parse(source.text());
@@ -137,7 +134,7 @@ fn difference(text: &str, theirs: &Value) -> Option<String> {
             (found != *value).then(|| format!("ours:   {found}\ntheirs: {value}"))
         }
         (Ok(tree), None) => Some(format!("ours:   {:?}\ntheirs: {}", tree.root().map(plain), theirs["error"])),
-        // Unusable values that a later duplicate of their key hides from Python: our tree keeps duplicates, so it cannot.
+        // A later duplicate key hides an unusable value from Python. Our tree keeps duplicates, so it reports the value.
         (Err(error), Some(_))
             if ["inside the value itself", "surrogate pair"].iter().any(|why| error.message.contains(why)) =>
         {
@@ -150,7 +147,7 @@ fn difference(text: &str, theirs: &Value) -> Option<String> {
             let agree = if let Some(position) = theirs.get("position") {
                 json!(place.0) == *position
             } else {
-                // For an alias we name the alias, PyYAML the node that it stands for.
+                // We report the place of an alias, PyYAML that of the node it refers to.
                 let alias = source.slice(error.span).starts_with('*');
                 theirs.get("place").is_none_or(|their| json!([place.0, place.1]) == *their)
                     && (alias || theirs.get("problem").is_none_or(|their| json!([problem.0, problem.1]) == *their))
@@ -164,7 +161,7 @@ fn difference(text: &str, theirs: &Value) -> Option<String> {
 }
 
 fn compare(texts: &[String]) {
-    let answers = pyyaml(texts);
+    let Some(answers) = pyyaml(texts) else { return };
     let mut differences: Vec<(&String, String)> = texts
         .iter()
         .zip(&answers)
@@ -221,7 +218,8 @@ fn pyyaml_reads_back_what_we_write() {
             emit::document(&emit::Map::new().with("write_files", emit::Value::list([entry])).into())
         })
         .collect();
-    for ((text, written), answer) in strings.iter().zip(&texts).zip(pyyaml(&texts)) {
+    let Some(answers) = pyyaml(&texts) else { return };
+    for ((text, written), answer) in strings.iter().zip(&texts).zip(answers) {
         let string = json!(["str", text]);
         let entry = if text == "content" {
             json!([[["str", "content"], string]])

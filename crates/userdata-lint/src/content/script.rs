@@ -41,6 +41,15 @@ pub(crate) fn script(text: &str) -> Vec<Fault> {
     out
 }
 
+/// Whether a script ends before this point unless bash runs it: `[ -n "$BASH_VERSION" ] || return 0`. Other shells never read
+/// what follows.
+fn leaves_unless_bash(before: &str) -> bool {
+    let leaves = |line: &str| {
+        line.split_ascii_whitespace().any(|word| ["return", "exit", "exec"].contains(&word.trim_end_matches(';')))
+    };
+    before.lines().any(|line| !line.trim_start().starts_with('#') && line.contains("BASH_VERSION") && leaves(line))
+}
+
 /// Where the shell stops reading, and here-documents without an end.
 fn check_script(text: &str, interpreter: Interpreter, out: &mut Vec<Fault>) {
     // Windows line ends have a finding of their own; what follows from them would only hide it.
@@ -49,8 +58,10 @@ fn check_script(text: &str, interpreter: Interpreter, out: &mut Vec<Fault>) {
         return;
     }
     let Reading { script, posix_error } = shell::read(text, interpreter);
-    if let Some(error) = posix_error {
-        let line = text[..error.span.start.min(text.len())].rfind('\n').map_or(0, |end| end + 1);
+    let line_of =
+        |error: &shell::ShellError| text[..error.span.start.min(text.len())].rfind('\n').map_or(0, |end| end + 1);
+    if let Some(error) = posix_error.filter(|error| !leaves_unless_bash(&text[..line_of(error)])) {
+        let line = line_of(&error);
         let span = if error.span.end > error.span.start { error.span } else { Span::new(line, error.span.start) };
         let message = format!("only bash reads this; for the `sh` of Debian and Ubuntu: {}", error.message);
         let help = "begin the script with `#!/bin/bash`, or write it without what only bash has".to_string();

@@ -1,7 +1,7 @@
 //! The sections and settings of units, by name: those of systemd.unit(5), systemd.service(5), systemd.exec(5), systemd.kill(5),
 //! systemd.resource-control(5) and their like, with what systemd still takes for older units' sake.
 //!
-//! Complete for systemd 252; `tests/differential/content.rs` holds it to the systemd that is installed. Of later versions, up to
+//! Complete for systemd 252; `tests/differential/content.rs` holds it to the systemd of Debian 12. Of later versions, up to
 //! 258, it has what their release notes name. To add a setting, add its name to its list.
 
 /// How programs run: services, sockets, mounts, swap.
