@@ -21,6 +21,9 @@ STAND_INS = os.path.join(PROJECT, "fixtures", "stand-ins")
 ONBOOT = os.path.join(PROJECT, "files/var/lib/cloud/scripts/per-instance/001_onboot")
 sys.path.insert(0, os.path.join(STAND_INS, "shared"))
 
+# The tests make hundreds of keys. EC keys take no time, and test_cockroach.py checks that RSA is the default.
+os.environ["STAND_IN_KEYS"] = "ec"
+
 _work = tempfile.mkdtemp(prefix="stand-ins-")
 atexit.register(shutil.rmtree, _work, True)
 

@@ -49,6 +49,16 @@ class CommandLine(ground.Case):
                            "--attrs=a", "--locality=region=x", "--log-dir=", status=1)
         self.assertIn("problem with CA certificate: not found", answer)
 
+    def test_keys_are_rsa_unless_tests_ask_for_quick_ones(self):
+        for keys, expected in (("", "Public-Key: (2048 bit)"), ("ec", "ASN1 OID: prime256v1")):
+            folder = self.path("keys-" + (keys or "default"))
+            common = ["--certs-dir=" + folder, "--ca-key=" + os.path.join(folder, "ca.key")]
+            for command in (("create-ca",), ("create-node", "localhost")):
+                self.run_(self.cockroach, "cert", *command, *common, env=dict(os.environ, STAND_IN_KEYS=keys))
+            for name in ("ca.crt", "node.crt"):
+                text = self.run_("openssl", "x509", "-in", os.path.join(folder, name), "-noout", "-text")
+                self.assertIn(expected, text)
+
     def test_certificates_are_not_overwritten(self):
         certs = self.certificates()
         common = ["--certs-dir=" + certs, "--ca-key=" + self.path("ca.key")]
