@@ -6,6 +6,8 @@
 use std::path::Path;
 use std::process::Command;
 
+use crate::harness::tests;
+
 const FILES: [&str; 12] = [
     "test_backup.py",
     "test_build.py",
@@ -21,13 +23,9 @@ const FILES: [&str; 12] = [
     "test_upgrade.py",
 ];
 
-fn folder() -> std::path::PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/stubs")
-}
-
 /// Runs one file, and prints its output if it fails.
 fn python(file: &str) {
-    let run = Command::new("python3").arg("-B").arg(folder().join(file)).output();
+    let run = Command::new("python3").arg("-B").arg(tests("stubs").join(file)).output();
     let run = run.unwrap_or_else(|error| panic!("python3 cannot be started: {error}"));
     let printed = String::from_utf8_lossy(&run.stderr);
     assert!(run.status.success(), "{file}: {}\n{}{printed}", run.status, String::from_utf8_lossy(&run.stdout));
@@ -98,7 +96,7 @@ fn the_operators_command() {
 
 #[test]
 fn every_file_is_run() {
-    let mut found: Vec<String> = std::fs::read_dir(folder())
+    let mut found: Vec<String> = std::fs::read_dir(tests("stubs"))
         .expect("the folder of the tests")
         .map(|entry| entry.expect("an entry").file_name().to_string_lossy().into_owned())
         .filter(|name| name.starts_with("test_") && Path::new(name).extension().is_some_and(|end| end == "py"))

@@ -1,7 +1,7 @@
 //! `diff`, `init`, `schema`, `man` and `completions` as a user sees them, and inputs that are too large for any command.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use crate::harness::{bless, mkimg, python, repository};
@@ -36,15 +36,32 @@ fn contents_of_a_project_are_judged_where_they_are() {
 
 // --- diff
 
-/// The golden documents of this repository. `make bless` rewrites them.
+/// The golden documents of this repository and of its examples. `make bless` rewrites them.
 #[test]
-fn the_repositorys_documents_are_as_expected() {
-    if bless() {
-        mkimg(repository()).args(["diff", "--update"]).run().success();
+fn golden_documents_are_as_expected() {
+    let examples = fs::read_dir(repository().join("examples")).unwrap().map(|entry| entry.unwrap().path());
+    let projects: Vec<PathBuf> = examples.filter(|path| path.is_dir()).collect();
+    assert!(projects.len() >= 3, "{projects:?}");
+    for project in projects.iter().map(PathBuf::as_path).chain([repository()]) {
+        if bless() {
+            mkimg(project).args(["diff", "--update"]).run().success();
+        }
+        let diff = mkimg(project).arg("diff").run();
+        assert_eq!(diff.exit, 0, "`make bless` accepts the rendered documents: {diff:#?}");
+        let cases = if project == repository() { "2 cases are" } else { "1 case is" };
+        diff.stdout_is("").stderr_has(&format!("note: {cases} as expected\n"));
     }
-    let (exit, stdout, stderr) = mkimg(repository()).arg("diff").run().into_parts();
-    assert_eq!((exit, stdout.as_str()), (0, ""), "`make bless` takes what is rendered now for what is expected");
-    assert!(stderr.ends_with("note: 2 cases are as expected\n"), "{stderr}");
+}
+
+#[test]
+fn examples_have_no_finding() {
+    for entry in fs::read_dir(repository().join("examples")).unwrap() {
+        let project = entry.unwrap().path();
+        if project.is_dir() {
+            mkimg(&project).arg("render").run().success();
+            mkimg(&project).args(["validate", "--deny", "warnings"]).run().success();
+        }
+    }
 }
 
 #[test]

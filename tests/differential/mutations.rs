@@ -4,11 +4,12 @@
 //! `MKIMG_MUTATIONS_SECONDS` stops after a time. Documents that failed go to `tests/mutations/`, which is part of the corpus.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::path::Path;
 use std::time::{Duration, Instant};
 
 use mkimg::diag::Format;
 use mkimg::validate::{Options, Version, rules, validate_bytes};
+
+use crate::harness::repository;
 
 /// The number of documents by default.
 const MUTATIONS: u64 = 3_000;
@@ -111,7 +112,7 @@ fn corpus() -> Vec<Vec<u8>> {
     for rule in rules::REGISTRY {
         corpus.extend(rule.bad.iter().chain(rule.good).map(|example| example.to_vec()));
     }
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests");
+    let root = repository().join("tests");
     let mut folders = vec![root.join("cases/validate"), root.join("yaml_differential"), root.join("mutations")];
     while let Some(folder) = folders.pop() {
         let Ok(entries) = std::fs::read_dir(&folder) else { continue };

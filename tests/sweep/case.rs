@@ -12,6 +12,8 @@ use mkimg::emulator::{BackendKind, Config, Emulator, Scenario, Timing, start};
 use mkimg::providers::digitalocean::{Client, Options};
 use serde_json::Value;
 
+use crate::harness::TOKEN;
+
 use super::bake::{DiskJournal, FastClock, bake, go_on, spec};
 
 /// A case that takes longer hangs. The longest one takes a few seconds on an idle machine.
@@ -21,7 +23,6 @@ const HANGING_REQUEST_TIMEOUT: Duration = Duration::from_secs(1);
 /// The request timeout of the other cases. It is long, because a busy machine may answer late, and a request that is sent again
 /// would shift the numbers by which faults are played.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(20);
-const TOKEN: &str = "secret-token-0123456789";
 
 /// How the bake notices that the droplet has finished.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

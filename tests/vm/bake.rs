@@ -9,16 +9,14 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use crate::droplets::{SLUG, kept_bake};
+use crate::harness::{MKIMG, TOKEN, repository};
 use rustix::fs::SeekFrom;
 use serde_json::Value;
-
-const MKIMG: &str = env!("CARGO_BIN_EXE_mkimg");
-const TOKEN: &str = "secret-token-0123456789";
 
 /// Runs a program to its end, its standard error passed on, and gives its standard output.
 fn run<I: AsRef<OsStr>>(program: &str, arguments: impl IntoIterator<Item = I>) -> String {
     let mut command = Command::new(program);
-    command.args(arguments).current_dir(env!("CARGO_MANIFEST_DIR")).stderr(Stdio::inherit());
+    command.args(arguments).current_dir(repository()).stderr(Stdio::inherit());
     let output = command.output().unwrap_or_else(|error| panic!("{program}: {error}"));
     assert!(output.status.success(), "{program}: {}", output.status);
     String::from_utf8(output.stdout).expect("UTF-8")
@@ -63,7 +61,7 @@ fn without_the_token(bake: u32) -> usize {
 fn bake(state: &Path, report: &Path) -> Vec<Value> {
     let mut command = Command::new(MKIMG);
     command.args(["bake", "--local", "--stand-ins", "--var", &format!("image={SLUG}"), "--format", "json", "--report"]);
-    command.arg(report).env("XDG_STATE_HOME", state).current_dir(env!("CARGO_MANIFEST_DIR"));
+    command.arg(report).env("XDG_STATE_HOME", state).current_dir(repository());
     // A token that is not needed here, and that no program which is started may see.
     command.env("DIGITALOCEAN_API_TOKEN", TOKEN);
     let mut process = command.stdout(Stdio::piped()).spawn().expect("mkimg runs");

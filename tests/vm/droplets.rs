@@ -7,6 +7,8 @@ use std::time::Duration;
 use reqwest::Method;
 use serde_json::{Value, json};
 
+use crate::harness::{MKIMG, repository};
+
 /// The base image of all these tests.
 pub(crate) const SLUG: &str = "debian-12-x64";
 /// The token of their emulators.
@@ -61,9 +63,9 @@ pub(crate) fn baked(folder: &Path) -> (PathBuf, u64) {
     let state = folder.join("state");
     let built = Command::new("fixtures/stand-ins/build").arg("target/stand-ins").status();
     assert!(built.expect("Python").success());
-    let mut command = Command::new(env!("CARGO_BIN_EXE_mkimg"));
+    let mut command = Command::new(MKIMG);
     command.args(["bake", "--local", "--stand-ins", "--no-verify", "--var", &format!("image={SLUG}")]);
-    let run = command.env("XDG_STATE_HOME", &state).current_dir(env!("CARGO_MANIFEST_DIR")).status();
+    let run = command.env("XDG_STATE_HOME", &state).current_dir(repository()).status();
     assert!(run.expect("mkimg runs").success());
     let local = state.join("mkimg/local");
     let snapshot = newest_snapshot(&local).expect("a snapshot");

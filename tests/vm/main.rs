@@ -8,6 +8,9 @@
 )]
 #![cfg(all(feature = "qemu", target_os = "linux"))]
 
+#[path = "../harness/mod.rs"]
+mod harness;
+
 mod bake;
 mod cluster;
 mod droplet;
