@@ -150,7 +150,8 @@ fn a_disk_that_fills_up_ends_the_bake_with_nothing_left() {
             2 => emulator.holds(0, 0, &printed),
             3 => {
                 assert!(
-                    printed.contains("No space left on device") && printed.contains("no resources remain that cost money"),
+                    printed.contains("No space left on device")
+                        && printed.contains("no resources remain that cost money"),
                     "{printed}"
                 );
                 assert_eq!(printed.matches("going on without the journal").count(), 1, "{printed}");

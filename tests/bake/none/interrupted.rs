@@ -23,7 +23,10 @@ fn a_signal_cleans_up_and_exits_with_130() {
         baking.signal(signal);
         let (exit, printed) = baking.end();
         assert_eq!(exit, 130, "SIG{signal}: {printed}");
-        assert!(printed.contains("interrupted") && printed.contains("no resources remain that cost money"), "{printed}");
+        assert!(
+            printed.contains("interrupted") && printed.contains("no resources remain that cost money"),
+            "{printed}"
+        );
         emulator.holds(0, 0, &format!("SIG{signal}"));
         let folder = home.folder().unwrap();
         assert!(!folder.join("secrets.json").exists(), "the secrets of a bake that has ended stay");

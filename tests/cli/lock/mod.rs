@@ -214,7 +214,10 @@ fn an_interrupted_lock_writes_nothing_and_the_next_one_succeeds() {
     let output = child.wait_with_output().unwrap();
     let stderr = String::from_utf8(output.stderr).unwrap();
     assert_eq!(output.status.code(), Some(130), "{stderr}");
-    assert!(stderr.starts_with("error: interrupted: the lock was not changed\nhelp: the next `mkimg lock`"), "{stderr}");
+    assert!(
+        stderr.starts_with("error: interrupted: the lock was not changed\nhelp: the next `mkimg lock`"),
+        "{stderr}"
+    );
     assert_eq!(project.lock(), None);
     project.pins(&[]);
     assert!(project.pins_only(BODY));
