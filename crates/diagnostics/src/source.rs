@@ -134,15 +134,19 @@ impl Source {
     /// Position of a byte offset. Past the end, or inside a character, the nearest offset before counts.
     #[must_use]
     pub fn position(&self, offset: usize) -> Position {
-        let mut offset = offset.min(self.text.len());
-        while !self.text.is_char_boundary(offset) {
-            offset -= 1;
-        }
+        let offset = floor_char_boundary(&self.text, offset);
         let bytes = self.text.as_bytes();
         let known = offset / STRIDE;
         let mark = self.marks.get_or_init(|| marks(bytes))[known].after(bytes, known * STRIDE, offset);
         Position { line: 1 + mark.lines, column: 1 + mark.characters }
     }
+}
+
+/// The character boundary at or before a byte offset. (`str::floor_char_boundary` needs Rust 1.91.)
+#[must_use]
+pub fn floor_char_boundary(text: &str, offset: usize) -> usize {
+    let offset = offset.min(text.len());
+    (0..=offset).rev().find(|at| text.is_char_boundary(*at)).unwrap_or_default()
 }
 
 #[cfg(test)]

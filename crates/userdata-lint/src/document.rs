@@ -1,15 +1,14 @@
 //! Checks of the document as a whole: its header, its YAML, its size, its keys.
 
-use std::collections::HashSet;
-use std::fmt::Write;
-use std::io::Read;
-
+use super::decode::gunzip;
 use super::message::{self, Context, finding};
 use super::value::{self, key_text};
 use super::{Document, Options, content, first_line, header, modules};
 use crate::rules::{self, Rule};
 use diagnostics::source::{Source, Span};
 use diagnostics::{Diagnostic, quoted};
+use std::collections::HashSet;
+use std::fmt::Write;
 use yaml11::{Node, NodeId, NodeKind, Tree};
 
 /// The most that a packed document is unpacked to, in bytes.
@@ -348,11 +347,7 @@ pub(super) fn boothook(source: &Source, diagnostics: &mut Vec<Diagnostic>) {
 
 /// Unpacks gzip, to a sensible size.
 pub(super) fn unpack(bytes: &[u8]) -> Result<String, String> {
-    let mut out = Vec::new();
-    flate2::read::MultiGzDecoder::new(bytes)
-        .take(MOST_UNPACKED + 1)
-        .read_to_end(&mut out)
-        .map_err(|error| format!("expected a gzip stream, found one that cannot be unpacked: {error}"))?;
+    let out = gunzip(bytes, MOST_UNPACKED)?;
     if out.len() as u64 > MOST_UNPACKED {
         return Err(format!("unpacked, the document has more than {MOST_UNPACKED} bytes"));
     }

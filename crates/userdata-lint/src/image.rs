@@ -4,9 +4,9 @@
 //! A document is one when mkimg's runner is in it. Other documents make machines for their owner, who may want all of this.
 
 use super::message::finding;
-use super::modules::write_files::Entry;
-use super::{Document, Options, licence, processor, value};
+use super::{Document, Options, artifacts, value};
 use crate::rules::{self, Rule};
+use crate::write_files::FileEntry;
 use diagnostics::source::Span;
 use diagnostics::{Diagnostic, quoted};
 use yaml11::{Node, Scalar};
@@ -154,8 +154,8 @@ fn agent(document: &Document<'_>, out: &mut Vec<Diagnostic>) {
 /// What the machine as a whole lacks: its firewall, its updates.
 fn machine(document: &Document<'_>, options: &Options, out: &mut Vec<Diagnostic>) {
     let root = Span::new(document.root.span().start, document.root.span().start);
-    let text_of = |file: &Entry<'_>| file.content.as_ref().and_then(|content| content.text().map(str::to_owned));
-    let is_script = |file: &&Entry<'_>| file.path.is_some() && file.destination != RUNNER;
+    let text_of = |file: &FileEntry<'_>| file.content.as_ref().and_then(|content| content.text().map(str::to_owned));
+    let is_script = |file: &&FileEntry<'_>| file.path.is_some() && file.destination != RUNNER;
     let texts: Vec<String> = document.files().iter().filter(is_script).filter_map(text_of).collect();
     let commands = document.get("runcmd").map(|node| document.source.slice(node.span())).unwrap_or_default();
     let all = || texts.iter().map(String::as_str).chain(std::iter::once(commands)).flat_map(str::lines);
@@ -233,10 +233,9 @@ pub fn template(facts: &TemplateFacts<'_>) -> Vec<Diagnostic> {
     }
     for (index, artifact) in facts.artifacts.iter().enumerate() {
         let path = format!("artifacts.{index}.url");
-        out.extend(
-            licence::version_in(artifact.url).and_then(|version| licence::check(version, path.clone(), artifact.place)),
-        );
-        out.extend(facts.base.and_then(|(base, _)| processor::check(artifact.url, base, path.clone(), artifact.place)));
+        out.extend(artifacts::check_licence(artifact.url, path.clone(), artifact.place));
+        let base = facts.base.map(|(base, _)| base);
+        out.extend(base.and_then(|base| artifacts::check_processors(artifact.url, base, path.clone(), artifact.place)));
         let is_plain = |url: &str| url.starts_with("http://");
         if !artifact.locked {
             let message = match artifact.checksum {

@@ -4,9 +4,10 @@
 use std::cell::OnceCell;
 
 use super::header::{self, Kind};
-use super::modules::write_files::Entry;
+use super::write_files::{self, FileEntry};
 use super::{
-    Options, boot, check, command, document, image, message, modules, parts, places, secrets, template, value,
+    Options, artifacts, boot, check, command, content, document, image, message, modules, parts, places, secrets,
+    template, value,
 };
 use diagnostics::source::{Source, Span};
 use diagnostics::{Diagnostic, Origin, Part, Severity, Suppressed, Verdict};
@@ -17,7 +18,7 @@ pub(crate) struct Document<'t> {
     pub source: &'t Source,
     pub tree: &'t Tree,
     pub root: Node<'t>,
-    files: OnceCell<Vec<Entry<'t>>>,
+    files: OnceCell<Vec<FileEntry<'t>>>,
 }
 
 impl<'t> Document<'t> {
@@ -26,8 +27,8 @@ impl<'t> Document<'t> {
     }
 
     /// The entries of `write_files`, their contents decoded.
-    pub(crate) fn files(&self) -> &[Entry<'t>] {
-        self.files.get_or_init(|| modules::write_files::entries(self.tree, self.root))
+    pub(crate) fn files(&self) -> &[FileEntry<'t>] {
+        self.files.get_or_init(|| write_files::entries(self.tree, self.root))
     }
 
     /// The value under a top-level key.
@@ -52,6 +53,7 @@ pub(super) fn judge_as(source: &Source, kind: Kind, options: &Options, depth: us
     let mut suppressed = Vec::new();
     if !matches!(kind, Kind::CloudConfig | Kind::CloudConfigArchive | Kind::Mime) {
         secrets::text(source, &mut diagnostics);
+        artifacts::check_text(source, &mut diagnostics);
     }
     let verdict = match kind {
         Kind::CloudConfig => cloud_config(source, options, &mut diagnostics),
@@ -161,6 +163,7 @@ pub(super) fn cloud_config(source: &Source, options: &Options, diagnostics: &mut
         Err(error) => {
             diagnostics.push(document::invalid_yaml(source, &error));
             secrets::text(source, diagnostics);
+            artifacts::check_text(source, diagnostics);
             command::ignored_parts(source, options, diagnostics);
             return Verdict::Invalid;
         }
@@ -168,6 +171,7 @@ pub(super) fn cloud_config(source: &Source, options: &Options, diagnostics: &mut
     let Some(root) = tree.root().filter(|root| root.entries().is_some()) else {
         diagnostics.push(document::not_a_mapping(source, &tree));
         secrets::text(source, diagnostics);
+        artifacts::check_text(source, diagnostics);
         return Verdict::Invalid;
     };
     let context = message::Context { source, tree: &tree, root, version: options.cloud_init };
@@ -192,14 +196,14 @@ pub(super) fn cloud_config(source: &Source, options: &Options, diagnostics: &mut
     command::ignored_parts(source, options, diagnostics);
     let document = Document::new(source, &tree, root);
     document::collections(&document, diagnostics);
-    for module in modules::all() {
-        if let Some(lint) = module.lint {
-            lint(&document, diagnostics);
-        }
-    }
+    content::bootcmd(&document, diagnostics);
+    content::runcmd(&document, diagnostics);
+    content::users(&document, diagnostics);
+    write_files::check(&document, diagnostics);
     boot::check(&document, diagnostics);
     image::check(&document, options, diagnostics);
     secrets::document(&document, diagnostics);
+    artifacts::check_document(&document, diagnostics);
     verdict(diagnostics)
 }
 

@@ -7,23 +7,23 @@
 //!
 //! To add a rule, add its page to `crates/lint-rules/pages` and its check here; tests run the page's examples.
 
+mod artifacts;
 mod boot;
 mod check;
 mod choice;
 mod command;
 mod content;
+mod decode;
 mod document;
 mod fault;
 mod header;
 pub mod image;
 mod judge;
-mod licence;
 mod message;
 mod modules;
 mod parts;
 mod pattern;
 mod places;
-mod processor;
 pub mod provider;
 mod secrets;
 mod shape;
@@ -34,6 +34,7 @@ mod template;
 mod value;
 mod version;
 mod words;
+mod write_files;
 
 use std::borrow::Cow;
 use std::str::Utf8Error;
@@ -43,6 +44,7 @@ use judge::{Document, Judged, judge_as};
 use diagnostics::source::{Source, Span};
 use diagnostics::{Diagnostic, Findings, Verdict, quoted};
 
+pub use decode::decode;
 pub use diagnostics::{Document as JudgedDocument, Report};
 pub use header::Kind;
 pub use lint_rules as rules;
@@ -207,7 +209,7 @@ fn finish(source: &Source, kind: Kind, judged: Judged) -> Report {
     // What is allowed is still not shown.
     let shown = diagnostics.len();
     diagnostics.extend(suppressed.iter().map(|allowed| allowed.diagnostic.clone()));
-    let source = secrets::cover(source, &mut diagnostics);
+    let source = secrets::redact(source, &mut diagnostics);
     for (allowed, covered) in suppressed.iter_mut().zip(diagnostics.drain(shown..)) {
         allowed.diagnostic = covered;
     }

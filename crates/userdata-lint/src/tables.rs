@@ -13,9 +13,8 @@ use super::version::Version;
 /// `deprecated` and `changed` (and their `_version`) among the keywords.
 #[must_use]
 pub fn tables(version: Version) -> Value {
-    let keys = modules::all().flat_map(|module| module.keys);
-    let known = keys.filter(|(_, shape)| super::check::is_known(*shape, version));
-    Value::Object(known.map(|(key, shape)| ((*key).to_string(), schema(*shape, version))).collect())
+    let known = modules::keys().filter(|(_, shape)| super::check::is_known(*shape, version));
+    Value::Object(known.map(|(key, shape)| (key.to_string(), schema(shape, version))).collect())
 }
 
 fn schema(shape: Shape, version: Version) -> Value {

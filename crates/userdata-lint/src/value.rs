@@ -5,7 +5,7 @@ use std::hash::{BuildHasher, RandomState};
 use super::fault::Step;
 use super::shape::{Literal, Types};
 use diagnostics::quoted;
-use diagnostics::source::Source;
+use diagnostics::source::{Source, Span};
 use yaml11::{Entry, Key, Node, NodeId, NodeKind, Scalar, Tree};
 
 /// How deep two values are compared; deeper ones count as different. (Aliases can make a value contain itself.)
@@ -233,4 +233,29 @@ pub(crate) fn describe(source: &Source, node: Node<'_>) -> String {
             Scalar::Binary(_) => "binary data".into(),
         },
     }
+}
+
+/// The path of the innermost value around a place; empty outside of all.
+pub(crate) fn path_at(tree: &Tree, root: Node<'_>, at: usize) -> String {
+    let holds = |span: Span| span.start <= at && at < span.end;
+    let mut path: Vec<String> = Vec::new();
+    let mut node = root;
+    while path.len() < 64 {
+        let next = match node.kind() {
+            NodeKind::Sequence(items) => {
+                let found = items.iter().enumerate().find(|(_, item)| holds(item.used_at));
+                found.map(|(index, item)| (index.to_string(), tree.node(*item)))
+            }
+            NodeKind::Mapping(entries) => {
+                let found = entries.iter().filter(|entry| !entry.merged);
+                let found = found.rev().find(|entry| holds(entry.value.used_at));
+                found.map(|entry| (key_text(tree.node(entry.key)), tree.node(entry.value)))
+            }
+            _ => None,
+        };
+        let Some((step, inner)) = next else { break };
+        path.push(step);
+        node = inner;
+    }
+    path.join(".")
 }

@@ -22,10 +22,10 @@ use std::cell::OnceCell;
 use std::collections::BTreeMap;
 
 use super::message::finding;
-use super::modules::write_files::{Entry, normal};
 use super::shell::{self, Interpreter, SimpleCommand};
 use super::{Document, value};
 use crate::rules::{self, Rule};
+use crate::write_files::{FileEntry, normal};
 use diagnostics::Diagnostic;
 use diagnostics::source::{Source, Span};
 use yaml11::Node;
@@ -99,7 +99,7 @@ struct Boot<'d, 't> {
 
 impl<'t> Boot<'_, 't> {
     /// The entry of `write_files` with a path.
-    fn file(&self, path: &str) -> Option<&Entry<'t>> {
+    fn file(&self, path: &str) -> Option<&FileEntry<'t>> {
         self.document.files().get(*self.paths.get(&*normal(path))?)
     }
 

@@ -5,10 +5,9 @@ use std::collections::BTreeSet;
 use super::programs::{brings, of_program, of_service};
 use super::{Boot, FEW, Stage, is_true, text};
 use crate::message::finding;
-use crate::modules::write_files::normal;
 use crate::rules;
-use crate::secrets::path_at;
-use crate::value;
+use crate::value::{self, path_at};
+use crate::write_files::normal;
 use diagnostics::{Diagnostic, quoted};
 use yaml11::Node;
 

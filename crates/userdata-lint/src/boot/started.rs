@@ -3,8 +3,8 @@
 use std::collections::BTreeSet;
 
 use super::{Boot, Stage};
-use crate::modules::write_files::{Entry, file_mode, normal};
 use crate::rules;
+use crate::write_files::{FileEntry, file_mode, normal};
 use diagnostics::{Diagnostic, quoted};
 
 /// Programs that give a file its executable bits, or put another one in its place.
@@ -43,7 +43,7 @@ fn files(boot: &Boot<'_, '_>, out: &mut Vec<Diagnostic>) {
 }
 
 /// Whether any entry of the same path makes the file executable, or says of its mode what is not known.
-fn executable(boot: &Boot<'_, '_>, file: &Entry<'_>) -> bool {
+fn executable(boot: &Boot<'_, '_>, file: &FileEntry<'_>) -> bool {
     let same = boot.document.files().iter().filter(|other| other.destination == file.destination);
     same.into_iter().any(|entry| file_mode(boot.document, entry).is_none_or(|mode| mode & 0o111 != 0))
 }

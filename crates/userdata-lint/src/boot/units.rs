@@ -2,8 +2,8 @@
 
 use super::{Boot, used};
 use crate::content::{self, Fault};
-use crate::modules::write_files::{SCRIPT_FOLDERS, normal};
 use crate::rules;
+use crate::write_files::{SCRIPT_FOLDERS, normal};
 use diagnostics::closest;
 use diagnostics::{Diagnostic, quoted};
 

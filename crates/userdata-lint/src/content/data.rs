@@ -3,15 +3,15 @@
 
 use super::{Content, Fault};
 use crate::rules;
-use diagnostics::source::Span;
+use diagnostics::source::{Span, floor_char_boundary};
 
-/// Longer files are not parsed, in bytes.
-const MOST_BYTES: usize = 1024 * 1024;
+/// Longer files are not parsed.
+const MAX_FILE_BYTES: usize = 1024 * 1024;
 
 pub(super) fn check(content: &Content<'_>, out: &mut Vec<Fault>) {
     let ending = content.path.rsplit_once('.').map(|(_, ending)| ending);
     let is_json = ending == Some("json");
-    if !(is_json || matches!(ending, Some("yaml" | "yml"))) || content.appends || content.text.len() > MOST_BYTES {
+    if !(is_json || matches!(ending, Some("yaml" | "yml"))) || content.appends || content.text.len() > MAX_FILE_BYTES {
         return;
     }
     let text = content.text;
@@ -32,10 +32,7 @@ fn json(text: &str) -> Option<Fault> {
         return None;
     }
     let line: usize = text.split_inclusive('\n').take(error.line().saturating_sub(1)).map(str::len).sum();
-    let mut at = (line + error.column().saturating_sub(1)).min(text.len());
-    while !text.is_char_boundary(at) {
-        at -= 1;
-    }
+    let at = floor_char_boundary(text, line + error.column().saturating_sub(1));
     if said.starts_with("trailing characters") && text[at..].starts_with(['{', '[']) {
         return None;
     }

@@ -1,12 +1,31 @@
 //! `cc_base_config`: Which modules run, and how documents are merged (no module of its own).
 
-use super::Module;
-use crate::modules::{V25_1, V25_2};
+use super::{V25_1, V25_2};
 use crate::shape::Keyword::{Before, Closed, Enum, From, Items, MinItems, OneOf, Properties, Required, Type};
 use crate::shape::{ANYTHING, LIST, Literal, STRING, Shape, Types, deprecated};
 
+pub(super) const KEYS: &[(&str, Shape)] = &[
+    // `cc_base_config`: Which modules run, and how documents are merged (no module of its own).
+    ("cloud_init_modules", MODULE_LIST),
+    ("cloud_config_modules", MODULE_LIST),
+    ("cloud_final_modules", MODULE_LIST),
+    ("launch-index", Shape(&[From(V25_1, &Type(Types::INT))])),
+    ("merge_how", MERGING),
+    ("merge_type", MERGING),
+    (
+        "system_info",
+        Shape(&[
+            From(V25_1, &Type(Types::MAP)),
+            From(V25_1, &deprecated("24.2", "set it in /etc/cloud/cloud.cfg.d, not in user-data")),
+        ]),
+    ),
+    // Known, and not looked into.
+    ("migrate", Shape(&[Before(V25_1, &Type(Types::BOOL))])),
+    ("version", ANYTHING),
+];
+
 /// Modules that both today's version and 22.4 know.
-const MODULES: &[Literal] = &[
+const MODULE_NAMES: &[Literal] = &[
     Literal::Str("ansible"),
     Literal::Str("apk-configure"),
     Literal::Str("apk_configure"),
@@ -122,9 +141,9 @@ const REMOVED: &[Literal] = &[
 const MODULE_LIST: Shape = Shape(&[
     Type(Types::LIST),
     Items(Shape(&[
-        Before(V25_1, &OneOf(&[Shape(&[Enum(MODULES)]), Shape(&[Enum(REMOVED)]), LIST])),
-        From(V25_1, &Before(V25_2, &OneOf(&[Shape(&[Enum(MODULES)]), Shape(&[Enum(RECENT)]), LIST]))),
-        From(V25_2, &OneOf(&[Shape(&[Enum(MODULES)]), Shape(&[Enum(NEWEST)]), LIST])),
+        Before(V25_1, &OneOf(&[Shape(&[Enum(MODULE_NAMES)]), Shape(&[Enum(REMOVED)]), LIST])),
+        From(V25_1, &Before(V25_2, &OneOf(&[Shape(&[Enum(MODULE_NAMES)]), Shape(&[Enum(RECENT)]), LIST]))),
+        From(V25_2, &OneOf(&[Shape(&[Enum(MODULE_NAMES)]), Shape(&[Enum(NEWEST)]), LIST])),
     ])),
 ]);
 
@@ -152,25 +171,3 @@ const MERGER: Shape = Shape(&[
 
 const MERGING: Shape =
     Shape(&[From(V25_1, &OneOf(&[STRING, Shape(&[Type(Types::LIST), MinItems(1), Items(MERGER)])]))]);
-
-pub(crate) const MODULE: Module = Module::new(
-    "base_config",
-    &[
-        ("cloud_init_modules", MODULE_LIST),
-        ("cloud_config_modules", MODULE_LIST),
-        ("cloud_final_modules", MODULE_LIST),
-        ("launch-index", Shape(&[From(V25_1, &Type(Types::INT))])),
-        ("merge_how", MERGING),
-        ("merge_type", MERGING),
-        (
-            "system_info",
-            Shape(&[
-                From(V25_1, &Type(Types::MAP)),
-                From(V25_1, &deprecated("24.2", "set it in /etc/cloud/cloud.cfg.d, not in user-data")),
-            ]),
-        ),
-        // Known, and not looked into.
-        ("migrate", Shape(&[Before(V25_1, &Type(Types::BOOL))])),
-        ("version", ANYTHING),
-    ],
-);

@@ -1,68 +1,20 @@
-//! One file for each cloud-config module, named as cloud-init names it: a declarative table of its keys, and checks that a
-//! table cannot make.
+//! The top-level keys of a cloud-config and the shapes of their values: declarative tables, grouped as cloud-init's documentation
+//! groups its modules.
 //!
-//! To add a module, add a file with a `MODULE` and its two lines below.
+//! To add a module, write the shapes of its keys into the file of its group, and a line for each key into the group's `KEYS`.
 
-mod ansible;
-mod apk_configure;
-mod apt_configure;
-mod apt_pipelining;
 mod base_config;
-mod bootcmd;
-mod byobu;
-mod ca_certs;
-mod chef;
-mod disable_ec2_metadata;
-mod disk_setup;
-mod fan;
-mod final_message;
-mod growpart;
-mod grub_dpkg;
-mod install_hotplug;
-mod keyboard;
-mod keys_to_console;
-mod landscape;
-mod locale;
-mod lxd;
-mod mcollective;
-mod mounts;
-mod ntp;
-mod output_and_reporting;
-mod package_update_upgrade_install;
-mod phone_home;
-mod power_state_change;
-mod puppet;
-mod raspberry_pi;
-mod resizefs;
-mod resolv_conf;
-mod rh_subscription;
-mod rsyslog;
-mod runcmd;
-mod salt_minion;
-mod scripts_vendor;
-mod seed_random;
-mod set_hostname;
-mod set_passwords;
-mod snap;
-mod spacewalk;
-mod ssh;
-mod ssh_authkey_fingerprints;
-mod ssh_import_id;
-mod timezone;
-mod ubuntu_autoinstall;
-mod ubuntu_drivers;
-mod ubuntu_pro;
-mod update_etc_hosts;
-mod users_groups;
-mod wireguard;
-pub(crate) mod write_files;
-mod yum_add_repo;
-mod zypper_add_repo;
+mod boot;
+mod config_management;
+mod network;
+mod packages;
+mod storage;
+mod system;
+mod ubuntu;
+mod users;
 
-use super::Document;
 use super::shape::Shape;
 use super::version::Version;
-use diagnostics::Diagnostic;
 
 /// Found in 25.1 and not in 22.4: of what came between the two, the tables do not tell when.
 const V25_1: Version = Version::new(25, 1);
@@ -70,105 +22,36 @@ const V25_1: Version = Version::new(25, 1);
 const V25_2: Version = Version::new(25, 2);
 const V25_3: Version = Version::new(25, 3);
 
-/// A cloud-config module: the top-level keys that it reads.
-#[derive(Debug)]
-pub(crate) struct Module {
-    /// cloud-init's name without `cc_`.
-    #[allow(dead_code, reason = "the registry's test reads it")]
-    pub name: &'static str,
-    pub keys: &'static [(&'static str, Shape)],
-    pub lint: Option<Lint>,
-}
-
-/// Checks of ours on a document that has at least one of the module's keys.
-pub(crate) type Lint = fn(&Document<'_>, &mut Vec<Diagnostic>);
-
-impl Module {
-    const fn new(name: &'static str, keys: &'static [(&'static str, Shape)]) -> Self {
-        Self { name, keys, lint: None }
-    }
-
-    const fn with_lint(mut self, lint: Lint) -> Self {
-        self.lint = Some(lint);
-        self
-    }
-}
-
 /// From this version on, unknown top-level keys are errors.
 pub(crate) const CLOSED_TOP_LEVEL: Version = V25_1;
 
-/// All modules, by name.
-static MODULES: &[&Module] = &[
-    &ansible::MODULE,
-    &apk_configure::MODULE,
-    &apt_configure::MODULE,
-    &apt_pipelining::MODULE,
-    &base_config::MODULE,
-    &bootcmd::MODULE,
-    &byobu::MODULE,
-    &ca_certs::MODULE,
-    &chef::MODULE,
-    &disable_ec2_metadata::MODULE,
-    &disk_setup::MODULE,
-    &fan::MODULE,
-    &final_message::MODULE,
-    &growpart::MODULE,
-    &grub_dpkg::MODULE,
-    &install_hotplug::MODULE,
-    &keyboard::MODULE,
-    &keys_to_console::MODULE,
-    &landscape::MODULE,
-    &locale::MODULE,
-    &lxd::MODULE,
-    &mcollective::MODULE,
-    &mounts::MODULE,
-    &ntp::MODULE,
-    &output_and_reporting::MODULE,
-    &package_update_upgrade_install::MODULE,
-    &phone_home::MODULE,
-    &power_state_change::MODULE,
-    &puppet::MODULE,
-    &raspberry_pi::MODULE,
-    &resizefs::MODULE,
-    &resolv_conf::MODULE,
-    &rh_subscription::MODULE,
-    &rsyslog::MODULE,
-    &runcmd::MODULE,
-    &salt_minion::MODULE,
-    &scripts_vendor::MODULE,
-    &seed_random::MODULE,
-    &set_hostname::MODULE,
-    &set_passwords::MODULE,
-    &snap::MODULE,
-    &spacewalk::MODULE,
-    &ssh::MODULE,
-    &ssh_authkey_fingerprints::MODULE,
-    &ssh_import_id::MODULE,
-    &timezone::MODULE,
-    &ubuntu_autoinstall::MODULE,
-    &ubuntu_drivers::MODULE,
-    &ubuntu_pro::MODULE,
-    &update_etc_hosts::MODULE,
-    &users_groups::MODULE,
-    &wireguard::MODULE,
-    &write_files::MODULE,
-    &yum_add_repo::MODULE,
-    &zypper_add_repo::MODULE,
+/// The top-level keys with the shapes of their values, group by group.
+static GROUPS: &[&[(&str, Shape)]] = &[
+    base_config::KEYS,
+    boot::KEYS,
+    config_management::KEYS,
+    network::KEYS,
+    packages::KEYS,
+    storage::KEYS,
+    system::KEYS,
+    ubuntu::KEYS,
+    users::KEYS,
 ];
 
-pub(crate) fn all() -> impl Iterator<Item = &'static Module> {
-    MODULES.iter().copied()
+/// All top-level keys with the shapes of their values.
+pub(crate) fn keys() -> impl Iterator<Item = (&'static str, Shape)> {
+    GROUPS.iter().copied().flatten().copied()
 }
 
-/// The shape of what stands under a top-level key, if any version knows the key.
+/// The shape of the value under a top-level key, if any version knows the key.
 pub(crate) fn top_level(key: &str) -> Option<Shape> {
-    all().flat_map(|module| module.keys).find(|(name, _)| *name == key).map(|(_, shape)| *shape)
+    keys().find(|(name, _)| *name == key).map(|(_, shape)| shape)
 }
 
-/// The top-level keys that a version knows and that are not going away.
+/// The top-level keys that a version knows and that are not deprecated in any.
 pub(crate) fn current_keys(version: Version) -> Vec<&'static str> {
-    let known = all().flat_map(|module| module.keys).filter(|(_, shape)| super::check::is_known(*shape, version));
-    known.filter(|(_, shape)| !shape.is_deprecated()).map(|(name, _)| *name).collect()
+    let known = keys().filter(|(_, shape)| super::check::is_known(*shape, version));
+    known.filter(|(_, shape)| !shape.is_deprecated()).map(|(name, _)| name).collect()
 }
 
 /// What to do about an unknown top-level key that is like no known one.
@@ -201,10 +84,8 @@ mod tests {
     use crate::shape::Keyword;
 
     #[test]
-    fn modules_are_sorted_and_keys_are_listed_once() {
-        let names: Vec<_> = all().map(|module| module.name).collect();
-        assert!(names.is_sorted());
-        let keys: Vec<_> = all().flat_map(|module| module.keys).map(|(name, _)| *name).collect();
+    fn keys_are_listed_once() {
+        let keys: Vec<_> = keys().map(|(name, _)| name).collect();
         assert_eq!(keys.iter().collect::<BTreeSet<_>>().len(), keys.len());
     }
 
@@ -239,8 +120,8 @@ mod tests {
                 }
             }
         }
-        for (_, shape) in all().flat_map(|module| module.keys) {
-            visit(*shape, &|name| top_level(name).is_some());
+        for (_, shape) in keys() {
+            visit(shape, &|name| top_level(name).is_some());
         }
     }
 }

@@ -7,7 +7,7 @@ use crate::header::{self, Kind};
 use crate::message::finding;
 use crate::rules;
 use crate::{Options, document, value};
-use diagnostics::source::{Source, Span};
+use diagnostics::source::{Source, Span, floor_char_boundary};
 use diagnostics::{Diagnostic, quoted};
 use yaml11::{Node, Scalar};
 
@@ -92,10 +92,7 @@ pub(crate) fn patch(source: &Source, diagnostics: &mut Vec<Diagnostic>) {
     let json = text.get(start..).unwrap_or_default();
     if let Err(error) = serde_json::from_str::<serde::de::IgnoredAny>(json) {
         let line: usize = json.split_inclusive('\n').take(error.line().saturating_sub(1)).map(str::len).sum();
-        let mut at = (start + line + error.column().saturating_sub(1)).min(text.len());
-        while !text.is_char_boundary(at) {
-            at -= 1;
-        }
+        let at = floor_char_boundary(text, start + line + error.column().saturating_sub(1));
         let said = error.to_string();
         let said = said.split(" at line ").next().unwrap_or_default();
         diagnostics.push(malformed(String::new(), Span::at(at), format!("expected a JSON patch: {said}")));

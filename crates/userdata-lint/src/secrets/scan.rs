@@ -1,49 +1,45 @@
-//! One pass over a text: every prefix of `kinds.rs` is found at once, and what follows it is looked at.
+//! Finds the secrets of a text: every prefix of `patterns.rs` with what follows it, unless that is a placeholder.
 
-use super::kinds::{Alphabet, Form, Kind};
-use super::placeholder::is_placeholder;
-use super::prefixes::{self, Hit};
-use diagnostics::source::Span;
+use super::patterns::{Alphabet, Form, PrefixMatch, SecretKind, find_prefixes};
+use diagnostics::source::{Span, floor_char_boundary};
 
-/// So many secrets of one text are told.
-const MOST: usize = 200;
-/// The longest private key that is looked for its end, in bytes.
-const LONGEST_KEY: usize = 20_000;
-/// The longest web token, in bytes.
-const LONGEST_TOKEN: usize = 8_000;
+/// Secrets of one text: more are not reported.
+const MAX_SECRETS: usize = 200;
+const MAX_PRIVATE_KEY_BYTES: usize = 20_000;
+const MAX_WEB_TOKEN_BYTES: usize = 8_000;
 
 /// A secret in a text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Found {
-    pub kind: &'static Kind,
+pub(super) struct FoundSecret {
+    pub kind: &'static SecretKind,
     /// All of it.
     pub span: Span,
-    /// So many bytes of its beginning say what it is, and may be shown.
+    /// The bytes of its beginning that only say what it is, and may be shown.
     pub shown: usize,
 }
 
 /// The secrets in a text, in order.
-pub(super) fn scan(text: &str) -> Vec<Found> {
-    let mut out: Vec<Found> = Vec::new();
-    for Hit { kind, start, end } in prefixes::find(text) {
-        let Some((span, shown)) = look(text, start, end, kind.form) else { continue };
+pub(super) fn scan(text: &str) -> Vec<FoundSecret> {
+    let mut out: Vec<FoundSecret> = Vec::new();
+    for PrefixMatch { kind, start, end } in find_prefixes(text) {
+        let Some((span, shown)) = match_form(text, start, end, kind.form) else { continue };
         // The parts of one secret: a token in an assignment, an address in a token.
         if let Some(last) = out.last_mut().filter(|last| last.span.end > span.start) {
             if matches!(last.kind.form, Form::Assignment(_) | Form::UserInfo) && matches!(kind.form, Form::Token(..)) {
-                *last = Found { kind, span, shown };
+                *last = FoundSecret { kind, span, shown };
             }
             continue;
         }
-        if out.len() == MOST {
+        if out.len() == MAX_SECRETS {
             break;
         }
-        out.push(Found { kind, span, shown });
+        out.push(FoundSecret { kind, span, shown });
     }
     out
 }
 
 /// The place of the secret at a prefix, and how many bytes of it may be shown; `None` where there is none.
-fn look(text: &str, start: usize, end: usize, form: Form) -> Option<(Span, usize)> {
+fn match_form(text: &str, start: usize, end: usize, form: Form) -> Option<(Span, usize)> {
     let bytes = text.as_bytes();
     match form {
         Form::Token(alphabet, least, most) => {
@@ -71,12 +67,6 @@ fn look(text: &str, start: usize, end: usize, form: Form) -> Option<(Span, usize
         Form::UserInfo => user_info(text, end),
         Form::Assignment(least) => assignment(text, start, end, least),
         Form::Chpasswd => chpasswd(text, start),
-        Form::Cockroach => {
-            let rest = &bytes[end..];
-            let length = rest.iter().position(|byte| !byte.is_ascii_digit() && *byte != b'.').unwrap_or(rest.len());
-            let length = text[end..end + length].trim_end_matches('.').len();
-            (length > 0).then_some((Span::new(end, end + length), length))
-        }
     }
 }
 
@@ -85,22 +75,13 @@ fn run(bytes: &[u8], start: usize, alphabet: Alphabet) -> usize {
     bytes[start..].iter().position(|byte| !alphabet.has(*byte)).map_or(bytes.len(), |length| start + length)
 }
 
-/// The nearest beginning of a character at or before a place.
-fn floor(text: &str, at: usize) -> usize {
-    let mut at = at.min(text.len());
-    while !text.is_char_boundary(at) {
-        at -= 1;
-    }
-    at
-}
-
 fn line_end(text: &str, start: usize) -> usize {
     text[start..].find(['\n', '\r']).map_or(text.len(), |length| start + length)
 }
 
 /// An access key's id alone opens nothing: the secret key, 40 characters, stands beside it.
 fn has_secret_near(text: &str, from: usize) -> bool {
-    let to = floor(text, from + 240);
+    let to = floor_char_boundary(text, from + 240);
     let words = text[from..to].split(|c: char| !c.is_ascii() || !Alphabet::Base64.has(c as u8));
     words.into_iter().any(|word| {
         let word = word.trim_start_matches('=');
@@ -119,7 +100,7 @@ fn pem(text: &str, start: usize) -> Option<(Span, usize)> {
         return None;
     }
     let body_start = start + "-----BEGIN ".len() + label.len() + 5;
-    let limit = floor(text, body_start + LONGEST_KEY);
+    let limit = floor_char_boundary(text, body_start + MAX_PRIVATE_KEY_BYTES);
     // Another key begins where this one has no end.
     let limit = text[body_start..limit].find("-----BEGIN ").map_or(limit, |length| body_start + length);
     let ending = text[body_start..limit].find("-----END ");
@@ -145,7 +126,7 @@ fn jwt(text: &str, start: usize) -> Option<(Span, usize)> {
     if start > 0 && Alphabet::Dotted.has(bytes[start - 1]) {
         return None;
     }
-    let end = run(&bytes[..bytes.len().min(start + LONGEST_TOKEN)], start, Alphabet::Dotted);
+    let end = run(&bytes[..bytes.len().min(start + MAX_WEB_TOKEN_BYTES)], start, Alphabet::Dotted);
     let parts: Vec<&str> = text[start..end].split('.').collect();
     let fits = matches!(parts[..], [head, body, sign] if head.len() > 15 && body.starts_with("eyJ") && body.len() > 15 && sign.len() > 20);
     fits.then_some((Span::new(start, end), 3))
@@ -191,7 +172,7 @@ fn assignment(text: &str, start: usize, end: usize, least: usize) -> Option<(Spa
     if bytes[end - 1] == b' ' && start.checked_sub(1).is_none_or(|before| bytes[before] != b'_') {
         return None;
     }
-    let value = &text[at..floor(text, at + 1_001)];
+    let value = &text[at..floor_char_boundary(text, at + 1_001)];
     let quote = value.chars().next().filter(|c| matches!(c, '"' | '\''));
     let (at, value) = match quote {
         Some(quote) => {
@@ -218,7 +199,7 @@ fn assignment(text: &str, start: usize, end: usize, least: usize) -> Option<(Spa
 
 /// `echo user:password | chpasswd`, the line before the program's name.
 fn chpasswd(text: &str, start: usize) -> Option<(Span, usize)> {
-    let from = floor(text, start.saturating_sub(300));
+    let from = floor_char_boundary(text, start.saturating_sub(300));
     let line = text[from..start].rfind(['\n', '\r']).map_or(from, |at| from + at + 1);
     let (echo, program) = text[line..start].rsplit_once('|')?;
     let program = program.trim_start();
@@ -231,7 +212,7 @@ fn chpasswd(text: &str, start: usize) -> Option<(Span, usize)> {
     let (user, password) = word[word_start..].split_once(':')?;
     let is_echo = word[..word_start].contains("echo") || word[..word_start].contains("printf");
     // `chpasswd -e` takes hashes.
-    let hashed = text[start..floor(text, start + 100)]
+    let hashed = text[start..floor_char_boundary(text, start + 100)]
         .lines()
         .next()
         .unwrap_or_default()
@@ -243,4 +224,83 @@ fn chpasswd(text: &str, start: usize) -> Option<(Span, usize)> {
     }
     let at = line + word_start + user.len() + 1;
     Some((Span::new(at, at + password.len()), 0))
+}
+
+/// Words that no real secret contains.
+const PLACEHOLDER_WORDS: &[&str] = &[
+    "changeme",
+    "change_me",
+    "change-me",
+    "replace",
+    "example",
+    "placeholder",
+    "yourpassword",
+    "your_",
+    "your-",
+    "insert",
+    "redacted",
+    "dummy",
+    "notreal",
+    "todo",
+    "fixme",
+    "xxxx",
+    "secret_here",
+    "...",
+    "****",
+];
+
+/// Whether a text only takes the place of a secret: a variable, a template's expression, `CHANGEME`, `<token>`, `xxxx`.
+pub(super) fn is_placeholder(text: &str) -> bool {
+    let text = text.trim();
+    if text.is_empty()
+        || text.starts_with('$') && !text.starts_with("$1$")
+        || text.starts_with('%') && text.ends_with('%')
+    {
+        return true;
+    }
+    if ["${", "{{", "{%", "$(", "%(", "<%", "`"].iter().any(|mark| text.contains(mark)) {
+        return true;
+    }
+    if text.starts_with(['<', '[', '{']) && text.ends_with(['>', ']', '}']) {
+        return true;
+    }
+    let lower = text.to_ascii_lowercase();
+    if PLACEHOLDER_WORDS.iter().any(|word| lower.contains(word))
+        || matches!(lower.as_str(), "none" | "null" | "true" | "false" | "yes" | "no")
+    {
+        return true;
+    }
+    // `0000…`, `abababab…`: a long text of few different characters.
+    let mut seen = [false; 256];
+    text.bytes().for_each(|byte| seen[usize::from(byte)] = true);
+    let different = seen.iter().filter(|seen| **seen).count();
+    different == 1 && text.len() > 1 || text.len() >= 16 && different < 6
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn placeholders_are_told_from_secrets() {
+        for text in [
+            "CHANGEME",
+            "${DB_PASSWORD}",
+            "{{ token }}",
+            "<token>",
+            "xxxxxxxx",
+            "$PASSWORD",
+            "",
+            "0000000000000000",
+            "AKIAIOSFODNN7EXAMPLE",
+            "your-token",
+            "%DB%",
+            "null",
+        ] {
+            assert!(is_placeholder(text), "{text}");
+        }
+        for text in ["hunter2", "passw0rd", "S3cret!", "$1$abc$def", "4f1d0c9a7be25368"] {
+            assert!(!is_placeholder(text), "{text}");
+        }
+    }
 }

@@ -1,14 +1,15 @@
 //! Documents with the header `## template: jinja`: rendered as cloud-init does on the machine, then judged.
 //!
-//! What is known only on the machine is not known here: the variables under `v1` get stand-ins, since every platform sets
-//! them; any other that is missing is a warning, as for cloud-init, and its text becomes `CI_MISSING_JINJA_VAR/…`. Findings
-//! are shown in the template: minijinja says which expression a piece of the output came from. What minijinja does not do as Python's
-//! Jinja does is in `python.rs` (values, methods, filters) and `tuples.rs` (syntax): another difference goes there.
+//! Values that only the machine has are not known here. The variables under `v1` get example values, since every platform sets
+//! them. Any other missing variable is a warning, as for cloud-init, and its text becomes `CI_MISSING_JINJA_VAR/…`. Findings point
+//! into the template: minijinja says which expression a piece of the output came from.
+//!
+//! `python.rs` makes values, methods and filters behave as Python's Jinja does. Syntax that only Jinja reads, such as tuples without
+//! parentheses (`{% if a, b %}`), makes the document `skipped`.
 
 mod python;
 #[cfg(test)]
 mod tests;
-mod tuples;
 
 use std::collections::BTreeMap;
 
@@ -17,18 +18,17 @@ use minijinja::{Environment, ErrorKind, UndefinedBehavior, Value};
 use super::message::finding;
 use super::places::Places;
 use crate::rules;
-use diagnostics::source::Span;
+use diagnostics::source::{Span, floor_char_boundary};
 use diagnostics::{Diagnostic, quoted};
 
 /// What cloud-init writes in front of the name of a variable that is missing.
 const MISSING: &str = "CI_MISSING_JINJA_VAR/";
-/// A loop in a template ends after so many steps: no document of 64 KiB needs them.
+/// Steps after which rendering stops: no document of 64 KiB needs as many.
 const FUEL: u64 = 2_000_000;
-/// The most that a template is rendered to, in bytes.
-const LARGEST: usize = 16 * 1024 * 1024;
+const MAX_RENDERED_BYTES: usize = 16 * 1024 * 1024;
 
 /// Larger templates are not rendered: in memory, one takes thirty times its bytes.
-const LARGEST_TEMPLATE: usize = 2 * 1024 * 1024;
+const MAX_TEMPLATE_BYTES: usize = 2 * 1024 * 1024;
 
 /// The variables that cloud-init sets on every platform, with a value such as one finds there.
 const STANDARD: &[(&str, &str)] = &[
@@ -77,8 +77,8 @@ pub(super) fn render(text: &str) -> Rendered {
         let span = Span::new(0, header.trim_end().len());
         return Rendered::Broken(finding(&rules::INVALID_JINJA, String::new(), span, message, help));
     }
-    if body.len() > LARGEST_TEMPLATE {
-        return Rendered::Unknown(format!("a template of more than {LARGEST_TEMPLATE} bytes is not rendered here"));
+    if body.len() > MAX_TEMPLATE_BYTES {
+        return Rendered::Unknown(format!("a template of more than {MAX_TEMPLATE_BYTES} bytes is not rendered here"));
     }
     let mut environment = Environment::new();
     environment.set_undefined_behavior(UndefinedBehavior::Chainable);
@@ -91,22 +91,13 @@ pub(super) fn render(text: &str) -> Rendered {
         environment.set_syntax(syntax);
     }
     python::set_up(&mut environment);
-    let prepared = match tuples::prepare(body) {
-        Ok(prepared) => prepared,
-        Err(place) => {
-            let message = "expected a name between `for` and `in`".to_string();
-            let span = Span::new(offset + place.start, offset + place.end);
-            return Rendered::Broken(finding(&rules::INVALID_JINJA, String::new(), span, message, None));
-        }
-    };
-    let rendered =
-        environment.template_from_str(&prepared.text).and_then(|template| template.render_with_spans(variables()));
+    let rendered = environment.template_from_str(body).and_then(|template| template.render_with_spans(variables()));
     let (output, spans) = match rendered {
         Ok(rendered) => rendered,
-        Err(error) => return failed(&error, &prepared, body, offset),
+        Err(error) => return failed(&error, body, offset),
     };
-    if output.len() > LARGEST {
-        return Rendered::Unknown(format!("rendered, the document has more than {LARGEST} bytes"));
+    if output.len() > MAX_RENDERED_BYTES {
+        return Rendered::Unknown(format!("rendered, the document has more than {MAX_RENDERED_BYTES} bytes"));
     }
     let mut text = String::with_capacity(output.len());
     let mut places = Places::default();
@@ -115,7 +106,6 @@ pub(super) fn render(text: &str) -> Rendered {
     let mut done = 0;
     for span in spans {
         let (range, source) = (span.output_range(), span.source_range());
-        let source = prepared.original(source.start)..prepared.original(source.end);
         let piece = output.get(done.max(range.start)..range.end).unwrap_or_default();
         done = range.end;
         let written = body.get(source.clone()).unwrap_or_default();
@@ -171,40 +161,32 @@ fn unknown_variable(name: &str, span: Span) -> Diagnostic {
     finding(&rules::MISSING_TEMPLATE_VARIABLE, String::new(), span, message, Some(help.into()))
 }
 
-fn failed(error: &minijinja::Error, prepared: &tuples::Prepared, body: &str, offset: usize) -> Rendered {
+fn failed(error: &minijinja::Error, body: &str, offset: usize) -> Rendered {
     let range = error.range().unwrap_or_else(|| {
         let line = error.line().unwrap_or(1).max(1);
-        let text = &prepared.text;
-        let start = text.split_inclusive('\n').take(line - 1).map(str::len).sum::<usize>();
-        start..start + text[start..].lines().next().unwrap_or_default().len()
+        let start = body.split_inclusive('\n').take(line - 1).map(str::len).sum::<usize>();
+        start..start + body[start..].lines().next().unwrap_or_default().len()
     });
-    let floor = |at: usize| {
-        let mut at = prepared.original(at).min(body.len());
-        while !body.is_char_boundary(at) {
-            at -= 1;
-        }
-        at
-    };
-    let span = Span::new(offset + floor(range.start), offset + floor(range.end).max(floor(range.start)));
+    let start = floor_char_boundary(body, range.start);
+    let end = floor_char_boundary(body, range.end).max(start);
     let detail = error.detail().unwrap_or("it is not Jinja").trim_end_matches('.').to_string();
-    let shown = body.get(floor(range.start)..floor(range.end)).unwrap_or_default();
-    let jinja_has_it = || {
-        JINJA_ONLY.iter().any(|name| {
-            shown.split(|c: char| !(c.is_alphanumeric() || c == '_')).any(|word| word == *name)
-                || detail.split(|c: char| !(c.is_alphanumeric() || c == '_')).any(|word| word == *name)
-        })
-    };
-    // `{% do x %}`: minijinja wants a call there, Jinja takes whatever it is.
-    let in_do =
-        body[..floor(range.start)].rsplit("{%").next().is_some_and(|tag| tag.trim_matches(['-', '+', ' ']) == "do");
+    let words =
+        |text: &str| text.split(|c: char| !(c.is_alphanumeric() || c == '_')).map(str::to_owned).collect::<Vec<_>>();
+    let names_jinja_only =
+        || words(&body[start..end]).iter().chain(&words(&detail)).any(|word| JINJA_ONLY.contains(&word.as_str()));
+    // `{% do x %}`: minijinja wants a call there, Jinja takes any expression.
+    let in_do = || body[..start].rsplit("{%").next().is_some_and(|tag| tag.trim_matches(['-', '+', ' ']) == "do");
+    // Jinja reads a tuple without parentheses.
+    let at_comma = || detail.starts_with("unexpected `,`");
     match error.kind() {
         ErrorKind::SyntaxError | ErrorKind::UnknownFilter | ErrorKind::UnknownTest | ErrorKind::BadEscape
-            if !in_do && !jinja_has_it() =>
+            if !in_do() && !names_jinja_only() && !at_comma() =>
         {
             let message = format!("expected a template that Jinja can read: {detail}");
             let help = Some(
                 "correct it, or write text that is meant as it stands between `{% raw %}` and `{% endraw %}`".into(),
             );
+            let span = Span::new(offset + start, offset + end);
             Rendered::Broken(finding(&rules::INVALID_JINJA, String::new(), span, message, help))
         }
         // A method of Python's, a value that only the machine has, a loop without an end.

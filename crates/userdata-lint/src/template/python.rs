@@ -1,28 +1,25 @@
 //! Python's side of Jinja: how it writes values, its methods of texts and mappings, and which filters and tests there are.
 
 use std::fmt::{self, Write as _};
-use std::sync::Arc;
 
-use minijinja::value::{Enumerator, Object, ObjectRepr, Rest, Value, ValueKind};
+use minijinja::value::{Rest, Value, ValueKind};
 use minijinja::{Environment, Error, Output, State};
 
 use super::MISSING;
-use super::tuples::PRINTED;
 
 /// What minijinja has and Jinja has not: to cloud-init a template that uses it is broken.
 const NOT_JINJA: [&str; 5] = ["bool", "chain", "lines", "split", "zip"];
 const NO_TESTS_OF_JINJA: [&str; 4] = ["endingwith", "int", "safe", "startingwith"];
-/// Lists in lists are written so deep; no document needs more.
-const DEEPEST: usize = 32;
+/// Lists nested more deeply are not written.
+const MAX_DEPTH: usize = 32;
 
-/// Texts are filled up to so many characters; no document needs more.
-const WIDEST: usize = 100_000;
+/// The widest text that is padded, in characters.
+const MAX_WIDTH: usize = 100_000;
 
 /// Makes an environment Jinja's as cloud-init sets it up, as far as minijinja can be.
 pub(super) fn set_up(environment: &mut Environment<'_>) {
     environment.set_unknown_method_callback(method);
     environment.set_formatter(write);
-    environment.add_function(PRINTED, |items: Rest<Value>| Value::from_object(Tuple(items.0)));
     for name in NOT_JINJA {
         environment.remove_filter(name);
     }
@@ -70,7 +67,7 @@ fn first(items: &Value) -> Value {
 /// The methods of texts that `pycompat` lacks, and all that it has.
 fn method(state: &mut State, value: &Value, name: &str, arguments: &[Value]) -> Result<Value, Error> {
     let padded = |text: &str| -> Option<String> {
-        let width = arguments.first()?.as_usize().filter(|width| *width <= WIDEST)?;
+        let width = arguments.first()?.as_usize().filter(|width| *width <= MAX_WIDTH)?;
         let fill = match arguments.get(1) {
             None => ' ',
             Some(fill) => fill.as_str().and_then(|fill| fill.chars().next())?,
@@ -96,7 +93,7 @@ fn method(state: &mut State, value: &Value, name: &str, arguments: &[Value]) -> 
 
 /// A text in the middle of so many characters, as Python puts it there.
 fn centred(text: &str, width: usize, fill: char) -> String {
-    let missing = width.min(WIDEST).saturating_sub(text.chars().count());
+    let missing = width.min(MAX_WIDTH).saturating_sub(text.chars().count());
     let left = missing / 2 + (missing & width & 1);
     let fills = |count: usize| std::iter::repeat_n(fill, count).collect::<String>();
     format!("{}{text}{}", fills(left), fills(missing - left))
@@ -117,7 +114,7 @@ fn write(out: &mut Output, state: &mut State, value: &Value) -> Result<(), Error
 
 /// Python's `repr`.
 fn repr(value: &Value, out: &mut String, depth: usize) -> fmt::Result {
-    if depth > DEEPEST {
+    if depth > MAX_DEPTH {
         return out.write_str("...");
     }
     match value.kind() {
@@ -126,23 +123,14 @@ fn repr(value: &Value, out: &mut String, depth: usize) -> fmt::Result {
         ValueKind::Undefined => out.write_str("Undefined"),
         ValueKind::String => quoted(value.as_str().unwrap_or_default(), out),
         ValueKind::Seq => {
-            let tuple = value.downcast_object_ref::<Tuple>();
-            let mut count = 0;
-            out.push(if tuple.is_some() { '(' } else { '[' });
-            for item in value.try_iter().into_iter().flatten() {
-                if count > 0 {
+            out.push('[');
+            for (index, item) in value.try_iter().into_iter().flatten().enumerate() {
+                if index > 0 {
                     out.push_str(", ");
                 }
-                count += 1;
                 repr(&item, out, depth + 1)?;
             }
-            out.push_str(if tuple.is_some() && count == 1 {
-                ",)"
-            } else if tuple.is_some() {
-                ")"
-            } else {
-                "]"
-            });
+            out.push(']');
             Ok(())
         }
         ValueKind::Map => {
@@ -179,22 +167,4 @@ fn quoted(text: &str, out: &mut String) -> fmt::Result {
     }
     out.push(quote);
     Ok(())
-}
-
-/// A tuple without parentheses that is printed.
-#[derive(Debug)]
-struct Tuple(Vec<Value>);
-
-impl Object for Tuple {
-    fn repr(self: &Arc<Self>) -> ObjectRepr {
-        ObjectRepr::Seq
-    }
-
-    fn get_value(self: &Arc<Self>, key: &Value) -> Option<Value> {
-        self.0.get(key.as_usize()?).cloned()
-    }
-
-    fn enumerate(self: &Arc<Self>) -> Enumerator {
-        Enumerator::Seq(self.0.len())
-    }
 }

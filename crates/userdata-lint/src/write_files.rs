@@ -1,71 +1,21 @@
-//! `cc_write_files`: Files with their content, owner and mode.
+//! The entries of `write_files`: what they write, and checks of ours that the tables of `modules/` cannot make.
 
 use std::borrow::Cow;
 use std::collections::HashMap;
-use std::io::Read;
 
-use base64::Engine;
-use base64::alphabet;
-use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
-
-use super::Module;
+use crate::decode::decode;
 use crate::message::finding;
-use crate::modules::V25_1;
 use crate::rules::{self, Rule};
-use crate::shape::Keyword::{Additional, Closed, Enum, Items, MinItems, Properties, Required, Since, Type};
-use crate::shape::{BOOLEAN, Literal, STRING, Shape, Types};
 use crate::{Document, content, value};
 use diagnostics::source::Span;
 use diagnostics::{Diagnostic, quoted};
 use yaml11::{Node, Scalar, Tree};
 
-const ENCODINGS: &[Literal] = &[
-    Literal::Str("gz"),
-    Literal::Str("gzip"),
-    Literal::Str("gz+base64"),
-    Literal::Str("gzip+base64"),
-    Literal::Str("gz+b64"),
-    Literal::Str("gzip+b64"),
-    Literal::Str("b64"),
-    Literal::Str("base64"),
-    Literal::Str("text/plain"),
-];
+/// All contents of a document together may unpack to this.
+const MAX_UNPACKED_BYTES: u64 = 64 * 1024 * 1024;
 
-const REMOTE: Shape = Shape(&[
-    Since(V25_1),
-    Type(Types::MAP),
-    Closed,
-    Properties(&[("uri", STRING), ("headers", Shape(&[Type(Types::MAP), Additional(STRING)]))]),
-    Required(&["uri"]),
-]);
-
-const FILE: Shape = Shape(&[
-    Type(Types::MAP),
-    Required(&["path"]),
-    Closed,
-    Properties(&[
-        ("path", STRING),
-        ("content", STRING),
-        ("source", REMOTE),
-        ("owner", STRING),
-        ("permissions", STRING),
-        ("encoding", Shape(&[Type(Types::STR), Enum(ENCODINGS)])),
-        ("append", BOOLEAN),
-        ("defer", BOOLEAN),
-    ]),
-]);
-
-pub(crate) const MODULE: Module =
-    Module::new("write_files", &[("write_files", Shape(&[Type(Types::LIST), Items(FILE), MinItems(1)]))])
-        .with_lint(lint);
-
-/// The most that all contents together are unpacked to, in bytes; of what is more, the beginning is looked at.
-const MOST_UNPACKED: u64 = 64 * 1024 * 1024;
-
-/// So many files that are written twice are named.
-const MOST_DUPLICATES: usize = 1_000;
-
-// -- checks --
+/// Files that are written twice: more are not reported.
+const MAX_DUPLICATES: usize = 1_000;
 
 /// The folders whose scripts run at the end of the boot that writes them.
 pub(crate) const SCRIPT_FOLDERS: &[&str] =
@@ -73,7 +23,7 @@ pub(crate) const SCRIPT_FOLDERS: &[&str] =
 
 /// One entry of `write_files`.
 #[derive(Debug)]
-pub(crate) struct Entry<'t> {
+pub(crate) struct FileEntry<'t> {
     pub index: usize,
     pub node: Node<'t>,
     /// As it is written.
@@ -82,12 +32,12 @@ pub(crate) struct Entry<'t> {
     pub destination: Cow<'t, str>,
     pub deferred: bool,
     pub appends: bool,
-    pub content: Option<Content<'t>>,
+    pub content: Option<FileContent<'t>>,
 }
 
 /// What an entry writes.
 #[derive(Debug)]
-pub(crate) struct Content<'t> {
+pub(crate) struct FileContent<'t> {
     pub node: Node<'t>,
     /// As `encoding` names it.
     pub encoding: &'t str,
@@ -95,7 +45,7 @@ pub(crate) struct Content<'t> {
     pub bytes: Result<Cow<'t, [u8]>, String>,
 }
 
-impl<'t> Content<'t> {
+impl<'t> FileContent<'t> {
     /// The content, if it is a text.
     pub(crate) fn text(&self) -> Option<&str> {
         let bytes = self.bytes.as_ref().ok()?;
@@ -115,40 +65,36 @@ impl<'t> Content<'t> {
             _ => return None,
         };
         let encoding = value::get(tree, entry, "encoding").and_then(Node::as_str).unwrap_or_default();
-        // The runtime lowers it, whatever the schema says, and takes what it does not know as plain.
-        let bytes = match encoding.to_ascii_lowercase().trim() {
-            "gz" | "gzip" => gunzip(written, budget).map(Cow::Owned),
-            "gz+b64" | "gz+base64" | "gzip+b64" | "gzip+base64" => {
-                base64(written).and_then(|bytes| gunzip(&bytes, budget)).map(Cow::Owned)
-            }
-            "b64" | "base64" => base64(written).map(Cow::Owned),
-            _ => Ok(Cow::Borrowed(written)),
-        };
+        let bytes = decode(encoding, written, *budget);
+        if let Ok(Cow::Owned(bytes)) = &bytes {
+            *budget = budget.saturating_sub(bytes.len() as u64);
+        }
         Some(Self { node, encoding, bytes })
     }
 }
 
 /// The entries that are mappings, decoded.
-pub(crate) fn entries<'t>(tree: &'t Tree, root: Node<'t>) -> Vec<Entry<'t>> {
+pub(crate) fn entries<'t>(tree: &'t Tree, root: Node<'t>) -> Vec<FileEntry<'t>> {
     let Some(items) = value::get(tree, root, "write_files").and_then(Node::items) else { return Vec::new() };
     let is_true = |node: Option<Node<'_>>| matches!(node.and_then(Node::scalar), Some(Scalar::Bool(true)));
-    let mut budget = MOST_UNPACKED;
+    let mut budget = MAX_UNPACKED_BYTES;
     let items = items.enumerate().filter(|(_, node)| node.entries().is_some());
     items
         .map(|(index, node)| {
             let get = |key: &str| value::get(tree, node, key);
             let path = get("path").and_then(|path| Some((path.as_str()?, path)));
             let destination = path.map(|(path, _)| normal(path)).unwrap_or_default();
-            let content = Content::read(tree, node, &mut budget);
+            let content = FileContent::read(tree, node, &mut budget);
             let (deferred, appends) = (is_true(get("defer")), is_true(get("append")));
-            Entry { index, node, path, destination, deferred, appends, content }
+            FileEntry { index, node, path, destination, deferred, appends, content }
         })
         .collect()
 }
 
-fn lint(document: &Document<'_>, out: &mut Vec<Diagnostic>) {
+/// Checks all entries.
+pub(crate) fn check(document: &Document<'_>, out: &mut Vec<Diagnostic>) {
     let late = late_owners(document);
-    let mut seen: HashMap<&str, &Entry<'_>> = HashMap::new();
+    let mut seen: HashMap<&str, &FileEntry<'_>> = HashMap::new();
     let mut twice = 0;
     for entry in document.files() {
         let mode = mode(document, entry, out);
@@ -157,7 +103,7 @@ fn lint(document: &Document<'_>, out: &mut Vec<Diagnostic>) {
         let Some((path, place)) = entry.path else { continue };
         destination(entry, path, place, out);
         match seen.get(&*entry.destination) {
-            Some(first) if !entry.appends && !first.appends && twice < MOST_DUPLICATES => {
+            Some(first) if !entry.appends && !first.appends && twice < MAX_DUPLICATES => {
                 twice += 1;
                 let message = format!("{} is written twice", quoted(path));
                 let help = Some("keep one of the two entries, or add `append: true` to the later one".into());
@@ -174,7 +120,7 @@ fn lint(document: &Document<'_>, out: &mut Vec<Diagnostic>) {
     }
 }
 
-impl Entry<'_> {
+impl FileEntry<'_> {
     /// Whether cloud-init runs the file at the end of the boot that writes it.
     pub(crate) fn is_run_at_boot(&self) -> bool {
         SCRIPT_FOLDERS.iter().any(|folder| self.destination.starts_with(folder))
@@ -205,7 +151,7 @@ pub(crate) fn normal(path: &str) -> Cow<'_, str> {
 }
 
 /// The mode that an entry asks for; `None` where [`mode`] has something to say of it.
-pub(crate) fn file_mode(document: &Document<'_>, entry: &Entry<'_>) -> Option<u32> {
+pub(crate) fn file_mode(document: &Document<'_>, entry: &FileEntry<'_>) -> Option<u32> {
     let mut faults = Vec::new();
     let mode = mode(document, entry, &mut faults);
     let written = value::get(document.tree, entry.node, "permissions").and_then(Node::as_str);
@@ -213,7 +159,7 @@ pub(crate) fn file_mode(document: &Document<'_>, entry: &Entry<'_>) -> Option<u3
 }
 
 /// The mode that cloud-init would give the file.
-fn mode(document: &Document<'_>, entry: &Entry<'_>, out: &mut Vec<Diagnostic>) -> u32 {
+fn mode(document: &Document<'_>, entry: &FileEntry<'_>, out: &mut Vec<Diagnostic>) -> u32 {
     const DEFAULT: u32 = 0o644;
     let Some(node) = value::get(document.tree, entry.node, "permissions") else { return DEFAULT };
     match node.scalar() {
@@ -283,7 +229,7 @@ fn late_owners<'t>(document: &Document<'t>) -> HashMap<&'t str, Span> {
     out
 }
 
-fn owner(document: &Document<'_>, entry: &Entry<'_>, late: &HashMap<&str, Span>, out: &mut Vec<Diagnostic>) {
+fn owner(document: &Document<'_>, entry: &FileEntry<'_>, late: &HashMap<&str, Span>, out: &mut Vec<Diagnostic>) {
     if entry.deferred {
         return;
     }
@@ -298,7 +244,7 @@ fn owner(document: &Document<'_>, entry: &Entry<'_>, late: &HashMap<&str, Span>,
     out.push(found);
 }
 
-fn destination(entry: &Entry<'_>, path: &str, place: Node<'_>, out: &mut Vec<Diagnostic>) {
+fn destination(entry: &FileEntry<'_>, path: &str, place: Node<'_>, out: &mut Vec<Diagnostic>) {
     if !path.starts_with('/') {
         let message = format!("expected a path from the root, found {}", quoted(path));
         let rest = diagnostics::escape_control(path.trim_start_matches(['~', '.', '/']));
@@ -320,7 +266,7 @@ fn destination(entry: &Entry<'_>, path: &str, place: Node<'_>, out: &mut Vec<Dia
 }
 
 /// The content as it will be in the file, and what is wrong with it.
-fn content(document: &Document<'_>, entry: &Entry<'_>, mode: u32, out: &mut Vec<Diagnostic>) {
+fn content(document: &Document<'_>, entry: &FileEntry<'_>, mode: u32, out: &mut Vec<Diagnostic>) {
     let Some(content) = &entry.content else { return };
     let node = content.node;
     if node.as_str().is_some_and(stands_for_another) {
@@ -362,42 +308,4 @@ fn content(document: &Document<'_>, entry: &Entry<'_>, mode: u32, out: &mut Vec<
 fn stands_for_another(text: &str) -> bool {
     let text = text.trim();
     ["${", "%{", "{{", "<%"].iter().any(|mark| text.starts_with(mark)) && text.ends_with(['}', '>'])
-}
-
-/// As Python's `b64decode` takes it: characters outside the alphabet are skipped.
-fn base64(text: &[u8]) -> Result<Vec<u8>, String> {
-    let mut data: Vec<u8> = Vec::with_capacity(text.len());
-    let mut strange = None;
-    for byte in text {
-        match byte {
-            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'+' | b'/' => data.push(*byte),
-            b'=' | b'\n' | b'\r' | b' ' | b'\t' => {}
-            other => strange = strange.or(Some(*other)),
-        }
-    }
-    if let Some(byte) = strange {
-        return Err(format!("expected base64, found {}", quoted(&char::from(byte).to_string())));
-    }
-    let engine = GeneralPurpose::new(
-        &alphabet::STANDARD,
-        GeneralPurposeConfig::new()
-            .with_decode_padding_mode(DecodePaddingMode::Indifferent)
-            .with_decode_allow_trailing_bits(true),
-    );
-    let padding = text.iter().rev().take_while(|byte| !byte.is_ascii_alphanumeric()).filter(|byte| **byte == b'=');
-    if padding.take(3).count() < (4 - data.len() % 4) % 4 {
-        return Err("expected base64 whose length is a multiple of four: its end is missing".into());
-    }
-    engine.decode(&data).map_err(|error| format!("expected base64: {error}"))
-}
-
-fn gunzip(bytes: &[u8], budget: &mut u64) -> Result<Vec<u8>, String> {
-    let mut out = Vec::new();
-    match flate2::read::MultiGzDecoder::new(bytes).take(*budget).read_to_end(&mut out) {
-        Ok(length) => {
-            *budget = budget.saturating_sub(length as u64);
-            Ok(out)
-        }
-        Err(error) => Err(format!("expected a gzip stream: {error}")),
-    }
 }

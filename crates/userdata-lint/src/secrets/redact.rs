@@ -1,18 +1,18 @@
-//! Hides what the findings of this room point at, wherever a report would show it.
+//! Redacts the secrets that findings point at, wherever a report would show them.
 
 use super::CODES;
 use diagnostics::Diagnostic;
-use diagnostics::source::{Source, Span};
+use diagnostics::source::{Source, Span, floor_char_boundary};
 
-/// So many characters of a secret's beginning are enough to be taken for it in a message.
-const TELLING: usize = 6;
-/// A text of so many bytes that is a secret in one place is one wherever it stands.
-const UNMISTAKABLE: usize = 16;
-/// The most of a secret's beginning that may be shown, in bytes.
-const MOST_SHOWN: usize = 4;
+/// The characters of a secret's beginning that identify it in a message.
+const IDENTIFYING_CHARACTERS: usize = 6;
+/// A secret of this length is redacted wherever it stands, also in paths and within words.
+const UNMISTAKABLE_BYTES: usize = 16;
+/// The most of a secret's beginning that is shown.
+const MAX_SHOWN_BYTES: usize = 4;
 
 /// The source with its secrets hidden, and messages that no longer repeat them.
-pub(crate) fn cover(source: &Source, diagnostics: &mut [Diagnostic]) -> Source {
+pub(crate) fn redact(source: &Source, diagnostics: &mut [Diagnostic]) -> Source {
     let secrets = diagnostics.iter().filter(|found| CODES.contains(&found.code)).filter_map(|found| found.span);
     let mut places: Vec<Span> = secrets.filter(|span| span.end > span.start).collect();
     if places.is_empty() {
@@ -24,10 +24,10 @@ pub(crate) fn cover(source: &Source, diagnostics: &mut [Diagnostic]) -> Source {
     for place in &mut places {
         let text = source.slice(*place);
         let label = if text.starts_with("-----BEGIN ") { text.find("-----\n").or(text.find("-----\r")) } else { None };
-        // What says of which kind it is, is shown; of a password nothing.
+        // The part that only names its kind is shown; of a password nothing.
         let shown = match label {
             Some(label) => label + 5,
-            None if text.len() >= 20 => (0..=MOST_SHOWN).rev().find(|at| text.is_char_boundary(*at)).unwrap_or(0),
+            None if text.len() >= 20 => floor_char_boundary(text, MAX_SHOWN_BYTES),
             None => 0,
         };
         bodies.push(text);
@@ -36,13 +36,13 @@ pub(crate) fn cover(source: &Source, diagnostics: &mut [Diagnostic]) -> Source {
     for found in diagnostics {
         let is_ours = CODES.contains(&found.code);
         for body in &bodies {
-            // A path is made of keys, and what follows a verdict needs it as it is: nobody's password is a secret there.
-            if body.trim().len() >= UNMISTAKABLE {
-                strike(&mut found.path, body);
+            // A path is made of keys, and later steps need it unchanged: a short password is not a secret there.
+            if body.trim().len() >= UNMISTAKABLE_BYTES {
+                redact_text(&mut found.path, body);
             }
             let related = found.related.iter_mut().map(|(_, label)| label);
             for text in related.chain(&mut found.help).chain((!is_ours).then_some(&mut found.message)) {
-                strike(text, body);
+                redact_text(text, body);
             }
         }
     }
@@ -50,23 +50,23 @@ pub(crate) fn cover(source: &Source, diagnostics: &mut [Diagnostic]) -> Source {
 }
 
 /// Replaces a secret in a message, and its beginning where the message cuts it.
-fn strike(message: &mut String, secret: &str) {
+fn redact_text(message: &mut String, secret: &str) {
     let secret = secret.trim();
-    let telling: String = secret.chars().take(TELLING).collect();
-    if telling.chars().count() < 4 {
+    let beginning: String = secret.chars().take(IDENTIFYING_CHARACTERS).collect();
+    if beginning.chars().count() < 4 {
         return;
     }
     let in_word = |character: Option<char>| character.is_some_and(|one| one.is_alphanumeric() || one == '_');
     let mut from = 0;
-    while let Some(at) = message[from..].find(&telling).map(|at| from + at) {
+    while let Some(at) = message[from..].find(&beginning).map(|at| from + at) {
         let same = message[at..].chars().zip(secret.chars()).take_while(|(one, two)| one == two);
         let length: usize = same.map(|(one, _)| one.len_utf8()).sum();
         // The password `pass` does not stand in `mkpasswd`: a short secret is a word of its own, or is cut.
         let (before, after) = (&message[..at], &message[at + length..]);
         let is_part = in_word(before.chars().next_back()) && in_word(secret.chars().next())
             || in_word(after.chars().next()) && in_word(secret.chars().next_back());
-        if secret.len() < UNMISTAKABLE && is_part {
-            from = at + telling.len();
+        if secret.len() < UNMISTAKABLE_BYTES && is_part {
+            from = at + beginning.len();
             continue;
         }
         message.replace_range(at..at + length, "****");
@@ -81,16 +81,16 @@ mod tests {
     #[test]
     fn cut_secrets_are_struck_too() {
         let mut message = "found the string `tokenABCDEFGH…`, not `tokenABCDEFGHIJKL`".to_string();
-        strike(&mut message, "tokenABCDEFGHIJKL");
+        redact_text(&mut message, "tokenABCDEFGHIJKL");
         assert_eq!(message, "found the string `****…`, not `****`");
-        strike(&mut message, "*");
+        redact_text(&mut message, "*");
         assert!(message.starts_with("found"));
     }
 
     #[test]
     fn words_that_hold_a_short_secret_stay() {
         let mut message = "`password` is `pass`, or `pas…`; `mkpasswd` makes a hash of `pass word`".to_string();
-        strike(&mut message, "pass");
+        redact_text(&mut message, "pass");
         assert_eq!(message, "`password` is `****`, or `pas…`; `mkpasswd` makes a hash of `**** word`");
     }
 }

@@ -1,12 +1,15 @@
-//! Secrets of well-known shapes: what they begin with, and what follows.
+//! Secrets of well-known shapes: their prefixes, and what follows.
 //!
-//! To add one, add a line to [`TOKENS`] (a prefix, the characters after it, how many there are) and, where that is not
+//! To add one, add a line to [`KINDS`] (a prefix, the characters after it, how many there are) and, where that is not
 //! enough, a [`Form`]. Prefixes and lengths are those that the issuers document, or that their own secret scanning uses.
+//!
+//! [`find_prefixes`] finds all prefixes in one pass. Most places are ruled out by three look-ups in tables that are made when the
+//! crate is compiled: building the automaton of aho-corasick would take longer than all of a small document's checks.
 
 /// What follows a prefix.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Form {
-    /// So many characters of an alphabet, from the first to the second number, and then none of it.
+    /// Characters of an alphabet: at least the first number, at most the second.
     Token(Alphabet, usize, usize),
     /// `-----BEGIN … PRIVATE KEY-----` up to its end.
     Pem,
@@ -18,8 +21,6 @@ pub(super) enum Form {
     Assignment(usize),
     /// `echo user:password | chpasswd`.
     Chpasswd,
-    /// `cockroach-vX.Y.Z`: no secret, but it is looked for in the same pass.
-    Cockroach,
 }
 
 /// The characters of a token.
@@ -57,24 +58,24 @@ impl Alphabet {
 
 /// What is looked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Kind {
+pub(super) struct SecretKind {
     pub prefix: &'static str,
     /// "a DigitalOcean token"
     pub name: &'static str,
     pub form: Form,
 }
 
-const fn kind(prefix: &'static str, name: &'static str, form: Form) -> Kind {
-    Kind { prefix, name, form }
+const fn kind(prefix: &'static str, name: &'static str, form: Form) -> SecretKind {
+    SecretKind { prefix, name, form }
 }
 
 use Alphabet::{Alnum, Base64, Dashed, Dotted, Hex, Slashed, Upper, Url};
-use Form::{Assignment, Chpasswd, Cockroach, Jwt, Pem, Token, UserInfo};
+use Form::{Assignment, Chpasswd, Jwt, Pem, Token, UserInfo};
 
 /// No limit that matters.
 const ANY: usize = 4_096;
 
-pub(super) const KINDS: &[Kind] = &[
+pub(super) const KINDS: &[SecretKind] = &[
     kind("-----BEGIN ", "a private key", Pem),
     kind("PuTTY-User-Key-File-", "a private key of PuTTY's", Token(Dotted, 1, 2)),
     kind("AGE-SECRET-KEY-1", "an age secret key", Token(Upper, 58, 58)),
@@ -138,19 +139,132 @@ pub(super) const KINDS: &[Kind] = &[
     kind("_SECRET_KEY=", "a secret key", Assignment(16)),
     kind("_API_KEY=", "an API key", Assignment(16)),
     kind("chpasswd", "a password", Chpasswd),
-    kind("cockroach-v", "", Cockroach),
-    kind("cockroachdb/cockroach:v", "", Cockroach),
 ];
+
+/// The first bytes of a prefix that are looked up; every prefix has them.
+const LOOKED_UP: usize = 3;
+/// The bits of a set of prefixes; a bit stands for every 64th of them.
+const BITS: usize = 64;
+
+/// For each of the first bytes of a prefix: which prefixes have which byte there, as a set of bits.
+static BYTES: [[u64; 256]; LOOKED_UP] = bytes();
+
+const fn bytes() -> [[u64; 256]; LOOKED_UP] {
+    let mut tables = [[0; 256]; LOOKED_UP];
+    let mut kind = 0;
+    while kind < KINDS.len() {
+        let prefix = KINDS[kind].prefix.as_bytes();
+        assert!(prefix.len() >= LOOKED_UP, "a prefix is too short to be looked for");
+        let mut place = 0;
+        while place < LOOKED_UP {
+            tables[place][prefix[place] as usize] |= 1 << (kind % BITS);
+            place += 1;
+        }
+        kind += 1;
+    }
+    tables
+}
+
+/// A prefix in a text.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct PrefixMatch {
+    pub kind: &'static SecretKind,
+    pub start: usize,
+    pub end: usize,
+}
+
+/// All prefixes in a text, in order.
+pub(super) fn find_prefixes(text: &str) -> impl Iterator<Item = PrefixMatch> {
+    let bytes = text.as_bytes();
+    let mut from = 0;
+    std::iter::from_fn(move || {
+        let (start, kind) = next(bytes, from)?;
+        from = start + kind.prefix.len();
+        Some(PrefixMatch { kind, start, end: from })
+    })
+}
+
+fn next(bytes: &[u8], from: usize) -> Option<(usize, &'static SecretKind)> {
+    let [one, two, three] = &BYTES;
+    let rest = &bytes[from..];
+    let (seconds, thirds) = (rest.get(1..)?, rest.get(2..)?);
+    for (at, ((first, second), third)) in rest.iter().zip(seconds).zip(thirds).enumerate() {
+        let fitting = one[usize::from(*first)] & two[usize::from(*second)] & three[usize::from(*third)];
+        if fitting != 0
+            && let Some(kind) = longest(&rest[at..], fitting)
+        {
+            return Some((from + at, kind));
+        }
+    }
+    None
+}
+
+/// The longest prefix that a text begins with, of those that share the bits.
+fn longest(text: &[u8], mut bits: u64) -> Option<&'static SecretKind> {
+    let mut longest: Option<&SecretKind> = None;
+    while bits != 0 {
+        let first = bits.trailing_zeros() as usize;
+        bits &= bits - 1;
+        for kind in KINDS.iter().skip(first).step_by(BITS) {
+            let is_longer = longest.is_none_or(|known| kind.prefix.len() > known.prefix.len());
+            if is_longer && text.starts_with(kind.prefix.as_bytes()) {
+                longest = Some(kind);
+            }
+        }
+    }
+    longest
+}
 
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeSet;
 
+    use aho_corasick::{AhoCorasick, MatchKind};
+    use proptest::prelude::*;
+
     use super::*;
+
+    /// The matches of an established library.
+    fn expected(text: &str) -> Vec<(usize, usize, &'static str)> {
+        let prefixes: Vec<_> = KINDS.iter().map(|kind| kind.prefix).collect();
+        let automaton = AhoCorasick::builder().match_kind(MatchKind::LeftmostLongest).build(&prefixes).unwrap();
+        automaton.find_iter(text).map(|hit| (hit.start(), hit.end(), prefixes[hit.pattern().as_usize()])).collect()
+    }
+
+    fn found(text: &str) -> Vec<(usize, usize, &'static str)> {
+        find_prefixes(text).map(|hit| (hit.start, hit.end, hit.kind.prefix)).collect()
+    }
 
     #[test]
     fn prefixes_are_listed_once() {
         let prefixes: BTreeSet<_> = KINDS.iter().map(|kind| kind.prefix).collect();
         assert_eq!(prefixes.len(), KINDS.len());
+    }
+
+    #[test]
+    fn each_prefix_is_found() {
+        for kind in KINDS {
+            assert_eq!(found(kind.prefix), expected(kind.prefix));
+            assert!(found(kind.prefix).iter().any(|(start, ..)| *start == 0), "{}", kind.prefix);
+        }
+        assert_eq!(found(""), []);
+        assert_eq!(found("sk"), []);
+    }
+
+    proptest! {
+        /// Texts of pieces of prefixes: cut ones, overlapping ones, one after the other.
+        #[test]
+        fn texts_have_the_same_prefixes_as_a_library_finds(
+            pieces in prop::collection::vec((0..KINDS.len(), 0..12_usize, 0..30_usize, ".?"), 0..12),
+        ) {
+            let mut text = String::new();
+            for (kind, from, length, between) in pieces {
+                let prefix = KINDS[kind].prefix;
+                let from = from.min(prefix.len());
+                text.push_str(&prefix[from..(from + length).min(prefix.len())]);
+                text.push_str(&between);
+            }
+            prop_assert_eq!(found(&text), expected(&text));
+        }
     }
 }

@@ -1,10 +1,10 @@
 //! cloud-init's own keys for passwords, and the modes of files that hold secrets.
 
 use super::holds_private_key;
-use super::placeholder::is_placeholder;
+use super::scan::is_placeholder;
 use crate::message::finding;
-use crate::modules::write_files::file_mode;
 use crate::rules::{self, Rule};
+use crate::write_files::file_mode;
 use crate::{Document, value};
 use diagnostics::Diagnostic;
 use diagnostics::source::Span;
@@ -175,7 +175,7 @@ impl Checker<'_> {
 }
 
 /// Files with secrets that others may read, and files that anybody may write.
-pub(super) fn modes(document: &Document<'_>, out: &mut Vec<Diagnostic>) {
+pub(super) fn check_modes(document: &Document<'_>, out: &mut Vec<Diagnostic>) {
     for file in document.files() {
         if file.path.is_none() {
             continue;

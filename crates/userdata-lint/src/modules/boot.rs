@@ -1,0 +1,216 @@
+//! Commands and scripts of the boot, its output, and what happens at its end.
+
+use super::V25_1;
+use crate::pattern::{MINUTES, NOT_EMPTY};
+use crate::shape::Keyword::{
+    Also, Before, Closed, Enum, From, Items, Matches, MaxItems, MinItems, Minimum, OneOf, PatternProperties,
+    Properties, Required, Since, Type,
+};
+use crate::shape::{
+    BOOLEAN, COMMAND, INTEGER, LIST, Literal, NULL, STRING, STRINGS, Shape, Types, changed, deprecated, renamed,
+};
+
+pub(super) const KEYS: &[(&str, Shape)] = &[
+    // `cc_bootcmd`: Commands that run early, on every boot.
+    ("bootcmd", Shape(&[Type(Types::LIST), Items(COMMAND), MinItems(1)])),
+    // `cc_runcmd`: Commands that run once, late in the first boot.
+    ("runcmd", Shape(&[Type(Types::LIST), Items(Shape(&[OneOf(&[STRINGS, STRING, NULL])])), MinItems(1)])),
+    // `cc_scripts_vendor`: What is done with the vendor's scripts.
+    (
+        "vendor_data",
+        Shape(&[
+            Type(Types::MAP),
+            Closed,
+            Properties(&[
+                (
+                    "enabled",
+                    Shape(&[OneOf(&[
+                        BOOLEAN,
+                        Shape(&[Type(Types::STR), deprecated("22.3", "write `true` or `false` without quotes")]),
+                    ])]),
+                ),
+                (
+                    "prefix",
+                    Shape(&[Type(Types::LIST.or(Types::STR)), Items(Shape(&[Type(Types::STR.or(Types::INT))]))]),
+                ),
+            ]),
+        ]),
+    ),
+    // `cc_final_message`: The message at the end of the boot.
+    ("final_message", STRING),
+    // `cc_output_and_reporting`: Where cloud-init's own output and events go (no module of its own).
+    ("output", Shape(&[From(V25_1, &Also(OUTPUT))])),
+    ("reporting", REPORTING),
+    // `cc_phone_home`: A report to a URL when everything is done.
+    (
+        "phone_home",
+        Shape(&[
+            Type(Types::MAP),
+            Required(&["url"]),
+            Closed,
+            Properties(&[
+                ("url", STRING),
+                (
+                    "post",
+                    Shape(&[OneOf(&[
+                        Shape(&[Enum(&[Literal::Str("all")])]),
+                        Shape(&[Type(Types::LIST), Items(FACT)]),
+                    ])]),
+                ),
+                ("tries", INTEGER),
+            ]),
+        ]),
+    ),
+    // `cc_power_state_change`: Off, reboot or halt when everything is done.
+    (
+        "power_state",
+        Shape(&[
+            Type(Types::MAP),
+            Required(&["mode"]),
+            Closed,
+            Properties(&[
+                ("delay", DELAY),
+                (
+                    "mode",
+                    Shape(&[
+                        Type(Types::STR),
+                        Enum(&[Literal::Str("poweroff"), Literal::Str("reboot"), Literal::Str("halt")]),
+                    ]),
+                ),
+                ("message", STRING),
+                ("timeout", INTEGER),
+                ("condition", Shape(&[OneOf(&[STRING, BOOLEAN, LIST])])),
+            ]),
+        ]),
+    ),
+    // `cc_grub_dpkg`: Where Debian's packages install the boot loader.
+    ("grub_dpkg", GRUB),
+    ("grub-dpkg", Shape(&[Type(Types::MAP), renamed("22.2", "grub_dpkg")])),
+    // `cc_seed_random`: Randomness for a machine that has none yet.
+    (
+        "random_seed",
+        Shape(&[
+            Type(Types::MAP),
+            Closed,
+            Properties(&[
+                ("file", STRING),
+                ("data", STRING),
+                ("encoding", Shape(&[Type(Types::STR), Enum(ENCODINGS)])),
+                ("command", STRINGS),
+                ("command_required", BOOLEAN),
+            ]),
+        ]),
+    ),
+];
+
+const STREAM: Shape = Shape(&[OneOf(&[
+    STRING,
+    Shape(&[Type(Types::LIST), Items(STRING), MinItems(2), MaxItems(2)]),
+    Shape(&[Type(Types::MAP), Closed, Properties(&[("output", STRING), ("error", STRING)])]),
+])]);
+
+const OUTPUT: Shape = Shape(&[
+    Type(Types::MAP),
+    Closed,
+    Properties(&[("all", STREAM), ("init", STREAM), ("config", STREAM), ("final", STREAM)]),
+]);
+
+const LEVELS: &[Literal] =
+    &[Literal::Str("DEBUG"), Literal::Str("INFO"), Literal::Str("WARN"), Literal::Str("ERROR"), Literal::Str("FATAL")];
+
+const LOG: Shape = Shape(&[
+    Closed,
+    Required(&["type"]),
+    Properties(&[
+        ("type", Shape(&[Type(Types::STR), Enum(&[Literal::Str("log")])])),
+        ("level", Shape(&[Type(Types::STR), Enum(LEVELS)])),
+    ]),
+]);
+
+const PRINT: Shape = Shape(&[
+    Closed,
+    Required(&["type"]),
+    Properties(&[("type", Shape(&[Type(Types::STR), Enum(&[Literal::Str("print")])]))]),
+]);
+
+const WEBHOOK: Shape = Shape(&[
+    Closed,
+    Required(&["type", "endpoint"]),
+    Properties(&[
+        ("type", Shape(&[Type(Types::STR), Enum(&[Literal::Str("webhook")])])),
+        ("endpoint", STRING),
+        ("consumer_key", STRING),
+        ("token_key", STRING),
+        ("token_secret", STRING),
+        ("consumer_secret", STRING),
+        ("timeout", Shape(&[Type(Types::NUMBER), Minimum(0)])),
+        ("retries", Shape(&[Type(Types::INT), Minimum(0)])),
+    ]),
+]);
+
+const HYPERV: Shape = Shape(&[
+    Closed,
+    Required(&["type"]),
+    Properties(&[
+        ("type", Shape(&[Type(Types::STR), Enum(&[Literal::Str("hyperv")])])),
+        ("kvp_file_path", STRING),
+        ("event_types", STRINGS),
+    ]),
+]);
+
+const REPORTING: Shape = Shape(&[
+    Type(Types::MAP),
+    Closed,
+    PatternProperties(NOT_EMPTY, Shape(&[Type(Types::MAP), OneOf(&[LOG, PRINT, WEBHOOK, HYPERV])])),
+]);
+
+const FACTS: &[Literal] = &[
+    Literal::Str("pub_key_rsa"),
+    Literal::Str("pub_key_ecdsa"),
+    Literal::Str("pub_key_ed25519"),
+    Literal::Str("instance_id"),
+    Literal::Str("hostname"),
+    Literal::Str("fqdn"),
+];
+
+const FACTS_WITH_DSA: &[Literal] = &[
+    Literal::Str("pub_key_dsa"),
+    Literal::Str("pub_key_rsa"),
+    Literal::Str("pub_key_ecdsa"),
+    Literal::Str("pub_key_ed25519"),
+    Literal::Str("instance_id"),
+    Literal::Str("hostname"),
+    Literal::Str("fqdn"),
+];
+
+const FACT: Shape = Shape(&[Type(Types::STR), Before(V25_1, &Enum(FACTS_WITH_DSA)), From(V25_1, &Enum(FACTS))]);
+
+const DELAY: Shape = Shape(&[OneOf(&[
+    Shape(&[Type(Types::INT), Minimum(0)]),
+    Shape(&[
+        Type(Types::STR),
+        Matches(MINUTES),
+        changed("22.3", "write the minutes as an integer without quotes, or `now`"),
+    ]),
+    Shape(&[Enum(&[Literal::Str("now")])]),
+])]);
+
+const GRUB: Shape = Shape(&[
+    Type(Types::MAP),
+    Closed,
+    Properties(&[
+        ("enabled", BOOLEAN),
+        ("grub-pc/install_devices", STRING),
+        (
+            "grub-pc/install_devices_empty",
+            Shape(&[OneOf(&[
+                BOOLEAN,
+                Shape(&[Type(Types::STR), changed("22.3", "write `true` or `false` without quotes")]),
+            ])]),
+        ),
+        ("grub-efi/install_devices", Shape(&[Since(V25_1), Type(Types::STR)])),
+    ]),
+]);
+
+const ENCODINGS: &[Literal] =
+    &[Literal::Str("raw"), Literal::Str("base64"), Literal::Str("b64"), Literal::Str("gzip"), Literal::Str("gz")];
