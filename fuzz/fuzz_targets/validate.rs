@@ -1,12 +1,12 @@
-//! Any bytes, any options: the judge answers, every place lies in the text, every format can be written and read.
+//! Any bytes and options: there is a report, every span is inside the text, every format can be read back.
 //!
-//! The last two bytes choose the options, so that a seed is a document as it stands in a file.
+//! The last two bytes choose the options, so that a seed is a document as in a file.
 
 #![no_main]
 
+use diagnostics::Format;
 use libfuzzer_sys::fuzz_target;
-use mkimg::diag::Format;
-use mkimg::validate::{Options, Version, rules, validate_bytes};
+use userdata_lint::{Options, Version, rules, validate_bytes};
 
 fuzz_target!(|input: &[u8]| {
     let (choices, bytes) = match input.split_last_chunk::<2>() {
@@ -24,17 +24,17 @@ fuzz_target!(|input: &[u8]| {
         let text = document.findings.source.text();
         for found in &document.findings.diagnostics {
             for span in found.span.iter().chain(found.related.iter().map(|(span, _)| span)) {
-                assert!(text.get(span.start..span.end).is_some(), "no such place in the text: {found:?}");
+                assert!(text.get(span.start..span.end).is_some(), "span outside the text: {found:?}");
             }
         }
         for part in &document.parts {
-            assert!(text.get(part.span.start..part.span.end).is_some(), "no such place in the text: {part:?}");
+            assert!(text.get(part.span.start..part.span.end).is_some(), "span outside the text: {part:?}");
         }
     }
     for format in [Format::Human, Format::Json, Format::Github, Format::Sarif] {
         let shown = report.render(format, choices[1] & 4 == 0, &rules::describe);
         if matches!(format, Format::Json | Format::Sarif) {
-            serde_json::from_str::<serde_json::Value>(&shown).expect("it is JSON");
+            serde_json::from_str::<serde_json::Value>(&shown).expect("valid JSON");
         }
     }
 });

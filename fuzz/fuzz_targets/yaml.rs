@@ -1,16 +1,15 @@
-//! Any text is read or refused with a place in it; what was read is written and read back as the same values.
+//! Any text is read, or rejected with a span inside it; what was read is written and read back as the same values.
 
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use mkimg::source::Source;
-use mkimg::yaml::emit::{self, ListItem, Map, Value};
-use mkimg::yaml::{Node, NodeKind, Scalar, Tree, parse};
+use yaml11::emit::{self, ListItem, Map, Value};
+use yaml11::{Node, NodeKind, Scalar, Tree, parse};
 
-/// More values are not worth the time: aliases make any number of them.
-const MOST: u64 = 10_000;
+/// Aliases can multiply values without limit; larger documents are not worth the time.
+const MAX_VALUES: u64 = 10_000;
 
-/// A node as the emitter takes it; `None` where it holds what the emitter cannot write (dates, bytes, keys that are no text).
+/// A node as an emitter value; `None` if the emitter cannot write it (dates, bytes, keys that are not strings).
 fn value(tree: &Tree, node: Node<'_>) -> Option<Value> {
     Some(match node.kind() {
         NodeKind::Scalar(Scalar::Null) => Value::Null,
@@ -34,25 +33,22 @@ fn value(tree: &Tree, node: Node<'_>) -> Option<Value> {
 
 fuzz_target!(|input: &[u8]| {
     let Ok(text) = std::str::from_utf8(input) else { return };
-    let source = Source::new("t", text);
-    let tree = match parse(&source) {
+    let tree = match parse(text) {
         Ok(tree) => tree,
         Err(error) => {
             for span in [error.span, error.reported_span()].into_iter().chain(error.context) {
-                assert!(text.get(span.start..span.end).is_some(), "no such place in the text: {error:?}");
-                let _ = source.position(span.start);
+                assert!(text.get(span.start..span.end).is_some(), "span outside the text: {error:?}");
             }
             return;
         }
     };
     let Some(root) = tree.root() else { return };
-    if tree.expanded_len() > MOST {
+    if tree.expanded_len() > MAX_VALUES {
         return;
     }
     let Some(read) = value(&tree, root) else { return };
     let written = emit::document(&read);
-    let again = Source::new("written", written.as_str());
-    let tree = parse(&again).unwrap_or_else(|error| panic!("what was written is not read: {error:?}\n{written}"));
+    let tree = parse(&written).unwrap_or_else(|error| panic!("not read back: {error:?}\n{written}"));
     let back = tree.root().and_then(|root| value(&tree, root));
     assert_eq!(back.as_ref(), Some(&read), "{written}");
 });

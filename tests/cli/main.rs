@@ -14,6 +14,8 @@ mod commands;
 #[cfg(unix)]
 mod docs;
 #[cfg(unix)]
+mod examples;
+#[cfg(unix)]
 mod first_mistakes;
 #[cfg(unix)]
 mod import;
