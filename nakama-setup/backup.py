@@ -1,8 +1,8 @@
 """`backup` and `restore` of CockroachDB's database `nakama`.
 
-`BACKUP DATABASE … INTO` takes a full, consistent backup while the server runs; full ones need no licence (20.2 and later).
-It goes into the node's own folder, becomes one archive, and travels from there: the database itself reaches no network.
-`restore` fills a database beside the one in use and swaps their names while Nakama is down. Nothing is ever deleted by it.
+`BACKUP DATABASE … INTO` takes a full, consistent backup while the server runs. It needs no licence since 20.2. It writes
+to the node's folder; from there nakama-setup makes one archive and uploads it, so the database needs no network access.
+`restore` fills a second database and swaps the names while Nakama is stopped. It never deletes data.
 """
 
 import glob
@@ -12,47 +12,47 @@ import shutil
 import tarfile
 import time
 
-from bucket import backup_settings, transfer
-from machine import REFUSED, ROOT, Failure, alone, managed, path, run, say, sql, wait_healthy
+from bucket import backup_settings, transfer_object
+from machine import REFUSED, ROOT, Failure, exclusive_lock, uses_managed_database, path, run, say, sql, wait_healthy
 
 FOLDER = "/var/backups/nakama"
 STORE = "/var/lib/cockroach"
 # `nodelocal` is this folder of the store.
 EXTERN = STORE + "/extern"
 INCOMING, BEFORE = "nakama_restored", "nakama_before_"
-# What a BACKUP or a RESTORE may take: as the unit of the nightly one.
-HOURS = 3 * 3600
+# Time limit of BACKUP and RESTORE, the same as of the nightly unit.
+MAX_SECONDS = 3 * 3600
 
 
 def need_local():
-    if managed():
-        raise Failure("the database is a managed one: its provider keeps the backups (DigitalOcean: daily, seven days)")
+    if uses_managed_database():
+        raise Failure("the database is managed: its provider keeps the backups (DigitalOcean: daily, seven days)")
 
 
-def now():
+def timestamp():
     return time.strftime("%Y%m%dt%H%M%Sz", time.gmtime())
 
 
-def place(name):
+def nodelocal_url(name):
     return "'nodelocal://%s/%s'" % (sql("SHOW node_id")[0][0], name)
 
 
-def clear(*archives):
-    """Removes what a backup or a restore leaves beside its result, one that was cut off too: `alone`, there is no other."""
+def remove_temporary_files(*archives):
+    """Removes temporary files, also of interrupted runs. The lock rules out that another run needs them."""
     for one in glob.glob(path(EXTERN + "/nakama-*")) + glob.glob(path(EXTERN + "/restore-*")):
         shutil.rmtree(one, ignore_errors=True)
     for one in archives:
         os.unlink(one)
 
 
-def own_folder(to=""):
-    """Where this machine keeps its archives, `to` or what backup.conf says."""
+def archive_folder(to=""):
+    """The folder of this machine's archives: `to`, or the one in backup.conf."""
     to = to or backup_settings().get("TO", "")
     return path(FOLDER) if not to or to.startswith("s3://") else to
 
 
-def backups(folder):
-    """Archives in a folder, the oldest first."""
+def list_archives(folder):
+    """Lists the archives in a folder, oldest first."""
     try:
         return sorted(name for name in os.listdir(folder) if re.fullmatch(r"nakama-\d{8}t\d{6}z\.tar\.gz", name))
     except FileNotFoundError:
@@ -60,7 +60,7 @@ def backups(folder):
 
 
 def size(file):
-    """0 for one that is gone by now: the database removes files at any time."""
+    """The size of a file, or 0 if the database has removed it meanwhile."""
     try:
         return os.path.getsize(file)
     except OSError:
@@ -68,60 +68,60 @@ def size(file):
 
 
 def make_backup(folder):
-    """The path of a new archive in this folder."""
-    name = "nakama-" + now()
+    """Makes a new archive in the folder and returns its path."""
+    name = "nakama-" + timestamp()
     os.makedirs(folder, mode=0o700, exist_ok=True)
     unfinished = os.path.join(glob.escape(folder), "nakama-*.new")
-    clear(*glob.glob(unfinished))
+    remove_temporary_files(*glob.glob(unfinished))
     store = sum(size(os.path.join(top, one)) for top, _, names in os.walk(path(STORE)) for one in names)
     free = min(shutil.disk_usage(one).free for one in (folder, path(STORE)))
     if free < store:
-        raise Failure("not enough room for a backup: the database takes %d MB, %d MB are free" % (store >> 20, free >> 20))
+        raise Failure("not enough space for a backup: the database takes %d MB, %d MB are free" % (store >> 20, free >> 20))
     archive = os.path.join(folder, name + ".tar.gz")
     try:
-        sql("BACKUP DATABASE nakama INTO " + place(name), HOURS)
+        sql("BACKUP DATABASE nakama INTO " + nodelocal_url(name), MAX_SECONDS)
         descriptor = os.open(archive + ".new", os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
         with open(descriptor, "wb") as file:
-            # The tables are compressed already.
+            # Fast compression: the tables are compressed already.
             with tarfile.open(fileobj=file, mode="w:gz", compresslevel=1) as tar:
                 tar.add(path(EXTERN + "/" + name), arcname="backup")
             file.flush()
             os.fsync(descriptor)
         os.replace(archive + ".new", archive)
     finally:
-        clear(*glob.glob(unfinished))
+        remove_temporary_files(*glob.glob(unfinished))
     return archive
 
 
 def backup(options):
-    with alone(600):
+    with exclusive_lock(600):
         need_local()
         config = backup_settings()
         to = options.to or config.get("TO", "")
-        folder = own_folder(to)
+        folder = archive_folder(to)
         try:
             keep = max(1, int(config.get("KEEP", "7")))
         except ValueError:
-            raise Failure("KEEP in /etc/nakama/backup.conf is no number", 2) from None
+            raise Failure("KEEP in /etc/nakama/backup.conf is not a number", 2) from None
         archive = make_backup(folder)
         say("%s, %.1f MB" % (archive, os.path.getsize(archive) / 1e6))
-        for old in backups(folder)[:-keep]:
+        for old in list_archives(folder)[:-keep]:
             os.unlink(os.path.join(folder, old))
         if to.startswith("s3://"):
             target = to.rstrip("/") + "/" + os.path.basename(archive)
-            transfer(target, archive, upload=True)
+            transfer_object(target, archive, upload=True)
             say(target)
     return 0
 
 
-def extract(archive, folder):
-    """Plain files and folders below `backup/` only: an archive may come from anywhere."""
+def extract_archive(archive, folder):
+    """Extracts an untrusted archive, which may only contain files and folders below `backup/`."""
     try:
         with tarfile.open(archive, "r:gz") as tar:
             members = list(tar)
             if not all((one.isfile() or one.isdir()) and re.match(r"backup(/|$)", one.name) and ".." not in one.name.split("/") for one in members):
                 raise Failure("%s is not an archive of nakama-setup backup" % archive)
-            # Python 3.12 warns where none is set.
+            # Python 3.12 warns if no filter is set.
             tar.extraction_filter = getattr(tarfile, "data_filter", None)
             tar.extractall(folder, members)
     except (OSError, EOFError, tarfile.TarError) as error:
@@ -132,20 +132,20 @@ def databases():
     return sorted(row[0] for row in sql("SHOW DATABASES"))
 
 
-def kept_databases():
-    """Those of before a restore, the last one last."""
+def list_kept_databases():
+    """Lists the databases that restores replaced, newest last."""
     return [name for name in databases() if name.startswith(BEFORE)]
 
 
-def name_to_keep():
-    """Comes after every kept one in order, also within one second or when the clock went back."""
-    name, last = BEFORE + now(), (kept_databases() or [""])[-1]
+def new_kept_name():
+    """A name that sorts after all kept ones, even within one second or after the clock was set back."""
+    name, last = BEFORE + timestamp(), (list_kept_databases() or [""])[-1]
     return name if name > last else last + "_"
 
 
-def swap(incoming):
-    """`incoming` becomes `nakama`; what was `nakama` is kept under the name that is returned. As before when Nakama does not come up."""
-    kept = name_to_keep()
+def swap_in(incoming):
+    """Renames `nakama` to the returned name and `incoming` to `nakama`. Undoes it if Nakama does not start."""
+    kept = new_kept_name()
     run("systemctl", "stop", "nakama.service")
     renames = [("nakama", kept)] if "nakama" in databases() else []
     done = []
@@ -155,20 +155,20 @@ def swap(incoming):
             done.append((other, one))
         run("systemctl", "start", "nakama.service", check=False)
         if not wait_healthy():
-            raise Failure("Nakama does not come up with the database that was put in")
+            raise Failure("Nakama does not start with the restored database")
     except Failure as failure:
         run("systemctl", "stop", "nakama.service", check=False)
         for other, one in reversed(done):
             sql("ALTER DATABASE %s RENAME TO %s" % (other, one))
         run("systemctl", "start", "nakama.service", check=False)
-        raise Failure("%s\nThe database is the same as before." % failure) from None
+        raise Failure("%s\nThe previous database is in use again." % failure) from None
     return kept if renames else ""
 
 
 def restore(options):
-    with alone():
+    with exclusive_lock():
         need_local()
-        earlier = kept_databases()
+        earlier = list_kept_databases()
         if options.forget:
             for name in earlier:
                 sql("DROP DATABASE %s CASCADE" % name)
@@ -176,52 +176,52 @@ def restore(options):
             return 0
         if options.back:
             if not earlier:
-                raise Failure("there is no database of before a restore")
+                raise Failure("there is no database from before a restore")
             incoming = earlier[-1]
         elif not options.archive:
-            raise Failure("which backup? Here are: " + (", ".join(backups(own_folder())) or "none"), 2)
+            raise Failure("which backup? Available: " + (", ".join(list_archives(archive_folder())) or "none"), 2)
         elif not options.yes and "nakama" in databases() and sql("SHOW TABLES FROM nakama"):
-            raise Failure("there is data in the database. It will be kept beside, but Nakama will see that of the backup: give --yes", REFUSED)
+            raise Failure("the database contains data. It will be kept, but Nakama will use the backup instead: confirm with --yes", REFUSED)
         else:
             incoming = load_backup(options.archive)
-        kept = swap(incoming)
-        say("Nakama is up with %s" % (options.archive or incoming))
+        kept = swap_in(incoming)
+        say("Nakama is running with %s" % (options.archive or incoming))
         if kept:
-            say("the database of before is kept as %s: restore --back returns to it, restore --forget removes it" % kept)
+            say("the previous database is kept as %s: restore --back returns to it, restore --forget removes it" % kept)
     return 0
 
 
 def load_backup(archive):
-    """Fills the database INCOMING."""
-    source = (backups(own_folder()) or ["none"])[-1] if archive == "latest" else archive
+    """Restores an archive into the database INCOMING."""
+    source = (list_archives(archive_folder()) or ["none"])[-1] if archive == "latest" else archive
     if "/" not in source:
-        source = os.path.join(own_folder(), source)
-    name = "restore-" + now()
+        source = os.path.join(archive_folder(), source)
+    name = "restore-" + timestamp()
     folder = path(EXTERN + "/" + name)
     os.makedirs(folder, mode=0o700)
     try:
         if archive.startswith("s3://"):
             source = folder + "/archive"
-            transfer(archive, source, upload=False)
-        extract(source, folder)
+            transfer_object(archive, source, upload=False)
+        extract_archive(source, folder)
         if not ROOT:
             run("chown", "-R", "cockroach:cockroach", path(EXTERN))
         sql("DROP DATABASE IF EXISTS %s CASCADE" % INCOMING)
-        sql("RESTORE DATABASE nakama FROM LATEST IN %s WITH new_db_name = '%s'" % (place(name + "/backup"), INCOMING), HOURS)
-        # A restored database has lost its grants.
+        sql("RESTORE DATABASE nakama FROM LATEST IN %s WITH new_db_name = '%s'" % (nodelocal_url(name + "/backup"), INCOMING), MAX_SECONDS)
+        # A restore does not restore grants.
         for statement in ("ALTER DATABASE %s OWNER TO nakama", "GRANT ALL ON DATABASE %s TO nakama", "GRANT ALL ON SCHEMA %s.public TO nakama",
                           "GRANT ALL ON TABLE %s.public.* TO nakama"):
             sql(statement % INCOMING)
     finally:
-        clear()
+        remove_temporary_files()
     return INCOMING
 
 
 def add_backup(add):
-    command = add("backup", backup, "a backup of the database, which the timer nakama-backup takes every night")
-    command.add_argument("--to", metavar="DIR|s3://BUCKET/PREFIX", help="instead of what /etc/nakama/backup.conf says (%s)" % FOLDER)
-    command = add("restore", restore, "puts a backup in the place of the database, which is kept beside")
-    command.add_argument("archive", nargs="?", metavar="FILE|s3://…|latest", help="an archive that backup has written")
-    command.add_argument("--yes", action="store_true", help="even though there is data in the database")
-    command.add_argument("--back", action="store_true", help="return to the database of before the last restore")
-    command.add_argument("--forget", action="store_true", help="remove the databases of before the restores")
+    command = add("backup", backup, "back up the database, as the timer nakama-backup does every night")
+    command.add_argument("--to", metavar="DIR|s3://BUCKET/PREFIX", help="override the target in /etc/nakama/backup.conf (default %s)" % FOLDER)
+    command = add("restore", restore, "replace the database by a backup; the previous database is kept")
+    command.add_argument("archive", nargs="?", metavar="FILE|s3://…|latest", help="an archive made by `backup`")
+    command.add_argument("--yes", action="store_true", help="restore even if the database contains data")
+    command.add_argument("--back", action="store_true", help="return to the database from before the last restore")
+    command.add_argument("--forget", action="store_true", help="remove the databases kept by restores")

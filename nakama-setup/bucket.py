@@ -1,7 +1,7 @@
-"""S3 and what speaks it (DigitalOcean Spaces): one object there or back, signed with AWS's Signature Version 4.
+"""Uploads and downloads objects of S3-compatible storage (DigitalOcean Spaces), with AWS Signature Version 4.
 
-Keys and endpoint come from /etc/nakama/backup.conf, which is root's alone. Objects are addressed as ENDPOINT/BUCKET/KEY.
-One PUT holds at most 5 GiB; larger backups are refused by the service.
+Keys and endpoint come from /etc/nakama/backup.conf, which only root can read. Objects are addressed as
+ENDPOINT/BUCKET/KEY. The service rejects objects over 5 GiB.
 """
 
 import hashlib
@@ -21,7 +21,7 @@ CONFIG = "/etc/nakama/backup.conf"
 
 
 def backup_settings():
-    """KEY=VALUE lines; # begins a comment."""
+    """Reads KEY=VALUE lines; # starts a comment."""
     return dict(re.findall(r"^(\w+)=(\S+)\s*$", read(CONFIG), re.M))
 
 
@@ -33,12 +33,12 @@ def sha256(file):
     return digest.hexdigest()
 
 
-def signed(method, url, region, key, secret, digest, now):
-    """The headers of a request without a query."""
-    place, day = urllib.parse.urlsplit(url), now[:8]
-    headers = {"host": place.netloc, "x-amz-content-sha256": digest, "x-amz-date": now}
+def sign_request(method, url, region, key, secret, digest, now):
+    """Returns the headers of a signed request without a query."""
+    nodelocal_url, day = urllib.parse.urlsplit(url), now[:8]
+    headers = {"host": nodelocal_url.netloc, "x-amz-content-sha256": digest, "x-amz-date": now}
     names = ";".join(sorted(headers))
-    request = "\n".join([method, place.path, "", *("%s:%s" % pair for pair in sorted(headers.items())), "", names, digest])
+    request = "\n".join([method, nodelocal_url.path, "", *("%s:%s" % pair for pair in sorted(headers.items())), "", names, digest])
     scope = "%s/%s/s3/aws4_request" % (day, region)
     text = "AWS4-HMAC-SHA256\n%s\n%s\n%s" % (now, scope, hashlib.sha256(request.encode()).hexdigest())
     signature = ("AWS4" + secret).encode()
@@ -48,8 +48,8 @@ def signed(method, url, region, key, secret, digest, now):
     return headers
 
 
-def transfer(address, local, upload):
-    """Between s3://BUCKET/KEY and a file. Failure says what the service answered, never a key."""
+def transfer_object(address, local, upload):
+    """Uploads or downloads s3://BUCKET/KEY. Failures contain the service's answer, never a key."""
     config = backup_settings()
     missing = [name for name in ("S3_ENDPOINT", "S3_ACCESS_KEY", "S3_SECRET_KEY") if name not in config]
     if missing:
@@ -58,7 +58,7 @@ def transfer(address, local, upload):
     with open(local, "rb" if upload else "wb") as file:
         digest = sha256(file) if upload else hashlib.sha256(b"").hexdigest()
         method = "PUT" if upload else "GET"
-        headers = signed(method, url, config.get("S3_REGION", "us-east-1"), config["S3_ACCESS_KEY"], config["S3_SECRET_KEY"], digest,
+        headers = sign_request(method, url, config.get("S3_REGION", "us-east-1"), config["S3_ACCESS_KEY"], config["S3_SECRET_KEY"], digest,
                          time.strftime("%Y%m%dT%H%M%SZ", time.gmtime()))
         if upload:
             headers["content-length"] = str(os.path.getsize(local))

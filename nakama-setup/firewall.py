@@ -1,8 +1,8 @@
-"""`console` and `grpc`: opens and closes what the firewall keeps from the world. Profiles: /etc/ufw/applications.d/nakama."""
+"""`console` and `grpc`: open and close ports. The ufw profiles are in /etc/ufw/applications.d/nakama."""
 
 import re
 
-from machine import alone, run, say
+from machine import exclusive_lock, run, say
 
 
 def is_open(profile):
@@ -19,16 +19,16 @@ def deny(profile):
 
 
 def switch(profile, options):
-    with alone():
+    with exclusive_lock():
         if options.action == "open":
             allow(profile)
         elif options.action == "close":
             deny(profile)
-        say("%s: %s" % (profile, "open to the world" if is_open(profile) else "closed"))
+        say("%s: %s" % (profile, "open" if is_open(profile) else "closed"))
     return 0
 
 
 def add_firewall(add):
     for name, profile, what in (("console", "Nakama Console", "the console, port 7351"), ("grpc", "Nakama gRPC", "the gRPC API, port 7349")):
-        command = add(name, lambda options, profile=profile: switch(profile, options), "opens or closes " + what)
+        command = add(name, lambda options, profile=profile: switch(profile, options), "open or close " + what)
         command.add_argument("action", choices=("open", "close", "status"))

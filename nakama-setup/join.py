@@ -1,10 +1,10 @@
-"""`join`: this machine becomes a node of a cluster: one database on several machines, a Nakama on each.
+"""`join`: makes this machine a node of a cluster, with one database on several machines and a Nakama on each.
 
-What the machines share is a token: the cluster's CA with its key, in base64. Nakama's secrets must be equal on all of
-them, and are derived from that key, or travel in the token too (`--token`: those of a machine that has players already).
-/etc/nakama/cluster.conf says what is to be done (`token=`, `join=`, `expect=`, `address=`) and keeps the token until it is
-done: an interrupted join goes on where it is started again. Drop-ins make the database's unit that of a node; the node
-that is first in the list initialises the cluster, from the unit itself, once its database runs (`--wait`).
+The machines share a token: the cluster's CA and its key, in base64. Nakama's secrets must be the same on all nodes. They
+are derived from the key, or are part of the token (`--token`, for a machine that has players already).
+/etc/nakama/cluster.conf holds the settings (`token=`, `join=`, `expect=`, `address=`), and the token until the join is
+done, so an interrupted join can be run again. Drop-ins turn the database's unit into that of a node. The first node of
+the list initializes the cluster from its unit, once its database runs (`--wait`).
 """
 
 import base64
@@ -20,38 +20,38 @@ import tempfile
 import time
 
 from backup import STORE
-from machine import CERTS, DATABASE, INSTANCE, PAUSE, REFUSED, ROOT, Failure, alone, managed, path, read, run, say, settings, write
+from machine import CERTS, DATABASE, INSTANCE, POLL_SECONDS, REFUSED, ROOT, Failure, exclusive_lock, uses_managed_database, path, read, run, say, instance_settings, write
 
 CLUSTER = "/etc/nakama/cluster.conf"
 PKI = os.path.dirname(CERTS)
 UNITS = "/etc/systemd/system/"
 PORT = ":26257"
-# Each of them is insecure as Nakama ships it: docs/image.md.
+# Nakama's defaults for these are insecure, see docs/image.md.
 KEYS = ("console.username", "console.password", "console.signing_key", "socket.server_key", "session.encryption_key",
         "session.refresh_encryption_key", "runtime.http_key", "mfa.storage_encryption_key")
 
 
 def cluster_settings():
-    """The lines of cluster.conf. No value is ever part of a message: one of them is the token."""
+    """Reads cluster.conf. Messages never contain values, because one of them is the token."""
     text = re.sub(r"^#.*|[ \t\r]", "", read(CLUSTER), flags=re.M)
     found = dict(re.findall(r"^(token|join|expect|address|joined)=(.*)$", text, re.M))
     if len(text.split()) != len(found) or not found.get("expect", "1").isdigit():
-        raise Failure(CLUSTER + " takes token=, join=, expect=NUMBER and address=, each once and on a line", 2)
+        raise Failure(CLUSTER + " may contain token=, join=, expect=NUMBER and address=, one per line and each once", 2)
     return found
 
 
-def keep_cluster_settings(conf):
+def write_cluster_settings(conf):
     write(CLUSTER, "".join("%s=%s\n" % pair for pair in sorted(conf.items())), 0o600)
 
 
-def read_token(text):
-    """(the CA's certificate, its key, Nakama's eight secrets)."""
+def parse_token(text):
+    """Returns the CA's certificate, its key and Nakama's eight secrets."""
     try:
         plain = base64.b64decode("".join(text.split()), validate=True).decode()
         certificate = re.search(r"-----BEGIN CERTIFICATE-----[^-]+-----END CERTIFICATE-----\n", plain).group()
         key = re.search(r"-----BEGIN ([A-Z ]*PRIVATE KEY)-----[^-]+-----END \1-----\n", plain).group()
     except (ValueError, AttributeError):
-        raise Failure("the token is not whole: nakama-setup join --new-token prints one, on one line", 2) from None
+        raise Failure("the token is incomplete: nakama-setup join --new-token prints one, on one line", 2) from None
     secrets = dict(re.findall(r'^(\w+\.\w+)=([^\s"]+)$', plain, re.M))
     for name in KEYS:
         derived = hmac.new(key.encode(), name.encode(), hashlib.sha256).digest()
@@ -59,24 +59,24 @@ def read_token(text):
     return certificate, key, secrets
 
 
-def new_token():
+def make_new_token():
     with tempfile.TemporaryDirectory() as folder:
         run("cockroach", "cert", "create-ca", "--certs-dir=" + folder, "--ca-key=" + folder + "/ca.key")
         with open(folder + "/ca.crt", "rb") as certificate, open(folder + "/ca.key", "rb") as key:
             return base64.b64encode(certificate.read() + key.read()).decode()
 
 
-def this_token():
-    """This machine's own CA and secrets: for another node, or for a cluster that takes over this machine's players."""
-    values = settings()
-    if managed():
-        raise Failure("there is no CA on this machine: its database is a managed one")
+def make_own_token():
+    """A token of this machine's CA and secrets, for another node or a cluster that takes over the players."""
+    values = instance_settings()
+    if uses_managed_database():
+        raise Failure("this machine has no CA, because it uses a managed database")
     parts = [read(CERTS + "/ca.crt"), read(PKI + "/ca/ca.key"), *("%s=%s\n" % (name, values[name]) for name in KEYS)]
     return base64.b64encode("".join(parts).encode()).decode()
 
 
-def this_machine(names, or_private):
-    """(name, (card, address)) of this machine: the first name that is an address of it, or else eth1, DigitalOcean's private network."""
+def find_own_address(names, or_private):
+    """Returns (name, (interface, address)): of the first name that resolves to this machine, or of eth1, the private network."""
     cards = {one["local"]: (card["ifname"], "%s/%d" % (one["local"], one["prefixlen"]))
              for card in json.loads(run("ip", "-json", "-4", "address")[1]) for one in card.get("addr_info", ())}
     for name in names:
@@ -91,7 +91,7 @@ def this_machine(names, or_private):
     raise Failure("%s: not this machine, which has %s: use --address" % (", ".join(names), ", ".join(sorted(cards))))
 
 
-def make_node_certificates(certificate, key, names):
+def create_node_certificates(certificate, key, names):
     new = PKI + ".new"
     shutil.rmtree(path(new), ignore_errors=True)
     for part, mode in (("", 0o755), ("/ca", 0o700), ("/node", 0o700), ("/nakama", 0o750)):
@@ -108,18 +108,18 @@ def make_node_certificates(certificate, key, names):
     os.sync()
     if read(CERTS + "/ca.crt") == certificate:
         shutil.rmtree(path(PKI))
-    aside(PKI)
+    move_aside(PKI)
     os.rename(path(new), path(PKI))
 
 
-def aside(name):
-    """Out of the way, under a name that says since when. Nothing is deleted: it may be all that somebody has."""
+def move_aside(name):
+    """Renames with a time stamp instead of deleting, because it may be the only copy."""
     if os.path.exists(path(name)):
         os.rename(path(name), path("%s.before-%s" % (name, time.strftime("%Y%m%dt%H%M%Sz", time.gmtime()))))
 
 
-def make_instance(secrets, address):
-    """As the first boot writes it. The name is the node's own, as it is part of the names of its matches; Nakama takes 16 characters."""
+def write_instance_file(secrets, address):
+    """Writes what the first boot writes, with a name unique to the node. Nakama allows 16 characters."""
     text, section = 'name: "nakama-%08x"\n' % int(address), ""
     for key in KEYS:
         if key.split(".")[0] != section:
@@ -130,33 +130,33 @@ def make_instance(secrets, address):
     text += 'database:\n  address:\n    - "nakama@localhost:26257/nakama?sslmode=verify-full&sslrootcert=%s/ca.crt&sslcert=%s/client.nakama.crt&sslkey=%s/client.nakama.key"\n' % (
         certs, certs, certs)
     if read(INSTANCE) != text:
-        aside(INSTANCE)
+        move_aside(INSTANCE)
         write(INSTANCE, text, 0o640)
     if not ROOT:
         run("chown", "root:nakama", INSTANCE)
 
 
-def make_units(name, network, peers):
+def write_unit_dropins(name, network, peers):
     unit = re.findall(r"^(ExecStart|ExecStartPost)=(.*)$", read(UNITS + "cockroachdb.service"), re.M)
     command = next(value for key, value in unit if key == "ExecStart")
     command = re.sub(r"--listen-addr=\S+", "--listen-addr=" + PORT + " --advertise-addr=" + name + PORT + " --join=" + ",".join(peers),
                      command.replace(" start-single-node ", " start "))
     text = "[Service]\nExecStart=\nExecStart=%s\nExecStartPost=\nExecStartPost=/usr/local/sbin/nakama-setup join --wait %s %s\n" % (
         command, name, " ".join(peers))
-    # Without a cluster there is no SQL to run: the unit is ready when the cluster is, however long the others take.
+    # SQL needs a running cluster: the unit becomes ready with the cluster, however long the other nodes take.
     text += "".join("ExecStartPost=%s\n" % value for key, value in unit if key == "ExecStartPost")
     write(UNITS + "cockroachdb.service.d/cluster.conf", text + "TimeoutStartSec=infinity\nIPAddressAllow=%s\n" % network)
-    # The droplet's user-data may hold the token, and the metadata service shows it to every process that asks.
+    # User-data may contain the token, and any process can read it from the metadata service.
     write(UNITS + "nakama.service.d/cluster.conf", "[Service]\nIPAddressDeny=169.254.169.254\n")
 
 
 def join(options):
     if options.new_token or options.token:
-        say(new_token() if options.new_token else this_token())
+        say(make_new_token() if options.new_token else make_own_token())
         return 0
     if options.wait:
         return wait_for_cluster(*options.addresses)
-    with alone(600):
+    with exclusive_lock(600):
         conf = cluster_settings()
         if options.first_boot and conf.get("joined") and not conf.get("token"):
             return 0
@@ -173,44 +173,44 @@ def join(options):
 def join_as(conf, options):
     peers = conf.get("join", "").split(",")
     if peers == [""] and options.first_boot:
-        keep_cluster_settings(conf)
-        say("addresses are not known yet: nakama-setup join ADDRESS …")
+        write_cluster_settings(conf)
+        say("no addresses yet: run nakama-setup join ADDRESS …")
         return 0
     for name in peers + [conf.get("address") or "self"]:
         if not re.fullmatch(r"[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?", name):
-            raise Failure("join takes the nodes' private IPv4 addresses or names, without ports, or self", 2)
+            raise Failure("join needs the nodes' private IPv4 addresses or names, without ports, or self", 2)
     if not conf.get("token"):
         if not conf.get("joined"):
             raise Failure("a token is needed: token= in %s, or --token-file" % CLUSTER, 2)
-        conf["token"] = this_token()
-    certificate, key, secrets = read_token(conf["token"])
+        conf["token"] = make_own_token()
+    certificate, key, secrets = parse_token(conf["token"])
     own = conf.get("address")
-    name, (card, address) = this_machine([own] if own else [peer for peer in peers if peer != "self"], not own)
+    name, (card, address) = find_own_address([own] if own else [peer for peer in peers if peer != "self"], not own)
     address = ipaddress.ip_interface(address)
     if address.ip.is_global:
-        raise Failure("%s is a public address: nodes meet on a private network only" % name)
+        raise Failure("%s is a public address: nodes may only use a private network" % name)
     peers = [name if peer == "self" else peer for peer in peers]
     own_data = conf.get("joined") and read(CERTS + "/ca.crt") == certificate
-    foreign = not own_data and os.path.isdir(path(STORE)) and os.listdir(path(STORE))
-    if foreign and not options.yes:
-        raise Failure("this machine has a database of its own; --yes puts it aside, as %s.before-…" % STORE, REFUSED)
-    keep_cluster_settings(conf)
+    other_data = not own_data and os.path.isdir(path(STORE)) and os.listdir(path(STORE))
+    if other_data and not options.yes:
+        raise Failure("this machine already has a database; --yes renames it to %s.before-…" % STORE, REFUSED)
+    write_cluster_settings(conf)
     if not options.first_boot:
         run("systemctl", "stop", "nakama.service", "cockroachdb.service")
-    if foreign:
-        aside(STORE)
-    make_node_certificates(certificate, key, sorted({name, str(address.ip)}))
-    make_instance(secrets, address.ip)
-    make_units(name, address.network, peers)
+    if other_data:
+        move_aside(STORE)
+    create_node_certificates(certificate, key, sorted({name, str(address.ip)}))
+    write_instance_file(secrets, address.ip)
+    write_unit_dropins(name, address.network, peers)
     run("ufw", "allow", "in", "on", card, "from", str(address.network), "to", "any", "port", PORT[1:], "proto", "tcp")
     del conf["token"]
     os.sync()
-    keep_cluster_settings(dict(conf, joined=name))
+    write_cluster_settings(dict(conf, joined=name))
     run("systemctl", "daemon-reload")
     if not options.first_boot:
         run("systemctl", "enable", "--quiet", "cockroachdb.service", "nakama.service")
         run("systemctl", "start", "--no-block", "cockroachdb.service", "nakama.service")
-    say("a node of the cluster %s, as %s: nakama-setup status" % (", ".join(peers), name))
+    say("joined the cluster %s as %s: see nakama-setup status" % (", ".join(peers), name))
     return 0
 
 
@@ -222,22 +222,22 @@ def answers(*words):
 
 
 def wait_for_cluster(name, first, *others):
-    """For the unit, as the database's user: initialises the cluster if this is its first node, and waits until it is up."""
+    """Run by the unit as the database's user: initializes the cluster on its first node, and waits until it runs."""
     while not answers("sql", "--host=" + DATABASE, "--execute=SELECT 1"):
-        # A first node that was made anew finds its cluster among the others, and must not begin another one.
+        # A replaced first node must not start a second cluster if the others have one.
         if name == first and not any(answers("sql", "--host=" + other + PORT, "--execute=SELECT 1") for other in others if other != name):
             answers("init", "--host=" + name + PORT)
-        time.sleep(PAUSE)
-    say("the cluster is up")
+        time.sleep(POLL_SECONDS)
+    say("the cluster is running")
     return 0
 
 
 def check_cluster():
     if not os.access(path(CLUSTER), os.R_OK):
-        return None, "as root says"
+        return None, "run as root to check"
     conf = cluster_settings()
     if not conf.get("joined"):
-        return False, "not joined yet: nakama-setup join ADDRESS …"
+        return False, "not joined yet: run nakama-setup join ADDRESS …"
     failed, output = run("cockroach", "node", "status", "--certs-dir=" + path(CERTS), "--host=" + DATABASE, "--format=tsv", check=False, seconds=30)
     if failed:
         return False, (output.splitlines() or ["no answer"])[0]
@@ -252,13 +252,13 @@ def cluster_checks():
 
 
 def add_join(add):
-    command = add("join", join, "makes this machine a node of a cluster")
-    command.add_argument("addresses", nargs="*", metavar="ADDRESS", help="the nodes' private addresses, in the same order everywhere; the first one initialises the cluster")
-    command.add_argument("--token-file", metavar="FILE", help="the cluster's token; - is standard input")
-    command.add_argument("--address", help="this machine's private address, if it is not in the list and not eth1's")
-    command.add_argument("--expect", metavar="N", type=int, help="status is not well with fewer nodes than that")
-    command.add_argument("--yes", action="store_true", help="put this machine's own database aside")
-    command.add_argument("--new-token", action="store_true", help="print a new cluster's token; it opens everything")
-    command.add_argument("--token", action="store_true", help="print this machine's, with its secrets")
+    command = add("join", join, "make this machine a node of a cluster")
+    command.add_argument("addresses", nargs="*", metavar="ADDRESS", help="the nodes' private addresses, in the same order everywhere; the first one initializes the cluster")
+    command.add_argument("--token-file", metavar="FILE", help="read the cluster's token from FILE (- for standard input)")
+    command.add_argument("--address", help="this machine's private address, if it is neither in the list nor that of eth1")
+    command.add_argument("--expect", metavar="N", type=int, help="`status` fails with fewer live nodes than N")
+    command.add_argument("--yes", action="store_true", help="keep this machine's database under another name")
+    command.add_argument("--new-token", action="store_true", help="print a token for a new cluster; keep it secret")
+    command.add_argument("--token", action="store_true", help="print this machine's token, with its secrets")
     for name in ("--first-boot", "--wait"):
-        command.add_argument(name, action="store_true", help="for units")
+        command.add_argument(name, action="store_true", help="used by units")

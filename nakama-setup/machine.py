@@ -1,7 +1,7 @@
-"""What every command shares: where things are, how programs are run, how files are replaced, how it ends.
+"""Shared by all commands: paths, running programs, replacing files, exit statuses.
 
-NAKAMA_SETUP_ROOT puts every path below another folder and leaves users and owners alone; NAKAMA_SETUP_DATABASE, _HEALTH
-and _PATIENCE are the database's address, the API's URL and the seconds that it may take: all for tests.
+For tests, NAKAMA_SETUP_ROOT puts every path below another folder and leaves users and owners alone.
+NAKAMA_SETUP_DATABASE, _HEALTH and _PATIENCE set the database's address, the API's URL and how long to wait for it.
 """
 
 import contextlib
@@ -19,12 +19,12 @@ DATABASE = os.environ.get("NAKAMA_SETUP_DATABASE") or "localhost:26257"
 HEALTH = os.environ.get("NAKAMA_SETUP_HEALTH") or "http://127.0.0.1:7350/healthcheck"
 # Exit statuses: 0 done, 1 not well, 2 usage (argparse's), and these.
 NEEDS_ROOT, REFUSED, BUSY = 3, 4, 5
-# How often a wait looks again, and how long Nakama may take until it answers, in seconds.
-PAUSE, PATIENCE = 0.5, float(os.environ.get("NAKAMA_SETUP_PATIENCE") or 120)
+# The interval between health checks, and how long Nakama may take to become healthy.
+POLL_SECONDS, HEALTH_SECONDS = 0.5, float(os.environ.get("NAKAMA_SETUP_PATIENCE") or 120)
 
 
 class Failure(Exception):
-    """Ends the program with this text and exit status."""
+    """Ends the program with a message and an exit status."""
 
     def __init__(self, text, status=1):
         super().__init__(text)
@@ -40,7 +40,10 @@ def say(text):
 
 
 def run(*argv, check=True, stdin=None, seconds=900):
-    """A program with a clean environment; (exit status, its output; its errors too if it fails). Failure when it fails and `check`."""
+    """Runs a program with a clean environment.
+
+    Returns its exit status and its output, with standard error if it failed. Raises Failure if it fails and `check` is set.
+    """
     known = {name: value for name, value in os.environ.items() if name in ("PATH", "HOME", "TERM") or ROOT}
     try:
         done = subprocess.run(argv, input=stdin or "", capture_output=True, text=True, check=False, timeout=seconds,
@@ -61,11 +64,11 @@ def need_root():
 
 
 @contextlib.contextmanager
-def alone(seconds=0):
-    """One changing command at a time on this machine."""
+def exclusive_lock(seconds=0):
+    """Allows one changing command at a time."""
     need_root()
     os.makedirs(path("/run"), exist_ok=True)
-    # Who may open it may lock it.
+    # Anyone who can open the file can lock it, so only root may open it.
     with open(os.open(path("/run/nakama-setup.lock"), os.O_WRONLY | os.O_CREAT, 0o600), "w", encoding="utf-8") as lock:
         until = time.monotonic() + seconds
         while True:
@@ -74,8 +77,8 @@ def alone(seconds=0):
                 break
             except BlockingIOError:
                 if time.monotonic() >= until:
-                    raise Failure("another nakama-setup is at work: try again when it has ended", BUSY) from None
-                time.sleep(PAUSE)
+                    raise Failure("another nakama-setup is running: try again when it has finished", BUSY) from None
+                time.sleep(POLL_SECONDS)
         yield
 
 
@@ -88,7 +91,7 @@ def read(name, default=""):
 
 
 def write(name, text, mode=0o644):
-    """The whole file or the old one, whatever happens in between."""
+    """Replaces a file atomically."""
     target = path(name)
     os.makedirs(os.path.dirname(target), exist_ok=True)
     new = "%s.%d.new" % (target, os.getpid())
@@ -105,8 +108,8 @@ def remove(name):
         os.unlink(path(name))
 
 
-def settings():
-    """The scalars of instance.yml as {"console.password": …}: the form in which the first boot writes it."""
+def instance_settings():
+    """Reads the scalars of instance.yml, as the first boot writes them, into {"console.password": …}."""
     need_root()
     found, section = {}, ""
     for line in read(INSTANCE).splitlines():
@@ -116,28 +119,29 @@ def settings():
         elif match and (match.group(3) or match.group(4)):
             found[section + "." + (match.group(2) or "address")] = match.group(3) or match.group(4)
     if not found:
-        raise Failure("%s is not there yet: the first boot is not over (journalctl -u cloud-final)" % INSTANCE)
+        raise Failure("%s does not exist yet: the first boot is not finished (journalctl -u cloud-final)" % INSTANCE)
     return found
 
 
-def managed():
-    """Whether a managed database is used, and CockroachDB is not."""
+def uses_managed_database():
+    """Whether a managed database is used instead of CockroachDB."""
     return not os.path.exists(path(CERTS + "/node.key")) and os.path.exists(path(INSTANCE))
 
 
 def sql(statement, seconds=900):
-    """Rows of one statement, as root of CockroachDB, without the header. It travels on standard input, as it may hold secrets,
-    and needs its semicolon there: without one `cockroach sql` refuses the last statement.
+    """Runs one statement as CockroachDB's root and returns its rows without the header.
+
+    The statement may contain secrets, so it goes to standard input, where `cockroach sql` requires the semicolon.
     """
     output = run("cockroach", "sql", "--certs-dir=" + path(CERTS), "--host=" + DATABASE, "--format=tsv", stdin=statement + ";\n", seconds=seconds)[1]
     return [line.split("\t") for line in output.splitlines()[1:]]
 
 
-def active(unit):
+def unit_state(unit):
     return run("systemctl", "is-active", unit, check=False, seconds=20)[1].split("\n")[0] or "unknown"
 
 
-def healthy():
+def is_healthy():
     try:
         with urllib.request.urlopen(HEALTH, timeout=5) as answer:
             return answer.status == 200
@@ -146,10 +150,10 @@ def healthy():
 
 
 def wait_healthy():
-    """Nakama runs and answers, within PATIENCE."""
-    until = time.monotonic() + PATIENCE
-    while not (active("nakama.service") == "active" and healthy()):
+    """Waits until Nakama runs and answers. Returns False after HEALTH_SECONDS."""
+    until = time.monotonic() + HEALTH_SECONDS
+    while not (unit_state("nakama.service") == "active" and is_healthy()):
         if time.monotonic() >= until:
             return False
-        time.sleep(PAUSE)
+        time.sleep(POLL_SECONDS)
     return True

@@ -1,4 +1,4 @@
-"""The command line. To add a command: one module with an `add_NAME`, its line in COMMANDS, its name in `build`."""
+"""The command line. A command is a module with an `add_NAME` function, listed in COMMANDS and in `build`."""
 
 import argparse
 import os
@@ -22,12 +22,12 @@ COMMANDS = (
     add_upgrade,
     add_join,
 )
-EPILOG = """exit status: 0 done and well; 1 not well, or failed (the text says what is as before); 2 usage; 3 needs root;
-4 refused, as data would be lost; 5 another nakama-setup is at work"""
+EPILOG = """exit status: 0 success; 1 a check or the command failed; 2 usage; 3 needs root;
+4 refused, because data would be lost; 5 another nakama-setup is running"""
 
 
 def main():
-    parser = argparse.ArgumentParser(prog="nakama-setup", description="Looks after Nakama and its database on this machine.", epilog=EPILOG,
+    parser = argparse.ArgumentParser(prog="nakama-setup", description="Manage Nakama and its database on this machine.", epilog=EPILOG,
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
 
@@ -44,7 +44,7 @@ def main():
     try:
         return options.function(options)
     except (Failure, OSError) as failure:
-        # An OSError is a full disk, mostly, or a file that is not there.
+        # An OSError is mostly a full disk or a missing file.
         print("nakama-setup: %s" % failure, file=sys.stderr)
         return getattr(failure, "status", 1)
     except KeyboardInterrupt:

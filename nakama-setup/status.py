@@ -1,6 +1,6 @@
-"""`status`: is everything as it should be? One line for each thing, or one JSON object.
+"""`status`: checks the machine and prints one line per check, or one JSON object.
 
-To add a thing, write a function that gives (ok, text), and its line in CHECKS. `ok` is None for what is only worth knowing.
+To add a check, write a function that returns (ok, text) and add it to CHECKS. `ok` is None for information only.
 """
 
 import json
@@ -8,9 +8,9 @@ import os
 import shutil
 import time
 
-from backup import backups, own_folder
+from backup import list_archives, archive_folder
 from join import cluster_checks
-from machine import CERTS, DATABASE, INSTANCE, ROOT, Failure, active, healthy, managed, path, run, say
+from machine import CERTS, DATABASE, INSTANCE, ROOT, Failure, unit_state, is_healthy, uses_managed_database, path, run, say
 from tls import certificate_end
 
 
@@ -20,12 +20,12 @@ def check_first_boot():
 
 
 def check_unit(name):
-    state = active(name + ".service")
+    state = unit_state(name + ".service")
     return state == "active", state
 
 
 def check_cockroachdb():
-    return (None, "not used: a managed database is") if managed() else check_unit("cockroachdb")
+    return (None, "not used: the database is managed") if uses_managed_database() else check_unit("cockroachdb")
 
 
 def check_nakama():
@@ -33,16 +33,16 @@ def check_nakama():
 
 
 def check_api():
-    ok = healthy()
+    ok = is_healthy()
     return ok, "healthy, port 7350" if ok else "no answer on port 7350"
 
 
 def check_database():
-    # Nakama's health check does not ask its database (server/api.go).
-    if managed():
-        return None, "a managed one, not asked: journalctl -u nakama"
+    # Nakama's health check does not query its database (server/api.go).
+    if uses_managed_database():
+        return None, "managed, not checked: journalctl -u nakama"
     if not os.access(path(CERTS + "/client.root.key"), os.R_OK):
-        return None, "root asks it"
+        return None, "run as root to check"
     failed, output = run("cockroach", "sql", "--certs-dir=" + path(CERTS), "--host=" + DATABASE, "--format=tsv",
                          "--execute=SHOW DATABASES", check=False, seconds=30)
     lines = output.splitlines()
@@ -58,13 +58,13 @@ def check_disk():
 
 def check_backup():
     if os.geteuid() and not ROOT:
-        return None, "root sees it"
-    found = backups(own_folder())
+        return None, "run as root to check"
+    found = list_archives(archive_folder())
     if not found:
-        return None, "none yet: nakama-setup backup"
-    newest = os.path.getmtime(os.path.join(own_folder(), found[-1]))
+        return None, "none yet: run nakama-setup backup"
+    newest = os.path.getmtime(os.path.join(archive_folder(), found[-1]))
     hours = (time.time() - newest) / 3600
-    # One night may be missed, by a machine that was off; not two.
+    # Allows for one missed night, if the machine was off.
     return hours < 50, "%d hours ago" % hours
 
 
@@ -81,7 +81,7 @@ CHECKS = (("first boot", check_first_boot), ("cockroachdb", check_cockroachdb), 
           ("database", check_database), ("disk", check_disk), ("backup", check_backup), ("certificate", check_certificate))
 
 
-def outcome(check):
+def run_check(check):
     try:
         return check()
     except Failure as failure:
@@ -89,7 +89,7 @@ def outcome(check):
 
 
 def status(options):
-    found = [(name,) + outcome(check) for name, check in CHECKS + cluster_checks()]
+    found = [(name,) + run_check(check) for name, check in CHECKS + cluster_checks()]
     well = all(ok is not False for _, ok, _ in found)
     if options.json:
         say(json.dumps({"well": well, "checks": [{"name": name, "ok": ok, "text": text} for name, ok, text in found]}))
@@ -100,5 +100,5 @@ def status(options):
 
 
 def add_status(add):
-    command = add("status", status, "are the services well? Exit status 1 when one is not")
+    command = add("status", status, "check the services; exit status 1 if a check fails")
     command.add_argument("--json", action="store_true", help="one JSON object: well, checks (name, ok, text)")

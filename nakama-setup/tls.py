@@ -1,5 +1,6 @@
-"""`tls`: the API over HTTPS and WSS. nginx of the distribution in front, a certificate of Let's Encrypt by certbot, which
-renews it (certbot.timer). Port 7350 is closed to the world as the last step, so a failure before leaves it as it was.
+"""`tls`: serves the API over HTTPS and WSS, with nginx as a proxy and a Let's Encrypt certificate renewed by certbot.
+
+Port 7350 is closed in the last step, so after a failure the API is reachable as before.
 """
 
 import os
@@ -9,7 +10,7 @@ import ssl
 import time
 
 from firewall import allow, deny, is_open
-from machine import Failure, alone, path, read, remove, run, say, write
+from machine import Failure, exclusive_lock, path, read, remove, run, say, write
 
 SITE = "/etc/nginx/conf.d/nakama.conf"
 LIVE = "/etc/letsencrypt/live/"
@@ -47,7 +48,7 @@ SECURE = """server {
 
 
 def certificate_end():
-    """(domain, days left) of the certificate in use: (None, None) without one, (domain, None) where it cannot be read."""
+    """Returns (domain, days left): (None, None) without a certificate, (domain, None) if it cannot be read."""
     found = re.match(r"# tls: (\S+)", read(SITE))
     if not found:
         return None, None
@@ -57,8 +58,8 @@ def certificate_end():
     return found.group(1), int(ssl.cert_time_to_seconds(output.split("=", 1)[1]) - time.time()) // 86400
 
 
-def use_site(text):
-    """nginx with this site, or with none."""
+def install_site(text):
+    """Installs the nginx site, or removes it if `text` is empty."""
     if text:
         write(SITE, text)
     else:
@@ -67,7 +68,7 @@ def use_site(text):
     run("systemctl", "reload-or-restart", "nginx.service")
 
 
-def switch_on(domain, email):
+def enable_tls(domain, email):
     if not (shutil.which("nginx") and shutil.which("certbot")):
         say("installing nginx and certbot")
         run("apt-get", "-q", "update")
@@ -76,38 +77,38 @@ def switch_on(domain, email):
     remove("/etc/nginx/sites-enabled/default")
     os.makedirs(path("/var/www/html"), exist_ok=True)
     try:
-        use_site(PLAIN % {"domain": domain})
+        install_site(PLAIN % {"domain": domain})
         run("systemctl", "enable", "nginx.service", "certbot.timer")
         allow("Nakama TLS")
         run("certbot", "certonly", "--non-interactive", "--agree-tos", "--keep-until-expiring", "--webroot", "-w", "/var/www/html", "-d", domain,
             "--deploy-hook", "systemctl reload nginx", *(["--email", email] if email else ["--register-unsafely-without-email"]))
-        use_site((PLAIN + SECURE) % {"domain": domain})
+        install_site((PLAIN + SECURE) % {"domain": domain})
     except Failure as failure:
-        use_site(before)
+        install_site(before)
         if not was_open:
             deny("Nakama TLS")
-        raise Failure("%s\nNothing has changed: the API is where it was. Does %s point to this machine?" % (failure, domain)) from None
+        raise Failure("%s\nThe API is unchanged. Does %s point to this machine?" % (failure, domain)) from None
     deny("Nakama")
 
 
 def tls(options):
-    with alone():
+    with exclusive_lock():
         if options.domain == "off":
             allow("Nakama")
             if read(SITE):
-                use_site("")
+                install_site("")
                 run("systemctl", "disable", "--now", "nginx.service", "certbot.timer")
             deny("Nakama TLS")
-            say("the API is plain HTTP on port 7350 again")
+            say("the API uses plain HTTP on port 7350 again")
         else:
             if not re.fullmatch(r"(?=.{4,253}$)([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z]([a-z0-9-]{0,61}[a-z0-9])", options.domain):
-                raise Failure("%s is not a domain name in small letters, such as game.example.com" % options.domain, 2)
-            switch_on(options.domain, options.email)
-            say("https://%s and wss://%s; port 7350 is closed to the world" % (options.domain, options.domain))
+                raise Failure("%s is not a domain name in lower case, such as game.example.com" % options.domain, 2)
+            enable_tls(options.domain, options.email)
+            say("https://%s and wss://%s; port 7350 is closed" % (options.domain, options.domain))
     return 0
 
 
 def add_tls(add):
-    command = add("tls", tls, "HTTPS for the API with a certificate of Let's Encrypt, whose terms you accept with it")
+    command = add("tls", tls, "serve the API over HTTPS with a Let's Encrypt certificate; you accept their terms")
     command.add_argument("domain", metavar="DOMAIN|off", help="a name that points to this machine, such as game.example.com")
-    command.add_argument("--email", help="where Let's Encrypt may write to")
+    command.add_argument("--email", help="contact address for Let's Encrypt")

@@ -1,5 +1,5 @@
 #!/bin/sh
-# CockroachDB: the binary runs here and is the version that was asked for; its unit is one that systemd takes.
+# Checks that CockroachDB runs here in the requested version, and that systemd can load its unit.
 set -eu
 
 binary=/usr/local/bin/cockroach
@@ -11,6 +11,6 @@ esac
 
 systemctl daemon-reload
 state=$(systemctl show --property=LoadState --value cockroachdb.service)
-[ "${state}" = loaded ] || { echo "systemd does not take cockroachdb.service: ${state}" >&2; exit 1; }
-# It starts on the machines that are made from the image, never on this one.
+[ "${state}" = loaded ] || { echo "systemd cannot load cockroachdb.service: ${state}" >&2; exit 1; }
+# It starts on machines made from the image, not on the build machine.
 systemctl disable --quiet cockroachdb.service

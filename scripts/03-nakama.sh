@@ -1,5 +1,5 @@
 #!/bin/sh
-# Nakama: the binary runs here and is the version that was asked for; its unit is one that systemd takes.
+# Checks that Nakama runs here in the requested version, and that systemd can load its unit.
 set -eu
 
 binary=/usr/local/bin/nakama
@@ -11,5 +11,5 @@ esac
 
 systemctl daemon-reload
 state=$(systemctl show --property=LoadState --value nakama.service)
-[ "${state}" = loaded ] || { echo "systemd does not take nakama.service: ${state}" >&2; exit 1; }
+[ "${state}" = loaded ] || { echo "systemd cannot load nakama.service: ${state}" >&2; exit 1; }
 systemctl disable --quiet nakama.service

@@ -1,12 +1,11 @@
 #!/bin/sh
-# Makes the machine anonymous before it becomes an image. Destructive, so it runs inside a bake only.
+# Removes keys, logs and identity before the machine becomes an image. Destructive, so it runs in a bake only.
 #
-# Afterwards the runner removes cloud-init's state and the machine's identity and trims the free space; neither is
-# done here. Package updates were a step of their own.
+# Afterwards the runner removes cloud-init's state and the machine id, and trims the free space.
 set -eu
 
 if [ ! -e /run/mkimg/bake.json ]; then
-    echo "no bake is under way on this machine (/run/mkimg/bake.json is missing): refusing to clean it up" >&2
+    echo "no bake is running here (/run/mkimg/bake.json is missing): refusing to clean up" >&2
     exit 1
 fi
 
@@ -28,7 +27,7 @@ for package in droplet-agent do-agent; do
 done
 rm -rf /opt/digitalocean /var/opt/digitalocean
 
-echo "services that hold secrets of an instance: none may have started here"
+echo "services with secrets: none may run on the build machine"
 for unit in nakama.service cockroachdb.service; do
     if systemctl is-active --quiet "${unit}" || systemctl is-enabled --quiet "${unit}" 2>/dev/null; then
         echo "${unit} is active or enabled on the build machine" >&2
@@ -37,7 +36,7 @@ for unit in nakama.service cockroachdb.service; do
 done
 for path in /etc/cockroach/pki /etc/nakama/instance.yml /etc/nakama/cluster.conf; do
     if [ -e "${path}" ]; then
-        echo "${path} exists: secrets were made on the build machine" >&2
+        echo "${path} exists: secrets were created on the build machine" >&2
         exit 1
     fi
 done
@@ -46,7 +45,7 @@ echo "keys, passwords, histories"
 rm -f /etc/ssh/ssh_host_*key* /etc/ssh/*.pub
 : >/etc/ssh/revoked_keys
 chmod 600 /etc/ssh/revoked_keys
-# `passwd -l` and `-d` leave a field that the marketplace's check refuses; `*` is what it takes.
+# The marketplace's check rejects what `passwd -l` and `-d` leave, and accepts `*`.
 usermod --password '*' root
 while IFS=: read -r user _ number _; do
     if [ "${number}" -ge 1000 ] && [ "${user}" != nobody ]; then usermod --password '*' "${user}" </dev/null; fi
@@ -61,10 +60,10 @@ while IFS=: read -r _ _ number _ _ home _; do
 done </etc/passwd
 rm -f /root/.digitalocean_dbaas_credentials
 
-echo "what belongs to one machine"
+echo "machine identity"
 rm -f /var/lib/systemd/random-seed /var/lib/systemd/credential.secret /var/lib/systemd/timers/stamp-*
 rm -f /var/lib/dhcp/*.leases /var/lib/NetworkManager/*.lease
-# Ubuntu's servers have these: each machine makes its own again.
+# Ubuntu has these; each machine generates its own.
 if [ -f /etc/iscsi/initiatorname.iscsi ]; then echo GenerateName=yes >/etc/iscsi/initiatorname.iscsi; fi
 rm -f /etc/nvme/hostid /etc/nvme/hostnqn
 empty /var/lib/systemd/coredump
@@ -74,29 +73,28 @@ empty /var/lib/private/systemd/journal-upload
 
 echo "temporary files"
 mkdir -p /tmp /var/tmp
-# systemd's private folders belong to units that run: they go at the next boot, as /tmp's rule in tmpfiles.d says.
+# systemd's private folders belong to running units; tmpfiles.d removes them at the next boot.
 find /tmp /var/tmp -xdev -mindepth 1 -maxdepth 1 ! -name 'systemd-private-*' -exec rm -rf {} +
 chmod 1777 /tmp /var/tmp
 
-# Last: whatever logs is stopped or made to log into memory before the logs are emptied, so that none fills again until the
-# machine is off. The masks are in /run and end with it. Ubuntu Pro's two services are started by every `apt-get update`, the
-# check's too, and log.
+# Last: stop whatever logs, or make it log to memory, so that the logs stay empty until the machine is off. The masks are
+# in /run and end with the boot. Each `apt-get update`, even the check's, starts Ubuntu Pro's two services, which log.
 echo "logs"
 systemctl stop '*.timer' || true
-# In one call: each would read all units again.
+# In one call, because each reloads all units.
 systemctl mask --runtime --now --quiet syslog.socket rsyslog.service syslog-ng.service cron.service anacron.service \
     atd.service unattended-upgrades.service wtmpdb-update-boot.service apt-news.service esm-cache.service || true
 mkdir -p /run/systemd/journald.conf.d
 printf '[Journal]\nStorage=volatile\n' >/run/systemd/journald.conf.d/90-image.conf
 systemctl restart systemd-journald.service
-# Who has logged in when, as Debian 13 keeps it.
+# Debian 13's login records.
 rm -f /var/lib/wtmpdb/wtmp.db /var/lib/lastlog/lastlog2.db
-# The folder itself stays: without it the journals of the machines to come would end with each boot.
+# The folder stays: without it, new machines would lose their journal at each boot.
 empty /var/log/journal
 find /var/log -xdev -type f \( -name '*.gz' -o -name '*.xz' -o -name '*.old' -o -name '*.[0-9]' -o -name '*.[0-9].log' \
     -o -name '*-????????' \) -delete
 find /var/log -xdev -type f -exec truncate --size=0 {} +
-# The marketplace's check takes a folder whose name ends so for an old log: unattended-upgrades, of all. It is made again at boot.
+# The marketplace's check takes such folders for old logs, even unattended-upgrades. They are created again at boot.
 mkdir -p /etc/tmpfiles.d
 : >/etc/tmpfiles.d/image-logs.conf
 find /var/log -xdev -mindepth 1 -maxdepth 1 -type d \( -name '*-????????' -o -name '*.[0-9]' \) | while read -r folder; do

@@ -1,10 +1,10 @@
 #!/bin/bash
-# Is this machine fit to become a marketplace image? The checks and the form of output are those of DigitalOcean's own
-# img-check: one [PASS], [WARN] or [FAIL] a line, then a summary. Any failure is exit status 1; warnings are 0.
-# For Debian and Ubuntu with ufw, as this image is.
+# Checks whether this machine can become a marketplace image. Checks and output are those of DigitalOcean's img-check:
+# lines with [PASS], [WARN] or [FAIL], then a summary. The exit status is 1 if a test fails, whatever the warnings.
+# For Debian and Ubuntu with ufw.
 #
-# What that script lets through by mistake is seen here: failures of other users than root count, their SSH keys are
-# looked at, and package servers that do not answer are no proof that nothing is pending.
+# It is stricter than the original: failures and SSH keys of all users count, and package servers that do not answer
+# are a warning.
 set -u
 
 passed=0 warnings=0 failures=0
@@ -32,13 +32,13 @@ check_system() {
     case ${name} in
         Ubuntu | 'Debian GNU/Linux') pass "Supported operating system detected: ${name}" ;;
         *)
-            fail "${name} is not an operating system that this image is made for"
+            fail "${name} is not an operating system that this image supports"
             summary ;;
     esac
     case ${name}:${release} in
         Ubuntu:16.04 | Ubuntu:18.04 | Ubuntu:20.04 | Ubuntu:22.04 | Ubuntu:22.10 | Ubuntu:24.04 | Debian*:9 | Debian*:1[0-3])
             pass "Supported release detected: ${release}" ;;
-        *) fail "${name} ${release} is not a release that the marketplace takes" ;;
+        *) fail "${name} ${release} is not a release that the marketplace accepts" ;;
     esac
 }
 
@@ -58,20 +58,20 @@ check_firewall() {
     fi
 }
 
-# Package lists go to a folder of their own, so that the image stays as the cleanup left it.
+# Uses temporary package lists, so that the image stays clean.
 check_updates() {
     local answer='' work='' count=0
     work=$(mktemp -d /var/tmp/img-check.XXXXXX) || { fail "no temporary folder"; return; }
     mkdir -p "${work}/lists/partial" "${work}/cache/archives/partial"
-    # What the machine has already need not be fetched again: the servers are asked what has changed since. Links, not
-    # copies: apt replaces lists, it never writes into them.
+    # Starts from the machine's lists, so that only changes are fetched. Links are safe: apt replaces lists and does not
+    # write to them.
     cp -al /var/lib/apt/lists/*_* "${work}/lists/" 2>/dev/null || true
     local options=(-o "Dir::State::Lists=${work}/lists" -o "Dir::Cache=${work}/cache" -o APT::Sandbox::User=root
         -o Acquire::Retries=0 -o Acquire::http::Timeout=15 -o Acquire::https::Timeout=15 -o APT::Update::Error-Mode=any)
     if ! timeout 90 apt-get -q "${options[@]}" update >/dev/null 2>&1; then
-        warn "The package servers gave no answer: whether updates are pending is not known"
+        warn "The package servers did not answer: pending updates are unknown"
     elif ! answer=$(apt-get "${options[@]}" --just-print upgrade 2>/dev/null); then
-        fail "apt-get cannot say which updates are pending"
+        fail "apt-get cannot list the pending updates"
     else
         count=$(grep '^Inst ' <<<"${answer}" | grep -ci security || true)
         if [[ ${count} -gt 0 ]]; then
@@ -101,7 +101,7 @@ check_logs() {
     [[ ${found} -eq 1 ]] || pass "No log archives and no log files with content"
 }
 
-# The name, the home folder and the password field of one user.
+# Arguments: name, home folder and password field.
 check_user() {
     local user=$1 home=$2 password=$3 file
     printf '\nChecking user: %s\n' "${user}"
@@ -112,7 +112,7 @@ check_user() {
     check_keys "${user}" "${home}/.ssh"
     for file in "${home}"/.bash_history "${home}"/.zsh_history "${home}"/.ash_history; do
         if [[ $(size "${file}") -ge 200 ]]; then
-            fail "${file} holds commands of user ${user}: clear it"
+            fail "${file} contains commands of user ${user}: clear it"
             return
         fi
     done
@@ -145,7 +145,7 @@ check_keys() {
     [[ ${found} -eq 1 ]] || pass "User ${user} has no SSH keys present"
 }
 
-# Not in a pipe: what is counted in a subshell is lost.
+# Not in a pipe: a subshell would lose the counts.
 check_users() {
     local user number home password
     while IFS=: read -r user _ number _ _ home _; do

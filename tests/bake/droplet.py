@@ -81,7 +81,7 @@ def main():
         def which(self, name):
             return None
 
-        def quiet(self, argv, time_limit=60):
+        def capture(self, argv, time_limit=60):
             if argv[0] == "systemctl" and "poweroff" in argv:
                 power_off(id)
             return 0, ""
@@ -91,6 +91,8 @@ def main():
                 return 0
             return system.System.run(self, argv, line, time_limit, environment)
 
+    # A renamed method would run the real commands on this machine.
+    assert {"which", "capture", "run"} <= set(vars(system.System))
     channel.listen = listen
     # No file system of this machine is looked at or filled, and a busy machine is not made to wait for its disks.
     os.makedirs(ROOT + "/proc/self")

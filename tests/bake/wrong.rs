@@ -215,7 +215,7 @@ fn an_artifact_that_is_not_there() {
     assert_eq!(
         baked.stderr,
         concat!(
-            "error: provision: on the droplet, step `artifact tool-1.0.tar.gz` failed: http://ADDRESS/tool-1.0.tar.gz: HTTP status 404; is its address in the template right?\n",
+            "error: provision: on the droplet, step `artifact tool-1.0.tar.gz` failed: http://ADDRESS/tool-1.0.tar.gz: HTTP status 404; check its URL in the template\n",
             "help: the droplet's whole log: HOME/state/mkimg/bakes/BAKE/build.log; `--on-error keep` keeps the droplet to look inside\n",
         )
     );
@@ -235,7 +235,7 @@ fn an_artifact_with_the_wrong_sha256() {
     assert_eq!(
         baked.stderr,
         concat!(
-            "error: provision: on the droplet, step `artifact tool` failed: http://ADDRESS/tool has sha256 98e73c314cb899189674605a72618153beb16f94cb039aae9aa5b27296f3048d; expected aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa. Nothing was unpacked. If its publisher has replaced it: mkimg lock --update\n",
+            "error: provision: on the droplet, step `artifact tool` failed: http://ADDRESS/tool has sha256 98e73c314cb899189674605a72618153beb16f94cb039aae9aa5b27296f3048d; expected aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa. Nothing was unpacked. If the publisher replaced it: mkimg lock --update\n",
             "help: the droplet's whole log: HOME/state/mkimg/bakes/BAKE/build.log; `--on-error keep` keeps the droplet to look inside\n",
         )
     );

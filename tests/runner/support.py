@@ -1,6 +1,6 @@
-"""What the runner's tests share: the modules under test, and a machine that is a folder.
+"""Shared by the runner's tests: the modules under test, and a machine whose root is a folder.
 
-With MKIMG_RUNNER_PROGRAM the modules come from the joined program, which is what droplets get; else from the sources.
+With MKIMG_RUNNER_PROGRAM the modules come from the joined program that droplets get, otherwise from the sources.
 """
 import os
 import shutil
@@ -25,7 +25,7 @@ OWNER = "%d:%d" % (os.getuid(), os.getgid())
 
 
 class Machine(System):
-    """A folder as root. Commands for `quiet` are noted, and answered from `answers`: a tuple, or a function of argv."""
+    """A machine in a folder. `asked` records commands; `answers` holds their results: a tuple or a function of argv."""
 
     def __init__(self, root, commands=("systemctl", "cloud-init", "apt-get", "dpkg", "fstrim", "shutdown")):
         System.__init__(self, root)
@@ -36,15 +36,15 @@ class Machine(System):
     def which(self, name):
         return "/usr/bin/" + name if name in self.commands else None
 
-    def quiet(self, argv, time_limit=60):
+    def capture(self, argv, time_limit=60):
         self.asked.append(argv)
         answer = self.answers.get(argv[0], (0, ""))
         return answer(argv) if callable(answer) else answer
 
     def run(self, argv, line, time_limit, environment=None):
-        """Scripts really run; the machine's own commands do not."""
+        """Runs scripts, but only records the machine's own commands."""
         if argv[0] in self.commands:
-            status, output = self.quiet(argv)
+            status, output = self.capture(argv)
             for text in output.splitlines():
                 line(text)
             return status

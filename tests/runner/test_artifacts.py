@@ -1,4 +1,4 @@
-from support import OWNER, Case  # first: it finds the modules under test
+from support import OWNER, Case  # first: it sets up the module path
 
 import hashlib
 import http.server
@@ -9,7 +9,7 @@ import threading
 import zipfile
 from unittest import mock
 
-from artifacts import FOLDER, Artifacts, published_sum
+from artifacts import DOWNLOADS, Artifacts, parse_checksum_file
 from progress import StepFailed
 
 TOOL = b"#!/bin/sh\necho tool\n"
@@ -32,7 +32,7 @@ def tar(entries, mode="w:gz"):
 
 
 class Site:
-    """A download site on loopback: path → list of (status, body, headers); the last answer stays."""
+    """A download site on loopback: path → list of (status, body, headers); the last answer repeats."""
 
     def __init__(self, case):
         site = self
@@ -82,7 +82,7 @@ class ArtifactTest(Case):
 
     def assert_nothing_was_unpacked(self):
         self.assertFalse(self.exists("/usr"))
-        self.assertFalse(self.exists(FOLDER))
+        self.assertFalse(self.exists(DOWNLOADS))
 
     def test_a_member_lands_with_the_plans_mode_and_not_the_archives(self):
         for mode in ("w:gz", "w:xz", "w:bz2", "w"):
@@ -90,7 +90,7 @@ class ArtifactTest(Case):
             self.install(tar([("tool-1.0/tool", TOOL), ("tool-1.0/README", b"r")], mode))
             self.assertEqual(self.read("/usr/local/bin/tool"), TOOL)
             self.assertEqual(os.stat(self.root + "/usr/local/bin/tool").st_mode & 0o7777, 0o755)
-            self.assertFalse(self.exists(FOLDER))
+            self.assertFalse(self.exists(DOWNLOADS))
             os.unlink(self.root + "/usr/local/bin/tool")
 
     def test_a_member_lands_with_the_plans_owner(self):
@@ -110,26 +110,26 @@ class ArtifactTest(Case):
         self.install(b"raw", {"": "/opt/raw"})
         self.assertEqual(self.read("/opt/raw"), b"raw")
 
-    def test_an_equal_path_is_meant_before_an_equal_last_component(self):
+    def test_a_full_path_wins_over_a_file_name(self):
         self.install(tar([("docs/tool", b"text"), ("./tool", TOOL)]))
         self.assertEqual(self.read("/usr/local/bin/tool"), TOOL)
 
-    def test_paths_that_leave_the_archive_are_never_followed(self):
+    def test_paths_outside_the_archive_are_ignored(self):
         outside = self.root + "/outside"
         self.install(tar([("../../../outside", b"evil"), (outside, b"evil"), ("x/tool", TOOL)]))
         self.assertFalse(os.path.exists(outside))
         self.assertEqual(self.read("/usr/local/bin/tool"), TOOL)
 
-    def test_links_and_devices_are_no_files(self):
+    def test_links_and_devices_are_not_unpacked(self):
         for content in ((tarfile.SYMTYPE, "/etc/shadow"), (tarfile.LNKTYPE, "/etc/shadow"), (tarfile.CHRTYPE, ""),
                         (tarfile.FIFOTYPE, ""), (tarfile.DIRTYPE, "")):
             self.site.answers.clear()
-            with self.assertRaisesRegex(StepFailed, "must hold exactly one file tool; found 0 .its files: other"):
+            with self.assertRaisesRegex(StepFailed, "must contain exactly one file tool; found 0 .its files: other"):
                 self.install(tar([("tool", content), ("other", b"")]))
             self.assert_nothing_was_unpacked()
 
-    def test_two_candidates_are_refused_by_name(self):
-        with self.assertRaisesRegex(StepFailed, "found 2 .these: a/tool, b/tool"):
+    def test_two_matches_are_an_error_that_names_them(self):
+        with self.assertRaisesRegex(StepFailed, "found 2 .matches: a/tool, b/tool"):
             self.install(tar([("a/tool", TOOL), ("b/tool", TOOL)]))
         self.assert_nothing_was_unpacked()
 
@@ -138,24 +138,24 @@ class ArtifactTest(Case):
             self.install(tar([("tool", TOOL)]), {"tool": "/usr/local/bin/tool", "gone": "/usr/local/bin/gone"})
         self.assert_nothing_was_unpacked()
 
-    def test_a_wrong_sum_or_size_stops_before_anything_is_opened(self):
+    def test_a_wrong_sum_or_size_fails_before_unpacking(self):
         with self.assertRaisesRegex(StepFailed, "expected %s. Nothing was unpacked" % ("0" * 64)):
             self.install(tar([("tool", TOOL)]), sha256="0" * 64)
         self.assert_nothing_was_unpacked()
-        with self.assertRaisesRegex(StepFailed, r"bytes; 100000 were locked"):
+        with self.assertRaisesRegex(StepFailed, r"bytes; mkimg.lock says 100000"):
             self.install(None, size=100000)
-        with self.assertRaisesRegex(StepFailed, r"larger than 10 bytes"):
+        with self.assertRaisesRegex(StepFailed, r"larger than its limit of 10 bytes"):
             self.install(None, size=10)
         self.assert_nothing_was_unpacked()
 
-    def test_what_is_no_archive_is_said(self):
-        with self.assertRaisesRegex(StepFailed, "tool.tar.gz is no tar.gz"):
+    def test_other_files_are_not_archives(self):
+        with self.assertRaisesRegex(StepFailed, "tool.tar.gz is not a tar.gz"):
             self.install(b"<html>not found</html>")
-        with self.assertRaisesRegex(StepFailed, "tool.tar.gz is no tar.gz"):
+        with self.assertRaisesRegex(StepFailed, "tool.tar.gz is not a tar.gz"):
             self.site.answers.clear()
             self.install(tar([("tool", os.urandom(50000))])[:20000])
 
-    def test_not_found_is_final_and_a_server_error_is_tried_again(self):
+    def test_404_is_final_and_a_server_error_is_retried(self):
         with self.assertRaisesRegex(StepFailed, "HTTP status 404"):
             self.install(None)
         self.assertEqual((self.site.asked, self.pauses), (["/tool.tar.gz"], []))
@@ -173,17 +173,17 @@ class ArtifactTest(Case):
 
     def test_nobody_else_can_read_a_download(self):
         def fetch(_, step, url, path, *rest):
-            self.assertEqual(os.stat(self.root + FOLDER).st_mode & 0o7777, 0o700)
+            self.assertEqual(os.stat(self.root + DOWNLOADS).st_mode & 0o7777, 0o700)
             open(path, "w").close()
-        with mock.patch("artifacts.Artifacts._fetch", fetch):
+        with mock.patch("artifacts.Artifacts._download", fetch):
             self.install(None, {"": "/opt/raw"})
 
-    def test_attempts_end(self):
+    def test_retries_end(self):
         self.site.serve("/tool.tar.gz", b"", 500)
         with self.assertRaisesRegex(StepFailed, r"HTTP status 500 \(5 attempts\)"):
             self.install(None)
 
-    def test_only_http_and_a_redirect_to_a_file_is_refused(self):
+    def test_file_urls_and_redirects_to_them_are_refused(self):
         with self.assertRaisesRegex(StepFailed, "only http and https"):
             self.install(None, url="file:///etc/passwd")
         self.site.serve("/tool.tar.gz", b"", 302, location="file:///etc/passwd")
@@ -191,7 +191,7 @@ class ArtifactTest(Case):
             self.install(None)
         self.assert_nothing_was_unpacked()
 
-    def test_another_source_is_asked_by_sum(self):
+    def test_artifacts_url_is_addressed_by_sha256(self):
         body = tar([("tool", TOOL)])
         sha256 = hashlib.sha256(body).hexdigest()
         self.site.serve("/mirror/sha256/" + sha256, body)
@@ -200,7 +200,7 @@ class ArtifactTest(Case):
         with self.assertRaisesRegex(StepFailed, "is not locked"):
             self.install(None, artifacts_url=self.site.url, sha256=None)
 
-    def test_without_a_lock_the_publishers_sum_counts(self):
+    def test_without_a_lock_the_publishers_sum_is_checked(self):
         body = tar([("tool", TOOL)])
         self.site.serve("/sums", b"%s  other\n%s  tool.tar.gz\n" % (b"1" * 64, hashlib.sha256(body).hexdigest().encode()))
         self.install(body, sha256=None, checksum_url=self.site.url + "/sums")
@@ -214,22 +214,22 @@ class ArtifactTest(Case):
             self.install(b"", sha256=None)
         self.assertEqual(self.site.asked, [])
 
-    def test_the_deadline_ends_a_download(self):
+    def test_a_download_ends_at_the_deadline(self):
         self.site.serve("/tool.tar.gz", b"x" * 100)
         artifacts = Artifacts(self.machine, -1, self.pauses.append)
         with self.assertRaisesRegex(StepFailed, "not complete after"):
             artifacts.install(self.step, {"name": "t", "url": self.site.url + "/tool.tar.gz", "sha256": "0" * 64, "unpack": []})
-        self.assertFalse(self.exists(FOLDER))
+        self.assertFalse(self.exists(DOWNLOADS))
 
 
 class PublishedSumTest(Case):
-    def test_the_usual_forms(self):
+    def test_common_formats(self):
         sha256 = "ab" * 32
         for text in (sha256, sha256 + "\n", sha256.upper() + "  tool\n", sha256 + " *dist/tool\n",
                      "SHA256 (tool) = %s\n" % sha256, "# note\n%s  other\n%s  tool\n" % ("0" * 64, sha256)):
-            self.assertEqual(published_sum(text, "tool", "sums"), sha256, text)
+            self.assertEqual(parse_checksum_file(text, "tool", "sums"), sha256, text)
 
-    def test_none_or_two_are_refused(self):
+    def test_none_or_two_sums_are_an_error(self):
         for text in ("", "<html>", "0" * 64 + "  other", "%s  tool\n%s  tool\n" % ("0" * 64, "1" * 64), "0" * 63 + "  tool"):
-            with self.assertRaisesRegex(StepFailed, "sums holds [02] sha256 sums for tool"):
-                published_sum(text, "tool", "sums")
+            with self.assertRaisesRegex(StepFailed, "sums has [02] sha256 sums for tool"):
+                parse_checksum_file(text, "tool", "sums")

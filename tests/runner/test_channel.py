@@ -1,4 +1,4 @@
-from support import Case  # first: it finds the modules under test
+from support import Case  # first: it sets up the module path
 
 import base64
 import json
@@ -12,7 +12,7 @@ import time
 from unittest import mock
 
 import channel
-from channel import Channel, tls_context
+from channel import Channel, make_tls_context
 from progress import Status
 
 TOKEN = "t" * 43
@@ -42,7 +42,7 @@ class ChannelTest(Case):
     def setUp(self):
         Case.setUp(self)
         self.status = Status(self.log, "bake-1")
-        self.channel = Channel(self.status, 0, TOKEN, tls_context(self.machine, self.certificate, self.key))
+        self.channel = Channel(self.status, 0, TOKEN, make_tls_context(self.machine, self.certificate, self.key))
         self.channel.start()
         self.assertTrue(self.channel.listening.wait(60))
         self.addCleanup(self.channel.listener.close)
@@ -89,9 +89,9 @@ class ChannelTest(Case):
         self.assertNotIn("one", again["log"]["text"])
         self.assertEqual(self.ask("GET", "/v1/status?log=-1")[0], 400)
         self.assertEqual(self.ask("GET", "/v1/status?log=%s" % ("9" * 40))[0], 400)
-        self.assertEqual(self.ask("GET", "/v1/log")[2], self.log.whole())
+        self.assertEqual(self.ask("GET", "/v1/log")[2], self.log.read_all())
 
-    def test_without_the_token_nothing_is_told(self):
+    def test_every_request_without_the_token_gets_the_same_401(self):
         right = "Authorization: Bearer " + TOKEN
         requests = [b"GET /v1/status HTTP/1.1\r\n\r\n", b"GET /nowhere HTTP/1.1\r\n\r\n", b"nonsense\r\n\r\n", b"\r\n\r\n",
                     b"DELETE / HTTP/1.1\r\nAuthorization: Bearer\r\n\r\n", b"\xff\xfe\r\n\r\n",
@@ -113,7 +113,7 @@ class ChannelTest(Case):
         self.assertEqual(self.ask("POST", "/v1/acknowledge", extra="Transfer-Encoding: chunked\r\n", body=b"0\r\n\r\n")[0], 501)
         self.assertEqual(self.ask("GET", "/v1/status", extra="Content-Length: 3\r\n", body=b"abc")[0], 200)
 
-    def test_only_what_has_passed_can_be_acknowledged(self):
+    def test_only_a_passed_run_can_be_acknowledged(self):
         for state in ("running", "complete", "failed"):
             self.status.state = state
             self.assertEqual(self.ask("POST", "/v1/acknowledge")[0], 409)
@@ -122,15 +122,15 @@ class ChannelTest(Case):
         self.assertEqual(self.ask("POST", "/v1/acknowledge")[0], 202)
         self.assertTrue(self.status.acknowledged.wait(60))
 
-    def test_idle_connections_block_nobody_and_the_oldest_goes(self):
-        idle = [self.connect() for _ in range(channel.CONNECTIONS + 8)]
+    def test_idle_connections_do_not_block_and_the_oldest_is_closed(self):
+        idle = [self.connect() for _ in range(channel.MAX_CONNECTIONS + 8)]
         for connection in idle:
             self.addCleanup(connection.close)
         self.assertEqual(self.ask("GET", "/v1/status")[0], 200)
-        self.assertLessEqual(len(self.channel.connections), channel.CONNECTIONS)
+        self.assertLessEqual(len(self.channel.connections), channel.MAX_CONNECTIONS)
         self.assertEqual(idle[0].recv(1), b"")
 
-    def test_many_at_once_are_all_answered(self):
+    def test_parallel_requests_are_all_answered(self):
         codes = []
         threads = [threading.Thread(target=lambda: codes.append(self.ask("GET", "/v1/status")[0])) for _ in range(16)]
         for thread in threads:
@@ -139,9 +139,9 @@ class ChannelTest(Case):
             thread.join(60)
         self.assertEqual(codes, [200] * 16)
 
-    def test_slow_clients_meet_the_deadline(self):
-        # The deadline is long enough for a handshake on a busy machine; the slow one would go on for a minute and more.
-        with mock.patch.object(channel, "DEADLINE", 3):
+    def test_slow_clients_are_cut_off_at_the_deadline(self):
+        # Long enough for a handshake on a busy machine; the slow client would take more than a minute.
+        with mock.patch.object(channel, "MAX_SECONDS", 3):
             silent = self.connect()
             self.addCleanup(silent.close)
             slow = self.tls()
@@ -159,14 +159,14 @@ class ChannelTest(Case):
             time.sleep(0.05)
         self.assertEqual(self.channel.connections, {})
 
-    def test_a_request_without_end_is_cut_off(self):
-        # Far more than the system keeps for a reader that comes late.
+    def test_an_endless_request_is_cut_off(self):
+        # Far more than the socket buffers hold.
         with self.assertRaises(OSError):
             with self.tls() as connection:
                 for _ in range(64 << 10):
                     connection.sendall(b"x" * 1024)
 
-    def test_who_speaks_no_tls_leaves_no_trace(self):
+    def test_plain_http_gets_no_answer_and_no_log_line(self):
         with self.connect() as connection:
             connection.sendall(b"GET /v1/status HTTP/1.1\r\n\r\n")
             while True:
@@ -177,24 +177,24 @@ class ChannelTest(Case):
                 self.assertNotIn(b"HTTP", data)
                 if not data:
                     break
-        self.assertEqual(self.log.whole(), b"")
+        self.assertEqual(self.log.read_all(), b"")
         self.assertEqual(self.ask("GET", "/v1/status")[0], 200)
 
     def test_old_versions_of_tls_are_refused(self):
         self.assertEqual(self.channel.context.minimum_version, ssl.TLSVersion.TLSv1_2)
 
-    def test_the_key_does_not_stay_on_the_disk(self):
+    def test_the_key_file_is_removed(self):
         self.assertEqual(os.listdir(self.root + "/run/mkimg"), [])
 
-    def test_a_taken_port_is_said_and_tried_again(self):
+    def test_a_port_in_use_is_logged_and_retried(self):
         other = Channel(self.status, self.channel.port, TOKEN, self.channel.context)
         with mock.patch.object(channel.time, "sleep", lambda _: time.monotonic() and self.channel.ended.wait(0.05)):
             self.channel.ended = threading.Event()
             other.start()
             until = time.monotonic() + 60
-            while b"cannot be opened" not in self.log.whole() and time.monotonic() < until:
+            while b"cannot be opened" not in self.log.read_all() and time.monotonic() < until:
                 self.channel.ended.wait(0.05)
-            self.assertIn(b"port %d cannot be opened, trying again" % self.channel.port, self.log.whole())
+            self.assertIn(b"port %d cannot be opened, trying again" % self.channel.port, self.log.read_all())
             self.assertFalse(other.listening.is_set())
             _shut(self.channel.listener)
             self.assertTrue(other.listening.wait(60))

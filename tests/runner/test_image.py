@@ -1,11 +1,11 @@
-from support import OWNER, Case, Machine  # first: it finds the modules under test
+from support import OWNER, Case, Machine  # first: it sets up the module path
 
 import json
 import os
 from unittest import mock
 
 import runner
-from image import Image, parse_check
+from image import ImageSteps, parse_check
 from runner import Runner
 
 HELD = "/var/lib/cloud/scripts/per-instance/001_onboot"
@@ -53,7 +53,7 @@ class ImageCase(Case):
 
 
 class BakeTest(ImageCase):
-    def test_a_bake_cleans_and_only_then_puts_the_on_boot_script_into_place(self):
+    def test_a_bake_cleans_before_it_places_the_on_boot_script(self):
         self.put("/var/lib/cloud/instances/1/user-data.txt", "the secret")
         self.put("/var/lib/mkimg/left", "x")
         self.put("/var/log/dpkg.log", "text")
@@ -78,13 +78,13 @@ class BakeTest(ImageCase):
                      "/var/lib/systemd/random-seed", "/var/lib/cloud/instances"):
             self.assertFalse(self.exists(gone), gone)
 
-    def test_what_cloud_init_keeps_is_overwritten_before_it_is_deleted(self):
+    def test_user_data_is_overwritten_before_it_is_deleted(self):
         path = self.put("/var/lib/cloud/instances/1/user-data.txt", "the secret")
         os.link(path, self.root + "/same-blocks")
         self.bake()
         self.assertEqual(self.read("/same-blocks"), b"\n" * 10)
 
-    def test_the_build_droplets_name_and_network_are_forgotten(self):
+    def test_the_build_droplets_name_and_network_are_removed(self):
         self.put("/run/cloud-init/instance-data.json", json.dumps({"v1": {"local_hostname": "build-1.example.org"}}))
         self.put("/etc/hostname", "build-1\n")
         self.put("/etc/hosts", "127.0.1.1 build-1.example.org build-1\n127.0.0.1 localhost # build-1\n10.0.0.1 build-12\n")
@@ -96,7 +96,7 @@ class BakeTest(ImageCase):
         self.assertFalse(os.path.exists(self.machine.path("/etc/systemd/network/10-cloud-init-eth0.network")))
         self.assertEqual(self.read("/etc/systemd/network/20-own.network"), b"kept\n")
 
-    def test_a_name_that_the_template_gave_stays(self):
+    def test_a_host_name_from_the_template_stays(self):
         self.put("/run/cloud-init/instance-data.json", json.dumps({"v1": {"local_hostname": "build-1"}}))
         self.put("/etc/hostname", "arcade\n")
         self.put("/etc/hosts", "127.0.1.1 arcade build-1\n")
@@ -104,12 +104,12 @@ class BakeTest(ImageCase):
         self.assertEqual(self.read("/etc/hostname"), b"arcade\n")
         self.assertEqual(self.read("/etc/hosts"), b"127.0.1.1 arcade build-1\n")
 
-    def test_power_off_is_masked_while_steps_are_at_work(self):
+    def test_power_off_is_masked_while_steps_run(self):
         self.bake()
         systemctl = [argv[1] for argv in self.machine.asked if argv[0] == "systemctl"]
         self.assertEqual((systemctl[0], systemctl[-1]), ("mask", "unmask"))
 
-    def test_a_failing_script_skips_all_that_follows(self):
+    def test_a_failing_script_skips_all_later_steps(self):
         self.script("02-b.sh", "echo reason; exit 4")
         self.script("03-c.sh", "echo never >> $ROOT/order")
         self.script("99-img-check.sh", "echo never >> $ROOT/order", "check")
@@ -122,7 +122,7 @@ class BakeTest(ImageCase):
         self.assertEqual(self.read("/order"), b"one\n")
         self.assertFalse(self.exists(HELD))
 
-    def test_a_stray_power_off_is_a_failed_step(self):
+    def test_a_power_off_by_a_script_fails_its_step(self):
         for words in ("Call to PowerOff failed: Access denied", "Call to Reboot failed: Unit reboot.target is masked.",
                       "Failed to start poweroff.target: Unit poweroff.target is masked.",
                       "Failed to power off system via logind: Access denied"):
@@ -131,7 +131,7 @@ class BakeTest(ImageCase):
             self.bake()
             self.assertRegex(self.runner.status.error["message"], "tried to power off or restart the machine")
 
-    def test_a_scheduled_shutdown_is_cancelled_and_a_failed_step(self):
+    def test_a_scheduled_shutdown_is_canceled_and_fails_the_step(self):
         self.script("02-b.sh", "mkdir -p $ROOT/run/systemd/shutdown; touch $ROOT/run/systemd/shutdown/scheduled")
         self.bake()
         self.assertEqual(self.runner.status.error["step"], "script 02-b.sh")
@@ -153,18 +153,18 @@ class BakeTest(ImageCase):
         self.assertEqual(self.runner.status.error["message"], "exit status 3")
         self.assertIn("state: complete", self.runner.status.describe()["log"]["text"])
 
-    def test_a_plan_that_cannot_be_read_is_a_failed_state_with_a_traceback(self):
+    def test_an_unreadable_plan_ends_in_a_failed_state_with_a_traceback(self):
         self.plan = {"version": 2}
         self.bake()
         self.assertEqual(self.runner.status.state, "failed")
-        self.assertIn("plans of version 1, and found 2", self.runner.status.error["message"])
+        self.assertIn("expected a plan of version 1, found 2", self.runner.status.error["message"])
         self.assertIn("Traceback", self.runner.status.describe()["log"]["text"])
 
-    def test_the_bakes_entry_loses_its_secrets_and_no_script_sees_them(self):
+    def test_scripts_cannot_see_the_bakes_secrets(self):
         self.script("02-b.sh", "env; cat $ROOT/run/mkimg/bake.json; ls -R $ROOT/run/mkimg")
         self.run_plan({"version": 1, "bake": "bake-1", "channel": "poweroff", "power_off_after": 1, "token": "TOKEN",
                        "certificate": "CERTIFICATE", "key": "PRIVATE"})
-        text = self.runner.status.log.whole().decode()
+        text = self.runner.status.log.read_all().decode()
         self.assertIn('"bake": "bake-1"', text)
         for secret in ("TOKEN", "CERTIFICATE", "PRIVATE"):
             self.assertNotIn(secret, text)
@@ -180,8 +180,8 @@ class BakeTest(ImageCase):
 
     def test_another_source_of_artifacts_comes_from_the_bakes_entry(self):
         bake = {"bake": "b", "artifacts_url": "https://mirror"}
-        self.assertEqual(Image(self.machine, self.plan, bake, None).artifacts.artifacts_url, "https://mirror")
-        self.assertIsNone(Image(self.machine, self.plan, {"bake": "b"}, None).artifacts.artifacts_url)
+        self.assertEqual(ImageSteps(self.machine, self.plan, bake, None).artifacts.artifacts_url, "https://mirror")
+        self.assertIsNone(ImageSteps(self.machine, self.plan, {"bake": "b"}, None).artifacts.artifacts_url)
 
 
 class InstallTest(ImageCase):
@@ -213,7 +213,7 @@ class InstallTest(ImageCase):
         states = self.run_plan()
         self.assertEqual(list(states)[3:], ["on boot " + name for name in "yxab"])
 
-    def test_a_failed_install_says_so_in_its_status(self):
+    def test_a_failed_install_is_reported_in_its_status(self):
         self.script("02-b.sh", "exit 9")
         self.run_plan()
         self.assertEqual(self.runner.finish(self.passed), 1)
@@ -260,9 +260,9 @@ DPkg::Options { "--force-confdef"; "--force-confold"; };
         self.assertTrue(self.passed)
         self.assertEqual(limits, [("dpkg", 21), ("apt-get", 21), ("apt-get", 21), ("/bin/sh", 23), ("/bin/sh", 23),
                                   ("cloud-init", 300), ("/bin/sh", 23)])
-        self.assertEqual(Image(self.machine, self.plan, None, None).artifacts.time_limit, 22)
+        self.assertEqual(ImageSteps(self.machine, self.plan, None, None).artifacts.time_limit, 22)
 
-    def test_lists_that_cannot_be_fetched_are_tried_three_times(self):
+    def test_apt_get_update_is_tried_three_times(self):
         self.plan["packages"] = ["ufw"]
         self.machine.answers["apt-get"] = (100, "E: unreachable")
         self.run_plan()
@@ -280,14 +280,14 @@ DPkg::Options { "--force-confdef"; "--force-confold"; };
 
 
 class CheckTest(Case):
-    def test_colours_and_several_on_one_line(self):
+    def test_colors_and_several_findings_on_one_line(self):
         lines = ["\x1b[0;32m[PASS]\x1b[0m Supported Operating System Detected: debian", "Checking: \x1b[41m[FAIL]\x1b[0m root has a password",
                  "\x1b[93m[WARN]\x1b[0m a log [PASS] cloud-init", "[fail] lower case does not count", "8 Tests PASSED"]
         self.assertEqual(parse_check(lines, 1), {
             "exit": 1, "passed": 2, "warnings": 1, "failed": 1,
             "findings": [{"level": "fail", "text": "root has a password"}, {"level": "warn", "text": "a log"}]})
 
-    def test_a_sentence_about_warnings_is_none(self):
+    def test_a_sentence_about_warnings_is_not_a_finding(self):
         lines = ["[WARN] a log", "Please look at all [WARN] items above.", "  [PASS] indented"]
         self.assertEqual(parse_check(lines, 0)["findings"], [{"level": "warn", "text": "a log"}])
         self.assertEqual(parse_check(lines, 0)["passed"], 1)

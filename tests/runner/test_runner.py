@@ -1,4 +1,4 @@
-from support import OWNER, Case, Machine  # first: it finds the modules under test
+from support import OWNER, Case, Machine  # first: it sets up the module path
 
 import json
 import os
@@ -8,7 +8,7 @@ from unittest import mock
 
 import power
 import runner
-from firewall import COMMENT
+from firewall import RULE_COMMENT
 from runner import Runner
 
 POWEROFF = ["systemctl", "--no-wall", "poweroff"]
@@ -17,11 +17,11 @@ SECRETS = {"certificate": "CERTIFICATE", "key": "PRIVATE", "token": "TOKEN"}
 
 
 class StaysUp(Exception):
-    """Raised by the first long sleep: the runner waits for its end."""
+    """Ends the runner's last sleep."""
 
 
 class FinishTest(Case):
-    """What a run does after its final state."""
+    """The end of a run, after its final state."""
 
     def setUp(self):
         Case.setUp(self)
@@ -45,19 +45,19 @@ class FinishTest(Case):
             raise StaysUp()
 
     def start(self, channel="https", power_off_after=0.01):
-        """A runner with the bake's entry, whose status channel is not really opened."""
+        """Makes a runner with a bake entry, and mocks its status channel."""
         self.put("/run/mkimg/bake.json", json.dumps(
             dict(SECRETS, version=1, bake="bake-1", channel=channel, port=8443, power_off_after=power_off_after)))
         self.runner = Runner(self.machine, lambda _: None)
         if channel == "https":
-            with mock.patch("channel.tls_context") as self.tls_context, mock.patch("channel.Channel") as self.channel, \
+            with mock.patch("channel.make_tls_context") as self.make_tls_context, mock.patch("channel.Channel") as self.channel, \
                     mock.patch("runner.lock_memory") as self.lock_memory:
                 self.runner._open_channel()
             self.addCleanup(self.runner.firewall.join)
-            self.addCleanup(self.runner.firewall.remove)
+            self.addCleanup(self.runner.firewall.close_port)
 
     def finish(self, passed):
-        """The commands of the end, in order."""
+        """Returns the systemctl commands that `finish` runs."""
         self.machine.asked.clear()
         with mock.patch("runner.time.sleep", self.sleep), self.assertRaises(StaysUp):
             self.runner.finish(passed)
@@ -70,17 +70,17 @@ class FinishTest(Case):
         self.assertEqual(self.finish(True), [POWEROFF])
         self.assertEqual(self.rules, 0)
         self.assertLess([argv[0] for argv in self.machine.asked].index("iptables"), self.machine.asked.index(POWEROFF))
-        # The answer to the acknowledgement must reach the controller before the network goes.
+        # The response must reach the controller before the network goes down.
         self.assertEqual(self.sleeps, [0.5, 600])
 
-    def test_a_bake_that_nobody_acknowledges_powers_off_at_its_deadline(self):
+    def test_an_unacknowledged_bake_powers_off_at_its_deadline(self):
         self.start(power_off_after=0.2)
         with mock.patch.object(self.runner.status.acknowledged, "wait", return_value=False) as wait:
             self.assertEqual(self.finish(True), [POWEROFF])
         wait.assert_called_once_with(0.2)
         self.assertEqual((self.rules, self.sleeps), (0, [600]))
 
-    def test_a_bake_without_a_channel_waits_for_nobody(self):
+    def test_a_bake_without_a_channel_does_not_wait(self):
         self.start("poweroff", power_off_after=600)
         with mock.patch.object(self.runner.status.acknowledged, "wait") as wait:
             self.assertEqual(self.finish(True), [POWEROFF])
@@ -93,9 +93,9 @@ class FinishTest(Case):
             self.runner.status.acknowledged.set()
             self.assertEqual(self.finish(False), [])
         self.assertEqual((self.rules, self.sleeps), (1, [3600, 3600]))
-        self.assertFalse(self.runner.firewall.ended.is_set())
+        self.assertFalse(self.runner.firewall.stopped.is_set())
 
-    def test_a_failed_bake_goes_on_staying_up(self):
+    def test_a_failed_bake_keeps_sleeping(self):
         self.start("poweroff")
         sleeps = []
 
@@ -125,11 +125,11 @@ class FinishTest(Case):
         self.assertEqual(masks, [["systemctl", "mask", "--runtime"] + TARGETS, ["systemctl", "unmask", "--runtime"] + TARGETS])
         self.assertEqual(self.finish(True), [POWEROFF])
 
-    def test_what_is_masked_at_the_end_is_unmasked_before_the_power_off(self):
+    def test_masked_targets_are_unmasked_before_power_off(self):
         machine = Machine(self.root)
         control = power.Power(machine)
         control.mask()
-        control.off()
+        control.power_off()
         self.assertEqual([argv[1:3] for argv in machine.asked],
                          [["mask", "--runtime"], ["unmask", "--runtime"], ["--no-wall", "poweroff"]])
 
@@ -143,31 +143,31 @@ class FinishTest(Case):
 
     def test_the_channel_gets_the_secrets_and_the_runner_keeps_none(self):
         self.start()
-        self.tls_context.assert_called_once_with(self.machine, "CERTIFICATE", "PRIVATE")
-        self.channel.assert_called_once_with(self.runner.status, 8443, "TOKEN", self.tls_context.return_value)
+        self.make_tls_context.assert_called_once_with(self.machine, "CERTIFICATE", "PRIVATE")
+        self.channel.assert_called_once_with(self.runner.status, 8443, "TOKEN", self.make_tls_context.return_value)
         self.channel.return_value.start.assert_called_once_with()
         self.lock_memory.assert_called_once_with()
         self.assertEqual(set(self.runner.bake) & set(SECRETS), set())
         self.assertEqual(set(json.loads(self.read("/run/mkimg/bake.json"))) & set(SECRETS), set())
         self.assertEqual(os.stat(self.root + "/run/mkimg/bake.json").st_mode & 0o7777, 0o600)
 
-    def test_the_port_is_opened_before_the_first_step_and_looked_after(self):
+    def test_the_port_is_opened_first_and_checked_before_each_step(self):
         self.start()
         self.assertTrue(self.runner.firewall.is_alive())
         self.assertIn("tcp", self.machine.asked[0])
-        self.assertIn(COMMENT, self.machine.asked[0])
+        self.assertIn(RULE_COMMENT, self.machine.asked[0])
         looks = []
         self.put("/run/mkimg/scripts/a", "#!/bin/sh\n")
         plan = json.loads(self.read("/run/mkimg/plan.json"))
         plan["scripts"] = [{"name": "a", "path": "/run/mkimg/scripts/a"}]
-        with mock.patch.object(self.runner.firewall, "before_step", lambda: looks.append(1)), \
-                mock.patch("image.Image.bake_steps", lambda _: []):
-            self.assertTrue(self.runner._image(plan))
+        with mock.patch.object(self.runner.firewall, "check_before_step", lambda: looks.append(1)), \
+                mock.patch("image.ImageSteps.bake_steps", lambda _: []):
+            self.assertTrue(self.runner._run_image(plan))
         self.assertEqual(looks, [1])
 
 
 class VerifyTest(Case):
-    def test_a_verification_that_passed_powers_nothing_off_but_itself(self):
+    def test_a_verification_keeps_going_and_powers_off(self):
         self.put("/run/mkimg/plan.json", json.dumps({"version": 1, "kind": "verification", "time_limits": {"ready": 0},
                                                      "commands": ["exit 0", "exit 0"]}))
         self.put("/run/cloud-init/result.json", json.dumps({"v1": {"errors": ["one"]}}))
@@ -183,7 +183,7 @@ class VerifyTest(Case):
 
 
 class MainTest(Case):
-    def test_files_are_made_for_everybody_to_read_and_the_status_is_the_exit_status(self):
+    def test_the_umask_and_the_exit_status(self):
         before = os.umask(0o077)
         self.addCleanup(os.umask, before)
         with mock.patch("runner.Runner") as made:
@@ -192,13 +192,13 @@ class MainTest(Case):
         made.return_value.finish.assert_called_once_with(made.return_value.run.return_value)
         self.assertEqual(os.umask(0o022), 0o022)
 
-    def test_all_pages_are_locked_now_later_and_once_in_use(self):
+    def test_current_and_future_pages_are_locked_on_fault(self):
         with mock.patch("ctypes.CDLL") as library:
             runner.lock_memory()
         library.assert_called_once_with(None)
         library.return_value.mlockall.assert_called_once_with(7)
 
-    def test_memory_that_cannot_be_locked_stops_nothing(self):
+    def test_a_failure_to_lock_memory_is_ignored(self):
         with mock.patch("ctypes.CDLL", side_effect=OSError):
             runner.lock_memory()
 
@@ -214,7 +214,7 @@ ENVIRONMENT = {
 
 
 class EnvironmentTest(Case):
-    """The exact environment of every kind of script. Nothing of the runner's own environment may reach one."""
+    """The exact environment of each kind of script. Nothing of the runner's environment may leak into it."""
 
     def environments(self, bake):
         on_boot = "/var/lib/cloud/scripts/per-instance/on_boot"
@@ -234,7 +234,7 @@ class EnvironmentTest(Case):
             program = Runner(self.machine, lambda _: None)
             self.assertTrue(program.run(), program.status.error)
         found = {}
-        for line in program.status.log.whole().decode().splitlines():
+        for line in program.status.log.read_all().decode().splitlines():
             _, _, text = line.partition(": ")
             if text.startswith("[{"):
                 found[line.split(": ")[0].split(None, 1)[1]] = json.loads(text)
@@ -251,7 +251,7 @@ class EnvironmentTest(Case):
 
 
 class ThreadTest(Case):
-    def test_no_thread_of_the_runner_keeps_the_program_alive(self):
+    def test_threads_do_not_keep_the_program_alive(self):
         from channel import Channel
         from firewall import Firewall
         for thread in (Channel(None, 0, "", None), Firewall(self.machine, 0, None)):

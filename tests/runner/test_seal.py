@@ -1,15 +1,15 @@
-from support import Case, Machine  # first: it finds the modules under test
+from support import Case, Machine  # first: it sets up the module path
 
 import os
 import json
 from types import SimpleNamespace
 from unittest import mock
 
-from firewall import COMMENT, Firewall
+from firewall import RULE_COMMENT, Firewall
 from seal import Seal
 
-RULE = "-A INPUT -p tcp --dport 8443 -m comment --comment %s -j ACCEPT\n" % COMMENT
-WRITERS = ["rsyslog.service", "syslog.socket", "syslog-ng.service", "systemd-random-seed.service",
+RULE = "-A INPUT -p tcp --dport 8443 -m comment --comment %s -j ACCEPT\n" % RULE_COMMENT
+LOG_WRITERS = ["rsyslog.service", "syslog.socket", "syslog-ng.service", "systemd-random-seed.service",
            "systemd-update-utmp.service", "wtmpdb-update-boot.service"]
 
 
@@ -24,16 +24,16 @@ class SealTest(Case):
     def test_the_commands_in_order(self):
         self.clean()
         self.assertEqual(self.machine.asked, [
-            ["systemctl", "stop"] + WRITERS,
+            ["systemctl", "stop"] + LOG_WRITERS,
             ["systemctl", "restart", "systemd-journald.service"],
             ["cloud-init", "clean", "--logs", "--machine-id", "--seed"]])
 
-    def test_an_older_cloud_init_keeps_the_other_flags(self):
+    def test_an_older_cloud_init_gets_the_other_flags(self):
         self.machine.answers["cloud-init"] = lambda argv: (2 if "--machine-id" in argv else 0, "")
         self.clean()
         self.assertEqual(self.machine.asked[-1], ["cloud-init", "clean", "--logs", "--seed"])
 
-    def test_journald_keeps_to_memory_before_the_logs_are_emptied(self):
+    def test_journald_is_volatile_before_logs_are_emptied(self):
         def systemctl(argv):
             if argv[1] == "restart":
                 self.assertEqual(self.read("/run/systemd/journald.conf.d/mkimg.conf"), b"[Journal]\nStorage=volatile\n")
@@ -55,7 +55,7 @@ class SealTest(Case):
         self.clean()
         self.assertEqual(seen, [b"\n" * 10])
 
-    def test_the_machine_id_is_empty_and_there(self):
+    def test_the_machine_id_file_exists_and_is_empty(self):
         self.put("/var/lib/dbus/machine-id", "0123")
         self.clean()
         self.assertEqual(self.read("/etc/machine-id"), b"")
@@ -68,7 +68,7 @@ class SealTest(Case):
         self.clean()
         self.assertTrue(self.exists("/var/lib/dbus/machine-id"))
 
-    def test_traces_of_the_bake_go(self):
+    def test_traces_of_the_bake_are_removed(self):
         gone = ["/var/lib/mkimg/downloads/x", "/var/log/mkimg/log", "/var/lib/systemd/random-seed", "/run/mkimg/tls.pem"]
         kept = ["/run/mkimg/plan.json", "/var/lib/systemd/timers/x", "/var/lib/other"]
         for path in gone + kept:
@@ -78,7 +78,7 @@ class SealTest(Case):
         for path in kept:
             self.assertEqual(self.read(path), b"x", path)
 
-    def test_the_build_droplets_network_goes_and_the_templates_own_stays(self):
+    def test_only_cloud_inits_network_files_are_removed(self):
         gone = ["/etc/netplan/50-cloud-init.yaml", "/etc/systemd/network/10-cloud-init-eth0.network",
                 "/etc/systemd/network/10-cloud-init-eth1.network", "/etc/network/interfaces.d/50-cloud-init",
                 "/etc/network/interfaces.d/50-cloud-init.cfg", "/etc/udev/rules.d/70-persistent-net.rules",
@@ -93,7 +93,7 @@ class SealTest(Case):
         for path in kept:
             self.assertEqual(self.read(path), b"x", path)
 
-    def test_rotated_logs_go_and_the_others_are_emptied_in_place(self):
+    def test_rotated_logs_are_removed_and_others_emptied_in_place(self):
         gone = ["/var/log/" + name for name in ("a.gz", "a.1", "a.log.12", "a.xz", "a.old", "a-20260131", "deep/er/b.log.2.gz",
                                                 "journal/0123/system.journal", "journal/0123/user-1000.journal")]
         emptied = ["/var/log/" + name for name in ("a", "a.log", "deep/er/b.log", "a-2026", "a-12345678.log", "older", "wtmp")]
@@ -117,7 +117,7 @@ class SealTest(Case):
         self.clean()
         self.assertEqual(self.read("/elsewhere"), b"kept")
 
-    def test_the_rule_of_the_bake_goes_from_every_file_of_saved_rules(self):
+    def test_the_bakes_rule_is_removed_from_all_saved_rules(self):
         paths = ["/etc/iptables/rules.v4", "/etc/iptables/rules.v6", "/etc/sysconfig/iptables", "/etc/sysconfig/ip6tables",
                  "/etc/nftables.conf", "/etc/sysconfig/nftables.conf"]
         for path in paths:
@@ -127,12 +127,12 @@ class SealTest(Case):
             self.assertEqual(self.read(path), b"*filter\n-A INPUT -j DROP\n", path)
             self.assertEqual(os.stat(self.root + path).st_mode & 0o7777, 0o640)
 
-    def test_saved_rules_keep_their_owner_and_what_is_not_ours_is_not_written(self):
+    def test_saved_rules_keep_their_owner_and_others_are_not_rewritten(self):
         self.put("/etc/iptables/rules.v4", RULE)
         self.put("/etc/nftables.conf", "flush ruleset\n")
         state = SimpleNamespace(st_mode=0o100600, st_uid=12, st_gid=34)
-        with mock.patch("firewall.os.stat", return_value=state), mock.patch.object(self.machine, "write") as write:
-            Firewall(self.machine, 0, None).forget_saved()
+        with mock.patch("firewall.os.stat", return_value=state), mock.patch.object(self.machine, "write_file") as write:
+            Firewall(self.machine, 0, None).remove_saved_rules()
         write.assert_called_once_with("/etc/iptables/rules.v4", b"", 0o600, "12:34")
 
     def name(self, given, hostname, hosts=None):
@@ -142,17 +142,17 @@ class SealTest(Case):
             self.put("/etc/hosts", hosts)
         self.clean()
 
-    def test_a_hosts_file_without_the_name_is_the_same(self):
+    def test_a_hosts_file_without_the_name_is_unchanged(self):
         self.name("build-1", "build-1.example.org\n", "127.0.0.1 localhost\n::1 ip6-localhost\n")
         self.assertEqual(self.read("/etc/hostname"), b"localhost\n")
         self.assertEqual(self.read("/etc/hosts"), b"127.0.0.1 localhost\n::1 ip6-localhost\n")
 
-    def test_no_hosts_file_is_made(self):
+    def test_a_missing_hosts_file_stays_missing(self):
         self.name("build-1", "build-1\n")
         self.assertEqual(self.read("/etc/hostname"), b"localhost\n")
         self.assert_gone("/etc/hosts")
 
-    def test_a_machine_without_any_of_it_is_cleaned_too(self):
+    def test_an_empty_machine_is_cleaned_without_errors(self):
         self.machine = Machine(self.root)
         self.clean()
         self.assertEqual(sorted(os.listdir(self.root + "/etc")), ["machine-id"])

@@ -1,4 +1,4 @@
-from support import Case, Machine  # first: it finds the modules under test
+from support import Case, Machine  # first: it sets up the module path
 
 import json
 import socket
@@ -38,7 +38,7 @@ class VerificationTest(Case):
         verification = Verification(self.machine, self.plan, pause)
         self.status = Status(self.log)
         steps = verification.steps()
-        passed = self.status.run(steps, go_on=True)
+        passed = self.status.run(steps, keep_going=True)
         return passed, {step.name: step.state for step in steps if step.state != "passed"}
 
     def assert_fails(self, step, message):
@@ -46,15 +46,15 @@ class VerificationTest(Case):
         self.assertEqual((passed, failed), (False, {step: "failed"}))
         self.assertRegex(self.status.error["message"], message)
 
-    def test_all_is_well(self):
+    def test_everything_passes(self):
         self.assertEqual(self.verify(), (True, {}))
 
-    def test_a_service_that_takes_its_time_is_waited_for(self):
+    def test_a_slow_service_is_waited_for(self):
         self.shown = [("activating", 0), ("activating", 1), ("active", 1)]
         self.assertEqual(self.verify(), (True, {}))
         self.assertEqual(self.pauses, 3)
 
-    def test_cloud_inits_errors_are_told(self):
+    def test_cloud_inits_errors_are_reported(self):
         self.put("/run/cloud-init/result.json", json.dumps({"v1": {"errors": ["scripts_per_instance failed"]}}))
         self.assert_fails("cloud-init", "reports errors: scripts_per_instance failed")
 
@@ -62,7 +62,7 @@ class VerificationTest(Case):
         self.machine.remove("/run/cloud-init/result.json")
         self.assert_fails("cloud-init", "not ready after 60 s: cloud-init has not finished")
 
-    def test_an_on_boot_script_must_be_there_executable_and_run(self):
+    def test_an_on_boot_script_must_exist_be_executable_and_have_run(self):
         self.machine.remove("/var/lib/cloud/instance/sem/config_scripts_per_instance")
         self.assert_fails("on boot 001_onboot", "cloud-init has not run")
         self.put(ON_BOOT, "#!/bin/sh\n", 0o644)
@@ -80,12 +80,12 @@ class VerificationTest(Case):
         self.put("/var/lib/cloud/sem/config_scripts_per_once.once", "")
         self.assertEqual(self.verify(), (True, {}))
 
-    def test_a_failed_service_shows_its_last_words(self):
+    def test_a_failed_service_shows_its_journal(self):
         self.shown = [("failed", 5)]
         self.assert_fails("service nakama.service", "it is failed .x, result exit-code, 5 restarts")
-        self.assertIn("last words of the service", self.log.page(0)[1])
+        self.assertIn("last words of the service", self.log.read_page(0)[1])
 
-    def test_a_unit_that_is_not_there_is_not_waited_for(self):
+    def test_a_missing_unit_is_not_waited_for(self):
         self.shown = [("missing", 0)]
         self.assert_fails("service nakama.service", "not in the image")
 

@@ -1,4 +1,4 @@
-from support import Case, Machine  # first: it finds the modules under test
+from support import Case, Machine  # first: it sets up the module path
 
 import errno
 import glob
@@ -14,22 +14,22 @@ from unittest import mock
 
 from progress import Step, StepFailed
 from system import System
-from wipe import EDGE, Wipe, extents, fill, worth_zeros, zeros
+from wipe import EDGE_BYTES, Wipe, list_extents, fill_with_zeros, ranges_to_zero, write_zeros
 
 
 class WipeTest(Case):
-    def test_small_extents_whole_large_ones_at_both_edges(self):
+    def test_small_extents_are_zeroed_and_large_ones_at_both_edges(self):
         mib = 1 << 20
         found = [(0, 900 * mib, mib), (mib, 100 * mib, 10 * mib)]
-        self.assertEqual(list(worth_zeros(found, EDGE)), [(0, mib), (mib, EDGE), (10 * mib, EDGE)])
-        self.assertEqual(list(worth_zeros(found, None)), [(0, mib), (mib, 10 * mib)])
-        self.assertEqual(list(worth_zeros([(0, None, 99 * mib)], EDGE)), [(0, 99 * mib)])
+        self.assertEqual(list(ranges_to_zero(found, EDGE_BYTES)), [(0, mib), (mib, EDGE_BYTES), (10 * mib, EDGE_BYTES)])
+        self.assertEqual(list(ranges_to_zero(found, None)), [(0, mib), (mib, 10 * mib)])
+        self.assertEqual(list(ranges_to_zero([(0, None, 99 * mib)], EDGE_BYTES)), [(0, 99 * mib)])
 
-    def test_zeros_reach_exactly_the_range(self):
+    def test_zeros_are_written_to_exactly_the_range(self):
         with tempfile.TemporaryFile() as file:
             file.write(b"x" * 5000)
             file.flush()
-            self.assertEqual(zeros(file.fileno(), 1000, 3000), 3000)
+            self.assertEqual(write_zeros(file.fileno(), 1000, 3000), 3000)
             file.seek(0)
             self.assertEqual(file.read(), b"x" * 1000 + bytes(3000) + b"x" * 1000)
 
@@ -37,7 +37,7 @@ class WipeTest(Case):
         with tempfile.TemporaryFile() as file:
             file.write(b"x" * (3 << 20))
             file.flush()
-            found = extents(file.fileno(), 3 << 20)
+            found = list_extents(file.fileno(), 3 << 20)
         self.assertEqual(found[0][0], 0)
         self.assertGreaterEqual(sum(length for _, _, length in found), 3 << 20)
 
@@ -55,55 +55,55 @@ class WipeTest(Case):
                 room[0] -= len(data)
                 return len(data)
         with mock.patch("wipe.open", lambda *_, **__: File(), create=True), mock.patch("wipe.os.fsync"):
-            written = fill("/x")
+            written = fill_with_zeros("/x")
         self.assertEqual(written + room[0], 2_500_000)
         self.assertLess(room[0], 512)
         self.assertEqual(struct.calcsize("=QQLLLL"), 32)
 
     def wipe(self, mount, granularity="65536\n", most="4194304\n"):
-        """Wipes a folder that stands for a file system of 8 MiB, a device of its own with these limits."""
+        """Wipes a folder as if it were a file system of 8 MiB on a device with these limits."""
         self.flushed, self.synced = [], []
         self.put("/proc/self/mountinfo", "21 1 254:1 / %s rw shared:1 - xfs /dev/vda1 rw\n"
                  "22 1 254:1 / %s/again rw - xfs /dev/vda1 rw\n23 1 7:0 / /snap ro - squashfs /dev/loop0 ro\n" % (mount, mount))
         self.put("/sys/dev/block/254:1/queue/discard_granularity", granularity)
         self.put("/sys/dev/block/254:1/queue/discard_max_bytes", most)
         self.machine.answers["fstrim"] = (0, "/: trimmed")
-        with mock.patch("wipe.allocate", lambda handle, _: os.ftruncate(handle, 8 << 20) or 8 << 20), \
-                mock.patch("wipe.fill", lambda path: open(path, "w").close() or 0), mock.patch("os.sync", lambda: self.machine.asked.append("sync")), \
+        with mock.patch("wipe.allocate_most", lambda handle, _: os.ftruncate(handle, 8 << 20) or 8 << 20), \
+                mock.patch("wipe.fill_with_zeros", lambda path: open(path, "w").close() or 0), mock.patch("os.sync", lambda: self.machine.asked.append("sync")), \
                 mock.patch("wipe.os.fsync", lambda handle: self.synced.append(os.path.basename(os.readlink("/proc/self/fd/%d" % handle)))), \
                 mock.patch("wipe.flush_metadata", lambda _: self.flushed.append(sorted(os.listdir(glob.glob(mount + "/.mkimg-*")[0])))):
-            Wipe(self.machine).trim(self.step)
+            Wipe(self.machine).wipe_free_space(self.step)
 
-    def test_each_disk_is_wiped_once_trimmed_where_it_can_and_left_clean(self):
+    def test_each_disk_is_wiped_once_then_trimmed(self):
         mount = self.root + "/mnt"
         os.makedirs(mount)
         self.wipe(mount)
         self.assertEqual(self.machine.asked, ["sync", ["fstrim", "-av"]])
-        self.assertEqual(len([line for line in self.lines if "zeros over" in line]), 1)
+        self.assertEqual(len([line for line in self.lines if "overwrote" in line]), 1)
         self.assertEqual(os.listdir(mount), [])
-        # Both files still take up the free space when their own extents are written.
+        # Both files still take up the free space when their extents are flushed.
         self.assertEqual(self.flushed, [["claimed", "remainder"]])
         self.assertEqual(self.synced, ["claimed"])
 
-    def test_a_disk_that_does_not_discard_is_not_trimmed_but_filled(self):
+    def test_a_disk_that_cannot_discard_is_not_trimmed_but_filled(self):
         mount = self.root + "/mnt"
         os.makedirs(mount)
-        with mock.patch("wipe.extents", lambda *_: [(0, 0, 8 << 20)]):
+        with mock.patch("wipe.list_extents", lambda *_: [(0, 0, 8 << 20)]):
             self.wipe(mount, "0\n", "0\n")
         self.assertEqual(self.machine.asked, ["sync"])
-        self.assertEqual(self.lines, ["%s: zeros over 8 MiB of its free space, for its disk does not discard" % mount])
+        self.assertEqual(self.lines, ["%s: overwrote 8 MiB of free space, its disk cannot discard" % mount])
 
-    def test_free_space_that_cannot_be_written_fails_the_step(self):
+    def test_a_write_error_fails_the_step(self):
         mount = self.root + "/mnt"
         os.makedirs(mount)
-        with mock.patch("wipe.extents", side_effect=OSError(errno.EIO, "Input/output error")), \
-                self.assertRaisesRegex(StepFailed, "mnt: its free space cannot be overwritten: Input/output error"):
+        with mock.patch("wipe.list_extents", side_effect=OSError(errno.EIO, "Input/output error")), \
+                self.assertRaisesRegex(StepFailed, "mnt: free space cannot be overwritten: Input/output error"):
             self.wipe(mount)
         self.assertEqual(os.listdir(mount), [])
 
 
 def can_mount():
-    """Whether a file system in a file can be mounted in a mount namespace of its own."""
+    """Whether an image file can be mounted in a private mount namespace."""
     if os.getuid() != 0 or not all(map(shutil.which, ("unshare", "mkfs.ext4", "mount", "fstrim"))):
         return False
     with tempfile.TemporaryDirectory() as folder:
@@ -124,7 +124,7 @@ MAX_SMALL = 24 << 10
 
 
 def wipe_ext4(image, mount, discards):
-    """In a mount namespace of its own: a file system full of small files, every second one deleted, then the wipe."""
+    """Fills a file system with files, deletes half of them and wipes it. Runs in a private mount namespace."""
     subprocess.run(["mount", "-o", "loop", image, mount], check=True)
     with open("/proc/self/mountinfo") as file:
         own = [line for line in file if " %s " % mount in line]
@@ -137,10 +137,10 @@ def wipe_ext4(image, mount, discards):
         def path(self, path):
             return path if path.startswith("/sys/") else self.root + path
 
-        def quiet(self, argv, time_limit=60):
-            # Not `-a`: that would trim the disks of whoever runs the tests.
+        def capture(self, argv, time_limit=60):
+            # `-a` would trim the disks of the machine that runs the tests.
             assert argv == ["fstrim", "-av"], argv
-            return System.quiet(self, ["fstrim", "-v", mount], time_limit)
+            return System.capture(self, ["fstrim", "-v", mount], time_limit)
 
     sizes = [512, 1024, 3000, 9000, MAX_SMALL]
     for number in range(2400):
@@ -162,9 +162,9 @@ def wipe_ext4(image, mount, discards):
     step.line = lines.append
     wipe = Wipe(Mounted(root))
     if not discards:
-        wipe._discards = lambda _: 0
+        wipe._discard_granularity = lambda _: 0
     try:
-        wipe.trim(step)
+        wipe.wipe_free_space(step)
     finally:
         shutil.rmtree(root)
     names = sorted(os.listdir(mount))
@@ -174,9 +174,9 @@ def wipe_ext4(image, mount, discards):
     print(json.dumps({"files": len(names), "whole": whole, "lines": lines, "free": free.f_bfree * free.f_frsize >> 20}))
 
 
-@unittest.skipUnless(can_mount(), "only root, where loop devices work, can wipe a real file system")
+@unittest.skipUnless(can_mount(), "needs root and loop devices")
 class FileSystemTest(Case):
-    """Nothing that was deleted can be found in the bytes of the disk; everything else is as it was."""
+    """Deleted data cannot be found in the bytes of the disk, and all other files are unchanged."""
 
     def wipe(self, discards):
         image, mount = make_ext4(self.root, 160), self.root + "/mount"
@@ -196,10 +196,10 @@ class FileSystemTest(Case):
 
     def test_a_disk_that_discards(self):
         lines = self.wipe(True)
-        self.assertRegex(lines[0], r"/mount: zeros over \d+ MiB of its free space$")
+        self.assertRegex(lines[0], r"/mount: overwrote \d+ MiB of free space$")
         self.assertRegex(lines[1], r"/mount: .* trimmed")
 
-    def test_a_disk_that_does_not_discard(self):
+    def test_a_disk_that_cannot_discard(self):
         lines = self.wipe(False)
         self.assertEqual(len(lines), 1)
-        self.assertRegex(lines[0], r"/mount: zeros over 1\d\d MiB of its free space, for its disk does not discard$")
+        self.assertRegex(lines[0], r"/mount: overwrote 1\d\d MiB of free space, its disk cannot discard$")

@@ -95,7 +95,7 @@ class Cleanup(FakeMachine):
             if number:
                 self.clean_machine()
             self.write(path, "secret")
-            self.assertIn("secrets were made on the build machine", self.clean(status=1))
+            self.assertIn("secrets were created on the build machine", self.clean(status=1))
 
 
 if __name__ == "__main__":

@@ -130,10 +130,10 @@ class Scripts(ground.Case):
         with open(path, encoding="utf-8") as file:
             text = file.read()
         # In front of everything else, so that trying it on the wrong machine cannot hurt it.
-        self.assertLess(text.index("refusing to clean it up"), text.index("apt-get"))
+        self.assertLess(text.index("refusing to clean up"), text.index("apt-get"))
         if os.path.exists("/run/mkimg/bake.json"):
             self.fail("this machine has /run/mkimg/bake.json: tests must not run on a build droplet")
-        self.assertIn("refusing to clean it up", self.run_("sh", path, status=1))
+        self.assertIn("refusing to clean up", self.run_("sh", path, status=1))
 
     def test_no_secret_is_in_the_tree(self):
         for path in files("files/**/*"):
@@ -203,7 +203,7 @@ class ImageCheck(FakeMachine):
             ("another release", lambda: self.write("os-release", 'NAME=Ubuntu\nVERSION_ID="24.10"\n'), "FAIL", "Ubuntu 24.10 is not a release"),
             ("firewall off", lambda: self.program("ufw", 'echo "Status: inactive"'), "WARN", "No firewall is configured: ufw is not active"),
             ("updates", lambda: self.program("apt-get", 'echo "Inst x (1 Debian-Security:12/stable-security)"'), "FAIL", "1 security updates"),
-            ("no answer", lambda: self.program("apt-get", "exit 100"), "WARN", "gave no answer"),
+            ("no answer", lambda: self.program("apt-get", "exit 100"), "WARN", "did not answer"),
             ("old log", lambda: self.write("log/syslog.1", ""), "WARN", "Log archive /var/log/syslog.1 found"),
             ("dated log", lambda: self.write("log/dpkg-20260101", ""), "WARN", "Log archive /var/log/dpkg-20260101 found"),
             ("full log", lambda: self.write("log/a.log", "x" * 51), "WARN", "un-cleared log file, /var/log/a.log"),
@@ -216,7 +216,7 @@ class ImageCheck(FakeMachine):
             ("empty key", lambda: self.write("root/.ssh/id_rsa", ""), "WARN", "User root has an empty private key"),
             ("known hosts", lambda: self.write("root/.ssh/known_hosts", "k" * 51), "WARN", "populated known_hosts"),
             ("other file", lambda: self.write("root/.ssh/config", "x"), "WARN", "has a file in their .ssh"),
-            ("history", lambda: self.write("home/ann/.bash_history", "x" * 200), "FAIL", "holds commands of user ann"),
+            ("history", lambda: self.write("home/ann/.bash_history", "x" * 200), "FAIL", "contains commands of user ann"),
             ("host keys", lambda: self.write("ssh/ssh_host_rsa_key", "k"), "FAIL", "SSH host keys are present"),
             ("agent", lambda: os.makedirs(self.path("opt/digitalocean")), "FAIL", "DigitalOcean's agent is installed"),
             ("temporary file", lambda: self.write("tmp/left", "x"), "WARN", "/tmp is not empty"),

@@ -96,7 +96,7 @@ class Join(Machines):
         conf = "token=%s\njoin=%s\n" % (token, ",".join(self.address(n) for n in (2, 3, 4)))
         self.machine(2, conf)
         output = self.boot(2)
-        self.assertIn("a node of the cluster %s, as %s" % (", ".join(self.address(n) for n in (2, 3, 4)), self.address(2)), output)
+        self.assertIn("joined the cluster %s as %s" % (", ".join(self.address(n) for n in (2, 3, 4)), self.address(2)), output)
         found = self.files(2)
         for name, mode in NEW.items():
             self.assertEqual((name, found.get(name)), (name, mode))
@@ -123,11 +123,11 @@ class Join(Machines):
         for secret in [token[:40], *self.secrets(2).values()]:
             self.assertNotIn(secret, output)
         bad = self.machine(3, "token=%s!\njoin=self\n" % token) and self.boot(3, status=2)
-        self.assertIn("the token is not whole", bad)
+        self.assertIn("the token is incomplete", bad)
         self.assertNotIn(token[:40], bad)
         self.machine(4, "%s\n" % token)
         bad = self.boot(4, status=2)
-        self.assertIn("cluster.conf takes token=, join=, expect=NUMBER and address=", bad)
+        self.assertIn("cluster.conf may contain token=, join=, expect=NUMBER and address=", bad)
         self.assertNotIn(token[:40], bad)
 
     def test_machines_of_one_token_share_their_secrets_and_others_do_not(self):
@@ -152,9 +152,9 @@ class Join(Machines):
 
     def test_without_addresses_nothing_starts_until_the_operator_joins_it(self):
         self.machine(2, "token=%s\n" % self.token())
-        self.assertIn("addresses are not known yet", self.boot(2))
+        self.assertIn("no addresses yet", self.boot(2))
         self.assertNotIn("etc/nakama/instance.yml", self.files(2))
-        self.assertIn("addresses are not known yet", self.boot(2))
+        self.assertIn("no addresses yet", self.boot(2))
         self.join(2, self.address(2), self.address(3), "--expect=3")
         self.assertIn("systemctl start --no-block cockroachdb.service nakama.service", self.calls(2))
         self.assertIn("expect=3\n", self.text(2, "etc/nakama/cluster.conf"))
@@ -165,7 +165,7 @@ class Join(Machines):
         self.write("m2/var/lib/cockroach/data", "of players")
         before, token = self.secrets(2), self.write("given", self.token(), 0o600)
         words = ("--token-file", token, self.address(2), self.address(3))
-        self.assertIn("this machine has a database of its own", self.join(2, *words, status=4))
+        self.assertIn("this machine already has a database", self.join(2, *words, status=4))
         self.assertEqual(self.secrets(2), before)
         self.assertNotIn("etc/nakama/cluster.conf", self.files(2))
         self.join(2, *words, "--yes")
@@ -190,7 +190,7 @@ class Join(Machines):
         for words, status, text in (
             ((self.address(2),), 2, "a token is needed"),
             (("--token-file", self.path("none"), self.address(2)), 2, "No such file"),
-            (("--token-file", self.write("text", "hello"), self.address(2)), 2, "the token is not whole"),
+            (("--token-file", self.write("text", "hello"), self.address(2)), 2, "the token is incomplete"),
             (("--token-file", token, self.address(3)), 1, "not this machine, which has 127.0.0.1, " + self.address(2)),
             (("--token-file", token, self.address(2) + ":26257"), 2, "without ports"),
             (("--token-file", token, "a;b"), 2, "private IPv4 addresses or names"),

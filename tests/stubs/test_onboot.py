@@ -189,7 +189,7 @@ class OnBoot(ground.Case):
 
     def test_another_product_or_an_incomplete_file(self):
         self.write("mysql/root/.digitalocean_dbaas_credentials", CREDENTIALS.format(protocol="mysql"))
-        self.assertIn("names no PostgreSQL: using the local database", self.boot("mysql"))
+        self.assertIn("is not for PostgreSQL: using the local database", self.boot("mysql"))
         self.assertTrue(os.path.exists(self.path("mysql/etc/cockroach/pki/node/node.key")))
         self.write("half/root/.digitalocean_dbaas_credentials", 'db_protocol="postgresql"\ndb_username="x"\n')
         self.assertIn("is not complete", self.boot("half", status=1))

@@ -97,8 +97,8 @@ class Status(machine.Machine):
         os.unlink(self.root("/etc/cockroach/pki/node/node.key"))
         self.write("state/failed-cockroachdb.service", "")
         lines = self.setup_("status").splitlines()
-        self.assertIn("cockroachdb  not used: a managed database is", lines)
-        self.assertIn("database     a managed one, not asked: journalctl -u nakama", lines)
+        self.assertIn("cockroachdb  not used: the database is managed", lines)
+        self.assertIn("database     managed, not checked: journalctl -u nakama", lines)
 
 
 class Secrets(machine.Machine):
@@ -113,16 +113,16 @@ class Secrets(machine.Machine):
 
     def test_before_the_first_boot_is_over(self):
         os.unlink(self.root(INSTANCE))
-        self.assertIn("the first boot is not over", self.setup_("secrets", status=1))
+        self.assertIn("the first boot is not finished", self.setup_("secrets", status=1))
 
 
 class Firewall(machine.Machine):
     def test_open_close_status(self):
         for command, profile in (("console", "Nakama Console"), ("grpc", "Nakama gRPC")):
             self.assertEqual(self.setup_(command, "status"), profile + ": closed\n")
-            self.assertEqual(self.setup_(command, "open"), profile + ": open to the world\n")
-            self.assertEqual(self.setup_(command, "open"), profile + ": open to the world\n")
-            self.assertEqual(self.setup_(command, "status"), profile + ": open to the world\n")
+            self.assertEqual(self.setup_(command, "open"), profile + ": open\n")
+            self.assertEqual(self.setup_(command, "open"), profile + ": open\n")
+            self.assertEqual(self.setup_(command, "status"), profile + ": open\n")
             self.assertEqual(self.setup_(command, "close"), profile + ": closed\n")
             self.assertEqual(self.setup_(command, "close"), profile + ": closed\n")
             self.assertIn("\nNakama\n", self.ufw(), "the API stays open")
@@ -140,7 +140,7 @@ class Firewall(machine.Machine):
         import fcntl
         with open(self.root("/run/nakama-setup.lock"), "w", encoding="utf-8") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
-            self.assertIn("another nakama-setup is at work", self.setup_("console", "open", status=5))
+            self.assertIn("another nakama-setup is running", self.setup_("console", "open", status=5))
         self.assertNotIn("Console", self.ufw())
 
 

@@ -57,7 +57,7 @@ class Tls(machine.Machine):
     def test_without_a_certificate_everything_is_as_before(self):
         self.write("state/certbot-fails", "")
         output = self.setup_("tls", DOMAIN, status=1)
-        self.assertIn("Some challenges have failed.\nNothing has changed", output)
+        self.assertIn("Some challenges have failed.\nThe API is unchanged", output)
         self.assertEqual(self.ufw(), "22/tcp\nNakama\n")
         self.assertEqual(self.site(), "")
 
@@ -94,7 +94,7 @@ class Tls(machine.Machine):
         # Whatever hangs or fails, a login goes on.
         self.program("systemctl", "exec sleep 120")
         self.program("ip", "exit 1")
-        self.assertIn("The first boot is not over yet", self.run_("sh", message, env=env, seconds=100))
+        self.assertIn("The first boot takes another minute", self.run_("sh", message, env=env, seconds=100))
 
 
 if __name__ == "__main__":

@@ -178,7 +178,7 @@ async fn operate(client: &Client, machine: &Machine) {
     }
     assert!(journal.contains("nakama first boot: done"), "the first boot is in the log");
 
-    assert!(client.must(machine, "nakama-setup console open; ufw status").await.contains("open to the world"));
+    assert!(client.must(machine, "nakama-setup console open; ufw status").await.contains("Nakama Console: open"));
     assert!(client.must(machine, "nakama-setup console close").await.contains("closed"));
     assert!(client.must(machine, "nakama-setup status --json").await.contains("\"well\": true"));
     assert!(client.must(machine, "/etc/update-motd.d/99-nakama").await.contains("Nakama: active"));
@@ -187,10 +187,10 @@ async fn operate(client: &Client, machine: &Machine) {
     client.must(machine, "systemctl start nakama-backup.service").await;
     let (status, printed) = client.shell(machine, "nakama-setup restore latest").await;
     assert_eq!(status, 4, "{printed}");
-    assert!(client.must(machine, "nakama-setup restore latest --yes").await.contains("Nakama is up"));
+    assert!(client.must(machine, "nakama-setup restore latest --yes").await.contains("Nakama is running"));
     client.must(machine, "nakama-setup restore --forget").await;
     let refused = "nakama-setup upgrade nakama 3.40.0 --url http://127.0.0.1/x.tgz --sha256 x";
-    assert!(client.shell(machine, refused).await.1.contains("only https:// and file:/// are taken"));
+    assert!(client.shell(machine, refused).await.1.contains("only https:// and file:/// are allowed"));
     let archive = "tar -czf /root/new.tgz -C /usr/local/bin nakama && sha256sum /root/new.tgz | cut -d ' ' -f 1";
     let sum = client.must(machine, archive).await;
     let upgrade = format!("nakama-setup upgrade nakama 3.40.0 --url file:///root/new.tgz --sha256 {}", sum.trim());

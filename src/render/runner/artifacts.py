@@ -1,6 +1,6 @@
-"""Downloads: fetched into a private folder, proved by their sha256, and only then unpacked.
+"""Downloads artifacts into a private folder, checks their sha256, then unpacks the named members.
 
-Nothing in an archive is trusted: a member is only ever copied to the path, owner and mode that the plan gives it.
+Archives are untrusted: a member's content is copied to the path, owner and mode that the plan gives.
 """
 import hashlib
 import os
@@ -10,12 +10,12 @@ import time
 
 from progress import StepFailed
 
-FOLDER = "/var/lib/mkimg/downloads"
-ATTEMPTS = 5
-CHUNK = 256 << 10
-SILENCE = 30
-SIZE_LIMIT = 8 << 30
-CHECKSUM_FILE_LIMIT = 1 << 20
+DOWNLOADS = "/var/lib/mkimg/downloads"
+MAX_ATTEMPTS = 5
+CHUNK_BYTES = 256 << 10
+READ_SECONDS = 30
+MAX_DOWNLOAD_BYTES = 8 << 30
+MAX_CHECKSUM_FILE_BYTES = 1 << 20
 
 
 class Artifacts:
@@ -26,16 +26,16 @@ class Artifacts:
         self.artifacts_url = artifacts_url
 
     def install(self, step, artifact):
-        folder = self.system.path(FOLDER)
+        folder = self.system.path(DOWNLOADS)
         shutil.rmtree(folder, ignore_errors=True)
         os.makedirs(folder, 0o700)
         try:
             deadline = time.monotonic() + self.time_limit
-            sha256 = artifact.get("sha256") or self._published(step, artifact, deadline)
+            sha256 = artifact.get("sha256") or self._fetch_published_sum(step, artifact, deadline)
             path = os.path.join(folder, "download")
-            self._fetch(step, self._url(artifact), path, artifact.get("size"), sha256, deadline)
-            for entry in self._matched(path, artifact):
-                self._unpack(step, *entry)
+            self._download(step, self._url(artifact), path, artifact.get("size"), sha256, deadline)
+            for entry in self._find_members(path, artifact):
+                self._unpack_member(step, *entry)
         finally:
             shutil.rmtree(folder, ignore_errors=True)
         return None
@@ -48,90 +48,90 @@ class Artifacts:
                              % (artifact["name"], self.artifacts_url))
         return "%s/sha256/%s" % (self.artifacts_url.rstrip("/"), artifact["sha256"])
 
-    def _published(self, step, artifact, deadline):
-        """The sum in the publisher's own checksum file; without one, the transport alone vouches for the file."""
+    def _fetch_published_sum(self, step, artifact, deadline):
+        """Reads the sum from the publisher's checksum file. Without such a file, only TLS protects the download."""
         if self.artifacts_url:
             return None
         if artifact.get("checksum_url"):
-            path = self.system.path(FOLDER) + "/checksum"
-            self._fetch(step, artifact["checksum_url"], path, None, None, deadline, CHECKSUM_FILE_LIMIT)
+            path = self.system.path(DOWNLOADS) + "/checksum"
+            self._download(step, artifact["checksum_url"], path, None, None, deadline, MAX_CHECKSUM_FILE_BYTES)
             with open(path, "rb") as file:
                 text = file.read().decode("utf-8", "replace")
-            return published_sum(text, artifact["url"].split("?")[0].rsplit("/", 1)[-1], artifact["checksum_url"])
+            return parse_checksum_file(text, artifact["url"].split("?")[0].rsplit("/", 1)[-1], artifact["checksum_url"])
         if not artifact["url"].startswith("https://"):
-            raise StepFailed("%s has no sha256 and does not come over https, so nothing vouches for it: run `mkimg lock`"
+            raise StepFailed("%s has no sha256 and is not https, so nothing vouches for it: run `mkimg lock`"
                              % artifact["url"])
-        step.line("warning: not locked; only TLS vouches for %s" % artifact["url"])
+        step.line("warning: not locked; only TLS protects %s" % artifact["url"])
         return None
 
-    def _fetch(self, step, url, path, size, sha256, deadline, limit=SIZE_LIMIT):
+    def _download(self, step, url, path, size, sha256, deadline, limit=MAX_DOWNLOAD_BYTES):
         import urllib.error
-        for attempt in range(1, ATTEMPTS + 1):
+        for attempt in range(1, MAX_ATTEMPTS + 1):
             try:
-                count, found = self._transfer(url, path, size or limit, deadline)
+                count, found = self._download_once(url, path, size or limit, deadline)
             except urllib.error.HTTPError as error:
                 problem = "HTTP status %d" % error.code
                 if error.code < 500 and error.code not in (408, 425, 429):
-                    raise StepFailed("%s: %s; is its address in the template right?" % (url, problem))
+                    raise StepFailed("%s: %s; check its URL in the template" % (url, problem))
             except (OSError, ValueError, urllib.error.URLError, _protocol_error()) as error:
                 problem = str(getattr(error, "reason", None) or error or type(error).__name__)
                 if "CERTIFICATE_VERIFY_FAILED" in problem or isinstance(error, ValueError):
                     raise StepFailed("%s: %s" % (url, problem))
             else:
                 if size and count != size:
-                    raise StepFailed("%s has %d bytes; %d were locked" % (url, count, size))
+                    raise StepFailed("%s has %d bytes; mkimg.lock says %d" % (url, count, size))
                 if sha256 and found != sha256.lower():
-                    raise StepFailed("%s has sha256 %s; expected %s. Nothing was unpacked. If its publisher has replaced it: "
+                    raise StepFailed("%s has sha256 %s; expected %s. Nothing was unpacked. If the publisher replaced it: "
                                      "mkimg lock --update" % (url, found, sha256))
                 step.line("%s: %d bytes, sha256 %s" % (url, count, found))
                 return
-            left = deadline - time.monotonic()
-            if attempt == ATTEMPTS or left <= 0:
+            remaining = deadline - time.monotonic()
+            if attempt == MAX_ATTEMPTS or remaining <= 0:
                 raise StepFailed("%s: %s (%d attempts)" % (url, problem, attempt))
             step.line("attempt %d: %s: %s" % (attempt, url, problem))
-            self.pause(min(2 ** attempt, max(left, 0)))
+            self.pause(min(2 ** attempt, max(remaining, 0)))
 
-    def _transfer(self, url, path, limit, deadline):
+    def _download_once(self, url, path, limit, deadline):
         import urllib.request
         if not re.match("https?://", url):
             raise ValueError("only http and https URLs can be downloaded")
         request = urllib.request.Request(url, headers={"user-agent": "mkimg"})
         total = 0
         digest = hashlib.sha256()
-        with urllib.request.urlopen(request, timeout=SILENCE) as answer, open(path, "wb") as file:
+        with urllib.request.urlopen(request, timeout=READ_SECONDS) as answer, open(path, "wb") as file:
             announced = answer.headers.get("content-length")
             while True:
                 if time.monotonic() > deadline:
                     raise StepFailed("%s: not complete after %d s" % (url, self.time_limit))
-                data = answer.read(CHUNK)
+                data = answer.read(CHUNK_BYTES)
                 if not data:
                     break
                 total += len(data)
                 if total > limit:
-                    raise StepFailed("%s is larger than %d bytes, which is its limit" % (url, limit))
+                    raise StepFailed("%s is larger than its limit of %d bytes" % (url, limit))
                 digest.update(data)
                 file.write(data)
         if announced and total != int(announced):
             raise OSError("the connection ended after %d of %s bytes" % (total, announced))
         return total, digest.hexdigest()
 
-    def _matched(self, path, artifact):
-        """What to unpack, as (how to open it, plan's entry). All of it is looked up before any of it is written."""
-        wanted = artifact["unpack"]
-        if any(entry["member"] for entry in wanted):
+    def _find_members(self, path, artifact):
+        """Pairs of (function that opens the member, plan entry). Every member is found before any is written."""
+        entries = artifact["unpack"]
+        if any(entry["member"] for entry in entries):
             archive = Archive(path, artifact["name"])
-        return [((lambda: open(path, "rb")) if not entry["member"] else archive.find(entry["member"]), entry)
-                for entry in wanted]
+        return [((lambda: open(path, "rb")) if not entry["member"] else archive.find_member(entry["member"]), entry)
+                for entry in entries]
 
-    def _unpack(self, step, opened, entry):
+    def _unpack_member(self, step, opened, entry):
         with opened() as source:
-            self.system.place(entry["to"], lambda file: shutil.copyfileobj(source, file, CHUNK),
+            self.system.replace_file(entry["to"], lambda file: shutil.copyfileobj(source, file, CHUNK_BYTES),
                               int(entry["mode"], 8), entry["owner"])
         step.line("%s (%s, %s)" % (entry["to"], entry["owner"], entry["mode"]))
 
 
 class Archive:
-    """A tar (plain, gzip, bzip2, xz) or zip archive, recognised by its content."""
+    """A tar (plain, gzip, bzip2, xz) or zip archive, detected by its content."""
 
     def __init__(self, path, name):
         import tarfile
@@ -143,25 +143,25 @@ class Archive:
             self.files = [(member.name, _opener(archive.extractfile, member)) for member in archive if member.isreg()]
         except (tarfile.TarError, EOFError, OSError) as error:
             if not zipfile.is_zipfile(path):
-                raise StepFailed("%s is no tar.gz, tar.xz, tar.bz2, tar or zip archive: %s" % (name, error))
+                raise StepFailed("%s is not a tar.gz, tar.xz, tar.bz2, tar or zip archive: %s" % (name, error))
             archive = zipfile.ZipFile(path)
             self.files = [(member.filename, _opener(archive.open, member)) for member in archive.infolist()
                           if not member.is_dir() and (member.external_attr >> 28) in (0, 8)]
 
-    def find(self, member):
-        """How to open the one regular file of this path, or, when no path is equal, of this last component."""
+    def find_member(self, member):
+        """Finds the one regular file with this path or, if there is none, with this file name."""
         names = [(name[2:] if name.startswith("./") else name, opened) for name, opened in self.files]
         found = [pair for pair in names if pair[0] == member] or \
                 [pair for pair in names if pair[0].rsplit("/", 1)[-1] == member]
         if len(found) != 1:
             shown = ", ".join(sorted(name for name, _ in (found or names))[:10]) or "none"
-            raise StepFailed("%s must hold exactly one file %s; found %d (%s: %s)" % (
-                self.name, member, len(found), "these" if found else "its files", shown))
+            raise StepFailed("%s must contain exactly one file %s; found %d (%s: %s)" % (
+                self.name, member, len(found), "matches" if found else "its files", shown))
         return found[0][1]
 
 
-def published_sum(text, name, source):
-    """The sha256 of `name` in a publisher's checksum file: `HEX  name`, `HEX *name`, `SHA256 (name) = HEX` or only `HEX`."""
+def parse_checksum_file(text, name, source):
+    """Finds the sha256 of `name` in the forms `HEX  name`, `HEX *name`, `SHA256 (name) = HEX` or `HEX`."""
     found = set()
     for line in text.splitlines():
         line = line.strip()
@@ -172,7 +172,7 @@ def published_sum(text, name, source):
         if match and match.group(1).rsplit("/", 1)[-1] == name:
             found.add(match.group(2).lower())
     if len(found) != 1:
-        raise StepFailed("%s holds %d sha256 sums for %s; exactly one was expected" % (source, len(found), name))
+        raise StepFailed("%s has %d sha256 sums for %s; expected exactly one" % (source, len(found), name))
     return found.pop()
 
 

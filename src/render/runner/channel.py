@@ -1,7 +1,7 @@
-"""The status channel: HTTPS with the bake's own certificate, for the bearer of the bake's token alone.
+"""The status channel: an HTTPS server with the bake's certificate and bearer token.
 
-One request a connection. Every connection has its own thread and one deadline for handshake, request and answer; when
-there are too many, the oldest is closed, so that idle ones block nobody.
+It serves one request per connection. Each connection has a thread, and one deadline for handshake, request
+and response. Above the connection limit the oldest one is closed, so idle clients cannot block others.
 """
 import base64
 import hmac
@@ -12,22 +12,25 @@ import textwrap
 import threading
 import time
 
-CONNECTIONS = 32
-DEADLINE = 15
-REQUEST_LIMIT = 8 << 10
-BODY_LIMIT = 64 << 10
+MAX_CONNECTIONS = 32
+MAX_SECONDS = 15
+MAX_HEAD_BYTES = 8 << 10
+MAX_BODY_BYTES = 64 << 10
 REASONS = {200: "OK", 202: "Accepted", 400: "Bad Request", 401: "Unauthorized", 404: "Not Found",
            405: "Method Not Allowed", 409: "Conflict", 413: "Content Too Large", 501: "Not Implemented"}
 
 
-def tls_context(system, certificate, key):
-    """A server's context from base64 DER. Python wants files: they exist for a moment, in memory, for root alone."""
+def make_tls_context(system, certificate, key):
+    """Makes a server context from base64 DER.
+
+    Python reads certificates from files only: this one exists briefly, on a tmpfs, readable by root only.
+    """
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     pem = ssl.DER_cert_to_PEM_cert(base64.b64decode(certificate))
     pem += "-----BEGIN PRIVATE KEY-----\n%s\n-----END PRIVATE KEY-----\n" % "\n".join(textwrap.wrap(key, 64))
     path = "/run/mkimg/tls.pem"
-    system.write(path, pem.encode(), 0o600)
+    system.write_file(path, pem.encode(), 0o600)
     try:
         context.load_cert_chain(system.path(path))
     finally:
@@ -40,7 +43,7 @@ class Channel(threading.Thread):
         threading.Thread.__init__(self, name="channel", daemon=True)
         self.status = status
         self.port = port
-        self.expected = token.encode()
+        self.expected_token = token.encode()
         self.context = context
         self.lock = threading.Lock()
         self.connections = {}
@@ -62,58 +65,58 @@ class Channel(threading.Thread):
             except OSError:
                 time.sleep(0.1)
                 continue
-            self._admit(connection)
+            self._accept(connection)
 
-    def _admit(self, connection):
+    def _accept(self, connection):
         with self.lock:
-            if len(self.connections) >= CONNECTIONS:
+            if len(self.connections) >= MAX_CONNECTIONS:
                 oldest = next(iter(self.connections))
                 del self.connections[oldest]
-                _hang_up(oldest)
+                _shut_down(oldest)
             self.connections[connection] = True
         try:
             threading.Thread(target=self._serve, args=(connection,), daemon=True).start()
         except RuntimeError:
-            self._forget(connection)
+            self._close(connection)
 
-    def _forget(self, connection):
+    def _close(self, connection):
         with self.lock:
             self.connections.pop(connection, None)
         connection.close()
 
     def _serve(self, connection):
-        deadline = time.monotonic() + DEADLINE
-        then = None
+        deadline = time.monotonic() + MAX_SECONDS
+        after = None
         try:
-            connection.settimeout(DEADLINE)
-            # The socket stays in `connections` under its own object; TLS runs on a second handle of it.
+            connection.settimeout(MAX_SECONDS)
+            # `connections` is keyed by the socket object, so TLS gets a duplicate.
             with self.context.wrap_socket(connection.dup(), server_side=True, do_handshake_on_connect=False) as tls:
-                tls.settimeout(DEADLINE)
+                tls.settimeout(MAX_SECONDS)
                 tls.do_handshake()
                 head, rest = read_head(tls, deadline)
-                code, kind, body, then = self._answer(head, rest, tls, deadline)
-                tls.settimeout(DEADLINE)
-                tls.sendall(response(code, kind, body))
+                code, content_type, body, after = self._handle_request(head, rest, tls, deadline)
+                tls.settimeout(MAX_SECONDS)
+                tls.sendall(format_response(code, content_type, body))
                 tls.settimeout(1)
                 tls.unwrap()
         except (OSError, ValueError):
-            # Strangers who speak no TLS, or hang up, are nobody's business: no line in the log.
+            # Port scanners and aborted connections are not worth a log line.
             pass
         finally:
-            self._forget(connection)
-            if then:
-                then()
+            self._close(connection)
+            if after:
+                after()
 
-    def _answer(self, head, rest, tls, deadline):
+    def _handle_request(self, head, rest, tls, deadline):
         try:
             method, target, headers = parse_head(head)
         except ValueError:
             return 401, None, b"", None
-        given = headers.get(b"authorization", b"")
-        scheme, _, token = given.partition(b" ")
-        if not (hmac.compare_digest(token.strip(), self.expected) and scheme.lower() == b"bearer"):
+        authorization = headers.get(b"authorization", b"")
+        scheme, _, token = authorization.partition(b" ")
+        if not (hmac.compare_digest(token.strip(), self.expected_token) and scheme.lower() == b"bearer"):
             return 401, None, b"", None
-        code = read_body(tls, headers, len(rest), deadline)
+        code = discard_body(tls, headers, len(rest), deadline)
         if code:
             return code, None, b"", None
         return self._route(method, target)
@@ -125,7 +128,7 @@ class Channel(threading.Thread):
         if method != ("POST" if path == "/v1/acknowledge" else "GET"):
             return 405, None, b"", None
         if path == "/v1/log":
-            return 200, "text/plain; charset=utf-8", self.status.log.whole(), None
+            return 200, "text/plain; charset=utf-8", self.status.log.read_all(), None
         if path == "/v1/acknowledge":
             passed = self.status.state == "passed"
             return (202 if passed else 409), None, b"", (self.status.acknowledged.set if passed else None)
@@ -140,7 +143,7 @@ class Channel(threading.Thread):
 
 
 def listen(port):
-    """A listener on every address of both families, or of IPv4 alone where the kernel has no IPv6."""
+    """Listens on all addresses, on IPv4 only if the kernel has no IPv6."""
     try:
         listener = socket.socket(socket.AF_INET6, socket.SOCK_STREAM)
         listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
@@ -161,21 +164,21 @@ def listen(port):
 def read_head(tls, deadline):
     data = b""
     while b"\r\n\r\n" not in data:
-        if len(data) > REQUEST_LIMIT:
-            raise ValueError("the request is too long")
+        if len(data) > MAX_HEAD_BYTES:
+            raise ValueError("request too long")
         data += receive(tls, deadline)
     head, _, rest = data.partition(b"\r\n\r\n")
     return head, rest
 
 
 def receive(tls, deadline):
-    left = deadline - time.monotonic()
-    if left <= 0:
-        raise OSError("the deadline has passed")
-    tls.settimeout(left)
+    remaining = deadline - time.monotonic()
+    if remaining <= 0:
+        raise OSError("deadline passed")
+    tls.settimeout(remaining)
     data = tls.recv(4096)
     if not data:
-        raise OSError("the other side has hung up")
+        raise OSError("connection closed")
     return data
 
 
@@ -189,30 +192,30 @@ def parse_head(head):
         name, colon, value = line.partition(b":")
         name = name.lower()
         if not colon or not name or name != name.strip() or name in headers and name in (b"authorization", b"content-length"):
-            raise ValueError("a bad header")
+            raise ValueError("bad header")
         headers[name] = value.strip()
     return method, target, headers
 
 
-def read_body(tls, headers, have, deadline):
-    """Takes the body off the line, so that the answer arrives; returns a status for one that is refused."""
+def discard_body(tls, headers, have, deadline):
+    """Reads the body, so that closing does not reset the connection. Returns an error status or None."""
     if b"transfer-encoding" in headers:
         return 501
     length = headers.get(b"content-length", b"0")
     if not length.isdigit() or len(length) > 15:
         return 400
-    if int(length) > BODY_LIMIT:
+    if int(length) > MAX_BODY_BYTES:
         return 413
     while have < int(length):
         have += len(receive(tls, deadline))
     return None
 
 
-def response(code, kind, body):
+def format_response(code, content_type, body):
     head = ["HTTP/1.1 %d %s" % (code, REASONS[code]), "content-length: %d" % len(body), "connection: close",
             "cache-control: no-store"]
-    if kind:
-        head.append("content-type: " + kind)
+    if content_type:
+        head.append("content-type: " + content_type)
     if code == 401:
         head.append("www-authenticate: Bearer")
     if code == 405:
@@ -220,7 +223,7 @@ def response(code, kind, body):
     return "\r\n".join(head + ["", ""]).encode() + body
 
 
-def _hang_up(connection):
+def _shut_down(connection):
     try:
         connection.shutdown(socket.SHUT_RDWR)
     except OSError:

@@ -1,20 +1,21 @@
-"""Keeps the status channel's port open while scripts enable and change firewalls. Nothing of it is saved in the image.
+"""Keeps the status channel's port open while scripts change the firewall. The rule is not saved in the image.
 
-Covered: iptables and what stands on it (ufw), nftables' own input chains, firewalld. To add one, extend `ensure` and `remove`.
+Supports iptables (and so ufw), nftables input chains and firewalld. To add a firewall, extend `_open_port` and
+`close_port`.
 """
 import json
 import os
 import threading
 import time
 
-COMMENT = "mkimg-bake"
-PERIOD = 5
-# On a slow machine a look takes a second, all of it taken from the steps: then it is made less often.
-SHARE = 10
-LONGEST = 20
-# Where distributions save the rules that are in force: a script that saves them would save ours too.
-SAVED = ["/etc/iptables/rules.v4", "/etc/iptables/rules.v6", "/etc/sysconfig/iptables", "/etc/sysconfig/ip6tables",
-         "/etc/nftables.conf", "/etc/sysconfig/nftables.conf"]
+RULE_COMMENT = "mkimg-bake"
+CHECK_SECONDS = 5
+# A check can take a second on a slow machine and delays the steps: pause nine times as long as it took.
+PAUSE_FACTOR = 9
+MAX_CHECK_SECONDS = 20
+# Where distributions save the active rules: a script that saves them saves ours too.
+SAVED_RULES = ["/etc/iptables/rules.v4", "/etc/iptables/rules.v6", "/etc/sysconfig/iptables", "/etc/sysconfig/ip6tables",
+               "/etc/nftables.conf", "/etc/sysconfig/nftables.conf"]
 
 
 class Firewall(threading.Thread):
@@ -24,95 +25,94 @@ class Firewall(threading.Thread):
         self.port = str(port)
         self.log = log
         self.lock = threading.Lock()
-        self.ended = threading.Event()
-        self.looked = None
-        self.took = 0
+        self.stopped = threading.Event()
+        self.checked_at = None
+        self.check_took = 0
 
     def run(self):
-        while not self.ended.wait(self.pause()):
-            self.ensure()
+        while not self.stopped.wait(self.pause_seconds()):
+            self.open_port()
 
-    def pause(self):
-        """Seconds from one look to the next."""
-        return min(max(PERIOD, (SHARE - 1) * self.took), LONGEST)
+    def pause_seconds(self):
+        return min(max(CHECK_SECONDS, PAUSE_FACTOR * self.check_took), MAX_CHECK_SECONDS)
 
-    def before_step(self):
-        """A look, unless there was one just now."""
-        if self.looked is None or time.monotonic() - self.looked >= PERIOD:
-            self.ensure()
+    def check_before_step(self):
+        """Checks the port, unless that was done just now."""
+        if self.checked_at is None or time.monotonic() - self.checked_at >= CHECK_SECONDS:
+            self.open_port()
 
-    def ensure(self):
+    def open_port(self):
         with self.lock:
-            if self.ended.is_set():
+            if self.stopped.is_set():
                 return
             began = time.monotonic()
-            self._ensure()
-            self.looked = time.monotonic()
-            self.took = self.looked - began
+            self._open_port()
+            self.checked_at = time.monotonic()
+            self.check_took = self.checked_at - began
 
-    def _ensure(self):
+    def _open_port(self):
         for command in ("iptables", "ip6tables"):
             if self.system.which(command) and self._iptables(command, "-C"):
                 status = self._iptables(command, "-I")
                 self.log.line("mkimg", "%s: port %s %s" % (command, self.port, "stays open" if not status else
                                                            "could not be opened, status %d" % status))
-        for chain in self._chains():
-            if not any(chain["name"] == rule["chain"] for rule in self._rules(chain)):
-                self.system.quiet(["nft", "insert", "rule", chain["family"], chain["table"], chain["name"],
-                                   "tcp", "dport", self.port, "accept", "comment", '"%s"' % COMMENT])
-        if self._firewalld():
-            self.system.quiet(["firewall-cmd", "-q", "--add-port=%s/tcp" % self.port])
+        for chain in self._input_chains():
+            if not any(chain["name"] == rule["chain"] for rule in self._own_rules(chain)):
+                self.system.capture(["nft", "insert", "rule", chain["family"], chain["table"], chain["name"],
+                                   "tcp", "dport", self.port, "accept", "comment", '"%s"' % RULE_COMMENT])
+        if self._has_firewalld():
+            self.system.capture(["firewall-cmd", "-q", "--add-port=%s/tcp" % self.port])
 
-    def remove(self):
+    def close_port(self):
         with self.lock:
-            self.ended.set()
+            self.stopped.set()
             for command in ("iptables", "ip6tables"):
                 while self.system.which(command) and not self._iptables(command, "-D"):
                     pass
-            for chain in self._chains():
-                for rule in self._rules(chain):
-                    self.system.quiet(["nft", "delete", "rule", chain["family"], chain["table"], rule["chain"],
+            for chain in self._input_chains():
+                for rule in self._own_rules(chain):
+                    self.system.capture(["nft", "delete", "rule", chain["family"], chain["table"], rule["chain"],
                                        "handle", str(rule["handle"])])
-            if self._firewalld():
-                self.system.quiet(["firewall-cmd", "-q", "--remove-port=%s/tcp" % self.port])
+            if self._has_firewalld():
+                self.system.capture(["firewall-cmd", "-q", "--remove-port=%s/tcp" % self.port])
 
-    def forget_saved(self):
-        """Takes our rule out of the rules that a script has saved."""
-        for path in SAVED:
+    def remove_saved_rules(self):
+        """Removes our rule from rules that a script saved."""
+        for path in SAVED_RULES:
             try:
                 with open(self.system.path(path), "rb") as file:
                     data = file.read()
             except OSError:
                 continue
-            if COMMENT.encode() in data:
-                kept = b"".join(line for line in data.splitlines(True) if COMMENT.encode() not in line)
+            if RULE_COMMENT.encode() in data:
+                kept = b"".join(line for line in data.splitlines(True) if RULE_COMMENT.encode() not in line)
                 state = os.stat(self.system.path(path))
-                self.system.write(path, kept, state.st_mode & 0o7777, "%d:%d" % (state.st_uid, state.st_gid))
+                self.system.write_file(path, kept, state.st_mode & 0o7777, "%d:%d" % (state.st_uid, state.st_gid))
 
     def _iptables(self, command, action):
-        return self.system.quiet([command, "-w", "5", action, "INPUT", "-p", "tcp", "--dport", self.port,
-                                  "-m", "comment", "--comment", COMMENT, "-j", "ACCEPT"])[0]
+        return self.system.capture([command, "-w", "5", action, "INPUT", "-p", "tcp", "--dport", self.port,
+                                  "-m", "comment", "--comment", RULE_COMMENT, "-j", "ACCEPT"])[0]
 
-    def _chains(self):
-        """nftables' input chains, but for those that iptables looks after."""
-        through_iptables = bool(self.system.which("iptables"))
-        return [chain for chain in self._nft("chain", ["list", "chains"])
+    def _input_chains(self):
+        """nftables input chains, except those that iptables or firewalld manages."""
+        has_iptables = self.system.which("iptables")
+        return [chain for chain in self._list_nft("chain", ["list", "chains"])
                 if chain.get("hook") == "input" and chain.get("type") == "filter" and chain["table"] != "firewalld"
-                and not (through_iptables and chain["table"] == "filter" and chain["family"] in ("ip", "ip6"))]
+                and not (has_iptables and chain["table"] == "filter" and chain["family"] in ("ip", "ip6"))]
 
-    def _rules(self, chain):
-        rules = self._nft("rule", ["list", "table", chain["family"], chain["table"]])
-        return [rule for rule in rules if rule.get("comment") == COMMENT and rule["chain"] == chain["name"]]
+    def _own_rules(self, chain):
+        rules = self._list_nft("rule", ["list", "table", chain["family"], chain["table"]])
+        return [rule for rule in rules if rule.get("comment") == RULE_COMMENT and rule["chain"] == chain["name"]]
 
-    def _nft(self, kind, command):
+    def _list_nft(self, kind, command):
         if not self.system.which("nft"):
             return []
-        status, output = self.system.quiet(["nft", "-j"] + command)
+        status, output = self.system.capture(["nft", "-j"] + command)
         try:
             found = json.loads(output)["nftables"] if status == 0 else []
         except (ValueError, KeyError):
             return []
         return [entry[kind] for entry in found if kind in entry]
 
-    def _firewalld(self):
-        return bool(self.system.which("firewall-cmd")) and self.system.quiet(["firewall-cmd", "-q", "--state"])[0] == 0
+    def _has_firewalld(self):
+        return bool(self.system.which("firewall-cmd")) and self.system.capture(["firewall-cmd", "-q", "--state"])[0] == 0

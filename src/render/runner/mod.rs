@@ -50,7 +50,7 @@ pub const START: &[&str] = &[
 ];
 
 const PREAMBLE: &str = "\
-# mkimg's first-boot runner: the modules of src/render/runner, joined, without their comments.
+# mkimg's first-boot runner: the modules of src/render/runner, joined and minified.
 import sys
 import types
 
@@ -75,17 +75,18 @@ pub fn program_carrying(files: &[Carried<'_>]) -> String {
         program.extend(files.iter().map(carried::statement));
     }
     for (name, source) in MODULES {
-        program.extend(["module('", name, "', r'''\n", &without_comments(source), "''')\n"]);
+        program.extend(["module('", name, "', r'''\n", &minify(source), "''')\n"]);
     }
     program.push_str("sys.exit(sys.modules['runner'].main())\n");
     program
 }
 
-/// Takes out blank lines, lines that hold only a comment, and docstrings, which cost a quarter of the size.
+/// Removes blank lines, comment lines and docstrings, and indents by one space instead of four. This saves a
+/// quarter of the size.
 ///
-/// It stands on the form of our own sources: a line begins with three quotes only where a docstring begins, and a docstring is never
-/// all that a function has.
-fn without_comments(source: &str) -> String {
+/// It relies on the form of our own sources: only a docstring starts a line with three quotes, and no function has
+/// only a docstring.
+fn minify(source: &str) -> String {
     let mut kept = String::with_capacity(source.len());
     let mut in_docstring = false;
     for line in source.lines() {
@@ -95,7 +96,9 @@ fn without_comments(source: &str) -> String {
         } else if let Some(rest) = text.strip_prefix("\"\"\"") {
             in_docstring = !rest.ends_with("\"\"\"");
         } else if !text.is_empty() && !text.starts_with('#') {
-            kept.push_str(line);
+            let indentation = (line.len() - line.trim_start().len()) / 4;
+            kept.extend(std::iter::repeat_n(' ', indentation));
+            kept.push_str(line.trim_start());
             kept.push('\n');
         }
     }
@@ -104,13 +107,13 @@ fn without_comments(source: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{MODULES, program, without_comments};
+    use super::{MODULES, minify, program};
 
     #[test]
-    fn docstrings_comments_and_blank_lines_are_taken_out() {
+    fn docstrings_comments_blank_lines_and_indentation_are_removed() {
         let source =
             "\"\"\"One.\n\nTwo.\n\"\"\"\nimport os\n\n# Why.\ndef f():\n    \"\"\"Does.\"\"\"\n    return '#'\n";
-        assert_eq!(without_comments(source), "import os\ndef f():\n    return '#'\n");
+        assert_eq!(minify(source), "import os\ndef f():\n return '#'\n");
     }
 
     #[test]

@@ -1,12 +1,12 @@
-"""Off, and not off: while steps are at work, a script's stray shutdown is a failed step and not an end."""
+"""Blocks power-off while steps run, so that a script's shutdown fails its step instead of ending the run."""
 import os
 import re
 
 from progress import StepFailed
 
-TARGETS = ["poweroff.target", "reboot.target", "halt.target", "kexec.target"]
-SCHEDULED = "/run/systemd/shutdown/scheduled"
-# systemctl's words, which differ between its ways to ask: through logind, through systemd, in older and newer releases.
+POWER_TARGETS = ["poweroff.target", "reboot.target", "halt.target", "kexec.target"]
+SCHEDULED_SHUTDOWN = "/run/systemd/shutdown/scheduled"
+# systemctl's messages differ between logind and systemd, and between releases.
 REFUSED = re.compile(r"\b(?:poweroff|reboot|halt|kexec)\.target is masked|\bCall to (?:PowerOff|Reboot|Halt|KExec)\w* failed"
                      r"|\bFailed to (?:power off|reboot|halt|kexec) system")
 
@@ -17,15 +17,15 @@ class Power:
         self.masked = False
 
     def mask(self):
-        self.masked = self.system.quiet(["systemctl", "mask", "--runtime"] + TARGETS)[0] == 0
+        self.masked = self.system.capture(["systemctl", "mask", "--runtime"] + POWER_TARGETS)[0] == 0
 
     def unmask(self):
         if self.masked:
-            self.system.quiet(["systemctl", "unmask", "--runtime"] + TARGETS)
+            self.system.capture(["systemctl", "unmask", "--runtime"] + POWER_TARGETS)
             self.masked = False
 
-    def watch(self, step):
-        """A `line` function for a script's output that notices systemd's refusal, and what it has noticed."""
+    def watch_output(self, step):
+        """Returns a callback for output lines, and the list in which it collects systemd's refusals."""
         refused = []
 
         def line(text):
@@ -34,16 +34,16 @@ class Power:
             step.line(text)
         return line, refused
 
-    def judge(self, refused):
-        if self.masked and os.path.exists(self.system.path(SCHEDULED)):
-            self.system.quiet(["shutdown", "-c"])
-            raise StepFailed("it scheduled a shutdown, which was cancelled: leave powering off to the bake")
+    def check_refused(self, refused):
+        if self.masked and os.path.exists(self.system.path(SCHEDULED_SHUTDOWN)):
+            self.system.capture(["shutdown", "-c"])
+            raise StepFailed("it scheduled a shutdown, which was canceled: leave powering off to the bake")
         if refused:
             raise StepFailed("it tried to power off or restart the machine (%s): leave that to the bake" % refused[0].strip())
 
-    def off(self):
+    def power_off(self):
         self.unmask()
-        status, output = self.system.quiet(["systemctl", "--no-wall", "poweroff"])
+        status, output = self.system.capture(["systemctl", "--no-wall", "poweroff"])
         if status:
-            self.system.quiet(["systemctl", "--no-wall", "--force", "poweroff"])
+            self.system.capture(["systemctl", "--no-wall", "--force", "poweroff"])
         return status, output

@@ -1,7 +1,7 @@
-"""What the runner knows of itself: the log, the steps, the state. Every other module reports here.
+"""The log, the steps and the state of a run. All other modules report here.
 
-The log holds whole lines only. It is kept in memory (the last 4 MiB) and in a file (the first 4 MiB), never in the
-journal. Offsets count bytes since the start, also of what memory has let go.
+The log contains complete lines. Memory keeps its last 4 MiB and the file its first 4 MiB; nothing goes to the
+journal. Offsets count bytes from the start, including those that memory has dropped.
 """
 import collections
 import functools
@@ -9,24 +9,24 @@ import os
 import threading
 import time
 
-LOG_LIMIT = 4 << 20
-LOG_PAGE = 64 << 10
+MAX_LOG_BYTES = 4 << 20
+MAX_PAGE_BYTES = 64 << 10
 
 
 class StepFailed(Exception):
-    """A step cannot go on. The message is for the person who wrote the template."""
+    """Ends a step. The message is for the author of the template."""
 
-    def __init__(self, message, exit=None):
+    def __init__(self, message, exit_status=None):
         Exception.__init__(self, message)
-        self.exit = exit
+        self.exit_status = exit_status
 
 
 class Log:
     def __init__(self, path=None):
         self.lock = threading.Lock()
-        self.began = time.monotonic()
-        self.kept = bytearray()
-        self.dropped = 0
+        self.started = time.monotonic()
+        self.buffer = bytearray()
+        self.dropped_bytes = 0
         self.tail = collections.deque(maxlen=20)
         self.file = None
         if path:
@@ -34,119 +34,119 @@ class Log:
             self.file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
 
     def line(self, step, text):
-        line = "%7.1f %s: %s\n" % (time.monotonic() - self.began, step, text)
+        line = "%7.1f %s: %s\n" % (time.monotonic() - self.started, step, text)
         data = line.encode("utf-8", "replace")
         with self.lock:
             self.tail.append(text)
-            if self.file is not None and self.dropped + len(self.kept) < LOG_LIMIT:
+            if self.file is not None and self.dropped_bytes + len(self.buffer) < MAX_LOG_BYTES:
                 try:
                     os.write(self.file, data)
                 except OSError:
                     self.file = None
-            self.kept += data
-            if len(self.kept) > LOG_LIMIT:
-                # Whole lines go, and more than one at a time, so that a busy log does not copy itself at every line.
-                cut = self.kept.find(b"\n", len(self.kept) - LOG_LIMIT + LOG_PAGE) + 1
-                del self.kept[:cut]
-                self.dropped += cut
+            self.buffer += data
+            if len(self.buffer) > MAX_LOG_BYTES:
+                # Drop many lines at once, so that a busy log does not move its buffer for every line.
+                cut = self.buffer.find(b"\n", len(self.buffer) - MAX_LOG_BYTES + MAX_PAGE_BYTES) + 1
+                del self.buffer[:cut]
+                self.dropped_bytes += cut
 
-    def page(self, offset):
-        """At most 64 KiB of whole lines from byte `offset`, and the offset to ask for next."""
+    def read_page(self, offset):
+        """Returns the next offset, and at most 64 KiB of complete lines from byte `offset`."""
         with self.lock:
-            start = min(max(offset - self.dropped, 0), len(self.kept))
-            end = min(start + LOG_PAGE, len(self.kept))
-            if end < len(self.kept):
-                end = self.kept.rfind(b"\n", start, end) + 1 or end
-            return self.dropped + end, self.kept[start:end].decode("utf-8", "replace")
+            start = min(max(offset - self.dropped_bytes, 0), len(self.buffer))
+            end = min(start + MAX_PAGE_BYTES, len(self.buffer))
+            if end < len(self.buffer):
+                end = self.buffer.rfind(b"\n", start, end) + 1 or end
+            return self.dropped_bytes + end, self.buffer[start:end].decode("utf-8", "replace")
 
-    def whole(self):
+    def read_all(self):
         with self.lock:
-            return bytes(self.kept)
+            return bytes(self.buffer)
 
 
 class Step:
-    def __init__(self, name, work):
+    def __init__(self, name, run_action):
         self.name = name
-        self.work = work
+        self.run_action = run_action
         self.state = "pending"
-        self.began = None
+        self.started = None
         self.seconds = 0.0
-        self.exit = None
+        self.exit_status = None
         self.line = None
 
     def describe(self):
-        seconds = time.monotonic() - self.began if self.state == "running" else self.seconds
-        return {"name": self.name, "state": self.state, "seconds": round(seconds, 1), "exit": self.exit}
+        seconds = time.monotonic() - self.started if self.state == "running" else self.seconds
+        return {"name": self.name, "state": self.state, "seconds": round(seconds, 1), "exit": self.exit_status}
 
 
 class Status:
-    """The state of the whole run. `changed` is called after every change of a step or of the state."""
+    """The state of a run. `on_change` is called after each change of a step or of the state."""
 
-    def __init__(self, log, bake=None, changed=None):
+    def __init__(self, log, bake=None, on_change=None):
         self.log = log
         self.bake = bake
         self.state = "running"
         self.steps = []
         self.check = None
         self.error = None
-        self.changed = changed or (lambda: None)
+        self.on_change = on_change or (lambda: None)
         self.acknowledged = threading.Event()
 
     def describe(self, offset=0):
-        next_offset, text = self.log.page(offset)
+        next_offset, text = self.log.read_page(offset)
         return {"version": 1, "bake": self.bake, "state": self.state,
-                "elapsed": round(time.monotonic() - self.log.began, 1),
+                "elapsed": round(time.monotonic() - self.log.started, 1),
                 "steps": [step.describe() for step in list(self.steps)],
                 "log": {"next": next_offset, "text": text}, "check": self.check, "error": self.error}
 
-    def become(self, state):
+    def set_state(self, state):
         self.state = state
         self.log.line("mkimg", "state: %s" % state)
-        self.changed()
+        self.on_change()
 
-    def fail(self, step, message, exit=None):
-        """Keeps the first error: what fails after it is a consequence, or a further finding in the log."""
+    def record_failure(self, step, message, exit_status=None):
+        """Keeps the first error. Later ones are often consequences, and are only logged."""
         self.log.line(step, "failed: %s" % message)
         if self.error is None:
             tail = list(self.log.tail)[:-1]
-            self.error = {"step": step, "message": message, "exit": exit, "tail": "\n".join(tail)}
+            self.error = {"step": step, "message": message, "exit": exit_status, "tail": "\n".join(tail)}
 
-    def plan(self, steps):
-        """Shows steps as pending."""
+    def add_steps(self, steps):
+        """Adds steps as pending, so that they are visible before they run."""
         self.steps.extend(steps)
 
-    def run(self, steps, before=None, go_on=False):
-        """Runs planned steps in order and says whether all passed. After a failure the rest is skipped, unless `go_on`."""
+    def run(self, steps, before=None, keep_going=False):
+        """Runs the steps in order; returns whether all passed. A failure skips the rest, unless `keep_going`."""
         failed = False
         for step in steps:
-            if failed and not go_on:
+            if failed and not keep_going:
                 step.state = "skipped"
                 continue
             if before:
                 before()
             step.line = functools.partial(self.log.line, step.name)
-            step.began = time.monotonic()
+            step.started = time.monotonic()
             step.state = "running"
             self.log.line(step.name, "started")
             self.log.tail.clear()
-            self.changed()
+            self.on_change()
             try:
-                step.exit = step.work(step)
+                step.exit_status = step.run_action(step)
                 state = "passed"
             except StepFailed as error:
-                step.exit = error.exit
-                self.fail(step.name, str(error), error.exit)
+                step.exit_status = error.exit_status
+                self.record_failure(step.name, str(error), error.exit_status)
                 state = "failed"
             except Exception as error:
                 import traceback
                 for line in traceback.format_exc().splitlines():
                     self.log.line(step.name, line)
-                self.fail(step.name, "%s: %s" % (type(error).__name__, error))
+                self.record_failure(step.name, "%s: %s" % (type(error).__name__, error))
                 state = "failed"
-            step.seconds = time.monotonic() - step.began
+            step.seconds = time.monotonic() - step.started
             step.state = state
             failed = failed or state == "failed"
             if state == "passed":
                 self.log.line(step.name, "passed after %.1f s" % step.seconds)
-            self.changed()
+            self.on_change()
         return not failed

@@ -1,6 +1,6 @@
-"""The machine: files below a root, and child processes. Tests replace it, or give it another root.
+"""Files and child processes of the machine. Tests replace it or give it another root.
 
-A child never gets the runner's own environment, standard input or descriptors.
+A child process never inherits the runner's environment, standard input or file descriptors.
 """
 import array
 import fcntl
@@ -20,8 +20,8 @@ ENVIRONMENT = {
     "HOME": "/root", "USER": "root", "LOGNAME": "root", "SHELL": "/bin/sh", "LANG": "C.UTF-8", "TERM": "dumb",
     "DEBIAN_FRONTEND": "noninteractive", "NEEDRESTART_SUSPEND": "1", "APT_CONFIG": "/run/mkimg/apt.conf",
 }
-LINE_LIMIT = 8 << 10
-GRACE = 5
+MAX_LINE_BYTES = 8 << 10
+GRACE_SECONDS = 5
 
 
 class System:
@@ -34,22 +34,22 @@ class System:
     def which(self, name):
         return shutil.which(name, path=ENVIRONMENT["PATH"])
 
-    def quiet(self, argv, time_limit=60):
-        """Exit status and output of a short command whose output nobody needs to follow."""
+    def capture(self, argv, time_limit=60):
+        """Runs a short command and returns its exit status and output."""
         try:
             done = subprocess.run(argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
                                   env=ENVIRONMENT, cwd="/", timeout=time_limit)
         except FileNotFoundError:
             return 127, "%s: not found" % argv[0]
         except subprocess.TimeoutExpired:
-            return 124, "%s: no answer within %d s" % (argv[0], time_limit)
+            return 124, "%s: no result within %d s" % (argv[0], time_limit)
         return done.returncode, done.stdout.decode("utf-8", "replace")
 
     def run(self, argv, line, time_limit, environment=None):
-        """Runs a command in a session of its own, hands every line of its output to `line`, returns its exit status.
+        """Runs a command in a new session, passes each line of its output to `line`, returns its exit status.
 
-        At the time limit its process group is ended. A child that it leaves in the background does not hold it up:
-        the lines of such a child still go to `line`.
+        At the time limit its process group is killed. A background process that it leaves running does not
+        delay the return, and its output still goes to `line`.
         """
         try:
             child = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
@@ -57,33 +57,33 @@ class System:
         except OSError as error:
             raise StepFailed("%s cannot be started: %s" % (argv[0], error.strerror))
         pipe = child.stdout.fileno()
-        reader = threading.Thread(target=_lines, args=(child.stdout, line), daemon=True)
+        reader = threading.Thread(target=_read_lines, args=(child.stdout, line), daemon=True)
         reader.start()
         try:
             child.wait(time_limit)
         except subprocess.TimeoutExpired:
-            _end_group(child)
-            raise StepFailed("the time limit of %d s has passed; it was ended" % time_limit)
+            _end_process_group(child)
+            raise StepFailed("killed at its time limit of %d s" % time_limit)
         finally:
-            until = time.monotonic() + GRACE
+            until = time.monotonic() + GRACE_SECONDS
             reader.join(0.2)
-            while reader.is_alive() and _waiting(pipe) and time.monotonic() < until:
+            while reader.is_alive() and _has_unread_output(pipe) and time.monotonic() < until:
                 reader.join(0.1)
         return child.returncode
 
-    def write(self, path, data, mode=0o644, owner=None):
-        """Writes a whole file: temporary name in the same folder, owner, mode, sync, rename."""
+    def write_file(self, path, data, mode=0o644, owner=None):
+        """Replaces a file atomically."""
         def fill(file):
             file.write(data)
-        self.place(path, fill, mode, owner)
+        self.replace_file(path, fill, mode, owner)
 
-    def place(self, path, fill, mode, owner=None):
+    def replace_file(self, path, fill, mode, owner=None):
         target = self.path(path)
         folder = os.path.dirname(target)
         os.makedirs(folder, 0o755, exist_ok=True)
         if os.path.isdir(target) and not os.path.islink(target):
-            raise StepFailed("%s is a directory, so no file can be put there" % path)
-        ids = owner_ids(owner) if owner else None
+            raise StepFailed("%s is a directory, not a file" % path)
+        ids = resolve_owner(owner) if owner else None
         handle, temporary = tempfile.mkstemp(prefix=".mkimg-", dir=folder)
         try:
             with os.fdopen(handle, "wb") as file:
@@ -100,7 +100,7 @@ class System:
         sync_folder(folder)
 
     def remove(self, path):
-        """Removes a file or a tree; what is not there is fine."""
+        """Removes a file or a tree, if it exists."""
         target = self.path(path)
         if os.path.isdir(target) and not os.path.islink(target):
             shutil.rmtree(target, ignore_errors=True)
@@ -116,8 +116,8 @@ def sync_folder(folder):
         os.close(handle)
 
 
-def owner_ids(owner):
-    """The ids of `user:group`, `user` (with its own group) or of numbers."""
+def resolve_owner(owner):
+    """Returns the ids of `user:group` or `user` (with its primary group); both may be numbers."""
     import grp
     import pwd
     user, _, group = owner.partition(":")
@@ -132,19 +132,19 @@ def owner_ids(owner):
         raise StepFailed("the owner %s does not exist on this machine: create it with `users`" % owner)
 
 
-def interpreter(path):
-    """How the kernel would start this script: the folder of the scripts is `noexec`."""
+def script_command(path):
+    """Returns the command that the kernel would run: the scripts' folder is mounted `noexec`."""
     with open(path, "rb") as file:
         first = file.readline(256)
     words = first[2:].strip().split(None, 1) if first.startswith(b"#!") else []
     if not words:
         raise StepFailed("%s has no #! line" % os.path.basename(path))
     if first.endswith(b"\r\n"):
-        raise StepFailed("%s has CRLF line ends" % os.path.basename(path))
+        raise StepFailed("%s has CRLF line endings" % os.path.basename(path))
     return [os.fsdecode(word) for word in words] + [path]
 
 
-def _lines(stream, line):
+def _read_lines(stream, line):
     with stream:
         rest = b""
         while True:
@@ -154,18 +154,18 @@ def _lines(stream, line):
                 data = b""
             if not data:
                 break
-            # A progress bar rewrites its line with \r: each of its states is a line here.
-            *whole, rest = (rest + data).replace(b"\r\n", b"\n").replace(b"\r", b"\n").split(b"\n")
-            while len(rest) > LINE_LIMIT:
-                whole.append(rest[:LINE_LIMIT])
-                rest = rest[LINE_LIMIT:]
-            for text in whole:
+            # Progress bars rewrite their line with \r: log each state as a line.
+            *lines, rest = (rest + data).replace(b"\r\n", b"\n").replace(b"\r", b"\n").split(b"\n")
+            while len(rest) > MAX_LINE_BYTES:
+                lines.append(rest[:MAX_LINE_BYTES])
+                rest = rest[MAX_LINE_BYTES:]
+            for text in lines:
                 line(text.decode("utf-8", "replace"))
         if rest:
             line(rest.decode("utf-8", "replace"))
 
 
-def _waiting(pipe):
+def _has_unread_output(pipe):
     count = array.array("i", [0])
     try:
         fcntl.ioctl(pipe, termios.FIONREAD, count)
@@ -174,14 +174,14 @@ def _waiting(pipe):
     return count[0] > 0
 
 
-def _end_group(child):
+def _end_process_group(child):
     for number in (signal.SIGTERM, signal.SIGKILL):
         try:
             os.killpg(child.pid, number)
         except ProcessLookupError:
             pass
         try:
-            child.wait(GRACE)
+            child.wait(GRACE_SECONDS)
         except subprocess.TimeoutExpired:
             continue
     child.wait()

@@ -1,8 +1,8 @@
-"""The disk forgets what was deleted: after this, no deleted file can be read from a raw copy of the disk.
+"""Makes deleted data unreadable, also in a raw copy of the disk.
 
-A trim alone does not do it: disks discard whole units (64 KiB in QEMU's qcow2, megabytes elsewhere), so what was in a small gap
-between files stays. So all free space is claimed by two files of our own. On a disk that discards, zeros are written where
-the claimed space is small or begins or ends, and the trim takes the rest; on another disk zeros are written everywhere.
+A trim alone is not enough: disks discard in units (64 KiB in QEMU's qcow2, megabytes elsewhere), so data in smaller
+gaps between files survives. Two temporary files therefore claim all free space. If the disk discards, zeros go to
+small extents and to the edges of large ones, and the trim does the rest. Otherwise zeros go everywhere.
 """
 import array
 import errno
@@ -15,34 +15,34 @@ import tempfile
 
 from progress import StepFailed
 
-CHUNK = 1 << 20
-EDGE = 1 << 20
-# What the first file leaves: the smallest gaps. The second one fills them, and the disk is full until it is removed.
-REMAINDER = 64 << 20
+CHUNK_BYTES = 1 << 20
+EDGE_BYTES = 1 << 20
+# The first file leaves this much: the smallest gaps. The second file fills them, and the disk is full until it is removed.
+REMAINDER_BYTES = 64 << 20
 FS_IOC_FIEMAP = 0xC020660B
 FIFREEZE_FITHAW = 0xC0045877, 0xC0045878
-FIEMAP_EXTENTS = 256
-TIME_LIMIT = 1800
+MAX_EXTENTS = 256
+TRIM_SECONDS = 1800
 
 
 class Wipe:
     def __init__(self, system):
         self.system = system
 
-    def trim(self, step):
+    def wipe_free_space(self, step):
         trims = False
-        for mount, device, source, kind in self._mounts():
-            granularity = self._discards(device)
+        for mount, device, source, kind in self._file_systems():
+            granularity = self._discard_granularity(device)
             trims = trims or bool(granularity)
-            self._claim(step, mount, source, kind, granularity)
+            self._overwrite_free_space(step, mount, source, kind, granularity)
         os.sync()
         if trims:
-            for text in self.system.quiet(["fstrim", "-av"], TIME_LIMIT)[1].splitlines():
+            for text in self.system.capture(["fstrim", "-av"], TRIM_SECONDS)[1].splitlines():
                 step.line(text)
         return None
 
-    def _mounts(self):
-        """Real, writable file systems, each device once: (mount point, major:minor, device, type)."""
+    def _file_systems(self):
+        """Writable file systems on disks, each device once: (mount point, major:minor, device, type)."""
         found = {}
         with open(self.system.path("/proc/self/mountinfo")) as file:
             for text in file:
@@ -53,8 +53,8 @@ class Wipe:
                     found.setdefault(fields[2], (mount, fields[2], source, kind))
         return list(found.values())
 
-    def _discards(self, device):
-        """The unit in which the disk discards, in bytes; 0 where it does not."""
+    def _discard_granularity(self, device):
+        """Returns the disk's discard granularity in bytes, or 0 if it cannot discard."""
         block = self.system.path("/sys/dev/block/" + device)
         for queue in (block + "/queue", block + "/../queue"):
             try:
@@ -64,29 +64,29 @@ class Wipe:
                 continue
         return 0
 
-    def _claim(self, step, mount, source, kind, granularity):
-        # ext4 keeps up to 16 MiB from every file, in gaps that hold what was deleted; the setting ends with the boot.
+    def _overwrite_free_space(self, step, mount, source, kind, granularity):
+        # ext4 reserves up to 16 MiB of clusters, which may hold deleted data. The setting lasts until reboot.
         if kind == "ext4":
-            self._set("/sys/fs/ext4/%s/reserved_clusters" % os.path.basename(os.path.realpath(source)), b"0")
+            self._write_setting("/sys/fs/ext4/%s/reserved_clusters" % os.path.basename(os.path.realpath(source)), b"0")
         folder = tempfile.mkdtemp(prefix=".mkimg-", dir=mount)
         try:
             with open(folder + "/claimed", "wb", buffering=0) as claimed:
-                size = allocate(claimed.fileno(), mount)
-                written = fill(folder + "/remainder")
+                size = allocate_most(claimed.fileno(), mount)
+                written = fill_with_zeros(folder + "/remainder")
                 flush_metadata(claimed.fileno())
                 os.unlink(folder + "/remainder")
-                edge = max(EDGE, 2 * granularity) if granularity else None
-                for offset, length in worth_zeros(extents(claimed.fileno(), size), edge):
-                    written += zeros(claimed.fileno(), offset, length)
+                edge = max(EDGE_BYTES, 2 * granularity) if granularity else None
+                for offset, length in ranges_to_zero(list_extents(claimed.fileno(), size), edge):
+                    written += write_zeros(claimed.fileno(), offset, length)
                 os.fsync(claimed.fileno())
         except OSError as error:
-            raise StepFailed("%s: its free space cannot be overwritten: %s" % (mount, error.strerror or error))
+            raise StepFailed("%s: free space cannot be overwritten: %s" % (mount, error.strerror or error))
         finally:
             shutil.rmtree(folder, ignore_errors=True)
-        step.line("%s: zeros over %d MiB of its free space%s" % (
-            mount, written >> 20, "" if granularity else ", for its disk does not discard"))
+        step.line("%s: overwrote %d MiB of free space%s" % (
+            mount, written >> 20, "" if granularity else ", its disk cannot discard"))
 
-    def _set(self, path, value):
+    def _write_setting(self, path, value):
         try:
             with open(self.system.path(path), "wb", buffering=0) as file:
                 file.write(value)
@@ -94,10 +94,10 @@ class Wipe:
             pass
 
 
-def allocate(handle, mount):
-    """Allocates nearly all free space without writing it; the size is 0 where there is less than the remainder."""
+def allocate_most(handle, mount):
+    """Allocates free space without writing it, except the remainder. Returns the size, or 0."""
     free = os.statvfs(mount)
-    size = free.f_bfree * free.f_frsize - REMAINDER
+    size = free.f_bfree * free.f_frsize - REMAINDER_BYTES
     while size > 0:
         try:
             os.posix_fallocate(handle, 0, size)
@@ -105,31 +105,31 @@ def allocate(handle, mount):
         except OSError as error:
             if error.errno not in (errno.ENOSPC, errno.EFBIG):
                 raise
-        size -= max(size // 50, CHUNK)
+        size -= max(size // 50, CHUNK_BYTES)
     return 0
 
 
-def fill(path):
-    """Writes zeros into a new file until the disk is full."""
+def fill_with_zeros(path):
+    """Fills the disk with zeros in a new file. Returns the bytes written."""
     written = 0
-    piece = CHUNK
+    chunk = CHUNK_BYTES
     with open(path, "wb", buffering=0) as file:
-        while piece >= 512:
+        while chunk >= 512:
             try:
-                written += file.write(b"\0" * piece)
+                written += file.write(b"\0" * chunk)
             except OSError as error:
                 if error.errno != errno.ENOSPC:
                     raise
-                piece //= 2
+                chunk //= 2
         os.fsync(file.fileno())
     return written
 
 
 def flush_metadata(handle):
-    """Writes the blocks that hold the files' extents, in free space themselves, to their place on the disk.
+    """Writes the blocks of the files' extent trees from the journal to their place on the disk.
 
-    Only a freeze does it for ext4 and xfs: without one, the blocks stay in the journal, and what the disk held before them can
-    still be read there once the files are removed.
+    These blocks were free space too. Without a freeze, ext4 and xfs drop them from the journal when the files are
+    removed, and the data that was deleted there stays readable.
     """
     try:
         for request in FIFREEZE_FITHAW:
@@ -138,23 +138,23 @@ def flush_metadata(handle):
         pass
 
 
-def zeros(handle, offset, length):
-    data = b"\0" * CHUNK
+def write_zeros(handle, offset, length):
+    data = b"\0" * CHUNK_BYTES
     end = offset + length
     while offset < end:
         offset += os.pwrite(handle, data[:end - offset], offset)
-        if offset % (64 * CHUNK) == 0:
+        if offset % (64 * CHUNK_BYTES) == 0:
             os.fdatasync(handle)
     return length
 
 
-def extents(handle, size):
-    """Where a file lies on the disk, as (offset in the file, place on the disk, length); neighbours are one."""
+def list_extents(handle, size):
+    """Returns a file's extents as (offset in file, offset on disk, length), with adjacent ones merged."""
     found = []
     offset = 0
     while offset < size:
-        request = array.array("B", struct.pack("=QQLLLL", offset, size - offset, 0, 0, FIEMAP_EXTENTS, 0))
-        request.frombytes(bytes(56 * FIEMAP_EXTENTS))
+        request = array.array("B", struct.pack("=QQLLLL", offset, size - offset, 0, 0, MAX_EXTENTS, 0))
+        request.frombytes(bytes(56 * MAX_EXTENTS))
         try:
             fcntl.ioctl(handle, FS_IOC_FIEMAP, request)
         except OSError:
@@ -172,8 +172,8 @@ def extents(handle, size):
     return found
 
 
-def worth_zeros(found, edge):
-    """The parts to write: all, where the disk does not discard or nothing is known; else small extents and both edges."""
+def ranges_to_zero(found, edge):
+    """Yields (offset, length): small extents and both edges of large ones; everything if `edge` is None."""
     for logical, physical, length in found:
         if edge is None or physical is None or length <= 2 * edge:
             yield logical, length
