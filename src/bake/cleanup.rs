@@ -1,254 +1,345 @@
-//! Destroying what a bake made: which droplets and snapshots those are, and in which order they go (`destruction` has how
-//! one goes). What could not be destroyed, or not even looked up, is named in the outcome.
+//! Destroying what a bake made: which droplets and snapshots those are, in which order, and how one is seen to be gone.
+//! What could not be destroyed, or not even looked up, is named in the outcome.
+//!
+//! One answer is never enough: a resource counts as gone when its number is unknown (to a look, or to another request to
+//! destroy it) and no list shows it. Where the list cannot be read, two other answers are enough: the request to destroy
+//! it was granted, and its number has been unknown for longer than lists lag.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
-use super::failure::{Failure, FailureKind};
-use super::journal::{Entry, Role};
-use super::left::Left;
-use super::machine::{Machine, Stop};
-use super::ports::{ActionOf, ActionStatus, ProviderErrorKind, Snapshot};
-use super::spec::Stage;
-use super::wait::{LAG, Wait};
+use super::duration;
+use super::journal::{DropletRole, JournalEntry};
+use super::machine::Machine;
+use super::outcome::{Failure, FailureKind, Stop};
+use super::poll::{LIST_LAG, Poll};
+use super::ports::{ActionStatus, ProviderError, ProviderErrorKind, Snapshot};
+use super::resources::{RemainingResource, ResourceId};
+use super::spec::{LimitKind, Stage};
+use super::state::SnapshotState;
 
 impl Machine<'_> {
-    /// Destroys every droplet of this bake, on the way forward: what cannot be destroyed fails the bake.
-    pub(super) async fn destroy_all(&mut self, stage: Stage) -> Result<(), Stop> {
-        let mut ids: BTreeSet<u64> = BTreeSet::new();
-        for role in [Role::Build, Role::Verification] {
-            let record = self.ledger.droplet(role);
-            if let (Some(id), false) = (record.id, record.gone) {
-                ids.insert(id);
-            }
-        }
+    /// Destroys every droplet of this bake on the way forward: a droplet that cannot be destroyed fails the bake.
+    pub(super) async fn destroy_droplets(&mut self, stage: Stage) -> Result<(), Stop> {
+        let mut ids = self.state.present_droplets();
         if ids.is_empty() {
             return Ok(());
         }
-        let (provider, tag) = (self.ports.provider, self.spec.tag().to_string());
-        let wait = Wait {
-            stage,
-            what: "looking up the bake's droplets".to_owned(),
-            limit: self.spec.limits.destroy,
-            option: "",
-        };
-        // A create whose answer was lost may have made a second one after we looked.
-        ids.extend(
-            self.wait(&wait, async || provider.droplets_tagged(&tag).await.map(Some)).await?.iter().map(|d| d.id),
-        );
+        // A create request whose answer was lost may have made a second one after the last look.
+        ids.extend(self.list_droplets(stage).await?);
         for id in ids {
-            self.stage(stage, format!("destroying droplet {id}"));
-            self.record(&Entry::DeletingDroplet { droplet: id })?;
             self.destroy_droplet(id, stage).await?;
-            self.record(&Entry::DropletGone { droplet: id })?;
         }
         Ok(())
     }
 
-    /// After a failure or a stop: destroys all of it, and says what could not be.
-    pub(super) async fn clean_up(&mut self, why: String) -> Vec<Left> {
+    /// The droplets with the bake's tag.
+    async fn list_droplets(&self, stage: Stage) -> Result<Vec<u64>, Stop> {
+        let (provider, tag) = (self.ports.provider, self.spec.tag().to_string());
+        let wait = self.wait(stage, LimitKind::Destroy, "looking up the bake's droplets");
+        let listed = wait.look_until(async || provider.droplets_tagged(&tag).await.map(Some)).await?;
+        Ok(listed.iter().map(|droplet| droplet.id).collect())
+    }
+
+    async fn destroy_droplet(&mut self, id: u64, stage: Stage) -> Result<(), Stop> {
+        self.stage(stage, format!("destroying droplet {id}"));
+        self.record(&JournalEntry::DeletingDroplet { droplet: id })?;
+        self.destroy(&ResourceId::Droplet(id), stage).await?;
+        self.record(&JournalEntry::DropletGone { droplet: id })
+    }
+
+    /// After a failure or an interrupt: destroys everything, and returns what remains.
+    pub(super) async fn clean_up(&mut self, why: String) -> Vec<RemainingResource> {
         // A request that was refused after one that was lost has settled nothing.
-        let known = [Role::Build, Role::Verification].iter().any(|role| self.ledger.droplet(*role).id.is_some());
-        let untouched = self.ledger.asked_for == 0 && !known;
-        if untouched && self.ledger.snapshot.is_none() {
+        let is_any_known = DropletRole::ALL.iter().any(|role| self.state.droplet(*role).id().is_some());
+        if self.state.possible_droplets == 0 && !is_any_known && self.state.snapshot.id().is_none() {
             return Vec::new();
         }
         self.stage(Stage::CleanUp, "destroying what this bake made");
-        if self.ledger.failing.is_none() {
+        if self.state.clean_up_reason().is_none() {
             // Journal errors are warnings from here on, so this cannot fail.
-            let _ = self.record(&Entry::CleaningUp { failure: why });
+            let _ = self.record(&JournalEntry::CleaningUp { failure: why });
         }
-        let mut left = Vec::new();
-        for role in [Role::Build, Role::Verification] {
-            if self.ledger.droplet(role).unsettled {
-                match self.look_up(role, Stage::CleanUp).await {
+        let mut remaining = Vec::new();
+        for role in DropletRole::ALL {
+            if self.state.droplet(role).is_unsettled() {
+                match self.find_droplet(role, Stage::CleanUp).await {
                     Ok(Some(found)) => {
-                        let _ = self.record(&Entry::Created { role, droplet: found.id });
+                        let _ = self.record(&JournalEntry::Created { role, droplet: found.id });
                     }
                     Ok(None) => {}
-                    Err(stop) => left.push(self.unknown(&stop)),
+                    Err(stop) => remaining.push(self.unknown_resource(&stop)),
                 }
             }
         }
-        let (snapshots, looked_up) = self.clean_up_snapshots(false).await;
-        // A snapshot that may be there, and could not be looked up, has no tag yet: its droplet alone leads to it.
-        let leads = self.ledger.snapshot.is_none() && snapshots.iter().any(|left| matches!(left, Left::Unknown { .. }));
-        left.extend(snapshots);
-        left.extend(self.clean_up_droplets(leads).await);
-        // Once more: a snapshot that was finished while its droplet went is found by the droplet's number. Where nothing is
-        // heard any more, and the droplet is named, it leads to what there may be.
-        if self.ledger.build.gone || !self.is_unheard() {
-            left.extend(self.clean_up_snapshots(looked_up).await.0);
+        let (snapshots, were_listed) = self.clean_up_snapshots(false).await;
+        // A snapshot that may exist, and could not be looked up, has no tag yet: only its droplet leads to it.
+        let is_hidden = self.state.snapshot.id().is_none()
+            && snapshots.iter().any(|resource| matches!(resource, RemainingResource::Unknown { .. }));
+        remaining.extend(snapshots);
+        remaining.extend(self.clean_up_droplets(is_hidden).await);
+        // Once more: a snapshot that was finished while its droplet was destroyed is found by the droplet's number. When the
+        // outage budget is spent, and the droplet is named, the droplet leads to what there may be.
+        if self.state.build.is_gone() || !self.is_outage_budget_spent() {
+            remaining.extend(self.clean_up_snapshots(were_listed).await.0);
         }
-        // Looked at twice, named once.
-        let mut named: Vec<Left> = Vec::new();
-        left.retain(|one| {
-            !named.contains(one) && {
-                named.push(one.clone());
-                true
+        // Seen twice, named once.
+        let mut named: Vec<RemainingResource> = Vec::new();
+        for resource in remaining {
+            if !named.contains(&resource) {
+                named.push(resource);
             }
-        });
-        if left.is_empty() {
+        }
+        if named.is_empty() {
             let tag = self.spec.tag().to_string();
             // An empty tag costs nothing.
             let _ = self.change(self.ports.provider.delete_tag(&tag)).await;
         }
-        left
+        named
     }
 
-    fn unknown(&self, stop: &Stop) -> Left {
-        Left::Unknown { tag: self.spec.tag().to_string(), why: reason(stop) }
+    fn unknown_resource(&self, stop: &Stop) -> RemainingResource {
+        RemainingResource::Unknown { tag: self.spec.tag().to_string(), why: why_remaining(stop) }
     }
 
-    /// Destroys the bake's droplets; not the build droplet while it leads to something.
-    async fn clean_up_droplets(&mut self, leads: bool) -> Vec<Left> {
-        let mut ids: BTreeSet<u64> = BTreeSet::new();
-        for role in [Role::Build, Role::Verification] {
-            let record = self.ledger.droplet(role);
-            if let (Some(id), false) = (record.id, record.gone) {
-                ids.insert(id);
-            }
-        }
-        let mut left = Vec::new();
-        let (provider, tag) = (self.ports.provider, self.spec.tag().to_string());
-        let wait = Wait {
-            stage: Stage::CleanUp,
-            what: "looking up the bake's droplets".to_owned(),
-            limit: self.spec.limits.destroy,
-            option: "",
-        };
-        match self.wait(&wait, async || provider.droplets_tagged(&tag).await.map(Some)).await {
-            Ok(found) => ids.extend(found.iter().map(|d| d.id)),
-            // More were asked for than are known, as far as it goes: an answer was lost.
-            Err(stop) if self.ledger.asked_for > ids.len() => left.push(self.unknown(&stop)),
+    /// Destroys the bake's droplets, except for the build droplet while only it leads to a snapshot.
+    async fn clean_up_droplets(&mut self, leads_to_snapshot: bool) -> Vec<RemainingResource> {
+        let mut ids = self.state.present_droplets();
+        let mut remaining = Vec::new();
+        match self.list_droplets(Stage::CleanUp).await {
+            Ok(listed) => ids.extend(listed),
+            // More droplets may exist than are known: an answer was lost.
+            Err(stop) if self.state.possible_droplets > ids.len() => remaining.push(self.unknown_resource(&stop)),
             Err(_) => {}
         }
-        if let Some(build) = self.ledger.build.id.filter(|id| leads && ids.remove(id)) {
-            let why = "kept, because it leads to a snapshot that may be there and could not be looked up";
-            left.push(Left::Droplet { id: build, why: why.to_owned() });
+        if let Some(build) = self.state.build.id().filter(|id| leads_to_snapshot && ids.remove(id)) {
+            let why = "kept, because it leads to a snapshot that may exist and could not be looked up";
+            remaining.push(ResourceId::Droplet(build).remaining(why));
         }
         for id in ids {
-            self.stage(Stage::CleanUp, format!("destroying droplet {id}"));
-            let _ = self.record(&Entry::DeletingDroplet { droplet: id });
-            match self.destroy_droplet(id, Stage::CleanUp).await {
-                Ok(()) => {
-                    let _ = self.record(&Entry::DropletGone { droplet: id });
-                }
-                Err(stop) => left.push(Left::Droplet { id, why: reason(&stop) }),
+            if let Err(stop) = self.destroy_droplet(id, Stage::CleanUp).await {
+                remaining.push(ResourceId::Droplet(id).remaining(why_remaining(&stop)));
             }
         }
-        left
+        remaining
     }
 
-    /// Deletes the snapshots that this bake's droplet was made into, the one under way included; one with tags, none of
-    /// them the bake's, was made by a person. Says what is left, and whether it could be looked up; `again`: it was before.
-    async fn clean_up_snapshots(&mut self, again: bool) -> (Vec<Left>, bool) {
-        let Some(droplet) = self.ledger.build.id else { return (Vec::new(), true) };
-        if self.ledger.snapshot.is_none() && !self.ledger.snapshot_unsettled {
-            return (Vec::new(), true);
-        }
-        let provider = self.ports.provider;
-        let wait = Wait {
-            stage: Stage::CleanUp,
-            what: "the snapshot under way".to_owned(),
-            limit: self.spec.limits.snapshot,
-            option: "--timeout-snapshot",
-        };
-        // A snapshot was asked for, and may be there before any list shows it.
-        let mut expected = self.ledger.snapshot.is_none();
-        if expected && !self.ledger.build.gone {
-            // A snapshot can't be stopped, and holds its droplet until it is done.
-            let action = self.ledger.snapshot_action;
-            let done = self
-                .wait(&wait, async || {
-                    if let Some(action) = action {
-                        let status = provider.action(action, ActionOf::Droplet(droplet)).await?.status;
-                        if status != ActionStatus::InProgress {
-                            return Ok(Some(status == ActionStatus::Completed));
-                        }
+    /// Waits until the snapshot under way is finished: it cannot be stopped, and it holds its droplet until then. Returns
+    /// whether there may be a snapshot.
+    async fn wait_for_snapshot_under_way(&self, droplet: u64, action: Option<u64>) -> Result<bool, Stop> {
+        let (provider, resource) = (self.ports.provider, ResourceId::Droplet(droplet));
+        let finished = self
+            .wait(Stage::CleanUp, LimitKind::Snapshot, "the snapshot under way")
+            .look_until(async || {
+                if let Some(action) = action {
+                    let status = provider.action(action, &resource).await?.status;
+                    if status != ActionStatus::InProgress {
+                        return Ok(Some(status == ActionStatus::Completed));
                     }
-                    Ok((!provider.droplet(droplet).await?.locked).then_some(true))
-                })
-                .await;
-            match done {
-                Err(Stop::Stopped) => return (vec![self.unknown(&Stop::Stopped)], false),
-                Ok(false) => expected = false,
-                Ok(true) | Err(Stop::Failed(_)) => {}
+                }
+                Ok((!provider.droplet(droplet).await?.locked).then_some(true))
+            })
+            .await;
+        match finished {
+            Err(Stop::Failed(_)) => Ok(true),
+            other => other,
+        }
+    }
+
+    /// Deletes the snapshots that this bake's droplet was made into, the one under way included. One that has tags, but not
+    /// the bake's, was made by a person and stays. Returns what remains, and whether the snapshots could be listed;
+    /// `were_listed`: they could before.
+    async fn clean_up_snapshots(&mut self, were_listed: bool) -> (Vec<RemainingResource>, bool) {
+        let Some(droplet) = self.state.build.id() else { return (Vec::new(), true) };
+        // Whether a snapshot was requested that no list may show yet.
+        let mut is_expected = match self.state.snapshot {
+            SnapshotState::Absent => return (Vec::new(), true),
+            SnapshotState::Requested { .. } => true,
+            SnapshotState::Present { .. } | SnapshotState::Gone { .. } => false,
+        };
+        if let SnapshotState::Requested { action } = self.state.snapshot
+            && !self.state.build.is_gone()
+        {
+            match self.wait_for_snapshot_under_way(droplet, action).await {
+                Ok(may_exist) => is_expected = may_exist,
+                Err(stop) => return (vec![self.unknown_resource(&stop)], false),
             }
         }
-        let mut ids: BTreeSet<String> = BTreeSet::new();
-        if let (Some(id), false) = (&self.ledger.snapshot, self.ledger.snapshot_gone) {
-            ids.insert(id.clone());
-        }
-        let (tag, name) = (self.spec.tag().to_string(), self.spec.snapshot.name.clone());
-        let (clock, start) = (self.ports.clock, self.ports.clock.now());
-        let ours = async || {
-            let began = clock.now();
-            let all = match provider.snapshots().await {
-                Ok(all) => all,
-                // Those of the droplet are all that there can be.
-                Err(error) => provider.droplet_snapshots(droplet).await.map_err(|_| error)?,
-            };
-            let is_ours = |s: &Snapshot| s.tags.contains(&tag) || (s.droplet == Some(droplet) && s.tags.is_empty());
-            let (ours, others): (Vec<Snapshot>, Vec<Snapshot>) = all.into_iter().partition(is_ours);
-            let waits = expected && ours.is_empty() && began.saturating_sub(start) < LAG;
-            let ids: Vec<String> = ours.into_iter().map(|s| s.id).collect();
-            Ok((!waits).then_some((ids, others)))
-        };
-        let mut left = Vec::new();
-        let wait = Wait {
-            stage: Stage::CleanUp,
-            what: "looking up the bake's snapshots".to_owned(),
-            limit: self.spec.limits.destroy,
-            option: "",
-        };
-        let found = self.wait(&wait, ours).await;
-        let mut strangers = Vec::new();
-        let looked_up = match found {
-            Ok((found, others)) => {
-                ids.extend(found);
-                strangers = others;
+        let mut ids: BTreeSet<String> = self.state.snapshot.present_id().map(str::to_owned).into_iter().collect();
+        let mut remaining = Vec::new();
+        let mut others = Vec::new();
+        let is_listed = match self.list_snapshots(droplet, is_expected).await {
+            Ok((own, rest)) => {
+                ids.extend(own);
+                others = rest;
                 true
             }
-            // A service without such a list, and its droplet gone: it was looked up while that was there, or all that was
-            // asked for is known.
-            Err(stop) if (again || !expected) && is_not_found(&stop) => true,
+            // A service without such a list, and the droplet is gone: it was listed while the droplet existed, or all
+            // that was requested is known.
+            Err(stop) if (were_listed || !is_expected) && is_not_found(&stop) => true,
             Err(stop) => {
-                left.push(self.unknown(&stop));
+                remaining.push(self.unknown_resource(&stop));
                 false
             }
         };
-        // Those that the list does not show yet; where it could not be read, they were asked for already.
+        // The droplet's own list, for those that the first list does not show yet. When the first could not be read, this
+        // one was requested already.
         let mut of_droplet = None;
-        if looked_up && !self.ledger.build.gone {
+        if is_listed && !self.state.build.is_gone() {
+            let provider = self.ports.provider;
             of_droplet = self.unless_stopped(provider.droplet_snapshots(droplet)).await.ok().and_then(Result::ok);
-            let found = of_droplet.iter().flatten();
-            ids.extend(found.filter(|s| s.tags.is_empty() || s.tags.contains(&tag)).map(|s| s.id.clone()));
+            let tag = self.spec.tag().to_string();
+            let is_own = |snapshot: &&Snapshot| snapshot.tags.is_empty() || snapshot.tags.contains(&tag);
+            ids.extend(of_droplet.iter().flatten().filter(is_own).map(|snapshot| snapshot.id.clone()));
         }
-        if expected {
+        if is_expected {
             if let (1, Some(id)) = (ids.len(), ids.first()) {
-                let _ = self.record(&Entry::Snapshot { id: id.clone() });
+                let _ = self.record(&JournalEntry::Snapshot { id: id.clone() });
             }
-            // A service that does not say what a snapshot was made of: one with our name is ours as far as anybody knows, and
-            // that is too little to delete it.
-            let bears_our_name = |s: &Snapshot| s.droplet.is_none() && s.tags.is_empty() && s.name == name;
+            // A service that does not report a snapshot's droplet: one with the bake's name is probably the bake's, and that
+            // is not enough to delete it.
             if of_droplet.is_none() {
-                left.extend(strangers.into_iter().filter(|s| bears_our_name(s) && !ids.contains(&s.id)).map(|s| {
-                    let why = "it bears the name that this bake gives, and the API does not say of which droplet it is";
-                    Left::Snapshot { id: s.id, why: why.to_owned() }
-                }));
+                let has_own_name = |snapshot: &Snapshot| {
+                    snapshot.droplet.is_none()
+                        && snapshot.tags.is_empty()
+                        && snapshot.name == self.spec.snapshot.name
+                        && !ids.contains(&snapshot.id)
+                };
+                let why = "it has this bake's snapshot name, and the API does not say from which droplet it was made";
+                let named = others.into_iter().filter(has_own_name);
+                remaining.extend(named.map(|snapshot| ResourceId::Snapshot(snapshot.id).remaining(why)));
             }
         }
         for id in ids {
             self.stage(Stage::CleanUp, format!("deleting snapshot {id}"));
-            let _ = self.record(&Entry::DeletingSnapshot { id: id.clone() });
-            match self.delete_snapshot(&id).await {
+            let _ = self.record(&JournalEntry::DeletingSnapshot { id: id.clone() });
+            let snapshot = ResourceId::Snapshot(id.clone());
+            match self.destroy(&snapshot, Stage::CleanUp).await {
                 Ok(()) => {
-                    let _ = self.record(&Entry::SnapshotGone { id });
+                    let _ = self.record(&JournalEntry::SnapshotGone { id });
                 }
-                Err(stop) => left.push(Left::Snapshot { id, why: reason(&stop) }),
+                Err(stop) => remaining.push(snapshot.remaining(why_remaining(&stop))),
             }
         }
-        (left, looked_up)
+        (remaining, is_listed)
+    }
+
+    /// The ids of the bake's own snapshots, and all other snapshots. One that is expected is waited for as long as lists
+    /// may lag.
+    async fn list_snapshots(&self, droplet: u64, is_expected: bool) -> Result<(BTreeSet<String>, Vec<Snapshot>), Stop> {
+        let (provider, clock, tag) = (self.ports.provider, self.ports.clock, self.spec.tag().to_string());
+        let start = clock.now();
+        self.wait(Stage::CleanUp, LimitKind::Destroy, "looking up the bake's snapshots")
+            .look_until(async || {
+                let began = clock.now();
+                let all = match provider.snapshots().await {
+                    Ok(all) => all,
+                    // Those of the droplet are all that there can be.
+                    Err(error) => provider.droplet_snapshots(droplet).await.map_err(|_| error)?,
+                };
+                let is_own = |snapshot: &Snapshot| {
+                    snapshot.tags.contains(&tag) || (snapshot.droplet == Some(droplet) && snapshot.tags.is_empty())
+                };
+                let (own, others): (Vec<Snapshot>, Vec<Snapshot>) = all.into_iter().partition(is_own);
+                let is_awaited = is_expected && own.is_empty() && began.saturating_sub(start) < LIST_LAG;
+                Ok((!is_awaited).then(|| (own.into_iter().map(|snapshot| snapshot.id).collect(), others)))
+            })
+            .await
+    }
+
+    /// Destroys a droplet or a snapshot and waits until it is gone.
+    async fn destroy(&self, resource: &ResourceId, stage: Stage) -> Result<(), Stop> {
+        let clock = self.ports.clock;
+        let (mut requested, mut was_refused): (Option<Duration>, bool) = (None, false);
+        // When a request to destroy it was first answered well.
+        let mut granted: Option<Duration> = None;
+        // The last request to destroy it said that there is no such resource.
+        let mut denied: Option<ProviderError> = None;
+        // Since when its number is unknown.
+        let mut missing_since: Option<Duration> = None;
+        self.wait(stage, LimitKind::Destroy, format!("{resource} going away"))
+            .poll_until(async |attempt| {
+                let began = attempt.began;
+                let mut last: Option<ProviderError> = None;
+                let (mut is_unknown, mut is_held) = (false, false);
+                // Requested again now and then: an answer of success may have been somebody else's.
+                if requested.is_none_or(|at| began.saturating_sub(at) >= LIST_LAG) {
+                    match self.change(self.request_destruction(resource)).await? {
+                        Ok(()) => {
+                            (requested, denied) = (Some(began), None);
+                            // A request that was cut off because the computer slept does not use up the limit.
+                            attempt.deadline_start = *granted.get_or_insert(clock.now());
+                        }
+                        Err(error) if error.kind == ProviderErrorKind::NotFound => {
+                            (requested, is_unknown, denied) = (Some(began), true, Some(error));
+                        }
+                        Err(error) if error.is_transient() => {
+                            is_held = error.kind == ProviderErrorKind::Pending;
+                            last = Some(error);
+                        }
+                        // What costs money is worth a second refusal.
+                        Err(error) if !was_refused => {
+                            (requested, was_refused, last) = (Some(began), true, Some(error));
+                        }
+                        Err(error) => return Err(Stop::provider(stage, error)),
+                    }
+                }
+                match self.unless_stopped(self.is_locked(resource)).await? {
+                    Err(error) if error.kind == ProviderErrorKind::NotFound => is_unknown = true,
+                    Ok(locked) => {
+                        is_unknown = false;
+                        is_held &= locked;
+                        // It exists, so the answer that it does not says nothing.
+                        last = last.or_else(|| denied.clone());
+                    }
+                    Err(error) => last = Some(error),
+                }
+                if is_unknown {
+                    let since = *missing_since.get_or_insert(began);
+                    match self.unless_stopped(self.is_listed(resource)).await? {
+                        Ok(false) => return Ok(Poll::Ready(())),
+                        Ok(true) => {}
+                        Err(_) if granted.is_some() && began.saturating_sub(since) >= LIST_LAG => {
+                            return Ok(Poll::Ready(()));
+                        }
+                        Err(error) => last = Some(error),
+                    }
+                } else {
+                    missing_since = None;
+                }
+                Ok(match last {
+                    // A refusal because an event holds it is a usable answer.
+                    Some(error) if !is_held => Poll::Outage(error),
+                    last => Poll::Pending(last.map(|error| error.to_string())),
+                })
+            })
+            .await
+    }
+
+    async fn request_destruction(&self, resource: &ResourceId) -> Result<(), ProviderError> {
+        match resource {
+            ResourceId::Droplet(id) => self.ports.provider.delete_droplet(*id).await,
+            ResourceId::Snapshot(id) => self.ports.provider.delete_snapshot(id).await,
+        }
+    }
+
+    /// Whether an event may hold it; a snapshot does not tell.
+    async fn is_locked(&self, resource: &ResourceId) -> Result<bool, ProviderError> {
+        match resource {
+            ResourceId::Droplet(id) => Ok(self.ports.provider.droplet(*id).await?.locked),
+            ResourceId::Snapshot(id) => self.ports.provider.snapshot(id).await.map(|_| true),
+        }
+    }
+
+    async fn is_listed(&self, resource: &ResourceId) -> Result<bool, ProviderError> {
+        let provider = self.ports.provider;
+        match resource {
+            ResourceId::Droplet(id) => {
+                let listed = provider.droplets_tagged(&self.spec.tag().to_string()).await?;
+                Ok(listed.iter().any(|droplet| droplet.id == *id))
+            }
+            ResourceId::Snapshot(id) => Ok(provider.snapshots().await?.iter().any(|snapshot| snapshot.id == *id)),
+        }
     }
 }
 
@@ -256,13 +347,13 @@ fn is_not_found(stop: &Stop) -> bool {
     matches!(stop, Stop::Failed(Failure { kind: FailureKind::Provider(error), .. }) if error.kind == ProviderErrorKind::NotFound)
 }
 
-fn reason(stop: &Stop) -> String {
+fn why_remaining(stop: &Stop) -> String {
     match stop {
-        Stop::Stopped => "stopped before it was seen to be gone".to_owned(),
+        Stop::Interrupted => "interrupted before it was seen to be gone".to_owned(),
         Stop::Failed(Failure { kind: FailureKind::Provider(error), .. }) => error.to_string(),
-        // What was waited for is the thing that this stands beside.
-        Stop::Failed(Failure { kind: FailureKind::Silent { limit, last, .. }, .. }) => {
-            format!("no usable answer for {limit}; last: {last}")
+        // The text stands beside the name of what was awaited.
+        Stop::Failed(Failure { kind: FailureKind::Unavailable { budget, last, .. }, .. }) => {
+            format!("no usable answer for {}; last: {last}", duration::exact(*budget))
         }
         Stop::Failed(failure) => failure.kind.to_string(),
     }

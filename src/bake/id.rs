@@ -1,37 +1,37 @@
-//! The name of one bake, and the tag that its droplet and snapshot carry.
+//! The id of a bake, and the tag that its droplets and its snapshot carry.
 //!
-//! A tag of DigitalOcean takes letters, digits, `:`, `_` and `-`, at most 255 of them. A bake's id is also the first
-//! label of its certificate's DNS name, so it is lower case and has no `_`.
+//! Tags consist of letters, digits, `:`, `_` and `-`, at most 255 of them, because DigitalOcean takes no others. A bake's
+//! id is also the first label of its certificate's DNS name, so it is lower case and has no `_`.
 
 use std::fmt;
 use std::time::{Duration, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
 
-/// The tag of everything that mkimg creates.
+/// The tag of every droplet that mkimg creates.
 pub const MKIMG_TAG: &str = "mkimg";
-/// The tag of a snapshot whose programs are stand-ins.
-pub const STAND_INS_TAG: &str = "mkimg:stand-ins";
+/// The tag of a snapshot whose programs are stubs.
+pub const STUBS_TAG: &str = "mkimg:stand-ins";
 const PREFIX: &str = "mkimg:bake:";
 
-/// The name of one bake, such as `20261122-153408-3f9c2a` (UTC time of its start, then three random bytes).
+/// The id of a bake, such as `20261122-153408-3f9c2a` (the time of its start in UTC, then three random bytes).
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct BakeId(String);
 
 impl BakeId {
-    /// A new id. `unix` is the time in seconds since 1970; `random` tells two bakes of one second apart.
+    /// A new id. `unix` is the time in seconds since 1970; `random` distinguishes bakes that start in the same second.
     pub fn new(unix: u64, random: [u8; 3]) -> Self {
         let [a, b, c] = random;
         Self(format!("{}-{a:02x}{b:02x}{c:02x}", compact_time(unix)))
     }
 
-    /// Reads an id, as a person types it.
-    pub fn parse(text: &str) -> Result<Self, BadId> {
+    /// Parses an id, as a user types it.
+    pub fn parse(text: &str) -> Result<Self, InvalidBakeId> {
         let fits = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
         if text.is_empty() || text.len() > 63 || !text.chars().all(fits) || text.starts_with('-') || text.ends_with('-')
         {
-            return Err(BadId(text.chars().take(80).collect()));
+            return Err(InvalidBakeId(text.chars().take(80).collect()));
         }
         Ok(Self(text.to_owned()))
     }
@@ -42,14 +42,14 @@ impl BakeId {
     }
 }
 
-/// A text that is no bake's id.
+/// A text that is not the id of a bake.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 #[error("`{0}` is not the id of a bake; ids look like 20261122-153408-3f9c2a (`mkimg bakes` lists them)")]
-pub struct BadId(String);
+pub struct InvalidBakeId(String);
 
 impl TryFrom<String> for BakeId {
-    type Error = BadId;
-    fn try_from(text: String) -> Result<Self, BadId> {
+    type Error = InvalidBakeId;
+    fn try_from(text: String) -> Result<Self, InvalidBakeId> {
         Self::parse(&text)
     }
 }
@@ -66,7 +66,7 @@ impl fmt::Display for BakeId {
     }
 }
 
-/// `mkimg:bake:<id>:<deadline>`: whose this is, and until when (seconds since 1970) nobody else may clean it up.
+/// `mkimg:bake:<id>:<deadline>`: the owner of a resource, and until when (seconds since 1970) nobody else may delete it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BakeTag {
     /// The bake.
@@ -76,7 +76,7 @@ pub struct BakeTag {
 }
 
 impl BakeTag {
-    /// Reads a tag; anything that is not exactly a bake's tag is `None`, so that nothing foreign is ever touched.
+    /// Parses a tag. Anything that is not exactly a bake's tag is `None`, so that nothing else is ever deleted.
     pub fn parse(tag: &str) -> Option<Self> {
         let (id, deadline) = tag.strip_prefix(PREFIX)?.rsplit_once(':')?;
         if !deadline.bytes().all(|b| b.is_ascii_digit()) {
@@ -114,11 +114,11 @@ mod tests {
     }
 
     #[test]
-    fn a_tag_is_read_back_and_foreign_tags_are_left_alone() {
+    fn a_tag_is_read_back_and_other_tags_are_not_ours() {
         let tag = BakeTag { id: BakeId::new(0, [1, 2, 3]), deadline: 99 };
         assert_eq!(BakeTag::parse(&tag.to_string()), Some(tag.clone()));
         assert!(tag.to_string().chars().all(|c| c.is_ascii_alphanumeric() || "_:-".contains(c)), "{tag}");
-        for foreign in [
+        for other in [
             "mkimg",
             "mkimg:bake:",
             "mkimg:bake:x",
@@ -129,7 +129,7 @@ mod tests {
             "bake:x:5",
             "mkimg:bake:X:5",
         ] {
-            assert_eq!(BakeTag::parse(foreign), None, "{foreign}");
+            assert_eq!(BakeTag::parse(other), None, "{other}");
         }
     }
 }

@@ -1,34 +1,37 @@
 //! The machine: the order of the stages, and what happens when one of them fails.
+//!
+//! Each stage is an `impl Machine` in a file of its own. This file has what all of them use.
 
-use std::time::Duration;
+use std::future::Future;
+use std::sync::Arc;
 
 use secrecy::SecretString;
 use tokio::sync::watch;
 
-use super::failure::{Failure, FailureKind};
-use super::journal::{Entry, Journal, Ledger, Role};
-use super::left::Left;
-use super::outcome::{Outcome, Product};
-use super::ports::{Clock, Event, Marker, Observer, Provider};
-use super::silence::Spent;
-use super::spec::{OnError, Spec, Stage};
+use super::journal::{DropletRole, Journal, JournalEntry};
+use super::outcome::{Failure, FailureKind, Outcome, Product, Stop};
+use super::poll::{Poller, SharedOutage, Wait, WaitPoller, unless_stopped};
+use super::ports::{Clock, Event, Marker, Observer, Provider, ProviderErrorKind};
+use super::resources::{RemainingResource, ResourceId};
+use super::spec::{LimitKind, OnError, Spec, Stage};
+use super::state::{BakeState, DropletProgress, Phase, SnapshotProgress};
 
 /// Everything outside the machine.
 #[derive(Clone)]
 pub struct Ports<'p> {
-    /// The API.
+    /// The provider's API.
     pub provider: &'p dyn Provider,
     /// The build droplet's status channel; `None` where powering off is the marker.
     pub marker: Option<&'p dyn Marker>,
     /// The verification droplet's status channel.
     pub verification: Option<&'p dyn Marker>,
-    /// Where it is written down.
+    /// The journal.
     pub journal: &'p dyn Journal,
-    /// Time.
+    /// The clock.
     pub clock: &'p dyn Clock,
-    /// Who watches.
+    /// The observer.
     pub observer: &'p dyn Observer,
-    /// How often the person has said stop.
+    /// How often the user has asked to stop.
     pub stops: watch::Receiver<u32>,
 }
 
@@ -41,13 +44,34 @@ pub struct Secrets {
     pub verification: Option<SecretString>,
 }
 
-/// Why the way forward ended early.
-#[derive(Debug)]
-pub(super) enum Stop {
-    /// The person said so.
-    Stopped,
-    /// It failed.
-    Failed(Failure),
+/// Where the machine is going: it decides how often the user must ask to stop.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Direction {
+    /// To the snapshot: the first request to stop ends it.
+    Forward,
+    /// Everything is being destroyed: only a second request ends that.
+    CleaningUp,
+}
+
+impl Direction {
+    /// How many requests to stop end the work.
+    fn stop_threshold(self) -> u32 {
+        match self {
+            Self::Forward => 1,
+            Self::CleaningUp => 2,
+        }
+    }
+}
+
+/// What happens when the journal cannot be written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum JournalErrors {
+    /// The bake fails.
+    Fail,
+    /// It continues, with a warning: a full disk is no reason to leave a droplet running.
+    Warn,
+    /// There was a warning already.
+    Ignore,
 }
 
 /// One bake.
@@ -55,58 +79,50 @@ pub struct Machine<'p> {
     pub(super) spec: &'p Spec,
     pub(super) secrets: &'p Secrets,
     pub(super) ports: Ports<'p>,
-    pub(super) ledger: Ledger,
-    /// How many stops end what is done now: one on the way forward, two while cleaning up.
-    pub(super) threshold: u32,
-    /// How long the clean-up has listened in vain.
-    pub(super) unheard: Spent,
-    /// While cleaning up a journal that cannot be written is no reason to leave a droplet running.
-    pub(super) journal_matters: bool,
-    /// It was said that the journal cannot be written.
-    journal_given_up: bool,
+    pub(super) state: BakeState,
+    direction: Direction,
+    journal_errors: JournalErrors,
+    /// What all waits of the clean-up count together.
+    clean_up_outage: Arc<SharedOutage>,
 }
 
 impl<'p> Machine<'p> {
-    /// A bake that begins, or (with the ledger of its journal) one that goes on.
-    pub fn new(spec: &'p Spec, secrets: &'p Secrets, ports: Ports<'p>, ledger: Ledger) -> Self {
+    /// A new bake, or (with the state of its journal) one that is resumed.
+    pub fn new(spec: &'p Spec, secrets: &'p Secrets, ports: Ports<'p>, state: BakeState) -> Self {
         Self {
             spec,
             secrets,
             ports,
-            ledger,
-            threshold: 1,
-            unheard: Spent::default(),
-            journal_matters: true,
-            journal_given_up: false,
+            state,
+            direction: Direction::Forward,
+            journal_errors: JournalErrors::Fail,
+            clean_up_outage: Arc::default(),
         }
     }
 
-    /// Bakes. Whatever happens, the outcome says what is left.
+    /// Bakes. Whatever happens, the outcome names what remains.
     pub async fn run(mut self) -> Outcome {
-        let way = match self.ledger.failing.clone() {
-            // It was cleaning up when its process ended: there is no way forward from there.
-            Some(why) => Err(Stop::Failed(Failure::new(Stage::CleanUp, FailureKind::Earlier(why)))),
-            None => match self.forward().await {
-                Err(Stop::Failed(failure)) if self.may_go_on(&failure) => {
+        let result = match &self.state.phase {
+            // It was cleaning up when its process ended: it cannot continue.
+            Phase::CleaningUp { failure } => Err(Stop::failed(Stage::CleanUp, FailureKind::Earlier(failure.clone()))),
+            _ => match self.forward().await {
+                Err(Stop::Failed(failure)) if self.is_resumable_after(&failure) => {
                     self.warn(format!("{failure}; trying once more"));
                     self.forward().await
                 }
-                way => way,
+                result => result,
             },
         };
-        let way = match way {
-            Err(Stop::Failed(failure)) if self.may_go_on(&failure) => return self.halt(failure),
-            way => way,
-        };
-        let outcome = match way {
+        let outcome = match result {
             Ok(product) => Outcome::Done(product),
+            Err(Stop::Failed(failure)) if self.is_resumable_after(&failure) => return self.suspend(failure),
             Err(stop) => {
-                self.threshold = 2;
-                self.journal_matters = false;
-                let left = self.after(&stop).await;
+                self.direction = Direction::CleaningUp;
+                self.tolerate_journal_errors();
+                let remaining = self.keep_or_clean_up(&stop).await;
                 match stop {
-                    Stop::Stopped => Outcome::Interrupted { left },
-                    Stop::Failed(failure) => Outcome::Failed { failure, left, resumable: false },
+                    Stop::Interrupted => Outcome::Interrupted { remaining },
+                    Stop::Failed(failure) => Outcome::Failed { failure, remaining, resumable: false },
                 }
             }
         };
@@ -114,112 +130,132 @@ impl<'p> Machine<'p> {
             Outcome::Failed { failure, .. } => Some(failure.to_string()),
             _ => None,
         };
-        self.journal_matters = false;
-        // The answer stands whether or not its last line could be written: `record` warns.
-        let _ = self.record(&Entry::Ended { exit: outcome.exit_status(), failure, left: outcome.left().to_vec() });
+        self.tolerate_journal_errors();
+        let (exit, remaining) = (outcome.exit_status(), outcome.remaining().to_vec());
+        // The outcome is the same whether or not its last line could be written: `record` warns.
+        let _ = self.record(&JournalEntry::Ended { exit, failure, remaining });
         outcome
     }
 
     async fn forward(&mut self) -> Result<Product, Stop> {
-        if !self.ledger.build.gone {
-            self.create(Role::Build).await?;
-            self.boot(Role::Build).await?;
-            self.provision(Role::Build).await?;
+        if !self.state.build.is_gone() {
+            self.create(DropletRole::Build).await?;
+            self.boot(DropletRole::Build).await?;
+            self.provision(DropletRole::Build).await?;
             self.power_off().await?;
         }
         let snapshot = self.snapshot().await?;
         self.tag(&snapshot).await?;
-        if !self.ledger.whole {
+        if !self.state.snapshot.has_reached(SnapshotProgress::Complete) {
             self.transfer(&snapshot).await?;
-            self.record(&Entry::Whole)?;
+            self.record(&JournalEntry::Complete)?;
         }
-        // A verification that was under way when the last process ended goes on.
-        if !self.ledger.build.gone {
-            self.destroy_all(Stage::Destroy).await?;
+        // A verification that was under way when the last process ended continues.
+        if !self.state.build.is_gone() {
+            self.destroy_droplets(Stage::Destroy).await?;
         }
         let verified = self.verify(&snapshot).await?;
         self.commit(&snapshot, verified).await
     }
 
-    /// What happens after a failure or a stop: all of it is destroyed, unless it is to be kept.
-    async fn after(&mut self, stop: &Stop) -> Vec<Left> {
+    /// After a failure or an interrupt: everything is destroyed, unless it is to be kept.
+    async fn keep_or_clean_up(&mut self, stop: &Stop) -> Vec<RemainingResource> {
         let why = match stop {
-            Stop::Stopped => "it was interrupted".to_owned(),
+            Stop::Interrupted => "it was interrupted".to_owned(),
             Stop::Failed(failure) => failure.to_string(),
         };
-        if matches!(stop, Stop::Failed(_)) && self.ledger.failing.is_none() {
-            let known = self.known("kept", "kept");
+        if matches!(stop, Stop::Failed(_)) && self.state.clean_up_reason().is_none() {
+            let known = self.known_resources("kept", "kept");
             let keep = match self.spec.on_error {
                 OnError::Destroy => false,
                 OnError::Keep => true,
-                // Ctrl-C at the question is an answer: do not keep it.
+                OnError::Ask if known.is_empty() => false,
                 OnError::Ask => {
-                    !known.is_empty() && self.until(1, self.ports.observer.keep(&why, &known)).await.unwrap_or(false)
+                    let question = self.ports.observer.keep(&why, &known);
+                    // Ctrl-C at the question means no.
+                    unless_stopped(self.ports.stops.clone(), 1, question).await.unwrap_or(false)
                 }
             };
-            if keep && (!known.is_empty() || !self.ledger.build.unsettled) {
+            if keep && (!known.is_empty() || !self.state.build.is_unsettled()) {
                 return known;
             }
         }
         self.clean_up(why).await
     }
 
-    /// What the ledger knows to exist, and why droplets and the snapshot are still there.
-    pub(super) fn known(&self, droplet: &str, snapshot: &str) -> Vec<Left> {
-        let mut left = Vec::new();
-        for role in [Role::Build, Role::Verification] {
-            let record = self.ledger.droplet(role);
-            if let (Some(id), false) = (record.id, record.gone) {
-                left.push(Left::Droplet { id, why: format!("{} droplet, {droplet}", role.name()) });
+    /// What is known to exist, with the reason for droplets and for the snapshot.
+    fn known_resources(&self, droplet: &str, snapshot: &str) -> Vec<RemainingResource> {
+        let mut known = Vec::new();
+        for role in DropletRole::ALL {
+            if let Some(id) = self.state.droplet(role).present_id() {
+                known.push(ResourceId::Droplet(id).remaining(format!("{} droplet, {droplet}", role.name())));
             }
         }
-        if let (Some(id), false) = (&self.ledger.snapshot, self.ledger.snapshot_gone) {
-            left.push(Left::Snapshot { id: id.clone(), why: snapshot.to_owned() });
+        if let Some(id) = self.state.snapshot.present_id() {
+            known.push(ResourceId::Snapshot(id.to_owned()).remaining(snapshot));
         }
-        left
+        known
     }
 
-    /// Writes an entry down and counts it. What happened counts even where it could not be written; what was only about
-    /// to be asked for is not asked for then, and does not count.
-    pub(super) fn record(&mut self, entry: &Entry) -> Result<(), Stop> {
+    /// Whether the snapshot is complete, and this failure says nothing against it: for example, the token may not delete
+    /// droplets, or the service has an outage. Then nothing is destroyed, because the snapshot is what the bake was for.
+    fn is_resumable_after(&self, failure: &Failure) -> bool {
+        if !self.state.snapshot.has_reached(SnapshotProgress::Complete) {
+            return false;
+        }
+        match &failure.kind {
+            // The snapshot is gone.
+            FailureKind::Provider(error) => error.kind != ProviderErrorKind::NotFound,
+            FailureKind::Unavailable { .. } => true,
+            FailureKind::Timeout { .. } => match failure.stage {
+                Stage::Destroy | Stage::Commit => true,
+                // Once it has passed, only its droplet remains. A droplet that has not passed in time speaks against the
+                // snapshot.
+                Stage::Verify => self.state.verification.has_reached(DropletProgress::Passed),
+                _ => false,
+            },
+            _ => false,
+        }
+    }
+
+    /// Ends here, leaves everything as it is and names it: `mkimg resume` continues.
+    fn suspend(&mut self, failure: Failure) -> Outcome {
+        self.tolerate_journal_errors();
+        let mut remaining = self.known_resources("not seen to be gone", "finished");
+        if self.state.possible_droplets > self.state.present_droplets().len() {
+            let why = "a droplet was requested, and whether it exists is not known".to_owned();
+            remaining.push(RemainingResource::Unknown { tag: self.spec.tag().to_string(), why });
+        }
+        // When this cannot be written, the journal is that of a bake that was killed: it can be resumed, too.
+        let entry = JournalEntry::Suspended { failure: failure.to_string(), remaining: remaining.clone() };
+        let _ = self.record(&entry);
+        Outcome::Failed { failure, remaining, resumable: true }
+    }
+
+    fn tolerate_journal_errors(&mut self) {
+        if self.journal_errors == JournalErrors::Fail {
+            self.journal_errors = JournalErrors::Warn;
+        }
+    }
+
+    /// Writes an entry and adds it to the state. What has happened is added even if it could not be written; what was only
+    /// about to be requested is not requested then, and is not added.
+    pub(super) fn record(&mut self, entry: &JournalEntry) -> Result<(), Stop> {
         let written = self.ports.journal.append(self.ports.clock.unix(), entry);
-        if written.is_ok() || !self.journal_matters || !entry.is_intent() {
-            self.ledger.apply(entry);
+        let fatal = self.journal_errors == JournalErrors::Fail;
+        if written.is_ok() || !fatal || !entry.is_intent() {
+            self.state.apply(entry);
         }
         match written {
             Ok(()) => Ok(()),
-            Err(error) if self.journal_matters => {
-                Err(Stop::Failed(Failure::new(Self::stage_of(entry), FailureKind::Journal(error))))
-            }
+            Err(error) if fatal => Err(Stop::failed(entry.stage(), FailureKind::Journal(error))),
             Err(error) => {
-                if !std::mem::replace(&mut self.journal_given_up, true) {
-                    self.warn(format!("{error}; going on without the journal"));
+                if self.journal_errors == JournalErrors::Warn {
+                    self.journal_errors = JournalErrors::Ignore;
+                    self.warn(format!("{error}; continuing without the journal"));
                 }
                 Ok(())
             }
-        }
-    }
-
-    fn stage_of(entry: &Entry) -> Stage {
-        match entry {
-            Entry::Began { .. } | Entry::Creating { .. } | Entry::CreateRefused { .. } | Entry::Created { .. } => {
-                Stage::Create
-            }
-            Entry::Active { .. } => Stage::Boot,
-            Entry::Passed { .. } => Stage::Provision,
-            Entry::Off => Stage::PowerOff,
-            Entry::Snapshotting | Entry::SnapshotRefused | Entry::SnapshotStarted { .. } | Entry::Snapshot { .. } => {
-                Stage::Snapshot
-            }
-            Entry::Tagging { .. } | Entry::Tagged => Stage::Tag,
-            Entry::Transferring { .. } | Entry::Transferred { .. } | Entry::Whole => Stage::Transfer,
-            Entry::Committing | Entry::Committed => Stage::Commit,
-            Entry::DeletingDroplet { .. } | Entry::DropletGone { .. } => Stage::Destroy,
-            Entry::DeletingSnapshot { .. }
-            | Entry::SnapshotGone { .. }
-            | Entry::CleaningUp { .. }
-            | Entry::Halted { .. }
-            | Entry::Ended { .. } => Stage::CleanUp,
         }
     }
 
@@ -235,12 +271,64 @@ impl<'p> Machine<'p> {
         self.ports.observer.event(&Event::Note { message: message.into() });
     }
 
-    /// Whether there is no way forward any more.
-    pub(super) fn is_cleaning_up(&self) -> bool {
-        self.threshold > 1
+    /// A wait with one of the spec's limits.
+    pub(super) fn wait(&self, stage: Stage, kind: LimitKind, what: impl Into<String>) -> WaitPoller<'p> {
+        let wait = Wait { stage, what: what.into(), kind, limit: self.spec.limits.get(kind) };
+        let cleaning_up = self.direction == Direction::CleaningUp;
+        let poller = Poller {
+            clock: self.ports.clock,
+            interval: self.poll_interval(),
+            stops: Some((self.ports.stops.clone(), self.direction.stop_threshold())),
+            outage_budget: self.spec.limits.unreachable,
+            shared_outage: cleaning_up.then(|| self.clean_up_outage.clone()),
+        };
+        WaitPoller { poller, wait }
     }
 
-    pub(super) fn elapsed_since(&self, start: Duration) -> Duration {
-        self.ports.clock.now().saturating_sub(start)
+    /// A wait without a deadline: the attempts decide when it ends.
+    pub(super) fn wait_without_limit(&self, stage: Stage, what: impl Into<String>) -> WaitPoller<'p> {
+        let mut poller = self.wait(stage, LimitKind::Unreachable, what);
+        poller.wait.limit = std::time::Duration::MAX;
+        poller
+    }
+
+    /// Whether the clean-up's outage budget is spent.
+    pub(super) fn is_outage_budget_spent(&self) -> bool {
+        self.clean_up_outage.is_over(self.spec.limits.unreachable)
+    }
+
+    fn poll_interval(&self) -> std::time::Duration {
+        self.spec.poll_interval.max(std::time::Duration::from_millis(1))
+    }
+
+    /// Attempts something at most three times, a poll interval apart.
+    pub(super) async fn try_three_times<T>(
+        &self,
+        mut attempt: impl AsyncFnMut() -> Option<T>,
+    ) -> Result<Option<T>, Stop> {
+        for _ in 0..3 {
+            if let Some(value) = self.unless_stopped(attempt()).await? {
+                return Ok(Some(value));
+            }
+            self.unless_stopped(self.ports.clock.sleep(self.poll_interval())).await?;
+        }
+        Ok(None)
+    }
+
+    /// Does something that changes nothing: it is dropped when the user asks to stop.
+    pub(super) async fn unless_stopped<T>(&self, work: impl Future<Output = T>) -> Result<T, Stop> {
+        let threshold = self.direction.stop_threshold();
+        unless_stopped(self.ports.stops.clone(), threshold, work).await.ok_or(Stop::Interrupted)
+    }
+
+    /// Ends here if the user has asked to stop.
+    pub(super) async fn check_stopped(&self) -> Result<(), Stop> {
+        self.unless_stopped(std::future::ready(())).await
+    }
+
+    /// Sends a request that changes something. Only a second Ctrl-C drops it: a request that was dropped may still arrive
+    /// after its effect was looked for.
+    pub(super) async fn change<T>(&self, request: impl Future<Output = T>) -> Result<T, Stop> {
+        unless_stopped(self.ports.stops.clone(), 2, request).await.ok_or(Stop::Interrupted)
     }
 }

@@ -1,49 +1,48 @@
-//! The bake: a journalled state machine that turns a user-data document into a snapshot, and leaves nothing else.
+//! The bake: a journalled state machine that turns a user-data document into a snapshot, and leaves nothing else behind.
 //!
-//! Everything outside is a port: the provider's API, the droplet's status channel, the clock, whoever watches (`ports`), and
-//! the journal (`journal`). The machine (`machine`, with one file per stage) only decides. Three rules hold everywhere:
+//! Everything outside is a port: the provider's API, the droplet's status channel, the clock, the observer (`ports`), and
+//! the journal (`journal`). The machine only decides. Three rules hold everywhere:
 //!
-//! 1. What may change something is written down before it is asked for (`journal`), so that a bake can be taken up
-//!    from its journal at any point.
-//! 2. What costs money carries the bake's tag (`id`), so that a lost answer is settled by looking, never by asking twice.
-//! 3. A wait has a limit, polls at an adapting pace, stops when the person says so, and is given up sooner where nothing
-//!    is heard of the service at all (`silence`).
+//! 1. What may change something is in the journal before it is requested, so that a bake can be resumed from its journal
+//!    at any point.
+//! 2. What costs money carries the bake's tag (`id`), so that a lost answer is settled by a look, never by a second
+//!    request.
+//! 3. Every wait goes through [`poll`]: it has a deadline and an outage budget, and it ends when the user interrupts.
 //!
-//! To add a stage: a file beside `power_off.rs` with an `impl Machine` of one method, its entries in `journal::Entry`,
-//! one line in `machine::Machine::forward`, and what it leaves behind in `cleanup`.
+//! To add a stage: an `impl Machine` with one method in a file of its own or in `droplet`, `snapshot` or `publish`; its
+//! entries in `journal::JournalEntry`; their effect in `state`; one line in `Machine::forward`; and what it leaves behind
+//! in `cleanup`.
+//!
+//! Files import each other in one direction only: `duration`, `id` → `spec`, `resources` → `ports` → `journal` → `state`,
+//! `outcome` → `poll` → `machine` → the stages.
 
 mod cleanup;
-mod create;
-mod destruction;
-pub mod failure;
-pub mod foreign;
-mod halt;
+mod droplet;
+pub mod duration;
 pub mod id;
 pub mod journal;
-pub mod left;
-pub mod leftovers;
 mod machine;
-mod outcome;
+pub mod orphans;
+pub mod outcome;
+mod poll;
 pub mod ports;
-mod power_off;
 pub mod preflight;
 mod provision;
 mod publish;
 pub mod report;
-pub mod silence;
+pub mod resources;
 mod snapshot;
 pub mod spec;
-mod verification;
-mod wait;
+pub mod state;
+pub mod untrusted;
 
 #[cfg(test)]
 mod tests;
 
-pub use failure::{Failure, FailureKind};
 pub use id::{BakeId, BakeTag};
-pub use left::Left;
 pub use machine::{Machine, Ports, Secrets};
-pub use outcome::{Outcome, Product};
+pub use outcome::{Failure, FailureKind, Outcome, Product};
 pub use provision::POWER_OFF_AFTER;
-pub(crate) use provision::printable;
-pub use spec::{Limits, MarkerKind, OnError, Spec, Stage};
+pub use resources::{RemainingResource, ResourceId};
+pub use spec::{LimitKind, Limits, MarkerKind, OnError, Spec, Stage};
+pub use state::BakeState;

@@ -1,12 +1,11 @@
-//! What a bake needs from outside: the provider's API, the status channel, the clock, somebody who watches. (The journal's port
-//! is with what is written there: `journal`.)
+//! What a bake needs from outside: the provider's API, the status channel, the clock, an observer. (The journal's port is
+//! in `journal`, with its entries.)
 //!
-//! To add a provider: implement [`Provider`] (`ports/provider.rs`) in a folder of `providers/`; its error must say whether the request may have
-//! taken effect, because that decides whether the machine looks or asks again.
+//! To add a provider, implement [`Provider`] in a folder of `providers/`. Its errors must say whether the request may have
+//! taken effect: that decides whether the machine looks first or requests again.
 
 mod marker;
 mod provider;
-mod provider_error;
 
 use std::net::IpAddr;
 use std::time::Duration;
@@ -14,35 +13,34 @@ use std::time::Duration;
 use async_trait::async_trait;
 use serde::Serialize;
 
-use super::left::Left;
+use super::resources::RemainingResource;
 use super::spec::Stage;
-pub use marker::{Check, CheckFinding, LogPiece, Marker, MarkerError, RunnerError, RunnerState, RunnerStep, Status};
+pub use marker::{Check, CheckFinding, LogChunk, Marker, MarkerError, RunnerError, RunnerState, RunnerStep, Status};
 pub use provider::{
-    Account, Action, ActionOf, ActionStatus, CreateDroplet, Droplet, DropletAction, DropletStatus, Image, Provider,
-    Region, Size, Snapshot,
+    Account, Action, ActionStatus, CreateDroplet, Droplet, DropletAction, DropletStatus, Image, Provider,
+    ProviderError, ProviderErrorKind, Region, Size, Snapshot,
 };
-pub use provider_error::{ProviderError, ProviderErrorKind};
 
 /// Time.
 #[async_trait]
 pub trait Clock: Send + Sync {
-    /// Seconds since 1970, for tags and the journal only: it may jump.
+    /// Seconds since 1970. For tags and the journal only: it may jump.
     fn unix(&self) -> u64;
-    /// Time since some moment; never goes back.
+    /// Time since some moment. It never goes back.
     fn now(&self) -> Duration;
     /// Waits.
     async fn sleep(&self, duration: Duration);
 }
 
-/// What a bake says while it works.
+/// What a bake reports while it works.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(tag = "event", rename_all = "kebab-case")]
 pub enum Event {
     /// A stage begins.
     Stage {
-        /// Which.
+        /// The stage.
         stage: Stage,
-        /// What for.
+        /// What it does.
         detail: String,
     },
     /// A droplet exists.
@@ -65,26 +63,26 @@ pub enum Event {
     Complete,
     /// The check script's result.
     Checked(Check),
-    /// Something odd that does not stop the bake.
+    /// Something unexpected that does not stop the bake.
     Warning {
-        /// What.
+        /// The text.
         message: String,
     },
     /// Something worth knowing.
     Note {
-        /// What.
+        /// The text.
         message: String,
     },
 }
 
-/// Somebody who watches a bake.
+/// Watches a bake.
 #[async_trait]
 pub trait Observer: Send + Sync {
-    /// Is told.
+    /// Receives an event.
     fn event(&self, event: &Event);
-    /// `--on-error ask`: whether what is left is to be kept.
-    async fn keep(&self, why: &str, left: &[Left]) -> bool {
-        let _ = (why, left);
+    /// Asks whether to keep what a failed bake made.
+    async fn keep(&self, why: &str, remaining: &[RemainingResource]) -> bool {
+        let _ = (why, remaining);
         false
     }
 }

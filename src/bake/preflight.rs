@@ -1,22 +1,21 @@
-//! Everything that can be known before anything is created: the account and its limit, region, size, image, network, keys,
-//! the snapshot's name. One look serves all bakes of a command, and its requests are sent at the same time.
+//! Checks before anything is created: the account and its droplet limit, region, size, image, network, SSH keys, the
+//! snapshot's name. One preflight serves all bakes of a command, and sends its requests at the same time.
 //!
-//! A read that the token may not do, or that the API does not know (one that only resembles DigitalOcean's), is a warning:
-//! the bake itself tells. What such a read does say counts.
+//! A read that the token may not do, or that the API does not support, is only a warning.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use futures_util::future::join_all;
 use serde::Serialize;
 
-use super::failure::{Failure, FailureKind};
+use super::outcome::{Failure, FailureKind, PreflightProblem, PreflightRemedy};
 use super::ports::{Account, Image, Provider, ProviderError, ProviderErrorKind, Region, Size, Snapshot};
 use super::spec::{Spec, Stage};
 
 /// The status of an account that could not be read.
 const UNKNOWN: &str = "unknown";
 
-/// What the looks gave for one bake.
+/// What the preflight found for one bake.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Preflight {
     /// The account's name.
@@ -27,16 +26,16 @@ pub struct Preflight {
     pub price_monthly: Option<f64>,
     /// Disk of the build droplet, GiB.
     pub disk_gib: Option<u64>,
-    /// What is odd and does not stop the bake.
+    /// What is unexpected and does not stop the bake.
     pub warnings: Vec<String>,
 }
 
-/// The account, first of all: it is shown before anything else is done.
+/// Reads the account, which is shown before anything else is done.
 pub async fn account(provider: &dyn Provider) -> Result<Account, Failure> {
     match provider.account().await {
         Ok(account) => Ok(account),
         Err(error) => {
-            unseen("the account", error)?;
+            warning_of("the account", error)?;
             Ok(Account {
                 name: format!("({UNKNOWN})"),
                 status: UNKNOWN.to_owned(),
@@ -47,8 +46,28 @@ pub async fn account(provider: &dyn Provider) -> Result<Account, Failure> {
     }
 }
 
-/// What is known of an account and of what it is offered. `None`: it could not be read.
-struct Known {
+/// What is wrong, each problem once.
+#[derive(Default)]
+struct Problems(Vec<PreflightProblem>);
+
+impl Problems {
+    fn add(&mut self, message: String) {
+        self.push(PreflightProblem { message, remedy: None });
+    }
+
+    fn add_with(&mut self, message: String, remedy: PreflightRemedy) {
+        self.push(PreflightProblem { message, remedy: Some(remedy) });
+    }
+
+    fn push(&mut self, problem: PreflightProblem) {
+        if !self.0.contains(&problem) {
+            self.0.push(problem);
+        }
+    }
+}
+
+/// What an account may use. `None`: it could not be read.
+struct Offer {
     droplets: Option<u64>,
     regions: Option<Vec<Region>>,
     sizes: Option<Vec<Size>>,
@@ -58,63 +77,58 @@ struct Known {
     keys: BTreeMap<String, bool>,
 }
 
-/// Looks at everything for these bakes, of which `together` run at the same time; all that is wrong is said at once.
-pub async fn look(
+/// Checks these bakes, of which `parallel` run at the same time; reports all problems at once.
+pub async fn check(
     provider: &dyn Provider,
     specs: &[&Spec],
     account: &Account,
-    together: usize,
+    parallel: usize,
 ) -> Result<Vec<Preflight>, Failure> {
-    let mut wrong = Vec::new();
+    let mut problems = Problems::default();
     let mut warnings = Vec::new();
     match account.status.as_str() {
         "active" => {}
         UNKNOWN => warnings.push("the account cannot be read: neither its state nor its limit is checked".to_owned()),
         "warning" => warnings.push(format!("the account has a warning: {}", account.status_message)),
-        other => wrong.push(format!("the account is {other}: {}", account.status_message)),
+        other => problems.add(format!("the account is {other}: {}", account.status_message)),
     }
-    let known = known(provider, specs, &mut warnings).await?;
-    if let Some(count) = known.droplets.filter(|_| account.droplet_limit > 0) {
+    let offer = read_offer(provider, specs, &mut warnings).await?;
+    if let Some(count) = offer.droplets.filter(|_| account.droplet_limit > 0) {
         let free = account.droplet_limit.saturating_sub(count);
-        let wanted = together as u64;
+        let wanted = parallel as u64;
         if free == 0 {
-            wrong.push(format!(
-                "the account has {count} droplets and may have {}: destroy one (`mkimg gc` finds leftovers of bakes), or ask for a higher limit",
-                account.droplet_limit
-            ));
+            let message = format!("the account has {count} droplets and may have {}", account.droplet_limit);
+            problems.add_with(message, PreflightRemedy::FreeDroplets);
         } else if free < wanted {
-            wrong.push(format!(
-                "the account may have {free} more droplets, and {wanted} bakes run at a time: --parallel {free}"
-            ));
+            let message = format!("the account may have {free} more droplets, and {wanted} bakes run at a time");
+            problems.add_with(message, PreflightRemedy::FewerBakes(free));
         }
     }
-    let mut looked = Vec::new();
+    let mut checked = Vec::new();
     for (number, spec) in specs.iter().enumerate() {
-        let size = known.judge(spec, &mut wrong);
+        let size = offer.check(spec, &mut problems);
         if let Some(other) = specs[..number].iter().find(|other| other.snapshot.name == spec.snapshot.name) {
-            wrong.push(format!(
-                "two bakes would make a snapshot named `{}` (from {} in {}, and from {} in {}): put what tells them apart into its name",
+            problems.add(format!(
+                "two bakes would make a snapshot named `{}` (from {} in {}, and from {} in {}): put what distinguishes them into its name",
                 spec.snapshot.name, other.droplet.image, other.droplet.region, spec.droplet.image, spec.droplet.region
             ));
         }
-        looked.push(Preflight {
+        checked.push(Preflight {
             account: account.name.clone(),
             price_hourly: size.and_then(|size| size.price_hourly),
             price_monthly: size.and_then(|size| size.price_monthly),
             disk_gib: size.map(|size| size.disk_gib).filter(|gib| *gib > 0),
-            // Said once, whatever the number of bakes.
+            // Reported once, whatever the number of bakes.
             warnings: if number == 0 { std::mem::take(&mut warnings) } else { Vec::new() },
         });
     }
-    if !wrong.is_empty() {
-        let mut said = BTreeSet::new();
-        wrong.retain(|text| said.insert(text.clone()));
-        return Err(Failure::new(Stage::Preflight, FailureKind::Preflight(wrong)));
+    if !problems.0.is_empty() {
+        return Err(Failure::new(Stage::Preflight, FailureKind::Preflight(problems.0)));
     }
-    Ok(looked)
+    Ok(checked)
 }
 
-async fn known(provider: &dyn Provider, specs: &[&Spec], warnings: &mut Vec<String>) -> Result<Known, Failure> {
+async fn read_offer(provider: &dyn Provider, specs: &[&Spec], warnings: &mut Vec<String>) -> Result<Offer, Failure> {
     let images: BTreeSet<&str> = specs.iter().map(|spec| spec.droplet.image.as_str()).collect();
     let vpcs: BTreeSet<&str> = specs.iter().filter_map(|spec| spec.droplet.vpc_uuid.as_deref()).collect();
     let keys: BTreeSet<&str> = specs.iter().flat_map(|spec| spec.droplet.ssh_keys.iter().map(String::as_str)).collect();
@@ -128,9 +142,9 @@ async fn known(provider: &dyn Provider, specs: &[&Spec], warnings: &mut Vec<Stri
         join_all(keys.iter().map(|key| provider.has_ssh_key(key))),
     );
     let named = |names: BTreeSet<&str>| names.into_iter().map(str::to_owned).collect::<Vec<_>>();
-    Ok(Known {
+    Ok(Offer {
         droplets: seen("droplets", droplets, warnings)?,
-        // A list of nothing says nothing: no account is offered no region.
+        // Every account is offered some region and size: an empty list says nothing.
         regions: seen("regions", regions, warnings)?.filter(|all| !all.is_empty()),
         sizes: seen("sizes", sizes, warnings)?.filter(|all| !all.is_empty()),
         snapshots: seen("snapshots", snapshots, warnings)?,
@@ -159,7 +173,7 @@ fn seen<T>(what: &str, result: Result<T, ProviderError>, warnings: &mut Vec<Stri
     match result {
         Ok(value) => Ok(Some(value)),
         Err(error) => {
-            let warning = unseen(what, error)?;
+            let warning = warning_of(what, error)?;
             if !warnings.contains(&warning) {
                 warnings.push(warning);
             }
@@ -168,64 +182,65 @@ fn seen<T>(what: &str, result: Result<T, ProviderError>, warnings: &mut Vec<Stri
     }
 }
 
-/// A token may do without some reads, and an API without some routes: that is a warning. Anything else (a token that is
-/// not valid, no connection, no answer) stops the bake before it begins.
-fn unseen(what: &str, error: ProviderError) -> Result<String, Failure> {
+/// The warning about a read that the token may not do or the API does not support. Any other error (an invalid token, no
+/// connection, no answer) stops the bake before it begins.
+fn warning_of(what: &str, error: ProviderError) -> Result<String, Failure> {
     match (error.kind, error.status) {
         (ProviderErrorKind::Forbidden, _) => Ok(format!("the token may not read {what}: not checked")),
         (ProviderErrorKind::NotFound | ProviderErrorKind::Refused, _)
         | (ProviderErrorKind::Unanswered, Some(501 | 200..=299)) => {
-            Ok(format!("this API does not say anything of {what} ({error}): not checked"))
+            Ok(format!("this API does not list {what} ({error}): not checked"))
         }
         _ => Err(Failure::provider(Stage::Preflight, error)),
     }
 }
 
-impl Known {
-    /// Judges one bake; gives its size.
-    fn judge(&self, spec: &Spec, wrong: &mut Vec<String>) -> Option<&Size> {
+impl Offer {
+    /// Checks one bake; returns its size.
+    fn check(&self, spec: &Spec, problems: &mut Problems) -> Option<&Size> {
         let droplet = &spec.droplet;
         if let Some(regions) = &self.regions {
             let names = || regions.iter().filter(|region| region.available).map(|region| region.slug.as_str());
             match regions.iter().find(|region| region.slug == droplet.region) {
-                None => wrong.push(format!("there is no region `{}`{}", droplet.region, one_of(names()))),
+                None => problems.add(format!("there is no region `{}`{}", droplet.region, list_of(names()))),
                 Some(region) if !region.available => {
-                    wrong.push(format!("region `{}` takes no new droplets now{}", droplet.region, one_of(names())));
+                    problems.add(format!("region `{}` takes no new droplets now{}", droplet.region, list_of(names())));
                 }
                 Some(_) => {}
             }
             for region in &spec.snapshot.regions {
                 if !regions.iter().any(|known| known.slug == *region) {
-                    wrong.push(format!("there is no region `{region}` to transfer the snapshot to{}", one_of(names())));
+                    problems
+                        .add(format!("there is no region `{region}` to transfer the snapshot to{}", list_of(names())));
                 }
             }
         }
-        let size = self.size(spec, wrong);
+        let size = self.check_size(spec, problems);
         if let Some(image) = self.images.get(&droplet.image) {
-            judge_image(spec, image.as_ref(), size, wrong);
+            check_image(spec, image.as_ref(), size, problems);
         }
         if let Some((uuid, vpc)) = droplet.vpc_uuid.as_ref().and_then(|uuid| self.vpcs.get_key_value(uuid)) {
             match vpc {
-                None => wrong.push(format!("there is no VPC `{uuid}`")),
+                None => problems.add(format!("there is no VPC `{uuid}`")),
                 Some(region) if !region.is_empty() && *region != droplet.region => {
-                    wrong.push(format!("VPC `{uuid}` is in region `{region}`, the droplet in `{}`", droplet.region));
+                    problems.add(format!("VPC `{uuid}` is in region `{region}`, the droplet in `{}`", droplet.region));
                 }
                 Some(_) => {}
             }
         }
         for key in droplet.ssh_keys.iter().filter(|key| self.keys.get(*key) == Some(&false)) {
-            wrong.push(format!("the account has no SSH key `{key}`: --ssh-key takes its number or fingerprint"));
+            problems.add_with(format!("the account has no SSH key `{key}`"), PreflightRemedy::NameSshKey);
         }
-        if let Some(taken) = self.snapshots.iter().flatten().find(|taken| taken.name == spec.snapshot.name) {
-            wrong.push(format!(
+        if let Some(existing) = self.snapshots.iter().flatten().find(|existing| existing.name == spec.snapshot.name) {
+            problems.add(format!(
                 "there is a snapshot named `{}` already ({}); put {{{{ timestamp }}}} into the name, or delete it",
-                spec.snapshot.name, taken.id
+                spec.snapshot.name, existing.id
             ));
         }
         size
     }
 
-    fn size(&self, spec: &Spec, wrong: &mut Vec<String>) -> Option<&Size> {
+    fn check_size(&self, spec: &Spec, problems: &mut Problems) -> Option<&Size> {
         let sizes = self.sizes.as_ref()?;
         let (slug, region) = (&spec.droplet.size, &spec.droplet.region);
         let offered = |size: &&Size| {
@@ -236,7 +251,7 @@ impl Known {
             let near = sizes.iter().filter(offered).map(|size| size.slug.as_str());
             let near = near.max_by(|a, b| strsim::jaro_winkler(a, slug).total_cmp(&strsim::jaro_winkler(b, slug)));
             let near = near.map(|near| format!("; did you mean `{near}`?")).unwrap_or_default();
-            wrong.push(format!("there is no size `{slug}`{near}"));
+            problems.add(format!("there is no size `{slug}`{near}"));
             return None;
         };
         if !offered(&size) {
@@ -244,22 +259,22 @@ impl Known {
                 Some(regions) if size.available && !regions.is_empty() => format!("; it is in {}", regions.join(", ")),
                 _ => String::new(),
             };
-            wrong.push(format!("size `{slug}` is not available in region `{region}`{elsewhere}"));
+            problems.add(format!("size `{slug}` is not available in region `{region}`{elsewhere}"));
         }
         Some(size)
     }
 }
 
-fn judge_image(spec: &Spec, image: Option<&Image>, size: Option<&Size>, wrong: &mut Vec<String>) {
+fn check_image(spec: &Spec, image: Option<&Image>, size: Option<&Size>, problems: &mut Problems) {
     let droplet = &spec.droplet;
     let Some(image) = image else {
-        wrong.push(format!("there is no image `{}`", droplet.image));
+        problems.add(format!("there is no image `{}`", droplet.image));
         return;
     };
     if image.status == "retired" || image.status == "deleted" {
-        wrong.push(format!("image `{}` is {}", droplet.image, image.status));
+        problems.add(format!("image `{}` is {}", droplet.image, image.status));
     } else if !image.regions.is_empty() && !image.regions.contains(&droplet.region) {
-        wrong.push(format!(
+        problems.add(format!(
             "image `{}` is not in region `{}`; it is in {}",
             droplet.image,
             droplet.region,
@@ -270,14 +285,14 @@ fn judge_image(spec: &Spec, image: Option<&Image>, size: Option<&Size>, wrong: &
         && size.disk_gib > 0
         && size.disk_gib < min
     {
-        wrong.push(format!(
+        problems.add(format!(
             "image `{}` needs a disk of {min} GiB, size `{}` has {}",
             droplet.image, droplet.size, size.disk_gib
         ));
     }
 }
 
-fn one_of<'n>(names: impl Iterator<Item = &'n str>) -> String {
+fn list_of<'n>(names: impl Iterator<Item = &'n str>) -> String {
     let names: Vec<&str> = names.collect();
     if names.is_empty() { String::new() } else { format!("; there are {}", names.join(", ")) }
 }

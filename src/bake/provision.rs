@@ -1,268 +1,221 @@
-//! Following the droplet until its marker: its steps, its log, its check.
+//! Following the droplet until its completion marker: its steps, its log, its check.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::time::Duration;
 
-use super::failure::{Failure, FailureKind, RunnerFailure};
-use super::journal::{Entry, Role};
-use super::machine::{Machine, Stop};
+use super::journal::{DropletRole, JournalEntry};
+use super::machine::Machine;
+use super::outcome::{Failure, FailureKind, RunnerFailure, Stop};
+use super::poll::{Poll, WaitPoller};
 use super::ports::{DropletStatus, Event, Marker, MarkerError, RunnerState, Status};
-use super::spec::Stage;
-use super::wait::{Pace, Wait};
+use super::spec::{LimitKind, Stage};
+use super::untrusted::printable;
 
-/// How often the API is asked whether the droplet still runs while its own channel is followed.
-const LOOK_AT_DROPLET: Duration = Duration::from_secs(15);
-/// How long a droplet that has passed waits to be heard before it powers off by itself; a laptop may sleep so long.
+/// How often the API is asked whether the droplet is still on while its status channel is followed.
+const DROPLET_CHECK_INTERVAL: Duration = Duration::from_secs(15);
+/// How long a droplet that has passed waits for the acknowledgement before it powers off by itself: a laptop may sleep
+/// that long.
 pub const POWER_OFF_AFTER: Duration = Duration::from_secs(3_600);
 
-/// What was shown already.
+/// What was reported to the observer.
 #[derive(Default)]
-struct Shown {
+struct Reported {
+    /// The state of each step.
     steps: BTreeMap<String, String>,
+    /// Up to where the log was read.
     offset: u64,
+    /// The line that is not finished.
     line: String,
     complete: bool,
-    heard: Option<Duration>,
     warned: bool,
 }
 
+impl Reported {
+    fn running_step(&self) -> Option<&str> {
+        self.steps.iter().find(|(_, state)| *state == "running").map(|(step, _)| step.as_str())
+    }
+}
+
 impl Machine<'_> {
-    /// Waits until the droplet of this role has passed.
-    pub(super) async fn provision(&mut self, role: Role) -> Result<(), Stop> {
-        let record = self.ledger.droplet(role).clone();
-        let (Some(id), false) = (record.id, record.passed) else { return Ok(()) };
-        let (stage, limit, option) = match role {
-            Role::Build => (Stage::Provision, self.spec.limits.provision, "--timeout-provision"),
-            Role::Verification => (Stage::Verify, self.spec.limits.verify, "--timeout-verify"),
+    /// Waits until the droplet with this role has passed.
+    pub(super) async fn provision(&mut self, role: DropletRole) -> Result<(), Stop> {
+        let droplet = self.state.droplet(role);
+        let address = droplet.address();
+        let Some(id) = droplet.present_id().filter(|_| !droplet.has_passed()) else { return Ok(()) };
+        let (stage, limit, marker) = match role {
+            DropletRole::Build => (Stage::Provision, LimitKind::Provision, self.ports.marker),
+            DropletRole::Verification => (Stage::Verify, LimitKind::Verify, self.ports.verification),
         };
-        let wait = Wait { stage, what: format!("the {} droplet's marker", role.name()), limit, option };
-        let marker = if role == Role::Build { self.ports.marker } else { self.ports.verification };
-        match (marker, record.address) {
-            (Some(marker), Some(address)) => self.follow(role, id, marker, address, &wait).await,
-            (None, _) => self.wait_for_off(role, id, &wait).await,
-            (Some(_), None) => Err(Stop::Failed(Failure::new(
-                stage,
-                FailureKind::Droplet(format!("droplet {id} has no public IPv4 address")),
-            ))),
+        let wait = self.wait(stage, limit, format!("the {} droplet's marker", role.name()));
+        match (marker, address) {
+            (Some(marker), Some(address)) => self.follow(role, id, marker, address, wait).await,
+            (None, _) => self.wait_for_power_off(role, id, wait).await,
+            (Some(_), None) => {
+                Err(Stop::failed(stage, FailureKind::Droplet(format!("droplet {id} has no public IPv4 address"))))
+            }
         }
     }
 
-    /// `--marker poweroff`: off is the marker.
-    async fn wait_for_off(&mut self, role: Role, id: u64, wait: &Wait) -> Result<(), Stop> {
-        self.stage(wait.stage, format!("waiting until {} droplet {id} powers itself off (the marker)", role.name()));
+    /// Without a status channel: powering off is the marker.
+    async fn wait_for_power_off(&mut self, role: DropletRole, id: u64, wait: WaitPoller<'_>) -> Result<(), Stop> {
+        let detail = format!("waiting until {} droplet {id} powers itself off (the marker)", role.name());
+        self.stage(wait.wait.stage, detail);
         let provider = self.ports.provider;
-        self.wait(wait, async || {
-            let droplet = provider.droplet(id).await?;
-            Ok((droplet.status == DropletStatus::Off).then_some(()))
-        })
-        .await?;
-        self.record(&Entry::Passed { role, check: None })
+        wait.look_until(async || Ok((provider.droplet(id).await?.status == DropletStatus::Off).then_some(()))).await?;
+        self.record(&JournalEntry::Passed { role, check: None })
     }
 
     async fn follow(
         &mut self,
-        role: Role,
+        role: DropletRole,
         id: u64,
         marker: &dyn Marker,
         address: IpAddr,
-        wait: &Wait,
+        wait: WaitPoller<'_>,
     ) -> Result<(), Stop> {
-        self.stage(wait.stage, format!("following {} droplet {id} at {address}", role.name()));
-        let start = self.ports.clock.now();
-        let mut pace = Pace::new(self.poll());
-        let mut shown = Shown::default();
-        let mut looked = start;
-        loop {
-            // As in `wait`: a look that began before the limit is not the last one, however long it took.
-            let spent = self.elapsed_since(start);
-            let last = match self.unless_stopped(marker.status(address, shown.offset)).await? {
-                Ok(status) => {
-                    shown.heard = Some(self.ports.clock.now());
-                    self.show(&mut shown, &status);
-                    match status.state {
-                        RunnerState::Passed => {
-                            self.show_rest(&mut shown);
-                            if let Some(check) = &status.check {
-                                self.ports.observer.event(&Event::Checked(check.clone()));
-                            }
-                            return self.record(&Entry::Passed { role, check: status.check });
+        let stage = wait.wait.stage;
+        self.stage(stage, format!("following {} droplet {id} at {address}", role.name()));
+        let clock = self.ports.clock;
+        let mut reported = Reported::default();
+        let mut answered = false;
+        let mut checked = clock.now();
+        let followed = wait
+            .poll_until(async |_| {
+                let last = match self.unless_stopped(marker.status(address, reported.offset)).await? {
+                    Ok(status) => {
+                        answered = true;
+                        self.report_status(&mut reported, &status);
+                        if matches!(status.state, RunnerState::Passed | RunnerState::Failed) {
+                            return Ok(Poll::Ready(status));
                         }
-                        RunnerState::Failed => {
-                            self.show_rest(&mut shown);
-                            return Err(self.runner_failed(role, marker, address, wait.stage, status).await?);
+                        None
+                    }
+                    Err(error) => {
+                        if !matches!(error, MarkerError::NotUp(_)) && !reported.warned {
+                            reported.warned = true;
+                            self.warn(format!("{error}; ignoring it and asking again"));
                         }
-                        RunnerState::Running | RunnerState::Complete => None,
+                        Some(error.to_string())
                     }
+                };
+                let now = clock.now();
+                if now.saturating_sub(checked) >= DROPLET_CHECK_INTERVAL {
+                    checked = now;
+                    self.check_still_on(role, id, &reported, answered, stage).await?;
                 }
-                Err(error) => {
-                    let odd = !matches!(error, MarkerError::NotUp(_));
-                    if odd && !shown.warned {
-                        shown.warned = true;
-                        self.warn(format!("{error}; it is not believed, and asked again"));
-                    }
-                    Some(error.to_string())
-                }
-            };
-            let now = self.ports.clock.now();
-            if now.saturating_sub(looked) >= LOOK_AT_DROPLET {
-                looked = now;
-                self.still_runs(role, id, &shown, wait.stage).await?;
-            }
-            if spent >= wait.limit {
-                let last = last.unwrap_or_else(|| match shown.steps.iter().find(|(_, state)| *state == "running") {
-                    Some((step, _)) => format!("step `{step}` is still running"),
+                Ok(Poll::Pending(Some(last.unwrap_or_else(|| match reported.running_step() {
+                    Some(step) => format!("step `{step}` is still running"),
                     None => "the droplet is still running its steps".to_owned(),
-                });
-                let mut stop = wait.timeout(Some(last));
-                if let (Some(_), Stop::Failed(Failure { kind: FailureKind::Timeout { log, .. }, .. })) =
-                    (shown.heard, &mut stop)
+                }))))
+            })
+            .await;
+        let status = match followed {
+            Ok(status) => status,
+            Err(mut stop) => {
+                if let Stop::Failed(Failure { kind: FailureKind::Timeout { log, .. }, .. }) = &mut stop
+                    && answered
                 {
                     *log = self.save_log(role, marker, address).await?.map(Into::into);
                 }
                 return Err(stop);
             }
-            self.pause(pace.next().min(wait.limit.saturating_sub(spent).max(Duration::from_millis(1)))).await?;
+        };
+        self.report_rest(&mut reported);
+        if let Some(check) = &status.check {
+            self.ports.observer.event(&Event::Checked(check.clone()));
         }
+        if status.state == RunnerState::Passed {
+            return self.record(&JournalEntry::Passed { role, check: status.check });
+        }
+        let log = self.save_log(role, marker, address).await?;
+        let failure = RunnerFailure { error: status.error.unwrap_or_default(), check: status.check, log };
+        Err(Stop::failed(stage, FailureKind::Runner(Box::new(failure))))
     }
 
-    /// Fails where a droplet that is followed is off: it powers off only after it has passed, but so does one that crashes
-    /// or that somebody switches off, and only its own word `passed` tells them apart. One that passes waits
-    /// [`POWER_OFF_AFTER`] for us to hear it.
-    async fn still_runs(&self, role: Role, id: u64, shown: &Shown, stage: Stage) -> Result<(), Stop> {
-        // The channel and the limit decide; this look is an extra.
+    /// Fails if a droplet that is followed is off. It powers off after it has passed, but also when it crashes or when
+    /// somebody switches it off; only its own report `passed` tells these apart, and it waits [`POWER_OFF_AFTER`] to
+    /// deliver that.
+    async fn check_still_on(
+        &self,
+        role: DropletRole,
+        id: u64,
+        reported: &Reported,
+        answered: bool,
+        stage: Stage,
+    ) -> Result<(), Stop> {
+        // This check is optional: the status channel and the deadline decide.
         let Ok(droplet) = self.unless_stopped(self.ports.provider.droplet(id)).await? else { return Ok(()) };
         if droplet.status != DropletStatus::Off {
             return Ok(());
         }
-        let (role, last) = (role.name(), shown.steps.iter().find(|(_, state)| *state == "running"));
-        let during = last.map(|(step, _)| format!(" during step `{step}`")).unwrap_or_default();
-        let why = match shown.heard {
-            Some(_) => format!("the {role} droplet {id} went off by itself{during}, before it had passed"),
-            None => format!("the {role} droplet {id} is off, and its status channel never said that it passed"),
+        let role = role.name();
+        let during = reported.running_step().map(|step| format!(" during step `{step}`")).unwrap_or_default();
+        let why = if answered {
+            format!("the {role} droplet {id} powered off by itself{during}, before it had passed")
+        } else {
+            format!("the {role} droplet {id} is off, and its status channel never reported that it passed")
         };
-        Err(Stop::Failed(Failure::new(stage, FailureKind::Droplet(why))))
+        Err(Stop::failed(stage, FailureKind::Droplet(why)))
     }
 
-    fn show(&self, shown: &mut Shown, status: &Status) {
+    fn report_status(&self, reported: &mut Reported, status: &Status) {
         let observer = self.ports.observer;
         for step in &status.steps {
-            if shown.steps.get(&step.name) != Some(&step.state) {
-                shown.steps.insert(step.name.clone(), step.state.clone());
+            if reported.steps.get(&step.name) != Some(&step.state) {
+                reported.steps.insert(step.name.clone(), step.state.clone());
                 if step.state != "pending" {
                     observer.event(&Event::Step(step.clone()));
                 }
             }
         }
-        // A piece that does not move forward would be shown for ever.
-        if status.log.next > shown.offset {
-            shown.offset = status.log.next;
-            shown.line.push_str(&status.log.text);
-            while let Some(end) = shown.line.find('\n') {
-                let rest = shown.line.split_off(end + 1);
-                let line = std::mem::replace(&mut shown.line, rest);
+        // A chunk that does not move forward would be shown for ever.
+        if status.log.next > reported.offset {
+            reported.offset = status.log.next;
+            reported.line.push_str(&status.log.text);
+            while let Some(end) = reported.line.find('\n') {
+                let rest = reported.line.split_off(end + 1);
+                let line = std::mem::replace(&mut reported.line, rest);
                 observer.event(&Event::Log { line: printable(line.trim_end()) });
             }
         }
-        if status.state == RunnerState::Complete && !shown.complete {
-            shown.complete = true;
+        if status.state == RunnerState::Complete && !reported.complete {
+            reported.complete = true;
             observer.event(&Event::Complete);
         }
     }
 
-    fn show_rest(&self, shown: &mut Shown) {
-        let line = std::mem::take(&mut shown.line);
+    fn report_rest(&self, reported: &mut Reported) {
+        let line = std::mem::take(&mut reported.line);
         if !line.trim().is_empty() {
             self.ports.observer.event(&Event::Log { line: printable(line.trim_end()) });
         }
     }
 
-    async fn runner_failed(
-        &self,
-        role: Role,
-        marker: &dyn Marker,
-        address: IpAddr,
-        stage: Stage,
-        status: Status,
-    ) -> Result<Stop, Stop> {
-        if let Some(check) = &status.check {
-            self.ports.observer.event(&Event::Checked(check.clone()));
-        }
-        let log = self.save_log(role, marker, address).await?;
-        let failure = RunnerFailure { error: status.error.unwrap_or_default(), check: status.check, log };
-        Ok(Stop::Failed(Failure::new(stage, FailureKind::Runner(Box::new(failure)))))
-    }
-
-    /// Saves the droplet's whole log beside the journal; says where.
-    async fn save_log(&self, role: Role, marker: &dyn Marker, address: IpAddr) -> Result<Option<String>, Stop> {
+    /// Saves the droplet's whole log beside the journal; returns its path.
+    async fn save_log(&self, role: DropletRole, marker: &dyn Marker, address: IpAddr) -> Result<Option<String>, Stop> {
         let mut last = None;
-        for _ in 0..3 {
-            match self.unless_stopped(marker.log(address)).await? {
-                Ok(text) => {
-                    return Ok(match self.ports.journal.save(&format!("{}.log", role.name()), text.as_bytes()) {
-                        Ok(path) => Some(path),
-                        Err(error) => {
-                            self.warn(format!("the droplet's log is not saved: {error}"));
-                            None
-                        }
-                    });
-                }
-                Err(error) => last = Some(error),
+        let fetched =
+            self.try_three_times(async || marker.log(address).await.map_err(|error| last = Some(error)).ok()).await?;
+        match fetched {
+            Some(text) => match self.ports.journal.save(&format!("{}.log", role.name()), text.as_bytes()) {
+                Ok(path) => return Ok(Some(path)),
+                Err(error) => self.warn(format!("the droplet's log is not saved: {error}")),
+            },
+            None => {
+                let reason = last.map(|error| error.to_string()).unwrap_or_default();
+                self.warn(format!("the droplet's log could not be fetched: {reason}"));
             }
-            self.pause(self.poll()).await?;
-        }
-        if let Some(error) = last {
-            self.warn(format!("the droplet's log could not be fetched: {error}"));
         }
         Ok(None)
     }
 
-    /// Tells the droplet that its result was received; it would go off by itself, later.
+    /// Tells the droplet that its result was received; otherwise it would power off later.
     pub(super) async fn acknowledge(&self) -> Result<(), Stop> {
-        let (Some(marker), Some(address)) = (self.ports.marker, self.ledger.build.address) else { return Ok(()) };
-        for _ in 0..3 {
-            if self.unless_stopped(marker.acknowledge(address)).await?.is_ok() {
-                return Ok(());
-            }
-            self.pause(self.poll()).await?;
+        let (Some(marker), Some(address)) = (self.ports.marker, self.state.build.address()) else { return Ok(()) };
+        if self.try_three_times(async || marker.acknowledge(address).await.ok()).await?.is_none() {
+            self.note("the droplet did not take the acknowledgement; it may be off already");
         }
-        self.note("the droplet did not take the acknowledgement; it may be off already");
         Ok(())
-    }
-}
-
-/// A line of a droplet's log is foreign text: what would move the cursor or colour the terminal is taken out.
-pub(crate) fn printable(line: &str) -> String {
-    let mut out = String::with_capacity(line.len().min(2_000));
-    let mut chars = line.chars().peekable();
-    while let Some(c) = chars.next() {
-        if out.len() >= 2_000 {
-            out.push('…');
-            break;
-        }
-        match c {
-            '\u{1b}' if chars.peek() == Some(&'[') => {
-                chars.next();
-                while chars.next().is_some_and(|c| !('@'..='~').contains(&c)) {}
-            }
-            // A progress bar overwrites its line; what counts is what stood there last.
-            '\r' => out.clear(),
-            '\t' => out.push(' '),
-            c if c.is_control() => {}
-            c => out.push(c),
-        }
-    }
-    out
-}
-
-#[cfg(test)]
-mod tests {
-    use super::printable;
-
-    #[test]
-    fn foreign_lines_cannot_move_the_cursor() {
-        assert_eq!(printable("\u{1b}[31mred\u{1b}[0m\ttext\u{7}"), "red text");
-        assert_eq!(printable("10%\r20%"), "20%");
-        assert!(printable(&"x".repeat(5_000)).len() < 2_010);
     }
 }

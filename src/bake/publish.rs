@@ -1,63 +1,72 @@
-//! The snapshot's tags and regions, and the commit: the bake's tag comes off, and nothing cleans the snapshot up any more.
+//! The snapshot's tags and regions, and the commit: the bake's tag comes off, and no clean-up deletes the snapshot any
+//! more.
 
 use std::time::Duration;
 
 use futures_util::future::join_all;
 
-use super::failure::{Failure, FailureKind};
-use super::journal::Entry;
-use super::machine::{Machine, Stop};
-use super::outcome::Product;
-use super::ports::{ActionOf, ActionStatus, ProviderError, ProviderErrorKind, Snapshot};
-use super::silence::Silence;
-use super::spec::Stage;
-use super::wait::{LAG, Pace, Wait};
+use super::duration;
+use super::journal::JournalEntry;
+use super::machine::Machine;
+use super::outcome::{FailureKind, Product, Stop};
+use super::poll::{LIST_LAG, Outage, Poll};
+use super::ports::{ActionStatus, ProviderError, ProviderErrorKind, Snapshot};
+use super::resources::ResourceId;
+use super::spec::{LimitKind, Stage};
+use super::state::SnapshotProgress;
 
-/// How long a completed transfer may take to be seen at the snapshot.
-const ARRIVAL: Duration = Duration::from_secs(120);
+/// How long a snapshot may take to be seen in a region after its transfer was completed.
+const MAX_ARRIVAL: Duration = Duration::from_secs(120);
 
-/// The way of a snapshot to one region.
+/// How far the transfer to one region has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum TransferState {
+    /// Not accepted yet.
+    Wanted,
+    /// Requested at this time; the answer was lost.
+    Unanswered(Duration),
+    /// A later request was refused: it is under way, or complete.
+    Accepted,
+    /// Under way.
+    Running {
+        action: u64,
+        /// Since when its action is completed.
+        completed: Option<Duration>,
+    },
+}
+
+/// The transfer to one region.
 struct Transfer {
     region: String,
-    /// It is in the journal that it is asked for.
+    state: TransferState,
+    /// The journal says that it is requested.
     recorded: bool,
-    /// Since when it is, or may be, under way.
-    asked: Option<Duration>,
-    /// A later request was refused: it is under way, or there.
-    settled: bool,
-    action: Option<u64>,
-    /// Since when its action is completed.
-    completed: Option<Duration>,
-    /// What its requests were not answered for.
-    silence: Silence,
+    outage: Outage,
 }
 
 impl Transfer {
-    fn new(region: String) -> Self {
-        Self {
-            region,
-            recorded: false,
-            asked: None,
-            settled: false,
-            action: None,
-            completed: None,
-            silence: Silence::default(),
+    /// Whether to request it: for the first time, or because its answer was lost and nothing came of it for `patience`.
+    fn is_due(&self, now: Duration, retry_after: Duration) -> bool {
+        match self.state {
+            TransferState::Wanted => true,
+            TransferState::Unanswered(at) => now.saturating_sub(at) >= retry_after,
+            TransferState::Accepted | TransferState::Running { .. } => false,
         }
     }
 
-    /// Whether it is to be asked for: not yet taken, or its answer was lost and nothing has come of it for `patience`.
-    fn is_due(&self, now: Duration, patience: Duration) -> bool {
-        match self.asked {
-            None => true,
-            Some(at) => self.action.is_none() && !self.settled && now.saturating_sub(at) >= patience,
-        }
+    fn is_running(&self) -> bool {
+        matches!(self.state, TransferState::Running { .. })
     }
+}
+
+fn regions_of(transfers: &[Transfer]) -> String {
+    transfers.iter().map(|transfer| transfer.region.as_str()).collect::<Vec<_>>().join(", ")
 }
 
 impl Machine<'_> {
     /// Puts the bake's tag on the snapshot first (from then on it is found without its droplet), then its own tags.
     pub(super) async fn tag(&mut self, snapshot: &Snapshot) -> Result<(), Stop> {
-        if self.ledger.tagged {
+        if self.state.snapshot.has_reached(SnapshotProgress::Tagged) {
             return Ok(());
         }
         self.stage(Stage::Tag, format!("tagging snapshot {}", snapshot.id));
@@ -65,165 +74,152 @@ impl Machine<'_> {
         tags.extend(self.spec.snapshot.tags.iter().cloned());
         let provider = self.ports.provider;
         for tag in &tags {
-            self.record(&Entry::Tagging { tag: tag.clone() })?;
+            self.record(&JournalEntry::Tagging { tag: tag.clone() })?;
             self.repeat(Stage::Tag, async || provider.tag_snapshot(&snapshot.id, tag).await).await?;
         }
-        self.record(&Entry::Tagged)
+        self.record(&JournalEntry::Tagged)
     }
 
     /// Sends a request that may be sent twice until it is answered.
     async fn repeat(&self, stage: Stage, mut send: impl AsyncFnMut() -> Result<(), ProviderError>) -> Result<(), Stop> {
-        let wait =
-            Wait { stage, what: "the provider's answer".to_owned(), limit: self.spec.limits.unreachable, option: "" };
-        self.wait(&wait, async || send().await.map(Some)).await
+        let wait = self.wait(stage, LimitKind::Unreachable, "the provider's answer");
+        wait.look_until(async || send().await.map(Some)).await
     }
 
-    /// Copies the snapshot to its other regions, all at the same time, and makes sure that it is there.
+    /// Copies the snapshot to its other regions, all at the same time, and makes sure that it arrives.
     pub(super) async fn transfer(&mut self, snapshot: &Snapshot) -> Result<(), Stop> {
-        let mut wanted: Vec<String> = self.spec.snapshot.regions.clone();
-        wanted.retain(|region| !snapshot.regions.contains(region) && !self.ledger.transferred.contains(region));
-        wanted.sort();
-        wanted.dedup();
-        if wanted.is_empty() {
+        let mut regions: Vec<String> = self.spec.snapshot.regions.clone();
+        regions.retain(|region| !snapshot.regions.contains(region) && !self.state.transferred.contains(region));
+        regions.sort();
+        regions.dedup();
+        if regions.is_empty() {
             return Ok(());
         }
-        self.stage(Stage::Transfer, format!("to {}", wanted.join(", ")));
-        let wait = Wait {
-            stage: Stage::Transfer,
-            what: "the transfer".to_owned(),
-            limit: self.spec.limits.transfer,
-            option: "--timeout-transfer",
-        };
-        let start = self.ports.clock.now();
-        let mut transfers: Vec<Transfer> = wanted.into_iter().map(Transfer::new).collect();
-        let mut pace = Pace::new(self.poll());
-        let mut silence = Silence::default();
-        // Twice at least within the limit, however short that is.
-        let patience = LAG.min(wait.limit / 2);
-        loop {
-            let mut busy = transfers.iter().any(|transfer| transfer.action.is_some());
+        self.stage(Stage::Transfer, format!("to {}", regions.join(", ")));
+        let new =
+            |region| Transfer { region, state: TransferState::Wanted, recorded: false, outage: Outage::default() };
+        let mut transfers: Vec<Transfer> = regions.into_iter().map(new).collect();
+        let wait = self.wait(Stage::Transfer, LimitKind::Transfer, "the transfer");
+        let clock = self.ports.clock;
+        // At least twice within the limit, however short it is.
+        let retry_after = LIST_LAG.min(wait.wait.limit / 2);
+        wait.poll_until(async |attempt| {
+            let mut is_busy = transfers.iter().any(Transfer::is_running);
             for transfer in &mut transfers {
-                if transfer.is_due(self.elapsed_since(start), patience) {
-                    self.ask_for_transfer(snapshot, transfer, start, busy).await?;
-                    busy |= transfer.action.is_some();
+                if transfer.is_due(clock.now(), retry_after) {
+                    self.request_transfer(snapshot, transfer, is_busy).await?;
+                    if transfer.state != TransferState::Wanted {
+                        // The last request has all of the limit: the computer may have slept before it.
+                        attempt.deadline_start = clock.now();
+                    }
+                    is_busy |= transfer.is_running();
                 }
             }
-            if !self.spec.snapshot.await_transfers && transfers.iter().all(|transfer| transfer.asked.is_some()) {
-                let regions: Vec<&str> = transfers.iter().map(|transfer| transfer.region.as_str()).collect();
-                self.note(format!("the transfers to {} are under way, and not waited for", regions.join(", ")));
-                return Ok(());
+            let are_requested = transfers.iter().all(|transfer| transfer.state != TransferState::Wanted);
+            if !self.spec.snapshot.await_transfers && are_requested {
+                let regions = regions_of(&transfers);
+                self.note(format!("the transfers to {regions} are under way, and not waited for"));
+                return Ok(Poll::Ready(()));
             }
-            // Measured before the look: a laptop that slept must not fail what finished meanwhile. And from the last request on: one
-            // that a sleep has cut off is sent again, and that has the time that the first would have had.
-            let asked = transfers.iter().filter_map(|transfer| transfer.asked).max().unwrap_or_default();
-            let spent = self.elapsed_since(start).saturating_sub(asked);
-            let last = self.look_at_transfers(snapshot, &mut transfers, &mut silence).await?;
+            if let Some(error) = self.check_transfers(snapshot, &mut transfers).await? {
+                return Ok(Poll::Outage(error));
+            }
             if transfers.is_empty() {
-                return Ok(());
+                return Ok(Poll::Ready(()));
             }
-            if spent >= wait.limit {
-                let regions: Vec<&str> = transfers.iter().map(|transfer| transfer.region.as_str()).collect();
-                return Err(wait.timeout(last.or_else(|| Some(format!("not in {}", regions.join(", "))))));
-            }
-            self.pause(pace.next()).await?;
-        }
+            Ok(Poll::Pending(Some(format!("not in {}", regions_of(&transfers)))))
+        })
+        .await
     }
 
-    async fn ask_for_transfer(
+    async fn request_transfer(
         &mut self,
         snapshot: &Snapshot,
         transfer: &mut Transfer,
-        start: Duration,
-        busy: bool,
+        is_busy: bool,
     ) -> Result<(), Stop> {
-        let (provider, region, began) = (self.ports.provider, &transfer.region, self.ports.clock.now());
+        let (provider, clock, region) = (self.ports.provider, self.ports.clock, &transfer.region);
+        let wait = self.wait(Stage::Transfer, LimitKind::Transfer, format!("the transfer to {region}"));
+        let began = clock.now();
         if !transfer.recorded {
-            self.record(&Entry::Transferring { region: region.clone() })?;
+            self.record(&JournalEntry::Transferring { region: region.clone() })?;
             transfer.recorded = true;
         }
         match self.change(provider.transfer(&snapshot.id, region)).await? {
-            Ok(action) => {
-                transfer.asked = Some(self.elapsed_since(start));
-                transfer.action = Some(action.id);
-            }
-            // Another event of the same image holds it: asked for again after the next pause. Where it is none of ours, that
-            // is believed for a while.
+            Ok(action) => transfer.state = TransferState::Running { action: action.id, completed: None },
+            // Another event of the same image holds it: it is requested again after the next interval. When that event is
+            // not one of our transfers, the refusal is believed for a while only.
             Err(error) if error.kind == ProviderErrorKind::Pending => {
-                if !busy {
-                    let what = format!("the transfer to {region}");
-                    self.missed(&mut transfer.silence, began, Stage::Transfer, &what, &error)?;
+                if !is_busy {
+                    wait.count_outage(&mut transfer.outage, began, &error)?;
                 }
             }
-            // Whether it is under way is seen from where the snapshot turns up; a second request is then refused.
+            // Whether it is under way is seen when the snapshot arrives; a second request is then refused.
             Err(error) if error.is_transient() => {
-                if transfer.asked.is_none() {
+                if transfer.state == TransferState::Wanted {
                     self.warn(format!("{error}; watching whether the snapshot arrives in {region}"));
                 }
-                let what = format!("the transfer to {region}");
-                self.missed(&mut transfer.silence, began, Stage::Transfer, &what, &error)?;
-                transfer.asked = Some(self.elapsed_since(start));
+                wait.count_outage(&mut transfer.outage, began, &error)?;
+                transfer.state = TransferState::Unanswered(clock.now());
             }
             Err(error) => {
-                // An earlier request, whose answer was lost or whose process was killed, may be what it is refused for.
-                let there = match self.unless_stopped(provider.snapshot(&snapshot.id)).await? {
+                // The reason may be an earlier request, whose answer was lost or whose process was killed.
+                let has_arrived = match self.unless_stopped(provider.snapshot(&snapshot.id)).await? {
                     Ok(now) => now.regions.contains(region),
                     Err(_) => false,
                 };
-                let under_way = error.message.to_ascii_lowercase().contains("already");
-                if !there && !under_way && transfer.asked.is_none() {
-                    return Err(Stop::Failed(Failure::provider(Stage::Transfer, error)));
+                let is_under_way = error.message.to_ascii_lowercase().contains("already");
+                if !has_arrived && !is_under_way && transfer.state == TransferState::Wanted {
+                    return Err(Stop::provider(Stage::Transfer, error));
                 }
                 self.note(error.to_string());
-                transfer.asked = Some(self.elapsed_since(start));
-                transfer.settled = true;
+                transfer.state = TransferState::Accepted;
             }
         }
         Ok(())
     }
 
-    /// Takes out what has arrived; says why it could not be seen, if it could not.
-    async fn look_at_transfers(
+    /// Removes the transfers that are complete; returns the error if the snapshot could not be seen.
+    async fn check_transfers(
         &mut self,
         snapshot: &Snapshot,
         transfers: &mut Vec<Transfer>,
-        silence: &mut Silence,
-    ) -> Result<Option<String>, Stop> {
+    ) -> Result<Option<ProviderError>, Stop> {
         let (provider, began) = (self.ports.provider, self.ports.clock.now());
         let now = match self.unless_stopped(provider.snapshot(&snapshot.id)).await? {
             Ok(now) => now,
-            Err(error) => {
-                self.missed(silence, began, Stage::Transfer, "where the snapshot is", &error)?;
-                return Ok(Some(error.to_string()));
-            }
+            Err(error) => return Ok(Some(error)),
         };
-        silence.heard();
-        let (arrived, waiting) =
-            std::mem::take(transfers).into_iter().partition::<Vec<_>, _>(|one| now.regions.contains(&one.region));
+        let (arrived, waiting) = std::mem::take(transfers)
+            .into_iter()
+            .partition::<Vec<_>, _>(|transfer| now.regions.contains(&transfer.region));
         *transfers = waiting;
         for Transfer { region, .. } in arrived {
-            self.record(&Entry::Transferred { region: region.clone() })?;
+            self.record(&JournalEntry::Transferred { region: region.clone() })?;
             self.note(format!("snapshot {} is in {region}", snapshot.id));
         }
-        let actions = transfers.iter_mut().filter_map(|transfer| Some((transfer.action?, transfer)));
-        let seen = join_all(actions.map(async |(action, transfer)| {
-            (action, transfer, provider.action(action, ActionOf::Snapshot(&snapshot.id)).await)
+        let image = ResourceId::Snapshot(snapshot.id.clone());
+        let running = transfers.iter_mut().filter_map(|transfer| match &mut transfer.state {
+            TransferState::Running { action, completed } => Some((*action, &transfer.region, completed)),
+            _ => None,
+        });
+        let checks = join_all(running.map(async |(action, region, completed)| {
+            (action, region, completed, provider.action(action, &image).await)
         }));
-        for (action, transfer, seen) in self.unless_stopped(seen).await? {
-            let region = &transfer.region;
-            match seen.map(|seen| seen.status) {
+        for (action, region, completed, checked) in self.unless_stopped(checks).await? {
+            match checked.map(|checked| checked.status) {
                 Ok(ActionStatus::Errored) => {
                     let what = format!("transfer to {region}");
-                    return Err(Stop::Failed(Failure::new(Stage::Transfer, FailureKind::Errored { action, what })));
+                    return Err(Stop::failed(Stage::Transfer, FailureKind::ActionErrored { action, what }));
                 }
-                Ok(ActionStatus::Completed)
-                    if began.saturating_sub(*transfer.completed.get_or_insert(began)) >= ARRIVAL =>
-                {
-                    let limit = humantime::format_duration(ARRIVAL);
+                Ok(ActionStatus::Completed) if began.saturating_sub(*completed.get_or_insert(began)) >= MAX_ARRIVAL => {
+                    let limit = duration::exact(MAX_ARRIVAL);
                     let reason = format!(
-                        "the provider calls the transfer to {region} (action {action}) completed, and {limit} later snapshot {} is not there",
+                        "the transfer to {region} (action {action}) was completed {limit} ago, and snapshot {} is not \
+                         there",
                         snapshot.id
                     );
-                    return Err(Stop::Failed(Failure::new(Stage::Transfer, FailureKind::Snapshot(reason))));
+                    return Err(Stop::failed(Stage::Transfer, FailureKind::Snapshot(reason)));
                 }
                 _ => {}
             }
@@ -231,82 +227,79 @@ impl Machine<'_> {
         Ok(None)
     }
 
-    /// The snapshot with all the tags that it keeps: where one is not to be seen, the answer to its request was wrong. A
-    /// service that does not even show the bake's tag shows none.
-    async fn with_its_tags(&self, snapshot: &Snapshot, wait: &Wait) -> Result<Snapshot, Stop> {
-        let (provider, own) = (self.ports.provider, self.spec.tag().to_string());
-        let start = self.ports.clock.now();
-        let mut pace = Pace::new(self.poll());
-        loop {
-            let spent = self.elapsed_since(start);
-            let now = self.wait(wait, async || provider.snapshot(&snapshot.id).await.map(Some)).await?;
-            let missing: Vec<&String> = self.spec.snapshot.tags.iter().filter(|tag| !now.tags.contains(tag)).collect();
-            if missing.is_empty() || !now.tags.contains(&own) {
-                return Ok(now);
+    /// The snapshot with all the tags that it keeps: when one is missing, the answer to its request was wrong. A service
+    /// that does not even show the bake's tag shows none.
+    async fn with_all_tags(&self, snapshot: &Snapshot) -> Result<Snapshot, Stop> {
+        let (provider, own_tag) = (self.ports.provider, self.spec.tag().to_string());
+        let wait = self.commit_wait();
+        let limit = wait.wait.limit;
+        wait.poll_until(async |attempt| {
+            let now = self.commit_wait().look_until(async || provider.snapshot(&snapshot.id).await.map(Some)).await?;
+            let missing: Vec<&str> =
+                self.spec.snapshot.tags.iter().filter(|tag| !now.tags.contains(tag)).map(String::as_str).collect();
+            if missing.is_empty() || !now.tags.contains(&own_tag) {
+                return Ok(Poll::Ready(now));
             }
-            if spent >= wait.limit {
-                let missing: Vec<&str> = missing.into_iter().map(String::as_str).collect();
+            if attempt.elapsed() >= limit {
                 let reason = format!("snapshot {} does not take the tag {}", snapshot.id, missing.join(", "));
-                return Err(Stop::Failed(Failure::new(wait.stage, FailureKind::Snapshot(reason))));
+                return Err(Stop::failed(Stage::Commit, FailureKind::Snapshot(reason)));
             }
             for tag in missing {
-                self.repeat(wait.stage, async || provider.tag_snapshot(&snapshot.id, tag).await).await?;
+                self.repeat(Stage::Commit, async || provider.tag_snapshot(&snapshot.id, tag).await).await?;
             }
-            self.pause(pace.next()).await?;
-        }
+            Ok(Poll::Pending(None))
+        })
+        .await
     }
 
-    /// Takes the bake's tag off the snapshot, having looked that it is whole and where it should be.
+    fn commit_wait(&self) -> super::poll::WaitPoller<'_> {
+        self.wait(Stage::Commit, LimitKind::Unreachable, "the bake's tag leaving the snapshot")
+    }
+
+    /// Takes the bake's tag off the snapshot, after a check that the snapshot is complete and in all its regions.
     pub(super) async fn commit(&mut self, snapshot: &Snapshot, verified: bool) -> Result<Product, Stop> {
         let (provider, tag) = (self.ports.provider, self.spec.tag().to_string());
-        let wait = Wait {
-            stage: Stage::Commit,
-            what: "the bake's tag leaving the snapshot".to_owned(),
-            limit: self.spec.limits.unreachable,
-            option: "",
-        };
-        if !self.ledger.committed {
+        if !self.state.snapshot.has_reached(SnapshotProgress::Committed) {
             self.stage(Stage::Commit, format!("snapshot {} stays", snapshot.id));
-            let now = self.with_its_tags(snapshot, &wait).await?;
+            let now = self.with_all_tags(snapshot).await?;
+            let regions = &self.spec.snapshot.regions;
             let missing: Vec<&str> =
-                self.spec.snapshot.regions.iter().filter(|r| !now.regions.contains(r)).map(String::as_str).collect();
+                regions.iter().filter(|region| !now.regions.contains(region)).map(String::as_str).collect();
             if self.spec.snapshot.await_transfers && !missing.is_empty() {
                 let reason = format!("snapshot {} is not in {} any more", snapshot.id, missing.join(", "));
-                return Err(Stop::Failed(Failure::new(Stage::Commit, FailureKind::Snapshot(reason))));
+                return Err(Stop::failed(Stage::Commit, FailureKind::Snapshot(reason)));
             }
-            self.record(&Entry::Committing)?;
-            self.repeat(Stage::Commit, async || match provider.untag_snapshot(&snapshot.id, &tag).await {
-                // Nothing to take off: an earlier request took it, though its answer was lost. The look below decides.
-                Err(error) if error.kind == ProviderErrorKind::NotFound => Ok(()),
-                other => other,
-            })
-            .await?;
+            self.record(&JournalEntry::Committing)?;
+            self.untag(snapshot, &tag).await?;
         }
-        let mut pace = Pace::new(self.poll());
-        let start = self.ports.clock.now();
-        let snapshot = loop {
-            let spent = self.elapsed_since(start);
-            let now = self.wait(&wait, async || provider.snapshot(&snapshot.id).await.map(Some)).await?;
-            if !now.tags.contains(&tag) {
-                break now;
-            }
-            if spent >= wait.limit {
-                return Err(wait.timeout(None));
-            }
-            self.pause(pace.next()).await?;
-            self.repeat(Stage::Commit, async || match provider.untag_snapshot(&snapshot.id, &tag).await {
-                Err(error) if error.kind == ProviderErrorKind::NotFound => Ok(()),
-                other => other,
+        let snapshot = self
+            .commit_wait()
+            .poll_until(async |attempt| {
+                if attempt.number > 1 {
+                    self.untag(snapshot, &tag).await?;
+                }
+                let wait = self.commit_wait();
+                let now = wait.look_until(async || provider.snapshot(&snapshot.id).await.map(Some)).await?;
+                Ok(if now.tags.contains(&tag) { Poll::Pending(None) } else { Poll::Ready(now) })
             })
             .await?;
-        };
-        self.record(&Entry::Committed)?;
+        self.record(&JournalEntry::Committed)?;
         // An empty tag costs nothing; it only clutters the account.
         if let Ok(Err(error)) = self.change(provider.delete_tag(&tag)).await
             && error.kind != ProviderErrorKind::NotFound
         {
             self.note(format!("the empty tag {tag} stays: {error}"));
         }
-        Ok(Product { snapshot, check: self.ledger.check.clone(), verified })
+        Ok(Product { snapshot, check: self.state.check.clone(), verified })
+    }
+
+    async fn untag(&self, snapshot: &Snapshot, tag: &str) -> Result<(), Stop> {
+        let provider = self.ports.provider;
+        self.repeat(Stage::Commit, async || match provider.untag_snapshot(&snapshot.id, tag).await {
+            // Nothing to take off: an earlier request did, although its answer was lost. The look that follows decides.
+            Err(error) if error.kind == ProviderErrorKind::NotFound => Ok(()),
+            other => other,
+        })
+        .await
     }
 }

@@ -1,33 +1,35 @@
-//! The report of one bake: what was baked, how long each stage and step took, what the check found, what came of it.
-//! As JSON for programs, as one self-contained page for people.
+//! The report of a bake: what was baked, how long each stage and step took, what the check found, and the result. As JSON
+//! for programs, and as one self-contained HTML page for people.
 
 use std::fmt::Write as _;
 use std::time::{Duration, UNIX_EPOCH};
 
 use serde::Serialize;
 
-use super::failure::FailureKind;
-use super::outcome::Outcome;
+use super::duration::{self, seconds};
+use super::outcome::{FailureKind, Outcome};
 use super::ports::{Check, Event, RunnerStep};
 use super::spec::{MarkerKind, Spec, Stage};
 
-/// One bake, told.
+/// The report of one bake.
 #[derive(Debug, Clone, Serialize)]
 pub struct Report {
     /// Always 1.
     pub version: u32,
     /// The bake's id.
     pub bake: String,
-    /// What was asked for.
+    /// What the bake was to do.
     pub spec: Spec,
     /// RFC 3339, UTC.
     pub started: String,
-    /// Wall time of all of it.
-    pub seconds: f64,
+    /// How long the bake took.
+    #[serde(rename = "seconds", with = "seconds")]
+    pub elapsed: Duration,
     /// `sha256:…` of the rendered document.
     pub document: String,
-    /// Whether the programs are stand-ins.
-    pub stand_ins: bool,
+    /// Whether the programs are stubs.
+    #[serde(rename = "stand_ins")]
+    pub stubs: bool,
     /// The stages, in order.
     pub stages: Vec<StageTime>,
     /// The build droplet's steps, in order.
@@ -40,46 +42,52 @@ pub struct Report {
     pub exit: u8,
     /// The snapshot, where there is one.
     pub snapshot: Option<super::ports::Snapshot>,
-    /// Whether an instance of it was started and proved.
+    /// Whether a droplet was started from it and passed.
     pub verified: bool,
     /// Why it failed.
     pub failure: Option<String>,
-    /// What went wrong with local droplets, where that is known.
-    pub mishaps: Vec<String>,
+    /// Errors of local droplets.
+    #[serde(rename = "mishaps")]
+    pub droplet_errors: Vec<String>,
     /// The last lines of the failed step.
     pub tail: Option<String>,
-    /// What costs money and is still there.
-    pub left: Vec<String>,
+    /// What costs money and still exists.
+    #[serde(rename = "left")]
+    pub remaining: Vec<String>,
     /// The command that removes it.
     pub remove: Option<String>,
-    /// The command that goes on with it, where a whole snapshot is among it.
+    /// The command that finishes the bake, where the snapshot is complete.
     pub resume: Option<String>,
-    /// What was odd.
+    /// The bake's warnings.
     pub warnings: Vec<String>,
+    /// When the current stage began.
+    #[serde(skip)]
+    running_since: Option<Duration>,
 }
 
 /// A stage and its duration.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct StageTime {
-    /// Which.
+    /// The stage.
     pub stage: Stage,
-    /// What for.
+    /// What it did.
     pub detail: String,
-    /// How long.
-    pub seconds: f64,
+    /// How long it took.
+    #[serde(rename = "seconds", with = "seconds")]
+    pub elapsed: Duration,
 }
 
 impl Report {
     /// An empty report of a bake that began at `started`, in seconds since 1970.
-    pub fn new(spec: &Spec, started: u64, document: String, stand_ins: bool) -> Self {
+    pub fn new(spec: &Spec, started: u64, document: String, stubs: bool) -> Self {
         Self {
             version: 1,
             bake: spec.id.to_string(),
             spec: spec.clone(),
             started: humantime::format_rfc3339_seconds(UNIX_EPOCH + Duration::from_secs(started)).to_string(),
-            seconds: 0.0,
+            elapsed: Duration::ZERO,
             document,
-            stand_ins,
+            stubs,
             stages: Vec::new(),
             steps: Vec::new(),
             check: None,
@@ -88,21 +96,23 @@ impl Report {
             snapshot: None,
             verified: false,
             failure: None,
-            mishaps: Vec::new(),
+            droplet_errors: Vec::new(),
             tail: None,
-            left: Vec::new(),
+            remaining: Vec::new(),
             remove: None,
             resume: None,
             warnings: Vec::new(),
+            running_since: None,
         }
     }
 
-    /// Takes an event in. `at` is seconds since the bake began.
-    pub fn event(&mut self, at: f64, event: &Event) {
+    /// Adds an event; `at` is the time since the bake began.
+    pub fn add_event(&mut self, at: Duration, event: &Event) {
         match event {
             Event::Stage { stage, detail } => {
-                self.close_stage(at);
-                self.stages.push(StageTime { stage: *stage, detail: detail.clone(), seconds: -at });
+                self.end_stage(at);
+                self.stages.push(StageTime { stage: *stage, detail: detail.clone(), elapsed: Duration::ZERO });
+                self.running_since = Some(at);
             }
             Event::Step(step) if !self.in_verification() => {
                 match self.steps.iter_mut().find(|known| known.name == step.name) {
@@ -120,20 +130,18 @@ impl Report {
         self.stages.last().is_some_and(|last| last.stage == Stage::Verify)
     }
 
-    fn close_stage(&mut self, at: f64) {
-        if let Some(last) = self.stages.last_mut()
-            && last.seconds <= 0.0
-        {
-            last.seconds += at;
+    fn end_stage(&mut self, at: Duration) {
+        if let (Some(last), Some(since)) = (self.stages.last_mut(), self.running_since.take()) {
+            last.elapsed = at.saturating_sub(since);
         }
     }
 
-    /// Takes the end in. `at` is seconds since the bake began.
-    pub fn end(&mut self, at: f64, outcome: &Outcome) {
-        self.close_stage(at);
-        self.seconds = at;
+    /// Adds the outcome; `at` is the time since the bake began.
+    pub fn end(&mut self, at: Duration, outcome: &Outcome) {
+        self.end_stage(at);
+        self.elapsed = at;
         self.exit = outcome.exit_status();
-        self.left = outcome.left().iter().map(ToString::to_string).collect();
+        self.remaining = outcome.remaining().iter().map(ToString::to_string).collect();
         match outcome {
             Outcome::Done(product) => {
                 "done".clone_into(&mut self.result);
@@ -156,7 +164,7 @@ impl Report {
         self.snapshot.as_ref().map_or(&self.spec.snapshot.name, |snapshot| &snapshot.name)
     }
 
-    /// The page of one bake, or of several: then with a table of them in front.
+    /// The HTML page of one bake, or of several with a table of them first.
     pub fn html(reports: &[&Self]) -> String {
         let mut page = String::with_capacity(8 * 1024);
         let title = match reports {
@@ -173,7 +181,7 @@ impl Report {
                 let (bake, name, result) = (escape(&report.bake), escape(report.title()), escape(&report.result));
                 let mood = if report.result == "done" { "good" } else { "bad" };
                 let (image, region) = (escape(&report.spec.droplet.image), escape(&report.spec.droplet.region));
-                let time = duration(report.seconds);
+                let time = duration::short(report.elapsed);
                 let _ = writeln!(
                     page,
                     "<tr><td><a href=\"#{bake}\">{name}</a><td>{image}<td>{region}<td class={mood}>{result}<td class=n>{time}"
@@ -202,24 +210,24 @@ impl Report {
             "<div id=\"{bake}\"></div>\n<h1>{title}</h1>\n<p class=\"result {mood}\">{word} in {time}{proof}</p>\n",
             bake = escape(&self.bake),
             title = escape(self.title()),
-            time = duration(self.seconds),
+            time = duration::short(self.elapsed),
         );
-        if self.stand_ins {
-            page.push_str("<p class=\"result warn\"><b>Made with stand-ins:</b> its programs are test programs in the place of the real ones. Not for production.</p>\n");
+        if self.stubs {
+            page.push_str("<p class=\"result warn\"><b>Made with stand-ins:</b> its programs are test programs instead of the real ones. Not for production.</p>\n");
         }
         if let Some(failure) = &self.failure {
             let _ = writeln!(page, "<p class=\"result bad\">{}</p>", escape(failure));
         }
-        for mishap in &self.mishaps {
-            let _ = writeln!(page, "<p>{}</p>", escape(mishap));
+        for error in &self.droplet_errors {
+            let _ = writeln!(page, "<p>{}</p>", escape(error));
         }
         if let Some(tail) = &self.tail {
             let _ = writeln!(page, "<pre>{}</pre>", escape(tail));
         }
-        if !self.left.is_empty() {
+        if !self.remaining.is_empty() {
             page.push_str("<h2>Still there, and costs money</h2>\n<ul>\n");
-            for left in &self.left {
-                let _ = writeln!(page, "<li class=bad>{}", escape(left));
+            for resource in &self.remaining {
+                let _ = writeln!(page, "<li class=bad>{}", escape(resource));
             }
             page.push_str("</ul>\n");
             if let Some(command) = &self.resume {
@@ -236,29 +244,30 @@ impl Report {
         self.facts(page);
         if !self.stages.is_empty() {
             page.push_str("<h2>Stages</h2>\n<table>\n");
-            let longest = self.stages.iter().map(|s| s.seconds).fold(0.1_f64, f64::max);
+            let longest = self.stages.iter().map(|stage| stage.elapsed).max().unwrap_or_default();
             let mut before = None;
             for stage in &self.stages {
-                // A stage of several parts is named once.
+                // The name of a stage that has several parts is written once.
                 let name = if before == Some(stage.stage) { String::new() } else { stage.stage.to_string() };
                 before = Some(stage.stage);
-                let (detail, time, bar) = (escape(&stage.detail), duration(stage.seconds), bar(stage.seconds, longest));
+                let (detail, time, bar) =
+                    (escape(&stage.detail), duration::short(stage.elapsed), bar(stage.elapsed, longest));
                 let _ = writeln!(page, "<tr><th>{name}<td>{detail}<td class=n>{time}{bar}");
             }
             page.push_str("</table>\n");
         }
         if !self.steps.is_empty() {
             page.push_str("<h2>Steps on the droplet</h2>\n<table>\n");
-            let longest = self.steps.iter().filter_map(|s| s.seconds).fold(0.1_f64, f64::max);
+            let longest = self.steps.iter().filter_map(|step| step.elapsed).max().unwrap_or_default();
             for step in &self.steps {
                 let class = match step.state.as_str() {
                     "failed" => "bad",
                     "passed" => "good",
                     _ => "warn",
                 };
-                let time = step.seconds.map(duration).unwrap_or_default();
+                let time = step.elapsed.map(duration::short).unwrap_or_default();
                 let (name, state) = (escape(&step.name), escape(&step.state));
-                let bar = bar(step.seconds.unwrap_or(0.0), longest);
+                let bar = bar(step.elapsed.unwrap_or_default(), longest);
                 let _ = writeln!(page, "<tr><td>{name}<td class={class}>{state}<td class=n>{time}{bar}");
             }
             page.push_str("</table>\n");
@@ -333,9 +342,10 @@ pre{background:#f6f8fa;padding:1rem;overflow:auto;border-radius:.4rem}footer{mar
 @media(prefers-color-scheme:dark){body{background:#0d1117;color:#e6edf3}td,th{border-color:#30363d}pre,.result{background:#161b22}footer{color:#9198a1}\
 .good{color:#3fb950}.warn{color:#d29922}.bad{color:#f85149}.bar i{background:#58a6ff}}@media print{body{max-width:none}}";
 
-/// A cell with a bar; what is too short to be seen has none.
-fn bar(seconds: f64, longest: f64) -> String {
-    let width = (seconds / longest * 100.0).clamp(0.0, 100.0);
+/// A table cell with a bar, if it is long enough to be seen.
+fn bar(elapsed: Duration, longest: Duration) -> String {
+    let longest = longest.max(Duration::from_millis(100));
+    let width = (elapsed.as_secs_f64() / longest.as_secs_f64() * 100.0).clamp(0.0, 100.0);
     if width < 0.2 {
         return "<td class=bar>".to_owned();
     }
@@ -344,28 +354,4 @@ fn bar(seconds: f64, longest: f64) -> String {
 
 fn escape(text: &str) -> String {
     text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
-}
-
-/// `1m05s`, `12.3s`: short, for tables.
-pub fn duration(seconds: f64) -> String {
-    if seconds < 60.0 {
-        return format!("{seconds:.1}s");
-    }
-    let whole = Duration::try_from_secs_f64(seconds).unwrap_or_default().as_secs();
-    match (whole / 3600, whole / 60 % 60, whole % 60) {
-        (0, minutes, seconds) => format!("{minutes}m{seconds:02}s"),
-        (hours, minutes, seconds) => format!("{hours}h{minutes:02}m{seconds:02}s"),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::duration;
-
-    #[test]
-    fn durations_are_short() {
-        assert_eq!(duration(4.04), "4.0s");
-        assert_eq!(duration(65.4), "1m05s");
-        assert_eq!(duration(3_725.0), "1h02m05s");
-    }
 }

@@ -1,177 +1,174 @@
 //! The snapshot of a droplet that is off.
 //!
-//! It cannot be tagged when it is made, so it is found through its droplet, which carries the bake's tag until then.
+//! It cannot be tagged in the request that makes it. Until it is tagged it is found through its droplet, which carries the
+//! bake's tag.
 
-use super::failure::{Failure, FailureKind};
-use super::journal::Entry;
-use super::machine::{Machine, Stop};
-use super::ports::{ActionOf, ActionStatus, DropletAction, Provider, ProviderError, ProviderErrorKind, Snapshot};
-use super::silence::Silence;
-use super::spec::Stage;
-use super::wait::{LAG, Pace, Wait};
+use super::journal::JournalEntry;
+use super::machine::Machine;
+use super::outcome::{FailureKind, Stop};
+use super::poll::{LIST_LAG, Outage, Poll};
+use super::ports::{ActionStatus, DropletAction, Provider, ProviderError, ProviderErrorKind, Snapshot};
+use super::resources::ResourceId;
+use super::spec::{LimitKind, Stage};
+use super::state::SnapshotState;
 
-/// What is known of a snapshot whose request was not answered.
-enum Settled {
-    /// The provider is at it.
+/// How often a snapshot request whose answer is lost may be sent again.
+const MAX_LOST_ANSWERS: u32 = 2;
+
+/// The effect of a snapshot request that was not answered.
+enum RequestEffect {
+    /// The provider is making the snapshot.
     Action(u64),
-    /// It exists.
+    /// The snapshot exists.
     Exists,
-    /// Nothing came of the request.
+    /// None.
     Nothing,
 }
 
 impl Machine<'_> {
+    /// Makes the snapshot, or finds the one that the journal names.
     pub(super) async fn snapshot(&mut self) -> Result<Snapshot, Stop> {
-        let wait = self.snapshot_wait("the snapshot");
-        if let Some(id) = self.ledger.snapshot.clone() {
-            let provider = self.ports.provider;
-            return self.wait(&wait, async || provider.snapshot(&id).await.map(Some)).await;
+        let provider = self.ports.provider;
+        if let Some(id) = self.state.snapshot.id().map(str::to_owned) {
+            let wait = self.wait(Stage::Snapshot, LimitKind::Snapshot, "the snapshot");
+            return wait.look_until(async || provider.snapshot(&id).await.map(Some)).await;
         }
-        let Some(droplet) = self.ledger.build.id else {
+        let Some(droplet) = self.state.build.id() else {
             let reason = "the journal names neither droplet nor snapshot".to_owned();
-            return Err(Stop::Failed(Failure::new(Stage::Snapshot, FailureKind::Snapshot(reason))));
+            return Err(Stop::failed(Stage::Snapshot, FailureKind::Snapshot(reason)));
         };
         let name = self.spec.snapshot.name.clone();
         self.stage(Stage::Snapshot, format!("snapshot `{name}` of droplet {droplet}"));
-        if self.ledger.snapshot_action.is_none() {
-            let before = self.ledger.snapshot_unsettled;
-            self.ask_for_snapshot(droplet, &name, before, &wait).await?;
+        let requested = match self.state.snapshot {
+            SnapshotState::Requested { action } => Some(action),
+            _ => None,
+        };
+        let action = match requested.flatten() {
+            Some(action) => Some(action),
+            None => self.request_snapshot(droplet, &name, requested.is_some()).await?,
+        };
+        if let Some(action) = action {
+            self.wait_for_snapshot_action(action, droplet, &name).await?;
         }
-        if let Some(action) = self.ledger.snapshot_action {
-            self.await_action(action, droplet, &format!("snapshot `{name}`"), &wait).await?;
-        }
-        let provider = self.ports.provider;
-        let found = self.snapshot_wait("the finished snapshot appearing at its droplet");
-        let snapshot = self.wait(&found, async || named(provider, droplet, &name).await).await?;
-        self.record(&Entry::Snapshot { id: snapshot.id.clone() })?;
+        let wait = self.wait(Stage::Snapshot, LimitKind::Snapshot, "the finished snapshot appearing at its droplet");
+        let snapshot = wait.look_until(async || find_by_name(provider, droplet, &name).await).await?;
+        self.record(&JournalEntry::Snapshot { id: snapshot.id.clone() })?;
         Ok(snapshot)
     }
 
-    fn snapshot_wait(&self, what: &str) -> Wait {
-        Wait {
-            stage: Stage::Snapshot,
-            what: what.to_owned(),
-            limit: self.spec.limits.snapshot,
-            option: "--timeout-snapshot",
-        }
-    }
-
-    async fn ask_for_snapshot(
-        &mut self,
-        droplet: u64,
-        name: &str,
-        mut unsettled: bool,
-        wait: &Wait,
-    ) -> Result<(), Stop> {
-        let start = self.ports.clock.now();
-        let mut pace = Pace::new(self.poll());
+    /// Requests the snapshot; returns its action, or `None` if the snapshot exists already. `unsettled`: an earlier request
+    /// may have had an effect.
+    async fn request_snapshot(&mut self, droplet: u64, name: &str, mut unsettled: bool) -> Result<Option<u64>, Stop> {
         let provider = self.ports.provider;
-        let mut attempts = 0;
-        let mut silence = Silence::default();
-        loop {
-            if unsettled {
-                match self.settle_snapshot(droplet, name).await? {
-                    Settled::Action(action) => return self.record(&Entry::SnapshotStarted { action }),
-                    Settled::Exists => return Ok(()),
-                    Settled::Nothing => {}
-                }
-            }
-            self.unless_stopped(std::future::ready(())).await?;
-            self.record(&Entry::Snapshotting)?;
-            // Seen from before the request: one that was not answered because the process was stopped is looked into.
-            let began = self.ports.clock.now();
-            let late = began.saturating_sub(start) >= wait.limit;
-            match self.change(provider.droplet_action(droplet, DropletAction::Snapshot(name))).await? {
-                Ok(action) => return self.record(&Entry::SnapshotStarted { action: action.id }),
-                Err(error) => {
-                    match error.kind {
-                        // The power off may hold the droplet still; or our own request, whose answer was lost.
-                        ProviderErrorKind::Pending if !late => {
-                            // An event holds its droplet. Where none does, the refusal says nothing.
-                            match self.unless_stopped(provider.droplet(droplet)).await? {
-                                Ok(droplet) if droplet.locked => silence.heard(),
-                                _ => self.missed(&mut silence, began, Stage::Snapshot, &wait.what, &error)?,
-                            }
-                        }
-                        ProviderErrorKind::Unanswered if attempts < 2 && !late => {
-                            attempts += 1;
-                            self.warn(format!("{error}; looking whether the snapshot is under way"));
-                            unsettled = true;
-                        }
-                        ProviderErrorKind::Unanswered => {
-                            return Err(Stop::Failed(Failure::provider(Stage::Snapshot, error)));
-                        }
-                        _ => {
-                            if !unsettled {
-                                self.record(&Entry::SnapshotRefused)?;
-                            }
-                            return Err(Stop::Failed(Failure::provider(Stage::Snapshot, error)));
-                        }
+        let limit = self.spec.limits.snapshot;
+        let mut lost_answers = 0;
+        let mut refusals = Outage::default();
+        let outage = self.wait(Stage::Snapshot, LimitKind::Snapshot, "the snapshot");
+        let action = self
+            .wait_without_limit(Stage::Snapshot, "the snapshot")
+            .poll_until(async |attempt| {
+                if unsettled {
+                    match self.find_request_effect(droplet, name).await? {
+                        RequestEffect::Action(action) => return Ok(Poll::Ready(Some(action))),
+                        RequestEffect::Exists => return Ok(Poll::Ready(None)),
+                        RequestEffect::Nothing => {}
                     }
                 }
-            }
-            self.pause(pace.next()).await?;
-        }
-    }
-
-    /// What came of a request whose answer was lost. The droplet's actions say it; where they cannot be read, its lock and
-    /// its snapshots do. That nothing came of it is said only of what was seen: a second request may be a second snapshot.
-    async fn settle_snapshot(&self, droplet: u64, name: &str) -> Result<Settled, Stop> {
-        let provider = self.ports.provider;
-        let start = self.ports.clock.now();
-        let mut pace = Pace::new(self.poll());
-        let mut silence = Silence::default();
-        loop {
-            let spent = self.elapsed_since(start);
-            let actions = self.unless_stopped(provider.droplet_actions(droplet)).await?;
-            if let Ok(actions) = &actions
-                && let Some(found) = actions.iter().find(|a| a.kind == "snapshot" && a.status != ActionStatus::Errored)
-            {
-                return Ok(Settled::Action(found.id));
-            }
-            let listed = self.unless_stopped(named(provider, droplet, name)).await?;
-            if let Ok(Some(_)) = listed {
-                return Ok(Settled::Exists);
-            }
-            let late = spent >= LAG;
-            let locked = if late {
-                self.unless_stopped(provider.droplet(droplet)).await?.map(|droplet| droplet.locked)
-            } else {
-                Ok(false)
-            };
-            let held = matches!(locked, Ok(true));
-            let known = actions.is_ok() || (listed.is_ok() && locked.is_ok());
-            if late && ((known && !held) || spent >= self.spec.limits.snapshot) {
-                return Ok(Settled::Nothing);
-            }
-            match actions.err().or(listed.err()).or(locked.err()) {
-                Some(error) if !(known || held) => {
-                    self.missed(&mut silence, start + spent, Stage::Snapshot, "what came of the request", &error)?;
+                self.check_stopped().await?;
+                self.record(&JournalEntry::Snapshotting)?;
+                // Measured before the request: one that was not answered because the process was suspended is looked into.
+                let began = self.ports.clock.now();
+                let is_late = began.saturating_sub(attempt.start) >= limit;
+                let error = match self.change(provider.droplet_action(droplet, DropletAction::Snapshot(name))).await? {
+                    Ok(action) => return Ok(Poll::Ready(Some(action.id))),
+                    Err(error) => error,
+                };
+                match error.kind {
+                    // The power-off may still hold the droplet, or our own request, whose answer was lost.
+                    ProviderErrorKind::Pending if !is_late => {
+                        // When no event holds the droplet, the refusal says nothing.
+                        match self.unless_stopped(provider.droplet(droplet)).await? {
+                            Ok(droplet) if droplet.locked => refusals.reset(),
+                            _ => outage.count_outage(&mut refusals, began, &error)?,
+                        }
+                    }
+                    ProviderErrorKind::Unanswered if lost_answers < MAX_LOST_ANSWERS && !is_late => {
+                        lost_answers += 1;
+                        self.warn(format!("{error}; checking whether the snapshot is under way"));
+                        unsettled = true;
+                    }
+                    ProviderErrorKind::Unanswered => return Err(Stop::provider(Stage::Snapshot, error)),
+                    _ => {
+                        if !unsettled {
+                            self.record(&JournalEntry::SnapshotRefused)?;
+                        }
+                        return Err(Stop::provider(Stage::Snapshot, error));
+                    }
                 }
-                _ => silence.heard(),
-            }
-            self.pause(pace.next()).await?;
+                Ok(Poll::Pending(None))
+            })
+            .await?;
+        if let Some(action) = action {
+            self.record(&JournalEntry::SnapshotStarted { action })?;
         }
+        Ok(action)
     }
 
-    /// Waits for an action of a droplet; `errored` is seen at once.
-    async fn await_action(&self, action: u64, droplet: u64, what: &str, wait: &Wait) -> Result<(), Stop> {
+    /// The effect of a request whose answer was lost. The droplet's actions tell; where they cannot be read, its lock and
+    /// its snapshots do. `Nothing` is returned only for what was seen: a second request may make a second snapshot.
+    async fn find_request_effect(&self, droplet: u64, name: &str) -> Result<RequestEffect, Stop> {
         let provider = self.ports.provider;
+        let limit = self.spec.limits.snapshot;
+        self.wait_without_limit(Stage::Snapshot, "the effect of the request")
+            .poll_until(async |attempt| {
+                let actions = self.unless_stopped(provider.droplet_actions(droplet)).await?;
+                let is_ours = |action: &&super::ports::Action| {
+                    action.kind == "snapshot" && action.status != ActionStatus::Errored
+                };
+                if let Some(found) = actions.iter().flatten().find(is_ours) {
+                    return Ok(Poll::Ready(RequestEffect::Action(found.id)));
+                }
+                let listed = self.unless_stopped(find_by_name(provider, droplet, name)).await?;
+                if let Ok(Some(_)) = listed {
+                    return Ok(Poll::Ready(RequestEffect::Exists));
+                }
+                let is_settled = attempt.elapsed() >= LIST_LAG;
+                let locked = if is_settled {
+                    self.unless_stopped(provider.droplet(droplet)).await?.map(|droplet| droplet.locked)
+                } else {
+                    Ok(false)
+                };
+                let is_held = matches!(locked, Ok(true));
+                let is_known = actions.is_ok() || (listed.is_ok() && locked.is_ok());
+                if is_settled && ((is_known && !is_held) || attempt.elapsed() >= limit) {
+                    return Ok(Poll::Ready(RequestEffect::Nothing));
+                }
+                Ok(match actions.err().or(listed.err()).or(locked.err()) {
+                    Some(error) if !(is_known || is_held) => Poll::Outage(error),
+                    _ => Poll::Pending(None),
+                })
+            })
+            .await
+    }
+
+    /// Waits for the action that makes the snapshot; `errored` is seen at once.
+    async fn wait_for_snapshot_action(&self, action: u64, droplet: u64, name: &str) -> Result<(), Stop> {
+        let (provider, droplet) = (self.ports.provider, ResourceId::Droplet(droplet));
         let status = self
-            .wait(wait, async || {
-                let action = provider.action(action, ActionOf::Droplet(droplet)).await?;
+            .wait(Stage::Snapshot, LimitKind::Snapshot, "the snapshot")
+            .look_until(async || {
+                let action = provider.action(action, &droplet).await?;
                 Ok((action.status != ActionStatus::InProgress).then_some(action.status))
             })
             .await?;
-        match status {
-            ActionStatus::Errored => {
-                Err(Stop::Failed(Failure::new(wait.stage, FailureKind::Errored { action, what: what.to_owned() })))
-            }
-            ActionStatus::Completed | ActionStatus::InProgress => Ok(()),
+        if status == ActionStatus::Errored {
+            let what = format!("snapshot `{name}`");
+            return Err(Stop::failed(Stage::Snapshot, FailureKind::ActionErrored { action, what }));
         }
+        Ok(())
     }
 }
 
-async fn named(provider: &dyn Provider, droplet: u64, name: &str) -> Result<Option<Snapshot>, ProviderError> {
+async fn find_by_name(provider: &dyn Provider, droplet: u64, name: &str) -> Result<Option<Snapshot>, ProviderError> {
     Ok(provider.droplet_snapshots(droplet).await?.into_iter().find(|snapshot| snapshot.name == name))
 }

@@ -1,33 +1,38 @@
-//! What a bake was asked to do: all of it can be written to the journal, none of it is secret.
+//! What a bake is to do. All of it can be written to the journal; none of it is secret.
 
 use std::fmt;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::duration::{milliseconds, seconds};
 use super::id::{BakeId, BakeTag};
 
-/// One bake.
+/// Maximum interval between two attempts, where nothing else is said.
+pub const DEFAULT_POLL_INTERVAL: Duration = Duration::from_secs(2);
+
+/// What one bake is to do.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Spec {
-    /// Its name.
+    /// The bake's id.
     pub id: BakeId,
-    /// Seconds since 1970 after which `mkimg gc` takes the bake for dead.
+    /// When `mkimg gc` may delete what the bake made, in seconds since 1970.
     pub deadline: u64,
     /// The build droplet.
     pub droplet: DropletSpec,
     /// The snapshot.
     pub snapshot: SnapshotSpec,
-    /// What says that the droplet is finished.
+    /// How the droplet says that it is finished.
     pub marker: MarkerKind,
     /// What happens to the droplet and the snapshot of a bake that fails.
     pub on_error: OnError,
-    /// Whether the snapshot is booted and proved before the bake counts as done.
+    /// Whether a droplet is started from the snapshot, and must pass, before the bake is done.
     pub verify: bool,
     /// How long each wait may take.
     pub limits: Limits,
-    /// The longest pause between two looks at the same thing, in milliseconds; the first pauses are shorter.
-    pub poll_ms: u64,
+    /// Maximum interval between two attempts to see the same thing; the first intervals are shorter.
+    #[serde(rename = "poll_ms", with = "milliseconds")]
+    pub poll_interval: Duration,
 }
 
 impl Spec {
@@ -52,12 +57,12 @@ pub struct DropletSpec {
     pub vpc_uuid: Option<String>,
     /// Whether it gets an IPv6 address.
     pub ipv6: bool,
-    /// Whether DigitalOcean's metrics agent is installed.
+    /// Whether the provider's metrics agent is installed.
     pub monitoring: bool,
-    /// Whether the agent behind the control panel's console is installed; its folder fails the image check.
+    /// Whether the agent behind the provider's web console is installed; its folder fails the image check.
     #[serde(default)]
     pub droplet_agent: bool,
-    /// Ids or fingerprints of SSH keys, for looking inside with `--on-error keep`.
+    /// Ids or fingerprints of SSH keys, to look inside a droplet that is kept.
     pub ssh_keys: Vec<String>,
     /// Tags besides mkimg's own.
     pub tags: Vec<String>,
@@ -68,9 +73,9 @@ pub struct DropletSpec {
 pub struct SnapshotSpec {
     /// Its name.
     pub name: String,
-    /// Regions it is transferred to; the droplet's own needs no mention.
+    /// Regions to transfer it to, besides the droplet's own.
     pub regions: Vec<String>,
-    /// Whether the bake waits until it is there; otherwise it is enough that the provider has accepted the transfers.
+    /// Whether the bake waits until the transfers are complete; otherwise they only need to be accepted.
     #[serde(default = "yes")]
     pub await_transfers: bool,
     /// Tags it keeps.
@@ -81,13 +86,13 @@ fn yes() -> bool {
     true
 }
 
-/// What says that the droplet is finished.
+/// How the droplet says that it is finished.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum MarkerKind {
     /// The droplet's status channel (TLS, pinned certificate).
     Https,
-    /// The droplet opens no port; powering itself off is the marker.
+    /// The droplet opens no port, and powers itself off.
     Poweroff,
 }
 
@@ -97,13 +102,13 @@ pub enum MarkerKind {
 pub enum OnError {
     /// They are destroyed.
     Destroy,
-    /// They are kept, and the bake says how to look inside.
+    /// They are kept.
     Keep,
-    /// The person is asked.
+    /// The user is asked.
     Ask,
 }
 
-/// How long each wait may take, in seconds on disk.
+/// How long each wait may take. The journal has them in seconds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Limits {
     /// From the request until the droplet is active.
@@ -121,25 +126,60 @@ pub struct Limits {
     /// All transfers together.
     #[serde(with = "seconds")]
     pub transfer: Duration,
-    /// The verification droplet, from its creation until it has passed.
+    /// From an active verification droplet until it has passed.
     #[serde(with = "seconds")]
     pub verify: Duration,
-    /// How long a destroyed droplet may take until it is gone, pending events included.
+    /// From the request to destroy a droplet until it is gone, pending events included.
     #[serde(with = "seconds")]
     pub destroy: Duration,
-    /// How long nothing of use may be heard from the API, whatever else may take longer: on the way forward in one wait,
-    /// while cleaning up in all of them together.
+    /// The outage budget: how long the API may give no usable answer, on the way forward in one wait, while cleaning up in
+    /// all of them together.
     #[serde(with = "seconds", default = "unreachable")]
     pub unreachable: Duration,
 }
 
-/// Of a bake whose journal does not say it.
+/// The outage budget of a bake whose journal does not contain it.
 fn unreachable() -> Duration {
     Limits::default().unreachable
 }
 
+/// One of the [`Limits`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LimitKind {
+    /// [`Limits::create`]
+    Create,
+    /// [`Limits::provision`]
+    Provision,
+    /// [`Limits::power_off`]
+    PowerOff,
+    /// [`Limits::snapshot`]
+    Snapshot,
+    /// [`Limits::transfer`]
+    Transfer,
+    /// [`Limits::verify`]
+    Verify,
+    /// [`Limits::destroy`]
+    Destroy,
+    /// [`Limits::unreachable`]
+    Unreachable,
+}
+
 impl Limits {
-    /// Everything that a bake can take when each wait runs to its end; after that it is dead or forgotten.
+    /// The limit of this kind.
+    pub fn get(&self, kind: LimitKind) -> Duration {
+        match kind {
+            LimitKind::Create => self.create,
+            LimitKind::Provision => self.provision,
+            LimitKind::PowerOff => self.power_off,
+            LimitKind::Snapshot => self.snapshot,
+            LimitKind::Transfer => self.transfer,
+            LimitKind::Verify => self.verify,
+            LimitKind::Destroy => self.destroy,
+            LimitKind::Unreachable => self.unreachable,
+        }
+    }
+
+    /// How long a bake takes when each wait takes all of its time. After that it is dead or forgotten.
     pub fn total(&self) -> Duration {
         self.create * 2
             + self.provision
@@ -168,43 +208,29 @@ impl Default for Limits {
     }
 }
 
-mod seconds {
-    use super::Duration;
-    use serde::{Deserialize as _, Deserializer, Serializer};
-
-    pub(super) fn serialize<S: Serializer>(value: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_f64(value.as_secs_f64())
-    }
-
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
-        let seconds = f64::deserialize(deserializer)?;
-        Duration::try_from_secs_f64(seconds).map_err(serde::de::Error::custom)
-    }
-}
-
-/// Where a bake stands; also the step that a failure names.
+/// A stage of a bake; a failure names the one that failed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Stage {
-    /// Account, region, size, image, snapshot name.
+    /// Account, region, size, image and snapshot name are checked.
     Preflight,
-    /// The request for the build droplet.
+    /// The build droplet is requested.
     Create,
     /// Until the droplet is active.
     Boot,
-    /// Until the marker.
+    /// Until the completion marker.
     Provision,
     /// Until the droplet is off.
     PowerOff,
-    /// The snapshot.
+    /// The snapshot is made.
     Snapshot,
-    /// The snapshot's tags.
+    /// The snapshot gets its tags.
     Tag,
-    /// The snapshot's other regions.
+    /// The snapshot is transferred to its other regions.
     Transfer,
-    /// The build droplet goes.
+    /// The build droplet is destroyed.
     Destroy,
-    /// A second droplet proves the snapshot.
+    /// A second droplet verifies the snapshot.
     Verify,
     /// The bake's tag is taken off the snapshot.
     Commit,
@@ -228,5 +254,50 @@ impl fmt::Display for Stage {
             Self::Commit => "commit",
             Self::CleanUp => "clean up",
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A bake whose waits all take their whole time must not be taken for dead by another machine's `mkimg gc`.
+    #[test]
+    fn the_deadline_covers_the_sum_of_all_limits() {
+        let none = Limits {
+            create: Duration::ZERO,
+            provision: Duration::ZERO,
+            power_off: Duration::ZERO,
+            snapshot: Duration::ZERO,
+            transfer: Duration::ZERO,
+            verify: Duration::ZERO,
+            destroy: Duration::ZERO,
+            unreachable: Duration::ZERO,
+        };
+        let hour = Duration::from_secs(3_600);
+        // Two droplets are created and destroyed; a droplet is off by itself, after `shutdown` or after `power_off`.
+        for (limits, times) in [
+            (Limits { create: hour, ..none }, 2),
+            (Limits { provision: hour, ..none }, 1),
+            (Limits { power_off: hour, ..none }, 3),
+            (Limits { snapshot: hour, ..none }, 1),
+            (Limits { transfer: hour, ..none }, 1),
+            (Limits { verify: hour, ..none }, 1),
+            (Limits { destroy: hour, ..none }, 2),
+        ] {
+            assert!(limits.total() >= hour * times, "{limits:?}");
+        }
+        let minute = Duration::from_secs(60);
+        let all = Limits {
+            create: minute,
+            provision: minute,
+            power_off: minute,
+            snapshot: minute,
+            transfer: minute,
+            verify: minute,
+            destroy: minute,
+            unreachable: minute,
+        };
+        assert!(all.total() >= minute * 11);
     }
 }

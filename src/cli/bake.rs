@@ -1,5 +1,6 @@
 //! `mkimg bake [TEMPLATE]`: composes project, document, linter, provider, status channel and journal into one bake.
 
+pub(super) mod advice;
 mod api;
 mod args;
 mod artifacts;

@@ -10,9 +10,9 @@ use super::bake::{ApiArgs, KnownBake, known_bakes};
 use super::error::Failure;
 use super::options::OutputFormat;
 use super::runtime::{block_on, unix_time};
-use crate::bake::BakeId;
-use crate::bake::journal::{Entry, Ledger, Line};
-use crate::bake::leftovers::Leftover;
+use crate::bake::journal::{JournalEntry, JournalLine};
+use crate::bake::orphans::Orphan;
+use crate::bake::{BakeId, BakeState};
 
 #[derive(Debug, clap::Args)]
 #[command(
@@ -68,7 +68,7 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<(), Failure> {
     };
     let found = block_on(async {
         let api = args.api.open(target, global).await?;
-        let found = api.leftovers().await;
+        let found = api.orphans().await;
         let options = api.options();
         api.close(global).await;
         found.map(|found| (found, options))
@@ -103,9 +103,9 @@ fn row(known: KnownBake) -> Row {
             return row;
         }
     };
-    let ledger = Ledger::replay(lines.iter().map(|line| &line.entry));
+    let state = BakeState::replay(lines.iter().map(|line| &line.entry));
     if let Some(line) = lines.first()
-        && let Entry::Began { spec, api_url, .. } = &line.entry
+        && let JournalEntry::Began { spec, api_url, .. } = &line.entry
     {
         let time = std::time::UNIX_EPOCH + Duration::from_secs(line.at);
         row.started = Some(humantime::format_rfc3339_seconds(time).to_string());
@@ -114,32 +114,38 @@ fn row(known: KnownBake) -> Row {
     }
     let name = row.snapshot.clone().unwrap_or_default();
     let ended = lines.iter().rev().find_map(|line| match &line.entry {
-        Entry::Ended { exit, failure, left } => Some((*exit, failure.clone().unwrap_or_default(), left.clone())),
+        JournalEntry::Ended { exit, failure, remaining: left } => {
+            Some((*exit, failure.clone().unwrap_or_default(), left.clone()))
+        }
         _ => None,
     });
-    let things = |left: &[crate::bake::Left]| left.iter().map(crate::bake::Left::name).collect::<Vec<_>>().join(", ");
+    let things = |left: &[crate::bake::RemainingResource]| {
+        left.iter().map(crate::bake::RemainingResource::name).collect::<Vec<_>>().join(", ")
+    };
     let halted = match lines.last() {
-        Some(Line { entry: Entry::Halted { failure, left }, .. }) if !known.at_work => Some((failure, left)),
+        Some(JournalLine { entry: JournalEntry::Suspended { failure, remaining: left }, .. }) if !known.at_work => {
+            Some((failure, left))
+        }
         _ => None,
     };
     if let Some((failure, left)) = halted {
-        row.stage = Some(ledger.stage().to_string());
+        row.stage = Some(state.stage().to_string());
         row.state = "left";
         row.detail = format!("{}; continue: mkimg resume {}; {failure}", things(left), row.bake);
         return row;
     }
     (row.state, row.detail) = match ended {
         Some((0, ..)) => {
-            row.snapshot_id.clone_from(&ledger.snapshot);
-            ("done", format!("snapshot {name} ({})", ledger.snapshot.as_deref().unwrap_or("?")))
+            row.snapshot_id = state.snapshot.id().map(str::to_owned);
+            ("done", format!("snapshot {name} ({})", state.snapshot.id().unwrap_or("?")))
         }
         Some((_, failure, left)) if !left.is_empty() => ("left", format!("{}; {failure}", things(&left))),
         Some((130, ..)) => ("failed", "stopped; nothing remains".to_owned()),
         Some((_, failure, _)) => ("failed", failure),
         None => {
-            let stage = ledger.stage().to_string();
-            let detail = format!("at stage `{stage}` of snapshot {name}");
-            row.stage = Some(stage);
+            let reached = state.stage().to_string();
+            let detail = format!("at stage `{reached}` of snapshot {name}");
+            row.stage = Some(reached);
             match (known.at_work, lines.is_empty()) {
                 (true, _) => ("at-work", detail),
                 (false, true) => ("interrupted", "before its first request".to_owned()),
@@ -154,28 +160,28 @@ fn table(rows: &[Row]) -> String {
     let mut text = String::new();
     for row in rows {
         // The id holds the time.
-        let first = crate::bake::printable(row.detail.lines().next().unwrap_or_default());
+        let first = crate::bake::untrusted::printable(row.detail.lines().next().unwrap_or_default());
         let _ = writeln!(text, "{}  {:<11}  {first}", row.bake, row.state);
     }
     text
 }
 
-fn print_remaining(global: &Global, rows: &[Row], found: &[Leftover], options: &str) -> Result<(), Failure> {
+fn print_remaining(global: &Global, rows: &[Row], found: &[Orphan], options: &str) -> Result<(), Failure> {
     if found.is_empty() {
         global.terminal.note("no resources of bakes remain in the account");
         return Ok(());
     }
     let now = unix_time();
     let mut text = String::from("remaining in the account:\n");
-    for leftover in found {
-        let tag = &leftover.tag;
+    for orphan in found {
+        let tag = &orphan.tag;
         let time = |seconds| humantime::format_duration(Duration::from_secs(seconds)).to_string();
         let deadline = match tag.deadline.checked_sub(now) {
             Some(remaining) if remaining > 0 => format!("its deadline is in {}", time(remaining)),
             _ => format!("its deadline passed {} ago", time(now.saturating_sub(tag.deadline))),
         };
         let here = rows.iter().find(|row| row.bake == tag.id).map_or("not started from here", |row| row.state);
-        let _ = writeln!(text, "  {} `{}` of bake {} ({here}; {deadline})", leftover.what, leftover.name, tag.id);
+        let _ = writeln!(text, "  {} `{}` of bake {} ({here}; {deadline})", orphan.resource, orphan.name, tag.id);
     }
     global.terminal.print(text)?;
     global.terminal.help(&format!(
@@ -184,13 +190,13 @@ fn print_remaining(global: &Global, rows: &[Row], found: &[Leftover], options: &
     Ok(())
 }
 
-fn print_json(global: &Global, rows: &[Row], found: Option<&[Leftover]>) -> Result<(), Failure> {
+fn print_json(global: &Global, rows: &[Row], found: Option<&[Orphan]>) -> Result<(), Failure> {
     let left: Option<Vec<RemainingResource>> = found.map(|found| {
-        let resource = |leftover: &Leftover| RemainingResource {
-            what: leftover.what.to_string(),
-            name: leftover.name.clone(),
-            bake: leftover.tag.id.clone(),
-            deadline: leftover.tag.deadline,
+        let resource = |orphan: &Orphan| RemainingResource {
+            what: orphan.resource.to_string(),
+            name: orphan.name.clone(),
+            bake: orphan.tag.id.clone(),
+            deadline: orphan.tag.deadline,
         };
         found.iter().map(resource).collect()
     });

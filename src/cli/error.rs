@@ -9,11 +9,11 @@ use std::io;
 use std::path::Path;
 
 use super::Terminal;
-use crate::bake::id::BadId;
+use crate::bake::id::InvalidBakeId;
 use crate::bake::journal::JournalError;
 use crate::marker::CredentialsError;
 use crate::model::{BadAssignment, PlanError};
-use crate::providers::digitalocean::BadApiUrl;
+use crate::providers::ConnectError;
 use crate::render::{BakeEntryError, RenderError};
 use crate::workspace::{DownloadError, LockError, ProjectError, WriteError};
 
@@ -272,7 +272,7 @@ impl ExpectedError for DownloadError {
     }
 }
 
-impl ExpectedError for BadApiUrl {
+impl ExpectedError for ConnectError {
     fn kind(&self) -> ErrorKind {
         match self {
             Self::Tls(_) => ErrorKind::System,
@@ -291,7 +291,7 @@ impl ExpectedError for BadApiUrl {
     }
 }
 
-impl ExpectedError for BadId {
+impl ExpectedError for InvalidBakeId {
     fn kind(&self) -> ErrorKind {
         ErrorKind::Usage
     }
@@ -358,7 +358,7 @@ mod tests {
             ),
             (RenderError::Conflict { key: "runcmd" }.into(), 2, "take it out of `cloud_config:`"),
             (DownloadError::TooLarge { url: "u".into(), limit: 1 }.into(), 2, "see whether the address is right"),
-            (BadApiUrl::Insecure("http://x".into()).into(), 2, "--api-url takes an https:// address"),
+            (ConnectError::Insecure("http://x".into()).into(), 2, "--api-url takes an https:// address"),
             (BakeId::parse("No").unwrap_err().into(), 2, "`mkimg bakes` lists the bakes"),
             (JournalError { path: "p".into(), reason: "r".into() }.into(), 2, "set XDG_STATE_HOME"),
         ];

@@ -9,11 +9,12 @@ use super::Global;
 use super::bake::{AccountUnknown, Api, ApiArgs, close_journal, known_bakes};
 use super::error::{ErrorKind, ExpectedError, Failure};
 use super::runtime::{SystemClock, block_on, unix_time};
-use crate::bake::journal::{Entry, Ledger, Line};
-use crate::bake::leftovers::{self, Leftover, Selection, Thing};
+use crate::bake::journal::{JournalEntry, JournalLine};
+use crate::bake::orphans::{Collector, Orphan, Selection};
 use crate::bake::ports::{Provider, ProviderError, ProviderErrorKind};
-use crate::bake::silence::Patience;
-use crate::bake::{BakeId, BakeTag};
+use crate::bake::spec::DEFAULT_POLL_INTERVAL;
+use crate::bake::state::{Phase, SnapshotProgress};
+use crate::bake::{BakeId, BakeState, BakeTag, ResourceId, duration};
 
 /// How long the removal of one resource may take.
 const REMOVAL_LIMIT: Duration = Duration::from_secs(300);
@@ -87,7 +88,8 @@ impl ExpectedError for GcError {
 /// A named bake with a journal on this machine, at this API.
 struct Journalled {
     tag: BakeTag,
-    ledger: Ledger,
+    poll_interval: Duration,
+    state: BakeState,
 }
 
 /// What this machine knows: the bakes that are running, and the journals of the named ones.
@@ -114,11 +116,11 @@ impl LocalBakes {
                     global.terminal.warning(&text);
                 }
                 Ok(lines) if named => {
-                    if let Some(Line { entry: Entry::Began { spec, api_url, .. }, .. }) = lines.first()
+                    if let Some(JournalLine { entry: JournalEntry::Began { spec, api_url, .. }, .. }) = lines.first()
                         && *api_url == api.journal_url()
                     {
-                        let ledger = Ledger::replay(lines.iter().map(|line| &line.entry));
-                        here.journalled.push(Journalled { tag: spec.tag(), ledger });
+                        let state = BakeState::replay(lines.iter().map(|line| &line.entry));
+                        here.journalled.push(Journalled { tag: spec.tag(), poll_interval: spec.poll_interval, state });
                     }
                 }
                 _ => {}
@@ -132,27 +134,28 @@ async fn with_api(args: &Args, global: &Global, selection: &Selection, api: &Api
     let terminal = &global.terminal;
     let (client, clock) = (api.client(), SystemClock::default());
     let here = LocalBakes::read(selection, api, global)?;
-    let mut found = api.leftovers().await?;
+    let outage_budget = args.timeout_unreachable.unwrap_or_else(|| api.unreachable());
+    let mut found = api.orphans().await?;
     for bake in &here.journalled {
-        let more = leftovers::find_of(client, &clock, &bake.tag, &bake.ledger).await.map_err(AccountUnknown)?;
-        found.extend(
-            more.into_iter().filter(|left| found.iter().all(|known| known.what != left.what)).collect::<Vec<_>>(),
-        );
+        let collector = Collector::new(client, &clock, bake.poll_interval, outage_budget);
+        let mut more = collector.find_bake(&bake.tag, &bake.state).await.map_err(AccountUnknown)?;
+        more.retain(|new| found.iter().all(|known| known.resource != new.resource));
+        found.extend(more);
     }
-    found.sort_by(|a, b| (&a.tag.id, &a.what).cmp(&(&b.tag.id, &b.what)));
-    let is_selected = |left: &Leftover| selection.takes(&left.tag) && !here.running.contains(&left.tag.id);
+    found.sort_by(|a, b| (&a.tag.id, &a.resource).cmp(&(&b.tag.id, &b.resource)));
+    let is_selected = |orphan: &Orphan| selection.includes(&orphan.tag) && !here.running.contains(&orphan.tag.id);
     let (selected, kept): (Vec<_>, Vec<_>) = found.into_iter().partition(is_selected);
-    for leftover in kept.iter().filter(|_| selection.named.is_empty()) {
-        let remaining = Duration::from_secs(leftover.tag.deadline.saturating_sub(selection.now));
-        let why = match (here.running.contains(&leftover.tag.id), remaining.is_zero()) {
+    for orphan in kept.iter().filter(|_| selection.named.is_empty()) {
+        let remaining = Duration::from_secs(orphan.tag.deadline.saturating_sub(selection.now));
+        let why = match (here.running.contains(&orphan.tag.id), remaining.is_zero()) {
             (true, _) => "a process on this machine is working on it".to_owned(),
             (false, false) => format!("its deadline is in {}", humantime::format_duration(remaining)),
             (false, true) => format!(
                 "its deadline passed {} ago",
-                humantime::format_duration(Duration::from_secs(selection.now.saturating_sub(leftover.tag.deadline)))
+                humantime::format_duration(Duration::from_secs(selection.now.saturating_sub(orphan.tag.deadline)))
             ),
         };
-        terminal.note(&format!("keeping {} of bake {}: {why}", leftover.what, leftover.tag.id));
+        terminal.note(&format!("keeping {} of bake {}: {why}", orphan.resource, orphan.tag.id));
     }
     if selected.is_empty() {
         terminal.note("nothing to destroy");
@@ -166,44 +169,44 @@ async fn with_api(args: &Args, global: &Global, selection: &Selection, api: &Api
     if args.dry_run {
         return selected.iter().try_for_each(|orphan| terminal.print(format!("would destroy {}\n", describe(orphan))));
     }
-    let patience = Patience::new(&clock, args.timeout_unreachable.unwrap_or_else(|| api.unreachable()));
-    let mut left = 0;
+    let collector = Collector::new(client, &clock, DEFAULT_POLL_INTERVAL, outage_budget);
+    let mut remaining = 0;
     let mut gone: BTreeSet<BakeId> = selection.named.iter().cloned().collect();
-    gone.extend(selected.iter().map(|leftover| leftover.tag.id.clone()));
-    let mut destroyed: Vec<Thing> = Vec::new();
-    for leftover in &selected {
-        if destroyed.contains(&leftover.what) {
+    gone.extend(selected.iter().map(|orphan| orphan.tag.id.clone()));
+    let mut destroyed: Vec<ResourceId> = Vec::new();
+    for orphan in &selected {
+        if destroyed.contains(&orphan.resource) {
             // It was destroyed with its droplet.
             continue;
         }
-        let removed = match patience.over() {
-            None => {
-                leftovers::remove(client, &patience, leftover, REMOVAL_LIMIT).await.map_err(|left| left.to_string())
-            }
-            Some(_) => Err(format!("{} (not requested any more)", leftover.what)),
+        let removed = match collector.unavailable() {
+            None => collector.remove(orphan, REMOVAL_LIMIT).await.map_err(|remaining| remaining.to_string()),
+            Some(_) => Err(format!("{} (not requested any more)", orphan.resource)),
         };
         match removed {
             Ok(removed) => {
-                for one in removed.into_iter().filter(|one| !destroyed.contains(&one.what)).collect::<Vec<_>>() {
-                    terminal.print(format!("destroyed {}\n", describe(&one)))?;
-                    destroyed.push(one.what);
+                for removed in removed {
+                    if !destroyed.contains(&removed.resource) {
+                        terminal.print(format!("destroyed {}\n", describe(&removed)))?;
+                        destroyed.push(removed.resource);
+                    }
                 }
             }
             Err(still) => {
-                left += 1;
-                gone.remove(&leftover.tag.id);
+                remaining += 1;
+                gone.remove(&orphan.tag.id);
                 terminal.error(&format!("still exists: {still}"));
             }
         }
     }
     let unclear = close_journals(&gone, &here, api, global).await;
     let (all, again) = (selected.len(), repeat_command(selection, api));
-    match (left, unclear, patience.over()) {
+    match (remaining, unclear, collector.unavailable()) {
         (0, 0, _) => Ok(()),
         (0, ..) => Err(GcError::SnapshotUnknown { again }.into()),
         (remaining, _, None) => Err(GcError::Remaining { remaining, all, again }.into()),
         (remaining, _, Some(outage)) => {
-            Err(GcError::Unreachable { remaining, all, limit: outage.limit.clone(), again }.into())
+            Err(GcError::Unreachable { remaining, all, limit: duration::exact(outage.budget), again }.into())
         }
     }
 }
@@ -213,9 +216,9 @@ async fn close_journals(gone: &BTreeSet<BakeId>, here: &LocalBakes, api: &Api, g
     let terminal = &global.terminal;
     let mut unclear = 0;
     for bake in gone {
-        let ledger = here.journalled.iter().find(|known| known.tag.id == *bake).map(|known| &known.ledger);
-        let kept = match ledger {
-            Some(ledger) => committed_snapshot(api.client(), ledger).await,
+        let state = here.journalled.iter().find(|known| known.tag.id == *bake).map(|known| &known.state);
+        let kept = match state {
+            Some(state) => committed_snapshot(api.client(), state).await,
             None => Ok(None),
         };
         let kept = match kept {
@@ -242,11 +245,7 @@ async fn close_journals(gone: &BTreeSet<BakeId>, here: &LocalBakes, api: &Api, g
 fn repeat_command(selection: &Selection, api: &Api) -> String {
     let mut text = format!("mkimg gc{}", api.options());
     if !selection.older_than.is_zero() {
-        let _ = write!(
-            text,
-            " --older-than {}",
-            humantime::format_duration(selection.older_than).to_string().replace(' ', "")
-        );
+        let _ = write!(text, " --older-than {}", duration::exact(selection.older_than));
     }
     for bake in &selection.named {
         let _ = write!(text, " {bake}");
@@ -254,17 +253,19 @@ fn repeat_command(selection: &Selection, api: &Api) -> String {
     text
 }
 
-fn describe(leftover: &Leftover) -> String {
-    format!("{} `{}` of bake {}", leftover.what, leftover.name, leftover.tag.id)
+fn describe(orphan: &Orphan) -> String {
+    format!("{} `{}` of bake {}", orphan.resource, orphan.name, orphan.tag.id)
 }
 
 /// The snapshot of a bake that is done, or was killed at its last step: its tag is removed already, and it is kept. A bake
 /// that was suspended there has reported its snapshot as remaining, with the command that removes it.
-async fn committed_snapshot(provider: &dyn Provider, ledger: &Ledger) -> Result<Option<String>, ProviderError> {
-    let stands = ledger.committing && !ledger.halted && ledger.ended.is_none_or(|exit| exit == 0);
-    let (true, Some(id)) = (stands, &ledger.snapshot) else { return Ok(None) };
+async fn committed_snapshot(provider: &dyn Provider, state: &BakeState) -> Result<Option<String>, ProviderError> {
+    let is_product = state.snapshot.has_reached(SnapshotProgress::Committing)
+        && state.phase != Phase::Suspended
+        && state.exit_status().is_none_or(|exit| exit == 0);
+    let (true, Some(id)) = (is_product, state.snapshot.present_id()) else { return Ok(None) };
     match provider.snapshot(id).await {
-        Ok(_) => Ok(Some(id.clone())),
+        Ok(_) => Ok(Some(id.to_owned())),
         Err(error) if error.kind == ProviderErrorKind::NotFound => Ok(None),
         Err(error) => Err(error),
     }

@@ -5,15 +5,17 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::Global;
-use super::bake::{Api, ApiArgs, ArtifactDirectory, BakeDocuments, BakeRun, FileJournal, SharedTerminal, report_path};
+use super::bake::{
+    Api, ApiArgs, ArtifactDirectory, BakeDocuments, BakeRun, FileJournal, SharedTerminal, advice, report_path,
+};
 use super::error::{ErrorKind, ExpectedError, Failure};
 use super::options::OutputFormat;
 use super::runtime::{StopRequests, SystemClock, block_on, unix_time};
-use crate::bake::journal::{Artifacts, Entry, Journal as _, Ledger, Line};
-use crate::bake::leftovers::{self, Leftover, Thing};
+use crate::bake::journal::{Journal as _, JournalEntry, JournalLine, ServedArtifacts};
+use crate::bake::orphans::{Collector, Orphan};
 use crate::bake::report::Report;
-use crate::bake::silence::Patience;
-use crate::bake::{BakeId, Spec, preflight};
+use crate::bake::state::DropletProgress;
+use crate::bake::{BakeId, BakeState, ResourceId, Spec, preflight};
 use secrecy::ExposeSecret as _;
 
 #[derive(Debug, clap::Args)]
@@ -80,7 +82,7 @@ impl ExpectedError for ResumeError {
                 Some(format!("`mkimg gc {bake}` destroys its resources, if any; `mkimg bake` starts a new bake").into())
             }
             Self::NoSecrets { bake, .. } => Some(format!("destroy its resources: mkimg gc {bake}").into()),
-            Self::Account(failure) => failure.advice().map(Into::into),
+            Self::Account(failure) => advice::for_failure(failure).map(Into::into),
             Self::OtherAccount { .. } => Some("use a token of the account in which it began".into()),
             Self::InTheWay(_) => Some("run it again later".into()),
         }
@@ -94,30 +96,32 @@ struct ResumedBake {
     account: String,
     document: String,
     stand_ins: bool,
-    artifacts: Option<Artifacts>,
+    artifacts: Option<ServedArtifacts>,
     began: u64,
     documents: BakeDocuments,
     journal: FileJournal,
-    ledger: Ledger,
+    state: BakeState,
 }
 
 impl ResumedBake {
-    fn read(bake: &BakeId, journal: FileJournal, lines: &[Line]) -> Result<Self, Failure> {
-        let Some(Line { at, entry: Entry::Began { spec, api_url, account, document, stand_ins, artifacts, .. } }) =
-            lines.first()
+    fn read(bake: &BakeId, journal: FileJournal, lines: &[JournalLine]) -> Result<Self, Failure> {
+        let Some(JournalLine {
+            at,
+            entry: JournalEntry::Began { spec, api_url, account, document, stand_ins, artifacts, .. },
+        }) = lines.first()
         else {
             journal.remove_secrets()?;
             return Err(ResumeError::NotBegun(bake.clone()).into());
         };
-        let ledger = Ledger::replay(lines.iter().map(|line| &line.entry));
-        if ledger.ended.is_some() {
+        let state = BakeState::replay(lines.iter().map(|line| &line.entry));
+        if state.exit_status().is_some() {
             // It was killed between its last line and the removal of its secrets.
             journal.remove_secrets()?;
         }
-        match (ledger.ended, &ledger.snapshot) {
+        match (state.exit_status(), state.snapshot.id()) {
             (None, _) => {}
             (Some(0), Some(snapshot)) => {
-                return Err(ResumeError::Done { bake: bake.clone(), snapshot: snapshot.clone() }.into());
+                return Err(ResumeError::Done { bake: bake.clone(), snapshot: snapshot.to_owned() }.into());
             }
             (Some(exit), _) => return Err(ResumeError::Ended { bake: bake.clone(), exit }.into()),
         }
@@ -134,7 +138,7 @@ impl ResumedBake {
             began: *at,
             documents,
             journal,
-            ledger,
+            state,
         })
     }
 
@@ -152,7 +156,7 @@ impl ResumedBake {
             self.recover_local_droplets(api).await?;
         }
         let _server = match self.artifacts.take() {
-            Some(served) if !self.ledger.build.passed && self.ledger.failing.is_none() => {
+            Some(served) if !self.state.build.has_passed() && self.state.clean_up_reason().is_none() => {
                 Some(ArtifactDirectory::read(&served.folder)?.serve(served.port).await?.1)
             }
             _ => None,
@@ -161,7 +165,7 @@ impl ResumedBake {
             "bake {}, journal in {}: continuing with stage `{}`",
             self.spec.id,
             self.journal.folder().display(),
-            self.ledger.stage()
+            self.state.stage()
         ));
         let stops = StopRequests::watch(global)?;
         let report = Report::new(&self.spec, self.began, self.document, self.stand_ins);
@@ -170,7 +174,7 @@ impl ResumedBake {
             api,
             documents: self.documents,
             journal: self.journal,
-            ledger: self.ledger,
+            state: self.state,
             report,
             format: args.format,
             report_path: args.report.as_deref(),
@@ -184,28 +188,32 @@ impl ResumedBake {
     /// The embedded emulator's droplets ended with the process that was killed. One that was off is complete on its disk;
     /// one that was running has lost its work.
     async fn recover_local_droplets(&mut self, api: &Api) -> Result<(), Failure> {
-        if self.ledger.failing.is_none() && !self.ledger.off && !self.ledger.build.gone {
-            let stage = self.ledger.stage();
-            self.append(&Entry::CleaningUp {
+        let build = &self.state.build;
+        let is_off = build.has_reached(DropletProgress::Off) || build.is_gone();
+        if self.state.clean_up_reason().is_none() && !is_off {
+            let stage = self.state.stage();
+            self.append(&JournalEntry::CleaningUp {
                 failure: format!("{stage}: the local droplet ended with the command that ran it"),
             })?;
         }
-        if let (Some(droplet), false) = (self.ledger.verification.id, self.ledger.verification.passed) {
-            let leftover =
-                Leftover { tag: self.spec.tag(), what: Thing::Droplet(droplet), name: "verification".to_owned() };
+        let verification = &self.state.verification;
+        if let Some(droplet) = verification.present_id().filter(|_| !verification.has_passed()) {
+            let resource = ResourceId::Droplet(droplet);
+            let orphan = Orphan { tag: self.spec.tag(), resource, name: "verification".to_owned() };
             let clock = SystemClock::default();
-            let patience = Patience::new(&clock, self.spec.limits.unreachable);
-            leftovers::remove(api.client(), &patience, &leftover, Duration::from_secs(60))
+            let (interval, budget) = (self.spec.poll_interval, self.spec.limits.unreachable);
+            Collector::new(api.client(), &clock, interval, budget)
+                .remove(&orphan, Duration::from_secs(60))
                 .await
-                .map_err(|left| ResumeError::InTheWay(left.to_string()))?;
-            self.append(&Entry::DropletGone { droplet })?;
+                .map_err(|remaining| ResumeError::InTheWay(remaining.to_string()))?;
+            self.append(&JournalEntry::DropletGone { droplet })?;
         }
         Ok(())
     }
 
-    fn append(&mut self, entry: &Entry) -> Result<(), Failure> {
+    fn append(&mut self, entry: &JournalEntry) -> Result<(), Failure> {
         self.journal.append(unix_time(), entry)?;
-        self.ledger.apply(entry);
+        self.state.apply(entry);
         Ok(())
     }
 }

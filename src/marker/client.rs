@@ -1,5 +1,5 @@
-//! Asks a droplet for its status. Who does not hold the bake's key learns nothing from us, not even the token: it is sent
-//! only inside a connection whose other side has proved to hold the pinned certificate's key.
+//! Requests a droplet's status. A server without the bake's key learns nothing, not even the token: the token is sent only
+//! inside a connection whose other side has proved that it has the pinned certificate's key.
 
 use std::error::Error;
 use std::net::{IpAddr, SocketAddr};
@@ -18,10 +18,10 @@ use super::credentials::{Credentials, CredentialsError, server_name};
 use super::pin::Pinned;
 use crate::bake::ports::{Marker, MarkerError, Status};
 
-/// No status is larger: 64 KiB of log, escaped, and the steps.
-const MAX_STATUS: usize = 512 * 1024;
+/// A status has at most 64 KiB of log, escaped, and the steps.
+const MAX_STATUS_BYTES: usize = 512 * 1024;
 /// The whole log is at most 4 MiB.
-const MAX_LOG: usize = 4 * 1024 * 1024 + 64 * 1024;
+const MAX_LOG_BYTES: usize = 4 * 1024 * 1024 + 64 * 1024;
 
 /// How long a droplet may take to answer.
 #[derive(Debug, Clone, Copy)]
@@ -35,7 +35,7 @@ pub struct Limits {
 }
 
 impl Default for Limits {
-    /// QEMU's user network accepts a connection before the guest listens: short limits, many tries.
+    /// QEMU's user network accepts a connection before the guest listens: short limits, many attempts.
     fn default() -> Self {
         Self { connect: Duration::from_secs(3), request: Duration::from_secs(8), log: Duration::from_secs(30) }
     }
@@ -54,7 +54,7 @@ pub struct Client {
 }
 
 impl Client {
-    /// A client that believes only the holder of these credentials' key.
+    /// A client that trusts only the holder of these credentials' key.
     pub fn new(credentials: &Credentials, port: u16, limits: Limits) -> Result<Self, CredentialsError> {
         let unreadable = |error: &dyn std::fmt::Display| CredentialsError::Unreadable(error.to_string());
         let certificate = STANDARD.decode(&credentials.certificate).map_err(|error| unreadable(&error))?;
@@ -93,20 +93,20 @@ impl Client {
             .connect_timeout(self.limits.connect)
             .pool_idle_timeout(Duration::from_secs(20))
             .build()
-            .map_err(|error| self.hostile(address, error.to_string()))?;
+            .map_err(|error| self.bad_answer(address, error.to_string()))?;
         *cached = Some((address, client.clone()));
         Ok(client)
     }
 
-    fn place(&self, address: IpAddr) -> String {
+    fn socket(&self, address: IpAddr) -> String {
         SocketAddr::new(address, self.port).to_string()
     }
 
-    fn hostile(&self, address: IpAddr, reason: impl Into<String>) -> MarkerError {
-        MarkerError::Hostile { address: self.place(address), reason: reason.into() }
+    fn bad_answer(&self, address: IpAddr, reason: impl Into<String>) -> MarkerError {
+        MarkerError::BadAnswer { address: self.socket(address), reason: reason.into() }
     }
 
-    async fn ask(
+    async fn request(
         &self,
         address: IpAddr,
         method: Method,
@@ -120,14 +120,14 @@ impl Client {
         let mut body = Vec::new();
         while let Some(piece) = response.chunk().await.map_err(|error| self.cut_short(address, &error))? {
             if body.len() + piece.len() > max {
-                return Err(self.hostile(address, format!("its answer is longer than {max} bytes")));
+                return Err(self.bad_answer(address, format!("its answer is longer than {max} bytes")));
             }
             body.extend_from_slice(&piece);
         }
         Ok((response.status(), body))
     }
 
-    /// Nobody there yet, or somebody else?
+    /// No server yet, or another server?
     fn explain(&self, address: IpAddr, error: &reqwest::Error) -> MarkerError {
         for cause in causes(error) {
             if let Some(tls) = cause.downcast_ref::<rustls::Error>() {
@@ -137,27 +137,27 @@ impl Client {
                     }
                     other => format!("the TLS handshake fails: {other}"),
                 };
-                return MarkerError::WrongServer { address: self.place(address), reason };
+                return MarkerError::WrongServer { address: self.socket(address), reason };
             }
-            // It holds our key, or there would be a TLS error above.
+            // It has our key, or there would be a TLS error.
             if cause.downcast_ref::<hyper::Error>().is_some_and(hyper::Error::is_parse) {
-                return self.hostile(address, "its answer is no HTTP");
+                return self.bad_answer(address, "its answer is not HTTP");
             }
         }
-        MarkerError::NotUp(self.place(address))
+        MarkerError::NotUp(self.socket(address))
     }
 
-    /// The other side holds our key and has begun to answer.
+    /// The server has our key and has begun to answer.
     fn cut_short(&self, address: IpAddr, error: &reqwest::Error) -> MarkerError {
         if error.is_timeout() {
-            return self.hostile(address, "its answer is too slow");
+            return self.bad_answer(address, "its answer is too slow");
         }
         let cause = causes(error).last().map(|cause| format!(": {cause}")).unwrap_or_default();
-        self.hostile(address, format!("its answer is cut short{cause}"))
+        self.bad_answer(address, format!("its answer is cut short{cause}"))
     }
 }
 
-/// The causes of an error, those included that an io error carries inside instead of naming them as its source.
+/// The causes of an error, including those inside an I/O error, which does not report them as its source.
 fn causes(error: &reqwest::Error) -> impl Iterator<Item = &(dyn Error + 'static)> {
     std::iter::successors(error.source(), cause_of)
 }
@@ -174,32 +174,39 @@ fn cause_of<'e>(error: &&'e (dyn Error + 'static)) -> Option<&'e (dyn Error + 's
 impl Marker for Client {
     async fn status(&self, address: IpAddr, log_offset: u64) -> Result<Status, MarkerError> {
         let (code, body) = self
-            .ask(address, Method::GET, &format!("/v1/status?log={log_offset}"), self.limits.request, MAX_STATUS)
+            .request(
+                address,
+                Method::GET,
+                &format!("/v1/status?log={log_offset}"),
+                self.limits.request,
+                MAX_STATUS_BYTES,
+            )
             .await?;
         if code != StatusCode::OK {
-            return Err(self.hostile(address, format!("it answers {code} to our token")));
+            return Err(self.bad_answer(address, format!("it answers {code} to our token")));
         }
         let status: Status = serde_json::from_slice(&body)
-            .map_err(|error| self.hostile(address, format!("its status is no valid JSON: {error}")))?;
+            .map_err(|error| self.bad_answer(address, format!("its status is not valid JSON: {error}")))?;
         if status.bake != self.bake {
-            return Err(self.hostile(address, "its status is that of another bake"));
+            return Err(self.bad_answer(address, "its status is that of another bake"));
         }
         Ok(status)
     }
 
     async fn acknowledge(&self, address: IpAddr) -> Result<(), MarkerError> {
-        let (code, _) = self.ask(address, Method::POST, "/v1/acknowledge", self.limits.request, MAX_STATUS).await?;
+        let (code, _) =
+            self.request(address, Method::POST, "/v1/acknowledge", self.limits.request, MAX_STATUS_BYTES).await?;
         if code == StatusCode::ACCEPTED {
             Ok(())
         } else {
-            Err(self.hostile(address, format!("it answers {code} to the acknowledgement")))
+            Err(self.bad_answer(address, format!("it answers {code} to the acknowledgement")))
         }
     }
 
     async fn log(&self, address: IpAddr) -> Result<String, MarkerError> {
-        let (code, body) = self.ask(address, Method::GET, "/v1/log", self.limits.log, MAX_LOG).await?;
+        let (code, body) = self.request(address, Method::GET, "/v1/log", self.limits.log, MAX_LOG_BYTES).await?;
         if code != StatusCode::OK {
-            return Err(self.hostile(address, format!("it answers {code} to the request for its log")));
+            return Err(self.bad_answer(address, format!("it answers {code} to the request for its log")));
         }
         Ok(String::from_utf8_lossy(&body).into_owned())
     }

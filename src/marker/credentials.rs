@@ -1,4 +1,4 @@
-//! What proves a droplet to us and us to a droplet: made for one bake, worthless after it.
+//! How a droplet and mkimg authenticate each other. Credentials are made for one droplet and useless after its bake.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
@@ -14,42 +14,42 @@ use crate::bake::BakeId;
 /// Certificate, key and token of one droplet's status channel.
 #[derive(Debug, Clone)]
 pub struct Credentials {
-    /// The bake they were made for.
+    /// The bake that they were made for.
     pub bake: BakeId,
-    /// DER, base64: not secret.
+    /// DER in base64; not secret.
     pub certificate: String,
-    /// PKCS#8 DER, base64.
+    /// PKCS#8 DER in base64.
     pub key: SecretString,
-    /// 32 random bytes, base64url without padding.
+    /// 32 random bytes in base64url without padding.
     pub token: SecretString,
 }
 
-/// The form on the disk, in a file of mode 0600.
+/// The form on disk, in a file of mode 0600.
 #[derive(Serialize, Deserialize)]
-struct OnDisk {
+struct StoredCredentials {
     bake: BakeId,
     certificate: String,
     key: String,
     token: String,
 }
 
-/// Credentials could not be made or read.
+/// The credentials could not be made or read.
 #[derive(Debug, thiserror::Error)]
 pub enum CredentialsError {
-    /// The kernel gave no random bytes.
+    /// The system has no random bytes.
     #[error("the system gives no random bytes: {0}")]
     Random(String),
     /// The certificate could not be made.
     #[error("the bake's certificate could not be made: {0}")]
     Certificate(#[from] rcgen::Error),
-    /// A file that is not what was written.
+    /// The file is damaged.
     #[error("the bake's credentials cannot be read: {0}")]
     Unreadable(String),
 }
 
 impl Credentials {
-    /// New ones. The certificate is valid from 1975 to 4096, because the droplet's clock and ours need not agree and the
-    /// pin, not the date, is what counts.
+    /// New credentials. The certificate is valid from 1975 to 4096: the droplet's clock may be wrong, and the pin counts,
+    /// not the date.
     pub fn new(bake: &BakeId) -> Result<Self, CredentialsError> {
         let key = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256)?;
         let mut params = CertificateParams::new(vec![server_name(bake)])?;
@@ -71,9 +71,9 @@ impl Credentials {
         })
     }
 
-    /// For the file from which `resume` reads them: secret.
+    /// For the file from which `mkimg resume` reads them; secret.
     pub fn to_json(&self) -> Result<SecretString, CredentialsError> {
-        let disk = OnDisk {
+        let disk = StoredCredentials {
             bake: self.bake.clone(),
             certificate: self.certificate.clone(),
             key: self.key.expose_secret().to_owned(),
@@ -84,19 +84,15 @@ impl Credentials {
 
     /// What [`Credentials::to_json`] wrote.
     pub fn from_json(text: &str) -> Result<Self, CredentialsError> {
-        // serde's message could quote a piece of the file.
-        let disk: OnDisk = serde_json::from_str(text).map_err(|error| {
-            CredentialsError::Unreadable(format!(
-                "no valid credentials at line {} column {}",
-                error.line(),
-                error.column()
-            ))
+        // serde's message could quote the file.
+        let disk: StoredCredentials = serde_json::from_str(text).map_err(|error| {
+            CredentialsError::Unreadable(format!("not valid at line {} column {}", error.line(), error.column()))
         })?;
         Ok(Self { bake: disk.bake, certificate: disk.certificate, key: disk.key.into(), token: disk.token.into() })
     }
 }
 
-/// The certificate's DNS name. `.invalid` never resolves, so a mistake cannot send the token anywhere.
+/// The certificate's DNS name. `.invalid` never resolves, so a mistake cannot send the token to another machine.
 pub(super) fn server_name(bake: &BakeId) -> String {
     format!("{bake}.mkimg.invalid")
 }

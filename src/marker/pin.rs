@@ -7,7 +7,7 @@ use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signat
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{CertificateError, DigitallySignedStruct, Error, SignatureScheme};
 
-/// Accepts one certificate, compared byte by byte, from whoever proves to hold its key.
+/// Accepts one certificate, compared byte by byte, if the server proves that it has its key.
 #[derive(Debug)]
 pub(super) struct Pinned {
     certificate: CertificateDer<'static>,
@@ -29,7 +29,7 @@ impl ServerCertVerifier for Pinned {
         _ocsp_response: &[u8],
         _now: UnixTime,
     ) -> Result<ServerCertVerified, Error> {
-        // Names and dates say nothing that the exact bytes do not say better.
+        // Names and dates do not matter: the bytes must be the same.
         if end_entity.as_ref() == self.certificate.as_ref() {
             Ok(ServerCertVerified::assertion())
         } else {
@@ -37,7 +37,7 @@ impl ServerCertVerifier for Pinned {
         }
     }
 
-    // A certificate is public: only the signature proves that the other side holds its key.
+    // A certificate is public: only the signature proves that the server has its key.
     fn verify_tls12_signature(
         &self,
         message: &[u8],

@@ -186,20 +186,20 @@ async fn our_key_and_a_broken_contract() {
     // It has begun to answer, which is to be seen before the limit: one that a busy machine keeps, too.
     let (port, _heard) = over_tls(tls(&ours, &ours), drip);
     let error = ask_within(limits(Duration::from_secs(4)), &ours, port).await.unwrap_err();
-    assert!(matches!(&error, MarkerError::Hostile { reason, .. } if reason.contains("too slow")), "{error:?}");
+    assert!(matches!(&error, MarkerError::BadAnswer { reason, .. } if reason.contains("too slow")), "{error:?}");
     let cases: Vec<(Serve, &str)> = vec![
         (Box::new(answer("401 Unauthorized", String::new())), "401 Unauthorized to our token"),
         (Box::new(answer("200 OK", "x".repeat(600 * 1024))), "longer than 524288 bytes"),
-        (Box::new(answer("200 OK", "nonsense".to_owned())), "no valid JSON"),
+        (Box::new(answer("200 OK", "nonsense".to_owned())), "not valid JSON"),
         (Box::new(answer("200 OK", status(&other))), "another bake"),
-        (Box::new(garbage), "no HTTP"),
+        (Box::new(garbage), "not HTTP"),
         (Box::new(cut), "cut short"),
         (Box::new(away), "307"),
     ];
     for (serve, text) in cases {
         let (port, _heard) = over_tls(tls(&ours, &ours), serve);
         let error = ask(&ours, port).await.unwrap_err();
-        assert!(matches!(&error, MarkerError::Hostile { reason, .. } if reason.contains(text)), "{text}: {error:?}");
+        assert!(matches!(&error, MarkerError::BadAnswer { reason, .. } if reason.contains(text)), "{text}: {error:?}");
         assert!(!error.to_string().contains(ours.token.expose_secret()));
     }
 }
@@ -235,24 +235,24 @@ async fn an_answer_is_bounded_however_it_grows() {
     let nested = format!("{{\"bake\": {}", "[".repeat(100_000));
     let cases: Vec<(Serve, &str)> = vec![
         // A header without an end: many lines, or one.
-        (for_ever(b"HTTP/1.1 200 OK\r\n", b"x-a: b\r\n".repeat(500), now), "no HTTP"),
-        (for_ever(b"HTTP/1.1 200 OK\r\nx-a: ", vec![b'b'; 64 * 1024], now), "no HTTP"),
+        (for_ever(b"HTTP/1.1 200 OK\r\n", b"x-a: b\r\n".repeat(500), now), "not HTTP"),
+        (for_ever(b"HTTP/1.1 200 OK\r\nx-a: ", vec![b'b'; 64 * 1024], now), "not HTTP"),
         // A body without an end, and lengths that promise too much.
         (for_ever(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n", chunk, now), "longer than 524288 bytes"),
         (
             for_ever(b"HTTP/1.1 200 OK\r\ncontent-length: 9000000000000000000\r\n\r\n", vec![b'x'; 64 * 1024], now),
             "longer than 524288 bytes",
         ),
-        (for_ever(b"HTTP/1.1 200 OK\r\ncontent-length: 99999999999999999999999\r\n\r\n", vec![b'x'], now), "no HTTP"),
+        (for_ever(b"HTTP/1.1 200 OK\r\ncontent-length: 99999999999999999999999\r\n\r\n", vec![b'x'], now), "not HTTP"),
         // A client's greeting of HTTP/2, and a server's.
-        (for_ever(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", vec![b'x'], now), "no HTTP"),
-        (for_ever(b"\x00\x00\x00\x04\x00\x00\x00\x00\x00", vec![0], now), "no HTTP"),
-        (Box::new(answer("200 OK", nested)), "no valid JSON"),
+        (for_ever(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", vec![b'x'], now), "not HTTP"),
+        (for_ever(b"\x00\x00\x00\x04\x00\x00\x00\x00\x00", vec![0], now), "not HTTP"),
+        (Box::new(answer("200 OK", nested)), "not valid JSON"),
     ];
     for (serve, text) in cases {
         let (port, _heard) = over_tls(tls(&ours, &ours), serve);
         let error = ask(&ours, port).await.unwrap_err();
-        assert!(matches!(&error, MarkerError::Hostile { reason, .. } if reason.contains(text)), "{text}: {error:?}");
+        assert!(matches!(&error, MarkerError::BadAnswer { reason, .. } if reason.contains(text)), "{text}: {error:?}");
     }
     // Who never gets to an answer is not there yet: a header by the byte, and `100 Continue` without an end.
     for (head, piece) in [(&b"HTTP/1.1 200 OK\r\nx-a: "[..], &b"b"[..]), (b"", b"HTTP/1.1 100 Continue\r\n\r\n")] {

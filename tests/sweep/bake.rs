@@ -7,10 +7,13 @@ use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
-use mkimg::bake::journal::{Entry, Journal, JournalError, Ledger, Line};
+use mkimg::bake::journal::{Journal, JournalEntry, JournalError, JournalLine};
 use mkimg::bake::ports::{Clock, Event, Marker, Observer, Provider};
 use mkimg::bake::spec::{DropletSpec, SnapshotSpec};
-use mkimg::bake::{BakeId, Failure, Limits, Machine, MarkerKind, OnError, Outcome, Ports, Secrets, Spec, preflight};
+use mkimg::bake::state::Phase;
+use mkimg::bake::{
+    BakeId, BakeState, Failure, Limits, Machine, MarkerKind, OnError, Outcome, Ports, Secrets, Spec, preflight,
+};
 use mkimg::marker::{Client as MarkerClient, Credentials, Limits as MarkerLimits, PORT};
 use secrecy::ExposeSecret as _;
 use serde_json::json;
@@ -77,17 +80,22 @@ impl DiskJournal {
         Self { path, file: Mutex::new(file) }
     }
 
-    /// The sum of what is written.
-    pub(crate) fn ledger(folder: &Path) -> Ledger {
-        let text = std::fs::read_to_string(folder.join("journal.jsonl")).unwrap();
-        let lines: Vec<Line> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
-        Ledger::replay(lines.iter().map(|line| &line.entry))
+    /// The entries of a journal.
+    pub(crate) fn entries(folder: &Path) -> Vec<JournalEntry> {
+        let text = std::fs::read_to_string(folder.join("journal.jsonl")).unwrap_or_default();
+        let lines = text.lines().map(|line| serde_json::from_str::<JournalLine>(line).unwrap());
+        lines.map(|line| line.entry).collect()
+    }
+
+    /// The state of a bake with this journal.
+    pub(crate) fn state(folder: &Path) -> BakeState {
+        BakeState::replay(&Self::entries(folder))
     }
 }
 
 impl Journal for DiskJournal {
-    fn append(&self, at: u64, entry: &Entry) -> Result<(), JournalError> {
-        let text = serde_json::to_string(&Line { at, entry: entry.clone() }).unwrap() + "\n";
+    fn append(&self, at: u64, entry: &JournalEntry) -> Result<(), JournalError> {
+        let text = serde_json::to_string(&JournalLine { at, entry: entry.clone() }).unwrap() + "\n";
         self.file.lock().unwrap().write_all(text.as_bytes()).unwrap();
         Ok(())
     }
@@ -153,7 +161,7 @@ pub(crate) fn spec(marker: MarkerKind) -> Spec {
             destroy: seconds(100),
             unreachable: seconds(60),
         },
-        poll_ms: 1_000,
+        poll_interval: seconds(1),
     }
 }
 
@@ -184,18 +192,19 @@ pub(crate) async fn bake(
     spec: &Spec,
     folder: &Path,
 ) -> (Outcome, Vec<String>) {
-    let refused = |failure: Failure| (Outcome::Failed { failure, left: Vec::new(), resumable: false }, Vec::new());
+    let refused = |failure: Failure| (Outcome::Failed { failure, remaining: Vec::new(), resumable: false }, Vec::new());
     let account = match preflight::account(provider).await {
         Ok(account) => account,
         Err(failure) => return refused(failure),
     };
-    if let Err(failure) = preflight::look(provider, &[spec], &account, 1).await {
+    if let Err(failure) = preflight::check(provider, &[spec], &account, 1).await {
         return refused(failure);
     }
-    let (outcome, heard) = go_on(provider, clock, spec, folder, Ledger::default()).await;
-    let ledger = DiskJournal::ledger(folder);
-    let printed = if outcome.is_resumable() { None } else { Some(outcome.exit_status()) };
-    assert_eq!((ledger.ended, ledger.halted), (printed, printed.is_none()), "the journal says how it ended");
+    let (outcome, heard) = go_on(provider, clock, spec, folder, BakeState::default()).await;
+    let state = DiskJournal::state(folder);
+    let exit = if outcome.is_resumable() { None } else { Some(outcome.exit_status()) };
+    let is_suspended = state.phase == Phase::Suspended;
+    assert_eq!((state.exit_status(), is_suspended), (exit, exit.is_none()), "the journal has the end of the bake");
     (outcome, heard)
 }
 
@@ -205,7 +214,7 @@ pub(crate) async fn go_on(
     clock: &FastClock,
     spec: &Spec,
     folder: &Path,
-    ledger: Ledger,
+    state: BakeState,
 ) -> (Outcome, Vec<String>) {
     let heard = Heard::default();
     let (secrets, marker) = document(spec);
@@ -220,6 +229,6 @@ pub(crate) async fn go_on(
         observer: &heard,
         stops,
     };
-    let outcome = Machine::new(spec, &secrets, ports, ledger).run().await;
+    let outcome = Machine::new(spec, &secrets, ports, state).run().await;
     (outcome, heard.0.into_inner().unwrap())
 }

@@ -80,7 +80,7 @@ fn singles(mode: Mode) {
     for number in 1..=requests.len() {
         for fault in RequestFault::USUAL {
             let case = Case::with(mode, &[format!("{number}:{}", quick(fault))]);
-            cases.push((fault.to_owned(), Case { ends: is_transient(fault).then_some(0), ..case }));
+            cases.push((fault.to_owned(), Case { ends: is_transient(fault).then_some(0), is_single: true, ..case }));
         }
     }
     let table = play(&format!("single faults, {mode:?}, {} requests", requests.len()), cases);

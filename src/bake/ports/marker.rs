@@ -1,23 +1,26 @@
-//! The droplet's status channel, and what a droplet says of itself on it.
+//! The droplet's status channel, and what a droplet reports on it.
 
 use std::net::IpAddr;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
-/// What the droplet says of itself; `docs/design/first-boot.md` has the contract.
+use crate::bake::duration::reported_seconds;
+
+/// A droplet's report; `docs/design/first-boot.md` has the contract.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 pub struct Status {
     /// The bake that the droplet was made for.
     pub bake: String,
-    /// Where its runner stands.
+    /// The state of its runner.
     pub state: RunnerState,
     /// Its steps, in order.
     #[serde(default)]
     pub steps: Vec<RunnerStep>,
-    /// A piece of its log.
+    /// A part of its log.
     #[serde(default)]
-    pub log: LogPiece,
+    pub log: LogChunk,
     /// The check script's result.
     #[serde(default)]
     pub check: Option<Check>,
@@ -26,11 +29,11 @@ pub struct Status {
     pub error: Option<RunnerError>,
 }
 
-/// Where the runner stands.
+/// The state of the runner.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum RunnerState {
-    /// At work.
+    /// It is working.
     Running,
     /// Everything is installed and cleaned up; the check runs. The completion marker.
     Complete,
@@ -48,19 +51,19 @@ pub struct RunnerStep {
     /// `pending`, `running`, `passed`, `failed` or `skipped`.
     pub state: String,
     /// How long it took or has taken.
-    #[serde(default)]
-    pub seconds: Option<f64>,
+    #[serde(rename = "seconds", default, with = "reported_seconds")]
+    pub elapsed: Option<Duration>,
     /// Its exit status.
     #[serde(default)]
     pub exit: Option<i64>,
 }
 
-/// A piece of the droplet's log.
+/// A part of the droplet's log.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
-pub struct LogPiece {
-    /// The byte after this piece.
+pub struct LogChunk {
+    /// The offset of the byte after this part.
     pub next: u64,
-    /// The piece.
+    /// The text.
     pub text: String,
 }
 
@@ -79,7 +82,7 @@ pub struct Check {
     /// Lines with `[FAIL]`.
     #[serde(default)]
     pub failed: u64,
-    /// What was not passed.
+    /// What did not pass.
     #[serde(default)]
     pub findings: Vec<CheckFinding>,
 }
@@ -108,36 +111,36 @@ pub struct RunnerError {
     pub tail: String,
 }
 
-/// Why the status channel gave no status.
+/// Why there is no status.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum MarkerError {
-    /// Nothing answers there yet: refused, or accepted and silent.
+    /// Nothing answers there yet: the connection was refused, or accepted without an answer.
     #[error("nothing answers at {0} yet")]
     NotUp(String),
-    /// Somebody answers who is not our droplet: another certificate, or no TLS at all.
+    /// The server is not our droplet: another certificate, or no TLS at all.
     #[error("what answers at {address} is not this bake's droplet: {reason}")]
     WrongServer {
-        /// Where.
+        /// The address.
         address: String,
-        /// How we know.
+        /// What shows it.
         reason: String,
     },
-    /// It holds our key and breaks the contract: a body too large, no JSON, another bake's status.
-    #[error("the droplet at {address} answers out of contract: {reason}")]
-    Hostile {
-        /// Where.
+    /// The server holds our key and breaks the contract: a body too large, not JSON, another bake's status.
+    #[error("the droplet at {address} sent an unexpected answer: {reason}")]
+    BadAnswer {
+        /// The address.
         address: String,
-        /// How.
+        /// What is wrong with the answer.
         reason: String,
     },
 }
 
-/// The droplet's status channel. One per droplet: each has credentials of its own.
+/// A droplet's status channel. Each droplet has its own credentials.
 #[async_trait]
 pub trait Marker: Send + Sync {
     /// The status, with the log from byte `log_offset`.
     async fn status(&self, address: IpAddr, log_offset: u64) -> Result<Status, MarkerError>;
-    /// Tells a droplet that has passed that its result was received: it powers off.
+    /// Tells a droplet that has passed that its result was received; it then powers off.
     async fn acknowledge(&self, address: IpAddr) -> Result<(), MarkerError>;
     /// The whole log.
     async fn log(&self, address: IpAddr) -> Result<String, MarkerError>;

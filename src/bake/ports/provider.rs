@@ -1,12 +1,14 @@
-//! The provider's API, as far as a bake needs it, and the things that it speaks of.
+//! The provider's API, as far as a bake needs it.
 
+use std::fmt;
 use std::net::IpAddr;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
 
-use super::provider_error::ProviderError;
+use crate::bake::resources::ResourceId;
 use crate::bake::spec::DropletSpec;
 
 /// The account that the token belongs to.
@@ -64,13 +66,13 @@ pub struct Image {
 /// What a droplet is doing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum DropletStatus {
-    /// Being made.
+    /// Being created.
     New,
     /// Running.
     Active,
     /// Not running.
     Off,
-    /// Put away.
+    /// Archived.
     Archive,
 }
 
@@ -106,18 +108,18 @@ pub struct CreateDroplet<'a> {
     pub user_data: &'a SecretString,
 }
 
-/// What can be asked of a droplet.
+/// An action of a droplet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum DropletAction<'a> {
-    /// Asks the guest to go down.
+    /// Asks the guest to shut down.
     Shutdown,
-    /// Pulls the plug.
+    /// Switches it off.
     PowerOff,
     /// Makes a snapshot of this name.
     Snapshot(&'a str),
 }
 
-/// How an action stands.
+/// The status of an action.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ActionStatus {
     /// Not finished.
@@ -128,44 +130,35 @@ pub enum ActionStatus {
     Errored,
 }
 
-/// Something that the provider does over a while.
+/// Something that the provider does in the background.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Action {
     /// Its number.
     pub id: u64,
     /// Its kind, such as `snapshot`.
     pub kind: String,
-    /// How it stands.
+    /// Its status.
     pub status: ActionStatus,
 }
 
 /// A snapshot of a droplet.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Snapshot {
-    /// A string, though its image's number is an integer.
+    /// A string, although the same image has an integer as its number.
     pub id: String,
     /// Its name.
     pub name: String,
-    /// Where it is.
+    /// The regions it is in.
     pub regions: Vec<String>,
     /// Its tags.
     pub tags: Vec<String>,
-    /// The droplet it was made from.
+    /// The droplet that it was made from.
     pub droplet: Option<u64>,
     /// Compressed size in GB, as the provider bills it.
     pub size_gb: f64,
 }
 
-/// What an action is done to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ActionOf<'a> {
-    /// A droplet.
-    Droplet(u64),
-    /// A snapshot.
-    Snapshot(&'a str),
-}
-
-/// The provider's API. Reads and deletes are retried inside; a create is never.
+/// The provider's API. Implementations retry reads and deletes, but never a create.
 #[async_trait]
 pub trait Provider: Send + Sync {
     /// The account of the token.
@@ -176,35 +169,35 @@ pub trait Provider: Send + Sync {
     async fn sizes(&self) -> Result<Vec<Size>, ProviderError>;
     /// All regions.
     async fn regions(&self) -> Result<Vec<Region>, ProviderError>;
-    /// An image by its slug or number. `None`: there is none; [`ProviderErrorKind::NotFound`]: this API can't be asked.
+    /// An image by its slug or number. `None`: there is none. `NotFound`: this API does not tell.
     async fn image(&self, name: &str) -> Result<Option<Image>, ProviderError>;
-    /// The region of a private network, empty where it is not said; `None` and `NotFound` as with an image.
+    /// The region of a private network, or an empty string; `None` and `NotFound` as with an image.
     async fn vpc_region(&self, uuid: &str) -> Result<Option<String>, ProviderError>;
-    /// Whether the account has this SSH key (number or fingerprint); `NotFound`: this API can't be asked.
+    /// Whether the account has this SSH key (number or fingerprint). `NotFound`: this API does not tell.
     async fn has_ssh_key(&self, key: &str) -> Result<bool, ProviderError>;
     /// All snapshots of droplets.
     async fn snapshots(&self) -> Result<Vec<Snapshot>, ProviderError>;
     /// One snapshot.
     async fn snapshot(&self, id: &str) -> Result<Snapshot, ProviderError>;
-    /// Asks for a droplet; the answer means only that the request was accepted.
+    /// Requests a droplet; the answer means only that the request was accepted.
     async fn create_droplet(&self, request: &CreateDroplet<'_>) -> Result<Droplet, ProviderError>;
     /// One droplet.
     async fn droplet(&self, id: u64) -> Result<Droplet, ProviderError>;
     /// All droplets with a tag.
     async fn droplets_tagged(&self, tag: &str) -> Result<Vec<Droplet>, ProviderError>;
-    /// Asks something of a droplet.
+    /// Requests an action of a droplet.
     async fn droplet_action(&self, id: u64, action: DropletAction<'_>) -> Result<Action, ProviderError>;
     /// A droplet's actions, newest first.
     async fn droplet_actions(&self, id: u64) -> Result<Vec<Action>, ProviderError>;
     /// One action of a droplet or a snapshot.
-    async fn action(&self, id: u64, of: ActionOf<'_>) -> Result<Action, ProviderError>;
+    async fn action(&self, id: u64, of: &ResourceId) -> Result<Action, ProviderError>;
     /// The snapshots made from a droplet.
     async fn droplet_snapshots(&self, id: u64) -> Result<Vec<Snapshot>, ProviderError>;
-    /// Puts a tag on a snapshot; the tag is made where it is missing.
+    /// Puts a tag on a snapshot; creates the tag if there is none.
     async fn tag_snapshot(&self, id: &str, tag: &str) -> Result<(), ProviderError>;
     /// Takes a tag off a snapshot.
     async fn untag_snapshot(&self, id: &str, tag: &str) -> Result<(), ProviderError>;
-    /// Removes a tag that nothing carries any more.
+    /// Deletes a tag that nothing carries any more.
     async fn delete_tag(&self, tag: &str) -> Result<(), ProviderError>;
     /// Copies a snapshot to another region.
     async fn transfer(&self, snapshot: &str, region: &str) -> Result<Action, ProviderError>;
@@ -212,4 +205,73 @@ pub trait Provider: Send + Sync {
     async fn delete_droplet(&self, id: u64) -> Result<(), ProviderError>;
     /// Deletes a snapshot.
     async fn delete_snapshot(&self, id: &str) -> Result<(), ProviderError>;
+    /// How many requests were sent, retries included.
+    fn requests_sent(&self) -> u64;
+}
+
+/// Why a request failed, as far as it decides what the machine does next.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ProviderErrorKind {
+    /// 401.
+    Unauthorized,
+    /// 403.
+    Forbidden,
+    /// 404.
+    NotFound,
+    /// 422 because another event holds the resource: wait, then request it again.
+    Pending,
+    /// Another 4xx: a second request gives the same.
+    Refused,
+    /// 429, after all retries.
+    RateLimited,
+    /// The request was never sent: no connection.
+    Unreachable,
+    /// 5xx, no answer, or an answer that cannot be read: the request may have taken effect.
+    Unanswered,
+}
+
+/// A request that failed.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub struct ProviderError {
+    /// Why, for the machine.
+    pub kind: ProviderErrorKind,
+    /// Method and path.
+    pub request: String,
+    /// The HTTP status, where there was one.
+    pub status: Option<u16>,
+    /// The provider's id of the request, for its support.
+    pub request_id: Option<String>,
+    /// What went wrong, in a sentence.
+    pub message: String,
+    /// What to do about it, if the provider's client knows.
+    pub advice: Option<String>,
+    /// How long the provider asked us to wait.
+    pub retry_after: Option<Duration>,
+}
+
+impl fmt::Display for ProviderError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: ", self.request)?;
+        if let Some(status) = self.status {
+            write!(f, "{status}: ")?;
+        }
+        f.write_str(&self.message)?;
+        if let Some(id) = &self.request_id {
+            write!(f, " (request {id})")?;
+        }
+        Ok(())
+    }
+}
+
+impl ProviderError {
+    /// Whether a later request may succeed.
+    pub fn is_transient(&self) -> bool {
+        use ProviderErrorKind as K;
+        matches!(self.kind, K::Pending | K::RateLimited | K::Unreachable | K::Unanswered)
+    }
+
+    /// Whether the request may have taken effect.
+    pub fn is_ambiguous(&self) -> bool {
+        self.kind == ProviderErrorKind::Unanswered
+    }
 }

@@ -3,12 +3,12 @@
 
 use std::time::Duration;
 
-use super::fake::{Fake, Fault, World, spec};
-use crate::bake::journal::Ledger;
-use crate::bake::leftovers;
-use crate::bake::ports::ProviderErrorKind;
-use crate::bake::silence::Patience;
-use crate::bake::{Outcome, Spec};
+use super::support::{Fake, Fault, PERSONS_SNAPSHOT, World, spec};
+use crate::bake::journal::JournalEntry;
+use crate::bake::orphans::{self, Collector};
+use crate::bake::ports::{ProviderErrorKind, RunnerState};
+use crate::bake::state::SnapshotProgress;
+use crate::bake::{BakeState, Outcome, ResourceId, Spec};
 
 async fn happy_requests(world: World, spec: &Spec) -> u64 {
     let fake = Fake::new(world);
@@ -16,16 +16,16 @@ async fn happy_requests(world: World, spec: &Spec) -> u64 {
     fake.state.lock().unwrap().requests.len() as u64
 }
 
-pub(super) fn ledger(fake: &Fake) -> Ledger {
-    Ledger::replay(fake.journal.lock().unwrap().iter())
+pub(super) fn state_of(fake: &Fake) -> BakeState {
+    BakeState::replay(fake.journal.lock().unwrap().iter())
 }
 
 /// Bakes until the process dies; `None`, or how it ended before that.
-async fn until_it_dies(fake: &Fake, spec: &Spec) -> Option<Outcome> {
+pub(super) async fn until_it_dies(fake: &Fake, spec: &Spec) -> Option<Outcome> {
     let outcome = tokio::select! {
         biased;
         () = fake.died.notified() => None,
-        outcome = fake.go_on(spec, ledger(fake)) => Some(outcome),
+        outcome = fake.go_on(spec, state_of(fake)) => Some(outcome),
     };
     // It died at its very end: the notice of that, which nobody waited for, must not be taken for the next one's.
     if outcome.is_some() && fake.is_dead() {
@@ -62,7 +62,7 @@ async fn killed_at_every_request_and_resumed_there_is_one_snapshot() {
             let case = format!("lag {lag}, killed at {dies_at:?}");
             let fake = Fake::new(World { dies_at: Some(dies_at), ..world() });
             assert_eq!(until_it_dies(&fake, &spec()).await, None, "{case}");
-            let outcome = fake.go_on(&spec(), ledger(&fake)).await;
+            let outcome = fake.go_on(&spec(), state_of(&fake)).await;
             assert_eq!(outcome.exit_status(), 0, "{case}: {outcome:?}");
             one_snapshot(&fake, &case);
         }
@@ -73,15 +73,19 @@ async fn killed_at_every_request_and_resumed_there_is_one_snapshot() {
 pub(super) async fn gc(fake: &Fake, journal: bool) {
     let tag = spec().tag();
     fake.rise();
+    let collector = collector(fake, Duration::from_secs(180));
     let found = if journal {
-        leftovers::find_of(fake, fake, &tag, &ledger(fake)).await.unwrap()
+        collector.find_bake(&tag, &state_of(fake)).await.unwrap()
     } else {
-        leftovers::find(fake).await.unwrap()
+        orphans::find(fake).await.unwrap()
     };
-    let patience = Patience::new(fake, Duration::from_secs(180));
-    for leftover in found {
-        leftovers::remove(fake, &patience, &leftover, Duration::from_secs(300)).await.unwrap();
+    for orphan in found {
+        collector.remove(&orphan, Duration::from_secs(300)).await.unwrap();
     }
+}
+
+pub(super) fn collector(fake: &Fake, outage_budget: Duration) -> Collector<'_> {
+    Collector::new(fake, fake, Duration::from_secs(2), outage_budget)
 }
 
 #[tokio::test]
@@ -99,7 +103,8 @@ async fn killed_at_every_request_and_collected_there_is_nothing() {
                 state.snapshots.values().all(|(snapshot, _)| snapshot.tags == ["release"])
             };
             // Once the bake's tag is off, the snapshot is the product: nothing takes it away.
-            let product = ledger(&fake).committing && untagged && there.len() == 1;
+            let product =
+                state_of(&fake).snapshot.has_reached(SnapshotProgress::Committing) && untagged && there.len() == 1;
             assert!(there.is_empty() || product, "{case}: {there:?}");
         }
     }
@@ -119,7 +124,7 @@ async fn a_resume_that_is_killed_too_is_resumed_again() {
             let outcome = match until_it_dies(&fake, &spec()).await {
                 // It had less to do than that.
                 Some(outcome) => outcome,
-                None => fake.go_on(&spec(), ledger(&fake)).await,
+                None => fake.go_on(&spec(), state_of(&fake)).await,
             };
             assert_eq!(outcome.exit_status(), 0, "{case}: {outcome:?}");
             one_snapshot(&fake, &case);
@@ -141,7 +146,7 @@ async fn a_clean_up_that_is_killed_at_every_request_is_finished() {
     for dies_at in deaths(requests) {
         let fake = Fake::new(World { dies_at: Some(dies_at), ..world() });
         assert_eq!(until_it_dies(&fake, &spec()).await, None, "{dies_at:?}");
-        let outcome = fake.go_on(&spec(), ledger(&fake)).await;
+        let outcome = fake.go_on(&spec(), state_of(&fake)).await;
         assert_eq!((outcome.exit_status(), fake.there()), (3, Vec::new()), "killed at {dies_at:?}: {outcome:?}");
     }
 }
@@ -214,7 +219,7 @@ async fn a_date_that_jumps_changes_nothing() {
             // Killed, and resumed under the other date.
             let fake = Fake::new(World { dies_at: Some((at, true)), ..world() });
             assert_eq!(until_it_dies(&fake, &spec()).await, None, "{case}");
-            let outcome = fake.go_on(&spec(), ledger(&fake)).await;
+            let outcome = fake.go_on(&spec(), state_of(&fake)).await;
             assert_eq!(outcome.exit_status(), 0, "{case}, resumed: {outcome:?}");
             one_snapshot(&fake, &case);
         }
@@ -243,17 +248,122 @@ async fn requests_that_are_not_answered_are_given_up_though_looks_are_answered()
     let fake = Fake::new(World { outage: Some(("delete droplet".into(), 1, away)), ..World::default() });
     let outcome = fake.bake(&Spec { on_error: crate::bake::OnError::Keep, ..spec() }).await;
     assert!(!fake.there().is_empty(), "{outcome:?}");
-    let patience = Patience::new(&fake, Duration::from_secs(30));
-    let droplets: Vec<_> = leftovers::find(&fake).await.unwrap();
-    let droplet = droplets.iter().find(|left| matches!(left.what, leftovers::Thing::Droplet(_))).expect("a droplet");
+    let collector = collector(&fake, Duration::from_secs(30));
+    let found = orphans::find(&fake).await.unwrap();
+    let droplet = found.iter().find(|orphan| matches!(orphan.resource, ResourceId::Droplet(_))).expect("a droplet");
     let mut spent = Vec::new();
     for _ in 0..2 {
         let began = fake.seconds();
-        let left = leftovers::remove(&fake, &patience, droplet, Duration::from_secs(300)).await.unwrap_err();
-        assert!(left.to_string().contains("no usable answer for 30s; last: delete droplet"), "{left}");
+        let remaining = collector.remove(droplet, Duration::from_secs(300)).await.unwrap_err();
+        assert!(remaining.to_string().contains("no usable answer for 30s; last: delete droplet"), "{remaining}");
         spent.push(fake.seconds() - began);
     }
-    // It waits for a snapshot that the lists may not show yet, and asks once.
+    // It waits for a snapshot that the lists may not show yet, and sends one request.
     assert!(spent[0] <= 35 && spent[1] <= 12, "{spent:?}");
-    assert_eq!(patience.over(), None, "looks are answered: other things are still asked for");
+    assert_eq!(collector.unavailable(), None, "reads are answered: other resources are still requested");
+}
+
+/// A collector's outage is over with each usable answer, however often it begins again.
+#[tokio::test]
+async fn short_outages_do_not_end_a_collection() {
+    let mut fake = Fake::new(World { final_state: RunnerState::Failed, ..World::default() });
+    let spec = Spec { on_error: crate::bake::OnError::Keep, ..spec() };
+    assert_eq!(fake.bake(&spec).await.exit_status(), 4);
+    // The droplet is held for a long time, while reads fail for 20 s of every 25 s.
+    fake.state.lock().unwrap().hold_droplets_until(fake.seconds() + 150);
+    fake.world.flickers = Some(("droplet", 5, 20));
+    gc_within(&fake, Duration::from_secs(30)).await;
+    assert_eq!(fake.there(), [""; 0]);
+}
+
+async fn gc_within(fake: &Fake, outage_budget: Duration) {
+    let found = orphans::find(fake).await.unwrap();
+    assert!(!found.is_empty());
+    for orphan in found {
+        collector(fake, outage_budget).remove(&orphan, Duration::from_secs(300)).await.unwrap();
+    }
+}
+
+/// Another machine's `mkimg gc` at any moment of a bake finds what the bake made, and lets it be until the deadline.
+#[tokio::test]
+async fn a_collection_beside_a_bake_takes_nothing_before_the_deadline() {
+    let happy = Fake::new(World::default());
+    assert_eq!(happy.bake(&spec()).await.exit_status(), 0);
+    let entries = happy.journal.lock().unwrap().len();
+    let deadline = spec().deadline;
+    let mut seen = 0;
+    for cut in 0..entries {
+        let fake = Fake::new(World::default());
+        super::faults::cut_at(&fake, cut).await;
+        let before = fake.there();
+        let found = orphans::find(&fake).await.unwrap();
+        seen += found.len();
+        let selection = |now| orphans::Selection { now, older_than: Duration::ZERO, named: Vec::new() };
+        assert!(found.iter().all(|orphan| orphan.tag == spec().tag()), "cut at {cut}: {found:?}");
+        assert!(!found.iter().any(|orphan| selection(deadline - 1).includes(&orphan.tag)), "cut at {cut}");
+        assert!(found.iter().all(|orphan| selection(deadline).includes(&orphan.tag)), "cut at {cut}");
+        // A snapshot that is being made is not listed yet: it is deleted with its droplet.
+        let found: Vec<String> = found.iter().map(|orphan| orphan.resource.to_string()).collect();
+        let is_found = |resource: &&String| resource.starts_with("snapshot") || found.contains(resource);
+        assert!(before.iter().all(|resource| is_found(&resource)), "cut at {cut}: {found:?}, not {before:?}");
+    }
+    assert!(seen > 20, "{seen}");
+}
+
+/// A verification droplet that was destroyed before it had passed proves nothing: the resumed bake verifies again.
+#[tokio::test]
+async fn a_resume_after_an_unproved_verification_verifies_again() {
+    for reached in ["Created { role: Verification", "Active { role: Verification"] {
+        let full = Fake::new(World::default());
+        assert_eq!(full.bake(&spec()).await.exit_status(), 0);
+        let cut = {
+            let journal = full.journal.lock().unwrap();
+            journal.iter().position(|entry| format!("{entry:?}").starts_with(reached)).unwrap()
+        };
+        let fake = Fake::new(World::default());
+        let mut state = super::faults::cut_at(&fake, cut).await;
+        let droplet = state.verification.present_id().unwrap();
+        // As `mkimg resume` does with a local droplet that ended with its process.
+        fake.state.lock().unwrap().droplets.remove(&droplet);
+        state.apply(&JournalEntry::DropletGone { droplet });
+        assert!(!state.verification.has_passed());
+        let outcome = fake.go_on(&spec(), state).await;
+        super::faults::check_outcome(&fake, &outcome, reached);
+        let Outcome::Done(product) = outcome else { panic!("{reached}: {outcome:?}") };
+        assert!(product.verified, "{reached}");
+        assert_eq!(fake.state.lock().unwrap().created, 3, "{reached}: a new droplet");
+    }
+}
+
+/// What a person made of the build droplet while the bake was running is not the bake's to delete.
+#[tokio::test]
+async fn a_persons_tagged_snapshot_survives_the_clean_up_of_a_bake() {
+    let failing = || World { transfer_errors: true, ..World::default() };
+    let first = Fake::new(failing());
+    assert_eq!(first.bake(&spec()).await.exit_status(), 3);
+    let requests = first.state.lock().unwrap().requests.clone();
+    let from = requests.iter().position(|request| request == "create").unwrap() + 2;
+    for at in from..=requests.len() {
+        let fake = Fake::new(World { persons_snapshot_at: Some(at as u64), ..failing() });
+        let outcome = fake.bake(&spec()).await;
+        let case = format!("a person's snapshot at request {at}");
+        assert_eq!(fake.there(), [format!("snapshot {PERSONS_SNAPSHOT}")], "{case}: {outcome:?}");
+        assert_eq!(outcome.exit_status(), 3, "{case}: {outcome:?}");
+    }
+    // While the bake's own snapshot is not known yet.
+    let happy = Fake::new(World::default());
+    assert_eq!(happy.bake(&spec()).await.exit_status(), 0);
+    let snapshot = {
+        let state = happy.state.lock().unwrap();
+        state.requests.iter().position(|request| request.contains("Snapshot(")).unwrap() as u64 + 1
+    };
+    for at in snapshot..snapshot + 4 {
+        for lag in [0, 5] {
+            let world = World { persons_snapshot_at: Some(snapshot), stop_at: Some(at), lag, ..World::default() };
+            let fake = Fake::new(world);
+            let outcome = fake.bake(&spec()).await;
+            let case = format!("stopped at {at}, lag {lag}");
+            assert_eq!(fake.there(), [format!("snapshot {PERSONS_SNAPSHOT}")], "{case}: {outcome:?}");
+        }
+    }
 }

@@ -2,14 +2,15 @@
 //! a bake has when nothing else is said, which are hours.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
-use super::fake::{Fake, Fault, World, spec};
-use super::faults::judge;
-use crate::bake::journal::Ledger;
-use crate::bake::leftovers;
-use crate::bake::ports::ProviderErrorKind as Kind;
-use crate::bake::silence::Patience;
-use crate::bake::{FailureKind, Limits, MarkerKind, Outcome, Spec};
+use super::faults::check_outcome;
+use super::kills::collector;
+use super::support::{Fake, Fault, World, spec};
+use crate::bake::orphans::Collector;
+use crate::bake::ports::{ProviderErrorKind as Kind, RunnerState};
+use crate::bake::state::DropletState;
+use crate::bake::{BakeState, FailureKind, Limits, MarkerKind, Outcome, Spec};
 
 const LASTING: [Fault; 8] = [
     Fault::After,
@@ -50,7 +51,7 @@ async fn one_request_that_fails_for_good_does_not_hold_a_bake_for_hours() {
                 let case = format!("{request}, from {from} on: {fault:?}");
                 let fake = Fake::new(World { outage: Some((request.clone(), from, fault)), ..world() });
                 let outcome = fake.bake(&spec).await;
-                judge(&fake, &outcome, &case);
+                check_outcome(&fake, &outcome, &case);
                 longest = longest.max((fake.seconds(), case));
             }
         }
@@ -69,14 +70,13 @@ async fn a_service_that_goes_away_is_given_up_and_what_is_left_is_named() {
     for at in 1..=requests {
         let fake = Fake::new(World { away: Some((at, u64::MAX / 2)), ..world() });
         let outcome = fake.bake(&spec).await;
-        judge(&fake, &outcome, &format!("away from {at} on"));
+        check_outcome(&fake, &outcome, &format!("away from {at} on"));
         let most = happy.seconds() + 2 * spec.limits.unreachable.as_secs() + 120;
         assert!(fake.seconds() <= most, "away from {at} on: {} s, more than {most}: {outcome:?}", fake.seconds());
-        if let Outcome::Failed { failure, left, .. } = &outcome
-            && matches!(failure.kind, FailureKind::Silent { .. })
+        if let Outcome::Failed { failure, remaining, .. } = &outcome
+            && matches!(failure.kind, FailureKind::Unavailable { .. })
         {
-            assert!(failure.advice().unwrap().contains("--timeout-unreachable"));
-            assert!(!left.is_empty() || fake.there().is_empty(), "{outcome:?}");
+            assert!(!remaining.is_empty() || fake.there().is_empty(), "{outcome:?}");
         }
     }
 }
@@ -92,7 +92,7 @@ async fn a_service_that_hangs_for_good_is_asked_for_each_thing_once_more() {
     for at in 1..=requests {
         let fake = Fake::new(World { away: Some((at, u64::MAX / 2)), hangs: 20, ..world() });
         let outcome = fake.bake(&spec).await;
-        judge(&fake, &outcome, &format!("hangs from {at} on"));
+        check_outcome(&fake, &outcome, &format!("hangs from {at} on"));
         longest = longest.max((fake.seconds(), at));
     }
     // Both limits, each passed by a look of two requests; then: is it listed, destroy it, is it gone, for a snapshot and a droplet.
@@ -108,7 +108,7 @@ async fn a_service_that_is_away_for_a_while_is_waited_for() {
     for at in 1..=requests {
         let fake = Fake::new(World { away: Some((at, 20)), ..world() });
         let outcome = fake.bake(&spec).await;
-        judge(&fake, &outcome, &format!("away at {at}"));
+        check_outcome(&fake, &outcome, &format!("away at {at}"));
     }
 }
 
@@ -122,7 +122,7 @@ async fn a_snapshot_is_asked_for_again_only_when_it_was_seen_that_there_is_none(
     // The answer is lost, and then nothing is heard for longer than lists lag and than the snapshot takes.
     let fake = Fake::new(World { faults: [(asked, Fault::After)].into(), away: Some((asked + 1, 40)), ..world() });
     let outcome = fake.bake(&spec).await;
-    judge(&fake, &outcome, "a lost answer before an outage");
+    check_outcome(&fake, &outcome, "a lost answer before an outage");
     let state = fake.state.lock().unwrap();
     let times = state.requests.iter().filter(|one| one.contains("Snapshot(")).count();
     assert_eq!((outcome.exit_status(), times), (0, 1), "{:?}", state.requests);
@@ -139,7 +139,7 @@ async fn a_droplet_is_asked_for_again_only_when_it_was_seen_that_there_is_none()
         let away = Some((asked + 2, seconds));
         let fake = Fake::new(World { lag: 5, faults: [(asked, Fault::After)].into(), away, ..world() });
         let outcome = fake.bake(&spec).await;
-        judge(&fake, &outcome, "a lost answer before an outage");
+        check_outcome(&fake, &outcome, "a lost answer before an outage");
         let state = fake.state.lock().unwrap();
         assert_eq!((outcome.exit_status(), state.created), (0, 1), "{outcome:?}: {:?}", state.requests);
     }
@@ -149,18 +149,107 @@ async fn a_droplet_is_asked_for_again_only_when_it_was_seen_that_there_is_none()
 async fn a_snapshot_of_which_the_service_does_not_say_the_droplet_is_named_not_deleted() {
     let fake = Fake::new(World { droplets_unsaid: true, ..world() });
     let outcome = fake.bake(&patient(MarkerKind::Poweroff)).await;
-    judge(&fake, &outcome, "no droplets said");
+    check_outcome(&fake, &outcome, "no droplets said");
     assert_eq!((outcome.exit_status(), fake.there().len()), (4, 1), "{outcome:?}");
-    let left: Vec<String> = outcome.left().iter().map(ToString::to_string).collect();
+    let left: Vec<String> = outcome.remaining().iter().map(ToString::to_string).collect();
     assert!(left.len() == 1 && left[0].starts_with(&fake.there()[0]), "{left:?}");
     // The command that it names removes it.
-    let ledger = Ledger::replay(fake.journal.lock().unwrap().iter());
-    let found = leftovers::find_of(&fake, &fake, &patient(MarkerKind::Poweroff).tag(), &ledger).await.unwrap();
-    let patience = Patience::new(&fake, std::time::Duration::from_secs(30));
-    for leftover in &found {
-        leftovers::remove(&fake, &patience, leftover, std::time::Duration::from_secs(300)).await.unwrap();
+    let state = BakeState::replay(fake.journal.lock().unwrap().iter());
+    let collector = collector(&fake, Duration::from_secs(30));
+    let found = collector.find_bake(&patient(MarkerKind::Poweroff).tag(), &state).await.unwrap();
+    for orphan in &found {
+        collector.remove(orphan, Duration::from_secs(300)).await.unwrap();
     }
     assert_eq!((found.len(), fake.there()), (1, Vec::new()));
+}
+
+/// On the way forward one usable answer restores the whole outage budget: outages that are each shorter than it never
+/// end a bake, however many there are.
+#[tokio::test]
+async fn an_outage_shorter_than_its_budget_may_come_again_and_again() {
+    let spec = patient(MarkerKind::Poweroff);
+    let budget = spec.limits.unreachable.as_secs();
+    let (up, down) = (10, budget - 40);
+    let fake =
+        Fake::new(World { crash_after: Some(5 * budget), flickers: Some(("droplet", up, down)), ..World::default() });
+    let outcome = fake.bake(&spec).await;
+    check_outcome(&fake, &outcome, "flickers");
+    assert_eq!(outcome.exit_status(), 0, "{outcome:?}");
+    assert!(fake.seconds() > 5 * budget, "there was more than one outage");
+    // One that is longer ends it.
+    let world =
+        World { crash_after: Some(5 * budget), flickers: Some(("droplet", up, budget + 40)), ..World::default() };
+    let fake = Fake::new(world);
+    let Outcome::Failed { failure, .. } = fake.bake(&spec).await else { panic!() };
+    assert!(matches!(failure.kind, FailureKind::Unavailable { .. }), "{failure}");
+}
+
+/// While cleaning up, all waits share one budget: short outages between usable answers add up.
+#[tokio::test]
+async fn outages_of_a_clean_up_add_up() {
+    let spec = patient(MarkerKind::Poweroff);
+    let budget = spec.limits.unreachable.as_secs();
+    let world = World {
+        final_state: RunnerState::Failed,
+        crash_after: Some(30),
+        snapshot_errors: true,
+        flickers: Some(("tagged", 1, budget / 2)),
+        outage: Some(("delete droplet".into(), 1, Fault::Before(Kind::Unreachable))),
+        ..World::default()
+    };
+    let fake = Fake::new(world);
+    let outcome = fake.bake(&spec).await;
+    check_outcome(&fake, &outcome, "flickers while cleaning up");
+    assert_eq!(outcome.exit_status(), 4, "{outcome:?}");
+    assert!(fake.seconds() < 3 * budget, "{}", fake.seconds());
+}
+
+/// Every interval between two attempts is at most `poll_interval`, in a bake, in its clean-up and in a collection; and long
+/// waits use all of it.
+#[tokio::test]
+async fn every_wait_honours_the_poll_interval() {
+    for interval in [Duration::from_millis(200), Duration::from_secs(7)] {
+        let bases = [
+            World { crash_after: Some(400), ..World::default() },
+            World { crash_after: Some(30), snapshot_errors: true, lag: 5, ..World::default() },
+            World { crash_after: Some(30), transfer_errors: true, one_transfer_at_a_time: true, ..World::default() },
+        ];
+        for (number, world) in bases.into_iter().enumerate() {
+            for marker in [MarkerKind::Poweroff, MarkerKind::Https] {
+                let fake = Fake::new(World { provision: 350, ..world.clone() });
+                let spec = Spec { poll_interval: interval, ..patient(marker) };
+                fake.bake(&spec).await;
+                let longest = fake.sleeps.lock().unwrap().iter().max().copied().unwrap();
+                assert!(longest <= interval, "{number} {marker:?} {interval:?}: {longest:?}");
+                if number == 0 {
+                    assert_eq!(longest, interval, "{number} {marker:?}");
+                }
+            }
+        }
+        // A collection: the droplet is held, its snapshot is not listed yet, and the journal names more than lists show.
+        let fake = Fake::new(World { final_state: RunnerState::Failed, lag: 300, ..World::default() });
+        let spec = Spec { poll_interval: interval, on_error: crate::bake::OnError::Keep, ..spec() };
+        assert_eq!(fake.bake(&spec).await.exit_status(), 4);
+        fake.state.lock().unwrap().hold_droplets_until(fake.seconds() + 250);
+        let collector = Collector::new(&fake, &fake, interval, Duration::from_secs(30));
+        let state = BakeState::replay(fake.journal.lock().unwrap().iter());
+        for wait in ["find", "remove"] {
+            fake.sleeps.lock().unwrap().clear();
+            if wait == "find" {
+                let lost = BakeState { verification: DropletState::Requested, ..state.clone() };
+                collector.find_bake(&spec.tag(), &lost).await.unwrap();
+            } else {
+                let found = collector.find_bake(&spec.tag(), &state).await.unwrap();
+                assert_eq!(found.len(), 1);
+                collector.remove(&found[0], Duration::from_secs(400)).await.unwrap();
+            }
+            let longest = fake.sleeps.lock().unwrap().iter().max().copied().unwrap();
+            assert!(longest <= interval, "{wait} {interval:?}: {longest:?}");
+            if wait == "remove" {
+                assert_eq!(longest, interval, "{wait}");
+            }
+        }
+    }
 }
 
 #[tokio::test]
@@ -169,7 +258,7 @@ async fn a_service_without_a_list_of_all_snapshots_is_cleaned_up() {
     let outage = Some(("transfer".into(), 1, Fault::Before(Kind::Refused)));
     let fake = Fake::new(World { list_unknown: true, outage, ..world() });
     let outcome = fake.bake(&patient(MarkerKind::Poweroff)).await;
-    judge(&fake, &outcome, "no list");
+    check_outcome(&fake, &outcome, "no list");
     assert_eq!((outcome.exit_status(), fake.there().len()), (3, 0), "{outcome:?}");
     // Its droplet has gone, and somebody says stop.
     let spec = patient(MarkerKind::Poweroff);
@@ -178,6 +267,6 @@ async fn a_service_without_a_list_of_all_snapshots_is_cleaned_up() {
     let stop_at = happy.state.lock().unwrap().requests.iter().position(|one| one == "untag").map(|at| at as u64 + 1);
     let fake = Fake::new(World { list_unknown: true, stop_at, ..world() });
     let outcome = fake.bake(&spec).await;
-    judge(&fake, &outcome, "no list, no droplet");
+    check_outcome(&fake, &outcome, "no list, no droplet");
     assert_eq!((outcome.exit_status(), fake.there().len()), (130, 0), "{outcome:?}");
 }

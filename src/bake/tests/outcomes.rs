@@ -1,8 +1,10 @@
 //! How bakes end: well, and in each of the ways in which one wait or one action fails.
 
-use super::fake::{Fake, World, spec};
-use crate::bake::ports::RunnerState;
-use crate::bake::{FailureKind, Left, MarkerKind, OnError, Outcome, Stage};
+use super::kills::until_it_dies;
+use super::support::{Fake, World, spec};
+use crate::bake::journal::JournalEntry;
+use crate::bake::ports::{Event, RunnerState};
+use crate::bake::{BakeState, FailureKind, LimitKind, MarkerKind, OnError, Outcome, RemainingResource, Spec, Stage};
 
 fn failure(outcome: &Outcome) -> (Stage, String, u8) {
     match outcome {
@@ -35,19 +37,19 @@ async fn without_a_channel_powering_off_is_the_marker() {
 }
 
 #[tokio::test]
-async fn each_wait_has_its_limit_and_names_its_option() {
+async fn each_wait_has_its_own_limit() {
     let cases = [
-        (World { active_after: None, ..World::default() }, Stage::Boot, "--timeout-create"),
-        (World { marker_answers: false, ..World::default() }, Stage::Provision, "--timeout-provision"),
-        (World { provision: 10_000, ..World::default() }, Stage::Provision, "--timeout-provision"),
+        (World { active_after: None, ..World::default() }, Stage::Boot, LimitKind::Create),
+        (World { marker_answers: false, ..World::default() }, Stage::Provision, LimitKind::Provision),
+        (World { provision: 10_000, ..World::default() }, Stage::Provision, LimitKind::Provision),
     ];
-    for (world, stage, option) in cases {
+    for (world, stage, limit) in cases {
         let fake = Fake::new(world);
         let outcome = fake.bake(&spec()).await;
         let (at, text, exit) = failure(&outcome);
         assert_eq!((at, exit), (stage, 3), "{text}");
         let Outcome::Failed { failure, .. } = &outcome else { panic!() };
-        assert!(failure.advice().unwrap().contains(option), "{text}");
+        assert!(matches!(failure.kind, FailureKind::Timeout { kind, .. } if kind == limit), "{text}");
         assert_eq!(fake.there(), [""; 0], "{text}");
     }
 }
@@ -94,7 +96,7 @@ async fn a_droplet_that_crashes_is_not_taken_for_finished() {
     let fake = Fake::new(World { crash_after: Some(10), provision: 100, ..World::default() });
     let (stage, text, exit) = failure(&fake.bake(&spec()).await);
     assert_eq!((stage, exit), (Stage::Provision, 3));
-    assert!(text.contains("went off by itself during step `script 01 of debian-12-x64`"), "{text}");
+    assert!(text.contains("powered off by itself during step `script 01 of debian-12-x64`"), "{text}");
 }
 
 #[tokio::test]
@@ -102,7 +104,7 @@ async fn keep_keeps_and_says_what() {
     let fake = Fake::new(World { final_state: RunnerState::Failed, ..World::default() });
     let outcome = fake.bake(&crate::bake::Spec { on_error: OnError::Keep, ..spec() }).await;
     assert_eq!(outcome.exit_status(), 4);
-    assert!(matches!(outcome.left(), [Left::Droplet { id: 1, .. }]), "{outcome:?}");
+    assert!(matches!(outcome.remaining(), [RemainingResource::Droplet { id: 1, .. }]), "{outcome:?}");
     assert_eq!(fake.there(), ["droplet 1"]);
 }
 
@@ -125,4 +127,91 @@ async fn lists_that_lag_do_no_harm() {
     let outcome = fake.bake(&spec()).await;
     assert_eq!(outcome.exit_status(), 0, "{outcome:?}");
     assert_eq!(fake.there().len(), 1);
+}
+
+fn to(regions: &[&str]) -> Spec {
+    let mut spec = spec();
+    spec.snapshot.regions = regions.iter().map(|&region| region.to_owned()).collect();
+    spec.verify = false;
+    spec
+}
+
+/// How it ends, how often a transfer is asked for, and how many seconds the bake takes.
+async fn transfer(world: World, spec: &Spec) -> (Outcome, usize, u64) {
+    let fake = Fake::new(world);
+    let outcome = fake.bake(spec).await;
+    let events = fake.events.lock().unwrap();
+    assert!(events.iter().any(|event| matches!(event, Event::Stage { stage: Stage::Transfer, .. })));
+    let requests = fake.state.lock().unwrap();
+    let transfers = requests.requests.iter().filter(|request| *request == "transfer").count();
+    (outcome, transfers, fake.seconds())
+}
+
+#[tokio::test]
+async fn regions_are_reached_at_the_same_time() {
+    let regions = ["fra1", "ams3", "sgp1"];
+    let (outcome, asked, together) = transfer(World::default(), &to(&regions)).await;
+    let Outcome::Done(product) = outcome else { panic!("{outcome:?}") };
+    assert_eq!(sorted(&product.snapshot.regions), ["ams3", "fra1", "nyc3", "sgp1"]);
+    assert_eq!(asked, 3, "each is requested once");
+    let (outcome, asked, one_by_one) =
+        transfer(World { one_transfer_at_a_time: true, ..World::default() }, &to(&regions)).await;
+    assert_eq!(outcome.exit_status(), 0, "{outcome:?}");
+    assert!(asked > 3, "what is held up is asked for again");
+    assert!(one_by_one > together + 7, "{one_by_one} {together}");
+}
+
+#[tokio::test]
+async fn transfers_need_not_be_waited_for() {
+    let mut spec = to(&["fra1", "ams3"]);
+    spec.snapshot.await_transfers = false;
+    // They fail later, which nobody looks at.
+    let (outcome, asked, _) = transfer(World { transfer_errors: true, ..World::default() }, &spec).await;
+    let Outcome::Done(product) = outcome else { panic!("{outcome:?}") };
+    assert_eq!((product.snapshot.regions, asked), (vec!["nyc3".to_owned()], 2));
+}
+
+fn sorted(regions: &[String]) -> Vec<&str> {
+    let mut regions: Vec<&str> = regions.iter().map(String::as_str).collect();
+    regions.sort_unstable();
+    regions
+}
+
+#[tokio::test]
+async fn the_droplets_own_region_and_repeated_ones_are_not_requested() {
+    let (outcome, requested, _) = transfer(World::default(), &to(&["fra1", "nyc3", "fra1", "ams3"])).await;
+    let Outcome::Done(product) = outcome else { panic!("{outcome:?}") };
+    assert_eq!((sorted(&product.snapshot.regions), requested), (vec!["ams3", "fra1", "nyc3"], 2));
+}
+
+/// The journal names each region, and a resumed bake requests only the regions that are missing.
+#[tokio::test]
+async fn a_resumed_bake_requests_only_the_missing_regions() {
+    let spec = to(&["fra1", "ams3", "sgp1"]);
+    let full = Fake::new(World::default());
+    assert_eq!(full.bake(&spec).await.exit_status(), 0);
+    let journal = full.journal.lock().unwrap().clone();
+    let mut transferred: Vec<&str> = journal
+        .iter()
+        .filter_map(|entry| match entry {
+            JournalEntry::Transferred { region } => Some(region.as_str()),
+            _ => None,
+        })
+        .collect();
+    transferred.sort_unstable();
+    assert_eq!(transferred, ["ams3", "fra1", "sgp1"]);
+    // Killed before its first transfer.
+    let first =
+        full.state.lock().unwrap().requests.iter().position(|request| request == "transfer").unwrap() as u64 + 1;
+    let fake = Fake::new(World { dies_at: Some((first, false)), ..World::default() });
+    assert_eq!(until_it_dies(&fake, &spec).await, None);
+    let mut state = BakeState::replay(fake.journal.lock().unwrap().iter());
+    state.apply(&JournalEntry::Transferred { region: "fra1".into() });
+    let before = fake.count_requests("transfer");
+    let outcome = fake.go_on(&spec, state).await;
+    // The journal said that `fra1` is done, which is not so: the commit checks every region.
+    assert_eq!(fake.count_requests("transfer") - before, 2, "{outcome:?}");
+    assert_eq!(outcome.exit_status(), 3, "{outcome:?}");
+    let Outcome::Failed { failure, .. } = &outcome else { panic!() };
+    assert!(failure.to_string().contains("is not in fra1 any more"), "{failure}");
 }

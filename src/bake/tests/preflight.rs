@@ -1,14 +1,15 @@
 //! What is found before anything is created, and what a read that cannot be done means.
 
-use super::fake::{Fake, Fault, World, spec};
+use super::support::{Fake, Fault, World, spec};
+use crate::bake::outcome::PreflightRemedy;
 use crate::bake::ports::ProviderErrorKind as Kind;
 use crate::bake::preflight::{self, Preflight};
-use crate::bake::{Failure, Spec};
+use crate::bake::{Failure, FailureKind, Spec};
 
 async fn look(world: World, specs: &[&Spec], together: usize) -> Result<Vec<Preflight>, Failure> {
     let fake = Fake::new(world);
     let account = preflight::account(&fake).await?;
-    let looked = preflight::look(&fake, specs, &account, together).await;
+    let looked = preflight::check(&fake, specs, &account, together).await;
     assert_eq!(fake.there(), [""; 0], "nothing is created");
     looked
 }
@@ -70,7 +71,33 @@ async fn several_bakes_are_judged_together() {
     assert_eq!(look(World::default(), &[&first, &second], 2).await.unwrap().len(), 2);
     let narrow = World { account: ("active", 1), ..World::default() };
     let failure = look(narrow, &[&first, &second], 2).await.unwrap_err().to_string();
-    assert!(failure.contains("1 more droplets, and 2 bakes run at a time: --parallel 1"), "{failure}");
+    assert!(failure.contains("1 more droplets, and 2 bakes run at a time"), "{failure}");
+}
+
+#[tokio::test]
+async fn a_disk_as_large_as_the_image_needs_is_enough() {
+    // The size has 25 GiB.
+    for (minimum, fits) in [(24, true), (25, true), (26, false)] {
+        let checked = look(World { image_min_disk: minimum, ..World::default() }, &[&spec()], 1).await;
+        assert_eq!(checked.is_ok(), fits, "{minimum}: {checked:?}");
+        if let Err(failure) = checked {
+            assert!(failure.to_string().contains("needs a disk of 26 GiB, size `s-1vcpu-1gb` has 25"), "{failure}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_problem_has_its_remedy() {
+    let remedy = |failure: Failure| match failure.kind {
+        FailureKind::Preflight(problems) => problems.into_iter().map(|problem| problem.remedy).collect::<Vec<_>>(),
+        other => panic!("{other}"),
+    };
+    let no_key = with(|s| s.droplet.ssh_keys = vec!["18".into()]);
+    let failure = look(World::default(), &[&no_key], 1).await.unwrap_err();
+    assert_eq!(remedy(failure), [Some(PreflightRemedy::NameSshKey)]);
+    let (first, second) = (spec(), with(|s| s.snapshot.name = "other".into()));
+    let failure = look(World { account: ("active", 1), ..World::default() }, &[&first, &second], 2).await.unwrap_err();
+    assert_eq!(remedy(failure), [Some(PreflightRemedy::FewerBakes(1))]);
 }
 
 /// Requests are 1 account, 2 count, 3 regions, 4 sizes, 5 snapshots, 6 image.

@@ -1,4 +1,4 @@
-//! The API that a command uses, and its token: DigitalOcean's, one at another URL, or the embedded emulator's.
+//! The API that a command uses: the provider's, one at another URL, or the embedded emulator's.
 
 use std::borrow::Cow;
 use std::path::PathBuf;
@@ -8,16 +8,15 @@ use std::time::Duration;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use digitalocean_emulator::{self as emulator, Emulator};
-use etcetera::BaseStrategy as _;
 use secrecy::{ExposeSecret as _, SecretString};
 
 use super::state::{create_private_directory, state_home};
 use crate::bake::Limits;
-use crate::bake::leftovers::{self, Leftover};
-use crate::bake::ports::ProviderError;
+use crate::bake::orphans::{self, Orphan};
+use crate::bake::ports::{Provider, ProviderError};
 use crate::cli::Global;
 use crate::cli::error::{ErrorKind, ExpectedError, Failure, NoRandomness};
-use crate::providers::digitalocean::{API_URL, Client, Options, RequestLog, is_on_this_machine};
+use crate::providers::{self, Options, RequestLog, Token, is_on_this_machine};
 
 /// The address in the journal of a bake at the embedded emulator.
 const LOCAL: &str = "local";
@@ -31,7 +30,7 @@ pub(crate) struct ApiArgs {
     #[arg(long)]
     local: bool,
     /// Base URL of the API; a token is sent to https:// or to this machine only
-    #[arg(long, value_name = "URL", env = "DIGITALOCEAN_API_URL", hide_env_values = true)]
+    #[arg(long, value_name = "URL", env = providers::DEFAULT.api_url_variable, hide_env_values = true)]
     api_url: Option<String>,
     /// How long one request may take
     #[arg(long, value_name = "DURATION", default_value = "10s", value_parser = humantime::parse_duration)]
@@ -69,7 +68,8 @@ impl ApiArgs {
         if self.local {
             return Ok(Target::Local);
         }
-        let url = self.api_url.clone().filter(|url| !url.is_empty()).unwrap_or_else(|| API_URL.to_owned());
+        let url =
+            self.api_url.clone().filter(|url| !url.is_empty()).unwrap_or_else(|| providers::DEFAULT.api_url.to_owned());
         Ok(Target::Remote { url, token: find_token()? })
     }
 
@@ -111,7 +111,7 @@ impl ApiArgs {
             }
         };
         global.terminal.redaction().hide(token.expose_secret());
-        let client = Client::new(&url, &token, options)?;
+        let client = (providers::DEFAULT.connect)(&url, &token, options)?;
         Ok(Api { client, url, origin, running })
     }
 }
@@ -147,7 +147,7 @@ async fn start_emulator(global: &Global) -> Result<(SecretString, Emulator), Fai
 pub(crate) enum ApiError {
     #[error("the bake began at {began_at}, not with --local")]
     NotLocal { began_at: String },
-    #[error("there is no DigitalOcean API token")]
+    #[error("there is no {} API token", providers::DEFAULT.name)]
     NoToken,
     #[cfg(not(feature = "qemu"))]
     #[error("this mkimg was built without QEMU droplets")]
@@ -162,8 +162,8 @@ impl ExpectedError for ApiError {
         let help = match self {
             Self::NotLocal { .. } => "leave --local out",
             Self::NoToken => {
-                "set DIGITALOCEAN_API_TOKEN (or DIGITALOCEAN_TOKEN, DIGITALOCEAN_ACCESS_TOKEN, or run `doctl auth init`) \
-                 to bake at DigitalOcean, or use --local to bake on this machine without an account"
+                let help = providers::DEFAULT.token_help;
+                return Some(format!("{help}, or use --local to bake on this machine without an account").into());
             }
             #[cfg(not(feature = "qemu"))]
             Self::NoQemu => "build it with the default features",
@@ -182,21 +182,21 @@ impl ExpectedError for AccountUnknown {
         ErrorKind::Service
     }
     fn help(&self) -> Option<Cow<'static, str>> {
-        self.0.help().map(Into::into)
+        super::advice::for_provider_error(&self.0).map(Into::into)
     }
 }
 
 /// An open API.
 pub(crate) struct Api {
-    client: Client,
+    client: Box<dyn Provider>,
     url: String,
     origin: String,
     running: Option<Emulator>,
 }
 
 impl Api {
-    pub(crate) fn client(&self) -> &Client {
-        &self.client
+    pub(crate) fn client(&self) -> &dyn Provider {
+        self.client.as_ref()
     }
 
     /// The source of the token.
@@ -220,8 +220,8 @@ impl Api {
     }
 
     /// The remaining resources of bakes in the account.
-    pub(crate) async fn leftovers(&self) -> Result<Vec<Leftover>, Failure> {
-        Ok(leftovers::find(&self.client).await.map_err(AccountUnknown)?)
+    pub(crate) async fn orphans(&self) -> Result<Vec<Orphan>, Failure> {
+        Ok(orphans::find(self.client()).await.map_err(AccountUnknown)?)
     }
 
     /// The address for the journal; the emulator's own changes with every start.
@@ -231,10 +231,10 @@ impl Api {
 
     /// The options with which another command reaches the same API.
     pub(crate) fn options(&self) -> String {
-        match (self.is_local(), self.url.as_str()) {
-            (true, _) => " --local".to_owned(),
-            (false, API_URL) => String::new(),
-            (false, url) => format!(" --api-url {url}"),
+        match self.url.as_str() {
+            _ if self.is_local() => " --local".to_owned(),
+            url if url == providers::DEFAULT.api_url => String::new(),
+            url => format!(" --api-url {url}"),
         }
     }
 
@@ -249,7 +249,7 @@ impl Api {
     }
 
     /// Errors of a local droplet's virtual machine; a remote API does not report them.
-    pub(crate) fn mishaps(&self, droplet: u64) -> Vec<String> {
+    pub(crate) fn droplet_errors(&self, droplet: u64) -> Vec<String> {
         self.running.as_ref().map(|running| running.failures(droplet)).unwrap_or_default()
     }
 
@@ -262,53 +262,7 @@ impl Api {
     }
 }
 
-const VARIABLES: [&str; 3] = ["DIGITALOCEAN_API_TOKEN", "DIGITALOCEAN_TOKEN", "DIGITALOCEAN_ACCESS_TOKEN"];
-
-/// A token and its source.
-pub(crate) struct Token {
-    value: SecretString,
-    origin: String,
-}
-
-/// The token: from the environment, in the order in which tools commonly name it, then from doctl's configuration. Never
-/// from the command line, which other users can read.
+/// The provider's token; never from the command line, which other users can read.
 fn find_token() -> Result<Token, Failure> {
-    for name in VARIABLES {
-        if let Ok(token) = std::env::var(name)
-            && !token.trim().is_empty()
-        {
-            return Ok(Token { value: token.trim().to_owned().into(), origin: name.to_owned() });
-        }
-    }
-    if let Some(found) = doctl() {
-        return Ok(found);
-    }
-    Err(ApiError::NoToken.into())
-}
-
-/// The token of doctl's current context.
-fn doctl() -> Option<Token> {
-    let path = doctl_config()?;
-    let text = std::fs::read_to_string(&path).ok()?;
-    let source = diagnostics::source::Source::new(path.display().to_string(), text);
-    let tree = yaml11::parse(source.text()).ok()?;
-    let root = tree.root()?;
-    let text = |key: &str| root.get(key).and_then(yaml11::Node::as_str).filter(|text| !text.is_empty());
-    // doctl's own variable overrides its file.
-    let chosen = std::env::var("DIGITALOCEAN_CONTEXT").ok().filter(|name| !name.is_empty());
-    let context = chosen.as_deref().or_else(|| text("context")).unwrap_or("default");
-    let token = match context {
-        "default" => text("access-token"),
-        name => root.get("auth-contexts").and_then(|contexts| contexts.get(name)).and_then(yaml11::Node::as_str),
-    }?;
-    let origin = format!("doctl's context `{context}` in {}", path.display());
-    Some(Token { value: token.trim().to_owned().into(), origin }).filter(|_| !token.trim().is_empty())
-}
-
-fn doctl_config() -> Option<PathBuf> {
-    let base = etcetera::choose_base_strategy().ok()?;
-    let xdg = base.config_dir().join("doctl").join("config.yaml");
-    // doctl's place on macOS.
-    let library = base.home_dir().join("Library/Application Support/doctl/config.yaml");
-    Some(if !xdg.is_file() && library.is_file() { library } else { xdg })
+    Ok((providers::DEFAULT.find_token)().ok_or(ApiError::NoToken)?)
 }

@@ -139,7 +139,7 @@ impl Args {
         };
         let mut tags = plan.snapshot.tags.clone();
         if stubs {
-            tags.push(id::STAND_INS_TAG.to_owned());
+            tags.push(id::STUBS_TAG.to_owned());
         }
         Ok(Spec {
             id: id.clone(),
@@ -174,7 +174,7 @@ impl Args {
             // Without a status channel a droplet cannot report what runs on it, so there is nothing to verify by default.
             verify: self.verify || (api.is_local() && !self.no_verify && self.marker == MarkerArg::Https),
             limits,
-            poll_ms: u64::try_from(self.poll_interval.as_millis()).unwrap_or(u64::MAX).max(1),
+            poll_interval: self.poll_interval.max(Duration::from_millis(1)),
         })
     }
 }

@@ -14,13 +14,15 @@ use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde_json::json;
 use tokio::sync::watch;
 
+use super::advice;
 use super::api::Api;
-use crate::bake::foreign::Foreign;
 use crate::bake::ports::{Check, Event, Observer};
 use crate::bake::preflight::Preflight;
-use crate::bake::report::{Report, duration};
-use crate::bake::{FailureKind, Left, MarkerKind, OnError, Outcome, Product, Spec, printable};
+use crate::bake::report::Report;
+use crate::bake::untrusted::{UntrustedText, printable};
+use crate::bake::{FailureKind, MarkerKind, OnError, Outcome, Product, RemainingResource, Spec, duration};
 use crate::cli::{Failure, Global, Terminal};
+use crate::providers;
 use crate::render::{DOCUMENT_LIMIT, Document};
 use crate::workspace::write_atomically;
 
@@ -86,8 +88,8 @@ impl<'g> Watcher<'g> {
         self.droplets.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    pub(crate) fn seconds(&self) -> f64 {
-        self.start.elapsed().as_secs_f64()
+    pub(crate) fn elapsed(&self) -> Duration {
+        self.start.elapsed()
     }
 
     /// Removes the progress line.
@@ -96,7 +98,7 @@ impl<'g> Watcher<'g> {
     }
 
     fn line(&self, text: &str) {
-        let text = format!("{:>7} {}{text}", duration(self.seconds()), self.label);
+        let text = format!("{:>7} {}{text}", duration::short(self.elapsed()), self.label);
         self.bar.suspend(|| self.terminal.eprint(&format!("{text}\n")));
     }
 
@@ -121,9 +123,9 @@ impl<'g> Watcher<'g> {
             }
             Event::Step(step) => {
                 let time = step
-                    .seconds
+                    .elapsed
                     .filter(|_| step.state != "running")
-                    .map(|s| format!(" ({})", duration(s)))
+                    .map(|elapsed| format!(" ({})", duration::short(elapsed)))
                     .unwrap_or_default();
                 let stage = self.stage.lock().unwrap_or_else(PoisonError::into_inner).clone();
                 self.bar.set_prefix(format!("{stage}: {}", step.name));
@@ -150,9 +152,7 @@ impl<'g> Watcher<'g> {
 pub(crate) fn check_lines(check: &Check) -> Vec<String> {
     let mut lines =
         vec![format!("image check: {} passed, {} warnings, {} failed", check.passed, check.warnings, check.failed)];
-    lines.extend(
-        check.findings.iter().map(|finding| format!("  {}: {}", finding.level, crate::bake::printable(&finding.text))),
-    );
+    lines.extend(check.findings.iter().map(|finding| format!("  {}: {}", finding.level, printable(&finding.text))));
     lines
 }
 
@@ -161,9 +161,9 @@ impl Observer for Watcher<'_> {
     fn event(&self, event: &Event) {
         // The progress line, the report and JSON do not pass through the terminal's own redaction.
         let mut event = event.clone();
-        event.each_text(&mut |text| self.terminal.redaction().clean_in_place(text));
+        event.for_each_text(&mut |text| self.terminal.redaction().clean_in_place(text));
         let event = &event;
-        self.report.lock().unwrap_or_else(PoisonError::into_inner).event(self.seconds(), event);
+        self.report.lock().unwrap_or_else(PoisonError::into_inner).add_event(self.elapsed(), event);
         let mut news = true;
         if let Event::Droplet { id, address, .. } = event {
             let mut droplets = self.droplets.lock().unwrap_or_else(PoisonError::into_inner);
@@ -186,13 +186,13 @@ impl Observer for Watcher<'_> {
         }
     }
 
-    async fn keep(&self, why: &str, left: &[Left]) -> bool {
+    async fn keep(&self, why: &str, remaining: &[RemainingResource]) -> bool {
         if !std::io::stdin().is_terminal() {
             self.terminal.warning("--on-error ask: there is no terminal to ask on; destroying");
             return false;
         }
         let _one_at_a_time = self.question.lock().await;
-        let things: Vec<String> = left.iter().map(ToString::to_string).collect();
+        let things: Vec<String> = remaining.iter().map(ToString::to_string).collect();
         self.bar.suspend(|| {
             self.terminal.eprint(&format!(
                 "{}The bake failed: {}\nKeep {}? [y/N] ",
@@ -208,10 +208,6 @@ impl Observer for Watcher<'_> {
         matches!(answer.await, Ok(Ok(line)) if line.trim().eq_ignore_ascii_case("y"))
     }
 }
-
-/// US dollars per GB of a snapshot and month, for any number of regions: DigitalOcean's price list (docs.digitalocean.com,
-/// "Snapshots Pricing", November 2026). The API does not report it.
-const SNAPSHOT_GB_MONTH: f64 = 0.06;
 
 /// Prints the result of one bake.
 pub(crate) struct ResultPrinter<'e> {
@@ -243,12 +239,12 @@ impl ResultPrinter<'_> {
                         terminal.eprint(&format!("  {line}\n"));
                     }
                 }
-                for mishap in &self.report.mishaps {
-                    let mut lines = mishap.lines().map(printable);
+                for error in &self.report.droplet_errors {
+                    let mut lines = error.lines().map(printable);
                     terminal.note(&format!("{prefix}{}", lines.next().unwrap_or_default()));
                     lines.for_each(|line| terminal.eprint(&format!("  | {line}\n")));
                 }
-                if let Some(advice) = failure.advice() {
+                if let Some(advice) = advice::for_failure(failure) {
                     terminal.help(&advice);
                 }
             }
@@ -256,9 +252,9 @@ impl ResultPrinter<'_> {
         }
         self.print_remaining();
         if self.json {
-            let mut left = self.outcome.left().to_vec();
-            for one in &mut left {
-                self.redact(one);
+            let mut remaining = self.outcome.remaining().to_vec();
+            for resource in &mut remaining {
+                self.redact(resource);
             }
             let failure = match self.outcome {
                 Outcome::Failed { failure, .. } => Some(failure),
@@ -280,13 +276,13 @@ impl ResultPrinter<'_> {
                 "step": step,
                 "tail": self.report.tail,
                 "check": self.report.check,
-                "mishaps": self.report.mishaps,
+                "mishaps": self.report.droplet_errors,
                 "log": failure.and_then(|failure| failure.log()),
-                "left": left,
+                "left": remaining,
                 "remove": self.report.remove,
                 "resume": self.report.resume,
-                "requests": self.api.client().sent(),
-                "seconds": self.report.seconds,
+                "requests": self.api.client().requests_sent(),
+                "seconds": self.report.elapsed.as_secs_f64(),
             });
             terminal.print(format!("{end}\n"))?;
         }
@@ -295,8 +291,8 @@ impl ResultPrinter<'_> {
 
     /// Redacts text from an API or a droplet. Standard output is not redacted as a whole: its names and numbers must not
     /// change.
-    fn redact(&self, foreign: &mut impl Foreign) {
-        foreign.each_text(&mut |text| self.global.terminal.redaction().clean_in_place(text));
+    fn redact(&self, untrusted: &mut impl UntrustedText) {
+        untrusted.for_each_text(&mut |text| self.global.terminal.redaction().clean_in_place(text));
     }
 
     fn prefix(&self) -> String {
@@ -306,13 +302,13 @@ impl ResultPrinter<'_> {
     fn print_remaining(&self) {
         let terminal = &self.global.terminal;
         let prefix = self.prefix();
-        if self.outcome.left().is_empty() {
+        if self.outcome.remaining().is_empty() {
             terminal.note(&format!("{prefix}no resources remain that cost money"));
             return;
         }
-        for left in self.outcome.left() {
-            terminal.error(&format!("{prefix}still exists: {left}"));
-            if let Left::Droplet { id, .. } = left
+        for resource in self.outcome.remaining() {
+            terminal.error(&format!("{prefix}still exists: {resource}"));
+            if let RemainingResource::Droplet { id, .. } = resource
                 && let Some(console) = self.api.console(*id)
             {
                 terminal.note(&format!("its console: {}", console.display()));
@@ -328,8 +324,8 @@ impl ResultPrinter<'_> {
         if self.api.is_local() || self.report.resume.is_some() {
             return;
         }
-        for id in self.outcome.left().iter().filter_map(|left| match left {
-            Left::Droplet { id, .. } => Some(id),
+        for id in self.outcome.remaining().iter().filter_map(|resource| match resource {
+            RemainingResource::Droplet { id, .. } => Some(id),
             _ => None,
         }) {
             self.print_debugging_help(*id);
@@ -338,17 +334,15 @@ impl ResultPrinter<'_> {
 
     /// Says how to debug a kept droplet.
     fn print_debugging_help(&self, droplet: u64) {
-        let terminal = &self.global.terminal;
+        let (terminal, provider) = (&self.global.terminal, providers::DEFAULT);
         let address = self.droplets.get(&droplet).copied().flatten();
         match (self.spec.droplet.ssh_keys.is_empty(), address) {
             (false, Some(address)) => terminal.help(&format!("log in: ssh root@{address}")),
-            (false, None) => terminal.help(&format!("log in: doctl compute ssh {droplet}")),
+            (false, None) => terminal.help(&format!("log in: {}", (provider.login_command)(droplet))),
             (true, _) => terminal.help("use --ssh-key next time to log in with ssh; now there is its console:"),
         }
-        terminal.help(&format!("its console: https://cloud.digitalocean.com/droplets/{droplet}/console"));
-        terminal.help(&format!(
-            "what it is doing: doctl compute droplet get {droplet}; doctl compute droplet actions {droplet}"
-        ));
+        terminal.help(&format!("its console: {}", (provider.console_page)(droplet)));
+        terminal.help(&format!("what it is doing: {}", (provider.inspect_commands)(droplet)));
     }
 
     fn print_product(&self, product: &Product) -> Result<(), Failure> {
@@ -365,10 +359,10 @@ impl ResultPrinter<'_> {
                 "snapshot": {"id": snapshot.id, "name": snapshot.name, "regions": snapshot.regions, "tags": snapshot.tags, "path": place},
                 "bake": self.spec.id,
                 "verified": product.verified,
-                "stand_ins": self.report.stand_ins,
+                "stand_ins": self.report.stubs,
                 "check": check,
-                "requests": self.api.client().sent(),
-                "seconds": self.report.seconds,
+                "requests": self.api.client().requests_sent(),
+                "seconds": self.report.elapsed.as_secs_f64(),
             });
             return terminal.print(format!("{end}\n"));
         }
@@ -397,11 +391,15 @@ impl ResultPrinter<'_> {
             "not verified: --verify starts an instance of it and checks it"
         };
         let _ = writeln!(text, "  {verified}");
-        if self.report.stand_ins {
+        if self.report.stubs {
             let _ = writeln!(text, "  STUBS: test programs instead of the real ones; not for production");
         }
-        let _ =
-            writeln!(text, "  baked in {}, {} API requests", duration(self.report.seconds), self.api.client().sent());
+        let _ = writeln!(
+            text,
+            "  baked in {}, {} API requests",
+            duration::short(self.report.elapsed),
+            self.api.client().requests_sent()
+        );
         terminal.print(text)
     }
 }
@@ -409,7 +407,6 @@ impl ResultPrinter<'_> {
 /// The plan that `--dry-run` prints. `local`: droplets are virtual machines on this machine.
 pub(crate) fn plan(spec: &Spec, looked: &Preflight, document: &Document, local: bool) -> String {
     let droplet = &spec.droplet;
-    let within = |limit: std::time::Duration| humantime::format_duration(limit).to_string().replace(' ', "");
     let marker = match spec.marker {
         MarkerKind::Https => "the droplet's status channel, over TLS",
         MarkerKind::Poweroff => "the droplet powering itself off",
@@ -425,13 +422,16 @@ pub(crate) fn plan(spec: &Spec, looked: &Preflight, document: &Document, local: 
         ("account", looked.account.clone()),
         ("document", format!("{} of {DOCUMENT_LIMIT} bytes, {}", document.text.len(), document.digest)),
         ("droplet", format!("{} in {}, from {}", droplet.size, droplet.region, droplet.image)),
-        ("marker", format!("{marker}, within {}", within(spec.limits.provision))),
+        ("marker", format!("{marker}, within {}", duration::exact(spec.limits.provision))),
         ("snapshot", format!("{} in {}{disk}{tags}", spec.snapshot.name, regions.join(", "))),
         ("price", if local { "nothing: everything runs on this machine".to_owned() } else { price(looked) }),
         (
             "verification",
             if spec.verify {
-                format!("a droplet is started from the snapshot and checked, within {}", within(spec.limits.verify))
+                format!(
+                    "a droplet is started from the snapshot and checked, within {}",
+                    duration::exact(spec.limits.verify)
+                )
             } else {
                 "none (use --verify)".to_owned()
             },
@@ -455,6 +455,7 @@ pub(crate) fn plan(spec: &Spec, looked: &Preflight, document: &Document, local: 
 
 /// An estimate: the time and the snapshot's size are not known yet.
 fn price(looked: &Preflight) -> String {
+    let gb_month = providers::DEFAULT.snapshot_gb_month;
     let droplet = match (looked.price_hourly, looked.price_monthly) {
         (Some(hour), Some(month)) => format!("droplet ${hour:.5} an hour (${month:.2} a month)"),
         (Some(hour), None) => format!("droplet ${hour:.5} an hour"),
@@ -462,11 +463,11 @@ fn price(looked: &Preflight) -> String {
     };
     let most = |gib: u64| {
         // The compressed snapshot of a full disk; no disk has more GiB than a u32 can count.
-        let most = f64::from(u32::try_from(gib).unwrap_or(u32::MAX)) * SNAPSHOT_GB_MONTH;
+        let most = f64::from(u32::try_from(gib).unwrap_or(u32::MAX)) * gb_month;
         format!(", at most ${most:.2}")
     };
     let most = looked.disk_gib.map(most).unwrap_or_default();
-    format!("{droplet}; snapshot ${SNAPSHOT_GB_MONTH:.2} a GB and month{most} (estimate)")
+    format!("{droplet}; snapshot ${gb_month:.2} a GB and month{most} (estimate)")
 }
 
 /// Writes the report of one or several bakes; a failure is only a warning.

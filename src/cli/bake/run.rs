@@ -8,6 +8,7 @@ use std::path::Path;
 use futures_util::stream::{self, StreamExt as _};
 use serde_json::json;
 
+use super::advice;
 use super::api::Api;
 use super::args::Args;
 use super::artifacts::ArtifactDirectory;
@@ -15,11 +16,11 @@ use super::documents::{BakeDocuments, DocumentWithCredentials};
 use super::output::{self, SharedTerminal, Watcher};
 use super::prepare::Prepared;
 use super::state::{self, FileJournal};
-use crate::bake::foreign::Foreign as _;
-use crate::bake::journal::{Artifacts, Entry, Journal as _, Ledger};
-use crate::bake::ports::{Account, Provider};
-use crate::bake::report::{Report, duration};
-use crate::bake::{self, BakeId, Machine, Outcome, Ports, Spec, preflight};
+use crate::bake::journal::{Journal as _, JournalEntry, ServedArtifacts};
+use crate::bake::ports::Account;
+use crate::bake::report::Report;
+use crate::bake::untrusted::UntrustedText as _;
+use crate::bake::{self, BakeId, BakeState, Machine, Outcome, Ports, Spec, duration, preflight};
 use crate::cli::Global;
 use crate::cli::error::{ErrorKind, ExitStatus, ExpectedError, Failure, NoRandomness};
 use crate::cli::options::{OutputFormat, Variant};
@@ -31,7 +32,7 @@ pub(crate) struct BakeRun<'s> {
     pub(crate) api: &'s Api,
     pub(crate) documents: BakeDocuments,
     pub(crate) journal: FileJournal,
-    pub(crate) ledger: Ledger,
+    pub(crate) state: BakeState,
     pub(crate) report: Report,
     pub(crate) format: OutputFormat,
     pub(crate) report_path: Option<&'s Path>,
@@ -51,7 +52,7 @@ pub(crate) struct BakeResult {
 impl BakeResult {
     /// Whether a local droplet was kept, which runs as long as this process.
     pub(crate) fn is_kept(&self, api: &Api) -> bool {
-        let kept = !self.outcome.left().is_empty() && !self.outcome.is_resumable();
+        let kept = !self.outcome.remaining().is_empty() && !self.outcome.is_resumable();
         api.is_local() && kept && matches!(self.outcome, Outcome::Failed { .. })
     }
 }
@@ -69,8 +70,8 @@ fn exit(status: u8) -> Result<(), Failure> {
 }
 
 /// The errors of local droplets' virtual machines, each with its droplet's id.
-fn mishaps<'d>(api: &Api, droplets: impl Iterator<Item = &'d u64>) -> Vec<String> {
-    droplets.flat_map(|id| api.mishaps(*id).into_iter().map(move |why| format!("droplet {id}: {why}"))).collect()
+fn droplet_errors<'d>(api: &Api, droplets: impl Iterator<Item = &'d u64>) -> Vec<String> {
+    droplets.flat_map(|id| api.droplet_errors(*id).into_iter().map(move |why| format!("droplet {id}: {why}"))).collect()
 }
 
 impl BakeRun<'_> {
@@ -86,7 +87,7 @@ impl BakeRun<'_> {
 
     /// Runs the bake and prints its result.
     async fn finish(self, spec: &Spec) -> Result<BakeResult, Failure> {
-        let Self { global, api, documents, journal, ledger, report, format, report_path, stops, shared, label } = self;
+        let Self { global, api, documents, journal, state, report, format, report_path, stops, shared, label } = self;
         for secret in documents.secret_texts() {
             global.terminal.redaction().hide(&secret);
         }
@@ -103,24 +104,24 @@ impl BakeRun<'_> {
             observer: &watcher,
             stops: stops.count.clone(),
         };
-        let outcome = Machine::new(spec, &secrets, ports, ledger).run().await;
+        let outcome = Machine::new(spec, &secrets, ports, state).run().await;
         watcher.finish();
         // A process that resumes the bake needs them.
         let removed = if outcome.is_resumable() { Ok(()) } else { journal.remove_secrets() };
-        let seconds = watcher.seconds();
+        let elapsed = watcher.elapsed();
         let report = {
             let mut report = watcher.report.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-            report.end(seconds, &outcome);
-            if !report.left.is_empty() {
+            report.end(elapsed, &outcome);
+            if !report.remaining.is_empty() {
                 report.remove = Some(format!("mkimg gc{} {}", api.options(), spec.id));
             }
             if outcome.is_resumable() {
                 report.resume = Some(format!("mkimg resume {}", spec.id));
             }
             if matches!(outcome, Outcome::Failed { .. }) {
-                report.mishaps = mishaps(api, watcher.droplets().keys());
+                report.droplet_errors = droplet_errors(api, watcher.droplets().keys());
             }
-            report.each_text(&mut |text| global.terminal.redaction().clean_in_place(text));
+            report.for_each_text(&mut |text| global.terminal.redaction().clean_in_place(text));
             report.clone()
         };
         shared.progress.suspend(|| {
@@ -183,7 +184,7 @@ fn parallelism(args: &Args, global: &Global, local: bool, bakes: usize) -> usize
 
 /// The account cannot do what the bakes need, or the API did not answer.
 #[derive(Debug, thiserror::Error)]
-#[error("{failure}")]
+#[error("{}", advice::describe(failure))]
 struct PreflightError {
     failure: bake::Failure,
     help: Option<String>,
@@ -217,10 +218,10 @@ pub(crate) async fn run_all(
         let spec = args.spec(&prepared.plan, prepared.stubs, &BakeId::new(unix_time(), random), api)?;
         bakes.push(PlannedBake { label: variant.label, spec, prepared });
     }
-    let provider: &dyn Provider = api.client();
+    let provider = api.client();
     let image = bakes[0].spec.droplet.image.clone();
     let refused = |failure: bake::Failure| {
-        let help = failure.advice().or_else(|| {
+        let help = advice::for_failure(&failure).or_else(|| {
             api.is_local().then(|| format!("if the base image is missing, `mkimg base build {image}` builds it"))
         });
         PreflightError { failure, help }
@@ -229,7 +230,7 @@ pub(crate) async fn run_all(
     terminal.note(&format!("account {}, token from {}", account.name, api.origin()));
     let parallel = parallelism(args, global, api.is_local(), bakes.len());
     let specs: Vec<&Spec> = bakes.iter().map(|bake| &bake.spec).collect();
-    let looked = preflight::look(provider, &specs, &account, parallel).await.map_err(refused)?;
+    let looked = preflight::check(provider, &specs, &account, parallel).await.map_err(refused)?;
     for warning in looked.iter().flat_map(|looked| &looked.warnings) {
         terminal.warning(warning);
     }
@@ -291,7 +292,7 @@ impl Batch<'_> {
         let journal = FileJournal::create(&state::bake_directory(&spec.id)?, global.terminal.redaction())?;
         journal.write_secrets(&documents.to_json()?)?;
         let now = unix_time();
-        let began = Entry::Began {
+        let began = JournalEntry::Began {
             version: crate::bake::journal::VERSION,
             spec: Box::new(spec.clone()),
             api_url: api.journal_url(),
@@ -311,7 +312,7 @@ impl Batch<'_> {
             api,
             documents,
             journal,
-            ledger: Ledger::default(),
+            state: BakeState::default(),
             report,
             format: args.format,
             report_path: args.report.as_deref().filter(|_| label.is_none()),
@@ -354,7 +355,8 @@ impl Batch<'_> {
             output::write_reports(global, path, &reports);
         }
         // A summary that cannot be printed does not change the exit status.
-        if let Err(failure) = global.terminal.print(summary(&results, worst, args.format, api.client().sent())) {
+        if let Err(failure) = global.terminal.print(summary(&results, worst, args.format, api.client().requests_sent()))
+        {
             failure.print(&global.terminal);
         }
         let kept = results.iter().filter_map(|result| result.ended.as_ref()).any(|ended| ended.is_kept(api));
@@ -374,10 +376,10 @@ fn severity(exit: u8) -> u8 {
     }
 }
 
-async fn serve(folder: ArtifactDirectory) -> Result<(Artifacts, AbortOnDrop), Failure> {
+async fn serve(folder: ArtifactDirectory) -> Result<(ServedArtifacts, AbortOnDrop), Failure> {
     let path = folder.path().to_owned();
     let (port, server) = folder.serve(0).await?;
-    Ok((Artifacts { folder: path, port }, server))
+    Ok((ServedArtifacts { folder: path, port }, server))
 }
 
 /// A line for each bake.
@@ -394,9 +396,9 @@ fn summary(results: &[BatchResult], worst: u8, format: OutputFormat, requests: u
                     "result": report.map(|report| &report.result),
                     "snapshot": report.and_then(|report| report.snapshot.as_ref()),
                     "failure": report.and_then(|report| report.failure.as_ref()),
-                    "left": report.map(|report| &report.left),
+                    "left": report.map(|report| &report.remaining),
                     "resume": report.and_then(|report| report.resume.as_ref()),
-                    "seconds": report.map(|report| report.seconds),
+                    "seconds": report.map(|report| report.elapsed.as_secs_f64()),
                 })
             })
             .collect();
@@ -415,20 +417,20 @@ fn summary(results: &[BatchResult], worst: u8, format: OutputFormat, requests: u
                     "done         snapshot {} ({}) in {regions}{verified}, {}",
                     snapshot.name,
                     snapshot.id,
-                    duration(report.seconds)
+                    duration::short(report.elapsed)
                 )
             }
-            Some(BakeResult { outcome: Outcome::Failed { failure, left, resumable }, report }) => {
-                let left = match (left.is_empty(), resumable) {
+            Some(BakeResult { outcome: Outcome::Failed { failure, remaining, resumable }, report }) => {
+                let remains = match (remaining.is_empty(), resumable) {
                     (true, _) => String::new(),
                     (false, false) => "; RESOURCES REMAIN".to_owned(),
                     (false, true) => format!("; RESOURCES REMAIN: mkimg resume {}", report.bake),
                 };
-                format!("failed       {}{left}", failure.to_string().lines().next().unwrap_or_default())
+                format!("failed       {}{remains}", failure.to_string().lines().next().unwrap_or_default())
             }
-            Some(BakeResult { outcome: Outcome::Interrupted { left }, .. }) => {
-                let left = if left.is_empty() { "nothing remains" } else { "RESOURCES REMAIN" };
-                format!("interrupted  {left}")
+            Some(BakeResult { outcome: Outcome::Interrupted { remaining }, .. }) => {
+                let remains = if remaining.is_empty() { "nothing remains" } else { "RESOURCES REMAIN" };
+                format!("interrupted  {remains}")
             }
             None if result.exit == ExitStatus::Interrupted as u8 => "interrupted  before it began".to_owned(),
             None => "failed       before it began".to_owned(),

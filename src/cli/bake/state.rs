@@ -17,8 +17,8 @@ use etcetera::BaseStrategy as _;
 use secrecy::{ExposeSecret as _, SecretString};
 
 use crate::bake::BakeId;
-use crate::bake::foreign::Foreign as _;
-use crate::bake::journal::{self, Entry, Journal, JournalError, Line};
+use crate::bake::journal::{self, Journal, JournalEntry, JournalError, JournalLine};
+use crate::bake::untrusted::UntrustedText as _;
 use crate::cli::error::{ErrorKind, ExpectedError, Failure, FileError};
 use crate::cli::redaction::Redaction;
 
@@ -94,7 +94,7 @@ pub(crate) fn create_private_directory(path: &Path) -> Result<(), FileError> {
 pub(crate) struct KnownBake {
     pub(crate) bake: BakeId,
     /// Its journal, or why it cannot be read.
-    pub(crate) lines: Result<Vec<Line>, String>,
+    pub(crate) lines: Result<Vec<JournalLine>, String>,
     /// Whether a process is working on it.
     pub(crate) at_work: bool,
 }
@@ -160,23 +160,26 @@ pub(crate) fn close_journal(
     let journal = FileJournal { folder, file: Mutex::new(file), redaction: redaction.clone() };
     // A malformed journal is kept for inspection; nobody needs its secrets.
     let Ok((lines, complete)) = parsed else { return journal.remove_secrets() };
-    if matches!(lines.first(), Some(Line { entry: Entry::Began { api_url, .. }, .. }) if api_url != api) {
+    if matches!(lines.first(), Some(JournalLine { entry: JournalEntry::Began { api_url, .. }, .. }) if api_url != api) {
         return Ok(());
     }
     let ended = lines.iter().rev().find_map(|line| match &line.entry {
-        Entry::Ended { failure, left, .. } => Some((failure.clone(), left.is_empty())),
+        JournalEntry::Ended { failure, remaining: left, .. } => Some((failure.clone(), left.is_empty())),
         _ => None,
     });
     match ended {
         None if lines.is_empty() => {}
         None if committed => {
             journal.truncate(complete)?;
-            journal.append(at, &Entry::Committed)?;
-            journal.append(at, &Entry::Ended { exit: 0, failure: None, left: Vec::new() })?;
+            journal.append(at, &JournalEntry::Committed)?;
+            journal.append(at, &JournalEntry::Ended { exit: 0, failure: None, remaining: Vec::new() })?;
         }
         None => {
             journal.truncate(complete)?;
-            journal.append(at, &Entry::Ended { exit: 3, failure: Some(REMOVED.to_owned()), left: Vec::new() })?;
+            journal.append(
+                at,
+                &JournalEntry::Ended { exit: 3, failure: Some(REMOVED.to_owned()), remaining: Vec::new() },
+            )?;
         }
         // It had ended with remaining resources, which are destroyed now.
         Some((failure, false)) => {
@@ -185,7 +188,7 @@ pub(crate) fn close_journal(
                 || REMOVED.to_owned(),
                 |failure| format!("{failure}; the remaining resources were {REMOVED}"),
             );
-            journal.append(at, &Entry::Ended { exit: 3, failure: Some(failure), left: Vec::new() })?;
+            journal.append(at, &JournalEntry::Ended { exit: 3, failure: Some(failure), remaining: Vec::new() })?;
         }
         Some((_, true)) => {}
     }
@@ -215,11 +218,11 @@ fn lock_for_work(file: &File) -> io::Result<bool> {
     Ok(false)
 }
 
-fn has_ended(lines: &[Line]) -> bool {
-    lines.iter().any(|line| matches!(line.entry, Entry::Ended { .. }))
+fn has_ended(lines: &[JournalLine]) -> bool {
+    lines.iter().any(|line| matches!(line.entry, JournalEntry::Ended { .. }))
 }
 
-fn read(file: &mut File) -> Result<Vec<Line>, String> {
+fn read(file: &mut File) -> Result<Vec<JournalLine>, String> {
     let mut bytes = Vec::new();
     file.read_to_end(&mut bytes).map_err(|error| error.to_string())?;
     journal::read(&bytes).map(|(lines, _)| lines).map_err(|error| error.to_string())
@@ -253,7 +256,7 @@ impl FileJournal {
     }
 
     /// The journal of a bake whose process has ended, and what is in it.
-    pub(crate) fn open(bake: &BakeId, redaction: &Redaction) -> Result<(Self, Vec<Line>), Failure> {
+    pub(crate) fn open(bake: &BakeId, redaction: &Redaction) -> Result<(Self, Vec<JournalLine>), Failure> {
         let folder = bake_directory(bake)?;
         let path = folder.join(JOURNAL);
         let failed = |error: io::Error| {
@@ -325,10 +328,10 @@ impl FileJournal {
 }
 
 impl Journal for FileJournal {
-    fn append(&self, at: u64, entry: &Entry) -> Result<(), JournalError> {
+    fn append(&self, at: u64, entry: &JournalEntry) -> Result<(), JournalError> {
         let failed = |error: io::Error| self.error(JOURNAL, &error);
-        let mut line = Line { at, entry: entry.clone() };
-        line.entry.each_text(&mut |text| self.redaction.clean_in_place(text));
+        let mut line = JournalLine { at, entry: entry.clone() };
+        line.entry.for_each_text(&mut |text| self.redaction.clean_in_place(text));
         let mut text = serde_json::to_string(&line).map_err(|error| failed(error.into()))?;
         text.push('\n');
         let mut file = self.file.lock().unwrap_or_else(std::sync::PoisonError::into_inner);

@@ -1,15 +1,17 @@
-//! What an answer says, where it is no body that was asked for: how long to wait, why it is a refusal, what is wrong with it.
-//! Answers come from strangers: what is quoted of them is one short line.
+//! Answers that are not the requested body: how long to wait, why a request was refused, and what to do about it. Answers are
+//! not trusted: at most one short line of them is quoted.
 
 use std::error::Error as _;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use reqwest::Method;
 use reqwest::header::HeaderMap;
 
 use super::wire::ErrorBody;
+use crate::bake::ports::ProviderErrorKind as Kind;
 
-/// `retry-after` in seconds or as a date, or `ratelimit-reset` in seconds since 1970 where nothing remains.
-pub(super) fn pause(headers: &HeaderMap) -> Option<Duration> {
+/// How long to wait: `retry-after` in seconds or as a date, or `ratelimit-reset` in seconds since 1970 if no request remains.
+pub(super) fn retry_after(headers: &HeaderMap) -> Option<Duration> {
     let number = |name: &str| headers.get(name)?.to_str().ok()?.trim().parse::<u64>().ok();
     if let Some(seconds) = number("retry-after") {
         return Some(Duration::from_secs(seconds));
@@ -25,7 +27,7 @@ pub(super) fn pause(headers: &HeaderMap) -> Option<Duration> {
     Some(Duration::from_secs(number("ratelimit-reset")?.saturating_sub(now)))
 }
 
-/// The message of a refusal; some come as HTML from a load balancer, some are cut.
+/// The message of a refusal and its request id. Some are HTML from a load balancer, some are truncated.
 pub(super) fn refusal(bytes: &[u8], status: u16) -> (String, Option<String>) {
     if let Ok(body) = serde_json::from_slice::<ErrorBody>(bytes)
         && !(body.message.is_empty() && body.id.is_empty())
@@ -43,7 +45,7 @@ pub(super) fn refusal(bytes: &[u8], status: u16) -> (String, Option<String>) {
             .and_then(|s| s.canonical_reason())
             .unwrap_or("no reason given")
             .to_owned(),
-        None => format!("an answer that is no JSON: {}", clean(&text)),
+        None => format!("an answer that is not JSON: {}", clean(&text)),
     };
     (message, None)
 }
@@ -57,24 +59,124 @@ pub(super) fn unreadable(bytes: &[u8], error: &serde_json::Error) -> String {
     }
 }
 
-/// One short line of foreign text.
+/// One short line of untrusted text.
 fn clean(text: &str) -> String {
     text.split_whitespace().collect::<Vec<_>>().join(" ").chars().filter(|c| !c.is_control()).take(300).collect()
 }
 
-/// An error and its causes; reqwest's own text would repeat the address.
+/// The causes of an error; reqwest's own text would repeat the URL.
 pub(super) fn chain(error: &reqwest::Error) -> String {
     let mut text = String::new();
     let mut source = error.source();
     while let Some(cause) = source {
-        let said = cause.to_string();
-        if !text.contains(&said) {
+        let cause_text = cause.to_string();
+        if !text.contains(&cause_text) {
             if !text.is_empty() {
                 text.push_str(": ");
             }
-            text.push_str(&said);
+            text.push_str(&cause_text);
         }
         source = cause.source();
     }
-    if text.is_empty() { "the exchange failed".to_owned() } else { text }
+    if text.is_empty() { "the request failed".to_owned() } else { text }
+}
+
+/// The kind of error for a status. The reason of a 422 is only in its message: DigitalOcean has no code for it.
+pub(super) fn error_kind(status: u16, message: &str) -> Kind {
+    let message = message.to_ascii_lowercase();
+    match status {
+        401 => Kind::Unauthorized,
+        403 => Kind::Forbidden,
+        404 | 410 => Kind::NotFound,
+        423 => Kind::Pending,
+        422 | 409
+            if message.contains("pending event")
+                || message.contains("in progress")
+                || message.contains("currently locked") =>
+        {
+            Kind::Pending
+        }
+        429 => Kind::RateLimited,
+        408 | 500..=599 => Kind::Unanswered,
+        _ => Kind::Refused,
+    }
+}
+
+/// What to do about it.
+pub(super) fn advice(status: u16, method: &Method, path: &str, message: &str) -> Option<String> {
+    let message = message.to_ascii_lowercase();
+    let has = |words: &[&str]| words.iter().any(|word| message.contains(word));
+    match status {
+        300..=399 => {
+            Some("the token is not sent to another address: set --api-url to the address of the API itself".to_owned())
+        }
+        401 => Some(
+            "the token is not valid (any more): create one at https://cloud.digitalocean.com/account/api/tokens"
+                .to_owned(),
+        ),
+        403 | 422 if has(&["limit"]) => Some(
+            "destroy a droplet (`mkimg gc` finds orphans of bakes), or ask DigitalOcean for a higher limit".to_owned(),
+        ),
+        403 => Some(format!("the token lacks the scope `{}`", scope(method, path))),
+        422 if has(&["size", "region", "available"]) => {
+            Some("choose another size or region for the droplet: the template's `droplet:`, or --var".to_owned())
+        }
+        422 if has(&["image"]) => Some("choose another base image: the template's `droplet.image`".to_owned()),
+        422 if has(&["user_data", "user data"]) => {
+            Some("the document is too large or malformed for the provider: `mkimg render --stats`".to_owned())
+        }
+        422 if has(&["pending event"]) => Some("another event holds the droplet: wait until it is over".to_owned()),
+        429 => Some("too many requests with this account's tokens: wait, or use a longer --poll-interval".to_owned()),
+        _ => None,
+    }
+}
+
+/// The scope that a request needs (`resource:action`, as in the control panel).
+fn scope(method: &Method, path: &str) -> String {
+    let resource = match path.trim_start_matches("/v2/").split(['/', '?']).next().unwrap_or_default() {
+        "account" => "account",
+        "droplets" => "droplet",
+        "snapshots" => "snapshot",
+        "images" => "image",
+        "sizes" => "sizes",
+        "regions" => "regions",
+        "actions" => "actions",
+        "tags" => "tag",
+        other => other,
+    };
+    let action = match *method {
+        Method::GET => "read",
+        Method::DELETE => "delete",
+        // An action on a droplet or an image changes it.
+        Method::POST if path.contains("/actions") => "update",
+        _ => "create",
+    };
+    format!("{resource}:{action}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_refusal_names_the_missing_scope() {
+        let advice =
+            |method, path| advice(403, &method, path, "You are not authorized to perform this operation").unwrap();
+        assert_eq!(advice(Method::POST, "/v2/droplets"), "the token lacks the scope `droplet:create`");
+        assert_eq!(advice(Method::POST, "/v2/droplets/3/actions"), "the token lacks the scope `droplet:update`");
+        assert_eq!(
+            advice(Method::GET, "/v2/snapshots?resource_type=droplet"),
+            "the token lacks the scope `snapshot:read`"
+        );
+        assert_eq!(advice(Method::DELETE, "/v2/droplets/3"), "the token lacks the scope `droplet:delete`");
+    }
+
+    #[test]
+    fn a_pending_event_is_waited_for() {
+        assert_eq!(error_kind(422, "Droplet already has a pending event."), Kind::Pending);
+        assert_eq!(error_kind(422, "Image is not available in that region"), Kind::Refused);
+        for status in [408, 500, 502, 503, 504] {
+            assert_eq!(error_kind(status, ""), Kind::Unanswered, "{status}");
+        }
+    }
 }

@@ -1,39 +1,56 @@
 //! DigitalOcean's API v2.
 //!
-//! `client` sends requests (time limits, retries, bounds), `answer` reads what is no body, `explain` says what a refusal means, `wire` holds the bodies as
-//! DigitalOcean writes them, and this file maps them to the bake's port. To add a request: its body in `wire`, one method
-//! here, and the scope it needs in `explain`.
+//! `client` sends requests (time limits, retries, bounds), `answer` reads errors and headers and explains refusals, `wire`
+//! has the bodies as DigitalOcean writes them, `token` finds the API token, and this file maps bodies to the bake's port. To
+//! add a request: its body in `wire`, one method here, and the scope it needs in `answer`.
 
-#![allow(clippy::disallowed_methods, reason = "edge: this room talks to the network")]
+#![allow(clippy::disallowed_methods, reason = "edge: this module talks to the network")]
 
 mod answer;
 mod client;
-mod explain;
 mod rate_limit;
+mod token;
 
 #[cfg(test)]
 mod tests;
 mod wire;
 
+use std::sync::atomic::Ordering;
+
 use async_trait::async_trait;
 use reqwest::Method;
 use serde_json::json;
 
-pub use client::{BadApiUrl, Client, Options, RequestLog};
+use client::Client;
 
+use crate::bake::ResourceId;
 use crate::bake::ports::{
-    Account, Action, ActionOf, CreateDroplet, Droplet, DropletAction, Image, Provider, ProviderError,
-    ProviderErrorKind, Region, Size, Snapshot,
+    Account, Action, CreateDroplet, Droplet, DropletAction, Image, Provider, ProviderError, ProviderErrorKind, Region,
+    Size, Snapshot,
 };
-use secrecy::ExposeSecret;
+use secrecy::{ExposeSecret, SecretString};
 
-/// Whether an API's address is this machine.
-pub fn is_on_this_machine(url: &str) -> bool {
-    reqwest::Url::parse(url).is_ok_and(|url| client::is_loopback(&url))
+use super::{ConnectError, Options, ProviderInfo};
+
+fn connect(base: &str, token: &SecretString, options: Options) -> Result<Box<dyn Provider>, ConnectError> {
+    Ok(Box::new(Client::new(base, token, options)?))
 }
 
-/// Where the API is.
-pub const API_URL: &str = "https://api.digitalocean.com";
+/// DigitalOcean, for the command line.
+pub(super) const INFO: ProviderInfo = ProviderInfo {
+    name: "DigitalOcean",
+    api_url: "https://api.digitalocean.com",
+    api_url_variable: "DIGITALOCEAN_API_URL",
+    status_page: "https://status.digitalocean.com",
+    // docs.digitalocean.com, "Snapshots Pricing", November 2026; the number of regions does not matter.
+    snapshot_gb_month: 0.06,
+    find_token: token::find,
+    token_help: token::HELP,
+    connect,
+    login_command: |droplet| format!("doctl compute ssh {droplet}"),
+    console_page: |droplet| format!("https://cloud.digitalocean.com/droplets/{droplet}/console"),
+    inspect_commands: |droplet| format!("doctl compute droplet get {droplet}; doctl compute droplet actions {droplet}"),
+};
 
 #[async_trait]
 impl Provider for Client {
@@ -92,9 +109,9 @@ impl Provider for Client {
             Err(error) => return Err(error),
         };
         match self.snapshots().await {
-            // A service that shows snapshots in its list alone, and lists that are ahead.
+            // A service that shows snapshots only in its list, and lists that are ahead.
             Ok(all) => all.into_iter().find(|one| one.id == id).ok_or(missing),
-            // One that knows snapshots as images alone.
+            // A service that shows snapshots only as images.
             Err(error) if error.kind == ProviderErrorKind::NotFound => {
                 let path = format!("/v2/images/{}", client::segment(id));
                 self.get::<wire::ImageOfDropletBody>(&path).await.map(|body| body.image.into()).map_err(|_| missing)
@@ -132,7 +149,7 @@ impl Provider for Client {
         let all: Vec<wire::Droplet> = self
             .pages::<wire::DropletsPage>(&format!("/v2/droplets?tag_name={}&per_page=200", client::segment(tag)))
             .await?;
-        // A server that ignores the query must not have us touch the droplets of others.
+        // A server that ignores the query must not make mkimg delete other droplets.
         all.into_iter().filter(|droplet| droplet.carries(tag)).map(wire::Droplet::read).collect()
     }
 
@@ -154,16 +171,16 @@ impl Provider for Client {
         Ok(all)
     }
 
-    async fn action(&self, id: u64, of: ActionOf<'_>) -> Result<Action, ProviderError> {
+    async fn action(&self, id: u64, of: &ResourceId) -> Result<Action, ProviderError> {
         let missing = match self.get::<wire::ActionBody>(&format!("/v2/actions/{id}")).await {
             Ok(body) => return Ok(body.action.into()),
             Err(error) if error.kind == ProviderErrorKind::NotFound => error,
             Err(error) => return Err(error),
         };
-        // A service that shows actions with their resource alone.
+        // A service that shows actions only below their resource.
         let path = match of {
-            ActionOf::Droplet(droplet) => format!("/v2/droplets/{droplet}/actions/{id}"),
-            ActionOf::Snapshot(snapshot) => format!("/v2/images/{}/actions/{id}", client::segment(snapshot)),
+            ResourceId::Droplet(droplet) => format!("/v2/droplets/{droplet}/actions/{id}"),
+            ResourceId::Snapshot(snapshot) => format!("/v2/images/{}/actions/{id}", client::segment(snapshot)),
         };
         match self.get::<wire::ActionBody>(&path).await {
             Ok(body) => Ok(body.action.into()),
@@ -175,7 +192,7 @@ impl Provider for Client {
     async fn droplet_snapshots(&self, id: u64) -> Result<Vec<Snapshot>, ProviderError> {
         match self.pages::<wire::SnapshotsPage>(&format!("/v2/droplets/{id}/snapshots?per_page=200")).await {
             Ok(all) => Ok(all.into_iter().map(|snapshot| Snapshot { droplet: Some(id), ..snapshot.into() }).collect()),
-            // No such droplet; or a service that shows snapshots in the list of all alone.
+            // No such droplet; or a service that shows snapshots only in the list of all.
             Err(missing) if missing.kind == ProviderErrorKind::NotFound => {
                 let all = self.snapshots().await.unwrap_or_default();
                 let of: Vec<Snapshot> = all.into_iter().filter(|snapshot| snapshot.droplet == Some(id)).collect();
@@ -192,7 +209,7 @@ impl Provider for Client {
             Err(error) if error.kind == ProviderErrorKind::NotFound => {}
             other => return other,
         }
-        // There is no such tag yet. Another bake may make it at this moment: then the second try says so.
+        // There is no such tag yet. Another bake may create it at this moment: the second attempt shows that.
         match self.send_empty(Method::POST, "/v2/tags", Some(&json!({"name": tag}))).await {
             Ok(()) => {}
             Err(error) if error.kind == ProviderErrorKind::Refused => {}
@@ -223,7 +240,7 @@ impl Provider for Client {
     async fn delete_snapshot(&self, id: &str) -> Result<(), ProviderError> {
         let id = client::segment(id);
         match self.send_empty(Method::DELETE, &format!("/v2/snapshots/{id}"), None).await {
-            // Gone already; or a service that deletes snapshots as images alone.
+            // Gone already; or a service that deletes snapshots only as images.
             Err(missing) if missing.kind == ProviderErrorKind::NotFound => {
                 match self.send_empty(Method::DELETE, &format!("/v2/images/{id}"), None).await {
                     Err(error) if error.kind == ProviderErrorKind::NotFound => Err(missing),
@@ -232,6 +249,10 @@ impl Provider for Client {
             }
             other => other,
         }
+    }
+
+    fn requests_sent(&self) -> u64 {
+        self.sent.load(Ordering::Relaxed)
     }
 }
 

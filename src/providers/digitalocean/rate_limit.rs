@@ -1,15 +1,15 @@
-//! One budget of requests for everything that a process asks of an API.
+//! One rate limit for all requests of a process to an API.
 //!
-//! DigitalOcean counts requests by account: 5,000 in an hour and 250 in a minute. Who runs into the limit is refused, and
-//! so is everybody else with that account's tokens. So reads wait their turn before it comes to that:
+//! DigitalOcean counts requests by account: 5,000 an hour and 250 a minute. Beyond that it refuses all requests with any
+//! token of the account. So reads are delayed before that happens:
 //!
 //! - by the minute: [`BURST`] at once, then [`PER_SECOND`], which stays below 250 in any minute (not for an API on this
 //!   machine);
 //! - by the hour: once `ratelimit-remaining` is below a tenth of `ratelimit-limit`, reads are spaced out, further apart the
-//!   less remains, up to [`WIDEST`]. What others use up is seen there too;
-//! - after a 429 nothing is sent until `retry-after` is over, whoever it was said to.
+//!   less remains, up to [`MAX_SPACE`]. Requests of other processes count there, too;
+//! - after a 429 nothing is sent until `retry-after` is over.
 //!
-//! What changes something is not held back by the first two: a droplet that is not destroyed costs more than a request.
+//! The first two do not delay requests that change something: a droplet that is not destroyed costs more than a request.
 
 use std::sync::Mutex;
 use std::time::Duration;
@@ -21,12 +21,12 @@ use tokio::time::Instant;
 const BURST: f64 = 70.0;
 /// Requests a second after that: 70 + 60 · 3 = 250.
 const PER_SECOND: f64 = 3.0;
-/// The widest space between two reads when next to nothing remains of the hour's budget.
-const WIDEST: Duration = Duration::from_secs(5);
-/// The part of the limit from which on reads are spaced out.
+/// The longest interval between two reads, when almost no request of the hour remains.
+const MAX_SPACE: Duration = Duration::from_secs(5);
+/// Reads are spaced out when less than this part of the limit remains.
 const LOW: f64 = 0.1;
 
-/// The budget; shared by all who hold the client.
+/// The rate limit of a client.
 #[derive(Debug)]
 pub(super) struct RateLimit {
     by_minute: bool,
@@ -35,19 +35,19 @@ pub(super) struct RateLimit {
 
 #[derive(Debug)]
 struct State {
-    /// What may be sent at once; below zero where changes went ahead.
+    /// How many requests may be sent at once; below zero after changes that were not delayed.
     tokens: f64,
     filled: Instant,
-    /// Space between two reads.
+    /// The interval between two reads.
     space: Duration,
-    /// When the next read may go.
+    /// When the next read may be sent.
     next_read: Instant,
-    /// Until when nothing may go.
+    /// Until when nothing may be sent.
     closed: Instant,
 }
 
 impl RateLimit {
-    /// A full budget; `by_minute`: whether the minute is watched here, before the API says anything.
+    /// `by_minute`: whether to limit requests by the minute, before the API reports anything.
     pub(super) fn new(by_minute: bool) -> Self {
         let now = Instant::now();
         let state = State { tokens: BURST, filled: now, space: Duration::ZERO, next_read: now, closed: now };
@@ -58,7 +58,7 @@ impl RateLimit {
         self.state.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 
-    /// Waits until a request may be sent; says how long it had to.
+    /// Waits until a request may be sent; returns how long it waited.
     pub(super) async fn admit(&self, read: bool) -> Duration {
         let wait = self.reserve(read, Instant::now());
         if !wait.is_zero() {
@@ -67,7 +67,7 @@ impl RateLimit {
         wait
     }
 
-    /// Takes a place, and says how long it is until then.
+    /// Reserves a request; returns how long to wait for it.
     fn reserve(&self, read: bool, now: Instant) -> Duration {
         let mut state = self.state();
         let state = &mut *state;
@@ -86,8 +86,8 @@ impl RateLimit {
         at.saturating_duration_since(now)
     }
 
-    /// Takes in what an answer says of the budget.
-    pub(super) fn saw(&self, headers: &HeaderMap, refused_for: Option<Duration>) {
+    /// Adapts to the headers of an answer.
+    pub(super) fn update(&self, headers: &HeaderMap, refused_for: Option<Duration>) {
         let number = |name: &str| headers.get(name)?.to_str().ok()?.trim().parse::<u32>().ok();
         let mut state = self.state();
         if let (Some(limit), Some(remaining)) = (number("ratelimit-limit"), number("ratelimit-remaining")) {
@@ -104,7 +104,7 @@ fn space(limit: u32, remaining: u32) -> Duration {
     if low < 1.0 || f64::from(remaining) >= low {
         return Duration::ZERO;
     }
-    WIDEST.mul_f64(1.0 - f64::from(remaining) / low)
+    MAX_SPACE.mul_f64(1.0 - f64::from(remaining) / low)
 }
 
 #[cfg(test)]
@@ -155,21 +155,21 @@ mod tests {
         for _ in 0..1_000 {
             assert!(budget.admit(true).await.is_zero(), "an API on this machine has no minute");
         }
-        budget.saw(&headers(5_000, 500), None);
+        budget.update(&headers(5_000, 500), None);
         assert!(budget.admit(true).await.is_zero());
-        budget.saw(&headers(5_000, 250), None);
+        budget.update(&headers(5_000, 250), None);
         budget.admit(true).await;
         assert_eq!(budget.admit(true).await, Duration::from_millis(2_500));
-        budget.saw(&headers(5_000, 0), None);
+        budget.update(&headers(5_000, 0), None);
         budget.admit(true).await;
         assert_eq!(budget.admit(true).await, Duration::from_secs(5));
         assert!(budget.admit(false).await.is_zero(), "what changes something goes ahead");
-        budget.saw(&headers(5_000, 4_000), Some(Duration::from_secs(30)));
+        budget.update(&headers(5_000, 4_000), Some(Duration::from_secs(30)));
         assert_eq!(budget.admit(false).await, Duration::from_secs(30), "nothing goes before retry-after is over");
         assert!(budget.admit(true).await <= Duration::from_secs(5));
         assert!(budget.admit(true).await.is_zero());
         // Headers that make no sense change nothing.
-        budget.saw(&headers(0, 0), None);
+        budget.update(&headers(0, 0), None);
         assert!(budget.admit(true).await.is_zero());
     }
 }

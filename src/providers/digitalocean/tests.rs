@@ -7,10 +7,12 @@ use secrecy::SecretString;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 
-use super::{BadApiUrl, Client, Options};
+use super::Client;
+use crate::bake::ResourceId;
 use crate::bake::ports::{
-    ActionOf, ActionStatus, CreateDroplet, DropletAction, Provider, ProviderError, ProviderErrorKind as Kind,
+    ActionStatus, CreateDroplet, DropletAction, Provider, ProviderError, ProviderErrorKind as Kind,
 };
+use crate::providers::{ConnectError, Options};
 
 const TOKEN: &str = "secret-token-0123456789";
 
@@ -170,6 +172,8 @@ async fn what_may_go_away_is_asked_again_and_a_post_is_not() {
         ),
         (html, "an HTML page instead of JSON: 502 Bad Gateway"),
         (reply(503, "", ""), "503: Service Unavailable"),
+        (reply(408, "", ""), "408: Request Timeout"),
+        (reply(504, "", ""), "504: Gateway Timeout"),
         (cut, "the answer is cut short"),
         (json(200, "{\"account\": 17}"), "the answer cannot be read"),
         (reply(200, "", "<!doctype html><p>hello"), "an HTML page instead of JSON"),
@@ -309,14 +313,20 @@ async fn the_token_goes_to_https_or_this_machine_only_and_follows_no_redirect() 
         "http://192.0.2.1",
     ] {
         let error = client(url).unwrap_err();
-        assert!(matches!(error, BadApiUrl::Insecure(_)) && !error.to_string().contains(TOKEN), "{url}: {error}");
+        assert!(matches!(error, ConnectError::Insecure(_)) && !error.to_string().contains(TOKEN), "{url}: {error}");
     }
-    assert!(super::is_on_this_machine("http://127.0.0.1:80/v2") && super::is_on_this_machine("https://localhost"));
-    assert!(!super::is_on_this_machine("https://localhost.example") && !super::is_on_this_machine("localhost"));
-    assert!(matches!(client("ftp://api.example"), Err(BadApiUrl::Unreadable(..))));
-    assert!(matches!(client("api.example"), Err(BadApiUrl::Unreadable(..))));
+    assert!(
+        crate::providers::is_on_this_machine("http://127.0.0.1:80/v2")
+            && crate::providers::is_on_this_machine("https://localhost")
+    );
+    assert!(
+        !crate::providers::is_on_this_machine("https://localhost.example")
+            && !crate::providers::is_on_this_machine("localhost")
+    );
+    assert!(matches!(client("ftp://api.example"), Err(ConnectError::Unreadable(..))));
+    assert!(matches!(client("api.example"), Err(ConnectError::Unreadable(..))));
     let broken = Client::new("https://api.example", &SecretString::from("a\nb"), Options::default()).err().unwrap();
-    assert!(matches!(broken, BadApiUrl::BadToken));
+    assert!(matches!(broken, ConnectError::BadToken));
 
     let elsewhere = Server::start(vec![account()]).await;
     let moved = reply(307, &format!("location: {}/v2/account\r\n", elsewhere.url), "");
@@ -336,7 +346,7 @@ async fn nobody_there_is_said_so() {
     let error = create(&client).await.unwrap_err();
     assert_eq!(error.kind, Kind::Unreachable);
     assert!(error.message.starts_with(&format!("no connection to {url}: ")), "{error}");
-    assert_eq!(client.sent(), 4, "it was never sent: it is sent again");
+    assert_eq!(client.requests_sent(), 4, "it was never sent: it is sent again");
 }
 
 #[tokio::test]
@@ -344,15 +354,15 @@ async fn an_action_is_found_with_its_resource() {
     let missing = json(404, r#"{"id": "not_found", "message": "no such thing"}"#);
     let found = json(200, r#"{"action": {"id": 9, "status": "completed", "type": "snapshot"}}"#);
     for (of, path) in [
-        (ActionOf::Droplet(3), "GET /v2/droplets/3/actions/9 "),
-        (ActionOf::Snapshot("7"), "GET /v2/images/7/actions/9 "),
+        (ResourceId::Droplet(3), "GET /v2/droplets/3/actions/9 "),
+        (ResourceId::Snapshot("7".into()), "GET /v2/images/7/actions/9 "),
     ] {
         // Another process asked for it: nothing is remembered.
         let server = Server::start(vec![missing.clone(), found.clone()]).await;
-        assert_eq!(server.client().action(9, of).await.unwrap().status, ActionStatus::Completed);
+        assert_eq!(server.client().action(9, &of).await.unwrap().status, ActionStatus::Completed);
         assert!(server.asked()[1].starts_with(path), "{:?}", server.asked());
         let server = Server::start(vec![missing.clone()]).await;
-        assert_eq!(server.client().action(9, of).await.unwrap_err().request, "GET /v2/actions/9");
+        assert_eq!(server.client().action(9, &of).await.unwrap_err().request, "GET /v2/actions/9");
     }
 }
 
@@ -386,4 +396,34 @@ async fn a_snapshot_is_found_and_deleted_where_a_service_shows_it() {
     // No such droplet: that stays a 404.
     let server = Server::start(vec![missing(), json(200, all)]).await;
     assert_eq!(server.client().droplet_snapshots(5).await.unwrap_err().kind, Kind::NotFound);
+}
+
+/// A 503 with `retry-after` is requested again when that is over, and passes it on when it is too long to wait for.
+#[tokio::test]
+async fn an_unavailable_service_is_given_the_time_it_asks_for() {
+    let unavailable = |seconds: u64| reply(503, &format!("retry-after: {seconds}\r\n"), "");
+    let server = Server::start(vec![unavailable(1), account()]).await;
+    let start = Instant::now();
+    assert!(server.client().account().await.is_ok());
+    assert!(start.elapsed() >= Duration::from_secs(1), "{:?}", start.elapsed());
+    let server = Server::start(vec![unavailable(600)]).await;
+    let error = server.client().account().await.unwrap_err();
+    assert_eq!((error.kind, server.asked().len()), (Kind::Unanswered, 1));
+    assert_eq!(error.retry_after, Some(Duration::from_secs(600)));
+    // A 503 to a POST may have taken effect all the same.
+    let server = Server::start(vec![unavailable(0), json(202, DROPLET)]).await;
+    assert!(create(&server.client()).await.unwrap_err().is_ambiguous());
+    assert_eq!(server.asked().len(), 1);
+}
+
+#[tokio::test]
+async fn a_transfer_names_its_snapshot_and_region() {
+    let action = r#"{"action": {"id": 9, "status": "in-progress", "type": "transfer"}}"#;
+    let server = Server::start(vec![json(201, action)]).await;
+    assert_eq!(server.client().transfer("7", "fra1").await.unwrap().id, 9);
+    let asked = server.asked();
+    let (head, body) = asked[0].split_once("\r\n\r\n").unwrap();
+    assert!(head.starts_with("POST /v2/images/7/actions HTTP/1.1"), "{head}");
+    let body: serde_json::Value = serde_json::from_str(body).unwrap();
+    assert_eq!(body, serde_json::json!({"type": "transfer", "region": "fra1"}));
 }

@@ -154,7 +154,7 @@ fn a_disk_that_fills_up_ends_the_bake_with_nothing_left() {
                         && printed.contains("no resources remain that cost money"),
                     "{printed}"
                 );
-                assert_eq!(printed.matches("going on without the journal").count(), 1, "{printed}");
+                assert_eq!(printed.matches("continuing without the journal").count(), 1, "{printed}");
                 emulator.holds(0, 0, &printed);
             }
             0 => emulator.holds(0, 1, &printed),

@@ -46,7 +46,7 @@ fn a_second_ctrl_c_stops_at_once_and_names_what_is_left() {
     let (exit, printed) = end(session);
     assert_eq!(exit, 130, "{printed}");
     assert!(
-        printed.contains("still exists: droplet ") && printed.contains("stopped before it was seen to be gone"),
+        printed.contains("still exists: droplet ") && printed.contains("interrupted before it was seen to be gone"),
         "{printed}"
     );
     let command =

@@ -1,11 +1,11 @@
 //! A bake whose snapshot is whole and whose last steps fail: it is not lost. Another process goes on with it, or removes it.
 
-use super::fake::{Fake, Fault, World, spec};
-use super::faults::judge;
-use super::kills::{gc, ledger, one_snapshot};
-use crate::bake::journal::Entry;
+use super::faults::check_outcome;
+use super::kills::{gc, one_snapshot, state_of};
+use super::support::{Fake, Fault, World, spec};
+use crate::bake::journal::JournalEntry;
 use crate::bake::ports::ProviderErrorKind as Kind;
-use crate::bake::{Left, OnError, Outcome, Spec, Stage};
+use crate::bake::{OnError, Outcome, RemainingResource, Spec, Stage};
 
 /// What fails for good, from which request of its kind on, and the stage that says so.
 const LAST_STEPS: [(&str, usize, Fault, Stage); 9] = [
@@ -24,7 +24,7 @@ const LAST_STEPS: [(&str, usize, Fault, Stage); 9] = [
 async fn halted(what: &str, from: usize, fault: Fault, spec: &Spec) -> (Fake, Outcome) {
     let fake = Fake::new(World { outage: Some((what.to_owned(), from, fault)), ..World::default() });
     let outcome = fake.bake(spec).await;
-    judge(&fake, &outcome, what);
+    check_outcome(&fake, &outcome, what);
     (fake, outcome)
 }
 
@@ -41,14 +41,14 @@ async fn a_whole_snapshot_outlives_what_fails_after_it() {
     for (what, from, fault, stage) in LAST_STEPS {
         let case = format!("{what} from {from} on: {fault:?}");
         let (mut fake, outcome) = halted(what, from, fault, &spec()).await;
-        let Outcome::Failed { failure, left, resumable: true } = &outcome else { panic!("{case}: {outcome:?}") };
+        let Outcome::Failed { failure, remaining, resumable: true } = &outcome else { panic!("{case}: {outcome:?}") };
         assert_eq!((failure.stage, outcome.exit_status()), (stage, 4), "{case}: {failure}");
-        assert!(left.iter().any(|one| matches!(one, Left::Snapshot { .. })), "{case}: {left:?}");
+        assert!(remaining.iter().any(|one| matches!(one, RemainingResource::Snapshot { .. })), "{case}: {remaining:?}");
         assert!(fake.said("trying once more"), "{case}");
-        assert!(matches!(fake.journal.lock().unwrap().last(), Some(Entry::Halted { .. })), "{case}");
+        assert!(matches!(fake.journal.lock().unwrap().last(), Some(JournalEntry::Suspended { .. })), "{case}");
         // The service is well again.
         fake.world.outage = None;
-        let outcome = fake.go_on(&spec(), ledger(&fake)).await;
+        let outcome = fake.go_on(&spec(), state_of(&fake)).await;
         the_product(&fake, &outcome, &case);
     }
 }
@@ -57,7 +57,7 @@ async fn a_whole_snapshot_outlives_what_fails_after_it() {
 async fn one_that_halted_halts_again_as_long_as_nothing_changes() {
     for (what, from, fault, stage) in LAST_STEPS.into_iter().filter(|(.., fault, _)| *fault != Fault::After) {
         let (fake, _) = halted(what, from, fault, &spec()).await;
-        let again = fake.go_on(&spec(), ledger(&fake)).await;
+        let again = fake.go_on(&spec(), state_of(&fake)).await;
         let Outcome::Failed { failure, resumable: true, .. } = &again else { panic!("{what}: {again:?}") };
         assert_eq!(failure.stage, stage, "{what} from {from} on");
     }
@@ -114,7 +114,7 @@ async fn a_service_that_goes_away_at_the_end_costs_no_snapshot() {
     for (at, world) in worlds {
         let mut fake = Fake::new(world);
         let outcome = fake.bake(&spec()).await;
-        judge(&fake, &outcome, &format!("away from {at} on"));
+        check_outcome(&fake, &outcome, &format!("away from {at} on"));
         if outcome.exit_status() == 0 {
             // All that was still to come was of no account.
             continue;
@@ -123,7 +123,7 @@ async fn a_service_that_goes_away_at_the_end_costs_no_snapshot() {
         halts += 1;
         (fake.world.away, fake.world.outage) = (None, None);
         // Away for longer than the verification droplet waits to be heard: that one is of no use any more.
-        let outcome = fake.go_on(&spec(), ledger(&fake)).await;
+        let outcome = fake.go_on(&spec(), state_of(&fake)).await;
         the_product(&fake, &outcome, &format!("away from {at} on, and back"));
     }
     assert!(halts > 10, "{halts}");
@@ -170,7 +170,7 @@ async fn keep_and_ask_are_not_asked_then() {
 async fn a_full_disk_is_no_reason_to_halt() {
     let happy = Fake::new(World::default());
     assert_eq!(happy.bake(&spec()).await.exit_status(), 0);
-    let deleting = |entry: &Entry| matches!(entry, Entry::DeletingDroplet { .. });
+    let deleting = |entry: &JournalEntry| matches!(entry, JournalEntry::DeletingDroplet { .. });
     let full = happy.journal.lock().unwrap().iter().position(deleting).unwrap();
     let fake = Fake::new(World { journal_full_after: Some(full), ..World::default() });
     let outcome = fake.bake(&spec()).await;

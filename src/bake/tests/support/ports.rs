@@ -1,8 +1,12 @@
-//! The provider in memory: 202 first, locks, pending events, lists that lag.
+//! The provider in memory (202 first, locks, pending events, lists that lag), and the droplet's status channel.
+
+use std::net::IpAddr;
+use std::time::Duration;
 
 use async_trait::async_trait;
 
 use super::{Fake, FakeAction, FakeDroplet};
+use crate::bake::ResourceId;
 use crate::bake::ports::*;
 
 #[async_trait]
@@ -38,7 +42,7 @@ impl Provider for Fake {
             name: name.to_owned(),
             regions: vec!["nyc3".into()],
             status: "available".into(),
-            min_disk_gib: Some(7),
+            min_disk_gib: Some(self.world.image_min_disk),
         };
         self.answer("image", |_, _| Ok((name != "none").then_some(image)))
     }
@@ -161,7 +165,7 @@ impl Provider for Fake {
             Ok(of.map(|(number, a)| Action { id: *number, kind: a.kind.clone(), status: stands(a, now) }).collect())
         })
     }
-    async fn action(&self, id: u64, _of: ActionOf<'_>) -> Result<Action, ProviderError> {
+    async fn action(&self, id: u64, _of: &ResourceId) -> Result<Action, ProviderError> {
         self.answer("action", |state, now| {
             let found = state.actions.get(&id).ok_or(ProviderErrorKind::NotFound)?;
             Ok(Action { id, kind: found.kind.clone(), status: stands(found, now) })
@@ -239,6 +243,9 @@ impl Provider for Fake {
             state.snapshots.remove(id).map(drop).ok_or(ProviderErrorKind::NotFound)
         })
     }
+    fn requests_sent(&self) -> u64 {
+        self.state.lock().unwrap().requests.len() as u64
+    }
 }
 
 fn stands(action: &FakeAction, now: u64) -> ActionStatus {
@@ -246,5 +253,63 @@ fn stands(action: &FakeAction, now: u64) -> ActionStatus {
         (false, _) => ActionStatus::InProgress,
         (true, true) => ActionStatus::Errored,
         (true, false) => ActionStatus::Completed,
+    }
+}
+
+#[async_trait]
+impl Marker for Fake {
+    async fn status(&self, address: IpAddr, log_offset: u64) -> Result<Status, MarkerError> {
+        let now = self.seconds();
+        let state = self.state.lock().unwrap();
+        let up = state.droplets.values().rfind(|d| d.gone_at.is_none() && self.status(d, now) == DropletStatus::Active);
+        let (Some(droplet), true) = (up, self.world.marker_answers) else {
+            return Err(MarkerError::NotUp(address.to_string()));
+        };
+        let finished = now >= droplet.born + self.world.active_after.unwrap_or(0) + self.world.provision;
+        let failed = finished && self.world.final_state == RunnerState::Failed;
+        let text = if log_offset == 0 { "hello from the droplet\n" } else { "" };
+        Ok(Status {
+            bake: "x".into(),
+            state: if finished { self.world.final_state } else { RunnerState::Running },
+            steps: vec![RunnerStep {
+                name: format!("script 01 of {}", droplet.image),
+                state: if failed {
+                    "failed"
+                } else if finished {
+                    "passed"
+                } else {
+                    "running"
+                }
+                .into(),
+                elapsed: Some(Duration::from_secs(1)),
+                exit: None,
+            }],
+            log: LogChunk { next: log_offset + text.len() as u64, text: text.into() },
+            check: finished.then(|| Check {
+                exit: Some(0),
+                passed: 8,
+                warnings: 0,
+                failed: u64::from(failed),
+                findings: vec![],
+            }),
+            error: failed.then(|| RunnerError {
+                step: "check 99-img-check.sh".into(),
+                message: "exit status 1".into(),
+                exit: Some(1),
+                tail: "[FAIL] ufw".into(),
+            }),
+        })
+    }
+    async fn acknowledge(&self, _address: IpAddr) -> Result<(), MarkerError> {
+        let now = self.seconds();
+        if self.world.heeds_acknowledgement {
+            for droplet in self.state.lock().unwrap().droplets.values_mut() {
+                droplet.off_at.get_or_insert(now + 3);
+            }
+        }
+        Ok(())
+    }
+    async fn log(&self, _address: IpAddr) -> Result<String, MarkerError> {
+        Ok("the whole log".into())
     }
 }

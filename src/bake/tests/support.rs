@@ -1,7 +1,6 @@
 //! A provider, a droplet, a journal and a clock in memory.
 
-mod droplet;
-mod provider;
+mod ports;
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr};
@@ -13,9 +12,9 @@ use async_trait::async_trait;
 use secrecy::SecretString;
 use tokio::sync::watch;
 
-use crate::bake::journal::{Entry, Journal, JournalError, Ledger};
+use crate::bake::journal::{Journal, JournalEntry, JournalError};
 use crate::bake::ports::*;
-use crate::bake::{BakeId, Limits, Machine, MarkerKind, OnError, Outcome, Ports, Secrets, Spec};
+use crate::bake::{BakeId, BakeState, Limits, Machine, MarkerKind, OnError, Outcome, Ports, Secrets, Spec};
 
 /// What goes wrong with a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -41,6 +40,12 @@ pub(super) struct World {
     pub(super) outage: Option<(String, usize, Fault)>,
     /// Nothing is answered from this request on, for so many seconds.
     pub(super) away: Option<(u64, u64)>,
+    /// Requests that begin with this are answered for some seconds, then not for some seconds, again and again.
+    pub(super) flickers: Option<(&'static str, u64, u64)>,
+    /// With this request a person makes a snapshot of the build droplet, and tags it.
+    pub(super) persons_snapshot_at: Option<u64>,
+    /// The smallest disk, in GiB, that the base image fits on.
+    pub(super) image_min_disk: u64,
     /// So many seconds pass with each request that is not answered then.
     pub(super) hangs: u64,
     /// Ctrl-C arrives with this request (and, if given, a second one with that request).
@@ -81,6 +86,9 @@ impl Default for World {
             faults: BTreeMap::new(),
             outage: None,
             away: None,
+            flickers: None,
+            persons_snapshot_at: None,
+            image_min_disk: 7,
             hangs: 0,
             stop_at: None,
             stop_again_at: None,
@@ -138,6 +146,15 @@ pub(super) struct State {
     away_since: Option<u64>,
 }
 
+impl State {
+    /// An event holds all droplets until then.
+    pub(super) fn hold_droplets_until(&mut self, until: u64) {
+        for droplet in self.droplets.values_mut() {
+            droplet.locked_until = until;
+        }
+    }
+}
+
 pub(super) struct Fake {
     pub(super) world: World,
     pub(super) state: Mutex<State>,
@@ -146,14 +163,21 @@ pub(super) struct Fake {
     /// A bake that is at work then hangs.
     deadline: AtomicU64,
     stop: watch::Sender<u32>,
-    pub(super) journal: Mutex<Vec<Entry>>,
+    pub(super) journal: Mutex<Vec<JournalEntry>>,
     /// Killed: nothing that it does from here on counts.
     dead: AtomicBool,
     pub(super) died: tokio::sync::Notify,
     pub(super) written: tokio::sync::Notify,
     pub(super) events: Mutex<Vec<Event>>,
     pub(super) saved: Mutex<BTreeMap<String, Vec<u8>>>,
+    /// Whether the bake verifies its snapshot.
+    pub(super) verifies: AtomicBool,
+    /// Every sleep, in order.
+    pub(super) sleeps: Mutex<Vec<Duration>>,
 }
+
+/// The snapshot that a person makes of the build droplet.
+pub(super) const PERSONS_SNAPSHOT: &str = "777";
 
 pub(in crate::bake) fn spec() -> Spec {
     let droplet = crate::bake::spec::DropletSpec {
@@ -193,7 +217,7 @@ pub(in crate::bake) fn spec() -> Spec {
         on_error: OnError::Destroy,
         verify: true,
         limits,
-        poll_ms: 2_000,
+        poll_interval: Duration::from_secs(2),
     }
 }
 
@@ -211,19 +235,22 @@ impl Fake {
             written: tokio::sync::Notify::new(),
             events: Mutex::default(),
             saved: Mutex::default(),
+            verifies: AtomicBool::new(false),
+            sleeps: Mutex::default(),
         }
     }
 
     pub(super) async fn bake(&self, spec: &Spec) -> Outcome {
-        self.go_on(spec, Ledger::default()).await
+        self.go_on(spec, BakeState::default()).await
     }
 
-    pub(super) async fn go_on(&self, spec: &Spec, ledger: Ledger) -> Outcome {
+    pub(super) async fn go_on(&self, spec: &Spec, state: BakeState) -> Outcome {
         let secrets = Secrets {
             user_data: SecretString::from("#cloud-config"),
             verification: Some(SecretString::from("#cloud-config")),
         };
         self.rise();
+        self.verifies.store(spec.verify, Ordering::Relaxed);
         let https = spec.marker == MarkerKind::Https;
         let ports = Ports {
             provider: self,
@@ -237,7 +264,11 @@ impl Fake {
         // Nothing may hang, however long the provider takes and the process sleeps.
         let deadline = self.time.load(Ordering::Relaxed) + nanoseconds(Duration::from_secs(7_200 + ASLEEP));
         self.deadline.store(deadline, Ordering::Relaxed);
-        Machine::new(spec, &secrets, ports, ledger).run().await
+        Machine::new(spec, &secrets, ports, state).run().await
+    }
+
+    pub(super) fn count_requests(&self, name: &str) -> usize {
+        self.state.lock().unwrap().requests.iter().filter(|request| *request == name).count()
     }
 
     /// Another process takes over.
@@ -296,6 +327,18 @@ impl Fake {
                 self.stop.send_modify(|count| *count += 1);
             }
         }
+        if self.world.persons_snapshot_at == Some(number) {
+            let build = state.droplets.keys().next().copied();
+            let snapshot = Snapshot {
+                id: PERSONS_SNAPSHOT.into(),
+                name: "product".into(),
+                regions: vec!["nyc3".into()],
+                tags: vec!["forensics".into()],
+                droplet: build,
+                size_gb: 1.0,
+            };
+            state.snapshots.insert(PERSONS_SNAPSHOT.into(), (snapshot, now));
+        }
         if let Some((_, arrives)) = self.world.dies_at.filter(|(at, _)| *at == number) {
             if arrives {
                 let _ = handle(&mut state, now);
@@ -324,6 +367,12 @@ impl Fake {
         {
             let _ = from;
             self.time.fetch_add(nanoseconds(Duration::from_secs(self.world.hangs)), Ordering::Relaxed);
+            return Err(Self::error(ProviderErrorKind::Unreachable, request));
+        }
+        if let Some((what, up, down)) = self.world.flickers
+            && request.starts_with(what)
+            && now % (up + down) >= up
+        {
             return Err(Self::error(ProviderErrorKind::Unreachable, request));
         }
         let lasting = self.world.outage.as_ref().filter(|(what, from, _)| {
@@ -362,7 +411,7 @@ impl Fake {
 }
 
 impl Journal for Fake {
-    fn append(&self, _at: u64, entry: &Entry) -> Result<(), JournalError> {
+    fn append(&self, _at: u64, entry: &JournalEntry) -> Result<(), JournalError> {
         if self.dead.load(Ordering::Relaxed) {
             return Ok(());
         }
@@ -392,6 +441,7 @@ impl Clock for Fake {
     }
     async fn sleep(&self, duration: Duration) {
         let before = self.time.fetch_add(nanoseconds(duration), Ordering::Relaxed);
+        self.sleeps.lock().unwrap().push(duration);
         assert!(before < self.deadline.load(Ordering::Relaxed), "a bake ends");
         // Whoever watches has a look.
         tokio::task::yield_now().await;

@@ -1,0 +1,143 @@
+//! What to do about a failed bake. The bake's errors are typed data; here the command line adds its options' names.
+
+use crate::bake::outcome::PreflightRemedy;
+use crate::bake::ports::{ProviderError, ProviderErrorKind};
+use crate::bake::{Failure, FailureKind, LimitKind};
+use crate::providers;
+
+/// The option that sets a limit.
+fn option(limit: LimitKind) -> Option<&'static str> {
+    match limit {
+        LimitKind::Create => Some("--timeout-create"),
+        LimitKind::Provision => Some("--timeout-provision"),
+        LimitKind::PowerOff => Some("--timeout-power-off"),
+        LimitKind::Snapshot => Some("--timeout-snapshot"),
+        LimitKind::Transfer => Some("--timeout-transfer"),
+        LimitKind::Verify => Some("--timeout-verify"),
+        LimitKind::Unreachable => Some("--timeout-unreachable"),
+        LimitKind::Destroy => None,
+    }
+}
+
+fn status_page() -> String {
+    format!("{} shows the state of the service", providers::DEFAULT.status_page)
+}
+
+/// What to do about a failed bake.
+pub(in crate::cli) fn for_failure(failure: &Failure) -> Option<String> {
+    match &failure.kind {
+        FailureKind::Provider(error) => for_provider_error(error),
+        FailureKind::Unavailable { .. } => Some(format!("wait longer with --timeout-unreachable; {}", status_page())),
+        FailureKind::Timeout { kind, log, .. } => match (log, option(*kind)) {
+            (Some(log), Some(option)) => Some(format!("the droplet's log so far: {log}; a longer limit: {option}")),
+            (Some(log), None) => Some(format!("the droplet's log so far: {log}")),
+            (None, option) => option.map(|option| format!("a longer limit: {option}")),
+        },
+        FailureKind::Runner(runner) => {
+            let keep = "`--on-error keep` keeps the droplet to look inside";
+            Some(match &runner.log {
+                Some(log) => format!("the droplet's whole log: {log}; {keep}"),
+                None => keep.to_owned(),
+            })
+        }
+        FailureKind::Droplet(_) => Some("`--on-error keep` keeps the droplet to look at its console".to_owned()),
+        FailureKind::Journal(_) => Some("free some space, or set XDG_STATE_HOME to another disk".to_owned()),
+        FailureKind::ActionErrored { .. } | FailureKind::CreateLost { .. } => {
+            Some("try again; if it repeats, the provider's support can look it up by these numbers".to_owned())
+        }
+        FailureKind::Snapshot(_) | FailureKind::Earlier(_) | FailureKind::Preflight(_) => None,
+    }
+}
+
+/// The provider's own advice, or what helps against this kind of error.
+pub(in crate::cli) fn for_provider_error(error: &ProviderError) -> Option<String> {
+    error.advice.clone().or_else(|| match error.kind {
+        ProviderErrorKind::Unreachable => Some("check the network, and that --api-url is right".to_owned()),
+        ProviderErrorKind::Unanswered | ProviderErrorKind::RateLimited => {
+            Some(format!("try again later; {}", status_page()))
+        }
+        _ => None,
+    })
+}
+
+/// A failed preflight, each problem with its remedy; any other failure as it is.
+pub(in crate::cli) fn describe(failure: &Failure) -> String {
+    let FailureKind::Preflight(problems) = &failure.kind else { return failure.to_string() };
+    let problems: Vec<String> = problems
+        .iter()
+        .map(|problem| match problem.remedy {
+            None => problem.message.clone(),
+            Some(PreflightRemedy::FreeDroplets) => {
+                format!(
+                    "{}: destroy one (`mkimg gc` finds orphans of bakes), or ask for a higher limit",
+                    problem.message
+                )
+            }
+            Some(PreflightRemedy::FewerBakes(free)) => format!("{}: --parallel {free}", problem.message),
+            Some(PreflightRemedy::NameSshKey) => {
+                format!("{}: --ssh-key takes its number or fingerprint", problem.message)
+            }
+        })
+        .collect();
+    format!("{}: {}", failure.stage, problems.join("; "))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::bake::Stage;
+    use crate::bake::outcome::PreflightProblem;
+
+    /// Every option that advice names exists.
+    #[test]
+    fn limits_have_options() {
+        let command = crate::cli::description();
+        let bake = command.find_subcommand("bake").unwrap();
+        for limit in [
+            LimitKind::Create,
+            LimitKind::Provision,
+            LimitKind::PowerOff,
+            LimitKind::Snapshot,
+            LimitKind::Transfer,
+            LimitKind::Verify,
+            LimitKind::Unreachable,
+        ] {
+            let option = option(limit).unwrap();
+            let known = bake.get_arguments().filter_map(clap::Arg::get_long).any(|long| option == format!("--{long}"));
+            assert!(known, "{option}");
+        }
+        assert_eq!(option(LimitKind::Destroy), None);
+    }
+
+    #[test]
+    fn a_timeout_names_its_option() {
+        let kind = FailureKind::Timeout {
+            what: "droplet 1 becoming active".to_owned(),
+            kind: LimitKind::Create,
+            limit: Duration::from_secs(360),
+            last: None,
+            log: None,
+        };
+        let failure = Failure { stage: Stage::Boot, kind };
+        assert_eq!(failure.to_string(), "boot: droplet 1 becoming active took longer than 6m");
+        assert_eq!(for_failure(&failure).unwrap(), "a longer limit: --timeout-create");
+    }
+
+    #[test]
+    fn a_preflight_problem_has_its_remedy() {
+        let problem = |message: &str, remedy| PreflightProblem { message: message.to_owned(), remedy };
+        let problems = vec![
+            problem("the account has no SSH key `18`", Some(PreflightRemedy::NameSshKey)),
+            problem("there is no region `mars1`", None),
+            problem("2 bakes run at a time", Some(PreflightRemedy::FewerBakes(1))),
+        ];
+        let failure = Failure { stage: Stage::Preflight, kind: FailureKind::Preflight(problems) };
+        assert_eq!(
+            describe(&failure),
+            "preflight: the account has no SSH key `18`: --ssh-key takes its number or fingerprint; there is no region \
+             `mars1`; 2 bakes run at a time: --parallel 1"
+        );
+    }
+}
