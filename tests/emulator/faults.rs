@@ -138,12 +138,12 @@ async fn what_went_wrong_is_known_of_a_droplet_that_is_gone() {
     let good: Value = create(&running).await.unwrap().json().await.unwrap();
     let [bad, good] = [bad, good].map(|made| made["droplet"]["id"].as_u64().unwrap());
     until("what went wrong", async || !running.failures(bad).is_empty()).await;
-    let mishaps = running.failures(bad);
-    assert!(mishaps.len() == 1 && mishaps[0].contains("`errored`"), "{mishaps:?}");
+    let failures = running.failures(bad);
+    assert!(failures.len() == 1 && failures[0].contains("`errored`"), "{failures:?}");
     let path = format!("/v2/droplets/{bad}");
     assert_eq!(request(&running, "DELETE", &path).send().await.unwrap().status(), 204);
     until("its end", async || request(&running, "GET", &path).send().await.unwrap().status() == 404).await;
-    assert_eq!(running.failures(bad), mishaps);
+    assert_eq!(running.failures(bad), failures);
     assert!(running.failures(good).is_empty());
 }
 

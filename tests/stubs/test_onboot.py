@@ -109,7 +109,7 @@ class OnBoot(ground.Case):
             self.write("fakes/" + name, '#!/bin/sh\necho "%s" >>"$COUNT"\nif [ "$(wc -l <"$COUNT")" -eq "$STOP" ]; then kill -9 "$PPID"; exit 9; fi\n'
                        'exec %s "$@"\n' % (name, real), 0o755)
         fake = self.write("cockroach", '#!/bin/sh\necho "$1 $2 $3" >>"$COUNT"\nif [ "$(wc -l <"$COUNT")" -eq "$STOP" ]; then kill -9 "$PPID"; exit 9; fi\n'
-                          'exec %s "$@" --key-size=1024\n' % self.cockroach, 0o755)
+                          'exec %s "$@"\n' % self.cockroach, 0o755)
         stop, seen = 0, set()
         while True:
             stop += 1
@@ -139,7 +139,7 @@ class OnBoot(ground.Case):
             root = self.path("k%d" % number)
             os.mkdir(root)
             process = self.start("sh", ground.ONBOOT, env=self.environment(root), start_new_session=True)
-            time.sleep(moments.uniform(0.02, 1.0))
+            time.sleep(moments.uniform(0.02, 0.6))
             try:
                 os.killpg(process.pid, signal.SIGKILL)
             except ProcessLookupError:

@@ -5,7 +5,6 @@
 
 mod collected;
 mod disk;
-mod halted;
 mod secrets;
 mod signals;
 mod suspended;
