@@ -1,6 +1,7 @@
-//! What the emulated service offers: regions, sizes, base images and the private network. Names, sizes and prices are
-//! DigitalOcean's public ones. The tables are short on purpose, with one of each kind that a client must handle: a
-//! closed region, a retired size, a size that some regions lack.
+//! What the emulated service offers: regions, sizes, base images and the private network. Names,
+//! sizes and prices are DigitalOcean's public ones. The tables are short on purpose, with one of
+//! each kind that a client must handle: a closed region, a retired size, a size that some regions
+//! lack.
 
 use std::net::Ipv4Addr;
 
@@ -53,7 +54,8 @@ pub(crate) struct BaseImage {
     pub(crate) min_disk: u32,
 }
 
-/// The private network, 10.108.0.0/20 as in a region's default VPC. All droplets of an account are on it.
+/// The private network, 10.108.0.0/20 as in a region's default VPC. All droplets of an account are
+/// on it.
 pub(crate) const PRIVATE_NETWORK: Ipv4Addr = Ipv4Addr::new(10, 108, 0, 0);
 pub(crate) const PRIVATE_NETMASK: Ipv4Addr = Ipv4Addr::new(255, 255, 240, 0);
 /// What the service names as the gateway. Nothing answers there.

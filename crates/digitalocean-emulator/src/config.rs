@@ -17,21 +17,26 @@ pub const USUAL_PORTS: [u16; 4] = [22, 80, 443, 8443];
 /// Settings of an emulator.
 #[derive(Debug, Clone)]
 pub struct Config {
-    /// The loopback address of the API. Port 0 takes any free port; `Emulator::url` has the real one.
+    /// The loopback address of the API. Port 0 takes any free port; `Emulator::url` has the real
+    /// one.
     pub listen: SocketAddr,
     /// The bearer token that every request must carry.
     pub token: SecretString,
-    /// The folder of the account, the droplets' disks and logs, and the snapshots. Created if it is missing.
+    /// The folder of the account, the droplets' disks and logs, and the snapshots. Created if it is
+    /// missing.
     pub state: PathBuf,
     /// The folder of base images, by slug: `<cache>/<slug>/disk.qcow2`. See `base::default_cache`.
     pub cache: PathBuf,
     /// What droplets run on.
     pub backend: BackendKind,
-    /// With [`BackendKind::NONE`]: how long after its start a droplet powers off. Without it, it stays on.
+    /// With [`BackendKind::NONE`]: how long after its start a droplet powers off. Without it, it
+    /// stays on.
     pub off_after: Option<Duration>,
-    /// With [`BackendKind::SCRIPTED`]: what each droplet does, in the order of creation. The last one repeats.
+    /// With [`BackendKind::SCRIPTED`]: what each droplet does, in the order of creation. The last
+    /// one repeats.
     pub scenarios: Vec<Scenario>,
-    /// TCP ports that must be reachable at every droplet's address. It is an error if one is not available.
+    /// TCP ports that must be reachable at every droplet's address. It is an error if one is not
+    /// available.
     pub forward: Vec<u16>,
     /// TCP ports that are forwarded if they are free; for others there is a warning.
     pub forward_if_free: Vec<u16>,
@@ -48,7 +53,8 @@ pub struct Config {
 }
 
 impl Config {
-    /// An emulator with the default backend on a free loopback port, with the usual ports forwarded.
+    /// An emulator with the default backend on a free loopback port, with the usual ports
+    /// forwarded.
     pub fn new(token: SecretString, state: PathBuf, cache: PathBuf) -> Self {
         Self {
             listen: SocketAddr::from(([127, 0, 0, 1], 0)),

@@ -1,13 +1,14 @@
-//! DigitalOcean's v2 API for droplets, images and snapshots, in this process, with pluggable machine backends.
+//! DigitalOcean's v2 API for droplets, images and snapshots, in this process, with pluggable
+//! machine backends.
 //!
-//! An [`Emulator`] serves the API on a loopback address. Any client of DigitalOcean that can be given another base URL
-//! works with it. Droplets are QEMU virtual machines, or have no machine at all, which is fast enough for unit tests.
-//! Faults, delays and rate limits can be injected.
+//! An [`Emulator`] serves the API on a loopback address. Any client of DigitalOcean that can be
+//! given another base URL works with it. Droplets are QEMU virtual machines, or have no machine at
+//! all, which is fast enough for unit tests. Faults, delays and rate limits can be injected.
 //!
 //! ```
 //! use digitalocean_emulator::{BackendKind, Config, start};
 //!
-//! # tokio::runtime::Runtime::new()?.block_on(async {
+//! # tokio::runtime::Runtime::new().unwrap().block_on(async {
 //! let state = tempfile::tempdir()?;
 //! let config = Config {
 //!     backend: BackendKind::NONE,
@@ -23,9 +24,10 @@
 //! # }).unwrap();
 //! ```
 //!
-//! The layers, from the outside in: `api` speaks HTTP and DigitalOcean's JSON; `cloud` holds the account, moves it through
-//! its states and keeps it on disk; [`backend`] is the interface behind which droplets run; `base` makes the disks that
-//! virtual machines start from (with the cargo feature `qemu`).
+//! The layers, from the outside in: `api` speaks HTTP and DigitalOcean's JSON; `cloud` holds the
+//! account, moves it through its states and keeps it on disk; [`backend`] is the interface behind
+//! which droplets run; `base` makes the disks that virtual machines start from (with the cargo
+//! feature `qemu`).
 
 #![warn(missing_docs)]
 #![allow(clippy::disallowed_methods, reason = "edge: files, network, processes and clock of the emulated cloud")]
@@ -53,7 +55,8 @@ pub use self::faults::FaultSpec;
 pub use self::rate_limit::{ParseRateLimitError, RateLimit};
 pub use self::timing::{ParseTimingError, Timing};
 
-/// An emulator that runs in this process. Dropping it ends its droplets too, without waiting for them.
+/// An emulator that runs in this process. Dropping it ends its droplets too, without waiting for
+/// them.
 pub struct Emulator {
     url: String,
     cloud: Arc<Cloud>,
@@ -86,8 +89,9 @@ impl Emulator {
         &self.warnings
     }
 
-    /// The folder of a snapshot: `disk.qcow2`, `snapshot.json` and, for images without a boot loader, `vmlinuz` and
-    /// `initrd`. `None` if there is no such snapshot, or the backend has no disks.
+    /// The folder of a snapshot: `disk.qcow2`, `snapshot.json` and, for images without a boot
+    /// loader, `vmlinuz` and `initrd`. `None` if there is no such snapshot, or the backend has no
+    /// disks.
     pub fn snapshot_dir(&self, id: u64) -> Option<PathBuf> {
         self.cloud.backend().snapshot_dir(id)
     }
@@ -97,8 +101,8 @@ impl Emulator {
         self.cloud.backend().console_log(droplet)
     }
 
-    /// What went wrong with a droplet, even if it is gone: why its machine ended unexpectedly, and why actions ended with
-    /// `errored`. The API does not say that.
+    /// What went wrong with a droplet, even if it is gone: why its machine ended unexpectedly, and
+    /// why actions ended with `errored`. The API does not say that.
     pub fn failures(&self, droplet: u64) -> Vec<String> {
         self.cloud.read(|state| state.failures(droplet))
     }

@@ -1,4 +1,5 @@
-//! What several modules need from the system: private folders, atomic writes, timestamps, identifiers, programs.
+//! What several modules need from the system: private folders, atomic writes, timestamps,
+//! identifiers, programs.
 
 use std::io::Write;
 use std::path::Path;
@@ -13,7 +14,8 @@ pub(crate) fn create_private_dir(directory: &Path) -> std::io::Result<()> {
     builder.create(directory)
 }
 
-/// Writes a file atomically, readable by its owner only: temporary file in the same folder, sync, rename.
+/// Writes a file atomically, readable by its owner only: temporary file in the same folder, sync,
+/// rename.
 pub(crate) fn write_atomically(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
     let folder = path.parent().unwrap_or(Path::new("."));
     let mut temporary = tempfile::Builder::new().prefix(".new-").tempfile_in(folder)?;
@@ -37,7 +39,8 @@ pub(crate) fn timestamp() -> String {
     humantime::format_rfc3339_seconds(SystemTime::now()).to_string()
 }
 
-/// A random (version 4) UUID. It only names things, so a constant will do where the system has no randomness.
+/// A random (version 4) UUID. It only names things, so a constant will do where the system has no
+/// randomness.
 pub(crate) fn random_uuid() -> String {
     let mut bytes = [0x5a; 16];
     let _ = getrandom::fill(&mut bytes);
@@ -47,11 +50,13 @@ pub(crate) fn random_uuid() -> String {
     format!("{}-{}-{}-{}-{}", &hex[..8], &hex[8..12], &hex[12..16], &hex[16..20], &hex[20..])
 }
 
-/// The `PATH` of programs that are started here: includes the folders of root's programs, for every user.
+/// The `PATH` of programs that are started here: includes the folders of root's programs, for every
+/// user.
 #[cfg(feature = "qemu")]
 pub(crate) const SEARCH_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
-/// Finds an installed program on the caller's `PATH` or in [`SEARCH_PATH`]. `MKIMG_PROGRAMS` replaces both.
+/// Finds an installed program on the caller's `PATH` or in [`SEARCH_PATH`]. `MKIMG_PROGRAMS`
+/// replaces both.
 #[cfg(feature = "qemu")]
 pub(crate) fn find_program(name: &str) -> Option<std::path::PathBuf> {
     let own = std::env::var_os("PATH").unwrap_or_default();

@@ -1,10 +1,11 @@
-//! How long actions and answers take that are instantaneous here. To add one: a field and its line in `Timing::field`.
+//! How long actions and answers take that are instantaneous here. To add one: a field and its line
+//! in `Timing::field`.
 
 use std::str::FromStr;
 use std::time::Duration;
 
-/// How long an action stays `in-progress` beyond what the backend needs for it, and how long answers take. Read it from
-/// a text such as `create=5s,jitter=30%` with [`str::parse`].
+/// How long an action stays `in-progress` beyond what the backend needs for it, and how long
+/// answers take. Read it from a text such as `create=5s,jitter=30%` with [`str::parse`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Timing {
     /// From the creation of a droplet until it is `active`.
@@ -19,7 +20,8 @@ pub struct Timing {
     pub destroy: Duration,
     /// Every request, before it is handled.
     pub request: Duration,
-    /// By how many per cent (0 to 100) each duration varies at most, up or down; evenly distributed.
+    /// By how many per cent (0 to 100) each duration varies at most, up or down; evenly
+    /// distributed.
     pub jitter: u8,
 }
 

@@ -1,4 +1,5 @@
-//! `/v2/account`, its SSH keys, the catalogue of regions and sizes, and the collections that are always empty here.
+//! `/v2/account`, its SSH keys, the catalogue of regions and sizes, and the collections that are
+//! always empty here.
 
 use std::sync::Arc;
 
@@ -17,8 +18,8 @@ use crate::catalog::{REGIONS, SIZES};
 use crate::cloud::state::Key;
 use crate::cloud::{Cloud, DROPLET_LIMIT, Refusal};
 
-/// Collections that never have anything, as path and key of the list. Clients that look through an account find nothing
-/// and go on; everything else about these resources is not found.
+/// Collections that never have anything, as path and key of the list. Clients that look through an
+/// account find nothing and go on; everything else about these resources is not found.
 const EMPTY_COLLECTIONS: [(&str, &str); 9] = [
     ("/v2/volumes", "volumes"),
     ("/v2/firewalls", "firewalls"),
@@ -120,7 +121,8 @@ async fn delete_key(State(cloud): Account, Path(wanted): Path<String>) -> Answer
     no_content()
 }
 
-/// The MD5 fingerprint of an OpenSSH public key (`TYPE BASE64 [COMMENT]` on one line). `None` if it is not a key.
+/// The MD5 fingerprint of an OpenSSH public key (`TYPE BASE64 [COMMENT]` on one line). `None` if it
+/// is not a key.
 fn fingerprint(key: &str) -> Option<String> {
     let mut words = key.split_whitespace();
     let (kind, blob) = (words.next()?, words.next()?);

@@ -67,7 +67,8 @@ async fn show_of_droplet(State(cloud): Account, Path((droplet, action)): Path<(S
     found("action", action)
 }
 
-/// Any action, whatever the image, as at the service: Packer 1.6.6 waits for a transfer with the ids of two actions.
+/// Any action, whatever the image, as at the service: Packer 1.6.6 waits for a transfer with the
+/// ids of two actions.
 async fn show_of_image(State(cloud): Account, Path((_image, action)): Path<(String, String)>) -> Answer {
     show(State(cloud), Path(action)).await
 }
@@ -140,7 +141,8 @@ fn read_image(fields: &Fields) -> Result<u64, ApiError> {
     id.ok_or_else(|| ApiError::unprocessable("The image you specified does not exist."))
 }
 
-/// The service sends the action under "action", although its description shows it bare; clients expect the former.
+/// The service sends the action under "action", although its description shows it bare; clients
+/// expect the former.
 async fn act_on_image(State(cloud): Account, Path(image): Path<String>, fields: Fields) -> Answer {
     let id = parse_id(&image)?;
     let operation = match fields.required_text("type")?.as_str() {

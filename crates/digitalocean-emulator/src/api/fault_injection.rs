@@ -1,4 +1,5 @@
-//! What a fault does to a request and its answer, with connections that can be cut in the middle of an answer.
+//! What a fault does to a request and its answer, with connections that can be cut in the middle of
+//! an answer.
 
 use std::future::pending;
 use std::io;
@@ -82,7 +83,8 @@ pub(super) async fn inject(fault: RequestFault, request: Request, next: Next, co
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Cut {
     Everything,
-    /// After the head and this many bytes of the body; in the middle of the head if there is no body.
+    /// After the head and this many bytes of the body; in the middle of the head if there is no
+    /// body.
     AfterBodyBytes(usize),
 }
 

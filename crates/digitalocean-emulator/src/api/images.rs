@@ -1,4 +1,5 @@
-//! `/v2/images` (base images and snapshots) and `/v2/snapshots` (the same snapshots, with strings as ids).
+//! `/v2/images` (base images and snapshots) and `/v2/snapshots` (the same snapshots, with strings
+//! as ids).
 
 use std::sync::Arc;
 

@@ -1,7 +1,8 @@
 //! The HTTP surface: DigitalOcean's paths, JSON, errors, pages and headers.
 //!
-//! Each kind of resource has a file with its handlers and its `routes()`; what they send is in `wire.rs`, which shares
-//! nothing with any client. To add a route: one function and its line in the `routes()` of the same file.
+//! Each kind of resource has a file with its handlers and its `routes()`; what they send is in
+//! `wire.rs`, which shares nothing with any client. To add a route: one function and its line in
+//! the `routes()` of the same file.
 
 mod account;
 mod actions;
@@ -69,7 +70,8 @@ async fn without_trailing_slash(mut request: Request) -> Request {
     request
 }
 
-/// What every request passes: delay, token, rate limit, faults. Every answer gets a request id and the limit's headers.
+/// What every request passes: delay, token, rate limit, faults. Every answer gets a request id and
+/// the limit's headers.
 struct Middleware {
     cloud: Arc<Cloud>,
     limiter: RateLimiter,

@@ -1,4 +1,5 @@
-//! Reading requests: ids in paths, fields of JSON bodies, names, pages and filters; and answering with pages.
+//! Reading requests: ids in paths, fields of JSON bodies, names, pages and filters; and answering
+//! with pages.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;

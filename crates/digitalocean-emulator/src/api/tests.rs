@@ -14,11 +14,17 @@ struct Api {
 
 impl Api {
     async fn start(timing: Timing) -> Self {
+        Self::start_with(timing, &[], None).await
+    }
+
+    async fn start_with(timing: Timing, faults: &[&str], off_after: Option<Duration>) -> Self {
         let _ = rustls::crypto::ring::default_provider().install_default();
         let state = tempfile::tempdir().unwrap();
         let config = Config {
             backend: BackendKind::NONE,
             timing,
+            off_after,
+            faults: faults.iter().map(|text| text.parse().unwrap()).collect(),
             ..Config::new("secret".to_owned().into(), state.path().join("state"), state.path().join("cache"))
         };
         let http = reqwest::Client::builder().no_proxy().build().unwrap();
@@ -297,4 +303,52 @@ async fn tags_reach_exactly_the_resources_that_have_them() {
     assert_eq!((state(first).await, state(second).await), (Value::Null, json!("off")));
     assert_eq!(api.status("DELETE", "/v2/tags/b", json!({})).await, 204);
     assert_eq!(api.get(&format!("/v2/droplets/{second}")).await["droplet"]["tags"], json!([]));
+}
+
+#[tokio::test]
+async fn private_addresses_are_the_lowest_free_ones() {
+    let api = Api::start(Timing::none()).await;
+    let private = async |id: u64| {
+        let network = api.get(&format!("/v2/droplets/{id}")).await["droplet"]["networks"]["v4"][0].clone();
+        assert_eq!((&network["type"], &network["gateway"]), (&json!("private"), &json!("10.108.0.1")));
+        network["ip_address"].as_str().unwrap().to_owned()
+    };
+    let (first, second) = (api.droplet(json!({})).await, api.droplet(json!({"region": "ams3"})).await);
+    assert_eq!((private(first).await.as_str(), private(second).await.as_str()), ("10.108.0.2", "10.108.0.3"));
+    assert_eq!(api.status("DELETE", &format!("/v2/droplets/{first}"), json!({})).await, 204);
+    let third = api.droplet(json!({})).await;
+    assert_eq!(private(third).await, "10.108.0.2");
+}
+
+#[tokio::test]
+async fn faults_of_events_have_their_effects() {
+    let faults = ["create#1:no-address", "create#2:stuck", "snapshot:errored", "shutdown:ignored"];
+    let api = Api::start_with(Timing::none(), &faults, None).await;
+    let hidden = api.droplet(json!({})).await;
+    let path = format!("/v2/droplets/{hidden}");
+    let found = api.get(&path).await["droplet"].clone();
+    assert_eq!((&found["status"], &found["networks"]["v4"]), (&json!("active"), &json!([])));
+    let actions = format!("{path}/actions");
+    assert_eq!(api.act(&actions, json!({"type": "shutdown"})).await["status"], "completed");
+    assert_eq!(api.get(&path).await["droplet"]["status"], "active");
+    api.act(&actions, json!({"type": "power_off"})).await;
+    assert_eq!(api.act(&actions, json!({"type": "snapshot", "name": "s"})).await["status"], "errored");
+    assert_eq!(api.get("/v2/snapshots").await["meta"]["total"], 0);
+    let (_, stuck) = api.create(json!({})).await;
+    let action = &stuck["links"]["actions"][0]["id"];
+    assert_eq!(api.get(&format!("/v2/actions/{action}")).await["action"]["status"], "in-progress");
+    let path = format!("/v2/droplets/{}", stuck["droplet"]["id"]);
+    // The fault is recorded in a task, and DELETE is refused until then.
+    while api.status("DELETE", &path, json!({})).await != 204 {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    assert_eq!(api.finish(action).await["status"], "errored");
+}
+
+#[tokio::test]
+async fn a_droplet_that_powers_off_during_its_creation_is_off() {
+    // The action ends long after the machine has.
+    let api = Api::start_with(Timing::none(), &["create:held=500ms"], Some(Duration::ZERO)).await;
+    let droplet = api.droplet(json!({})).await;
+    assert_eq!(api.get(&format!("/v2/droplets/{droplet}")).await["droplet"]["status"], "off");
 }

@@ -1,5 +1,5 @@
-//! The JSON that the service sends. API clients must not share these definitions, so that a misreading of the service's
-//! description cannot hide in both.
+//! The JSON that the service sends. API clients must not share these definitions, so that a
+//! misreading of the service's description cannot hide in both.
 
 use serde_json::{Value, json};
 

@@ -1,7 +1,7 @@
 //! Machine backends: what droplets run on.
 //!
-//! To add a backend: a file or folder with an implementation of [`Backend`] and a [`BackendEntry`], and its line in
-//! [`REGISTRY`]. The command line takes names and descriptions from there.
+//! To add a backend: a file or folder with an implementation of [`Backend`] and a [`BackendEntry`],
+//! and its line in `REGISTRY`. The command line takes names and descriptions from there.
 
 mod port;
 #[cfg(feature = "qemu")]

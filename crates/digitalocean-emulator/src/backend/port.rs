@@ -1,7 +1,7 @@
 //! The interface between the cloud and whatever its droplets run on.
 //!
-//! A backend knows machines, disks and addresses; it knows nothing about HTTP, accounts or actions. What a machine does
-//! by itself (power off, crash) is reported as a [`MachineEvent`].
+//! A backend knows machines, disks and addresses; it knows nothing about HTTP, accounts or actions.
+//! What a machine does by itself (power off, crash) is reported as a [`MachineEvent`].
 
 use std::net::Ipv4Addr;
 use std::path::PathBuf;
@@ -168,10 +168,12 @@ pub struct BackendEntry {
 /// The result of [`BackendEntry::open`].
 pub type OpenFuture = Pin<Box<dyn Future<Output = Result<OpenBackend, BackendError>> + Send>>;
 
-/// What droplets run on. Every method may be called at any time and repeatedly; ids are those of [`Machine::id`].
+/// What droplets run on. Every method may be called at any time and repeatedly; ids are those of
+/// [`Machine::id`].
 #[async_trait]
 pub trait Backend: Send + Sync {
-    /// Checks, before a droplet is accepted, whether it can be created from this source with a disk of this many GiB.
+    /// Checks, before a droplet is accepted, whether it can be created from this source with a disk
+    /// of this many GiB.
     async fn check_source(&self, source: &DiskSource, disk: u32) -> Result<(), BackendError>;
     /// Returns an address that no machine has yet.
     async fn allocate_address(&self) -> Result<Ipv4Addr, BackendError>;
@@ -187,7 +189,8 @@ pub trait Backend: Send + Sync {
     async fn power_off(&self, id: u64) -> Result<(), BackendError>;
     /// Grows the disk of a machine that is off to this many GiB.
     async fn grow_disk(&self, id: u64, disk: u32) -> Result<(), BackendError>;
-    /// Copies the disk of a machine that is off into an independent snapshot; returns how many bytes it takes.
+    /// Copies the disk of a machine that is off into an independent snapshot; returns how many
+    /// bytes it takes.
     async fn snapshot(&self, id: u64, snapshot: u64, name: &str) -> Result<u64, BackendError>;
     /// Deletes a snapshot's files.
     async fn delete_snapshot(&self, snapshot: u64) -> Result<(), BackendError>;

@@ -1,4 +1,5 @@
-//! Scenarios of scripted droplets: their YAML form, and what the status channel answers at each moment.
+//! Scenarios of scripted droplets: their YAML form, and what the status channel answers at each
+//! moment.
 
 use std::str::FromStr;
 use std::time::Duration;
@@ -12,7 +13,8 @@ const NAMED: &str = include_str!("scenarios.yaml");
 /// How many bytes of the log one status carries at most.
 const MAX_LOG_BYTES: usize = 64 << 10;
 
-/// What a droplet does from its start on. Read it from YAML with [`str::parse`], or take one by name.
+/// What a droplet does from its start on. Read it from YAML with [`str::parse`], or take one by
+/// name.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Scenario {
@@ -74,7 +76,8 @@ pub(super) struct HostileServer {
     pub(super) connections: Option<u64>,
 }
 
-/// What a hostile server does. From `OtherBake` to `Unauthorized` it has the droplet's own certificate.
+/// What a hostile server does. From `OtherBake` to `Unauthorized` it has the droplet's own
+/// certificate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub(super) enum HostileAnswer {

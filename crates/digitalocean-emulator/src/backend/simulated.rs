@@ -1,5 +1,6 @@
-//! Backends without machines: addresses and power states only. What a droplet does while it is on is a future; when the
-//! future ends, the droplet is off. `none` plays a timer, `scripted` plays a scenario.
+//! Backends without machines: addresses and power states only. What a droplet does while it is on
+//! is a future; when the future ends, the droplet is off. `none` plays a timer, `scripted` plays a
+//! scenario.
 
 use std::collections::{HashMap, HashSet};
 use std::net::Ipv4Addr;

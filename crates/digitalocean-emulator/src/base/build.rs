@@ -1,4 +1,5 @@
-//! Debian base images, made from packages with mmdebstrap, `mke2fs -d` and qemu-img. No loop device is needed.
+//! Debian base images, made from packages with mmdebstrap, `mke2fs -d` and qemu-img. No loop device
+//! is needed.
 
 use std::collections::VecDeque;
 use std::ffi::OsString;
@@ -17,7 +18,8 @@ pub const RELEASES: [(&str, &str, &str); 2] =
 /// The kernel's command line. `fsck` is skipped, since a disk that was just made has no errors.
 const KERNEL_COMMAND_LINE: &str = "console=ttyS0 root=/dev/vda rw net.ifnames=0 panic=-1 quiet fsck.mode=skip";
 
-/// The disk's size as the guest sees it. A droplet's disk is larger, and the file system grows with it.
+/// The disk's size as the guest sees it. A droplet's disk is larger, and the file system grows with
+/// it.
 const DISK_BYTES: u64 = 7 << 30;
 
 /// Required programs and their Debian packages.
@@ -35,7 +37,8 @@ pub struct BuildRequest<'a> {
     pub cache: &'a Path,
     /// The archive's address; by default that of this machine's apt.
     pub mirror: Option<&'a str>,
-    /// The security archive's address; by default that of this machine's apt, or the mirror's with `-security`.
+    /// The security archive's address; by default that of this machine's apt, or the mirror's with
+    /// `-security`.
     pub security_mirror: Option<&'a str>,
 }
 
@@ -62,7 +65,7 @@ pub fn build(request: &BuildRequest<'_>, report: &dyn Fn(&str)) -> Result<BaseIm
     mmdebstrap.args(["--variant=minbase", "--format=directory", "--mode=root", "--skip=cleanup/tmp"]);
     // Keeps the package lists: a droplet's first `apt-get update` then fetches only changes.
     mmdebstrap.arg("--skip=cleanup/apt/lists");
-    mmdebstrap.arg(format!("--include={}", PACKAGES.join(",")));
+    mmdebstrap.arg(format!("--include={}", PACKAGES.replace(' ', ",")));
     mmdebstrap.arg("--aptopt=Acquire::Retries \"3\"");
     mmdebstrap.arg("--dpkgopt=force-unsafe-io");
     for (file, content) in INITRAMFS {
@@ -137,9 +140,9 @@ fn newest_version(folder: &Path, prefix: &str) -> Result<PathBuf, Error> {
 
 /// A program without the caller's environment, except for what downloads need.
 ///
-/// If this process dies, the kernel ends the program (`setpriv`), so that nothing continues as root unattended. What the
-/// program mounts is visible to it alone and disappears with it (`unshare`), so that cleaning up after it never walks into
-/// the host's file systems.
+/// If this process dies, the kernel ends the program (`setpriv`), so that nothing continues as root
+/// unattended. What the program mounts is visible to it alone and disappears with it (`unshare`),
+/// so that cleaning up after it never walks into the host's file systems.
 fn isolated_command(program: &Path) -> Command {
     let dies_with_us: &[&str] = &["--pdeathsig", "TERM", "--"];
     let own_mounts: &[&str] = &["--mount", "--propagation", "private", "--"];
@@ -162,7 +165,8 @@ fn isolated_command(program: &Path) -> Command {
     command
 }
 
-/// Whether the wrapper works here. In a container that may not mount, `unshare` fails; but nothing is mounted there.
+/// Whether the wrapper works here. In a container that may not mount, `unshare` fails; but nothing
+/// is mounted there.
 fn works(wrapper: &Path, arguments: &[&str]) -> bool {
     let mut probe = Command::new(wrapper);
     probe.args(arguments).arg("/bin/true").env_clear();

@@ -1,49 +1,24 @@
 //! What makes a Debian a droplet: packages, files and units, and apt's sources.
 //!
-//! DigitalOcean's habits are kept (root logs in by key, a config drive identifies the droplet), and the first boot does
-//! not wait where there is nothing to wait for.
+//! DigitalOcean's habits are kept (root logs in by key, a config drive identifies the droplet), and
+//! the first boot does not wait where there is nothing to wait for.
 
 use std::path::{Path, PathBuf};
 
 use super::Error;
 
-/// Packages beyond the essential ones. Firewalls and the like are left to the images that want them.
-pub(super) const PACKAGES: [&str; 28] = [
-    "apt-utils",
-    "bash-completion",
-    "ca-certificates",
-    "cloud-init",
-    "cron",
-    "curl",
-    "dbus",
-    "e2fsprogs",
-    "initramfs-tools",
-    "iproute2",
-    "iputils-ping",
-    "kmod",
-    "less",
-    "linux-image-cloud-amd64",
-    "locales",
-    "logrotate",
-    "nano",
-    "netbase",
-    "openssh-server",
-    "procps",
-    "python3",
-    "sudo",
-    "systemd-resolved",
-    "systemd-sysv",
-    "udev",
-    "wget",
-    "xz-utils",
-    "zstd",
-];
+/// Packages beyond the essential ones. Firewalls and the like are left to the images that want
+/// them.
+pub(super) const PACKAGES: &str = "\
+    apt-utils bash-completion ca-certificates cloud-init cron curl dbus e2fsprogs initramfs-tools \
+    iproute2 iputils-ping kmod less linux-image-cloud-amd64 locales logrotate nano netbase \
+    openssh-server procps python3 sudo systemd-resolved systemd-sysv udev wget xz-utils zstd";
 
 /// The root file system's label.
 pub(super) const LABEL: &str = "cloudimg-rootfs";
 
-/// Files of the initrd's configuration, with a droplet's drivers only. They are written before packages are configured,
-/// so that the initrd is made once.
+/// Files of the initrd's configuration, with a droplet's drivers only. They are written before
+/// packages are configured, so that the initrd is made once.
 pub(super) const INITRAMFS: [(&str, &str); 2] = [
     ("usr/share/initramfs-tools/modules.d/mkimg", "virtio_pci\nvirtio_blk\next4\ncrc32c_generic\n"),
     ("etc/initramfs-tools/conf.d/mkimg", "MODULES=list\nCOMPRESS=zstd\n"),
@@ -86,8 +61,8 @@ const FILES: [(&str, &str); 8] = [
     ("etc/machine-id", ""),
 ];
 
-/// Units that only cost time in a virtual machine without a screen: consoles, crash stores, mounts that are made on
-/// demand, and searches for hardware.
+/// Units that only cost time in a virtual machine without a screen: consoles, crash stores, mounts
+/// that are made on demand, and searches for hardware.
 const MASKED: [&str; 12] = [
     "getty@tty1.service",
     "serial-getty@ttyS0.service",
@@ -172,8 +147,8 @@ fn remove_files(root: &Path, folder: &str, is_unwanted: impl Fn(&str) -> bool) -
     Ok(())
 }
 
-/// The addresses of the archive and the security archive. Nothing else is taken from the host's apt: third-party sources
-/// must not leak into an image.
+/// The addresses of the archive and the security archive. Nothing else is taken from the host's
+/// apt: third-party sources must not leak into an image.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Mirrors {
     pub(super) archive: String,
@@ -218,8 +193,8 @@ struct AptSource {
     signed_by: String,
 }
 
-/// Finds the mirrors in apt's source files, given as name and text. `read_list` returns the first mirror of a list that
-/// an address names with `mirror+file:`, as in Debian's own cloud images.
+/// Finds the mirrors in apt's source files, given as name and text. `read_list` returns the first
+/// mirror of a list that an address names with `mirror+file:`, as in Debian's own cloud images.
 fn find_mirrors(files: &[(String, String)], read_list: &dyn Fn(&str) -> Option<String>) -> Option<Mirrors> {
     let mut archive = None;
     let mut security = None;

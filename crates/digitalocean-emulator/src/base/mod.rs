@@ -1,9 +1,10 @@
 //! Base images: the disks that droplets start from, in a cache by DigitalOcean's slug.
 //!
-//! `<cache>/<slug>/` has `disk.qcow2`, `base.json` and, for images without a boot loader, `vmlinuz` and `initrd`. A
-//! folder appears there complete or not at all. [`build()`](build::build) makes Debian from its packages;
-//! [`pull()`](pull::pull) downloads published images. To add a Debian release: one line in [`build::RELEASES`]; to add a
-//! published image: one line in [`pull::PUBLISHED`].
+//! `<cache>/<slug>/` has `disk.qcow2`, `base.json` and, for images without a boot loader, `vmlinuz`
+//! and `initrd`. A folder appears there complete or not at all. [`build()`](build::build) makes
+//! Debian from its packages; [`pull()`](pull::pull) downloads published images. To add a Debian
+//! release: one line in [`build::RELEASES`]; to add a published image: one line in
+//! [`pull::PUBLISHED`].
 
 pub mod build;
 mod debian;
@@ -163,7 +164,8 @@ pub(crate) struct DiskHeader {
     pub(crate) has_backing_file: bool,
 }
 
-/// Reads the header of a qcow2 disk: big-endian numbers, the backing file at byte 8, the size at byte 24.
+/// Reads the header of a qcow2 disk: big-endian numbers, the backing file at byte 8, the size at
+/// byte 24.
 pub(crate) fn read_disk_header(disk: &Path) -> Result<DiskHeader, String> {
     let mut header = [0; 32];
     let read = std::fs::File::open(disk).and_then(|mut file| file.read_exact(&mut header));
@@ -183,8 +185,8 @@ fn find_mount_below(folder: &Path) -> Option<PathBuf> {
     entries.find(is_mount).map(walkdir::DirEntry::into_path)
 }
 
-/// A folder in the cache in which an image is made, with a lock that excludes other programs. It is removed at the end
-/// or, after a crash, when the next one is opened.
+/// A folder in the cache in which an image is made, with a lock that excludes other programs. It is
+/// removed at the end or, after a crash, when the next one is opened.
 struct WorkDir {
     folder: tempfile::TempDir,
     cache: PathBuf,

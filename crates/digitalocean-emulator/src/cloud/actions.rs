@@ -1,5 +1,5 @@
-//! What actions do while they are in progress. Each can be repeated from the start, which happens when an emulator is
-//! killed in the middle of it.
+//! What actions do while they are in progress. Each can be repeated from the start, which happens
+//! when an emulator is killed in the middle of it.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -270,7 +270,8 @@ fn set_on(droplet: &mut Droplet) {
     droplet.status = if droplet.boot.is_some() { Status::Active } else { Status::Off };
 }
 
-/// Starts the machine and records the boot at once, since the machine may end before the action does.
+/// Starts the machine and records the boot at once, since the machine may end before the action
+/// does.
 async fn boot(cloud: &Cloud, machine: &Machine) -> Result<(), Refusal> {
     let boot = cloud.backend.start(machine).await?;
     cloud.change_droplet(machine.id, |droplet| {

@@ -1,10 +1,13 @@
-//! The account behind the API: what exists, what is in progress, and what happens next. It knows nothing about HTTP.
+//! The account behind the API: what exists, what is in progress, and what happens next. It knows
+//! nothing about HTTP.
 //!
-//! Every change goes through [`Cloud::change`]: it is made on a copy, written to disk, and only then visible. Whatever
-//! takes time is an action: it is first recorded as `in-progress`, then a task works on it. A killed emulator repeats
-//! such actions when it is started again on the same state directory.
+//! Every change goes through [`Cloud::change`]: it is made on a copy, written to disk, and only
+//! then visible. Whatever takes time is an action: it is first recorded as `in-progress`, then a
+//! task works on it. A killed emulator repeats such actions when it is started again on the same
+//! state directory.
 //!
-//! To add an event: a variant of [`state::Operation`], its conditions in `requests.rs`, its work in `actions.rs`.
+//! To add an event: a variant of [`state::Operation`], its conditions in `requests.rs`, its work in
+//! `actions.rs`.
 
 mod account;
 mod actions;
@@ -26,8 +29,8 @@ use crate::config::{Config, Error};
 use crate::faults::FaultPlan;
 use crate::support::random_uuid;
 
-/// Opens the account in the state directory and resumes what its last emulator was doing, however it ended. Returns
-/// warnings for a person, too.
+/// Opens the account in the state directory and resumes what its last emulator was doing, however
+/// it ended. Returns warnings for a person, too.
 pub(crate) async fn open(config: Config, url: String) -> Result<(Arc<Cloud>, Vec<String>), Error> {
     let (store, found) = Store::open(&config.state)?;
     let state = found.unwrap_or_else(|| State::empty(random_uuid()));

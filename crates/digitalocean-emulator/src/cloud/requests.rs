@@ -35,11 +35,13 @@ pub(crate) enum ImageRef {
 /// How many droplets an account may have.
 pub(crate) const DROPLET_LIMIT: usize = 25;
 
-/// The region that is chosen when none is asked for. It is not the usual one, since clients must not rely on it.
+/// The region that is chosen when none is asked for. It is not the usual one, since clients must
+/// not rely on it.
 const CHOSEN_REGION: &str = "sfo3";
 
 impl Cloud {
-    /// Accepts droplets: each is `new`, with a `create` action in progress. Returns pairs of droplet and action.
+    /// Accepts droplets: each is `new`, with a `create` action in progress. Returns pairs of
+    /// droplet and action.
     pub(crate) async fn create_droplets(self: &Arc<Self>, new: NewDroplet) -> Result<Vec<(u64, u64)>, Refusal> {
         // The backend reads files, so it is asked without the lock.
         let (image, disk) = self.read(|state| {

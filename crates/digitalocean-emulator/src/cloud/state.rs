@@ -1,4 +1,5 @@
-//! What the account holds. These records are the state file; clients see what `api/wire.rs` makes of them.
+//! What the account holds. These records are the state file; clients see what `api/wire.rs` makes
+//! of them.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::Ipv4Addr;
@@ -133,7 +134,8 @@ pub(crate) enum Operation {
     PowerCycle,
     Shutdown,
     Reboot,
-    /// The image id is chosen when the action is accepted, so that a repeated snapshot does not exist twice.
+    /// The image id is chosen when the action is accepted, so that a repeated snapshot does not
+    /// exist twice.
     Snapshot {
         name: String,
         image: u64,

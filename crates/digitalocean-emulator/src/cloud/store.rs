@@ -8,8 +8,8 @@ use super::state::{State, VERSION};
 use crate::config::Error;
 use crate::support::{create_private_dir, try_lock, write_atomically};
 
-/// Size of a file that reserves space: when the disk is full, it is deleted, so that the state can still be written and
-/// droplets destroyed.
+/// Size of a file that reserves space: when the disk is full, it is deleted, so that the state can
+/// still be written and droplets destroyed.
 const RESERVED_BYTES: usize = 1 << 20;
 /// How much the state may grow by using the reserve: enough for actions, not for droplets.
 const MAX_RESERVED_GROWTH: u64 = 4 << 10;
@@ -110,11 +110,11 @@ fn lock(directory: &Path) -> Result<File, Error> {
     Ok(file)
 }
 
-/// Removes the state directories of killed emulators: those of this user below `folder` whose names begin with `prefix`.
-/// Returns how many there were.
+/// Removes the state directories of killed emulators: those of this user below `folder` whose names
+/// begin with `prefix`. Returns how many there were.
 ///
-/// An emulator locks its directory while it lives. The lock file is empty until then, so that a directory whose emulator
-/// is just starting is not removed.
+/// An emulator locks its directory while it lives. The lock file is empty until then, so that a
+/// directory whose emulator is just starting is not removed.
 #[cfg(feature = "qemu")]
 pub fn remove_abandoned(folder: &Path, prefix: &str) -> usize {
     use std::os::unix::fs::MetadataExt;
@@ -135,7 +135,8 @@ pub fn remove_abandoned(folder: &Path, prefix: &str) -> usize {
     abandoned.count()
 }
 
-/// Without the feature `qemu` there is no portable way to know the owner of a directory: nothing is removed.
+/// Without the feature `qemu` there is no portable way to know the owner of a directory: nothing is
+/// removed.
 #[cfg(not(feature = "qemu"))]
 pub fn remove_abandoned(_folder: &Path, _prefix: &str) -> usize {
     0
@@ -145,8 +146,8 @@ pub fn remove_abandoned(_folder: &Path, _prefix: &str) -> usize {
 mod tests {
     use super::*;
 
-    /// Retries until there is a result. A lock that was released may still be held for a moment by the child of another
-    /// test, between its fork and its exec.
+    /// Retries until there is a result. A lock that was released may still be held for a moment by
+    /// the child of another test, between its fork and its exec.
     fn retry<T>(mut attempt: impl FnMut() -> Option<T>) -> T {
         for _ in 0..6000 {
             if let Some(found) = attempt() {

@@ -42,7 +42,8 @@ pub enum RequestFault {
 }
 
 impl RequestFault {
-    /// The names of faults that every client should survive, as a [`FaultSpec`](super::FaultSpec) has them.
+    /// The names of faults that every client should survive, as a [`FaultSpec`](super::FaultSpec)
+    /// has them.
     pub const USUAL: [&'static str; 13] = [
         "500",
         "502",

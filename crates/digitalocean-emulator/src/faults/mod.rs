@@ -1,8 +1,10 @@
-//! Faults that the emulator injects on demand, so that a client's handling of failures can be tested.
+//! Faults that the emulator injects on demand, so that a client's handling of failures can be
+//! tested.
 //!
-//! A [`FaultSpec`] is written `WHEN:FAULT`. There are two kinds: faults of a request and its answer ([`RequestFault`])
-//! and faults of an accepted event ([`EventFault`]). To add one: a variant and its line in the table of `kinds.rs`, and
-//! what it does as one arm in `api/fault_injection.rs` (requests) or `cloud/actions.rs` (events).
+//! A [`FaultSpec`] is written `WHEN:FAULT`. There are two kinds: faults of a request and its answer
+//! ([`RequestFault`]) and faults of an accepted event ([`EventFault`]). To add one: a variant and
+//! its line in the table of `kinds.rs`, and what it does as one arm in `api/fault_injection.rs`
+//! (requests) or `cloud/actions.rs` (events).
 
 mod kinds;
 mod spec;
@@ -58,7 +60,8 @@ impl FaultPlan {
         found
     }
 
-    /// Counts an event (`create`, `snapshot`, `power_off` …) and returns the fault to inject, if any.
+    /// Counts an event (`create`, `snapshot`, `power_off` …) and returns the fault to inject, if
+    /// any.
     pub(crate) fn for_event(&self, name: &str) -> Option<EventFault> {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         let mut found = None;

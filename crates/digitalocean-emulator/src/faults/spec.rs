@@ -1,8 +1,9 @@
 //! Fault specifications, `WHEN:FAULT`, as they are written on the command line.
 //!
-//! WHEN is the number of a request (`3`, `3-5`, `3-`), a method and a path with the matches that are meant
-//! (`POST /v2/droplets#1`, `* /v2/droplets/*#2-`; all matches without `#`), or an event (`snapshot#1`).
-//! In a path `*` matches anything except a slash; a path with `?` is compared with the query as well.
+//! WHEN is the number of a request (`3`, `3-5`, `3-`), a method and a path with the matches that
+//! are meant (`POST /v2/droplets#1`, `* /v2/droplets/*#2-`; all matches without `#`), or an event
+//! (`snapshot#1`). In a path `*` matches anything except a slash; a path with `?` is compared with
+//! the query as well.
 
 use std::fmt::Write as _;
 use std::str::FromStr;
@@ -10,7 +11,8 @@ use std::time::Duration;
 
 use super::kinds::{EVENT_FAULTS, EVENTS, EventFault, REQUEST_FAULTS, RequestFault};
 
-/// One fault and when it happens. Read it from a text such as `POST /v2/droplets#1:lost` with [`str::parse`].
+/// One fault and when it happens. Read it from a text such as `POST /v2/droplets#1:lost` with
+/// [`str::parse`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FaultSpec {
     pub(super) trigger: Trigger,
@@ -96,7 +98,8 @@ fn matches_stars(pattern: &[u8], text: &[u8]) -> bool {
     pattern[at..].iter().all(|byte| *byte == b'*')
 }
 
-/// Why a text is not a [`FaultSpec`]. The message ends with a list of everything that can be written.
+/// Why a text is not a [`FaultSpec`]. The message ends with a list of everything that can be
+/// written.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{why}{}", syntax())]
 pub struct ParseFaultError {

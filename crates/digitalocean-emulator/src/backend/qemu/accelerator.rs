@@ -1,5 +1,6 @@
-//! Whether hardware virtualisation works on this host. `/dev/kvm` may open, and even create a machine, without being able
-//! to boot (nested virtualisation). So a kernel, or a boot sector if there is no kernel, is booted once as a probe.
+//! Whether hardware virtualisation works on this host. `/dev/kvm` may open, and even create a
+//! machine, without being able to boot (nested virtualisation). So a kernel, or a boot sector if
+//! there is no kernel, is booted once as a probe.
 
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
@@ -27,9 +28,10 @@ impl Accelerator {
         Self { kvm, reason, boot }
     }
 
-    /// QEMU's arguments. With TCG a second virtual processor makes a machine slower; without `tb-size` the cache of
-    /// translated code may take a GiB; and the richest processor boots a quarter faster than the oldest one, except for
-    /// its fifth level of page tables, through which every access would have to go.
+    /// QEMU's arguments. With TCG a second virtual processor makes a machine slower; without
+    /// `tb-size` the cache of translated code may take a GiB; and the richest processor boots a
+    /// quarter faster than the oldest one, except for its fifth level of page tables, through which
+    /// every access would have to go.
     pub(super) fn arguments(&self, vcpus: u32) -> Vec<String> {
         let vcpus = vcpus.to_string();
         let arguments: &[&str] = if self.kvm {
@@ -41,7 +43,8 @@ impl Accelerator {
     }
 }
 
-/// The accelerator of this host: from `file` if that is still valid, otherwise from a probe. `kernel` is any Linux kernel.
+/// The accelerator of this host: from `file` if that is still valid, otherwise from a probe.
+/// `kernel` is any Linux kernel.
 pub(super) async fn probe(qemu: &Path, file: &Path, kernel: Option<PathBuf>) -> Accelerator {
     let device = open_kvm();
     let cached: Option<Accelerator> = std::fs::read(file).ok().and_then(|bytes| serde_json::from_slice(&bytes).ok());
@@ -119,10 +122,11 @@ async fn boot_probe(qemu: &Path, kernel: Option<PathBuf>) -> (bool, String) {
 
 const BOOT_SECTOR_TEXT: &str = "mkimg: boots";
 
-/// 512 bytes that the firmware loads to 0x7c00: writes [`BOOT_SECTOR_TEXT`] to the first serial port and halts.
+/// 512 bytes that the firmware loads to 0x7c00: writes [`BOOT_SECTOR_TEXT`] to the first serial
+/// port and halts.
 fn boot_sector() -> [u8; 512] {
-    // xor ax,ax; mov ds,ax; mov si,0x7c20; mov dx,0x3f8; again: lodsb; test al,al; jz stop; out dx,al; jmp again;
-    // stop: hlt; jmp stop
+    // xor ax,ax; mov ds,ax; mov si,0x7c20; mov dx,0x3f8; again: lodsb; test al,al; jz stop; out
+    // dx,al; jmp again; stop: hlt; jmp stop
     const CODE: [u8; 21] = [
         0x31, 0xc0, 0x8e, 0xd8, 0xbe, 0x20, 0x7c, 0xba, 0xf8, 0x03, 0xac, 0x84, 0xc0, 0x74, 0x03, 0xee, 0xeb, 0xf8,
         0xf4, 0xeb, 0xfd,

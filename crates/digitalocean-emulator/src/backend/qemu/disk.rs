@@ -1,4 +1,5 @@
-//! Disks of droplets (overlays on base images and snapshots) and of snapshots (independent copies), made by `qemu-img`.
+//! Disks of droplets (overlays on base images and snapshots) and of snapshots (independent copies),
+//! made by `qemu-img`.
 
 use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
@@ -91,8 +92,9 @@ impl QemuImg {
         }
     }
 
-    /// Creates the disk of a droplet: an overlay of `disk` GiB on the image in `source`. The image's files are linked
-    /// into the droplet's folder if possible, so that the image may be replaced or deleted meanwhile.
+    /// Creates the disk of a droplet: an overlay of `disk` GiB on the image in `source`. The
+    /// image's files are linked into the droplet's folder if possible, so that the image may be
+    /// replaced or deleted meanwhile.
     pub(super) async fn create_overlay(&self, source: &Path, folder: &Path, disk: u32) -> Result<(), BackendError> {
         let image = source.join("disk.qcow2");
         let backing = match replace_with_link(&image, &folder.join("backing.qcow2")) {
@@ -123,8 +125,8 @@ impl QemuImg {
         self.run([OsStr::new("resize"), OsStr::new("-q"), disk.as_os_str(), &size], disk).await
     }
 
-    /// Copies a droplet's disk to `place` as an independent, compressed snapshot, atomically. Returns how many bytes the
-    /// disk takes.
+    /// Copies a droplet's disk to `place` as an independent, compressed snapshot, atomically.
+    /// Returns how many bytes the disk takes.
     pub(super) async fn copy_snapshot(
         &self,
         folder: &Path,

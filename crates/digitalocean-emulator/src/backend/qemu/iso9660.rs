@@ -1,7 +1,8 @@
 //! A small writer of ISO 9660 volumes with Rock Ridge names, in memory: enough for a config drive.
 //!
-//! Sources: ECMA-119 and the Rock Ridge Interchange Protocol 1.12 (entries `SP` and `NM`; owner and mode are left to the
-//! mount). Directories are limited to one sector and files to 4 GiB, which is checked.
+//! Sources: ECMA-119 and the Rock Ridge Interchange Protocol 1.12 (entries `SP` and `NM`; owner and
+//! mode are left to the mount). Directories are limited to one sector and files to 4 GiB, which is
+//! checked.
 
 use std::collections::BTreeMap;
 
@@ -34,8 +35,8 @@ struct File<'a> {
     bytes: &'a [u8],
 }
 
-/// Writes a volume with this label (at most 32 bytes) and these files by path, such as `openstack/latest/user_data`.
-/// Equal input gives equal bytes, since there are no timestamps.
+/// Writes a volume with this label (at most 32 bytes) and these files by path, such as
+/// `openstack/latest/user_data`. Equal input gives equal bytes, since there are no timestamps.
 pub(super) fn write_volume(label: &str, files: &BTreeMap<String, Vec<u8>>) -> Result<Vec<u8>, VolumeError> {
     let mut directories = vec![Directory { path: String::new(), sector: FIRST_FREE, parent: 0 }];
     for path in files.keys() {
@@ -240,7 +241,8 @@ mod tests {
         assert_eq!(&image[16 * SECTOR_BYTES..16 * SECTOR_BYTES + 7], b"\x01CD001\x01");
         assert_eq!(&image[16 * SECTOR_BYTES + 40..16 * SECTOR_BYTES + 48], b"config-2");
         assert_eq!(image.len() % SECTOR_BYTES, 0);
-        // The root's record in the descriptor points at the root directory, whose first record is itself.
+        // The root's record in the descriptor points at the root directory, whose first record is
+        // itself.
         assert_eq!(image[16 * SECTOR_BYTES + 156 + 2], 20);
         assert_eq!(image[20 * SECTOR_BYTES + 2], 20);
         assert_eq!(image, write_volume("config-2", &files(&[("openstack/latest/user_data", 3000), ("a", 0)])).unwrap());

@@ -1,4 +1,5 @@
-//! What one virtual machine is made of: QEMU's command line, and the config drive with which cloud-init finds its data.
+//! What one virtual machine is made of: QEMU's command line, and the config drive with which
+//! cloud-init finds its data.
 
 use std::collections::BTreeMap;
 
@@ -16,11 +17,13 @@ use crate::catalog::PRIVATE_NETMASK;
 pub(super) const CONSOLE: &str = "console.log";
 pub(super) const CONFIG_DRIVE: &str = "config-drive.iso";
 
-/// Kernel parameters without hardware virtualisation. Translated code is reused if the next process has it at the same
-/// address, and the mitigations of real processors only cost time in an emulated one.
+/// Kernel parameters without hardware virtualisation. Translated code is reused if the next process
+/// has it at the same address, and the mitigations of real processors only cost time in an emulated
+/// one.
 const EMULATED_KERNEL: &str = " norandmaps nokaslr mitigations=off";
 
-/// The guest's address in QEMU's user network. Each guest has its own network, so that the address is always the same.
+/// The guest's address in QEMU's user network. Each guest has its own network, so that the address
+/// is always the same.
 const GUEST_ADDRESS: &str = "10.0.2.15";
 const NAME_SERVER: &str = "10.0.2.3";
 
@@ -56,8 +59,8 @@ pub(super) fn arguments(
         add("-initrd", "initrd");
         add("-append", &format!("{append}{}", if accelerator.kvm { "" } else { EMULATED_KERNEL }));
     }
-    // Discarded blocks leave the file, so that snapshots shrink. Flushes may stay in the host's memory: a droplet need
-    // not survive a power cut of its host, and is much faster.
+    // Discarded blocks leave the file, so that snapshots shrink. Flushes may stay in the host's
+    // memory: a droplet need not survive a power cut of its host, and is much faster.
     add("-drive", "file=disk.qcow2,format=qcow2,if=none,id=disk,cache=unsafe,discard=unmap,detect-zeroes=unmap");
     add("-device", "virtio-blk-pci,drive=disk");
     add("-drive", &format!("file={CONFIG_DRIVE},format=raw,if=none,id=config,readonly=on"));
@@ -77,7 +80,8 @@ pub(super) fn arguments(
     arguments
 }
 
-/// The config drive, in OpenStack's form as real droplets have it. cloud-init finds it by its label, `config-2`.
+/// The config drive, in OpenStack's form as real droplets have it. cloud-init finds it by its
+/// label, `config-2`.
 ///
 /// Source: cloud-init's documentation of the ConfigDrive datasource, version 2.
 pub(super) fn config_drive(machine: &Machine) -> Result<Vec<u8>, VolumeError> {
@@ -106,7 +110,8 @@ fn meta_data(machine: &Machine) -> Value {
     })
 }
 
-/// Static addresses, as droplets have them: nothing waits for DHCP. The first card is public, the second private.
+/// Static addresses, as droplets have them: nothing waits for DHCP. The first card is public, the
+/// second private.
 fn network_data(machine: &Machine) -> Value {
     let link = |id: &str, mac: String| json!({"id": id, "type": "phy", "ethernet_mac_address": mac, "mtu": 1500});
     let mut links = vec![link("eth0", public_mac(machine.id))];

@@ -1,8 +1,9 @@
 //! Droplets that are QEMU virtual machines.
 //!
-//! A droplet's folder, `<state>/droplets/<id>/`, has its disk (an overlay on its image), config drive, console log,
-//! QEMU's output and the monitor's socket. Each droplet has its own loopback address, whose ports lead into the guest. The
-//! guest reaches the internet by NAT, and the host's loopback interface as `10.0.2.2`.
+//! A droplet's folder, `<state>/droplets/<id>/`, has its disk (an overlay on its image), config
+//! drive, console log, QEMU's output and the monitor's socket. Each droplet has its own loopback
+//! address, whose ports lead into the guest. The guest reaches the internet by NAT, and the host's
+//! loopback interface as `10.0.2.2`.
 
 mod accelerator;
 mod disk;

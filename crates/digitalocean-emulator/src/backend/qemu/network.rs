@@ -1,4 +1,5 @@
-//! The networks of droplets: loopback addresses whose ports lead into the guest, and the private network they share.
+//! The networks of droplets: loopback addresses whose ports lead into the guest, and the private
+//! network they share.
 
 use std::collections::HashSet;
 use std::io::ErrorKind;
@@ -17,7 +18,8 @@ pub(super) struct PublicAddresses {
 }
 
 impl PublicAddresses {
-    /// Checks which ports are available: each of `required` must be, others are left out with a warning.
+    /// Checks which ports are available: each of `required` must be, others are left out with a
+    /// warning.
     pub(super) fn open(required: &[u16], optional: &[u16]) -> Result<(Self, Vec<String>), BackendError> {
         let mut ports = required.to_vec();
         ports.sort_unstable();
@@ -72,7 +74,8 @@ impl PublicAddresses {
     }
 }
 
-/// Whether a port is free at one of several loopback addresses: a program that listens at a single one does no harm.
+/// Whether a port is free at one of several loopback addresses: a program that listens at a single
+/// one does no harm.
 fn check_port(port: u16) -> Result<(), (Ipv4Addr, std::io::Error)> {
     let try_one = || {
         let address = random_address();
@@ -91,16 +94,17 @@ fn random_address() -> Ipv4Addr {
 
 /// The network that the second card of each droplet is on.
 ///
-/// The wire is QEMU's multicast socket: each frame is one datagram to a group that only this emulator's machines join.
-/// It needs neither privileges nor a bridge, and `localaddr` keeps it on the host's loopback interface.
+/// The wire is QEMU's multicast socket: each frame is one datagram to a group that only this
+/// emulator's machines join. It needs neither privileges nor a bridge, and `localaddr` keeps it on
+/// the host's loopback interface.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct PrivateNetwork {
     group: SocketAddrV4,
 }
 
 impl PrivateNetwork {
-    /// Chooses a random group in 239.0.0.0/8 (organization-local, RFC 2365), so that independent emulators choose
-    /// different ones. Fails if the loopback interface carries no multicast.
+    /// Chooses a random group in 239.0.0.0/8 (organization-local, RFC 2365), so that independent
+    /// emulators choose different ones. Fails if the loopback interface carries no multicast.
     pub(super) fn open() -> std::io::Result<Self> {
         let mut bytes = [0; 5];
         getrandom::fill(&mut bytes).map_err(std::io::Error::other)?;

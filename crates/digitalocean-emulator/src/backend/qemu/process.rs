@@ -1,9 +1,11 @@
-//! A virtual machine's process: started, watched, controlled through QEMU's monitor, and never left behind.
+//! A virtual machine's process: started, watched, controlled through QEMU's monitor, and never left
+//! behind.
 //!
-//! Three mechanisms end it. The kernel kills QEMU when this process dies (`setpriv --pdeathsig` of util-linux); that is
-//! bound to the *thread* that started it, so that each machine has a thread which lives as long as it does. Dropping the
-//! emulator kills its machines. And each folder records its process (pid and start time), so that the next emulator on
-//! the same state directory ends it.
+//! Three mechanisms end it. The kernel kills QEMU when this process dies (`setpriv --pdeathsig` of
+//! util-linux); that is bound to the *thread* that started it, so that each machine has a thread
+//! which lives as long as it does. Dropping the emulator kills its machines. And each folder
+//! records its process (pid and start time), so that the next emulator on the same state directory
+//! ends it.
 
 use std::os::fd::OwnedFd;
 use std::path::Path;
@@ -34,7 +36,8 @@ const KILL_TIMEOUT: Duration = Duration::from_secs(2);
 #[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
 struct ProcessRecord {
     pid: i32,
-    /// In clock ticks since the host's boot: distinguishes a process from a later one with the same pid.
+    /// In clock ticks since the host's boot: distinguishes a process from a later one with the same
+    /// pid.
     started: u64,
 }
 
@@ -139,13 +142,15 @@ fn describe(status: ExitStatus) -> String {
     }
 }
 
-/// Field 22 of `/proc/PID/stat`. The name before it may contain anything, so fields are counted from its last `)`.
+/// Field 22 of `/proc/PID/stat`. The name before it may contain anything, so fields are counted
+/// from its last `)`.
 fn start_time(pid: i32) -> Option<u64> {
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
     stat.rsplit_once(')')?.1.split_whitespace().nth(19)?.parse().ok()
 }
 
-/// Ends the process that is recorded in the folder, if it still is that process, and waits until it is gone.
+/// Ends the process that is recorded in the folder, if it still is that process, and waits until it
+/// is gone.
 pub(super) fn reap(folder: &Path) {
     let path = folder.join(RECORD);
     let record: Option<ProcessRecord> = std::fs::read(&path).ok().and_then(|bytes| serde_json::from_slice(&bytes).ok());
@@ -165,7 +170,8 @@ pub(super) fn reap(folder: &Path) {
     }
 }
 
-/// Executes one command through the monitor of the machine in this folder (QMP: one JSON object per line).
+/// Executes one command through the monitor of the machine in this folder (QMP: one JSON object per
+/// line).
 pub(super) async fn execute(folder: &Path, command: &str) -> std::io::Result<()> {
     let timeout = |_| Err(std::io::Error::new(std::io::ErrorKind::TimedOut, "QEMU's monitor does not answer"));
     tokio::time::timeout(MONITOR_TIMEOUT, talk(folder, command)).await.unwrap_or_else(timeout)
@@ -177,7 +183,8 @@ pub(super) async fn is_up(folder: &Path) -> bool {
 }
 
 async fn talk(folder: &Path, command: &str) -> std::io::Result<()> {
-    // A socket's path has at most 107 bytes, but a state directory may be deep: go through an open folder.
+    // A socket's path has at most 107 bytes, but a state directory may be deep: go through an open
+    // folder.
     let opened = std::fs::File::open(folder)?;
     let path = format!("/proc/self/fd/{}/{MONITOR_SOCKET}", std::os::fd::AsRawFd::as_raw_fd(&opened));
     let (read, mut write) = UnixStream::connect(path).await?.into_split();

@@ -1,8 +1,10 @@
-//! Droplets without machines that serve what a bake's controller sees of one: the status channel, then `off`.
+//! Droplets without machines that serve what a bake's controller sees of one: the status channel,
+//! then `off`.
 //!
-//! The bake's own entry in a droplet's user-data has the certificate, key and port of the channel. A droplet without
-//! such an entry is on, and nothing answers at its address. To add a named scenario: its entry in `scenarios.yaml`. To
-//! add a hostile answer: a variant of `scenario::HostileAnswer` and its arm in `server.rs`.
+//! The bake's own entry in a droplet's user-data has the certificate, key and port of the channel.
+//! A droplet without such an entry is on, and nothing answers at its address. To add a named
+//! scenario: its entry in `scenarios.yaml`. To add a hostile answer: a variant of
+//! `scenario::HostileAnswer` and its arm in `server.rs`.
 
 mod server;
 
@@ -30,10 +32,12 @@ pub(super) static ENTRY: BackendEntry = BackendEntry {
     },
 };
 
-/// The port that must be free at a droplet's address. The bake's entry says which one is really used.
+/// The port that must be free at a droplet's address. The bake's entry says which one is really
+/// used.
 const USUAL_PORT: u16 = 8443;
 
-/// Which scenario each droplet plays: they are given out in the order in which droplets start; the last one repeats.
+/// Which scenario each droplet plays: they are given out in the order in which droplets start; the
+/// last one repeats.
 struct ScenarioQueue {
     scenarios: Vec<Scenario>,
     given: Mutex<HashMap<u64, usize>>,

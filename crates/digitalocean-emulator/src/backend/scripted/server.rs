@@ -1,5 +1,5 @@
-//! The status channel of a scripted droplet: HTTPS with the bake's own certificate, one request per connection, as the
-//! first-boot runner serves it; or a hostile server instead.
+//! The status channel of a scripted droplet: HTTPS with the bake's own certificate, one request per
+//! connection, as the first-boot runner serves it; or a hostile server instead.
 
 use std::io::Read as _;
 use std::net::Ipv4Addr;
@@ -91,7 +91,8 @@ impl BakeEntry {
     }
 }
 
-/// Plays the scenario. Returns when the droplet powers off, with an error if the scenario cannot be played.
+/// Plays the scenario. Returns when the droplet powers off, with an error if the scenario cannot be
+/// played.
 pub(super) async fn play(scenario: &Scenario, entry: Option<BakeEntry>, address: Ipv4Addr) -> Result<(), String> {
     let dies = async {
         match scenario.dies {
@@ -343,6 +344,76 @@ mod tests {
         }
         for none in ["", "#!/bin/sh\n", "#cloud-config\nruncmd: [true]\n", "#cloud-config\nwrite_files: 3\n"] {
             assert_eq!(BakeEntry::find(none), None, "{none}");
+        }
+    }
+
+    fn entry(certificate: &rcgen::CertifiedKey<rcgen::KeyPair>, port: u16) -> BakeEntry {
+        BakeEntry {
+            bake: "b".to_owned(),
+            channel: "https".to_owned(),
+            port,
+            token: "secret".to_owned(),
+            certificate: STANDARD.encode(certificate.cert.der()),
+            key: STANDARD.encode(certificate.signing_key.serialize_der()),
+            power_off_after: Duration::from_secs(600),
+        }
+    }
+
+    /// Plays a scenario on loopback, and a client that asks for the status until the droplet itself
+    /// has answered. Returns how many requests failed before.
+    async fn play_with_client(scenario: &str, acknowledge: bool) -> usize {
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let identity = rcgen::generate_simple_self_signed(vec!["127.0.0.1".to_owned()]).unwrap();
+        let port = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap().port();
+        let root = reqwest::Certificate::from_der(identity.cert.der()).unwrap();
+        let builder = reqwest::Client::builder().tls_certs_only([root]).no_proxy().pool_max_idle_per_host(0);
+        let http = builder.timeout(Duration::from_secs(20)).build().unwrap();
+        let scenario: Scenario = scenario.parse().unwrap();
+        let url = format!("https://127.0.0.1:{port}/v1");
+        let client = async {
+            let mut failed = 0;
+            loop {
+                let answer = http.get(format!("{url}/status")).bearer_auth("secret").send().await;
+                match answer.and_then(reqwest::Response::error_for_status) {
+                    Ok(answer) => {
+                        let status: serde_json::Value = answer.json().await.unwrap();
+                        assert_eq!((&status["bake"], &status["state"]), (&"b".into(), &"passed".into()));
+                        break;
+                    }
+                    // Before the server listens, connecting fails.
+                    Err(error) if error.is_connect() && format!("{error:?}").contains("refused") => {
+                        tokio::time::sleep(Duration::from_millis(5)).await;
+                    }
+                    Err(_) => failed += 1,
+                }
+            }
+            let wrong = http.get(format!("{url}/status")).bearer_auth("secre").send().await.unwrap();
+            assert_eq!(wrong.status(), 401);
+            if acknowledge {
+                let answer = http.post(format!("{url}/acknowledge")).bearer_auth("secret").send().await.unwrap();
+                assert_eq!(answer.status(), 202);
+            }
+            failed
+        };
+        let entry = Some(entry(&identity, port));
+        let played = play(&scenario, entry, Ipv4Addr::LOCALHOST);
+        let (failed, ended) = tokio::join!(client, tokio::time::timeout(Duration::from_secs(3), played));
+        assert_eq!(ended.is_ok(), acknowledge && !scenario.deaf, "{ended:?}");
+        failed
+    }
+
+    #[tokio::test]
+    async fn a_droplet_powers_off_when_its_result_is_acknowledged() {
+        assert_eq!(play_with_client("check: {passed: 9}", true).await, 0);
+        assert_eq!(play_with_client("check: {passed: 9}", false).await, 0);
+        assert_eq!(play_with_client("{check: {passed: 9}, deaf: true}", true).await, 0);
+    }
+
+    #[tokio::test]
+    async fn a_hostile_server_answers_as_often_as_it_is_told() {
+        for answer in ["closed", "unauthorized", "plain-http", "wrong-certificate"] {
+            let scenario = format!("hostile: {{answer: {answer}, connections: 3}}");
+            assert_eq!(play_with_client(&scenario, true).await, 3, "{answer}");
         }
     }
 }
