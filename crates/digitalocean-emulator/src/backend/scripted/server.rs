@@ -395,10 +395,19 @@ mod tests {
             }
             failed
         };
-        let entry = Some(entry(&identity, port));
-        let played = play(&scenario, entry, Ipv4Addr::LOCALHOST);
-        let (failed, ended) = tokio::join!(client, tokio::time::timeout(Duration::from_secs(3), played));
-        assert_eq!(ended.is_ok(), acknowledge && !scenario.deaf, "{ended:?}");
+        let played = play(&scenario, Some(entry(&identity, port)), Ipv4Addr::LOCALHOST);
+        if acknowledge && !scenario.deaf {
+            let (failed, ended) = tokio::join!(client, tokio::time::timeout(Duration::from_secs(60), played));
+            assert_eq!(ended, Ok(Ok(())));
+            return failed;
+        }
+        let mut played = std::pin::pin!(played);
+        let failed = tokio::select! {
+            failed = client => failed,
+            ended = &mut played => panic!("it ended early: {ended:?}"),
+        };
+        let ended = tokio::time::timeout(Duration::from_millis(500), played).await;
+        assert!(ended.is_err(), "it ended without an acknowledgement: {ended:?}");
         failed
     }
 
