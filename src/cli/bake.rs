@@ -1,4 +1,5 @@
-//! `mkimg bake [TEMPLATE]`: composes project, document, linter, provider, status channel and journal into one bake.
+//! `mkimg bake [TEMPLATE]`: composes project, document, linter, provider, status channel and
+//! journal into one bake.
 
 pub(super) mod advice;
 mod api;
@@ -23,7 +24,8 @@ use super::{Failure, Global, options, project};
 
 pub(super) fn run(args: &Args, global: &Global) -> Result<(), Failure> {
     let variants = options::variants(&args.template, &args.matrix)?;
-    // A missing token is reported before anything else is read, but not if there is nothing to bake.
+    // A missing token is reported before anything else is read, but not if there is nothing to
+    // bake.
     for variant in &variants {
         project::find(global, variant.template.as_deref())?;
     }

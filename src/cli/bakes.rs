@@ -1,4 +1,5 @@
-//! `mkimg bakes`: lists the bakes started from here with their state, and resources that remain in the account.
+//! `mkimg bakes`: lists the bakes started from here with their state, and resources that remain in
+//! the account.
 
 use std::fmt::Write as _;
 use std::time::Duration;

@@ -1,4 +1,4 @@
-//! `mkimg base`: the disks that local droplets start from.
+//! `mkimg base`: the base images of local droplets.
 
 #[cfg(feature = "qemu")]
 use std::borrow::Cow;
@@ -10,51 +10,48 @@ use super::Global;
 #[cfg(feature = "qemu")]
 use super::error::FileError;
 use super::error::{ErrorKind, ExpectedError, Failure};
+use super::options::OutputFormat;
 #[cfg(feature = "qemu")]
 use super::runtime::block_on;
 
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Base images are kept in $XDG_CACHE_HOME/mkimg/base (usually ~/.cache/mkimg/base).")]
+#[command(after_help = "Base images are stored in $XDG_CACHE_HOME/mkimg/base (usually ~/.cache/mkimg/base).")]
 pub(super) struct Args {
     #[command(subcommand)]
     what: What,
-    /// Where base images are kept
+    /// Directory of the base images
     #[arg(long, value_name = "DIR", global = true)]
     cache: Option<PathBuf>,
 }
 
 #[derive(Debug, Subcommand)]
 enum What {
-    /// Make a Debian image from its packages (debian-12-x64, debian-13-x64); needs root
+    /// Build a Debian image from its packages (debian-12-x64, debian-13-x64); needs root
     Build {
-        /// DigitalOcean's slug
+        /// DigitalOcean's slug of the image
         slug: String,
-        /// Debian's archive; otherwise the one that this machine uses
+        /// URL of Debian's archive [default: the one that this machine uses]
         #[arg(long, value_name = "URL")]
         mirror: Option<String>,
-        /// Debian's security archive; otherwise this machine's, or the mirror with `-security`
+        /// URL of Debian's security archive [default: this machine's, or the mirror with
+        /// `-security`]
         #[arg(long, value_name = "URL")]
         security_mirror: Option<String>,
     },
     /// Download an image that its publisher offers (ubuntu-24-04-x64, ubuntu-22-04-x64)
     Pull {
-        /// DigitalOcean's slug
+        /// DigitalOcean's slug of the image
         slug: String,
-        /// The folder to download from, with its SHA256SUMS, in the publisher's place
+        /// URL of the directory to download from, with its SHA256SUMS, instead of the publisher's
         #[arg(long, value_name = "URL")]
         base_url: Option<String>,
     },
-    /// List the images that are there
+    /// List the local images
     List {
-        #[arg(long, value_enum, default_value_t = ListFormat::Human)]
-        format: ListFormat,
+        /// Output format of the list
+        #[arg(long, value_enum, default_value_t = OutputFormat::Human)]
+        format: OutputFormat,
     },
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
-enum ListFormat {
-    Human,
-    Json,
 }
 
 #[cfg(feature = "qemu")]
@@ -100,9 +97,9 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<(), Failure> {
         What::List { format } => {
             let found = list(&cache)?;
             return match format {
-                ListFormat::Human => {
+                OutputFormat::Human => {
                     if found.is_empty() {
-                        global.terminal.eprint("no base images; make one with: mkimg base build debian-12-x64\n");
+                        global.terminal.eprint("no base images; build one with: mkimg base build debian-12-x64\n");
                     }
                     found.iter().try_for_each(|listed| {
                         let (base, mib) = (&listed.base, listed.bytes >> 20);
@@ -114,7 +111,7 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<(), Failure> {
                         ))
                     })
                 }
-                ListFormat::Json => {
+                OutputFormat::Json => {
                     let json = serde_json::json!({"version": 1, "images": found});
                     global.terminal.print(format!("{json:#}\n"))
                 }

@@ -201,7 +201,8 @@ fn compare(
     Ok(true)
 }
 
-/// The sensitive variables with real values: those that do not come from the case's own file, where values are made up.
+/// The sensitive variables with real values: those that do not come from the case's own file, where
+/// values are made up.
 fn real_secrets<'o>(opened: &'o Opened, case: &[Assignment], given: &[Assignment]) -> Vec<(&'o str, SecretString)> {
     let names = |assignments: &[Assignment], name: &str| assignments.iter().any(|one| one.name == name);
     let mut secrets = opened.named_secrets(given.to_vec());
@@ -244,5 +245,25 @@ fn visible(c: char) -> char {
         '\x7f' => '\u{2421}',
         c if c.is_control() => char::REPLACEMENT_CHARACTER,
         c => c,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cli::error::tests::assert_error;
+
+    #[test]
+    fn errors_have_a_status_and_a_next_step() {
+        let path = |name: &str| PathBuf::from(name);
+        assert_error(
+            DiffError::UpdateOfDocuments { old: path("a"), new: path("b") },
+            2,
+            "to copy one over the other: cp b a",
+        );
+        assert_error(DiffError::StandardInputTwice, 2, "name the other one");
+        assert_error(DiffError::NoCases(path("fixtures")), 2, "create a directory fixtures/default/");
+        let secret = DiffError::SecretInFixture { fixture: path("f"), variable: "v".into(), variables: path("v.yaml") };
+        assert_error(secret, 2, "fixtures are committed: write a made-up value into v.yaml");
     }
 }

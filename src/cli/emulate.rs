@@ -1,10 +1,9 @@
-//! `mkimg emulate`: DigitalOcean's API on this machine, until it is interrupted.
+//! `mkimg emulate`: serves DigitalOcean's API on this machine until it is interrupted.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use base64::Engine;
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use digitalocean_emulator::{
     BackendKind, Config, FaultSpec, ParseScenarioError, RateLimit, Scenario, Timing, USUAL_PORTS, remove_abandoned,
@@ -13,52 +12,56 @@ use digitalocean_emulator::{
 use secrecy::{ExposeSecret, SecretString};
 
 use super::Global;
-use super::error::{ErrorKind, ExpectedError, Failure, FileError, NoRandomness};
-use super::runtime::{StopSignals, block_on};
+use super::error::{ErrorKind, ExpectedError, Failure, FileError};
+use super::runtime::{StopSignals, block_on, random_token};
 
-/// How the names of temporary state directories begin.
+/// Prefix of temporary state directories.
 const TEMPORARY: &str = "mkimg-emulate-";
 
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "The first line of standard output is the API's URL. Interrupt it (Ctrl-C) to end it and its droplets."
+    after_help = "The first line of standard output is the URL of the API. Ctrl-C stops the emulator and its droplets."
 )]
 pub(super) struct Args {
-    /// Where the API listens: a loopback address; port 0 is any free one
+    /// Loopback address to listen on; port 0 picks a free port
     #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:0")]
     listen: SocketAddr,
-    /// The token that clients must show; otherwise a random one, printed on standard error
+    /// Token that clients must send [default: a random one, printed on standard error]
     #[arg(long, value_name = "TOKEN")]
     token: Option<String>,
-    /// Where droplets and snapshots are kept; otherwise a temporary directory that goes with the emulator
+    /// Directory for droplets and snapshots [default: a temporary directory, removed at the end]
     #[arg(long, value_name = "DIR")]
     state: Option<PathBuf>,
-    /// What droplets are
+    /// Kind of machine behind each droplet
     #[arg(long, value_name = "BACKEND", default_value = BackendKind::default().name(), value_parser = backends())]
     backend: BackendKind,
-    /// A port that must be reachable at every droplet's address (repeatable); 22, 80, 443 and 8443 are where they are free
+    /// Port that must be reachable at the address of every droplet (repeatable); 22, 80, 443 and
+    /// 8443 are if they are free
     #[arg(long, value_name = "PORT")]
     forward: Vec<u16>,
-    /// With `--backend none`: how long after its start a droplet powers itself off
+    /// With `--backend none`: how long after its start a droplet powers off
     #[arg(long, value_name = "DURATION", value_parser = humantime::parse_duration)]
     off_after: Option<Duration>,
-    /// With `--backend scripted`: what a droplet does, a file or a name (repeatable: one for each droplet, the last for
-    /// all that follow)
+    /// With `--backend scripted`: scenario of a droplet, a file or a name (repeatable: one for each
+    /// droplet; the last one is also used for all further droplets)
     #[arg(long, value_name = "FILE|NAME", default_value = "passes")]
     scenario: Vec<String>,
-    /// A fault to play: WHEN:FAULT, such as 3:hang, POST /v2/droplets#1:lost, snapshot:errored (repeatable)
+    /// Fault to inject: WHEN:FAULT, such as 3:hang, POST /v2/droplets#1:lost, snapshot:errored
+    /// (repeatable)
     #[arg(long, value_name = "SPEC")]
     fault: Vec<FaultSpec>,
-    /// How long things take: create=5s,power=3s,snapshot=10s,transfer=20s,destroy=1s,request=20ms,jitter=30%
+    /// How long operations take:
+    /// create=5s,power=3s,snapshot=10s,transfer=20s,destroy=1s,request=20ms,jitter=30%
     #[arg(long, value_name = "TIMES")]
     latency: Option<Timing>,
-    /// How far lists, and look-ups by tag, lag behind what was done
+    /// How far lists and searches by tag lag behind changes
     #[arg(long, value_name = "DURATION", default_value = "0s", value_parser = humantime::parse_duration)]
     list_lag: Duration,
-    /// Refuse more requests than this with 429: 5000/hour, 250/minute, 10/second
+    /// Maximum rate of requests, such as 5000/hour, 250/minute or 10/second; further requests get
+    /// status 429
     #[arg(long, value_name = "N/TIME")]
     rate_limit: Option<RateLimit>,
-    /// Where base images are kept
+    /// Directory of the base images
     #[arg(long, value_name = "DIR")]
     cache: Option<PathBuf>,
 }
@@ -102,7 +105,7 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<(), Failure> {
         Some(token) => SecretString::from(token.clone()),
         None => random_token()?,
     };
-    // Gone with the command; if it is killed, with the next one.
+    // Removed at the end; if the command is killed, by the next one.
     let temporary = match args.state {
         Some(_) => None,
         None => {
@@ -147,7 +150,7 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<(), Failure> {
         rate_limit: args.rate_limit,
     };
     block_on(async {
-        // Before anything is started: a signal in between must not leave anything.
+        // Before anything is started, so that a signal in between leaves nothing behind.
         let mut signals = StopSignals::watch()?;
         let running = start(config).await?;
         global.terminal.print(format!("{}\n", running.url()))?;
@@ -159,12 +162,12 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<(), Failure> {
         }
         global.terminal.note(&format!("state: {}", running.state().display()));
         signals.next().await;
-        global.terminal.note("ending all droplets");
+        global.terminal.note("stopping all droplets");
         Ok(running.stop().await?)
     })
 }
 
-/// A scenario from a file, or one that comes with the emulator.
+/// A scenario from a file, or a built-in one.
 fn read_scenario(name: &str, global: &Global) -> Result<Scenario, Failure> {
     let path = global.path(std::path::Path::new(name));
     match std::fs::read_to_string(&path) {
@@ -174,10 +177,4 @@ fn read_scenario(name: &str, global: &Global) -> Result<Scenario, Failure> {
         }
         Err(error) => Err(FileError::new("read", &path, &error).into()),
     }
-}
-
-fn random_token() -> Result<SecretString, Failure> {
-    let mut bytes = [0; 24];
-    getrandom::fill(&mut bytes).map_err(NoRandomness)?;
-    Ok(SecretString::from(base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(bytes)))
 }

@@ -1,7 +1,8 @@
-//! How a command fails: each error has a kind, which gives the exit status, and a next step. [`super::main`] prints it.
+//! How a command fails: each error has a kind, which gives the exit status, and a next step.
+//! [`super::main`] prints it.
 //!
-//! An error type stands beside the code that raises it and implements [`ExpectedError`]; `?` turns it into a [`Failure`].
-//! Errors of other modules implement it here.
+//! An error type stands beside the code that raises it and implements [`ExpectedError`]; `?` turns
+//! it into a [`Failure`]. Errors of other modules implement it here.
 
 use std::borrow::Cow;
 use std::error::Error;
@@ -110,7 +111,8 @@ impl Failure {
     }
 }
 
-/// An error's text with its causes. Some errors repeat their cause in their own text: once is enough.
+/// An error's text with its causes. Some errors repeat their cause in their own text: once is
+/// enough.
 fn with_causes(error: &dyn Error) -> String {
     let mut text = error.to_string();
     let mut source = error.source();
@@ -336,53 +338,46 @@ impl ExpectedError for digitalocean_emulator::base::Error {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
     use crate::bake::BakeId;
 
-    /// Exit status and next step of the errors that come from other modules.
+    /// The exit status of a command that fails with this error, and the beginning of the next step
+    /// ("" for none).
+    #[track_caller]
+    pub(in crate::cli) fn assert_error(error: impl Into<Failure>, status: u8, help: &str) {
+        let failure = error.into();
+        assert_eq!(failure.exit_status() as u8, status, "{failure:?}");
+        let Failure::Error(error) = failure else { panic!("not an error") };
+        let actual = error.help().unwrap_or_default();
+        assert!(actual.starts_with(help) && actual.is_empty() == help.is_empty(), "{error}: {actual}");
+    }
+
     #[test]
-    fn errors_have_a_status_and_a_next_step() {
-        let cases: [(Failure, u8, &str); 9] = [
-            (ProjectError::SeveralTemplates(vec!["a".into()]).into(), 2, "name the one that you mean"),
-            (BadAssignment::NotAnAssignment("x".into()).into(), 2, "for example --var region=fra1"),
-            (
-                PlanError::NotLocked { lock: "mkimg.lock".into(), urls: Vec::new() }.into(),
-                1,
-                "run `mkimg lock`, and commit the file that it writes",
-            ),
-            (
-                RenderError::OverLimit { bytes: 2, limit: 1, entries: Vec::new() }.into(),
-                1,
-                "make the largest files smaller",
-            ),
-            (RenderError::Conflict { key: "runcmd" }.into(), 2, "take it out of `cloud_config:`"),
-            (DownloadError::TooLarge { url: "u".into(), limit: 1 }.into(), 2, "see whether the address is right"),
-            (ConnectError::Insecure("http://x".into()).into(), 2, "--api-url takes an https:// address"),
-            (BakeId::parse("No").unwrap_err().into(), 2, "`mkimg bakes` lists the bakes"),
-            (JournalError { path: "p".into(), reason: "r".into() }.into(), 2, "set XDG_STATE_HOME"),
-        ];
-        for (failure, status, help) in cases {
-            let Failure::Error(error) = &failure else { unreachable!() };
-            assert_eq!(failure.exit_status() as u8, status, "{error}");
-            assert!(error.help().unwrap().starts_with(help), "{error}: {:?}", error.help());
-        }
+    fn errors_of_other_modules_have_a_status_and_a_next_step() {
+        assert_error(ProjectError::SeveralTemplates(vec!["a".into()]), 2, "name the one that you mean");
+        assert_error(BadAssignment::NotAnAssignment("x".into()), 2, "for example --var region=fra1");
+        assert_error(PlanError::NotLocked { lock: "mkimg.lock".into(), urls: Vec::new() }, 1, "run `mkimg lock`");
+        assert_error(RenderError::OverLimit { bytes: 2, limit: 1, entries: Vec::new() }, 1, "make the largest files");
+        assert_error(RenderError::Conflict { key: "runcmd" }, 2, "take it out of `cloud_config:`");
+        assert_error(DownloadError::TooLarge { url: "u".into(), limit: 1 }, 2, "see whether the address is right");
+        assert_error(ConnectError::Insecure("http://x".into()), 2, "--api-url takes an https:// address");
+        assert_error(ConnectError::BadToken, 2, "copy the token again");
+        assert_error(ConnectError::Tls("x".into()), 2, "on Debian and Ubuntu: apt-get install ca-certificates");
+        assert_error(BakeId::parse("No").unwrap_err(), 2, "`mkimg bakes` lists the bakes");
+        assert_error(JournalError { path: "p".into(), reason: "r".into() }, 2, "set XDG_STATE_HOME");
+        assert_error(CredentialsError::Random("x".into()), 2, "");
+        assert_error(FileError::new("read", Path::new("x"), &io::Error::other("x")), 2, "");
+        assert_error(FileError::unreadable(Path::new("x"), &"no").with_help("name a file"), 2, "name a file");
     }
 
     #[test]
     fn every_kind_has_its_documented_exit_status() {
         use ErrorKind as K;
-        let statuses = [
-            (K::Finding, 1),
-            (K::Usage, 2),
-            (K::Input, 2),
-            (K::System, 2),
-            (K::Service, 2),
-            (K::Internal, 2),
-            (K::Remaining, 4),
-            (K::Interrupted, 130),
-        ];
-        for (kind, status) in statuses {
+        for kind in [K::Usage, K::Input, K::System, K::Service, K::Internal] {
+            assert_eq!(kind.exit_status() as u8, 2, "{kind:?}");
+        }
+        for (kind, status) in [(K::Finding, 1), (K::Remaining, 4), (K::Interrupted, 130)] {
             assert_eq!(kind.exit_status() as u8, status, "{kind:?}");
         }
     }

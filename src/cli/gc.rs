@@ -1,4 +1,5 @@
-//! `mkimg gc [BAKE…]`: destroys the remaining resources of bakes. It finds them by tag, from any machine with the token.
+//! `mkimg gc [BAKE…]`: destroys the remaining resources of bakes. It finds them by tag, from any
+//! machine with the token.
 
 use std::borrow::Cow;
 use std::collections::BTreeSet;
@@ -257,8 +258,9 @@ fn describe(orphan: &Orphan) -> String {
     format!("{} `{}` of bake {}", orphan.resource, orphan.name, orphan.tag.id)
 }
 
-/// The snapshot of a bake that is done, or was killed at its last step: its tag is removed already, and it is kept. A bake
-/// that was suspended there has reported its snapshot as remaining, with the command that removes it.
+/// The snapshot of a bake that is done, or was killed at its last step: its tag is removed already,
+/// and it is kept. A bake that was suspended there has reported its snapshot as remaining, with the
+/// command that removes it.
 async fn committed_snapshot(provider: &dyn Provider, state: &BakeState) -> Result<Option<String>, ProviderError> {
     let is_product = state.snapshot.has_reached(SnapshotProgress::Committing)
         && state.phase != Phase::Suspended
@@ -268,5 +270,21 @@ async fn committed_snapshot(provider: &dyn Provider, state: &BakeState) -> Resul
         Ok(_) => Ok(Some(id.to_owned())),
         Err(error) if error.kind == ProviderErrorKind::NotFound => Ok(None),
         Err(error) => Err(error),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cli::error::tests::assert_error;
+
+    #[test]
+    fn errors_have_a_status_and_a_next_step() {
+        let again = || "mkimg gc".to_owned();
+        assert_error(GcError::Running(BakeId::new(0, [1, 2, 3])), 2, "stop it with Ctrl-C");
+        assert_error(GcError::SnapshotUnknown { again: again() }, 4, "run it again later: mkimg gc");
+        assert_error(GcError::Remaining { remaining: 1, all: 2, again: again() }, 4, "run it again later: mkimg gc");
+        let away = GcError::Unreachable { remaining: 1, all: 2, limit: "3m".into(), again: again() };
+        assert_error(away, 4, "run it again when the API answers: mkimg gc");
     }
 }

@@ -233,8 +233,8 @@ fn load(path: &Path) -> Result<NewFile, Failure> {
     Ok(NewFile { content: std::fs::read(path).map_err(failed)?, executable })
 }
 
-/// Writes all files, or none if one exists with other content. A file with the same content is fine: the project may be
-/// created beside its Packer template.
+/// Writes all files, or none if one exists with other content. A file with the same content is
+/// fine: the project may be created beside its Packer template.
 fn write(root: &Path, files: &Files) -> Result<(), Failure> {
     let mut fresh = Vec::new();
     for (path, new) in files {
@@ -264,4 +264,17 @@ fn check_render(root: &Path) -> Result<(), Failure> {
     let required = opened.template.required().map(value).collect();
     let plan = opened.plan(&global, required, &Lock::default())?;
     project::document(&plan, None).map(|_| ())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cli::error::tests::assert_error;
+
+    #[test]
+    fn errors_have_a_status_and_a_next_step() {
+        assert_error(ImportError::NoTemplate("x".into()), 2, "name a Packer template");
+        assert_error(ImportError::AlreadyExists("x".into()), 2, "name an empty directory with -o DIR");
+        assert_error(ImportError::NotConverted(1), 1, "`mkimg explain MK961`");
+    }
 }

@@ -79,3 +79,14 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<(), Failure> {
     global.terminal.note(&format!("next: {enter}mkimg render · mkimg validate · mkimg diff · mkimg bake --local"));
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cli::error::tests::assert_error;
+
+    #[test]
+    fn errors_have_a_status_and_a_next_step() {
+        assert_error(AlreadyExists("templates".into()), 2, "name an empty directory");
+    }
+}

@@ -28,7 +28,8 @@ pub(super) struct Args {
     /// Remove the pins of artifacts that this run does not ask for
     #[arg(long)]
     prune: bool,
-    /// Pin the artifacts for each of these values, as with `bake --matrix`; repeat for all combinations
+    /// Pin the artifacts for each of these values, as with `bake --matrix`; repeat for all
+    /// combinations
     #[arg(long, value_name = "NAME=VALUE,VALUE")]
     matrix: Vec<String>,
     /// Print the URLs of the artifacts, one per line; download and write nothing
@@ -179,7 +180,8 @@ fn downloads(args: &DownloadArgs) -> Result<Downloads, DownloadError> {
     })
 }
 
-/// Pins in the order of `wanted`. Tries every download and prints every failure but the last one, which it returns.
+/// Pins in the order of `wanted`. Tries every download and prints every failure but the last one,
+/// which it returns.
 fn fetch(
     global: &Global,
     downloads: &Downloads,
@@ -260,4 +262,15 @@ fn bar(url: &str) -> ProgressBar {
         bar.set_style(style);
     }
     bar.with_message(url.rsplit('/').next().unwrap_or(url).to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cli::error::tests::assert_error;
+
+    #[test]
+    fn errors_have_a_status_and_a_next_step() {
+        assert_error(Interrupted, 130, "the next `mkimg lock` continues");
+    }
 }

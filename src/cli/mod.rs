@@ -1,8 +1,10 @@
-//! The command line: connects all modules, prints, and knows exit statuses. No other module prints or exits.
+//! The command line: connects all modules, prints, and knows exit statuses. No other module prints
+//! or exits.
 //!
-//! To add a command, add a file beside this one with its `Args` (clap) and
-//! `pub(super) fn run(args: &Args, global: &Global) -> Result<(), Failure>`, a variant of `Command` and its line in `run`.
-//! Results go to standard output through [`Terminal::print`]; messages about them go to standard error.
+//! To add a command, add a file beside this one with its `Args` (clap) and `pub(super) fn run(args:
+//! &Args, global: &Global) -> Result<(), Failure>`, a variant of `Command` and its line in `run`.
+//! Results go to standard output through [`Terminal::print`]; messages about them go to standard
+//! error.
 
 #![allow(clippy::disallowed_methods, reason = "edge: the environment, the terminal and the clock are read here")]
 
@@ -45,8 +47,8 @@ use options::GlobalOptions;
 
 /// The commands, in the order of `mkimg --help`.
 ///
-/// `defer`: clap learns a command's arguments when the command is called. Describing all of them takes longer than
-/// checking a document.
+/// `defer`: clap learns a command's arguments when the command is called. Describing all of them
+/// takes longer than checking a document.
 #[derive(Debug, Subcommand)]
 #[command(defer = true)]
 enum Command {
@@ -56,20 +58,22 @@ enum Command {
     Render(render::Args),
     /// Check user-data documents offline: the verdict of `cloud-init schema`, and more
     ///
-    /// Without a PATH, checks the project: its template, files and scripts, and the document rendered from them.
+    /// Without a PATH, checks the project: its template, files and scripts, and the document
+    /// rendered from them.
     Validate(validate::Args),
     /// Compare the rendered document with fixtures/, or two documents with each other
     ///
-    /// A case is a directory fixtures/CASE/ with variables.yaml, user-data.yaml or both. Each case is rendered with its
-    /// variables and compared byte for byte; differences are shown with payloads decoded. If the case's directory has a
-    /// mkimg.lock, it is used instead of the project's, so that new pins do not change the expected document.
+    /// A case is a directory fixtures/CASE/ with variables.yaml, user-data.yaml or both. Each case
+    /// is rendered with its variables and compared byte for byte; differences are shown with
+    /// payloads decoded. If the case's directory has a mkimg.lock, it is used instead of the
+    /// project's, so that new pins do not change the expected document.
     Diff(diff::Args),
     /// Pin the sha256 of every artifact in mkimg.lock
     Lock(lock::Args),
     /// Convert a Packer template (JSON or HCL2) into a project: image template, files, scripts
     ///
-    /// Anything that cannot be converted is reported with its line, and the exit status is then 1. The Packer template
-    /// itself is not changed.
+    /// Anything that cannot be converted is reported with its line, and the exit status is then 1.
+    /// The Packer template itself is not changed.
     Import(import::Args),
     /// Bake an image: render, validate, build on a droplet, check the result, take a snapshot
     Bake(bake::Args),
@@ -119,7 +123,8 @@ impl Command {
     }
 }
 
-/// Compile files and scripts into one cloud-init user-data document, check it offline, and bake a machine image with it.
+/// Compile files and scripts into one cloud-init user-data document, check it offline, and bake a
+/// machine image with it.
 #[derive(Debug, Parser)]
 #[command(name = "mkimg", version, propagate_version = false, max_term_width = 100)]
 #[command(

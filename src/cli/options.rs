@@ -1,4 +1,5 @@
-//! The options that commands share: `-C`, `--var`, `-q` and the like; `--format`; `--limit`; `--matrix`.
+//! The options that commands share: `-C`, `--var`, `-q` and the like; `--format`; `--limit`;
+//! `--matrix`.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -157,7 +158,8 @@ impl ExpectedError for MatrixError {
     }
 }
 
-/// Every template with every combination of the `--matrix NAME=VALUE,VALUE` values, in the order of the command line.
+/// Every template with every combination of the `--matrix NAME=VALUE,VALUE` values, in the order of
+/// the command line.
 pub(super) fn variants(templates: &[PathBuf], matrix: &[String]) -> Result<Vec<Variant>, MatrixError> {
     let mut rows: Vec<Vec<(&str, &str)>> = vec![Vec::new()];
     for axis in matrix {

@@ -1,4 +1,5 @@
-//! From the command line to a plan and its document: what `render`, `diff`, `bake`, `lock` and `validate` begin with.
+//! From the command line to a plan and its document: what `render`, `diff`, `bake`, `lock` and
+//! `validate` begin with.
 
 use std::borrow::Cow;
 use std::path::{Path, PathBuf};
@@ -239,4 +240,18 @@ fn timestamp() -> String {
 /// Renders a plan.
 pub(super) fn document(plan: &Plan, limit: Option<usize>) -> Result<Document, Failure> {
     Ok(render::render(plan, limit)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cli::error::tests::assert_error;
+
+    #[test]
+    fn errors_have_a_status_and_a_next_step() {
+        let unreadable = VariableFileError::Unreadable { file: "x".into(), reason: TextError::Missing };
+        assert_error(unreadable, 2, "a --var-file is YAML or JSON, in UTF-8");
+        let malformed = VariableFileError::NotYaml { place: "x:1:1".into(), message: "m".into() };
+        assert_error(malformed, 2, "write one `name: value` a line");
+    }
 }

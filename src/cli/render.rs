@@ -113,3 +113,14 @@ fn machine(document: &Document, limit: Option<usize>) -> serde_json::Value {
         "digest": document.digest,
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cli::error::tests::assert_error;
+
+    #[test]
+    fn errors_have_a_status_and_a_next_step() {
+        assert_error(StatsInTwoWords("json".into()), 2, "write --stats=json, in one word");
+    }
+}

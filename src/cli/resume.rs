@@ -1,4 +1,5 @@
-//! `mkimg resume BAKE`: continues a bake from its journal, if its process was killed or its last steps failed.
+//! `mkimg resume BAKE`: continues a bake from its journal, if its process was killed or its last
+//! steps failed.
 
 use std::borrow::Cow;
 use std::path::PathBuf;
@@ -185,8 +186,8 @@ impl ResumedBake {
         run.run(&self.spec).await
     }
 
-    /// The embedded emulator's droplets ended with the process that was killed. One that was off is complete on its disk;
-    /// one that was running has lost its work.
+    /// The embedded emulator's droplets ended with the process that was killed. One that was off is
+    /// complete on its disk; one that was running has lost its work.
     async fn recover_local_droplets(&mut self, api: &Api) -> Result<(), Failure> {
         let build = &self.state.build;
         let is_off = build.has_reached(DropletProgress::Off) || build.is_gone();
@@ -215,5 +216,24 @@ impl ResumedBake {
         self.journal.append(unix_time(), entry)?;
         self.state.apply(entry);
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cli::error::tests::assert_error;
+
+    #[test]
+    fn errors_have_a_status_and_a_next_step() {
+        let bake = || BakeId::new(0, [1, 2, 3]);
+        assert_error(ResumeError::NotBegun(bake()), 2, "start a new one: mkimg bake");
+        assert_error(ResumeError::Done { bake: bake(), snapshot: "1".into() }, 2, "");
+        assert_error(ResumeError::Ended { bake: bake(), exit: 3 }, 2, "`mkimg gc 19700101-000000-010203` destroys");
+        let no_secrets = ResumeError::NoSecrets { bake: bake(), reason: "x".into() };
+        assert_error(no_secrets, 2, "destroy its resources: mkimg gc 19700101-000000-010203");
+        let other = ResumeError::OtherAccount { began_in: "a".into(), account: "b".into() };
+        assert_error(other, 2, "use a token of the account");
+        assert_error(ResumeError::InTheWay("x".into()), 2, "run it again later");
     }
 }

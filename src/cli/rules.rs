@@ -5,24 +5,18 @@ use serde_json::json;
 
 use super::Global;
 use super::error::Failure;
+use super::options::OutputFormat;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// How the list is written
+    /// Output format of the list
     #[arg(long, value_enum, value_name = "FORMAT", default_value_t)]
-    format: Format,
-}
-
-#[derive(Debug, Clone, Copy, Default, clap::ValueEnum)]
-enum Format {
-    #[default]
-    Human,
-    Json,
+    format: OutputFormat,
 }
 
 pub(super) fn run(args: &Args, global: &Global) -> Result<(), Failure> {
     match args.format {
-        Format::Json => {
+        OutputFormat::Json => {
             let rules: Vec<_> = REGISTRY
                 .iter()
                 .map(|rule| {
@@ -33,7 +27,7 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<(), Failure> {
             let text = serde_json::to_string_pretty(&json!({"version": 1, "rules": rules})).unwrap_or_default();
             global.terminal.print(text + "\n")
         }
-        Format::Human => {
+        OutputFormat::Human => {
             let width = REGISTRY.iter().map(|rule| rule.name.len()).max().unwrap_or_default();
             let lines = REGISTRY.iter().map(|rule| {
                 let (origin, severity) = (rule.origin.name(), rule.severity.name());

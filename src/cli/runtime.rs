@@ -1,16 +1,19 @@
-//! The asynchronous runtime of a command, its clock, and the signals that ask it to stop: Ctrl-C, SIGTERM, and SIGHUP
-//! (the terminal went away) unless `nohup` has it ignored.
+//! The asynchronous runtime of a command, its clock, random tokens, and the signals that ask it to
+//! stop: Ctrl-C, SIGTERM, and SIGHUP (the terminal went away) unless `nohup` has it ignored.
 
 use std::future::Future;
 use std::io;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use async_trait::async_trait;
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use secrecy::SecretString;
 use tokio::runtime::Builder;
 use tokio::sync::watch;
 
 use super::Global;
-use super::error::{ErrorKind, ExpectedError, Failure};
+use super::error::{ErrorKind, ExpectedError, Failure, NoRandomness};
 use crate::bake::ports::Clock;
 
 #[derive(Debug, thiserror::Error)]
@@ -63,6 +66,13 @@ impl Clock for SystemClock {
     }
 }
 
+/// A token for an emulator.
+pub(super) fn random_token() -> Result<SecretString, NoRandomness> {
+    let mut bytes = [0; 24];
+    getrandom::fill(&mut bytes).map_err(NoRandomness)?;
+    Ok(URL_SAFE_NO_PAD.encode(bytes).into())
+}
+
 /// A task that ends with its owner.
 pub(super) struct AbortOnDrop(pub(super) tokio::task::JoinHandle<()>);
 
@@ -72,7 +82,8 @@ impl Drop for AbortOnDrop {
     }
 }
 
-/// Counts the requests to stop. The first one makes a bake clean up, the second one ends it at once.
+/// Counts the requests to stop. The first one makes a bake clean up, the second one ends it at
+/// once.
 pub(super) struct StopRequests {
     pub(super) count: watch::Receiver<u32>,
     _task: AbortOnDrop,
@@ -148,7 +159,8 @@ impl Signals {
     }
 }
 
-/// Whether SIGHUP, the first bit of `SigIgn`, is ignored. Only Linux has this file; elsewhere it counts as not ignored.
+/// Whether SIGHUP, the first bit of `SigIgn`, is ignored. Only Linux has this file; elsewhere it
+/// counts as not ignored.
 #[cfg(unix)]
 fn hangup_is_ignored(status: &str) -> bool {
     let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));

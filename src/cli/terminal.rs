@@ -1,7 +1,8 @@
 //! Standard output and standard error: colour, `-q` and `-v`, and readers that go away.
 //!
-//! A closed pipe (`mkimg render | head`) is not an error: the remaining output is dropped, and the command's own result
-//! decides the exit status. Any other failure to write (a full disk) is an error.
+//! A closed pipe (`mkimg render | head`) is not an error: the remaining output is dropped, and the
+//! command's own result decides the exit status. Any other failure to write (a full disk) is an
+//! error.
 
 use std::io::{self, IsTerminal, Write};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -51,7 +52,8 @@ impl Terminal {
         Self { color, quiet, verbose, output_closed: AtomicBool::new(false), redaction: Redaction::default() }
     }
 
-    /// The same terminal for a background task: prints everything, without colour, and redacts the same secrets.
+    /// The same terminal for a background task: prints everything, without colour, and redacts the
+    /// same secrets.
     #[must_use]
     pub(super) fn for_task(&self) -> Self {
         Self { redaction: self.redaction.clone(), ..Self::new(Color::Never, false, 2) }
@@ -62,7 +64,8 @@ impl Terminal {
         &self.redaction
     }
 
-    /// Writes the command's result to standard output. Colour codes are removed if the output has no colour.
+    /// Writes the command's result to standard output. Colour codes are removed if the output has
+    /// no colour.
     pub fn print(&self, text: impl AsRef<[u8]>) -> Result<(), Failure> {
         let stdout = AutoStream::new(io::stdout().lock(), self.choice(&io::stdout()));
         self.write(stdout, text.as_ref())
@@ -133,7 +136,8 @@ impl Terminal {
         }
     }
 
-    /// Writes to standard error without a label; the text has its own line ends. Failures to write are ignored.
+    /// Writes to standard error without a label; the text has its own line ends. Failures to write
+    /// are ignored.
     pub fn eprint(&self, text: &str) {
         let mut stderr = AutoStream::new(io::stderr().lock(), self.choice(&io::stderr()));
         let text = self.redaction.clean(text);

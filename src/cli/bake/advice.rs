@@ -1,4 +1,5 @@
-//! What to do about a failed bake. The bake's errors are typed data; here the command line adds its options' names.
+//! What to do about a failed bake. The bake's errors are typed data; here the command line adds its
+//! options' names.
 
 use crate::bake::outcome::PreflightRemedy;
 use crate::bake::ports::{ProviderError, ProviderErrorKind};

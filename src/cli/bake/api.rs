@@ -5,8 +5,6 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use digitalocean_emulator::{self as emulator, Emulator};
 use secrecy::{ExposeSecret as _, SecretString};
 
@@ -15,7 +13,8 @@ use crate::bake::Limits;
 use crate::bake::orphans::{self, Orphan};
 use crate::bake::ports::{Provider, ProviderError};
 use crate::cli::Global;
-use crate::cli::error::{ErrorKind, ExpectedError, Failure, NoRandomness};
+use crate::cli::error::{ErrorKind, ExpectedError, Failure};
+use crate::cli::runtime::random_token;
 use crate::providers::{self, Options, RequestLog, Token, is_on_this_machine};
 
 /// The address in the journal of a bake at the embedded emulator.
@@ -23,7 +22,8 @@ const LOCAL: &str = "local";
 /// The outage budget of an API on this machine.
 const LOCAL_OUTAGE_BUDGET: Duration = Duration::from_secs(30);
 
-// Options of every command that talks to the API. No doc comment: clap would use it as help of the command.
+// Options of every command that talks to the API. No doc comment: clap would use it as help of the
+// command.
 #[derive(Debug, clap::Args)]
 pub(crate) struct ApiArgs {
     /// Use the embedded emulator: droplets are virtual machines on this machine, without an account
@@ -127,9 +127,7 @@ fn cache() -> Result<PathBuf, Failure> {
 }
 
 async fn start_emulator(global: &Global) -> Result<(SecretString, Emulator), Failure> {
-    let mut bytes = [0_u8; 16];
-    getrandom::fill(&mut bytes).map_err(NoRandomness)?;
-    let token: SecretString = URL_SAFE_NO_PAD.encode(bytes).into();
+    let token = random_token()?;
     let state = state_home()?.join("local");
     create_private_directory(&state)?;
     let mut config = emulator::Config::new(token.clone(), state, cache()?);
@@ -265,4 +263,16 @@ impl Api {
 /// The provider's token; never from the command line, which other users can read.
 fn find_token() -> Result<Token, Failure> {
     Ok((providers::DEFAULT.find_token)().ok_or(ApiError::NoToken)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cli::error::tests::assert_error;
+
+    #[test]
+    fn errors_have_a_status_and_a_next_step() {
+        assert_error(ApiError::NoToken, 2, "set DIGITALOCEAN_API_TOKEN");
+        assert_error(ApiError::NotLocal { began_at: "https://x".into() }, 2, "leave --local out");
+    }
 }

@@ -24,7 +24,8 @@ pub(crate) struct Args {
     pub(crate) parallel: Option<std::num::NonZeroUsize>,
     #[command(flatten)]
     pub(crate) api: ApiArgs,
-    /// Use the stubs that fixtures/stand-ins/build wrote to target/stand-ins instead of the real downloads
+    /// Use the stubs that fixtures/stand-ins/build wrote to target/stand-ins instead of the real
+    /// downloads
     #[arg(long, conflicts_with = "artifacts")]
     pub(crate) stand_ins: bool,
     /// Take artifacts from this directory and verify their sha256 (local droplets only)
@@ -33,14 +34,16 @@ pub(crate) struct Args {
     /// Fail if mkimg.lock does not pin an artifact
     #[arg(long)]
     pub(crate) locked: bool,
-    /// How the droplet reports that it is finished: over its status channel, or by powering itself off
+    /// How the droplet reports that it is finished: over its status channel, or by powering itself
+    /// off
     #[arg(long, value_enum, default_value_t = MarkerArg::Https)]
     marker: MarkerArg,
-    /// What to do with the droplet of a failed bake; a finished snapshot is kept, and `mkimg resume` continues
+    /// What to do with the droplet of a failed bake; a finished snapshot is kept, and `mkimg
+    /// resume` continues
     #[arg(long, value_enum, default_value_t = OnErrorArg::Destroy)]
     on_error: OnErrorArg,
-    /// SSH key of the account (id or fingerprint) to add to the build droplet, for debugging with --on-error keep; the
-    /// image's own cleanup removes it
+    /// SSH key of the account (id or fingerprint) to add to the build droplet, for debugging with
+    /// --on-error keep; the image's own cleanup removes it
     #[arg(long, value_name = "KEY")]
     ssh_key: Vec<String>,
     /// Start an instance of the snapshot and verify it; the default with --local
@@ -73,8 +76,8 @@ pub(crate) struct Args {
     /// How long the verification may take
     #[arg(long, value_name = "DURATION", default_value = "20m", value_parser = humantime::parse_duration)]
     timeout_verify: Duration,
-    /// How long the API may give no usable answer, in one wait and in a whole clean-up [default: 3m; 30s if the API is on
-    /// this machine]
+    /// How long the API may give no usable answer, in one wait and in a whole clean-up [default:
+    /// 3m; 30s if the API is on this machine]
     #[arg(long, value_name = "DURATION", value_parser = humantime::parse_duration)]
     timeout_unreachable: Option<Duration>,
     /// Write a report to this file: .json for programs, .html for people
@@ -171,10 +174,22 @@ impl Args {
                 OnErrorArg::Keep => OnError::Keep,
                 OnErrorArg::Ask => OnError::Ask,
             },
-            // Without a status channel a droplet cannot report what runs on it, so there is nothing to verify by default.
+            // Without a status channel a droplet cannot report what runs on it, so there is nothing
+            // to verify by default.
             verify: self.verify || (api.is_local() && !self.no_verify && self.marker == MarkerArg::Https),
             limits,
             poll_interval: self.poll_interval.max(Duration::from_millis(1)),
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cli::error::tests::assert_error;
+
+    #[test]
+    fn errors_have_a_status_and_a_next_step() {
+        assert_error(NoDroplet, 2, "add droplet: {image: debian-12-x64");
     }
 }

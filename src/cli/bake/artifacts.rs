@@ -1,6 +1,8 @@
-//! `--artifacts DIR`: a server on loopback from which local droplets take their downloads, by sha256.
+//! `--artifacts DIR`: a server on loopback from which local droplets take their downloads, by
+//! sha256.
 //!
-//! The server offers only what the plan pins, under its checksum: a droplet asks for a checksum and verifies it again.
+//! The server offers only what the plan pins, under its checksum: a droplet asks for a checksum and
+//! verifies it again.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -124,7 +126,8 @@ impl ArtifactDirectory {
         &self.path
     }
 
-    /// Serves the directory on this loopback port (0: any free one) for as long as the task lives; returns the port.
+    /// Serves the directory on this loopback port (0: any free one) for as long as the task lives;
+    /// returns the port.
     pub(crate) async fn serve(self, port: u16) -> Result<(u16, AbortOnDrop), ArtifactError> {
         let listener = tokio::net::TcpListener::bind(("127.0.0.1", port)).await.map_err(ArtifactError::Serve)?;
         let port = listener.local_addr().map_err(ArtifactError::Serve)?.port();
@@ -162,4 +165,22 @@ fn hash(path: &Path) -> std::io::Result<(String, u64)> {
 
 fn last_part(url: &str) -> &str {
     url.split(['?', '#']).next().unwrap_or(url).rsplit('/').next().unwrap_or(url)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cli::error::tests::assert_error;
+
+    #[test]
+    fn errors_have_a_status_and_a_next_step() {
+        let text = || "x".to_owned();
+        let wrong = ArtifactError::WrongSum { found_file: text(), expected: text(), found: text() };
+        assert_error(wrong, 2, "put the right file there");
+        let no_sum = ArtifactError::NoSum { directory: text(), sum: text(), name: text() };
+        assert_error(no_sum, 2, "download it into this directory; only its contents matter");
+        let no_name = ArtifactError::NoName { directory: text(), name: text(), url: text() };
+        assert_error(no_name, 2, "download it into this directory under this name");
+        assert_error(ArtifactError::Serve(std::io::Error::other("x")), 2, "");
+    }
 }

@@ -1,5 +1,6 @@
-//! What a bake prints: progress (a line that redraws itself on a terminal, plain lines elsewhere, JSON lines for programs),
-//! and at the end the product, or what failed, what to do, what remains and how to remove it.
+//! What a bake prints: progress (a line that redraws itself on a terminal, plain lines elsewhere,
+//! JSON lines for programs), and at the end the product, or what failed, what to do, what remains
+//! and how to remove it.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -175,7 +176,8 @@ impl Observer for Watcher<'_> {
             let bake = self.report.lock().unwrap_or_else(PoisonError::into_inner).bake.clone();
             if let Ok(mut text) = serde_json::to_value(event) {
                 text["bake"] = bake.into();
-                // A reader that went away does not end the bake: the droplet must still be cleaned up.
+                // A reader that went away does not end the bake: the droplet must still be cleaned
+                // up.
                 let _ = self.terminal.print(format!("{text}\n"));
             }
             if let Event::Warning { message } = event {
@@ -289,8 +291,8 @@ impl ResultPrinter<'_> {
         Ok(())
     }
 
-    /// Redacts text from an API or a droplet. Standard output is not redacted as a whole: its names and numbers must not
-    /// change.
+    /// Redacts text from an API or a droplet. Standard output is not redacted as a whole: its names
+    /// and numbers must not change.
     fn redact(&self, untrusted: &mut impl UntrustedText) {
         untrusted.for_each_text(&mut |text| self.global.terminal.redaction().clean_in_place(text));
     }

@@ -1,4 +1,5 @@
-//! What a bake decides before it asks the API anything: the plan, its artifacts, both documents, and whether they are valid.
+//! What a bake decides before it asks the API anything: the plan, its artifacts, both documents,
+//! and whether they are valid.
 
 use std::borrow::Cow;
 use std::path::{Path, PathBuf};
@@ -62,8 +63,8 @@ impl ExpectedError for PrepareError {
     }
 }
 
-/// Completes the project's lock. A failed download is only a warning, since the droplet may still reach the server
-/// (`check_locked` says what this means).
+/// Completes the project's lock. A failed download is only a warning, since the droplet may still
+/// reach the server (`check_locked` says what this means).
 fn complete_lock(global: &Global, plan: &Plan, lock: &Lock, path: &Path) -> Option<Lock> {
     let wanted: Vec<Wanted> =
         plan.artifacts.iter().map(|a| Wanted { url: a.url.clone(), checksum: a.checksum_url.clone() }).collect();
@@ -167,4 +168,19 @@ fn check_documents(global: &Global, plan: &Plan, document: &Document, secrets: &
         return Err(PrepareError::InvalidDocument.into());
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cli::error::tests::assert_error;
+
+    #[test]
+    fn errors_have_a_status_and_a_next_step() {
+        assert_error(PrepareError::NotLocal, 2, "use --local, or put the files on a web server");
+        let stubs = |can_be_built| PrepareError::NoStubs { directory: "x".into(), can_be_built };
+        assert_error(stubs(true), 2, "build them in the project's directory");
+        assert_error(stubs(false), 2, "this project has no fixtures/stand-ins/build");
+        assert_error(PrepareError::InvalidDocument, 1, "`mkimg validate` shows");
+    }
 }

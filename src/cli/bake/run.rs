@@ -1,5 +1,6 @@
-//! The bakes of one command: checked parallel before anything is created, then run side by side, with one API client
-//! (and so one budget of requests), one Ctrl-C, one terminal, and a journal each.
+//! The bakes of one command: checked parallel before anything is created, then run side by side,
+//! with one API client (and so one budget of requests), one Ctrl-C, one terminal, and a journal
+//! each.
 
 use std::borrow::Cow;
 use std::fmt::Write as _;
@@ -367,7 +368,8 @@ impl Batch<'_> {
     }
 }
 
-/// The order of exit statuses: remaining resources are worse than an interruption, an interruption than a failure.
+/// The order of exit statuses: remaining resources are worse than an interruption, an interruption
+/// than a failure.
 fn severity(exit: u8) -> u8 {
     match exit {
         4 => 5,

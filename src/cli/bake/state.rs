@@ -1,8 +1,10 @@
-//! The bake's directory: `$XDG_STATE_HOME/mkimg/bakes/<id>/`, mode 0700, with `journal.jsonl` and the droplet's logs (0600),
-//! and, while the bake is at work, `secrets.json` (0600): what another process needs to continue it.
+//! The bake's directory: `$XDG_STATE_HOME/mkimg/bakes/<id>/`, mode 0700, with `journal.jsonl` and
+//! the droplet's logs (0600), and, while the bake is at work, `secrets.json` (0600): what another
+//! process needs to continue it.
 //!
-//! The process that works on a bake locks its journal; the system releases the lock however the process ends. Readers
-//! hold the lock for a moment only, so a process that wants it for work tries for a while before it gives up.
+//! The process that works on a bake locks its journal; the system releases the lock however the
+//! process ends. Readers hold the lock for a moment only, so a process that wants it for work tries
+//! for a while before it gives up.
 
 use std::borrow::Cow;
 use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
@@ -133,8 +135,9 @@ pub(crate) fn known_bakes() -> Result<Vec<KnownBake>, Failure> {
     Ok(known)
 }
 
-/// After `mkimg gc`: ends the journal of a bake, which cannot be resumed any more, and removes its secrets. Skips a bake of
-/// another machine or API, and a running one. `committed`: its snapshot is kept, and only the last line is missing.
+/// After `mkimg gc`: ends the journal of a bake, which cannot be resumed any more, and removes its
+/// secrets. Skips a bake of another machine or API, and a running one. `committed`: its snapshot is
+/// kept, and only the last line is missing.
 pub(crate) fn close_journal(
     bake: &BakeId,
     at: u64,
@@ -195,7 +198,8 @@ pub(crate) fn close_journal(
     journal.remove_secrets()
 }
 
-/// Whether a process holds the journal for work. Releases its own lock at once: another process may want to begin.
+/// Whether a process holds the journal for work. Releases its own lock at once: another process may
+/// want to begin.
 fn is_at_work(file: &File) -> bool {
     match file.try_lock_shared() {
         Ok(()) => {
@@ -337,7 +341,8 @@ impl Journal for FileJournal {
         let mut file = self.file.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         let before = file.metadata().map_err(failed)?.len();
         file.write_all(text.as_bytes()).and_then(|()| file.sync_data()).map_err(|error| {
-            // An incomplete line would spoil the next one. If even this fails, the next reader reports it.
+            // An incomplete line would spoil the next one. If even this fails, the next reader
+            // reports it.
             let _ = file.set_len(before);
             failed(error)
         })
@@ -350,5 +355,20 @@ impl Journal for FileJournal {
         let written = file.and_then(|mut file| file.write_all(self.redaction.clean(&text).as_bytes()));
         written.map_err(|error| self.error(name, &error))?;
         Ok(path.display().to_string())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cli::error::tests::assert_error;
+
+    #[test]
+    fn errors_have_a_status_and_a_next_step() {
+        let bake = || BakeId::new(0, [1, 2, 3]);
+        assert_error(StateError::UnknownBake(bake()), 2, "`mkimg bakes` lists the bakes started from here");
+        assert_error(StateError::Running(bake()), 2, "let it finish, or stop it with Ctrl-C");
+        let malformed = StateError::Malformed { path: "p".into(), reason: "r".into(), bake: bake() };
+        assert_error(malformed, 2, "destroy its resources: mkimg gc 19700101-000000-010203");
     }
 }
