@@ -128,7 +128,7 @@ impl Command {
 #[derive(Debug, Parser)]
 #[command(name = "mkimg", version, propagate_version = false, max_term_width = 100)]
 #[command(
-    after_help = "Exit status: 0 success; 1 a finding; 2 wrong usage, unreadable input or another error; 3 a bake failed \
+    after_help = "Exit status: 0 done; 1 a finding; 2 wrong usage, unreadable input or another error; 3 a bake failed \
                         and nothing remains; 4 it failed and resources remain; 130 interrupted."
 )]
 struct CommandLine {
@@ -165,9 +165,7 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
 
 /// The whole command line as clap describes it, for completions and man pages.
 fn description() -> clap::Command {
-    let mut program = CommandLine::command();
-    program.build();
-    program
+    CommandLine::command()
 }
 
 #[cfg(test)]
