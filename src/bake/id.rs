@@ -1,6 +1,6 @@
 //! The id of a bake, and the tag that its droplets and its snapshot carry.
 //!
-//! Tags consist of letters, digits, `:`, `_` and `-`, at most 255 of them, because DigitalOcean takes no others. A bake's
+//! Tags consist of letters, digits, `:`, `_` and `-`, at most 255 of them, which every provider accepts. A bake's
 //! id is also the first label of its certificate's DNS name, so it is lower case and has no `_`.
 
 use std::fmt;

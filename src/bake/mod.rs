@@ -9,7 +9,7 @@
 //!    request.
 //! 3. Every wait goes through [`poll`]: it has a deadline and an outage budget, and it ends when the user interrupts.
 //!
-//! To add a stage: an `impl Machine` with one method in a file of its own or in `droplet`, `snapshot` or `publish`; its
+//! To add a stage: an `impl Machine` with one method in a file of its own or in `droplet` or `snapshot`; its
 //! entries in `journal::JournalEntry`; their effect in `state`; one line in `Machine::forward`; and what it leaves behind
 //! in `cleanup`.
 //!
@@ -28,7 +28,6 @@ mod poll;
 pub mod ports;
 pub mod preflight;
 mod provision;
-mod publish;
 pub mod report;
 pub mod resources;
 mod snapshot;

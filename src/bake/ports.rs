@@ -4,22 +4,17 @@
 //! To add a provider, implement [`Provider`] in a folder of `providers/`. Its errors must say whether the request may have
 //! taken effect: that decides whether the machine looks first or requests again.
 
-mod marker;
-mod provider;
-
+use std::fmt;
 use std::net::IpAddr;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use serde::Serialize;
+use secrecy::SecretString;
+use serde::{Deserialize, Serialize};
 
-use super::resources::RemainingResource;
-use super::spec::Stage;
-pub use marker::{Check, CheckFinding, LogChunk, Marker, MarkerError, RunnerError, RunnerState, RunnerStep, Status};
-pub use provider::{
-    Account, Action, ActionStatus, CreateDroplet, Droplet, DropletAction, DropletStatus, Image, Provider,
-    ProviderError, ProviderErrorKind, Region, Size, Snapshot,
-};
+use super::duration::reported_seconds;
+use super::resources::{RemainingResource, ResourceId};
+use super::spec::{DropletSpec, Stage};
 
 /// Time.
 #[async_trait]
@@ -84,5 +79,408 @@ pub trait Observer: Send + Sync {
     async fn keep(&self, why: &str, remaining: &[RemainingResource]) -> bool {
         let _ = (why, remaining);
         false
+    }
+}
+
+/// A droplet's report; `docs/design/first-boot.md` has the contract.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+pub struct Status {
+    /// The bake that the droplet was made for.
+    pub bake: String,
+    /// The state of its runner.
+    pub state: RunnerState,
+    /// Its steps, in order.
+    #[serde(default)]
+    pub steps: Vec<RunnerStep>,
+    /// A part of its log.
+    #[serde(default)]
+    pub log: LogChunk,
+    /// The check script's result.
+    #[serde(default)]
+    pub check: Option<Check>,
+    /// Why it failed.
+    #[serde(default)]
+    pub error: Option<RunnerError>,
+}
+
+/// The state of the runner.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum RunnerState {
+    /// It is working.
+    Running,
+    /// Everything is installed and cleaned up; the check runs. The completion marker.
+    Complete,
+    /// Final: the check passed.
+    Passed,
+    /// Final: a step failed.
+    Failed,
+}
+
+/// One step of the runner.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct RunnerStep {
+    /// Such as `script 01-users.sh`.
+    pub name: String,
+    /// `pending`, `running`, `passed`, `failed` or `skipped`.
+    pub state: String,
+    /// How long it took or has taken.
+    #[serde(rename = "seconds", default, with = "reported_seconds")]
+    pub elapsed: Option<Duration>,
+    /// Its exit status.
+    #[serde(default)]
+    pub exit: Option<i64>,
+}
+
+/// A part of the droplet's log.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+pub struct LogChunk {
+    /// The offset of the byte after this part.
+    pub next: u64,
+    /// The text.
+    pub text: String,
+}
+
+/// What the check script found.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Check {
+    /// Its exit status.
+    #[serde(default)]
+    pub exit: Option<i64>,
+    /// Lines with `[PASS]`.
+    #[serde(default)]
+    pub passed: u64,
+    /// Lines with `[WARN]`.
+    #[serde(default)]
+    pub warnings: u64,
+    /// Lines with `[FAIL]`.
+    #[serde(default)]
+    pub failed: u64,
+    /// What did not pass.
+    #[serde(default)]
+    pub findings: Vec<CheckFinding>,
+}
+
+/// One finding of the check script.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CheckFinding {
+    /// `fail` or `warn`.
+    pub level: String,
+    /// The line.
+    pub text: String,
+}
+
+/// Why the runner failed.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RunnerError {
+    /// The step.
+    pub step: String,
+    /// Why.
+    pub message: String,
+    /// Its exit status.
+    #[serde(default)]
+    pub exit: Option<i64>,
+    /// The last lines of its log.
+    #[serde(default)]
+    pub tail: String,
+}
+
+/// Why there is no status.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum MarkerError {
+    /// Nothing answers there yet: the connection was refused, or accepted without an answer.
+    #[error("nothing answers at {0} yet")]
+    NotUp(String),
+    /// The server is not our droplet: another certificate, or no TLS at all.
+    #[error("what answers at {address} is not this bake's droplet: {reason}")]
+    WrongServer {
+        /// The address.
+        address: String,
+        /// What shows it.
+        reason: String,
+    },
+    /// The server holds our key and breaks the contract: a body too large, not JSON, another bake's status.
+    #[error("the droplet at {address} sent an unexpected answer: {reason}")]
+    BadAnswer {
+        /// The address.
+        address: String,
+        /// What is wrong with the answer.
+        reason: String,
+    },
+}
+
+/// A droplet's status channel. Each droplet has its own credentials.
+#[async_trait]
+pub trait Marker: Send + Sync {
+    /// The status, with the log from byte `log_offset`.
+    async fn status(&self, address: IpAddr, log_offset: u64) -> Result<Status, MarkerError>;
+    /// Tells a droplet that has passed that its result was received; it then powers off.
+    async fn acknowledge(&self, address: IpAddr) -> Result<(), MarkerError>;
+    /// The whole log.
+    async fn log(&self, address: IpAddr) -> Result<String, MarkerError>;
+}
+
+/// The account that the token belongs to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Account {
+    /// E-mail address, or the team's name.
+    pub name: String,
+    /// `active`, `warning` or `locked`.
+    pub status: String,
+    /// Why, where it is not active.
+    pub status_message: String,
+    /// How many droplets it may have at once.
+    pub droplet_limit: u64,
+}
+
+/// A size of droplet.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Size {
+    /// Such as `s-1vcpu-1gb`.
+    pub slug: String,
+    /// Whether new droplets may have it.
+    pub available: bool,
+    /// Where, if the provider says so.
+    pub regions: Option<Vec<String>>,
+    /// US dollars an hour, if the provider says so.
+    pub price_hourly: Option<f64>,
+    /// US dollars a month, if the provider says so.
+    pub price_monthly: Option<f64>,
+    /// Disk in GiB; no snapshot of it is larger.
+    pub disk_gib: u64,
+}
+
+/// A region.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Region {
+    /// Such as `nyc3`.
+    pub slug: String,
+    /// Whether it takes new droplets.
+    pub available: bool,
+}
+
+/// A base image.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Image {
+    /// Slug or number.
+    pub name: String,
+    /// Where it can be used.
+    pub regions: Vec<String>,
+    /// `available`, `new`, `retired` …
+    pub status: String,
+    /// The smallest disk that it fits on, GiB.
+    pub min_disk_gib: Option<u64>,
+}
+
+/// What a droplet is doing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DropletStatus {
+    /// Being created.
+    New,
+    /// Running.
+    Active,
+    /// Not running.
+    Off,
+    /// Archived.
+    Archive,
+}
+
+/// A droplet.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Droplet {
+    /// Its number.
+    pub id: u64,
+    /// Its name.
+    pub name: String,
+    /// What it is doing.
+    pub status: DropletStatus,
+    /// Whether an event holds it.
+    pub locked: bool,
+    /// Its public IPv4 address, once it has one.
+    pub address: Option<IpAddr>,
+    /// Its tags.
+    pub tags: Vec<String>,
+}
+
+/// A request for a droplet.
+#[derive(Debug)]
+pub struct CreateDroplet<'a> {
+    /// What the template asks for.
+    pub spec: &'a DropletSpec,
+    /// The name, where it differs from the template's.
+    pub name: &'a str,
+    /// The image, where it differs from the template's.
+    pub image: &'a str,
+    /// All tags.
+    pub tags: Vec<String>,
+    /// The user-data document, with the bake's own entry: secret.
+    pub user_data: &'a SecretString,
+}
+
+/// An action of a droplet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DropletAction<'a> {
+    /// Asks the guest to shut down.
+    Shutdown,
+    /// Switches it off.
+    PowerOff,
+    /// Makes a snapshot of this name.
+    Snapshot(&'a str),
+}
+
+/// The status of an action.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ActionStatus {
+    /// Not finished.
+    InProgress,
+    /// Done.
+    Completed,
+    /// It failed.
+    Errored,
+}
+
+/// Something that the provider does in the background.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Action {
+    /// Its number.
+    pub id: u64,
+    /// Its kind, such as `snapshot`.
+    pub kind: String,
+    /// Its status.
+    pub status: ActionStatus,
+}
+
+/// A snapshot of a droplet.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Snapshot {
+    /// A string, although the same image has an integer as its number.
+    pub id: String,
+    /// Its name.
+    pub name: String,
+    /// The regions it is in.
+    pub regions: Vec<String>,
+    /// Its tags.
+    pub tags: Vec<String>,
+    /// The droplet that it was made from.
+    pub droplet: Option<u64>,
+    /// Compressed size in GB, as the provider bills it.
+    pub size_gb: f64,
+}
+
+/// The provider's API. Implementations retry reads and deletes, but never a create.
+#[async_trait]
+pub trait Provider: Send + Sync {
+    /// The account of the token.
+    async fn account(&self) -> Result<Account, ProviderError>;
+    /// How many droplets there are.
+    async fn droplet_count(&self) -> Result<u64, ProviderError>;
+    /// All sizes.
+    async fn sizes(&self) -> Result<Vec<Size>, ProviderError>;
+    /// All regions.
+    async fn regions(&self) -> Result<Vec<Region>, ProviderError>;
+    /// An image by its slug or number. `None`: there is none. `NotFound`: this API does not tell.
+    async fn image(&self, name: &str) -> Result<Option<Image>, ProviderError>;
+    /// The region of a private network, or an empty string; `None` and `NotFound` as with an image.
+    async fn vpc_region(&self, uuid: &str) -> Result<Option<String>, ProviderError>;
+    /// Whether the account has this SSH key (number or fingerprint). `NotFound`: this API does not tell.
+    async fn has_ssh_key(&self, key: &str) -> Result<bool, ProviderError>;
+    /// All snapshots of droplets.
+    async fn snapshots(&self) -> Result<Vec<Snapshot>, ProviderError>;
+    /// One snapshot.
+    async fn snapshot(&self, id: &str) -> Result<Snapshot, ProviderError>;
+    /// Requests a droplet; the answer means only that the request was accepted.
+    async fn create_droplet(&self, request: &CreateDroplet<'_>) -> Result<Droplet, ProviderError>;
+    /// One droplet.
+    async fn droplet(&self, id: u64) -> Result<Droplet, ProviderError>;
+    /// All droplets with a tag.
+    async fn droplets_tagged(&self, tag: &str) -> Result<Vec<Droplet>, ProviderError>;
+    /// Requests an action of a droplet.
+    async fn droplet_action(&self, id: u64, action: DropletAction<'_>) -> Result<Action, ProviderError>;
+    /// A droplet's actions, newest first.
+    async fn droplet_actions(&self, id: u64) -> Result<Vec<Action>, ProviderError>;
+    /// One action of a droplet or a snapshot.
+    async fn action(&self, id: u64, of: &ResourceId) -> Result<Action, ProviderError>;
+    /// The snapshots made from a droplet.
+    async fn droplet_snapshots(&self, id: u64) -> Result<Vec<Snapshot>, ProviderError>;
+    /// Puts a tag on a snapshot; creates the tag if there is none.
+    async fn tag_snapshot(&self, id: &str, tag: &str) -> Result<(), ProviderError>;
+    /// Takes a tag off a snapshot.
+    async fn untag_snapshot(&self, id: &str, tag: &str) -> Result<(), ProviderError>;
+    /// Deletes a tag that nothing carries any more.
+    async fn delete_tag(&self, tag: &str) -> Result<(), ProviderError>;
+    /// Copies a snapshot to another region.
+    async fn transfer(&self, snapshot: &str, region: &str) -> Result<Action, ProviderError>;
+    /// Destroys a droplet.
+    async fn delete_droplet(&self, id: u64) -> Result<(), ProviderError>;
+    /// Deletes a snapshot.
+    async fn delete_snapshot(&self, id: &str) -> Result<(), ProviderError>;
+    /// How many requests were sent, retries included.
+    fn requests_sent(&self) -> u64;
+}
+
+/// Why a request failed, as far as it decides what the machine does next.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ProviderErrorKind {
+    /// 401.
+    Unauthorized,
+    /// 403.
+    Forbidden,
+    /// 404.
+    NotFound,
+    /// 422 because another event holds the resource: wait, then request it again.
+    Pending,
+    /// Another 4xx: a second request gives the same.
+    Refused,
+    /// 429, after all retries.
+    RateLimited,
+    /// The request was never sent: no connection.
+    Unreachable,
+    /// 5xx, no answer, or an answer that cannot be read: the request may have taken effect.
+    Unanswered,
+}
+
+/// A request that failed.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub struct ProviderError {
+    /// Why, for the machine.
+    pub kind: ProviderErrorKind,
+    /// Method and path.
+    pub request: String,
+    /// The HTTP status, where there was one.
+    pub status: Option<u16>,
+    /// The provider's id of the request, for its support.
+    pub request_id: Option<String>,
+    /// What went wrong, in a sentence.
+    pub message: String,
+    /// What to do about it, if the provider's client knows.
+    pub advice: Option<String>,
+    /// How long the provider asked us to wait.
+    pub retry_after: Option<Duration>,
+}
+
+impl fmt::Display for ProviderError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: ", self.request)?;
+        if let Some(status) = self.status {
+            write!(f, "{status}: ")?;
+        }
+        f.write_str(&self.message)?;
+        if let Some(id) = &self.request_id {
+            write!(f, " (request {id})")?;
+        }
+        Ok(())
+    }
+}
+
+impl ProviderError {
+    /// Whether a later request may succeed.
+    pub fn is_transient(&self) -> bool {
+        use ProviderErrorKind as K;
+        matches!(self.kind, K::Pending | K::RateLimited | K::Unreachable | K::Unanswered)
+    }
+
+    /// Whether the request may have taken effect.
+    pub fn is_ambiguous(&self) -> bool {
+        self.kind == ProviderErrorKind::Unanswered
     }
 }

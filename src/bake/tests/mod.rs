@@ -7,6 +7,5 @@ mod faults;
 mod kills;
 mod outages;
 mod outcomes;
-mod preflight;
 pub(in crate::bake) mod support;
 mod suspended;

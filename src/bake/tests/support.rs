@@ -18,7 +18,7 @@ use crate::bake::{BakeId, BakeState, Limits, Machine, MarkerKind, OnError, Outco
 
 /// What goes wrong with a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Fault {
+pub(in crate::bake) enum Fault {
     /// It fails and has no effect.
     Before(ProviderErrorKind),
     /// It has its effect, and the answer is lost.
@@ -34,50 +34,50 @@ fn nanoseconds(duration: Duration) -> u64 {
 
 /// How the world behaves.
 #[derive(Debug, Clone)]
-pub(super) struct World {
-    pub(super) faults: BTreeMap<u64, Fault>,
+pub(in crate::bake) struct World {
+    pub(in crate::bake) faults: BTreeMap<u64, Fault>,
     /// Requests that begin with this fail for good, from their so-manieth on.
-    pub(super) outage: Option<(String, usize, Fault)>,
+    pub(in crate::bake) outage: Option<(String, usize, Fault)>,
     /// Nothing is answered from this request on, for so many seconds.
-    pub(super) away: Option<(u64, u64)>,
+    pub(in crate::bake) away: Option<(u64, u64)>,
     /// Requests that begin with this are answered for some seconds, then not for some seconds, again and again.
-    pub(super) flickers: Option<(&'static str, u64, u64)>,
+    pub(in crate::bake) flickers: Option<(&'static str, u64, u64)>,
     /// With this request a person makes a snapshot of the build droplet, and tags it.
-    pub(super) persons_snapshot_at: Option<u64>,
+    pub(in crate::bake) persons_snapshot_at: Option<u64>,
     /// The smallest disk, in GiB, that the base image fits on.
-    pub(super) image_min_disk: u64,
+    pub(in crate::bake) image_min_disk: u64,
     /// So many seconds pass with each request that is not answered then.
-    pub(super) hangs: u64,
+    pub(in crate::bake) hangs: u64,
     /// Ctrl-C arrives with this request (and, if given, a second one with that request).
-    pub(super) stop_at: Option<u64>,
-    pub(super) stop_again_at: Option<u64>,
-    pub(super) active_after: Option<u64>,
-    pub(super) provision: u64,
-    pub(super) final_state: RunnerState,
-    pub(super) marker_answers: bool,
-    pub(super) heeds_acknowledgement: bool,
-    pub(super) heeds_shutdown: bool,
-    pub(super) snapshot_errors: bool,
-    pub(super) transfer_errors: bool,
+    pub(in crate::bake) stop_at: Option<u64>,
+    pub(in crate::bake) stop_again_at: Option<u64>,
+    pub(in crate::bake) active_after: Option<u64>,
+    pub(in crate::bake) provision: u64,
+    pub(in crate::bake) final_state: RunnerState,
+    pub(in crate::bake) marker_answers: bool,
+    pub(in crate::bake) heeds_acknowledgement: bool,
+    pub(in crate::bake) heeds_shutdown: bool,
+    pub(in crate::bake) snapshot_errors: bool,
+    pub(in crate::bake) transfer_errors: bool,
     /// A second transfer of an image is refused as long as the first is under way.
-    pub(super) one_transfer_at_a_time: bool,
+    pub(in crate::bake) one_transfer_at_a_time: bool,
     /// How the account stands.
-    pub(super) account: (&'static str, u64),
+    pub(in crate::bake) account: (&'static str, u64),
     /// The service lists snapshots without their droplets, and knows no list of a droplet's.
-    pub(super) droplets_unsaid: bool,
+    pub(in crate::bake) droplets_unsaid: bool,
     /// The service has no list of all snapshots.
-    pub(super) list_unknown: bool,
+    pub(in crate::bake) list_unknown: bool,
     /// Seconds that lists lag behind.
-    pub(super) lag: u64,
+    pub(in crate::bake) lag: u64,
     /// Crashes this long after it became active.
-    pub(super) crash_after: Option<u64>,
-    pub(super) journal_full_after: Option<usize>,
+    pub(in crate::bake) crash_after: Option<u64>,
+    pub(in crate::bake) journal_full_after: Option<usize>,
     /// The process is killed while this request is under way: before it arrives (`false`) or after its effect.
-    pub(super) dies_at: Option<(u64, bool)>,
+    pub(in crate::bake) dies_at: Option<(u64, bool)>,
     /// From this request on the date is wrong by so many seconds.
-    pub(super) clock_jumps: Option<(u64, i64)>,
+    pub(in crate::bake) clock_jumps: Option<(u64, i64)>,
     /// The process is stopped for an hour when this request has been answered.
-    pub(super) sleeps_at: Option<u64>,
+    pub(in crate::bake) sleeps_at: Option<u64>,
 }
 
 impl Default for World {
@@ -115,9 +115,9 @@ impl Default for World {
 }
 
 #[derive(Debug, Clone)]
-pub(super) struct FakeDroplet {
-    pub(super) name: String,
-    pub(super) tags: Vec<String>,
+pub(in crate::bake) struct FakeDroplet {
+    pub(in crate::bake) name: String,
+    pub(in crate::bake) tags: Vec<String>,
     born: u64,
     image: String,
     off_at: Option<u64>,
@@ -134,50 +134,50 @@ struct FakeAction {
 }
 
 #[derive(Default)]
-pub(super) struct State {
-    pub(super) droplets: BTreeMap<u64, FakeDroplet>,
-    pub(super) snapshots: BTreeMap<String, (Snapshot, u64)>,
+pub(in crate::bake) struct State {
+    pub(in crate::bake) droplets: BTreeMap<u64, FakeDroplet>,
+    pub(in crate::bake) snapshots: BTreeMap<String, (Snapshot, u64)>,
     actions: BTreeMap<u64, FakeAction>,
     transfers: Vec<(String, String, u64)>,
     next: u64,
-    pub(super) requests: Vec<String>,
-    pub(super) created: u32,
+    pub(in crate::bake) requests: Vec<String>,
+    pub(in crate::bake) created: u32,
     /// Since when nothing is answered.
     away_since: Option<u64>,
 }
 
 impl State {
     /// An event holds all droplets until then.
-    pub(super) fn hold_droplets_until(&mut self, until: u64) {
+    pub(in crate::bake) fn hold_droplets_until(&mut self, until: u64) {
         for droplet in self.droplets.values_mut() {
             droplet.locked_until = until;
         }
     }
 }
 
-pub(super) struct Fake {
-    pub(super) world: World,
-    pub(super) state: Mutex<State>,
+pub(in crate::bake) struct Fake {
+    pub(in crate::bake) world: World,
+    pub(in crate::bake) state: Mutex<State>,
     /// Its time, in nanoseconds: it passes when somebody sleeps, and at no other moment.
     time: AtomicU64,
     /// A bake that is at work then hangs.
     deadline: AtomicU64,
     stop: watch::Sender<u32>,
-    pub(super) journal: Mutex<Vec<JournalEntry>>,
+    pub(in crate::bake) journal: Mutex<Vec<JournalEntry>>,
     /// Killed: nothing that it does from here on counts.
     dead: AtomicBool,
-    pub(super) died: tokio::sync::Notify,
-    pub(super) written: tokio::sync::Notify,
-    pub(super) events: Mutex<Vec<Event>>,
-    pub(super) saved: Mutex<BTreeMap<String, Vec<u8>>>,
+    pub(in crate::bake) died: tokio::sync::Notify,
+    pub(in crate::bake) written: tokio::sync::Notify,
+    pub(in crate::bake) events: Mutex<Vec<Event>>,
+    pub(in crate::bake) saved: Mutex<BTreeMap<String, Vec<u8>>>,
     /// Whether the bake verifies its snapshot.
-    pub(super) verifies: AtomicBool,
+    pub(in crate::bake) verifies: AtomicBool,
     /// Every sleep, in order.
-    pub(super) sleeps: Mutex<Vec<Duration>>,
+    pub(in crate::bake) sleeps: Mutex<Vec<Duration>>,
 }
 
 /// The snapshot that a person makes of the build droplet.
-pub(super) const PERSONS_SNAPSHOT: &str = "777";
+pub(in crate::bake) const PERSONS_SNAPSHOT: &str = "777";
 
 pub(in crate::bake) fn spec() -> Spec {
     let droplet = crate::bake::spec::DropletSpec {
@@ -222,7 +222,7 @@ pub(in crate::bake) fn spec() -> Spec {
 }
 
 impl Fake {
-    pub(super) fn new(world: World) -> Self {
+    pub(in crate::bake) fn new(world: World) -> Self {
         Self {
             world,
             state: Mutex::default(),
@@ -240,11 +240,11 @@ impl Fake {
         }
     }
 
-    pub(super) async fn bake(&self, spec: &Spec) -> Outcome {
+    pub(in crate::bake) async fn bake(&self, spec: &Spec) -> Outcome {
         self.go_on(spec, BakeState::default()).await
     }
 
-    pub(super) async fn go_on(&self, spec: &Spec, state: BakeState) -> Outcome {
+    pub(in crate::bake) async fn go_on(&self, spec: &Spec, state: BakeState) -> Outcome {
         let secrets = Secrets {
             user_data: SecretString::from("#cloud-config"),
             verification: Some(SecretString::from("#cloud-config")),
@@ -267,25 +267,25 @@ impl Fake {
         Machine::new(spec, &secrets, ports, state).run().await
     }
 
-    pub(super) fn count_requests(&self, name: &str) -> usize {
+    pub(in crate::bake) fn count_requests(&self, name: &str) -> usize {
         self.state.lock().unwrap().requests.iter().filter(|request| *request == name).count()
     }
 
     /// Another process takes over.
-    pub(super) fn rise(&self) {
+    pub(in crate::bake) fn rise(&self) {
         self.dead.store(false, Ordering::Relaxed);
     }
 
-    pub(super) fn is_dead(&self) -> bool {
+    pub(in crate::bake) fn is_dead(&self) -> bool {
         self.dead.load(Ordering::Relaxed)
     }
 
-    pub(super) fn seconds(&self) -> u64 {
+    pub(in crate::bake) fn seconds(&self) -> u64 {
         self.now().as_secs()
     }
 
     /// What is there and costs money.
-    pub(super) fn there(&self) -> Vec<String> {
+    pub(in crate::bake) fn there(&self) -> Vec<String> {
         // An action under way ends by itself: look at what is there when it has.
         let state = self.state.lock().unwrap();
         let mut there: Vec<String> =
@@ -294,7 +294,7 @@ impl Fake {
         there
     }
 
-    pub(super) fn said(&self, text: &str) -> bool {
+    pub(in crate::bake) fn said(&self, text: &str) -> bool {
         format!("{:?}", self.events.lock().unwrap()).contains(text)
     }
 

@@ -30,7 +30,7 @@ pub(crate) struct Prepared {
 #[derive(Debug, thiserror::Error)]
 enum PrepareError {
     #[error(
-        "--artifacts and --stand-ins work with local droplets only: a droplet at DigitalOcean cannot reach a directory \
+        "--artifacts and --stand-ins work with local droplets only: a remote droplet cannot reach a directory \
          on this machine"
     )]
     NotLocal,
