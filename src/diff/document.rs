@@ -3,8 +3,8 @@
 use indexmap::IndexMap;
 
 use super::payload;
-use crate::source::Source;
-use crate::yaml::{self, Node, NodeKind, Scalar};
+use diagnostics::source::Source;
+use yaml11::{Node, NodeKind, Scalar};
 
 /// A piece of a document that is compared on its own.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -25,8 +25,8 @@ pub type Parts = IndexMap<String, Part>;
 /// Takes a document apart. One that is not cloud-config in YAML is one part: its text.
 #[must_use]
 pub fn parts(source: &Source) -> Parts {
-    let tree = yaml::parse(source.text()).ok().filter(|tree| tree.expanded_len() < 1_000_000);
-    let root = tree.as_ref().and_then(yaml::Tree::root);
+    let tree = yaml11::parse(source.text()).ok().filter(|tree| tree.expanded_len() < 1_000_000);
+    let root = tree.as_ref().and_then(yaml11::Tree::root);
     let Some(entries) = root.and_then(Node::entries) else {
         let text = source.text().to_owned();
         let bytes = text.clone().into_bytes();

@@ -8,7 +8,7 @@ use base64::engine::general_purpose::STANDARD;
 use super::document::RenderError;
 use super::entries::Entry;
 use crate::model::Value;
-use crate::yaml::{self, Node, NodeKind, Scalar};
+use yaml11::{Node, NodeKind, Scalar};
 
 /// Compares every value of the document, and the decoded bytes of every entry.
 pub(super) fn check(text: &str, root: &Value, entries: &[Entry]) -> Result<(), RenderError> {
@@ -16,7 +16,7 @@ pub(super) fn check(text: &str, root: &Value, entries: &[Entry]) -> Result<(), R
     if !text.starts_with("#cloud-config\n") {
         return Err(failed("the document", "it does not begin with #cloud-config".to_owned()));
     }
-    let tree = yaml::parse(text).map_err(|error| failed("the document", format!("it is not YAML: {error}")))?;
+    let tree = yaml11::parse(text).map_err(|error| failed("the document", format!("it is not YAML: {error}")))?;
     let read = tree.root().ok_or_else(|| failed("the document", "it is empty".to_owned()))?;
     compare(read, root, "").map_err(|path| failed(&path, "another value".to_owned()))?;
     let files = read.get("write_files").and_then(|files| Some(files.items()?.collect::<Vec<_>>())).unwrap_or_default();

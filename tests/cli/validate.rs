@@ -6,9 +6,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use mkimg::diag::Verdict;
-use mkimg::validate::rules::REGISTRY;
-use mkimg::validate::{Options, Version, tables, validate_bytes};
+use diagnostics::Verdict;
+use userdata_lint::rules::REGISTRY;
+use userdata_lint::{Options, Version, tables, validate_bytes};
 
 use crate::harness::{MKIMG, compare_with_file, mkimg, python, tests};
 

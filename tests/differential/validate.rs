@@ -9,8 +9,8 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use mkimg::validate::{Version, tables};
 use serde_json::Value;
+use userdata_lint::{Version, tables};
 
 use crate::harness::{MKIMG, mkimg, repository, tests};
 use crate::packages;

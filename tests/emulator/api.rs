@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use mkimg::emulator::{Config, Error, Timing, start};
+use digitalocean_emulator::{Config, Error, Timing, start};
 use reqwest::Method;
 use serde_json::json;
 

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use mkimg::emulator::{BackendKind, Config, Emulator, Error, Timing, start};
+use digitalocean_emulator::{BackendKind, Config, Emulator, Error, Timing, start};
 use reqwest::Method;
 use serde_json::{Value, json};
 

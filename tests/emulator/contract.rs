@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use mkimg::emulator::{BackendKind, Config, Timing, start};
+use digitalocean_emulator::{BackendKind, Config, Timing, start};
 use reqwest::Method;
 use serde_json::{Value, json};
 

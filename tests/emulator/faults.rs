@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use mkimg::emulator::{BackendKind, Config, Emulator, Timing, start};
+use digitalocean_emulator::{BackendKind, Config, Emulator, Timing, start};
 use serde_json::{Value, json};
 
 use crate::harness::{MAX_WAIT, mkimg, repository};

@@ -5,11 +5,11 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use digitalocean_emulator::{BackendKind, Config, Emulator, Scenario, Timing, start};
 use mkimg::bake::journal::JournalEntry;
 use mkimg::bake::orphans::{Collector, Selection};
 use mkimg::bake::ports::Provider;
 use mkimg::bake::{MarkerKind, Outcome, RemainingResource, Spec};
-use mkimg::emulator::{BackendKind, Config, Emulator, Scenario, Timing, start};
 use mkimg::providers::{self, Options};
 use serde_json::Value;
 

@@ -25,7 +25,7 @@ mod table;
 use std::sync::Mutex;
 
 use case::{Case, Mode, Verdict};
-use mkimg::emulator::faults::RequestFault;
+use digitalocean_emulator::faults::RequestFault;
 use table::Table;
 
 /// How many bakes run at once. Most of the time they wait.

@@ -9,7 +9,7 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use crate::droplets::{Api, TOKEN, baked};
-use mkimg::emulator::{Config, Emulator, base, start};
+use digitalocean_emulator::{Config, Emulator, base, start};
 use reqwest::Method;
 use serde_json::{Value, json};
 

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use crate::droplets::{Api, SLUG, TOKEN};
-use mkimg::emulator::{Config, Emulator, base, start};
+use digitalocean_emulator::{Config, Emulator, base, start};
 use reqwest::Method;
 use serde_json::{Value, json};
 

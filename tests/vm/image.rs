@@ -11,7 +11,7 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use crate::droplets::{Api, TOKEN, baked};
-use mkimg::emulator::{Config, base, start};
+use digitalocean_emulator::{Config, base, start};
 use reqwest::Method;
 use serde_json::json;
 

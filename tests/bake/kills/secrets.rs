@@ -14,7 +14,7 @@ use std::thread::JoinHandle;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD_NO_PAD, URL_SAFE_NO_PAD};
-use mkimg::source::Source;
+use diagnostics::source::Source;
 use serde_json::Value;
 
 use crate::harness::{Emulator, Home, Process, TOKEN, until};

@@ -11,10 +11,10 @@ use std::collections::HashMap;
 use std::fmt::Write as _;
 use std::io::Write as _;
 
+use diagnostics::source::Source;
 use generate::Random;
-use mkimg::source::Source;
-use mkimg::yaml::{self, Key, Node, NodeKind, Scalar, emit};
 use serde_json::{Value, json};
+use yaml11::{Key, Node, NodeKind, Scalar, emit};
 
 use crate::harness::tests;
 use crate::packages;
@@ -124,7 +124,7 @@ fn index_and_line(text: &str, offset: usize) -> (usize, usize) {
 /// The difference between the two readings of a text; `None` if they agree.
 fn difference(text: &str, theirs: &Value) -> Option<String> {
     let source = Source::new("text", text);
-    let ours = yaml::parse(source.text());
+    let ours = yaml11::parse(source.text());
     if theirs.get("too_large").is_some() {
         return None;
     }
@@ -173,7 +173,7 @@ fn compare(texts: &[String]) {
     let stricter = texts
         .iter()
         .zip(&answers)
-        .filter(|(text, answer)| answer.get("value").is_some() && yaml::parse(text.as_str()).is_err())
+        .filter(|(text, answer)| answer.get("value").is_some() && yaml11::parse(text.as_str()).is_err())
         .count();
     println!(
         "stricter on {stricter} of them: a value inside itself, or half a surrogate pair, under an overridden key"
