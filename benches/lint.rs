@@ -7,7 +7,7 @@ use std::fmt::Write as _;
 
 use divan::Bencher;
 use divan::counter::BytesCount;
-use userdata_lint::{Options, validate_bytes};
+use userdata_lint::{Options, lint_bytes};
 
 const LINE: &str = "          a line of a configuration file = 1\n";
 
@@ -57,5 +57,5 @@ fn parse_yaml(bencher: Bencher<'_, '_>, document: fn() -> String) {
 #[divan::bench(args = [small, contents, commands])]
 fn lint(bencher: Bencher<'_, '_>, document: fn() -> String) {
     let options = Options { providers: Vec::new(), ..Options::default() };
-    measure(bencher, document(), |text| drop(divan::black_box(validate_bytes("a.yaml", text.into_bytes(), &options))));
+    measure(bencher, document(), |text| drop(divan::black_box(lint_bytes("a.yaml", text.into_bytes(), &options))));
 }

@@ -6,7 +6,7 @@
 
 use diagnostics::Format;
 use libfuzzer_sys::fuzz_target;
-use userdata_lint::{Options, Version, rules, validate_bytes};
+use userdata_lint::{Options, Version, lint_bytes, rules};
 
 fuzz_target!(|input: &[u8]| {
     let (choices, bytes) = match input.split_last_chunk::<2>() {
@@ -19,7 +19,7 @@ fuzz_target!(|input: &[u8]| {
         limit: [Some(65_536), None, Some(0), Some(100)][usize::from(choices[1] & 3)],
         ..Options::default()
     };
-    let report = validate_bytes("user-data.yaml", bytes, &options);
+    let report = lint_bytes("user-data.yaml", bytes, &options);
     for document in &report.documents {
         let text = document.findings.source.text();
         for found in &document.findings.diagnostics {

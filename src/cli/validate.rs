@@ -5,19 +5,18 @@ mod documents;
 use std::borrow::Cow;
 use std::path::PathBuf;
 
+use diagnostics::source::Source;
+use diagnostics::{Diagnostic, Report, Rule, Suppressed, Verdict, escape_control};
 use lint_rules as rules;
+use userdata_lint::image::{ArtifactFacts, TemplateFacts};
+use userdata_lint::{DIGITALOCEAN, Options, Version, image, provider};
 
 use super::error::{ErrorKind, ExitStatus, ExpectedError, Failure};
 use super::options::Limit;
-use super::{Format, Global, contents, judgement, project};
-use crate::diag::{self, Diagnostic, Document, Findings, Report, Rule, Severity, Suppressed, Verdict, escape_control};
+use super::{Format, Global, project, project_lint};
 use crate::model::{self, Places, Plan, PlanError, ResolveError};
 use crate::render::{self, RenderError};
-use crate::source::Source;
-use crate::validate::image::{ArtifactFacts, TemplateFacts};
-use crate::validate::{self, DIGITALOCEAN, Options, Version, image, provider};
 use crate::workspace::{self, Project, ProjectError};
-use crate::yaml;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
@@ -80,19 +79,19 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<(), Failure> {
         named => named.iter().map(|named| named.0).collect(),
     };
     let limit = args.limit.and_then(|limit| limit.0);
-    let options = Options { cloud_init: args.cloud_init, limit, providers, base_image: None };
+    let options = Options { cloud_init: args.cloud_init, limit, providers, ..Options::default() };
     if args.paths.iter().filter(|path| path.as_os_str() == "-").count() > 1 {
         return Err(ValidateError::StandardInputTwice.into());
     }
     let (report, unreadable) = if args.paths.is_empty() {
-        // What a bake adds must have room, as for `render`.
+        // Leave room for what a bake adds, as `render` does.
         let room = |most: usize| most.min(render::DOCUMENT_LIMIT);
-        let most = options.most();
+        let most = options.max_bytes();
         let limit = if args.limit.is_some() { most } else { Some(most.map_or(render::DOCUMENT_LIMIT, room)) };
-        (judge_project(global, &options, limit)?, Vec::new())
+        (check_project(global, &options, limit)?, Vec::new())
     } else {
-        let judged = documents::judge(&args.paths, |path| global.path(path), &args.stdin_name, &options);
-        (Report { documents: judged.documents }, judged.unreadable)
+        let checked = documents::check(&args.paths, |path| global.path(path), &args.stdin_name, &options);
+        (Report { documents: checked.documents }, checked.unreadable)
     };
     global.terminal.print(report.render(args.format.into(), global.terminal.stdout_color(), &rules::describe))?;
     for problem in &unreadable {
@@ -112,7 +111,7 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<(), Failure> {
         return Err(Failure::Reported(ExitStatus::Error));
     }
     let denied = args.deny == Some(Deny::Warnings) && counts.warnings + counts.deprecated > 0;
-    // What is invalid has an error, if none that is allowed: that only the command refuses the kind (MK008).
+    // Every invalid document has an error, except that MK008 can be allowed.
     if counts.errors > 0 || denied { Err(Failure::Reported(ExitStatus::Finding)) } else { Ok(()) }
 }
 
@@ -150,27 +149,34 @@ fn summary(report: &Report) -> String {
     text
 }
 
-/// The project: the template with what it names, then the document that it becomes. Where a part is wrong, the next one
-/// cannot be made, and the report ends there.
-fn judge_project(global: &Global, options: &Options, limit: Option<usize>) -> Result<Report, Failure> {
+/// Checks the template and what it names, then the document that it renders to. The report ends
+/// with the first of these that has errors.
+fn check_project(global: &Global, options: &Options, limit: Option<usize>) -> Result<Report, Failure> {
     let project = Project::open(global.directory.as_deref(), None).map_err(ValidateError::NoProject)?;
     let source = project.template.clone();
     let mut diagnostics = Vec::new();
-    let mut rendered = None;
-    let mut files = Vec::new();
-    let mut secrets = Vec::new();
-    match yaml::parse(source.text()) {
+    let mut documents = Vec::new();
+    let mut options = options.clone();
+    match yaml11::parse(source.text()) {
         Ok(tree) => {
             let opened = project::Opened::new(global, project, tree);
             let assignments = project::assignments(global)?;
             opened.redact_secrets(global, &assignments);
-            secrets = judgement::secrets(&opened, &assignments);
+            options.secrets = project_lint::secrets(&opened, &assignments);
             if let Some((plan, places)) = plan(global, &opened, assignments, &mut diagnostics)? {
-                files = contents::judge(&plan);
+                options = project_lint::options(&plan, &options.secrets, &options);
+                // The template's own finding has the exact place.
+                let reported = [rules::COCKROACHDB_LICENCE.code];
+                let is_reported = |code: &&str| diagnostics.iter().any(|found| found.code == *code);
+                options.reported_rules = reported.into_iter().filter(is_reported).collect();
+                documents = project_lint::check_files(&plan, &options);
                 match render::render(&plan, limit) {
                     Ok(document) => {
                         let name = format!("{} (rendered)", source.name());
-                        rendered = judgement::rendered(&name, &document, &plan, &places, &secrets, options);
+                        let (document, mut allow) =
+                            project_lint::check_rendered(&name, &document, &plan, &places, &options);
+                        documents.push(document);
+                        diagnostics.append(&mut allow);
                     }
                     Err(error) => diagnostics.push(not_rendered(error, &places)?),
                 }
@@ -178,26 +184,11 @@ fn judge_project(global: &Global, options: &Options, limit: Option<usize>) -> Re
         }
         Err(error) => diagnostics.push(project::yaml_finding(&source, &error)),
     }
-    let wrong = diagnostics.iter().any(|found| found.severity == Severity::Error);
-    let verdict = if wrong { Verdict::Invalid } else { Verdict::Valid };
-    let findings = Findings { source, diagnostics };
-    let mut template = Document { kind: "template", verdict, findings, parts: Vec::new(), suppressed: Vec::new() };
-    if let Some(judgement) = &mut rendered {
-        template.findings.diagnostics.append(&mut judgement.allow);
-        // What the template's own line says better.
-        if template.findings.diagnostics.iter().any(|found| found.code == rules::COCKROACHDB_LICENCE.code) {
-            judgement.document.findings.diagnostics.retain(|found| found.code != rules::COCKROACHDB_LICENCE.code);
-        }
-    }
-    diag::redact(&mut template, &secrets);
-    validate::in_template(&mut template);
-    let mut documents = vec![template];
-    documents.append(&mut files);
-    documents.extend(rendered.map(|judgement| judgement.document));
+    documents.insert(0, userdata_lint::finish_template(&source, diagnostics, &options));
     Ok(Report { documents })
 }
 
-/// The plan of a project, if nothing is wrong with it; what is wrong becomes findings.
+/// Makes the plan of a project; if that fails, adds the findings and returns `None`.
 fn plan(
     global: &Global,
     opened: &project::Opened,
@@ -239,7 +230,7 @@ fn plan(
     Ok(Some((plan, places)))
 }
 
-/// Why a plan becomes no document, as a finding of the template. An error of mkimg's own is none.
+/// The finding that a plan cannot be rendered. An internal error is a failure instead.
 fn not_rendered(error: RenderError, places: &Places) -> Result<Diagnostic, Failure> {
     let help = error.help();
     let (rule, path, message) = match &error {
@@ -268,12 +259,12 @@ fn not_rendered(error: RenderError, places: &Places) -> Result<Diagnostic, Failu
     Ok(finding(rule, &path, places, message, help))
 }
 
-/// A finding that the template is wrong, at a key of it.
+/// A finding at a key of the template.
 fn finding(rule: &Rule, path: &str, places: &Places, message: String, help: &str) -> Diagnostic {
     Diagnostic::new(rule, path, places.get(path).copied(), message).with_help(help)
 }
 
-/// What the judge wants to know of a template.
+/// The facts of a template that the linter checks.
 fn facts<'p>(plan: &'p Plan, places: &Places) -> TemplateFacts<'p> {
     let at = |path: &str| places.get(path).copied().unwrap_or_default();
     let artifacts = plan.artifacts.iter().enumerate().map(|(index, artifact)| ArtifactFacts {

@@ -8,7 +8,7 @@ use std::process::{Command, Stdio};
 
 use diagnostics::Verdict;
 use userdata_lint::rules::REGISTRY;
-use userdata_lint::{Options, Version, tables, validate_bytes};
+use userdata_lint::{Options, Version, lint_bytes, tables};
 
 use crate::harness::{MKIMG, compare_with_file, mkimg, python, tests};
 
@@ -245,7 +245,7 @@ fn nothing_is_found_in_good_documents() {
     let mut wrong = Vec::new();
     let all = documents();
     for path in &all {
-        let report = validate_bytes("good.yaml", fs::read(path).unwrap(), &Options::default());
+        let report = lint_bytes("good.yaml", fs::read(path).unwrap(), &Options::default());
         let document = &report.documents[0];
         let found: Vec<_> = document.findings.diagnostics.iter().map(|found| (found.code, &found.message)).collect();
         if document.verdict != Verdict::Valid || !found.is_empty() {

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use mkimg::source::Source;
-use mkimg::validate::validate_file;
+use mkimg::validate::{Options, lint_file};
 
 use crate::packages::{skip, unpacked};
 
@@ -76,7 +76,7 @@ fn corpus() -> Option<PathBuf> {
 
 fn findings(name: &str, text: &str, destination: &str, mode: u32) -> Vec<String> {
     let source = Source::new(name, text);
-    let found = validate_file(&source, destination, mode).findings.diagnostics;
+    let found = lint_file(&source, destination, mode, &Options::default()).findings.diagnostics;
     let place = |found: &mkimg::diag::Diagnostic| source.position(found.span.unwrap_or_default().start);
     found.iter().map(|found| format!("{name}:{}: {} {}", place(found).line, found.code, found.message)).collect()
 }

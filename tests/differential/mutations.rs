@@ -7,7 +7,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::{Duration, Instant};
 
 use mkimg::diag::Format;
-use mkimg::validate::{Options, Version, rules, validate_bytes};
+use mkimg::validate::{Options, Version, lint_bytes, rules};
 
 use crate::harness::repository;
 
@@ -162,7 +162,7 @@ fn mutate(corpus: &[Vec<u8>], random: &mut Random) -> Vec<u8> {
 
 /// Lints, writes the report in every format, and checks the spans. Returns the number of findings.
 fn judge(bytes: &[u8], version: Version) -> u32 {
-    let report = validate_bytes("t", bytes, &Options { cloud_init: version, ..Options::default() });
+    let report = lint_bytes("t", bytes, &Options { cloud_init: version, ..Options::default() });
     for document in &report.documents {
         let text = document.findings.source.text();
         for found in &document.findings.diagnostics {

@@ -1,6 +1,6 @@
 //! What is known about downloads: CockroachDB's licence, and the processors that programs are for.
 
-use super::message::finding;
+use super::places::finding;
 use super::value::path_at;
 use super::{Document, rules};
 use diagnostics::source::{Source, Span};

@@ -1,20 +1,22 @@
-//! Checks of the document as a whole: its header, its YAML, its size, its keys.
+//! Checks of the whole document: header, YAML, size, keys.
 
-use super::decode::gunzip;
-use super::message::{self, Context, finding};
-use super::value::{self, key_text};
-use super::{Document, Options, content, first_line, header, modules};
-use crate::rules::{self, Rule};
-use diagnostics::source::{Source, Span};
-use diagnostics::{Diagnostic, quoted};
 use std::collections::HashSet;
 use std::fmt::Write;
+
+use super::decode::gunzip;
+use super::messages::{self, Context};
+use super::modules;
+use super::places::finding;
+use super::value::{self, key_text};
+use super::write_files::Document;
+use super::{MAX_DOCUMENT_BYTES, Options, content, header};
+use crate::rules::{self, Rule};
+use diagnostics::source::{Source, Span, floor_char_boundary};
+use diagnostics::{Diagnostic, Origin, Severity, quoted};
 use yaml11::{Node, NodeId, NodeKind, Tree};
 
-/// The most that a packed document is unpacked to, in bytes.
-const MOST_UNPACKED: u64 = 16 * 1024 * 1024;
-/// So many findings about one kind of fault are given.
-const MOST_DUPLICATES: usize = 1_000;
+/// How many duplicate keys are reported.
+const MAX_DUPLICATES: usize = 1_000;
 
 /// A finding about the document, without a place.
 fn about_document(rule: &Rule, message: String, help: Option<String>) -> Diagnostic {
@@ -23,12 +25,12 @@ fn about_document(rule: &Rule, message: String, help: Option<String>) -> Diagnos
     finding
 }
 
-/// Where the first line with something on it is.
+/// The place of the first line that is not blank.
 pub(super) fn beginning(source: &Source) -> Span {
     let text = source.text();
     let start = text.len() - text.trim_start_matches(header::is_blank).len();
     let line = text[start..].lines().next().unwrap_or_default();
-    // A long first line, of a binary file say, is not worth showing whole.
+    // The first line of a binary file may be long.
     let end = line.char_indices().nth(80).map_or(line.len(), |(end, _)| end);
     Span::new(start, start + end)
 }
@@ -36,25 +38,28 @@ pub(super) fn beginning(source: &Source) -> Span {
 pub(super) fn unknown_header(source: &Source, decodes_to_user_data: bool) -> Diagnostic {
     let text = source.text();
     let help = if decodes_to_user_data {
-        "hand it over decoded: cloud-init takes base64 for a text of an unknown kind"
+        "decode it first: cloud-init does not recognize base64 user-data"
     } else if text.starts_with('\u{feff}') {
-        "save the file without a byte order mark: nothing may come before the header"
+        "save the file without a byte order mark; nothing may come before the header"
     } else if text.to_ascii_lowercase().starts_with("## template:jinja") {
-        "write `## template: jinja`, with a blank before `jinja`"
+        "write `## template: jinja`, with a space before `jinja`"
     } else if text.trim_start().to_ascii_lowercase().starts_with("# cloud-config") {
-        "write `#cloud-config` without the blank"
+        "write `#cloud-config` without the space"
     } else if text.to_ascii_lowercase().contains("#cloud-config") {
-        "move the line `#cloud-config` to the top: nothing but blank lines may come before it"
+        "move the line `#cloud-config` to the top; only blank lines may come before it"
     } else {
-        "put the line `#cloud-config` at the top"
+        "add the line `#cloud-config` at the top"
     };
-    let message = format!("expected a header such as `#cloud-config` in the first line, found {}", first_line(source));
-    // From the very start, as cloud-init has it, up to what stands there.
+    let message = format!(
+        "expected a header such as `#cloud-config` in the first line, found {}",
+        quoted(source.text().lines().next().unwrap_or_default())
+    );
+    // From the very start, where cloud-init expects the header.
     let span = Span::new(0, beginning(source).end);
     finding(&rules::MISSING_HEADER, String::new(), span, message, Some(help.into()))
 }
 
-pub(super) fn not_judged(source: &Source, message: &str) -> Diagnostic {
+pub(super) fn not_checked(source: &Source, message: &str) -> Diagnostic {
     finding(&rules::NOT_CHECKED, String::new(), beginning(source), message.into(), None)
 }
 
@@ -62,13 +67,14 @@ pub(super) fn unreadable(message: String) -> Diagnostic {
     about_document(&rules::UNREADABLE_DOCUMENT, message, Some("save the document as UTF-8 text".into()))
 }
 
-/// A document that is so large that nobody looks into it.
-pub(super) fn unreadable_size(most: usize, limit: Option<usize>) -> Vec<Diagnostic> {
-    let message = format!("expected at most {most} bytes, found more: the document is not read");
-    let help = "download large files when the machine boots, instead of carrying them in the document";
+/// The findings about a document that is too large to be checked.
+pub(super) fn too_large(limit: Option<usize>) -> Vec<Diagnostic> {
+    let message = format!("expected at most {MAX_DOCUMENT_BYTES} bytes, found more; the document was not checked");
+    let help = "download large files at boot instead of embedding them in the document";
     let mut findings = vec![about_document(&rules::UNREADABLE_DOCUMENT, message, Some(help.into()))];
     findings.extend(limit.map(|limit| {
-        let message = format!("the document has more than {most} bytes; the provider takes at most {limit}");
+        let message =
+            format!("the document has more than {MAX_DOCUMENT_BYTES} bytes; the provider accepts at most {limit}");
         about_document(&rules::OVER_PROVIDER_LIMIT, message, None)
     }));
     findings
@@ -78,18 +84,18 @@ pub(super) fn invalid_yaml(source: &Source, error: &yaml11::Error) -> Diagnostic
     let help = likely_mistake(source.text(), error).map(Into::into);
     let mut finding = finding(&rules::INVALID_YAML, String::new(), error.reported_span(), error.message.clone(), help);
     if error.context.is_some() && error.span != error.reported_span() {
-        finding.related.push((error.span, "noticed here".into()));
+        finding.related.push((error.span, "the error was detected here".into()));
     }
     finding
 }
 
-/// What people usually meant where YAML stops.
+/// Suggestions for common YAML errors.
 fn likely_mistake(text: &str, error: &yaml11::Error) -> Option<&'static str> {
     let line_at = |at: usize| {
         let start = text.get(..at).unwrap_or_default().rfind('\n').map_or(0, |end| end + 1);
         (start, text[start..].lines().next().unwrap_or_default())
     };
-    // The place may be that of the collection around it: what was met is nearer.
+    // The error may be placed at the collection around the actual problem.
     for at in [error.span.start, error.reported_span().start] {
         let (start, line) = line_at(at);
         let indent = line.len() - line.trim_start_matches(' ').len();
@@ -97,14 +103,14 @@ fn likely_mistake(text: &str, error: &yaml11::Error) -> Option<&'static str> {
         let value = bare.split_once(": ").map_or(bare, |(_, value)| value).trim_start();
         if value.starts_with("{{") {
             return Some(
-                "a value that begins with `{{` must be in quotes; if cloud-init is to fill it in, the first line must be \
-                 `## template: jinja`, and if another program does, judge what it writes",
+                "quote a value that begins with `{{`; if cloud-init should expand it, the first line must be `## template: jinja`; \
+                 if another program expands it, check its output instead",
             );
         }
         if bare.starts_with("{%") || bare.starts_with("%{") {
-            return Some("this is a line of a template: judge what the template is rendered to");
+            return Some("this is a template directive; check the rendered document instead");
         }
-        // A script's first line is a comment to YAML.
+        // The first line of a script is a comment in YAML.
         let is_text = |line: &&str| !line.trim().is_empty() && !line.trim_start().starts_with('#');
         let before = text[..start].lines().rev().find(is_text).unwrap_or_default();
         let opens = before.trim_end().trim_end_matches(['-', '+']);
@@ -115,19 +121,19 @@ fn likely_mistake(text: &str, error: &yaml11::Error) -> Option<&'static str> {
     }
     let here = text.get(error.span.start..).unwrap_or_default();
     if here.starts_with('*') || text.get(..error.span.start).is_some_and(|before| before.ends_with('*')) {
-        return Some("a text that begins with `*` must be in quotes");
+        return Some("quote a text that begins with `*`");
     }
     None
 }
 
-/// Half of a surrogate pair: cloud-init reads it, and dies of it where the text is written.
-pub(super) fn half_a_character(error: &yaml11::Error) -> Diagnostic {
+/// cloud-init reads a lone surrogate, but fails when it writes the text.
+pub(super) fn lone_surrogate(error: &yaml11::Error) -> Diagnostic {
     let help = "write the character itself, or its number in one piece: `\\U0001f600`; a writer of JSON has an option for it \
                 (`ensure_ascii=False`)";
     finding(&rules::LONE_SURROGATE, String::new(), error.span, error.message.clone(), Some(help.into()))
 }
 
-/// What stands where something else was expected, and its place.
+/// The place and description of a root that has the wrong type.
 pub(super) fn root_place(source: &Source, tree: &Tree) -> (Span, String) {
     match tree.root() {
         Some(root) => (root.used_at(), value::describe(source, root)),
@@ -138,25 +144,18 @@ pub(super) fn root_place(source: &Source, tree: &Tree) -> (Span, String) {
 pub(super) fn not_a_mapping(source: &Source, tree: &Tree) -> Diagnostic {
     let (span, found) = root_place(source, tree);
     let help = Some("write keys and values, such as `packages: [nginx]`".into());
-    finding(
-        &rules::NOT_A_MAPPING,
-        String::new(),
-        span,
-        format!("expected a mapping of keys to values, found {found}"),
-        help,
-    )
+    finding(&rules::NOT_A_MAPPING, String::new(), span, format!("expected a mapping, found {found}"), help)
 }
 
 pub(super) fn too_complex(key: Node<'_>) -> Diagnostic {
-    let message = format!("the value of `{}` is too entangled to be judged", key_text(key));
-    let help = Some("write it with fewer aliases, or in several documents".into());
+    let message = format!("the value of `{}` is too complex to check", key_text(key));
+    let help = Some("use fewer aliases, or split the document".into());
     finding(&rules::TOO_COMPLEX, key_text(key), key.used_at(), message, help)
 }
 
-/// The limits of the providers, for a document of so many bytes; its largest entries are looked for in the text.
-pub(super) fn size(bytes: usize, source: Option<&Source>, options: &Options, diagnostics: &mut Vec<Diagnostic>) {
-    let passed = |limit: &usize| bytes > *limit;
-    let own = options.limit.filter(passed).map(|limit| {
+/// Compares the size of a document with the limits. `largest` names its largest files, for the help.
+pub(super) fn size(bytes: usize, largest: &[String], options: &Options, diagnostics: &mut Vec<Diagnostic>) {
+    let own = options.limit.filter(|limit| bytes > *limit).map(|limit| {
         let over = bytes - limit;
         format!("the document has {bytes} bytes, {over} more than the limit of {limit}")
     });
@@ -164,16 +163,11 @@ pub(super) fn size(bytes: usize, source: Option<&Source>, options: &Options, dia
         let (counts, title, limit) = (provider.counts(bytes), provider.title, provider.limit);
         let over = bytes - provider.most();
         let counted =
-            if provider.encoded { format!(", {counts} in base64, which is what counts") } else { String::new() };
-        format!("the document has {bytes} bytes{counted}: {over} more than fit, since {title} takes at most {limit}")
+            if provider.encoded { format!(" ({counts} in base64, which is what counts)") } else { String::new() };
+        format!("the document has {bytes} bytes{counted}, {over} more than fit: {title} accepts at most {limit}")
     });
-    let messages: Vec<String> = own.into_iter().chain(theirs).collect();
-    if messages.is_empty() {
-        return;
-    }
-    let largest = source.map(largest).unwrap_or_default();
-    for message in messages {
-        let mut help = "pack the largest contents (`encoding: gz+b64`), or download them at boot".to_string();
+    for message in own.into_iter().chain(theirs) {
+        let mut help = "compress the largest files (`encoding: gz+b64`), or download them at boot".to_string();
         if !largest.is_empty() {
             let _ = write!(help, "; the largest are {}", largest.join(", "));
         }
@@ -181,37 +175,21 @@ pub(super) fn size(bytes: usize, source: Option<&Source>, options: &Options, dia
     }
 }
 
-/// The three entries of `write_files` that take the most bytes of the document.
-fn largest(source: &Source) -> Vec<String> {
-    let Ok(tree) = yaml11::parse(source.text()) else { return Vec::new() };
-    let items = tree.root().and_then(|root| value::get(&tree, root, "write_files")).and_then(Node::items);
-    let mut entries: Vec<(usize, String)> = items
-        .into_iter()
-        .flatten()
-        .filter_map(|item| {
-            let path = value::get(&tree, item, "path")?.as_str()?;
-            Some((item.span().end - item.span().start, quoted(path)))
-        })
-        .collect();
-    entries.sort_unstable_by(|one, two| two.cmp(one));
-    entries.into_iter().take(3).map(|(bytes, path)| format!("{path} ({bytes} bytes)")).collect()
-}
-
-/// Unknown top-level keys: cloud-init gives the key as the path when there is exactly one, else none.
+/// Unknown top-level keys. cloud-init's path is the key if there is exactly one, else empty.
 pub(super) fn unknown_keys(context: &Context<'_>, unknown: &[Node<'_>], diagnostics: &mut Vec<Diagnostic>) {
     if context.version < modules::CLOSED_TOP_LEVEL || unknown.is_empty() {
         return;
     }
     let known = modules::current_keys(context.version);
     let path = match unknown {
-        // cloud-init takes the name out of its own message, which it finds between apostrophes only.
+        // cloud-init extracts the name from a message, if it is between apostrophes.
         [key] => key.as_str().and_then(python_quoted).unwrap_or_default(),
         _ => String::new(),
     };
-    diagnostics.extend(message::unknown_keys(context, unknown, &known, &[], &path));
+    diagnostics.extend(messages::unknown_keys(context, unknown, &known, &[], &path));
 }
 
-/// A text as Python's `repr` shows it between apostrophes; `None` where it would take double quotes.
+/// Python's `repr` without the apostrophes; `None` if it would use double quotes.
 fn python_quoted(text: &str) -> Option<String> {
     if text.contains('\'') && !text.contains('"') {
         return None;
@@ -240,14 +218,14 @@ fn python_quoted(text: &str) -> Option<String> {
     Some(out)
 }
 
-/// Keys that stand twice in a mapping, and items of a list that have become one, anywhere in the document.
+/// Duplicate keys and joined list items, anywhere in the document.
 pub(super) fn collections(document: &Document<'_>, diagnostics: &mut Vec<Diagnostic>) {
     let mut seen: HashSet<NodeId> = HashSet::new();
-    // A stack of our own: documents may nest deeply, and aliases may make circles.
+    // An explicit stack, because documents may nest deeply and aliases may form cycles.
     let mut waiting: Vec<(Node<'_>, String)> = vec![(document.root, String::new())];
     let before = diagnostics.len();
     while let Some((node, path)) = waiting.pop() {
-        if diagnostics.len() - before > MOST_DUPLICATES {
+        if diagnostics.len() - before > MAX_DUPLICATES {
             return;
         }
         let inside = |step: &str| if path.is_empty() { step.to_string() } else { format!("{path}.{step}") };
@@ -258,8 +236,8 @@ pub(super) fn collections(document: &Document<'_>, diagnostics: &mut Vec<Diagnos
                 for (index, item) in items.iter().enumerate() {
                     let item = document.tree.node(*item);
                     if let Some(place) = joined(document.source, item) {
-                        let message = "this line belongs to the item above it: the two are one text".to_string();
-                        let help = Some("put its `- ` below the `- ` of the item above".into());
+                        let message = "this line continues the item above it; both are one text".to_string();
+                        let help = Some("align its `- ` with the `- ` of the item above".into());
                         let path = inside(&index.to_string());
                         let mut finding = finding(&rules::JOINED_ITEMS, path, place, message, help);
                         finding.related.push((item.used_at(), "the whole item".into()));
@@ -271,11 +249,11 @@ pub(super) fn collections(document: &Document<'_>, diagnostics: &mut Vec<Diagnos
                 }
             }
             NodeKind::Mapping(entries) => {
-                let left = (MOST_DUPLICATES + 1).saturating_sub(diagnostics.len() - before);
+                let left = (MAX_DUPLICATES + 1).saturating_sub(diagnostics.len() - before);
                 for (later, earlier) in value::duplicates(document.tree, node).into_iter().take(left) {
                     let name = key_text(later);
-                    let message = format!("the key {} stands here twice: only the last value counts", quoted(&name));
-                    let help = Some("remove one of the two, or join their values".into());
+                    let message = format!("the key {} is there twice; only the last value is used", quoted(&name));
+                    let help = Some("remove one of them, or merge their values".into());
                     let mut finding = finding(&rules::DUPLICATE_KEY, inside(&name), later.used_at(), message, help);
                     finding.related.push((earlier.used_at(), "this value is ignored".into()));
                     diagnostics.push(finding);
@@ -292,7 +270,7 @@ pub(super) fn collections(document: &Document<'_>, diagnostics: &mut Vec<Diagnos
     }
 }
 
-/// The line of a text without quotes that looks like an item of its own: what is indented deeper goes on with the text above.
+/// The line of an unquoted text that looks like a list item, but continues the text above.
 fn joined(source: &Source, item: Node<'_>) -> Option<Span> {
     let text = source.slice(item.span());
     item.as_str()?;
@@ -311,13 +289,13 @@ fn joined(source: &Source, item: Node<'_>) -> Option<Span> {
     None
 }
 
-/// A user-data document that is a script: what would keep it from running.
+/// Checks a script that is user-data.
 pub(super) fn script(source: &Source, diagnostics: &mut Vec<Diagnostic>) {
     diagnostics.extend(content::script(source.text()).into_iter().map(content::in_source));
-    diagnostics.push(not_judged(source, "a script is not judged by cloud-init"));
+    diagnostics.push(not_checked(source, "`cloud-init schema` does not check scripts"));
 }
 
-/// A boothook: a script after its header, started as it is. A part whose type says what it is needs no header.
+/// Checks a boothook: a script after its header. A part with the MIME type needs no header.
 pub(super) fn boothook(source: &Source, diagnostics: &mut Vec<Diagnostic>) {
     const HEADER: &str = "#cloud-boothook";
     let text = source.text();
@@ -327,12 +305,9 @@ pub(super) fn boothook(source: &Source, diagnostics: &mut Vec<Diagnostic>) {
     let start = text.len() - body.len();
     let first = body.lines().next().unwrap_or_default();
     let span = if first.is_empty() { beginning(source) } else { Span::new(start, start + first.len().min(80)) };
-    let span = Span::new(
-        span.start,
-        (span.start..=span.end).rev().find(|at| text.is_char_boundary(*at)).unwrap_or(span.start),
-    );
+    let span = Span::new(span.start, floor_char_boundary(text, span.end));
     if !first.starts_with("#!") {
-        let message = "a boothook without `#!` cannot be started".to_string();
+        let message = "a boothook without `#!` cannot be executed".to_string();
         let place = if has_header { "in the line after the header" } else { "in the first line" };
         let help = Some(format!("write `#!/bin/sh`, or another interpreter, {place}"));
         diagnostics.push(finding(&crate::rules::MISSING_INTERPRETER, String::new(), span, message, help));
@@ -345,11 +320,44 @@ pub(super) fn boothook(source: &Source, diagnostics: &mut Vec<Diagnostic>) {
     }
 }
 
-/// Unpacks gzip, to a sensible size.
+/// Decompresses gzip, up to the size limit.
 pub(super) fn unpack(bytes: &[u8]) -> Result<String, String> {
-    let out = gunzip(bytes, MOST_UNPACKED)?;
-    if out.len() as u64 > MOST_UNPACKED {
-        return Err(format!("unpacked, the document has more than {MOST_UNPACKED} bytes"));
+    let out = gunzip(bytes, MAX_DOCUMENT_BYTES as u64)?;
+    if out.len() > MAX_DOCUMENT_BYTES {
+        return Err(format!("expected at most {MAX_DOCUMENT_BYTES} bytes when decompressed, found more"));
     }
     String::from_utf8(out).map_err(|_| "expected UTF-8 in the gzip stream, found other bytes".into())
+}
+
+/// How cloud-init begins the comment for an ignored part.
+const IGNORED_PART: &str = "# Cloud-config part ignored SCHEMA_ERROR: ";
+
+/// Reports comments about ignored parts. They are errors only if cloud-init reports something else:
+/// without schema errors, the command does not get to them.
+pub(super) fn ignored_parts(source: &Source, options: &Options, diagnostics: &mut Vec<Diagnostic>) {
+    // Searching for the short end of the text first is fast.
+    let (_, end) = IGNORED_PART.split_at(IGNORED_PART.len() - 20);
+    if options.cloud_init < header::LENIENT || !source.text().contains(end) {
+        return;
+    }
+    let counts = diagnostics.iter().any(|found| found.origin == Origin::CloudInit);
+    let mut start = 0;
+    for line in source.text().split_inclusive(is_line_end) {
+        let text = line.trim_end_matches(is_line_end);
+        if let Some(said) = text.strip_prefix(IGNORED_PART) {
+            let message = format!("cloud-init ignored a part of the user-data: {}", said.trim());
+            let span = Span::new(start, start + text.len());
+            let mut found = finding(&rules::IGNORED_PART_NOTICE, String::new(), span, message, None);
+            if !counts {
+                (found.origin, found.severity) = (Origin::Mkimg, Severity::Warning);
+            }
+            diagnostics.push(found);
+        }
+        start += line.len();
+    }
+}
+
+/// The line ends of Python's `str.splitlines`.
+fn is_line_end(character: char) -> bool {
+    matches!(character, '\n' | '\r' | '\u{b}' | '\u{c}' | '\u{1c}'..='\u{1e}' | '\u{85}' | '\u{2028}' | '\u{2029}')
 }

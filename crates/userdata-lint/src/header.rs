@@ -1,8 +1,8 @@
-//! What a user-data document is, by its first characters: cloud-init's own rules, and which of them are judged.
+//! The kind of a user-data document, which cloud-init decides by its first characters.
 
 use super::version::Version;
 
-/// What a document is.
+/// The kind of a document.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Kind {
     CloudConfig,
@@ -20,7 +20,7 @@ pub enum Kind {
 }
 
 impl Kind {
-    /// As `--format json` names it.
+    /// The name in JSON output.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -40,7 +40,7 @@ impl Kind {
     }
 }
 
-/// The first words that cloud-init knows. The longest that fits wins; upper and lower case are one.
+/// The headers that cloud-init knows; the first match wins, so longer ones come first.
 const HEADERS: &[(&str, Kind)] = &[
     ("#cloud-config-archive", Kind::CloudConfigArchive),
     ("#cloud-config-jsonp", Kind::Jsonp),
@@ -51,21 +51,21 @@ const HEADERS: &[(&str, Kind)] = &[
     ("#part-handler", Kind::PartHandler),
     ("#include", Kind::Include),
     ("#!", Kind::Script),
-    // Types of parts, which cloud-init knows as the beginning of a text, too.
+    // cloud-init also accepts these MIME types as headers.
     ("text/x-shellscript-per-instance", Kind::Script),
     ("text/x-shellscript-per-boot", Kind::Script),
     ("text/x-shellscript-per-once", Kind::Script),
 ];
 
-/// From this version on, white space may come first, and case does not matter: so in 25.1, not yet in 22.4.
+/// Since this version, white space may come before the header, and case does not matter (25.1, but not 22.4).
 pub(super) const LENIENT: Version = Version::new(25, 1);
 
-/// White space as Python's `str.lstrip` has it.
+/// White space as defined by Python's `str.lstrip`.
 pub(super) fn is_blank(character: char) -> bool {
     character.is_whitespace() || ('\u{1c}'..='\u{1f}').contains(&character)
 }
 
-/// What a document is by its beginning.
+/// The kind of a text, according to a version of cloud-init.
 pub(super) fn kind(text: &str, version: Version) -> Kind {
     if text.is_empty() {
         return Kind::Empty;

@@ -1,9 +1,9 @@
-//! What a document or a template that becomes an image should not do: DigitalOcean's image check would find it, or every
-//! customer's machine would have it.
+//! Checks documents and templates for images: what DigitalOcean's image check rejects, and what
+//! should not be on every machine that is created from the image.
 //!
-//! A document is one when mkimg's runner is in it. Other documents make machines for their owner, who may want all of this.
+//! A document is for an image if it contains mkimg's runner.
 
-use super::message::finding;
+use super::places::finding;
 use super::{Document, Options, artifacts, value};
 use crate::rules::{self, Rule};
 use crate::write_files::FileEntry;
@@ -11,7 +11,7 @@ use diagnostics::source::Span;
 use diagnostics::{Diagnostic, quoted};
 use yaml11::{Node, Scalar};
 
-/// Where mkimg puts its runner: the sign of a document that becomes an image.
+/// The path of mkimg's runner, which marks a document for an image.
 const RUNNER: &str = "/run/mkimg/runner.py";
 const PLAN: &str = "/run/mkimg/plan.json";
 
@@ -42,11 +42,11 @@ fn users<'t>(document: &Document<'t>) -> Vec<(String, Node<'t>)> {
 }
 
 fn passwords(document: &Document<'_>, out: &mut Vec<Diagnostic>) {
-    let help = "take it out: every machine made from the image would have the same password";
-    let message = || "the image check fails on an account with a password".to_string();
+    let help = "remove it; every machine that is created from the image would have the same password";
+    let message = || "the image check fails if an account has a password".to_string();
     for key in ["password", "chpasswd"] {
         let Some(node) = document.get(key) else { continue };
-        // `expire` and the like alone set none.
+        // Other keys, such as `expire`, do not set a password.
         let sets =
             key == "password" || ["users", "list"].iter().any(|key| value::get(document.tree, node, key).is_some());
         if sets {
@@ -64,9 +64,11 @@ fn passwords(document: &Document<'_>, out: &mut Vec<Diagnostic>) {
 }
 
 fn keys(document: &Document<'_>, out: &mut Vec<Diagnostic>) {
-    let help = "take it out: who makes a machine from the image brings keys of their own";
-    let message =
-        || "a key in the image opens every machine that is made from it, or is removed before the snapshot".to_string();
+    let help = "remove it; users of the image add their own keys";
+    let message = || {
+        "a key in the image gives access to every machine that is created from it, unless the cleanup removes it"
+            .to_string()
+    };
     let mut find = |path: &str, node: Option<Node<'_>>| {
         let is_there = |node: &Node<'_>| {
             node.items().is_none_or(|items| items.len() > 0) && !matches!(node.scalar(), Some(Scalar::Null))
@@ -85,7 +87,7 @@ fn keys(document: &Document<'_>, out: &mut Vec<Diagnostic>) {
     }
 }
 
-/// Files that belong to one machine, or to the build.
+/// Files that belong to a single machine.
 fn files(document: &Document<'_>, out: &mut Vec<Diagnostic>) {
     for file in document.files() {
         let Some((_, place)) = file.path else { continue };
@@ -95,41 +97,39 @@ fn files(document: &Document<'_>, out: &mut Vec<Diagnostic>) {
         let (rule, message): (&Rule, &str) = if home && path.contains("/.ssh/") {
             (
                 &rules::IMAGE_HAS_KEYS,
-                "the image check looks for files in `.ssh`: keys and known hosts belong to one machine",
+                "the image check rejects files in `.ssh`; keys and known hosts belong to a single machine",
             )
         } else if home && name == ".bash_history" {
-            (&rules::IMAGE_HAS_MACHINE_STATE, "the image check fails on a shell's history")
+            (&rules::IMAGE_HAS_MACHINE_STATE, "the image check fails on shell history")
         } else if path.starts_with("/var/log/") {
-            (
-                &rules::IMAGE_HAS_MACHINE_STATE,
-                "the cleanup empties logs, and the image check warns of those that are not",
-            )
+            (&rules::IMAGE_HAS_MACHINE_STATE, "the cleanup empties logs, and the image check warns about others")
         } else if path.starts_with("/tmp/") || path.starts_with("/var/tmp/") {
-            (&rules::IMAGE_HAS_MACHINE_STATE, "the cleanup empties this folder before the snapshot")
+            (&rules::IMAGE_HAS_MACHINE_STATE, "the cleanup empties this directory before the snapshot")
         } else if path.starts_with("/etc/ssh/ssh_host_") {
             (
                 &rules::IMAGE_HAS_MACHINE_STATE,
-                "every machine made from the image would have the same host key, or the cleanup removes it",
+                "every machine that is created from the image would have the same host key, unless the cleanup removes it",
             )
         } else if path == "/etc/machine-id" {
             (
                 &rules::IMAGE_HAS_MACHINE_STATE,
-                "every machine made from the image would have the same identity, or the cleanup empties it",
+                "every machine that is created from the image would have the same machine id, unless the cleanup clears it",
             )
         } else if path.starts_with("/opt/digitalocean") {
-            (&rules::IMAGE_HAS_AGENT, "the image check fails when /opt/digitalocean is there")
+            (&rules::IMAGE_HAS_AGENT, "the image check fails if /opt/digitalocean exists")
         } else {
             continue;
         };
-        let help = Some("take the file out, or put it elsewhere".to_string());
+        let help = Some("remove the file, or use another path".to_string());
         out.push(file.finding(rule, "path", place.used_at(), message.into(), help));
     }
 }
 
 fn agent(document: &Document<'_>, out: &mut Vec<Diagnostic>) {
-    let help = "leave the agent to the customer: DigitalOcean installs it when a droplet is made";
-    let message =
-        || "DigitalOcean's agents live in /opt/digitalocean, and the image check fails when that is there".to_string();
+    let help = "leave the agent out; DigitalOcean installs it when a droplet is created";
+    let message = || {
+        "DigitalOcean's agents are installed in /opt/digitalocean, and the image check fails if that exists".to_string()
+    };
     for (index, item) in document.get("packages").and_then(Node::items).into_iter().flatten().enumerate() {
         if matches!(item.as_str(), Some("droplet-agent" | "do-agent")) {
             push(&rules::IMAGE_HAS_AGENT, format!("packages.{index}"), item.used_at(), message(), help, out);
@@ -151,7 +151,7 @@ fn agent(document: &Document<'_>, out: &mut Vec<Diagnostic>) {
     }
 }
 
-/// What the machine as a whole lacks: its firewall, its updates.
+/// Reports a missing firewall and missing updates.
 fn machine(document: &Document<'_>, options: &Options, out: &mut Vec<Diagnostic>) {
     let root = Span::new(document.root.span().start, document.root.span().start);
     let text_of = |file: &FileEntry<'_>| file.content.as_ref().and_then(|content| content.text().map(str::to_owned));
@@ -162,13 +162,13 @@ fn machine(document: &Document<'_>, options: &Options, out: &mut Vec<Diagnostic>
     let code = || all().map(str::trim_start).filter(|line| !line.starts_with('#'));
     let ubuntu = options.base_image.as_deref().is_none_or(|base| base.starts_with("ubuntu"));
     if ubuntu && !code().any(|line| line.contains("ufw") && line.contains("enable") || line.contains("ENABLED=yes")) {
-        let message = "nothing enables the firewall: on Ubuntu, the image check warns".to_string();
+        let message = "nothing enables the firewall; on Ubuntu, the image check warns about that".to_string();
         push(
             &rules::IMAGE_WITHOUT_FIREWALL,
             String::new(),
             root,
             message,
-            "allow SSH, then `ufw --force enable`, in a script",
+            "in a script, allow SSH and then run `ufw --force enable`",
             out,
         );
     }
@@ -183,17 +183,17 @@ fn machine(document: &Document<'_>, options: &Options, out: &mut Vec<Diagnostic>
         });
     if !upgrades {
         let message =
-            "nothing upgrades the base's packages: the image check fails on a pending security update".to_string();
-        push(&rules::IMAGE_WITHOUT_UPGRADE, String::new(), root, message, "write `upgrade: true` in the template", out);
+            "nothing upgrades the packages; the image check fails if a security update is pending".to_string();
+        push(&rules::IMAGE_WITHOUT_UPGRADE, String::new(), root, message, "set `upgrade: true` in the template", out);
     }
 }
 
-/// What a template says that its document does not show.
+/// Facts of a template that are not in the rendered document.
 #[derive(Debug, Default)]
 pub struct TemplateFacts<'a> {
     /// The slug of the image that the build droplet starts from.
     pub base: Option<(&'a str, Span)>,
-    /// Where `monitoring: true` stands.
+    /// The place of `monitoring: true`.
     pub monitoring: Option<Span>,
     pub artifacts: Vec<ArtifactFacts<'a>>,
 }
@@ -203,31 +203,31 @@ pub struct TemplateFacts<'a> {
 pub struct ArtifactFacts<'a> {
     pub url: &'a str,
     pub place: Span,
-    /// The lock has its sum.
+    /// Whether mkimg.lock has its checksum.
     pub locked: bool,
-    /// The publisher's file of sums.
+    /// The URL of the publisher's checksum file.
     pub checksum: Option<&'a str>,
 }
 
-/// Judges what a template says, beside the document that it becomes.
+/// Checks a template, in addition to its rendered document.
 #[must_use]
 pub fn template(facts: &TemplateFacts<'_>) -> Vec<Diagnostic> {
     let mut out = Vec::new();
     if let Some((base, place)) = facts.base.filter(|(base, _)| is_supported(base) == Some(false)) {
-        let message = format!("the image check does not know the release of {}, and fails on it", quoted(base));
-        let help = "take Ubuntu 20.04, 22.04 or 24.04, Debian 11, 12 or 13, or a release 8 or 9 of AlmaLinux, Rocky Linux or CentOS Stream";
+        let message = format!("the image check does not support {} and fails", quoted(base));
+        let help = "use Ubuntu 20.04, 22.04 or 24.04, Debian 11, 12 or 13, or release 8 or 9 of AlmaLinux, Rocky Linux or CentOS Stream";
         push(&rules::UNSUPPORTED_BASE_IMAGE, "droplet.image".into(), place, message, help, &mut out);
     }
     if let Some(place) = facts.monitoring {
         let message =
-            "with monitoring, DigitalOcean installs its agent into /opt/digitalocean: the image check fails on it"
+            "with monitoring, DigitalOcean installs its agent in /opt/digitalocean, and the image check fails"
                 .to_string();
         push(
             &rules::IMAGE_HAS_AGENT,
             "droplet.monitoring".into(),
             place,
             message,
-            "leave it out: who makes a droplet from the image asks for monitoring",
+            "remove it; users of the image can enable monitoring for their droplets",
             &mut out,
         );
     }
@@ -240,28 +240,29 @@ pub fn template(facts: &TemplateFacts<'_>) -> Vec<Diagnostic> {
         if !artifact.locked {
             let message = match artifact.checksum {
                 Some(_) => {
-                    "the lock has no sum for this download: the build has the publisher's own file of sums to go by"
+                    "mkimg.lock has no checksum for this download; the build relies on the publisher's checksum file"
                         .to_string()
                 }
-                None => "the lock has no sum for this download: the build takes whatever comes".to_string(),
+                None => "mkimg.lock has no checksum for this download; the build accepts any content".to_string(),
             };
             push(
                 &rules::ARTIFACT_NOT_LOCKED,
                 path.clone(),
                 artifact.place,
                 message,
-                "run `mkimg lock`, and commit mkimg.lock",
+                "run `mkimg lock` and commit mkimg.lock",
                 &mut out,
             );
             if is_plain(artifact.url) && artifact.checksum.is_none_or(is_plain) {
                 let message =
-                    "the download is neither encrypted nor checked: whoever is on the way can replace it".to_string();
+                    "the download is neither encrypted nor verified; an attacker on the network can replace it"
+                        .to_string();
                 push(
                     &rules::PLAIN_HTTP_DOWNLOAD,
                     path,
                     artifact.place,
                     message,
-                    "use https://, and `mkimg lock`",
+                    "use https://, or run `mkimg lock`",
                     &mut out,
                 );
             }
@@ -270,7 +271,7 @@ pub fn template(facts: &TemplateFacts<'_>) -> Vec<Diagnostic> {
     out
 }
 
-/// Whether version 1.8.1 of DigitalOcean's image check takes a base; `None` for what is no distribution's slug.
+/// Whether version 1.8.1 of DigitalOcean's image check supports a base image; `None` if it is not a distribution.
 fn is_supported(slug: &str) -> Option<bool> {
     let (name, version) = slug.split_once('-')?;
     let version = version.trim_end_matches("-x64").trim_end_matches("-x32");

@@ -1,30 +1,50 @@
-//! The judge: what `cloud-init schema` would say of a user-data document, with places and better words, and what it cannot see.
+//! Checks any cloud-init user-data document offline.
 //!
-//! [`validate`] is pure. A document's kind comes from its header; a cloud-config is read as YAML 1.1, its keys are compared
-//! with the tables in `modules/` by the semantics in `check.rs` and `choice.rs`, and `message.rs` words the faults. Checks of our own stand
-//! beside the tables of their modules and in `document.rs`. Every finding belongs to a rule of the crate
-//! `lint-rules`.
+//! [`lint`] reports what `cloud-init schema` would say of a document, with exact places and better
+//! messages, and much that the schema cannot see: shell syntax, systemd units, cron and sudo files,
+//! the order of the boot, secrets, and the size limits of providers. It is pure: it uses no files,
+//! network, environment or clock.
 //!
-//! To add a rule, add its page to `crates/lint-rules/pages` and its check here; tests run the page's examples.
+//! ```
+//! use diagnostics::source::Source;
+//! use diagnostics::Verdict;
+//! use userdata_lint::{Options, lint};
+//!
+//! let source = Source::new("user-data.yaml", "#cloud-config\npackges: [nginx]\n");
+//! let report = lint(&source, &Options::default());
+//! assert_eq!(report.documents[0].verdict, Verdict::Invalid);
+//!
+//! let finding = &report.documents[0].findings.diagnostics[0];
+//! assert_eq!((finding.code, finding.path.as_str()), ("MK101", "packges"));
+//! assert_eq!(finding.help.as_deref(), Some("did you mean `packages`?"));
+//! let place = source.position(finding.span.unwrap().start);
+//! assert_eq!((place.line, place.column), (2, 1));
+//! ```
+//!
+//! How it works: the header gives the kind of the document (`header.rs`). A cloud-config is parsed
+//! as YAML 1.1, and `schema.rs` compares its keys with the tables in `modules/`. Other checks are in
+//! `boot/`, `content/`, `secrets/`, `image.rs`, and beside the tables of their modules. The findings
+//! go through the passes of `pipeline.rs`. Each finding belongs to a rule of the crate `lint-rules`.
+//!
+//! To add a rule, add its page to `crates/lint-rules/pages` and its check here; the tests run the
+//! examples of the page.
 
 mod artifacts;
 mod boot;
-mod check;
-mod choice;
-mod command;
+mod checks;
 mod content;
 mod decode;
 mod document;
-mod fault;
 mod header;
 pub mod image;
-mod judge;
-mod message;
+mod messages;
 mod modules;
 mod parts;
 mod pattern;
+mod pipeline;
 mod places;
 pub mod provider;
+mod schema;
 mod secrets;
 mod shape;
 mod shell;
@@ -33,193 +53,161 @@ mod tables;
 mod template;
 mod value;
 mod version;
-mod words;
 mod write_files;
 
-use std::borrow::Cow;
-use std::str::Utf8Error;
-
-use judge::{Document, Judged, judge_as};
+use checks::Checked;
+use pipeline::Draft;
+use write_files::Document;
 
 use diagnostics::source::{Source, Span};
-use diagnostics::{Diagnostic, Findings, Verdict, quoted};
+use diagnostics::{Diagnostic, Verdict};
 
 pub use decode::decode;
-pub use diagnostics::{Document as JudgedDocument, Report};
+pub use diagnostics::{Document as LintedDocument, Report};
 pub use header::Kind;
 pub use lint_rules as rules;
 pub use provider::{DIGITALOCEAN, Provider};
-pub use suppress::{Allowance, from_outside, in_template};
+pub use suppress::Allowance;
 pub use tables::tables;
 pub use version::{UnknownVersion, Version};
 
-/// DigitalOcean's limit for user-data, in bytes of UTF-8: 64 KiB.
-pub const DIGITALOCEAN_LIMIT: usize = 65_536;
+/// The largest document that is checked, in bytes: 2 MiB, many times what any provider accepts.
+pub const MAX_DOCUMENT_BYTES: usize = 2 * 1024 * 1024;
 
-/// The most that is read of a document, in bytes: 500 times what any provider takes.
-pub const LARGEST: usize = yaml11::MAX_BYTES;
-
-/// What is asked of the judge.
+/// What to check a document against, and what to leave out of the report.
 #[derive(Debug, Clone)]
 pub struct Options {
-    /// The version of cloud-init whose verdict is asked for.
+    /// The version of cloud-init that gives the verdict.
     pub cloud_init: Version,
-    /// The most bytes that a document may have, whoever takes it; `None` for no such limit.
+    /// The size limit in bytes for any provider; `None` for no such limit.
     pub limit: Option<usize>,
-    /// The providers that must take the document.
+    /// The providers that must accept the document.
     pub providers: Vec<&'static Provider>,
-    /// The slug of the image that a template's build droplet starts from, if it is known.
+    /// The slug of the base image of a document that becomes an image, if it is known.
     pub base_image: Option<String>,
+    /// Whether to skip documents without a known header, instead of reporting the missing header.
+    pub skip_unmarked: bool,
+    /// Findings that are allowed, in addition to the comments in the document.
+    pub allow: Vec<Allowance>,
+    /// Paths of files that are checked on their own; a directory ends with `/`. Findings in their
+    /// content are left out of the document's report.
+    pub separate_files: Vec<String>,
+    /// Codes of rules that the caller reports itself.
+    pub reported_rules: Vec<&'static str>,
+    /// Values that the report must not show.
+    pub secrets: Vec<String>,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { cloud_init: Version::LATEST, limit: None, providers: vec![DIGITALOCEAN], base_image: None }
+        Self {
+            cloud_init: Version::LATEST,
+            limit: None,
+            providers: vec![DIGITALOCEAN],
+            base_image: None,
+            skip_unmarked: false,
+            allow: Vec::new(),
+            separate_files: Vec::new(),
+            reported_rules: Vec::new(),
+            secrets: Vec::new(),
+        }
     }
 }
 
 impl Options {
-    /// The most bytes that a document may have for all of those who must take it.
+    /// The size limit in bytes that fits [`Options::limit`] and all providers.
     #[must_use]
-    pub fn most(&self) -> Option<usize> {
+    pub fn max_bytes(&self) -> Option<usize> {
         self.providers.iter().map(|provider| provider.most()).chain(self.limit).min()
     }
-}
 
-/// Judges one user-data document: what `cloud-init schema` of [`Options::cloud_init`] would say, and what it cannot see.
-///
-/// Pure: no files, no network, no environment, no clock; the same text and options give the same report. The report holds one
-/// document, whose parts (of an archive, of a multi-part document) are in [`JudgedDocument::parts`]. Findings come in the order of the text;
-/// their spans are bytes of the source, and [`Source::position`] gives lines and columns.
-///
-/// ```
-/// use mkimg::diag::{Format, Verdict};
-/// use mkimg::source::Source;
-/// use mkimg::validate::{Options, rules, validate};
-///
-/// let source = Source::new("user-data.yaml", "#cloud-config\npackges: [nginx]\n");
-/// let report = validate(&source, &Options::default());
-/// let document = &report.documents[0];
-/// assert_eq!(document.verdict, Verdict::Invalid);
-///
-/// let finding = &document.findings.diagnostics[0];
-/// assert_eq!((finding.code, finding.path.as_str()), ("MK101", "packges"));
-/// assert_eq!(finding.help.as_deref(), Some("did you mean `packages`?"));
-/// let place = source.position(finding.span.unwrap_or_default().start);
-/// assert_eq!((place.line, place.column), (2, 1));
-///
-/// // The formats of the command line.
-/// assert!(report.render(Format::Human, false, &|_| None).starts_with("error[MK101]"));
-/// assert_eq!(rules::find("MK101").map(|rule| rule.name), Some("unknown-key"));
-/// ```
-#[must_use]
-pub fn validate(source: &Source, options: &Options) -> Report {
-    let kind = header::kind(source.text(), options.cloud_init);
-    let mut judged = judge_as(source, kind, options, 0);
-    command::amend(source, kind, options, &mut judged);
-    document::size(source.text().len(), Some(source), options, &mut judged.diagnostics);
-    let Judged { diagnostics, parts, suppressed, .. } = &mut judged;
-    suppress::in_document(source, options, parts, diagnostics, suppressed);
-    finish(source, kind, judged)
-}
-
-/// Judges a file of the machine by itself: what [`validate`] finds inside a document that writes it to `destination`, an absolute
-/// path, with `mode`. Findings have places in `source`, and no path; comments of the file that allow something are applied.
-#[must_use]
-pub fn validate_file(source: &Source, destination: &str, mode: u32) -> JudgedDocument {
-    let content = content::Content { text: source.text(), path: destination, mode, appends: false };
-    let mut diagnostics: Vec<_> = content::check(&content).into_iter().map(content::in_source).collect();
-    let mut suppressed = Vec::new();
-    if !diagnostics.is_empty() {
-        suppress::in_file(source, &mut diagnostics, &mut suppressed);
+    fn is_separate_file(&self, path: &str) -> bool {
+        self.separate_files.iter().any(|file| path == file || file.ends_with('/') && path.starts_with(file.as_str()))
     }
-    let findings = Findings { source: source.clone(), diagnostics };
-    JudgedDocument { kind: "file", verdict: Verdict::Skipped, findings, parts: Vec::new(), suppressed }
 }
 
-/// Judges a document as it was read from a file: text, or text packed with gzip.
+/// Checks one user-data document.
 ///
-/// Of more than [`LARGEST`] bytes nothing is read: who reads a file need not read more than one byte beyond that. Bytes that are
-/// given away (a `Vec`) are not held beside the text that they become.
+/// The report has one document. If that is an archive or a multi-part document, its parts are in
+/// [`LintedDocument::parts`]. Findings are sorted by place.
 #[must_use]
-pub fn validate_bytes<'b>(name: &str, bytes: impl Into<Cow<'b, [u8]>>, options: &Options) -> Report {
-    let bytes = bytes.into();
-    if bytes.len() > LARGEST {
-        let finding = document::unreadable_size(LARGEST, options.most());
-        return unjudged(&Source::new(name, ""), Kind::Unknown, finding);
+pub fn lint(source: &Source, options: &Options) -> Report {
+    report(checked(source, source.text().len(), options))
+}
+
+/// Checks a document as it was read from a file: text, or text compressed with gzip.
+///
+/// A document of more than [`MAX_DOCUMENT_BYTES`] bytes is not checked. To check a file, read up to
+/// one byte more than that.
+#[must_use]
+pub fn lint_bytes(name: &str, bytes: impl AsRef<[u8]>, options: &Options) -> Report {
+    let bytes = bytes.as_ref();
+    let unreadable = |text: &str, kind: Kind, diagnostics: Vec<Diagnostic>| {
+        Draft::new(&Source::new(name, text), kind, None, Checked::new(Verdict::Invalid, diagnostics))
+            .run(pipeline::DOCUMENT, options)
+    };
+    if bytes.len() > MAX_DOCUMENT_BYTES {
+        return report(unreadable("", Kind::Unknown, document::too_large(options.max_bytes())));
     }
     if bytes.starts_with(&[0x1f, 0x8b]) {
-        return packed(name, &bytes, options);
+        return report(match document::unpack(bytes) {
+            // The provider gets the compressed document, so that size counts.
+            Ok(text) => checked(&Source::new(name, text), bytes.len(), options),
+            Err(message) => unreadable("", Kind::Gzip, vec![document::unreadable(message)]),
+        });
     }
-    let source = match bytes {
-        Cow::Borrowed(bytes) => {
-            std::str::from_utf8(bytes).map(|text| Source::new(name, text)).map_err(|error| not_utf8(name, bytes, error))
+    report(match std::str::from_utf8(bytes) {
+        Ok(text) => checked(&Source::new(name, text), bytes.len(), options),
+        Err(error) => {
+            // The text is shown up to the first byte that is not UTF-8.
+            let valid = String::from_utf8_lossy(&bytes[..error.valid_up_to()]);
+            let byte = bytes.get(error.valid_up_to()).copied().unwrap_or_default();
+            let mut finding = document::unreadable(format!("expected UTF-8, found the byte 0x{byte:02x}"));
+            finding.span = Some(Span::at(error.valid_up_to()));
+            unreadable(&valid, Kind::Unknown, vec![finding])
         }
-        Cow::Owned(bytes) => String::from_utf8(bytes)
-            .map(|text| Source::new(name, text))
-            .map_err(|error| not_utf8(name, error.as_bytes(), error.utf8_error())),
-    };
-    source.map_or_else(|report| report, |source| validate(&source, options))
+    })
 }
 
-fn packed(name: &str, bytes: &[u8], options: &Options) -> Report {
-    match document::unpack(bytes) {
-        Ok(text) => {
-            let source = Source::new(name, text);
-            // What is sent is the packed document: its size counts, not that of the text.
-            let unlimited = Options { limit: None, providers: Vec::new(), ..options.clone() };
-            let mut report = validate(&source, &unlimited);
-            if let Some(first) = report.documents.first_mut() {
-                document::size(bytes.len(), None, options, &mut first.findings.diagnostics);
-            }
-            report
-        }
-        Err(message) => unjudged(&Source::new(name, ""), Kind::Gzip, vec![document::unreadable(message)]),
-    }
+/// Checks a document that an image template renders to. Also returns findings about the entries of
+/// [`Options::allow`] that are invalid or unused; entry N has the path `allow.N`.
+#[must_use]
+pub fn lint_rendered(source: &Source, options: &Options) -> (LintedDocument, Vec<Diagnostic>) {
+    let mut draft = checked(source, source.text().len(), options);
+    let allow = std::mem::take(&mut draft.allow);
+    let kind = draft.kind.name();
+    (draft.into_document(kind), allow)
 }
 
-fn not_utf8(name: &str, bytes: &[u8], error: Utf8Error) -> Report {
-    // What can be read is shown, up to the first byte that is not UTF-8.
-    let good = String::from_utf8_lossy(&bytes[..error.valid_up_to()]).into_owned();
-    let byte = bytes.get(error.valid_up_to()).copied().unwrap_or_default();
-    let mut finding = document::unreadable(format!("expected UTF-8, found the byte 0x{byte:02x}"));
-    finding.span = Some(Span::at(error.valid_up_to()));
-    unjudged(&Source::new(name, good), Kind::Unknown, vec![finding])
+/// Checks a file of the machine on its own, as if a document wrote it to `destination` with `mode`.
+#[must_use]
+pub fn lint_file(source: &Source, destination: &str, mode: u32, options: &Options) -> LintedDocument {
+    let content = content::Content { text: source.text(), path: destination, mode, appends: false };
+    let diagnostics = content::check(&content).into_iter().map(content::in_source).collect();
+    let file = suppress::WrittenFile { index: 0, path: destination.to_owned(), bytes: source.text().len() };
+    let checked = Checked { files: vec![file], ..Checked::new(Verdict::Skipped, diagnostics) };
+    Draft::new(source, Kind::Unknown, None, checked).run(pipeline::FILE, options).into_document("file")
 }
 
-/// The report of a document that cannot be read.
-fn unjudged(source: &Source, kind: Kind, diagnostics: Vec<Diagnostic>) -> Report {
-    let judged = Judged { verdict: Verdict::Invalid, diagnostics, parts: Vec::new(), suppressed: Vec::new() };
-    finish(source, kind, judged)
+/// Finishes the report on an image template from the findings of the caller: applies the comments
+/// in the template and removes secrets.
+#[must_use]
+pub fn finish_template(source: &Source, diagnostics: Vec<Diagnostic>, options: &Options) -> LintedDocument {
+    let is_error = |found: &Diagnostic| found.severity == diagnostics::Severity::Error;
+    let verdict = if diagnostics.iter().any(is_error) { Verdict::Invalid } else { Verdict::Valid };
+    let checked = Checked::new(verdict, diagnostics);
+    Draft::new(source, Kind::Unknown, None, checked).run(pipeline::TEMPLATE, options).into_document("template")
 }
 
-/// In the order of the text, nothing twice.
-fn finish(source: &Source, kind: Kind, judged: Judged) -> Report {
-    let Judged { verdict, mut diagnostics, parts, mut suppressed } = judged;
-    let place = |found: &Diagnostic| found.span.unwrap_or_default().start;
-    diagnostics.sort_by(|one, two| {
-        (place(one), one.severity, one.code, &one.path).cmp(&(place(two), two.severity, two.code, &two.path))
-    });
-    diagnostics.dedup_by(|one, two| {
-        one.code == two.code && one.path == two.path && one.message == two.message && one.span == two.span
-    });
-    secrets::merge(&mut diagnostics);
-    suppressed.sort_by_key(|allowed| (place(&allowed.diagnostic), allowed.diagnostic.code));
-    suppressed.dedup();
-    // What is allowed is still not shown.
-    let shown = diagnostics.len();
-    diagnostics.extend(suppressed.iter().map(|allowed| allowed.diagnostic.clone()));
-    let source = secrets::redact(source, &mut diagnostics);
-    for (allowed, covered) in suppressed.iter_mut().zip(diagnostics.drain(shown..)) {
-        allowed.diagnostic = covered;
-    }
-    let findings = Findings { source, diagnostics };
-    Report { documents: vec![JudgedDocument { kind: kind.name(), verdict, findings, parts, suppressed }] }
+fn checked(source: &Source, sent_bytes: usize, options: &Options) -> Draft {
+    let kind = header::kind(source.text(), options.cloud_init);
+    let checked = checks::check_text(source, kind, options, 0);
+    Draft::new(source, kind, Some(sent_bytes), checked).run(pipeline::DOCUMENT, options)
 }
 
-/// A short piece of the text at the beginning, for messages about headers.
-fn first_line(source: &Source) -> String {
-    quoted(source.text().lines().next().unwrap_or_default())
+fn report(draft: Draft) -> Report {
+    let kind = draft.kind.name();
+    Report { documents: vec![draft.into_document(kind)] }
 }
 
 #[cfg(test)]

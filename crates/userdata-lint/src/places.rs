@@ -1,20 +1,43 @@
-//! From places in a text that was made (a rendered template, a part of an archive) to places in the file that it came from.
+//! Maps places in a generated text (a rendered template, a decoded part) to its source file.
 //!
-//! A made text is covered by pieces, in order. Of a copied piece every byte has its own place; everything else that is
-//! found in a piece is shown at the place of the whole piece.
+//! The generated text consists of pieces. In a copied piece, every byte has its own place. Findings in
+//! any other piece are shown at the place of the whole piece.
 
 use super::value;
-use diagnostics::source::{Source, Span};
+use crate::rules::Rule;
+use diagnostics::source::{Source, Span, floor_char_boundary};
 use diagnostics::{Diagnostic, Suppressed};
 use yaml11::Node;
 
+/// A finding of a rule, perhaps with help.
+pub(crate) fn finding(rule: &Rule, path: String, span: Span, message: String, help: Option<String>) -> Diagnostic {
+    Diagnostic::new(rule, path, span, message).with_help(help)
+}
+
+/// The message of a JSON error without its position, and the byte where it is.
+pub(crate) fn json_error(text: &str, error: &serde_json::Error) -> (String, usize) {
+    let line: usize = text.split_inclusive('\n').take(error.line().saturating_sub(1)).map(str::len).sum();
+    let at = floor_char_boundary(text, line + error.column().saturating_sub(1));
+    let message = error.to_string();
+    (message.split(" at line ").next().unwrap_or_default().to_owned(), at)
+}
+
+/// The lines of a text with their places, without line ends.
+pub(crate) fn lines(text: &str) -> impl Iterator<Item = (usize, &str)> {
+    text.split_inclusive('\n').scan(0, |at, line| {
+        let start = *at;
+        *at += line.len();
+        Some((start, line.trim_end_matches(['\n', '\r'])))
+    })
+}
+
 #[derive(Debug, Clone, Copy)]
 struct Piece {
-    /// Where it ends in the made text; it begins where the one before it ends.
+    /// End in the generated text; the piece begins where the previous one ends.
     end: usize,
-    /// Where it came from.
+    /// The place in the source.
     from: Span,
-    /// Whether it was copied byte for byte.
+    /// Whether it is a copy, byte for byte.
     copied: bool,
 }
 
@@ -37,9 +60,9 @@ impl Places {
         places
     }
 
-    /// Where a byte of the made text came from, as a beginning and as an end.
+    /// The source of a byte of the generated text, as the start or the end of a span.
     fn place(&self, offset: usize, is_end: bool) -> usize {
-        // A place between two pieces belongs to the one that it ends, or to the one that it begins.
+        // Between two pieces, an end belongs to the first one and a start to the second one.
         let index = self.pieces.partition_point(|piece| if is_end { piece.end < offset } else { piece.end <= offset });
         let Some(piece) = self.pieces.get(index).or(self.pieces.last()) else { return 0 };
         let start = index.checked_sub(1).and_then(|before| self.pieces.get(before)).map_or(0, |before| before.end);
@@ -50,13 +73,13 @@ impl Places {
         }
     }
 
-    /// Whether a byte of the made text has a place of its own.
+    /// Whether a byte of the generated text has its own place.
     pub(crate) fn is_exact(&self, offset: usize) -> bool {
         let index = self.pieces.partition_point(|piece| piece.end <= offset);
         self.pieces.get(index).or(self.pieces.last()).is_some_and(|piece| piece.copied)
     }
 
-    /// The next `length` bytes were copied from `from` on; pieces that go on where the last one ended become one.
+    /// The next `length` bytes were copied from `from` on. Extends the last piece if this one continues it.
     fn copied(&mut self, length: usize, from: usize) {
         match self.pieces.last_mut() {
             Some(last) if last.copied && last.from.end == from => {
@@ -67,8 +90,8 @@ impl Places {
         }
     }
 
-    /// Where the characters of a YAML scalar's text stand in the file: in a block, over several lines, in quotes, between
-    /// escapes. From where text and file cannot be brought together, the place is that of the whole scalar.
+    /// Maps the value of a YAML scalar to its source, through blocks, quotes and escapes. Where that
+    /// fails, the rest has the place of the whole scalar.
     pub(crate) fn of_scalar(source: &Source, node: Node<'_>, text: &str) -> Self {
         let mut places = Self::default();
         let span = node.span();
@@ -92,7 +115,7 @@ impl Places {
                 _ => 0,
             };
             if escape > 0 {
-                // A joined line stands for nothing.
+                // An escaped line break has no character in the value.
                 if !rest[1..].starts_with(['\n', '\r']) {
                     places.push(character.len_utf8(), Span::new(at, at + escape));
                     characters.next();
@@ -105,7 +128,7 @@ impl Places {
             } else if here.is_whitespace() {
                 at += here.len_utf8();
             } else if character.is_whitespace() {
-                // A line end that the file does not have, such as the last one.
+                // White space that is not in the file, such as the final newline.
                 places.push(character.len_utf8(), Span::at(at));
                 characters.next();
             } else {
@@ -140,7 +163,7 @@ impl Places {
     }
 }
 
-/// Bytes of the escape at the beginning of a text.
+/// The length of the escape at the start of a text, in bytes.
 fn escape_length(text: &str) -> usize {
     let length = match text.as_bytes().get(1) {
         Some(b'x') => 4,

@@ -1,16 +1,16 @@
-//! The vocabulary of the module tables: what a value must look like, in the terms of JSON Schema draft 4.
+//! The vocabulary of the module tables, which follows JSON Schema draft 4.
 //!
-//! A [`Shape`] is a list of [`Keyword`]s, all of which must hold. The order matters where cloud-init picks one of several
-//! errors, so that it is kept as cloud-init evaluates it. To add a keyword, add a variant here, its meaning in `check.rs`
-//! and its sentence in `message.rs`.
+//! A [`Shape`] is a list of [`Keyword`]s, all of which must hold, in the order in which cloud-init
+//! evaluates them. To add a keyword, add a variant here, its meaning in `schema.rs`, its message in
+//! `messages.rs` and its line in `tables.rs`.
 
 use super::version::Version;
 
-/// What a value must look like: all of the keywords hold.
+/// The conditions on a value, all of which must hold.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Shape(pub &'static [Keyword]);
 
-/// One condition on a value. Conditions on another type of value hold by themselves, as in JSON Schema.
+/// One condition on a value. As in JSON Schema, it always holds for values of another type.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Keyword {
     /// One of these types.
@@ -21,11 +21,11 @@ pub(crate) enum Keyword {
     Properties(&'static [(&'static str, Shape)]),
     /// The values under keys that match.
     PatternProperties(&'static Pattern, Shape),
-    /// No keys but those of `Properties` and `PatternProperties` beside this.
+    /// No other keys than those of `Properties` and `PatternProperties` in this shape.
     Closed,
     /// The values under all other keys.
     Additional(Shape),
-    /// Keys that must be there.
+    /// Required keys.
     Required(&'static [&'static str]),
     /// Every item of a list.
     Items(Shape),
@@ -33,12 +33,12 @@ pub(crate) enum Keyword {
     MaxItems(usize),
     /// No two items are equal.
     Unique,
-    /// A mapping's least number of keys.
+    /// The minimum number of keys of a mapping.
     MinProperties(usize),
-    /// A number's least value.
+    /// The minimum of a number.
     Minimum(i64),
     Matches(&'static Pattern),
-    /// A date as Python's `date.fromisoformat` takes it.
+    /// A date that Python's `date.fromisoformat` accepts.
     Date,
     /// Exactly one holds.
     OneOf(&'static [Shape]),
@@ -46,13 +46,13 @@ pub(crate) enum Keyword {
     AnyOf(&'static [Shape]),
     /// This shape holds too.
     Also(Shape),
-    /// Not both keys (a value that is no mapping fails too, as `not: required` does).
+    /// Not both keys. Fails for other values than mappings, like `not: required`.
     NotTogether(&'static str, &'static str),
-    /// It works still, and will be removed.
+    /// Deprecated.
     Deprecated(Note),
-    /// Its meaning or type changed: reported like a deprecation.
+    /// Its meaning or type changed; reported like a deprecation.
     Changed(Note),
-    /// A key that older versions do not know; stands in the shape of the key's value.
+    /// A key that older versions do not know. Part of the shape of the key's value.
     Since(Version),
     /// A keyword that holds only for versions older than this.
     Before(Version, &'static Keyword),
@@ -60,7 +60,7 @@ pub(crate) enum Keyword {
     From(Version, &'static Keyword),
 }
 
-/// Since when something is going away, and what to write.
+/// The version of a deprecation, and the replacement.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Note {
     pub version: &'static str,
@@ -71,7 +71,7 @@ pub(crate) struct Note {
 pub(crate) enum Instead {
     /// The key was renamed.
     Key(&'static str),
-    /// Another value: a sentence without a full stop.
+    /// What to do instead.
     Advice(&'static str),
 }
 
@@ -81,7 +81,7 @@ pub(crate) enum Literal {
     Bool(bool),
 }
 
-/// A regular expression of the schema, as a function: nothing is compiled at run time.
+/// A regular expression of the schema as a function, so that nothing is compiled at run time.
 #[derive(Debug)]
 pub(crate) struct Pattern {
     /// What matches, for messages: "digits and a unit, one of B K M G T".
@@ -114,7 +114,7 @@ impl Types {
 }
 
 impl Shape {
-    /// What is known under a key, if the shape names it.
+    /// The shape of a key, if this shape names it.
     pub(crate) fn property(self, name: &str) -> Option<Shape> {
         self.0.iter().find_map(|keyword| match keyword {
             Keyword::Properties(properties) => {
@@ -140,7 +140,7 @@ impl Shape {
             .unwrap_or(&[])
     }
 
-    /// Whether a key with this shape is going away.
+    /// Whether a key with this shape is deprecated.
     pub(crate) fn is_deprecated(self) -> bool {
         self.0.iter().any(|keyword| matches!(keyword, Keyword::Deprecated(_)))
     }
@@ -158,12 +158,12 @@ pub(crate) const STRINGS: Shape = Shape(&[Keyword::Type(Types::LIST), Keyword::I
 /// At least one string.
 pub(crate) const SOME_STRINGS: Shape =
     Shape(&[Keyword::Type(Types::LIST), Keyword::Items(STRING), Keyword::MinItems(1)]);
-/// Strings, none twice.
+/// Unique strings.
 pub(crate) const UNIQUE_STRINGS: Shape = Shape(&[Keyword::Type(Types::LIST), Keyword::Items(STRING), Keyword::Unique]);
 
 /// A shell command as text, or as a list of its words.
 pub(crate) const COMMAND: Shape = Shape(&[Keyword::OneOf(&[STRINGS, STRING])]);
-/// The same, where cloud-init looks for the text first.
+/// The same, where cloud-init tries the text first.
 pub(crate) const COMMAND_TEXT_FIRST: Shape = Shape(&[Keyword::OneOf(&[STRING, STRINGS])]);
 
 /// A note on a renamed key.
@@ -171,7 +171,7 @@ pub(crate) const fn renamed(version: &'static str, key: &'static str) -> Keyword
     Keyword::Deprecated(Note { version, instead: Instead::Key(key) })
 }
 
-/// A note on a value that is going away.
+/// A note on a deprecated value.
 pub(crate) const fn deprecated(version: &'static str, advice: &'static str) -> Keyword {
     Keyword::Deprecated(Note { version, instead: Instead::Advice(advice) })
 }

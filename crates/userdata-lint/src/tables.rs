@@ -1,4 +1,4 @@
-//! The module tables written out as JSON Schema, to be compared with a schema key by key.
+//! Exports the module tables as JSON Schema, to compare them with cloud-init's.
 //!
 //! A test holds them to the schema file of cloud-init (`tests/differential/validate.rs`). A pattern is
 //! given by what it means: the functions have no text. A new keyword of `shape.rs` gets its line in `put`.
@@ -9,11 +9,11 @@ use super::modules;
 use super::shape::{Instead, Keyword, Literal, Note, Shape, Types};
 use super::version::Version;
 
-/// What a version of cloud-init accepts under each top-level key: an object of draft 4 schemas, with cloud-init's
-/// `deprecated` and `changed` (and their `_version`) among the keywords.
+/// The draft 4 schema of each top-level key for a version of cloud-init, with cloud-init's keywords
+/// `deprecated`, `changed` and their `_version`.
 #[must_use]
 pub fn tables(version: Version) -> Value {
-    let known = modules::keys().filter(|(_, shape)| super::check::is_known(*shape, version));
+    let known = modules::keys().filter(|(_, shape)| super::schema::is_known(*shape, version));
     Value::Object(known.map(|(key, shape)| (key.to_string(), schema(shape, version))).collect())
 }
 
@@ -43,7 +43,7 @@ fn put(keyword: &Keyword, version: Version, out: &mut Map<String, Value>) {
         Keyword::Type(types) => one("type", names(*types)),
         Keyword::Enum(literals) => one("enum", literals.iter().map(literal).collect()),
         Keyword::Properties(properties) => {
-            let known = properties.iter().filter(|(_, shape)| super::check::is_known(*shape, version));
+            let known = properties.iter().filter(|(_, shape)| super::schema::is_known(*shape, version));
             let known = known.map(|(name, shape)| ((*name).to_string(), schema(*shape, version)));
             one("properties", Value::Object(known.collect()))
         }

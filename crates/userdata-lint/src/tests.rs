@@ -1,14 +1,15 @@
 use super::*;
+use diagnostics::{Origin, Severity};
 
 /// Findings of a text as `code path` lines.
 fn findings(text: &str) -> Vec<String> {
-    let report = validate(&Source::new("t", text), &Options::default());
+    let report = lint(&Source::new("t", text), &Options::default());
     let found = report.documents.into_iter().flat_map(|document| document.findings.diagnostics);
     found.map(|found| format!("{} {}", found.code, found.path)).collect()
 }
 
 fn of(text: &str) -> Verdict {
-    validate(&Source::new("t", text), &Options::default()).documents[0].verdict
+    lint(&Source::new("t", text), &Options::default()).documents[0].verdict
 }
 
 #[test]
@@ -32,7 +33,7 @@ fn paths_are_those_of_cloud_init() {
 #[test]
 fn a_value_used_through_an_alias_is_shown_at_both_places() {
     let text = "#cloud-config\nfinal_message: &m 5\ntimezone: *m\n";
-    let report = validate(&Source::new("t", text), &Options::default());
+    let report = lint(&Source::new("t", text), &Options::default());
     let found = &report.documents[0].findings.diagnostics;
     assert_eq!(found.len(), 2);
     assert_eq!(&text[found[1].span.unwrap().start..found[1].span.unwrap().end], "*m");
@@ -42,7 +43,7 @@ fn a_value_used_through_an_alias_is_shown_at_both_places() {
 #[test]
 fn a_merged_key_is_shown_where_it_is_written() {
     let text = "#cloud-config\nwrite_files:\n  - &a {path: /a, moed: '1'}\n  - {<<: *a, path: /b}\n";
-    let report = validate(&Source::new("t", text), &Options::default());
+    let report = lint(&Source::new("t", text), &Options::default());
     let found = &report.documents[0].findings.diagnostics;
     assert_eq!(found.len(), 2, "{found:?}");
     assert!(found.iter().all(|found| text[found.span.unwrap().start..].starts_with("moed")));
@@ -55,9 +56,9 @@ fn gzip_is_judged_by_what_is_in_it() {
     let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
     encoder.write_all(b"#cloud-config\nfoo: 1\n").unwrap();
     let packed = encoder.finish().unwrap();
-    let report = validate_bytes("t", &packed, &Options::default());
+    let report = lint_bytes("t", &packed, &Options::default());
     assert_eq!(report.documents[0].verdict, Verdict::Invalid);
-    let cut = validate_bytes("t", &packed[..12], &Options::default());
+    let cut = lint_bytes("t", &packed[..12], &Options::default());
     assert_eq!(cut.documents[0].findings.diagnostics[0].code, "MK004");
 }
 
@@ -85,7 +86,7 @@ fn nothing_hangs_or_grows_without_bound() {
 #[test]
 fn a_secret_that_is_allowed_stays_covered() {
     let text = "#cloud-config\n# mkimg: allow password-in-document a machine for an hour\npassword: hunter2hunter2\n";
-    let report = validate(&Source::new("t", text), &Options::default());
+    let report = lint(&Source::new("t", text), &Options::default());
     let document = &report.documents[0];
     assert_eq!(document.suppressed.len(), 1, "{:?}", document.findings.diagnostics);
     let shown = document.findings.source.shown(Span::new(0, text.len()));
@@ -100,7 +101,7 @@ fn the_closest_key_is_named_for_hundreds_of_unknown_ones() {
         text.push_str(&format!("zzz{number}: 1\n"));
     }
     text.push_str("packges: [a]\n");
-    let report = validate(&Source::new("t", text), &Options::default());
+    let report = lint(&Source::new("t", text), &Options::default());
     let last = report.documents[0].findings.diagnostics.last().cloned();
     assert_eq!(last.and_then(|found| found.help), Some("did you mean `packages`?".to_string()));
 }
@@ -137,7 +138,7 @@ fn each_pair_of_a_list_of_pairs_has_its_path() {
 fn of_very_many_unknown_keys_the_first_are_named_and_the_others_counted() {
     let text: String =
         std::iter::once("#cloud-config\n".to_owned()).chain((0..20_003).map(|n| format!("k{n}: 1\n"))).collect();
-    let report = validate(
+    let report = lint(
         &Source::new("many.yaml", text.as_str()),
         &Options { limit: None, providers: Vec::new(), ..Options::default() },
     );
@@ -145,34 +146,34 @@ fn of_very_many_unknown_keys_the_first_are_named_and_the_others_counted() {
         report.documents[0].findings.diagnostics.iter().filter(|found| found.code == "MK101").collect();
     assert_eq!(unknown.len(), 20_000);
     let last = unknown.last().unwrap();
-    assert!(last.message.ends_with("; 3 more unknown keys after it are not named"), "{}", last.message);
+    assert!(last.message.ends_with("; 3 more unknown keys follow"), "{}", last.message);
 }
 
 /// What is suggested for the first finding.
 fn help(text: &str) -> String {
-    let report = validate(&Source::new("t", text), &Options::default());
+    let report = lint(&Source::new("t", text), &Options::default());
     report.documents[0].findings.diagnostics[0].help.clone().unwrap_or_default()
 }
 
 #[test]
 fn suggestions_name_the_mistake_that_was_made() {
     for (text, expected) in [
-        ("#cloud-config\nusers: [{name: a, chpasswd: {expire: false}}]\n", "`chpasswd` is a key of the top level"),
+        ("#cloud-config\nusers: [{name: a, chpasswd: {expire: false}}]\n", "`chpasswd` is a top-level key"),
         ("#cloud-config\nsudo: ALL=(ALL) NOPASSWD:ALL\n", "a key of a user"),
         ("#cloud-config\ncoreos: {units: []}\n", "Flatcar"),
         ("#cloud-config\nhostname: {{ name }}\n", "begins with `{{`"),
         ("#cloud-config\nruncmd:\n  - {{ name }}-a\n", "begins with `{{`"),
-        ("#cloud-config\n%{~ if update ~}\npackage_update: true\n", "what the template is rendered to"),
+        ("#cloud-config\n%{~ if update ~}\npackage_update: true\n", "check the rendered document"),
         ("#cloud-config\nwrite_files:\n  - content: |\n    [db]\n    a\n    path: /a\n", "deeper than its key"),
         (
             "#cloud-config\nwrite_files:\n  - path: /a\n    content: |\n    #!/bin/sh\n    echo hi\n",
             "deeper than its key",
         ),
         ("#cloud-config\nssh_import_id: [*]\n", "begins with `*`"),
-        ("## template:jinja\n#cloud-config\n", "with a blank before `jinja`"),
+        ("## template:jinja\n#cloud-config\n", "with a space before `jinja`"),
         (
             "#cloud-config\nwrite_files:\n  - owner: root:root\n  - path: /a\n    content: x\n",
-            "the next item has it: take away its `- `",
+            "the next item has `path`; remove its `- `",
         ),
         ("#cloud-config\nwrite_files:\n  - owner: root:root\n  - {path: /a, owner: root:root}\n", "add `path:`"),
         ("#cloud-config\ninstance-id: i-1\n", "a key of meta-data"),
@@ -200,7 +201,7 @@ fn texts_that_another_program_replaces_are_no_contents() {
 fn what_follows_a_guard_for_bash_is_read_as_bash() {
     let codes = |text: &str| {
         let source = Source::new("a.sh", text);
-        let found = crate::validate_file(&source, "/etc/profile.d/a.sh", 0o644).findings.diagnostics;
+        let found = lint_file(&source, "/etc/profile.d/a.sh", 0o644, &Options::default()).findings.diagnostics;
         found.iter().map(|found| found.code).collect::<Vec<_>>()
     };
     let array = "precmd_functions+=(a)\n";
@@ -238,7 +239,7 @@ fn commands_that_only_bash_has_are_noticed_in_runcmd() {
 }
 
 fn helps(text: &str) -> Vec<String> {
-    let report = validate_bytes("t.yaml", format!("#cloud-config\n{text}").as_bytes(), &Options::default());
+    let report = lint_bytes("t.yaml", format!("#cloud-config\n{text}").as_bytes(), &Options::default());
     let found = report.documents.into_iter().flat_map(|document| document.findings.diagnostics);
     found.filter_map(|found| found.help).collect()
 }
@@ -247,7 +248,7 @@ fn helps(text: &str) -> Vec<String> {
 fn a_command_with_a_colon_is_not_a_list() {
     for command in ["echo \"a: b\" > /c", "TOKEN=$(curl -H 'X-ttl: 60' http://a.example)"] {
         let helps = helps(&format!("runcmd:\n  - {command}\n"));
-        assert!(helps[0].contains("in quotes"), "{helps:?}");
+        assert!(helps[0].contains("quote the whole text"), "{helps:?}");
     }
     assert!(helps("runcmd:\n  - {a: b}\n")[0].contains("`- `"));
 }
@@ -275,7 +276,7 @@ fn examples_of_rules_are_judged_as_their_pages_say() {
     for rule in crate::rules::REGISTRY.iter().filter(|rule| !rule.about_templates) {
         let options = Options { limit: rule.example_limit, ..Options::default() };
         let codes = |text: &[u8]| {
-            let report = validate_bytes("example.yaml", text, &options);
+            let report = lint_bytes("example.yaml", text, &options);
             let found = report.documents.into_iter().flat_map(|document| document.findings.diagnostics);
             found.map(|found| found.code).collect::<Vec<_>>()
         };
@@ -288,5 +289,133 @@ fn examples_of_rules_are_judged_as_their_pages_say() {
             found.retain(|code| *code != crate::rules::REFUSED_BY_SCHEMA_COMMAND.code);
             assert!(found.is_empty(), "{}: good example {index} gives {found:?}", rule.code);
         }
+    }
+}
+
+fn verdict_and_codes(text: &str, version: Version) -> (Verdict, Vec<(&'static str, Origin, Severity)>) {
+    let options = Options { cloud_init: version, ..Options::default() };
+    let document = lint(&Source::new("t", text), &options).documents.remove(0);
+    let found = document.findings.diagnostics.iter();
+    (document.verdict, found.map(|found| (found.code, found.origin, found.severity)).collect())
+}
+
+#[test]
+fn a_multi_part_document_has_the_commands_verdict_and_its_parts_their_own() {
+    let text = "Content-Type: multipart/mixed; boundary=x\nMIME-Version: 1.0\n\n--x\nContent-Type: text/cloud-config\n\n#cloud-config\nfoo: 1\n--x--\n";
+    let refused = ("MK008", Origin::CloudInit, Severity::Error);
+    let found = ("MK101", Origin::Mkimg, Severity::Error);
+    assert_eq!(verdict_and_codes(text, Version::LATEST), (Verdict::Invalid, vec![refused, found]));
+    assert_eq!(verdict_and_codes(&text.replace("foo: 1", "a: b"), Version::OLDEST), (Verdict::Invalid, vec![refused]));
+}
+
+#[test]
+fn the_old_command_knows_cloud_configs_only() {
+    let refused = ("MK008", Origin::CloudInit, Severity::Error);
+    for text in
+        ["#!/bin/sh\n", "#include\nhttps://downloads.example/a\n", "## template: jinja\n#cloud-config\n{}\n", ""]
+    {
+        assert_eq!(verdict_and_codes(text, Version::LATEST).1.iter().find(|found| found.0 == "MK008"), None, "{text}");
+        let (verdict, found) = verdict_and_codes(text, Version::OLDEST);
+        assert!(verdict == Verdict::Invalid && found.contains(&refused), "{text}: {verdict:?} {found:?}");
+    }
+    assert_eq!(verdict_and_codes("#cloud-config-archive\n- hello\n", Version::OLDEST).0, Verdict::Invalid);
+    // A mapping is a cloud-config to it, whatever it was meant to be.
+    assert_eq!(verdict_and_codes("#cloud-config-jsonp\n{\"op\": \"x\"}\n", Version::OLDEST).0, Verdict::Valid);
+}
+
+#[test]
+fn a_note_of_an_ignored_part_counts_beside_other_findings_only() {
+    let note = format!("#cloud-config\n# Cloud-config part ignored SCHEMA_ERROR: part 2\n");
+    let alone = ("MK009", Origin::Mkimg, Severity::Warning);
+    let counted = ("MK009", Origin::CloudInit, Severity::Error);
+    assert_eq!(verdict_and_codes(&format!("{note}{{}}\n"), Version::LATEST), (Verdict::Valid, vec![alone]));
+    let (verdict, found) = verdict_and_codes(&format!("{note}apt_update: true\n"), Version::LATEST);
+    assert!(verdict == Verdict::Invalid && found.contains(&counted), "{found:?}");
+    assert_eq!(verdict_and_codes(&format!("{note}{{}}\n"), Version::OLDEST), (Verdict::Valid, vec![]));
+}
+
+/// The codes that a document gets without a provider's limit.
+fn codes_of(bytes: &[u8], options: &Options) -> Vec<&'static str> {
+    let found = lint_bytes("t", bytes, options).documents.remove(0).findings.diagnostics;
+    found.into_iter().map(|found| found.code).collect()
+}
+
+#[test]
+fn limits_hold_at_their_bounds() {
+    use std::io::Write;
+
+    let unlimited = Options { providers: Vec::new(), ..Options::default() };
+    let padded = |size: usize| {
+        let head = "#cloud-config\nfinal_message: done\n# ";
+        format!("{head}{}", "x".repeat(size - head.len())).into_bytes()
+    };
+    let gzip = |bytes: &[u8]| {
+        let mut packer = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+        packer.write_all(bytes).unwrap();
+        packer.finish().unwrap()
+    };
+    for (size, expected) in
+        [(MAX_DOCUMENT_BYTES - 1, None), (MAX_DOCUMENT_BYTES, None), (MAX_DOCUMENT_BYTES + 1, Some("MK004"))]
+    {
+        let expected: Vec<_> = expected.into_iter().collect();
+        assert_eq!(codes_of(&padded(size), &unlimited), expected, "{size}");
+        assert_eq!(codes_of(&gzip(&padded(size)), &unlimited), expected, "{size}, compressed");
+    }
+    for (provider, limit) in [("digitalocean", 65_536), ("hetzner", 32_768), ("ec2", 16_384), ("azure", 65_535)] {
+        let named: provider::Named = provider.parse().unwrap();
+        let options = Options { providers: vec![named.0], ..Options::default() };
+        for (size, expected) in [(limit - 1, 0), (limit, 0), (limit + 1, 1)] {
+            let over = codes_of(&padded(size), &options).iter().filter(|code| **code == "MK202").count();
+            assert_eq!(over, expected, "{provider}: {size}");
+        }
+    }
+    let options = Options { limit: Some(100), ..unlimited.clone() };
+    for (size, expected) in [(99, 0), (100, 0), (101, 1)] {
+        assert_eq!(codes_of(&padded(size), &options).len(), expected, "{size}");
+    }
+    // Parts of one document, and parts in parts.
+    for (count, expected) in [(999, 0), (1_000, 0), (1_001, 1)] {
+        let archive = format!("#cloud-config-archive\n{}", "- \"#cloud-config\\n{}\"\n".repeat(count));
+        let unchecked = codes_of(archive.as_bytes(), &unlimited).iter().filter(|code| **code == "MK006").count();
+        assert_eq!(unchecked, expected, "{count} parts");
+    }
+    for (depth, expected) in [(3, 0), (4, 0), (5, 1)] {
+        let archive = (0..depth).fold("#cloud-config\n{}\n".to_owned(), |inner, _| {
+            format!("#cloud-config-archive\n- {}\n", serde_json::to_string(&inner).unwrap())
+        });
+        let unchecked = codes_of(archive.as_bytes(), &unlimited).iter().filter(|code| **code == "MK006").count();
+        assert_eq!(unchecked, expected, "{depth} deep");
+    }
+    for (count, expected) in [(999, 0), (1_000, 0), (1_001, 1)] {
+        let comments = format!("#cloud-config\n{}{{}}\n", "# mkimg: allow MK201 x\n".repeat(count));
+        let malformed = codes_of(comments.as_bytes(), &unlimited).iter().filter(|code| **code == "MK234").count();
+        assert_eq!(malformed, expected, "{count} comments");
+    }
+}
+
+/// What changed between the versions, one line for each kind of change.
+#[test]
+fn each_version_has_its_own_verdict() {
+    use Verdict::{Deprecated, Invalid, Skipped, Valid};
+
+    for (text, verdicts) in [
+        ("#cloud-config\nfinal_message: done\n", [Valid, Valid, Valid]),
+        // The header may follow blank lines, and in capitals.
+        ("\n#cloud-config\nfinal_message: done\n", [Invalid, Valid, Valid]),
+        ("#Cloud-Config\nfinal_message: done\n", [Invalid, Valid, Valid]),
+        // Unknown keys at the top level.
+        ("#cloud-config\npackges: [a]\n", [Valid, Invalid, Invalid]),
+        // Keys that came later.
+        ("#cloud-config\nrpi: {interfaces: {spi: true}}\n", [Valid, Invalid, Valid]),
+        // Deprecations that came later.
+        ("#cloud-config\nubuntu_advantage: {token: a}\n", [Valid, Deprecated, Deprecated]),
+        ("#cloud-config\napt_update: true\n", [Deprecated, Deprecated, Deprecated]),
+        // Kinds that the command does not know.
+        ("#!/bin/sh\n", [Invalid, Skipped, Skipped]),
+        ("", [Invalid, Skipped, Skipped]),
+    ] {
+        let versions = [(22, 4), (25, 1), (26, 2)].map(|(year, number)| Version::new(year, number));
+        let found = versions.map(|version| verdict_and_codes(text, version).0);
+        assert_eq!(found, verdicts, "{text:?}");
     }
 }

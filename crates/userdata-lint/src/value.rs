@@ -1,23 +1,29 @@
-//! YAML nodes as the Python values that cloud-init sees: keys without their overridden duplicates, equality, names of types.
+//! YAML nodes as the Python values that cloud-init sees: keys without duplicates, equality, types.
 
 use std::hash::{BuildHasher, RandomState};
 
-use super::fault::Step;
 use super::shape::{Literal, Types};
 use diagnostics::quoted;
 use diagnostics::source::{Source, Span};
 use yaml11::{Entry, Key, Node, NodeId, NodeKind, Scalar, Tree};
 
-/// How deep two values are compared; deeper ones count as different. (Aliases can make a value contain itself.)
-const COMPARED_DEPTH: usize = 32;
-/// Up to this many keys, comparing each with each is faster than hashing.
-const FEW: usize = 12;
+/// One step of a path into the document.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum PathStep<'t> {
+    Index(usize),
+    Key(Node<'t>),
+}
 
-/// The entries that hold, in the order of the Python dict: a key keeps its first place and gets its last value.
+/// Values nested deeper than this compare as different; with aliases, a value can contain itself.
+const COMPARED_DEPTH: usize = 32;
+/// Up to this many keys, pairwise comparison is faster than hashing.
+const MAX_PAIRWISE_KEYS: usize = 12;
+
+/// The entries in the order of a Python dict: a duplicate key keeps its first position and gets its last value.
 pub(crate) fn entries<'t>(tree: &'t Tree, node: Node<'t>) -> impl ExactSizeIterator<Item = (Node<'t>, Node<'t>)> {
     let all = node.mapping().unwrap_or_default();
     let mut out: Vec<&Entry> = Vec::with_capacity(all.len());
-    if all.len() <= FEW {
+    if all.len() <= MAX_PAIRWISE_KEYS {
         for entry in all {
             match out.iter_mut().find(|known| same_key(tree.node(known.key), tree.node(entry.key))) {
                 Some(known) => *known = entry,
@@ -37,12 +43,12 @@ pub(crate) fn entries<'t>(tree: &'t Tree, node: Node<'t>) -> impl ExactSizeItera
     out.into_iter().map(|entry| (tree.node(entry.key), tree.node(entry.value)))
 }
 
-/// Keys that the text writes twice in one mapping (merged ones aside): the later entry with the earlier one.
+/// Duplicate keys of a mapping, without merged ones, as (later, earlier).
 pub(crate) fn duplicates<'t>(tree: &'t Tree, node: Node<'t>) -> Vec<(Node<'t>, Node<'t>)> {
     let all = node.mapping().unwrap_or_default();
     let keys: Vec<_> = all.iter().filter(|entry| !entry.merged).map(|entry| &entry.key).collect();
     let key = |place: usize| tree.node(*keys[place]);
-    if keys.len() <= FEW {
+    if keys.len() <= MAX_PAIRWISE_KEYS {
         let earlier = |place: usize| (0..place).rev().find(|earlier| same_key(key(*earlier), key(place)));
         return (1..keys.len()).filter_map(|place| Some((key(place), key(earlier(place)?)))).collect();
     }
@@ -50,9 +56,9 @@ pub(crate) fn duplicates<'t>(tree: &'t Tree, node: Node<'t>) -> Vec<(Node<'t>, N
     before.map(|(place, before)| (key(place), key(before))).collect()
 }
 
-/// For each key, the place of the one before it that is equal; its own place where there is none.
+/// For each key, the index of the previous equal key, or its own index.
 ///
-/// Hashes are sorted: of hundreds of thousands of keys, a table with the keys in it takes several times as much memory.
+/// Sorts hashes, because a hash table of the keys takes several times as much memory.
 fn equal_before<'t>(keys: usize, key: impl Fn(usize) -> Node<'t>) -> Vec<usize> {
     let state = RandomState::new();
     let mut hashes: Vec<_> = (0..keys).map(|place| (state.hash_one(KeyIdentity::of(key(place))), place)).collect();
@@ -77,13 +83,13 @@ pub(crate) fn get<'t>(tree: &'t Tree, node: Node<'t>, name: &str) -> Option<Node
 }
 
 /// The item after the one that a path leads to, in the same list.
-pub(crate) fn next_item<'t>(tree: &'t Tree, root: Node<'t>, path: &[Step<'_>]) -> Option<Node<'t>> {
-    let (Step::Index(last), before) = path.split_last()? else { return None };
+pub(crate) fn next_item<'t>(tree: &'t Tree, root: Node<'t>, path: &[PathStep<'_>]) -> Option<Node<'t>> {
+    let (PathStep::Index(last), before) = path.split_last()? else { return None };
     let mut node = root;
     for step in before {
         node = match (step, node.kind()) {
-            (Step::Index(index), NodeKind::Sequence(items)) => tree.node(*items.get(*index)?),
-            (Step::Key(key), NodeKind::Mapping(_)) => get(tree, node, key.as_str()?)?,
+            (PathStep::Index(index), NodeKind::Sequence(items)) => tree.node(*items.get(*index)?),
+            (PathStep::Key(key), NodeKind::Mapping(_)) => get(tree, node, key.as_str()?)?,
             _ => return None,
         };
     }
@@ -98,10 +104,10 @@ fn same_key(one: Node<'_>, two: Node<'_>) -> bool {
     }
 }
 
-/// What Python's dict compares. (A key that is no scalar is refused by the reader; it would equal itself only.)
+/// What a Python dict compares. The parser rejects other keys than scalars.
 #[derive(Debug, PartialEq, Eq, Hash)]
 enum KeyIdentity<'t> {
-    /// Nearly all keys are text: it is not copied.
+    /// Nearly all keys are strings, which are not copied.
     Text(&'t str),
     Scalar(Key),
     Node(NodeId),
@@ -117,7 +123,7 @@ impl<'t> KeyIdentity<'t> {
     }
 }
 
-/// A key as cloud-init writes it in a path: Python's `str`.
+/// A key as cloud-init writes it in a path, with Python's `str`.
 pub(crate) fn key_text(key: Node<'_>) -> String {
     match key.scalar() {
         Some(Scalar::Str(text) | Scalar::Timestamp(text)) => text.clone(),
@@ -137,7 +143,7 @@ pub(crate) fn types(node: Node<'_>) -> Types {
     match node.kind() {
         NodeKind::Sequence(_) | NodeKind::Pairs(_) => Types::LIST,
         NodeKind::Mapping(_) => Types::MAP,
-        // A Python set: no type of the schema's.
+        // A Python set has no type in the schema.
         NodeKind::Set(_) => Types(0),
         NodeKind::Scalar(scalar) => match scalar {
             Scalar::Null => Types::NULL,
@@ -158,7 +164,7 @@ pub(crate) fn is_literal(node: Node<'_>, literal: Literal) -> bool {
     }
 }
 
-/// Equality as the schema's `uniqueItems` has it: `1` equals `1.0`, `true` equals neither.
+/// Equality as for `uniqueItems`: `1` equals `1.0`, but `true` equals neither.
 pub(crate) fn equal<'t>(tree: &'t Tree, one: Node<'t>, two: Node<'t>) -> bool {
     equal_to_depth(tree, one, two, COMPARED_DEPTH)
 }
@@ -195,7 +201,7 @@ fn equal_to_depth<'t>(tree: &'t Tree, one: Node<'t>, two: Node<'t>, depth: usize
     }
 }
 
-/// A scalar as it is written, without its anchor and tag.
+/// A scalar as written in the source, without anchor and tag.
 pub(crate) fn written<'s>(source: &'s Source, node: Node<'_>) -> &'s str {
     let mut text = source.slice(node.span()).trim();
     while text.starts_with(['&', '!']) {
@@ -205,7 +211,7 @@ pub(crate) fn written<'s>(source: &'s Source, node: Node<'_>) -> &'s str {
     text
 }
 
-/// A value as a message names it: "the integer `644`", "a list".
+/// A value as messages describe it: "the integer `644`", "a list".
 pub(crate) fn describe(source: &Source, node: Node<'_>) -> String {
     let written = written(source, node);
     let number = |name: &str, value: &str| {

@@ -1,7 +1,7 @@
-//! The version of cloud-init whose verdict is asked for, by number or by the release that has it.
+//! The version of cloud-init to check for, by number or by the distribution release that ships it.
 //!
-//! To offer a version, compare it (`tests/differential/validate.rs`) and add it to [`Version::PROVEN`]; to offer a release,
-//! add its line to `RELEASES`, and to the table in `docs/cloud-init-versions.md`, where the reasons are.
+//! To support a version, add it to [`Version::PROVEN`] and run `tests/differential/validate.rs`. To
+//! support a release, add it to `RELEASES` and to the table in `docs/cloud-init-versions.md`.
 
 use std::fmt;
 use std::str::FromStr;
@@ -13,29 +13,29 @@ pub struct Version {
     number: u8,
 }
 
-/// A text that names no version of cloud-init that can be judged.
+/// The error for an unknown or unsupported version.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum UnknownVersion {
-    /// A version, but none that was compared with cloud-init itself.
-    #[error("cloud-init {found} was not compared with mkimg; the nearest that was is {nearest} (of {})", offered())]
+    /// A version that mkimg was not compared with.
+    #[error("cloud-init {found} is not supported; the nearest supported version is {nearest} (of {})", offered())]
     NotProven {
-        /// The version that was asked for.
+        /// The requested version.
         found: Version,
-        /// The offered version that is least far away.
+        /// The nearest supported version.
         nearest: Version,
     },
     /// Neither a version nor a release.
     #[error("expected a version of cloud-init, {}, or a release, such as {}; found `{found}`{}", offered(), releases(), meant(.nearest.as_deref()))]
     NotKnown {
-        /// What was written.
+        /// The requested text.
         found: String,
-        /// The nearest name that is known.
+        /// The most similar known name.
         nearest: Option<String>,
     },
 }
 
-/// Releases of Linux distributions by their names and numbers, with the version that a machine of them has. Debian keeps the
-/// version of the release; Ubuntu brings each new version into the releases that it supports.
+/// Distribution releases and the version of cloud-init that they ship. Debian keeps the version of
+/// the release; Ubuntu updates it in all supported releases.
 const RELEASES: &[(&str, &[&str], Version)] = &[
     ("debian", &["12", "bookworm"], Version::new(22, 4)),
     ("debian", &["13", "trixie"], Version::new(25, 1)),
@@ -49,11 +49,11 @@ const RELEASES: &[(&str, &[&str], Version)] = &[
 ];
 
 impl Version {
-    /// The version whose verdict is given unless another one is asked for.
+    /// The default version.
     pub const LATEST: Self = Self::new(26, 2);
-    /// The oldest version that can be asked for: Debian 12's.
+    /// The oldest supported version, that of Debian 12.
     pub const OLDEST: Self = Self::new(22, 4);
-    /// The versions that can be asked for: those that were compared with cloud-init itself.
+    /// The supported versions, which mkimg was compared with.
     pub const PROVEN: &'static [Self] = &[Self::OLDEST, Self::new(25, 1), Self::LATEST];
 
     #[must_use]
@@ -61,7 +61,7 @@ impl Version {
         Self { year, number }
     }
 
-    /// Releases a year, about: far enough apart for "nearest".
+    /// The distance in quarters, which is about one release each.
     fn distance(self, other: Self) -> u16 {
         let quarters = |version: Self| u16::from(version.year) * 4 + u16::from(version.number);
         quarters(self).abs_diff(quarters(other))
@@ -76,7 +76,7 @@ impl Version {
             if is_number { part.parse::<u8>().ok() } else { None }
         });
         let version = Self { year: parts.next()??, number: parts.next()?? };
-        // cloud-init counts years from 2017 on in this way, and has at most some releases a year.
+        // cloud-init uses this scheme since 2017 and has only a few releases per year.
         let plausible = (17..=99).contains(&version.year) && (1..=9).contains(&version.number);
         (plausible && parts.all(|part| part.is_some())).then_some(version)
     }
@@ -88,7 +88,7 @@ impl Version {
         let named = ["debian", "ubuntu"].contains(&distribution);
         let release =
             if named { rest.trim_start_matches(['-', ' ', ':', '_']).replace('-', ".") } else { text.to_string() };
-        // A bare 12 could be anything.
+        // A bare 12 is ambiguous.
         let bare = |name: &str| name.contains('.') || !name.bytes().all(|byte| byte.is_ascii_digit());
         let fits = |(of, names, _): &&(&str, &[&str], Self)| {
             names.contains(&release.as_str()) && if named { *of == distribution } else { bare(&release) }
@@ -112,7 +112,7 @@ fn meant(nearest: Option<&str>) -> String {
     nearest.map(|name| format!("; did you mean `{name}`?")).unwrap_or_default()
 }
 
-/// The known name that is most like what was written, if any is.
+/// The most similar known name, if one is similar enough.
 fn nearest_name(text: &str) -> Option<String> {
     let of_release = |(of, names, _): &(&str, &'static [&'static str], Version)| {
         let of = (*of).to_string();
@@ -120,7 +120,7 @@ fn nearest_name(text: &str) -> Option<String> {
     };
     let known = RELEASES.iter().flat_map(of_release).chain(Version::PROVEN.iter().map(ToString::to_string));
     let distance = |name: &String| strsim::damerau_levenshtein(text, name);
-    // A number with one wrong digit is another number.
+    // Suggesting a different number would be wrong.
     let is_word = text.bytes().any(|byte| byte.is_ascii_alphabetic());
     known.filter(|name| is_word && distance(name) <= 2 && distance(name) < name.len() / 2).min_by_key(distance)
 }
@@ -195,9 +195,9 @@ mod tests {
         let said = |text: &str| text.parse::<Version>().unwrap_err().to_string();
         assert_eq!(
             said("24.1"),
-            "cloud-init 24.1 was not compared with mkimg; the nearest that was is 25.1 (of 22.4, 25.1, 26.2)"
+            "cloud-init 24.1 is not supported; the nearest supported version is 25.1 (of 22.4, 25.1, 26.2)"
         );
-        assert!(said("26.3").contains("the nearest that was is 26.2"));
+        assert!(said("26.3").contains("the nearest supported version is 26.2"));
         assert!(said("bokworm").ends_with("found `bokworm`; did you mean `bookworm`?"), "{}", said("bokworm"));
         assert!(said("ubunut-24.04").ends_with("did you mean `ubuntu-24.04`?"), "{}", said("ubunut-24.04"));
         assert!(said("jessie").contains("22.4, 25.1, 26.2, or a release, such as debian-12, debian-13"));

@@ -1,13 +1,14 @@
 //! The entries of `write_files`: what they write, and checks of ours that the tables of `modules/` cannot make.
 
 use std::borrow::Cow;
+use std::cell::OnceCell;
 use std::collections::HashMap;
 
 use crate::decode::decode;
-use crate::message::finding;
+use crate::places::finding;
 use crate::rules::{self, Rule};
-use crate::{Document, content, value};
-use diagnostics::source::Span;
+use crate::{content, value};
+use diagnostics::source::{Source, Span};
 use diagnostics::{Diagnostic, quoted};
 use yaml11::{Node, Scalar, Tree};
 
@@ -20,6 +21,30 @@ const MAX_DUPLICATES: usize = 1_000;
 /// The folders whose scripts run at the end of the boot that writes them.
 pub(crate) const SCRIPT_FOLDERS: &[&str] =
     &["/var/lib/cloud/scripts/per-instance/", "/var/lib/cloud/scripts/per-boot/", "/var/lib/cloud/scripts/per-once/"];
+
+/// A parsed cloud-config, for the checks.
+pub(crate) struct Document<'t> {
+    pub source: &'t Source,
+    pub tree: &'t Tree,
+    pub root: Node<'t>,
+    files: OnceCell<Vec<FileEntry<'t>>>,
+}
+
+impl<'t> Document<'t> {
+    pub(crate) fn new(source: &'t Source, tree: &'t Tree, root: Node<'t>) -> Self {
+        Self { source, tree, root, files: OnceCell::new() }
+    }
+
+    /// The entries of `write_files`, with decoded contents.
+    pub(crate) fn files(&self) -> &[FileEntry<'t>] {
+        self.files.get_or_init(|| entries(self.tree, self.root))
+    }
+
+    /// The value of a top-level key.
+    pub(crate) fn get(&self, key: &str) -> Option<Node<'t>> {
+        value::get(self.tree, self.root, key)
+    }
+}
 
 /// One entry of `write_files`.
 #[derive(Debug)]

@@ -11,7 +11,7 @@ use super::args::Args;
 use super::artifacts::ArtifactDirectory;
 use crate::cli::error::{ErrorKind, ExpectedError, Failure};
 use crate::cli::options::Variant;
-use crate::cli::{Global, contents, judgement, lock, project};
+use crate::cli::{Global, lock, project, project_lint};
 use crate::model::{self, Assignment, Lock, Places, Plan};
 use crate::render::{self, DOCUMENT_LIMIT, Document};
 use crate::workspace::{Wanted, read_lock, write_lock};
@@ -143,7 +143,7 @@ pub(crate) fn prepare(args: &Args, global: &Global, variant: &Variant, local: bo
     }
     project::check_locked(global, &plan, &lock_path, args.locked)?;
     let document = project::document(&plan, Some(DOCUMENT_LIMIT))?;
-    let secrets = judgement::secrets(&opened, &assignments);
+    let secrets = project_lint::secrets(&opened, &assignments);
     check_documents(global, &plan, &document, &secrets)?;
     let verification = render::verification_document(&plan)?;
     Ok(Prepared { plan, document, verification, folder, stubs: args.stand_ins, sensitive })
@@ -151,11 +151,10 @@ pub(crate) fn prepare(args: &Args, global: &Global, variant: &Variant, local: bo
 
 /// Refuses a document that cloud-init would refuse.
 fn check_documents(global: &Global, plan: &Plan, document: &Document, secrets: &[String]) -> Result<(), Failure> {
-    // `mkimg validate` reports what is wrong with the template's `allow:`.
-    let options = userdata_lint::Options::default();
-    let judged = judgement::rendered("rendered document", document, plan, &Places::new(), secrets, &options);
-    let mut documents = contents::judge(plan);
-    documents.extend(judged.map(|judged| judged.document));
+    // `mkimg validate` reports problems with the template's `allow:`.
+    let options = project_lint::options(plan, secrets, &userdata_lint::Options::default());
+    let mut documents = project_lint::check_files(plan, &options);
+    documents.push(project_lint::check_rendered("rendered document", document, plan, &Places::new(), &options).0);
     let report = Report { documents };
     let counts = report.counts();
     if counts.errors + counts.warnings > 0 {

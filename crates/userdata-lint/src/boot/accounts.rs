@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::programs::{DEFAULT_USERS, brings, is_base_account, of_account};
 use super::{Boot, FEW, text};
-use crate::message::finding;
+use crate::places::finding;
 use crate::rules;
 use crate::value;
 use diagnostics::source::Span;

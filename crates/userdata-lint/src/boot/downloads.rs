@@ -1,7 +1,7 @@
 //! Downloads that are run as they come, and sources of packages whose key nothing brings.
 
 use super::{Boot, Stage, Step};
-use crate::message::finding;
+use crate::places::finding;
 use crate::rules;
 use crate::shell::{self, Input, Interpreter, SimpleCommand};
 use crate::value;

@@ -1,7 +1,7 @@
 //! Items of `runcmd` and `bootcmd` as they are written: lists whose words mean something to a shell only, here-documents in folded text.
 
 use crate::Document;
-use crate::message::finding;
+use crate::places::finding;
 use crate::rules;
 use crate::shell::{Interpreter, read};
 use diagnostics::{Diagnostic, quoted};

@@ -21,7 +21,7 @@ mod used;
 use std::cell::OnceCell;
 use std::collections::BTreeMap;
 
-use super::message::finding;
+use super::places::finding;
 use super::shell::{self, Interpreter, SimpleCommand};
 use super::{Document, value};
 use crate::rules::{self, Rule};

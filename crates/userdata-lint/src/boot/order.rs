@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use super::programs::{brings, of_program, of_service};
 use super::{Boot, FEW, Stage, is_true, text};
-use crate::message::finding;
+use crate::places::finding;
 use crate::rules;
 use crate::value::{self, path_at};
 use crate::write_files::normal;

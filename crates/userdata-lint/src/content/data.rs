@@ -2,8 +2,9 @@
 //! documents, tags); a text with any of that is let pass.
 
 use super::{Content, Fault};
+use crate::places::json_error;
 use crate::rules;
-use diagnostics::source::{Span, floor_char_boundary};
+use diagnostics::source::Span;
 
 /// Longer files are not parsed.
 const MAX_FILE_BYTES: usize = 1024 * 1024;
@@ -25,14 +26,11 @@ fn json(text: &str) -> Option<Fault> {
     let error = serde_json::from_str::<serde::de::IgnoredAny>(text).err()?;
     let has_comments =
         text.lines().any(|line| ["//", "/*", "#"].iter().any(|mark| line.trim_start().starts_with(mark)));
-    let said = error.to_string();
-    let said = said.split(" at line ").next().unwrap_or_default();
+    let (said, at) = json_error(text, &error);
     // Several documents one after the other, or nested more deeply than we read.
     if has_comments || said.contains("recursion") || text.starts_with('\u{feff}') {
         return None;
     }
-    let line: usize = text.split_inclusive('\n').take(error.line().saturating_sub(1)).map(str::len).sum();
-    let at = floor_char_boundary(text, line + error.column().saturating_sub(1));
     if said.starts_with("trailing characters") && text[at..].starts_with(['{', '[']) {
         return None;
     }

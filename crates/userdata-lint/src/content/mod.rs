@@ -13,8 +13,7 @@ mod settings;
 mod sudoers;
 mod systemd;
 
-use super::message::finding;
-use super::places::Places;
+use super::places::{Places, finding, lines};
 use crate::rules::Rule;
 use diagnostics::Diagnostic;
 use diagnostics::source::{Source, Span};
@@ -128,15 +127,6 @@ fn line_of(text: &str, at: usize) -> usize {
 /// Whether a path ends with `.` and these letters. Programs tell capitals apart.
 fn has_ending(path: &str, ending: &str) -> bool {
     path.rsplit_once('.').is_some_and(|(_, found)| found == ending)
-}
-
-/// The lines of a text with their places, without line ends.
-fn lines(text: &str) -> impl Iterator<Item = (usize, &str)> {
-    text.split_inclusive('\n').scan(0, |at, line| {
-        let start = *at;
-        *at += line.len();
-        Some((start, line.trim_end_matches(['\n', '\r'])))
-    })
 }
 
 #[cfg(test)]

@@ -1,11 +1,11 @@
 //! Each branch of each check of contents, with a text that it reports and one that it accepts.
 
-use crate::validate_file;
+use crate::{Options, lint_file};
 use diagnostics::source::Source;
 
 /// The codes that a file's text gets, in the order of its lines.
 fn codes(path: &str, mode: u32, text: &str) -> Vec<&'static str> {
-    let found = validate_file(&Source::new("t", text), path, mode).findings.diagnostics;
+    let found = lint_file(&Source::new("t", text), path, mode, &Options::default()).findings.diagnostics;
     found.iter().map(|found| found.code).collect()
 }
 

@@ -50,7 +50,7 @@ pub(crate) fn top_level(key: &str) -> Option<Shape> {
 
 /// The top-level keys that a version knows and that are not deprecated in any.
 pub(crate) fn current_keys(version: Version) -> Vec<&'static str> {
-    let known = keys().filter(|(_, shape)| super::check::is_known(*shape, version));
+    let known = keys().filter(|(_, shape)| super::schema::is_known(*shape, version));
     known.filter(|(_, shape)| !shape.is_deprecated()).map(|(name, _)| name).collect()
 }
 
@@ -72,7 +72,7 @@ pub(crate) fn hint(key: &str) -> &'static str {
         }
         "coreos" => "only Flatcar and Container Linux read it: for cloud-init, write `write_files` and `runcmd`",
         _ if key.starts_with("x-") => "cloud-init knows no keys for anchors: put the anchor at its first use",
-        _ => "remove it, or correct its spelling: cloud-init ignores keys that it does not know",
+        _ => "remove it, or fix its spelling: cloud-init ignores keys that it does not know",
     }
 }
 

@@ -1,23 +1,23 @@
-//! MIME: multi-part documents, as Python's `email` reads them.
+//! Splits MIME multi-part documents like Python's `email`.
 
-use super::{MOST_PARTS, Piece, ignored, kind_of_type, text};
+use super::{MAX_PARTS, RawPart, ignored, kind_of_type, text};
 use crate::Options;
 use crate::header::{self, Kind};
-use crate::message::finding;
 use crate::modules;
 use crate::places::Places;
+use crate::places::finding;
 use crate::rules;
 use diagnostics::source::{Source, Span};
 use diagnostics::{Diagnostic, quoted};
 
-/// So deep multi-part documents nest in each other.
-const DEEPEST: usize = 8;
-/// cloud-init looks for `MIME-Version:` in so many bytes.
-const BEGINNING: usize = 4096;
+/// How deep multi-part documents may nest.
+const MAX_MIME_DEPTH: usize = 8;
+/// cloud-init searches this many bytes for `MIME-Version:`.
+const HEADER_BYTES: usize = 4096;
 
 /// Headers and body of a message or of a part.
 struct Entity {
-    /// Names in small letters, values unfolded.
+    /// Lowercase names and unfolded values.
     headers: Vec<(String, String)>,
     body: Span,
     /// The headers.
@@ -42,7 +42,7 @@ impl Entity {
             } else if let Some((name, value)) = bare.split_once(':').filter(|(name, _)| !name.contains(' ')) {
                 headers.push((name.to_ascii_lowercase(), value.trim().to_string()));
             } else {
-                // No header: the body begins here, without an empty line.
+                // Not a header: the body begins here, without an empty line.
                 break;
             }
             at += line.len();
@@ -54,7 +54,7 @@ impl Entity {
         self.headers.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
     }
 
-    /// The type in small letters, without parameters.
+    /// The type in lowercase, without parameters.
     fn kind(&self) -> String {
         let written = self.header("content-type").unwrap_or("text/plain");
         let kind = written.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
@@ -82,10 +82,10 @@ impl Entity {
     }
 }
 
-pub(super) fn split(source: &Source, options: &Options, diagnostics: &mut Vec<Diagnostic>) -> Vec<Piece> {
+pub(super) fn split(source: &Source, options: &Options, diagnostics: &mut Vec<Diagnostic>) -> Vec<RawPart> {
     let text = source.text();
     let mut pieces = Vec::new();
-    let beginning = text.as_bytes()[..text.len().min(BEGINNING)].to_ascii_lowercase();
+    let beginning = text.as_bytes()[..text.len().min(HEADER_BYTES)].to_ascii_lowercase();
     if !beginning.windows(13).any(|window| window == b"mime-version:") {
         let span = Span::new(0, text.lines().next().unwrap_or_default().len());
         let message = "expected the header `MIME-Version: 1.0` near the beginning: without it cloud-init takes the \
@@ -99,7 +99,7 @@ pub(super) fn split(source: &Source, options: &Options, diagnostics: &mut Vec<Di
 }
 
 fn malformed(span: Span, message: String) -> Diagnostic {
-    let help = Some("write it like `Content-Type: multipart/mixed; boundary=\"part\"`, with `--part` before each part and `--part--` at the end".into());
+    let help = Some("use `Content-Type: multipart/mixed; boundary=\"part\"`, with `--part` before each part and `--part--` at the end".into());
     finding(&rules::MALFORMED_MULTIPART, String::new(), span, message, help)
 }
 
@@ -108,7 +108,7 @@ fn walk(
     entity: &Entity,
     depth: usize,
     options: &Options,
-    pieces: &mut Vec<Piece>,
+    pieces: &mut Vec<RawPart>,
     diagnostics: &mut Vec<Diagnostic>,
 ) {
     let kind = entity.kind();
@@ -121,8 +121,9 @@ fn walk(
             .push(malformed(entity.head, "expected a `boundary` in the header `Content-Type`, found none".into()));
         return;
     };
-    if depth >= DEEPEST {
-        diagnostics.push(malformed(entity.head, format!("expected multi-part documents no deeper than {DEEPEST}")));
+    if depth >= MAX_MIME_DEPTH {
+        diagnostics
+            .push(malformed(entity.head, format!("expected multi-part documents no deeper than {MAX_MIME_DEPTH}")));
         return;
     }
     let mut open: Option<usize> = None;
@@ -130,8 +131,8 @@ fn walk(
     let mut at = entity.body.start;
     let mut closed = false;
     for line in text[entity.body.start..entity.body.end].split_inclusive('\n') {
-        // More of them are not judged; that is said of the first of them.
-        if parts.len() + pieces.len() > MOST_PARTS {
+        // The first part over the limit is reported.
+        if parts.len() + pieces.len() > MAX_PARTS {
             closed = true;
             open = None;
             break;
@@ -172,7 +173,7 @@ fn walk(
     }
 }
 
-/// A key of a cloud-config among the headers of a part: without an empty line after them, its first lines are taken for headers.
+/// Reports a cloud-config key among the headers of a part, where the empty line is missing.
 fn swallowed(text: &str, entity: &Entity) -> Option<Diagnostic> {
     let (name, _) = entity.headers.iter().find(|(name, _)| modules::top_level(name).is_some())?;
     let lines = text[entity.head.start..entity.head.end].split_inclusive('\n').scan(entity.head.start, |at, line| {
@@ -180,7 +181,7 @@ fn swallowed(text: &str, entity: &Entity) -> Option<Diagnostic> {
         Some((*at - line.len(), line))
     });
     let (at, _) = lines.into_iter().find(|(_, line)| line.to_ascii_lowercase().starts_with(name.as_str()))?;
-    let message = format!("{} is read as a header of the part, and is no part of its content", quoted(name));
+    let message = format!("{} is read as a header of the part, not as its content", quoted(name));
     let help = Some("put an empty line between the headers and the content".into());
     let mut found = finding(&rules::MALFORMED_MULTIPART, String::new(), Span::new(at, at + name.len()), message, help);
     found.severity = diagnostics::Severity::Warning;
@@ -193,7 +194,7 @@ fn leaf(
     kind: &str,
     options: &Options,
     diagnostics: &mut Vec<Diagnostic>,
-) -> Option<Piece> {
+) -> Option<RawPart> {
     let written = &text[entity.body.start..entity.body.end];
     let encoding = entity.header("content-transfer-encoding").unwrap_or("7bit").to_ascii_lowercase();
     let decoded = match encoding.as_str() {
@@ -205,14 +206,14 @@ fn leaf(
     let content = match content {
         Ok(content) => content,
         Err(problem) => {
-            let message = format!("the part is not encoded as {} says: {problem}", quoted(&encoding));
+            let message = format!("the part is not valid {}: {problem}", quoted(&encoding));
             diagnostics.push(finding(&rules::UNREADABLE_DOCUMENT, String::new(), entity.body, message, None));
             return None;
         }
     };
     let content = content.unwrap_or_else(|| written.to_string());
     diagnostics.extend(swallowed(text, entity));
-    // These types say nothing; and what is called a script is looked at, too.
+    // For these types, cloud-init looks at the content.
     let kind_of_text = || Some(header::kind(&content, options.cloud_init)).filter(|kind| *kind != Kind::Unknown);
     let says_nothing = ["text/plain", "text/x-not-multipart", "application/octet-stream", "text/x-shellscript"];
     let packed = kind.starts_with("application/") && kind.contains("gzip");
@@ -225,5 +226,5 @@ fn leaf(
         diagnostics.push(ignored(kind, entity.head));
     }
     let places = Places::whole(content.len(), entity.body);
-    Some(Piece { places, text: content, kind: known, span: entity.body })
+    Some(RawPart { places, text: content, kind: known, span: entity.body })
 }

@@ -1,42 +1,35 @@
-//! Documents that hold other documents: multi-part, archives, base64. Each is taken apart as cloud-init does, and each part
-//! is judged like a document of its own; what is found in it is shown where it stands in the whole file.
+//! Splits documents that hold other documents: archives, multi-part documents, base64.
 //!
-//! `cloud-init schema` looks into none of them. So findings in a part have the origin `mkimg`, whatever their rule, and leave the
-//! verdict of the document as cloud-init gives it; each part has a verdict of its own.
-//!
-//! To add a kind that holds parts, add a file with a function that gives [`Piece`]s, and a line in [`split`].
+//! To add a kind that holds parts, add a function that returns [`RawPart`]s, and a line in [`split`].
 
-mod archive;
 mod mime;
 mod text;
 
-use super::header::Kind;
-use super::judge::{Judged, judge_as};
-use super::message::finding;
-use super::places::Places;
-use super::{Options, boot, suppress};
-use crate::rules;
+use super::header::{self, Kind};
+use super::places::{Places, finding};
+use super::{Options, document, rules, value};
 use diagnostics::source::{Source, Span};
-use diagnostics::{Diagnostic, Origin, Part, Suppressed, Verdict, quoted};
+use diagnostics::{Diagnostic, quoted};
+use yaml11::{Node, Scalar};
 
 pub(super) use text::{decoded, include, part_handler, patch};
 
-/// So deep parts are taken out of parts.
-const DEEPEST: usize = 4;
-/// So many parts of one document are judged.
-const MOST_PARTS: usize = 1_000;
+/// How deep parts of parts are checked.
+pub(super) const MAX_DEPTH: usize = 4;
+/// How many parts of one document are checked.
+pub(super) const MAX_PARTS: usize = 1_000;
 
-/// A part before it is judged.
-pub(super) struct Piece {
+/// A part before it is checked.
+pub(super) struct RawPart {
     pub text: String,
     pub places: Places,
-    /// What it is; `None` for what cloud-init passes over.
+    /// `None` for a part that cloud-init ignores.
     pub kind: Option<Kind>,
     /// Its place in the document.
     pub span: Span,
 }
 
-/// What cloud-init makes of a part with a MIME type.
+/// The kind of a part by its MIME type.
 fn kind_of_type(name: &str) -> Option<Kind> {
     Some(match name {
         "text/cloud-config" => Kind::CloudConfig,
@@ -55,7 +48,7 @@ fn kind_of_type(name: &str) -> Option<Kind> {
 }
 
 fn ignored(name: &str, span: Span) -> Diagnostic {
-    let message = format!("cloud-init passes over a part of the type {}", quoted(name));
+    let message = format!("cloud-init ignores parts of type {}", quoted(name));
     let known = [
         "text/cloud-config",
         "text/cloud-config-archive",
@@ -74,69 +67,105 @@ fn ignored(name: &str, span: Span) -> Diagnostic {
 }
 
 /// The parts of a document of this kind.
-pub(super) fn split(source: &Source, kind: Kind, options: &Options, diagnostics: &mut Vec<Diagnostic>) -> Vec<Piece> {
+pub(super) fn split(source: &Source, kind: Kind, options: &Options, diagnostics: &mut Vec<Diagnostic>) -> Vec<RawPart> {
     match kind {
-        Kind::CloudConfigArchive => archive::split(source, options, diagnostics),
+        Kind::CloudConfigArchive => split_archive(source, options, diagnostics),
         Kind::Mime => mime::split(source, options, diagnostics),
         _ => Vec::new(),
     }
 }
 
-/// Judges the parts of a document; their findings are added to its own.
-pub(super) fn judge(
-    source: &Source,
-    pieces: Vec<Piece>,
-    options: &Options,
-    depth: usize,
-    diagnostics: &mut Vec<Diagnostic>,
-    suppressed: &mut Vec<Suppressed>,
-) -> Vec<Part> {
+/// The parts of `#cloud-config-archive`, a YAML list.
+fn split_archive(source: &Source, options: &Options, diagnostics: &mut Vec<Diagnostic>) -> Vec<RawPart> {
+    let malformed = |path: String, span: Span, expected: &str, found: String| {
+        let help = Some("write each part as `- content: |` with its text below, and its `type` where needed".into());
+        finding(&rules::MALFORMED_ARCHIVE, path, span, format!("expected {expected}, found {found}"), help)
+    };
+    let tree = match yaml11::parse(source.text()) {
+        Ok(tree) => tree,
+        Err(error) => {
+            diagnostics.push(document::invalid_yaml(source, &error));
+            return Vec::new();
+        }
+    };
+    let Some(items) = tree.root().and_then(Node::items) else {
+        let (span, found) = document::root_place(source, &tree);
+        diagnostics.push(malformed(String::new(), span, "a list of parts", found));
+        return Vec::new();
+    };
     let mut parts = Vec::new();
-    let count = pieces.len();
-    for (index, piece) in pieces.into_iter().enumerate() {
-        let Some(kind) = piece.kind else {
-            parts.push(Part { kind: Kind::Unknown.name(), verdict: Verdict::Skipped, span: piece.span });
-            continue;
-        };
-        if depth >= DEEPEST || index >= MOST_PARTS {
-            let message = format!("no more than {MOST_PARTS} parts, {DEEPEST} deep, are looked into");
-            diagnostics.push(finding(&rules::NOT_CHECKED, String::new(), piece.span, message, None));
+    for (index, item) in items.enumerate() {
+        // The first part over the limit is reported.
+        if parts.len() > MAX_PARTS {
             break;
         }
-        let text = Source::new(source.name(), piece.text);
-        let Judged { verdict, diagnostics: mut found, parts: inner, suppressed: mut allowed } =
-            judge_as(&text, kind, options, depth + 1);
-        // Scripts say that they are not judged; what is found in them can be allowed all the same.
-        suppress::in_document(&text, options, &inner, &mut found, &mut allowed);
-        parts.push(Part { kind: kind.name(), verdict, span: piece.span });
-        parts.extend(inner.into_iter().map(|part| Part { span: piece.places.span(part.span), ..part }));
-        let name = |message: &mut String| {
-            if count > 1 && depth == 0 {
-                *message = format!("in part {}: {message}", index + 1);
-            }
-        };
-        for mut allowed in allowed {
-            piece.places.translate_suppressed(&mut allowed);
-            let finding = &mut allowed.diagnostic;
-            (finding.origin, finding.span) = (Origin::Mkimg, finding.span.or(Some(piece.span)));
-            name(&mut finding.message);
-            suppressed.push(allowed);
+        if item.as_str().is_some() {
+            parts.extend(archive_part(source, index.to_string(), item, None, options, diagnostics));
+            continue;
         }
-        // That scripts are not judged is said of whole documents only.
-        let known = matches!(kind, Kind::Script | Kind::Empty);
-        let holds = |found: &Diagnostic| {
-            !(known && found.code == rules::NOT_CHECKED.code) && (count == 1 || boot::holds_of_a_part(found))
-        };
-        for mut finding in found.into_iter().filter(holds) {
-            piece.places.translate(&mut finding);
-            finding.origin = Origin::Mkimg;
-            // A finding without a place is about the part.
-            finding.span = finding.span.or(Some(piece.span));
-            name(&mut finding.message);
-            diagnostics.push(finding);
+        if item.entries().is_none() {
+            let found = value::describe(source, item);
+            let expected = "a part: a string, or a mapping with `content`";
+            diagnostics.push(malformed(index.to_string(), item.used_at(), expected, found));
+            continue;
+        }
+        let kind = value::get(&tree, item, "type").filter(|kind| !matches!(kind.scalar(), Some(Scalar::Null)));
+        if let Some(kind) = kind.filter(|kind| !kind.as_str().is_some_and(|kind| kind.contains('/'))) {
+            let found = value::describe(source, kind);
+            let expected = "a type such as `text/cloud-config`";
+            diagnostics.push(malformed(format!("{index}.type"), kind.used_at(), expected, found));
+            continue;
+        }
+        match value::get(&tree, item, "content") {
+            Some(content) if content.as_str().is_some() => {
+                parts.extend(archive_part(source, format!("{index}.content"), content, kind, options, diagnostics));
+            }
+            // A binary part is not checked.
+            Some(content) if matches!(content.scalar(), Some(Scalar::Binary(_))) => {}
+            Some(content) => {
+                let found = value::describe(source, content);
+                diagnostics.push(malformed(format!("{index}.content"), content.used_at(), "a text", found));
+            }
+            None => {
+                let message = "a mapping without it".to_string();
+                diagnostics.push(malformed(index.to_string(), item.used_at(), "a part with `content`", message));
+            }
         }
     }
     parts
+}
+
+fn archive_part(
+    source: &Source,
+    path: String,
+    content: Node<'_>,
+    declared: Option<Node<'_>>,
+    options: &Options,
+    diagnostics: &mut Vec<Diagnostic>,
+) -> Option<RawPart> {
+    let text = content.as_str()?;
+    let kind = match declared.and_then(|declared| Some((declared, declared.as_str()?))) {
+        Some((node, name)) => {
+            let kind = kind_of_type(name);
+            if kind.is_none() {
+                let mut found = ignored(name, node.used_at());
+                found.path = path;
+                diagnostics.push(found);
+            }
+            kind
+        }
+        // Without a type and a known header, cloud-init assumes a cloud-config.
+        None => match header::kind(text, options.cloud_init) {
+            Kind::Unknown | Kind::Empty | Kind::Mime => Some(Kind::CloudConfig),
+            kind => Some(kind),
+        },
+    };
+    Some(RawPart {
+        text: text.to_string(),
+        places: Places::of_scalar(source, content, text),
+        kind,
+        span: content.used_at(),
+    })
 }
 
 #[cfg(test)]

@@ -1,9 +1,9 @@
 use super::*;
-use crate::validate_bytes;
-use diagnostics::{Document, Severity};
+use crate::lint_bytes;
+use diagnostics::{Document, Severity, Verdict};
 
 fn judged(text: &str) -> Document {
-    validate_bytes("t", text.as_bytes(), &Options::default()).documents.remove(0)
+    lint_bytes("t", text.as_bytes(), &Options::default()).documents.remove(0)
 }
 
 /// Findings as `line:column code origin path`.
@@ -112,7 +112,7 @@ fn base64_is_refused_and_looked_into() {
     let text = base64::engine::general_purpose::STANDARD.encode("#cloud-config\nfoo: 1\n");
     assert_eq!(findings(&text), ["1:1 MK001 cloud-init ", "1:1 MK101 mkimg foo"]);
     assert_eq!(judged(&text).verdict, Verdict::Invalid);
-    assert!(judged(&text).findings.diagnostics[0].help.as_ref().unwrap().contains("decoded"));
+    assert!(judged(&text).findings.diagnostics[0].help.as_ref().unwrap().contains("decode it first"));
 }
 
 #[test]

@@ -1,28 +1,19 @@
-//! Includes, patches, part handlers; and texts in base64 or quoted-printable.
+//! Checks includes, patches and part handlers; decodes base64 and quoted-printable.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
 use crate::header::{self, Kind};
-use crate::message::finding;
+use crate::places::{finding, json_error, lines};
 use crate::rules;
 use crate::{Options, document, value};
-use diagnostics::source::{Source, Span, floor_char_boundary};
+use diagnostics::source::{Source, Span};
 use diagnostics::{Diagnostic, quoted};
 use yaml11::{Node, Scalar};
 
-/// The lines of a text with their places, without line ends.
-fn lines(text: &str) -> impl Iterator<Item = (usize, &str)> {
-    text.split_inclusive('\n').scan(0, |at, line| {
-        let start = *at;
-        *at += line.len();
-        Some((start, line.trim_end_matches(['\n', '\r'])))
-    })
-}
-
 pub(crate) fn include(source: &Source, diagnostics: &mut Vec<Diagnostic>) {
-    /// Who reads a thousand findings has seen enough, and millions would not fit into memory.
-    const MOST_LINES: usize = 1000;
+    /// How many invalid lines are reported.
+    const MAX_LINES: usize = 1000;
     let mut found = false;
     let mut wrong = 0;
     for (start, line) in lines(source.text()) {
@@ -37,18 +28,18 @@ pub(crate) fn include(source: &Source, diagnostics: &mut Vec<Diagnostic>) {
         let scheme = url.split_once("://").map(|(scheme, rest)| (scheme.to_ascii_lowercase(), rest));
         let readable = match scheme {
             Some((scheme, rest)) => ["http", "https", "ftp", "file"].contains(&scheme.as_str()) && !rest.is_empty(),
-            // cloud-init reads a path as a file.
+            // cloud-init also accepts a path.
             None => url.starts_with('/'),
         };
         if !readable || url.contains(char::is_whitespace) {
             let start = start + (line.len() - rest.len()) + (rest.len() - rest.trim_start().len());
             let message = format!("expected a URL, found {}", quoted(url));
-            let help = Some("write one URL in a line, with https:// in front".into());
+            let help = Some("write one URL per line, beginning with https://".into());
             let span = Span::new(start, start + url.len());
             diagnostics.push(finding(&rules::MALFORMED_INCLUDE, String::new(), span, message, help));
             wrong += 1;
-            if wrong == MOST_LINES {
-                let message = format!("{MOST_LINES} lines are no URLs: the others are not looked at");
+            if wrong == MAX_LINES {
+                let message = format!("{MAX_LINES} lines are not URLs; the rest is not checked");
                 diagnostics.push(finding(&rules::MALFORMED_INCLUDE, String::new(), span, message, None));
                 break;
             }
@@ -73,14 +64,14 @@ pub(crate) fn part_handler(source: &Source, diagnostics: &mut Vec<Diagnostic>) {
         };
         if !source.text().lines().any(defines) {
             let message = format!("expected a function {}, found none", quoted(&format!("{name}()")));
-            let help = Some(format!("define it: cloud-init calls `{name}()` of every part handler"));
+            let help = Some(format!("define it; cloud-init calls `{name}()` in every part handler"));
             let span = document::beginning(source);
             diagnostics.push(finding(&rules::INCOMPLETE_PART_HANDLER, String::new(), span, message, help));
         }
     }
 }
 
-/// A JSON patch. JSON is read as YAML, for the places; whether it is JSON, serde_json says.
+/// Checks a JSON patch. serde_json validates it, and the YAML tree gives the places.
 pub(crate) fn patch(source: &Source, diagnostics: &mut Vec<Diagnostic>) {
     let malformed = |path: String, span: Span, message: String| {
         let help = Some("write `{\"op\": \"add\", \"path\": \"/runcmd/-\", \"value\": …}` in a list".into());
@@ -91,14 +82,11 @@ pub(crate) fn patch(source: &Source, diagnostics: &mut Vec<Diagnostic>) {
     let start = text.len().min(start + "#cloud-config-jsonp".len());
     let json = text.get(start..).unwrap_or_default();
     if let Err(error) = serde_json::from_str::<serde::de::IgnoredAny>(json) {
-        let line: usize = json.split_inclusive('\n').take(error.line().saturating_sub(1)).map(str::len).sum();
-        let at = floor_char_boundary(text, start + line + error.column().saturating_sub(1));
-        let said = error.to_string();
-        let said = said.split(" at line ").next().unwrap_or_default();
-        diagnostics.push(malformed(String::new(), Span::at(at), format!("expected a JSON patch: {said}")));
+        let (message, at) = json_error(json, &error);
+        diagnostics.push(malformed(String::new(), Span::at(start + at), format!("expected a JSON patch: {message}")));
         return;
     }
-    // The header is a comment of YAML's.
+    // The header is a comment in YAML.
     let Ok(tree) = yaml11::parse(source.text()) else { return };
     let Some(items) = tree.root().and_then(Node::items) else {
         let (span, found) = document::root_place(source, &tree);
@@ -145,7 +133,7 @@ pub(crate) fn patch(source: &Source, diagnostics: &mut Vec<Diagnostic>) {
     }
 }
 
-/// A whole document in base64: its text, if it is user-data of a known kind. cloud-init does not decode it.
+/// The text of a base64 document, if it is user-data of a known kind. cloud-init does not decode it.
 pub(crate) fn decoded(text: &str, options: &Options) -> Option<(String, Kind)> {
     let is_base64 = |byte: u8| byte.is_ascii_alphanumeric() || b"+/=\r\n".contains(&byte);
     let text = text.trim();
@@ -157,13 +145,13 @@ pub(crate) fn decoded(text: &str, options: &Options) -> Option<(String, Kind)> {
     (!matches!(kind, Kind::Unknown | Kind::Empty)).then_some((decoded, kind))
 }
 
-/// Decodes base64, white space aside.
+/// Decodes base64, ignoring white space.
 pub(super) fn base64(text: &str) -> Result<Vec<u8>, String> {
     let text: Vec<u8> = text.bytes().filter(|byte| !byte.is_ascii_whitespace()).collect();
     STANDARD.decode(text).map_err(|error| format!("expected base64: {error}"))
 }
 
-/// Bytes as text; gzip is unpacked first.
+/// Decodes UTF-8, after decompressing gzip.
 pub(super) fn unpacked(bytes: Vec<u8>) -> Result<String, String> {
     if bytes.starts_with(&[0x1f, 0x8b]) {
         return document::unpack(&bytes);

@@ -12,7 +12,7 @@ mod scan;
 use self::patterns::Form;
 use self::scan::FoundSecret;
 use super::Document;
-use super::message::finding;
+use super::places::finding;
 use super::value::path_at;
 use crate::rules::{self, Rule};
 use diagnostics::Diagnostic;

@@ -2,7 +2,7 @@
 
 use super::holds_private_key;
 use super::scan::is_placeholder;
-use crate::message::finding;
+use crate::places::finding;
 use crate::rules::{self, Rule};
 use crate::write_files::file_mode;
 use crate::{Document, value};

@@ -1,11 +1,11 @@
 //! Which texts are secrets, where they are found, and that nothing repeats them.
 
-use crate::{Options, validate_bytes};
+use crate::{Options, lint_bytes};
 use diagnostics::{Format, Severity};
 
 /// Findings of this room as `code path line:column`.
 fn found(text: &str) -> Vec<String> {
-    let report = validate_bytes("t.yaml", text.as_bytes(), &Options::default());
+    let report = lint_bytes("t.yaml", text.as_bytes(), &Options::default());
     let document = &report.documents[0];
     let source = &document.findings.source;
     let ours = document.findings.diagnostics.iter().filter(|found| super::CODES.contains(&found.code));
@@ -122,7 +122,7 @@ fn encoded_contents_and_every_kind_of_document_are_looked_into() {
         let text =
             format!("#cloud-config\nwrite_files:\n  - path: /a\n    encoding: {encoding}\n    content: {content}\n");
         assert_eq!(found(&text), ["MK371 write_files.0.content 5:14"], "{encoding}");
-        let report = validate_bytes("t.yaml", text.as_bytes(), &Options::default());
+        let report = lint_bytes("t.yaml", text.as_bytes(), &Options::default());
         let human = report.render(Format::Human, false, &|_| None);
         assert!(human.contains("line 2 of the content") && !human.contains(&content[8..]), "{human}");
     }
@@ -142,7 +142,7 @@ fn no_output_repeats_a_secret() {
     let text = format!(
         "#cloud-config\nhostnam: dop_v1_{HEX}\nruncmd: {{a: dop_v1_{HEX}}}\npackages: \"https://a:hunter2hunter2@b.example\"\nusers:\n  - {{name: ada, plain_text_passwd: wachtwoord9, uid: x}}\nchpasswd: {{list: \"root:wachtwoord8\"}}\nbootcmd:\n  - |\n    -----BEGIN RSA PRIVATE KEY-----\n    {key}\n    -----END RSA PRIVATE KEY-----\nssh_pwauth: dop_v1_{HEX}\n"
     );
-    let report = validate_bytes("t.yaml", text.as_bytes(), &Options::default());
+    let report = lint_bytes("t.yaml", text.as_bytes(), &Options::default());
     assert!(report.documents[0].findings.diagnostics.len() > 8);
     for format in [Format::Human, Format::Json, Format::Github, Format::Sarif] {
         let shown = report.render(format, false, &|_| None);
@@ -157,7 +157,7 @@ fn no_output_repeats_a_secret() {
 fn paths_and_words_keep_what_a_password_is_like() {
     let text = "#cloud-config\nusers: [{name: ada, plain_text_passwd: users, uid: x, shel: 1}]\nchpasswd:\n  expire: 1\n  users: [{name: root, password: pass, type: text}]\n";
     assert_eq!(found(text), ["MK372 users.0.plain_text_passwd 2:40", "MK372 chpasswd.users.0.password 5:34"]);
-    let report = validate_bytes("t.yaml", text.as_bytes(), &Options::default());
+    let report = lint_bytes("t.yaml", text.as_bytes(), &Options::default());
     let paths: Vec<_> = report.documents[0].findings.diagnostics.iter().map(|found| found.path.as_str()).collect();
     assert!(paths.contains(&"chpasswd.expire") && paths.contains(&"users.0"), "{paths:?}");
     let human = report.render(Format::Human, false, &|_| None);
@@ -167,7 +167,7 @@ fn paths_and_words_keep_what_a_password_is_like() {
 #[test]
 fn host_keys_are_a_warning() {
     let text = "#cloud-config\nssh_keys:\n  ecdsa_private: |\n    -----BEGIN EC PRIVATE KEY-----\n    MHcCAQEEIJ4QmTVhV0s7zYkLq2dRbWnUoXc1pEaGf8ut3gIKHhNoAoGCCqGSM49AwEHoUQDQgAE\n    -----END EC PRIVATE KEY-----\n";
-    let report = validate_bytes("t.yaml", text.as_bytes(), &Options::default());
+    let report = lint_bytes("t.yaml", text.as_bytes(), &Options::default());
     let finding = &report.documents[0].findings.diagnostics[0];
     assert_eq!(
         (finding.code, finding.severity, finding.path.as_str()),

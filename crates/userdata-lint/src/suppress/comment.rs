@@ -1,38 +1,38 @@
-//! Comments `# mkimg: allow CODE[, CODE…] reason`: finding them, reading them, and the lines that each is for.
+//! Parses comments `# mkimg: allow CODE[, CODE…] reason` and finds the lines that they apply to.
 //!
-//! Nothing but lines is looked at, so that a comment works in YAML, in a script inside a block, in a part of a multi-part document,
-//! and in a text that is no YAML at all.
+//! This works by lines and indentation, so comments work in YAML, in scripts inside a block, in parts
+//! of multi-part documents, and in text that is not YAML.
 
 use diagnostics::source::Span;
 
-/// So many comments of one document are read.
-pub(super) const MOST: usize = 1_000;
+/// How many comments of one document are read.
+pub(super) const MAX_COMMENTS: usize = 1_000;
 
-/// Words that people write where `allow` is meant.
+/// Verbs that people use instead of `allow`.
 const OTHER_WORDS: &[&str] =
     &["disable", "disable-file", "ignore", "ignore-file", "expect", "suppress", "skip", "noqa", "nolint"];
 
-/// A comment that allows something, or means to.
+/// A suppression comment, valid or not.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Comment {
     /// From `mkimg:` to the end of the line.
     pub span: Span,
-    /// Codes or names of rules as they are written, each with its place. None: the comment is malformed.
+    /// Codes or names of rules with their places; empty if the comment is malformed.
     pub rules: Vec<(String, Span)>,
-    /// Why; may be empty.
+    /// The reason; may be empty.
     pub reason: String,
-    /// The text that it is for; `None` for the whole document.
+    /// The text that it applies to; `None` for the whole document.
     pub range: Option<Span>,
 }
 
-/// A comment's words, before it is known what it is for.
+/// The words of a comment.
 struct Words {
     rules: Vec<(String, Span)>,
     reason: String,
     whole_file: bool,
 }
 
-/// All comments of a text, in order; and whether there are more than are read.
+/// All comments of a text, and whether there are more than the maximum.
 pub(super) fn comments(text: &str) -> (Vec<Comment>, bool) {
     let mut scan = Scan::default();
     if !text.contains("mkimg:") {
@@ -42,7 +42,7 @@ pub(super) fn comments(text: &str) -> (Vec<Comment>, bool) {
     for line in text.split_inclusive(['\n', '\r']) {
         scan.line(start, line);
         start += line.len();
-        if scan.found.len() > MOST {
+        if scan.found.len() > MAX_COMMENTS {
             scan.found.pop();
             scan.close_all(start);
             return (scan.found, true);
@@ -52,7 +52,7 @@ pub(super) fn comments(text: &str) -> (Vec<Comment>, bool) {
     (scan.found, false)
 }
 
-/// A comment on a line of its own, whose key or item has begun and not ended.
+/// A comment on its own line whose key or item has begun.
 struct Open {
     comment: usize,
     indentation: usize,
@@ -62,9 +62,9 @@ struct Open {
 #[derive(Default)]
 struct Scan {
     found: Vec<Comment>,
-    /// Comments on lines of their own that wait for the line that they are for.
+    /// Comments on their own line, before the key or item that they apply to.
     waiting: Vec<usize>,
-    /// By indentation: what stands further in ends no later.
+    /// Sorted by indentation.
     open: Vec<Open>,
 }
 
@@ -85,7 +85,7 @@ impl Scan {
         let range = match (words.whole_file, own_line) {
             (true, _) => None,
             (false, false) => Some(Span::new(start, start + line.len())),
-            // Nothing, until the line comes that it is for.
+            // Empty until the key or item begins.
             (false, true) => Some(Span::at(start + line.len())),
         };
         if own_line && !words.whole_file {
@@ -94,10 +94,10 @@ impl Scan {
         self.found.push(Comment { span, rules: words.rules, reason: words.reason, range });
     }
 
-    /// A line that is no comment: what it ends, and what it is the beginning of.
+    /// Ends open ranges and begins waiting ones at a line that is not a comment.
     fn begin(&mut self, start: usize, indentation: usize, is_item: bool) {
         while let Some(last) = self.open.last() {
-            // A list may stand as far out as its key.
+            // A list may have the indentation of its key.
             let within =
                 indentation > last.indentation || (indentation == last.indentation && is_item && !last.is_item);
             if within {
@@ -141,7 +141,7 @@ fn read(start: usize, line: &str) -> Option<(usize, Words)> {
     }
 }
 
-/// What follows `mkimg:`; `None` where it is not about allowing anything.
+/// Parses what follows `mkimg:`; `None` if it is not a suppression.
 fn words(start: usize, text: &str) -> Option<Words> {
     let mut rest = text.trim_start();
     let verb = rest.split(|character: char| character.is_whitespace() || character == ',').next().unwrap_or_default();
@@ -157,7 +157,7 @@ fn words(start: usize, text: &str) -> Option<Words> {
         }
     };
     let mut rules = Vec::new();
-    // The first word is a rule; a further one after a comma, or where it has the form of a code.
+    // The first word is a rule. Others follow after a comma, or have the form of a code.
     let mut more = true;
     loop {
         rest = rest.trim_start();
@@ -272,7 +272,7 @@ mod tests {
 
     #[test]
     fn there_is_a_limit() {
-        let (found, more) = comments(&"# mkimg: allow MK201 x\n".repeat(MOST + 5));
-        assert_eq!((found.len(), more), (MOST, true));
+        let (found, more) = comments(&"# mkimg: allow MK201 x\n".repeat(MAX_COMMENTS + 5));
+        assert_eq!((found.len(), more), (MAX_COMMENTS, true));
     }
 }

@@ -1,35 +1,43 @@
-//! Findings that the author allows: by a comment in the document, or by a list in the template that it is rendered from.
+//! Suppressions: findings that the author allows, by a comment in the document or by the allow list
+//! of the template.
 //!
-//! A suppression takes a finding out of what is shown and counted, and keeps it with its reason in
-//! [`JudgedDocument::suppressed`]. It never changes a verdict: that is cloud-init's, and cloud-init reads no comments. So an error of
-//! cloud-init's own cannot be allowed, but for the one that says that only its command refuses a kind of user-data. What a suppression does wrong is a finding of the rules in `rules/suppressions.rs`.
+//! A suppressed finding is neither shown nor counted, but is kept with its reason. The verdict does
+//! not change: it is cloud-init's, and cloud-init does not read these comments. So errors of
+//! cloud-init cannot be suppressed, except MK008, which only its schema command reports.
 
 mod comment;
 
-use super::message::finding;
-use super::{JudgedDocument, Options, Version};
+use super::places::finding;
+use super::{Options, Version};
 use crate::rules;
 use diagnostics::closest;
 use diagnostics::source::{Source, Span};
 use diagnostics::{Diagnostic, Origin, Part, Severity, Suppressed, quoted};
-use yaml11::NodeKind;
 
-/// A finding that is allowed from outside of the document: a line of a template's `allow:`.
+/// An entry of the allow list of an image template.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Allowance {
     /// Code or name of a rule.
     pub rule: String,
-    /// Where: a path in the document (`write_files.3`, which holds for all below it), or, when it begins with `/`, a file on the machine
-    /// that `write_files` writes. `None` for the whole document.
+    /// A path in the document (`write_files.3`, with everything below it), or the path of a file that
+    /// `write_files` writes (`/etc/motd`). `None` for the whole document.
     pub path: Option<String>,
-    /// Why.
+    /// Why the finding is allowed.
     pub reason: String,
 }
 
-/// What is known of a code or a name.
+/// An entry of `write_files`.
+pub(super) struct WrittenFile {
+    pub index: usize,
+    pub path: String,
+    /// How many bytes of the document the entry takes.
+    pub bytes: usize,
+}
+
+/// The rule that a suppression names.
 enum Known {
     Rule(&'static str),
-    /// A rule that cannot be allowed.
+    /// A rule that cannot be suppressed.
     Never(&'static str),
     Unknown(Option<&'static str>),
 }
@@ -62,16 +70,16 @@ fn can_be_allowed(code: &str, origin: Origin, severity: Severity) -> bool {
     !about_suppressions && (!of_cloud_init || of_the_command_alone)
 }
 
-/// Whether a finding can be allowed: by its rule, as what is found in a part is said to come from mkimg.
+/// Whether a finding can be suppressed. This depends on its rule, because findings in parts have the origin `mkimg`.
 fn is_allowable(found: &Diagnostic) -> bool {
     match rules::find(found.code) {
         Some(rule) => can_be_allowed(rule.code, rule.origin, found.severity),
-        // A fault of a template, which leaves no document.
+        // Unknown rule.
         None => found.severity != Severity::Error,
     }
 }
 
-/// Rules that say that a document was not judged to its end: what is allowed in the rest cannot be known.
+/// Rules after which the rest of a document is not checked, so unused suppressions cannot be known.
 const INCOMPLETE: &[&rules::Rule] = &[
     &rules::MISSING_HEADER,
     &rules::INVALID_YAML,
@@ -86,7 +94,7 @@ fn is_incomplete(diagnostics: &[Diagnostic]) -> bool {
     diagnostics.iter().any(|found| INCOMPLETE.iter().any(|rule| rule.code == found.code))
 }
 
-/// Applies the comments of a text to what was found in it. Comments in parts were applied there.
+/// Applies the comments of a document. Comments in parts have been applied with the part.
 pub(super) fn in_document(
     source: &Source,
     options: &Options,
@@ -97,30 +105,28 @@ pub(super) fn in_document(
     let asked = |code: &str| {
         let depends_on_version = rules::find(code).is_some_and(|rule| rule.origin == Origin::CloudInit);
         let other_version = depends_on_version && options.cloud_init != Version::LATEST;
-        let no_limit = code == rules::OVER_PROVIDER_LIMIT.code && options.most().is_none();
+        let no_limit = code == rules::OVER_PROVIDER_LIMIT.code && options.max_bytes().is_none();
         !other_version && !no_limit
     };
     let within = |span: Span| parts.iter().any(|part| part.span.start <= span.start && span.end <= part.span.end);
     apply(source, &within, &asked, diagnostics, suppressed);
 }
 
-/// Applies the comments of a file that a document writes. What is wrong with a comment, or whether it is of use, is said where the
-/// document is judged that has the file in it.
+/// Applies the comments of a file that is checked on its own. Invalid and unused comments are
+/// reported with the document that writes the file.
 pub(super) fn in_file(source: &Source, diagnostics: &mut Vec<Diagnostic>, suppressed: &mut Vec<Suppressed>) {
     apply(source, &|_| false, &|_| false, diagnostics, suppressed);
     diagnostics.retain(|found| !is_about_suppressions(found.code));
 }
 
 /// Applies the comments of an image template to what was found in it.
-pub fn in_template(document: &mut JudgedDocument) {
-    let source = document.findings.source.clone();
-    // Nothing is said of unused ones where the template has no values.
-    let complete = !document.findings.diagnostics.iter().any(|found| found.severity == Severity::Error);
-    apply(&source, &|_| false, &|_| complete, &mut document.findings.diagnostics, &mut document.suppressed);
-    document.findings.diagnostics.sort_by_key(|found| found.span);
+pub(super) fn in_template(source: &Source, diagnostics: &mut Vec<Diagnostic>, suppressed: &mut Vec<Suppressed>) {
+    // Unused comments are not reported if the template has errors: some of its checks did not run.
+    let complete = !diagnostics.iter().any(|found| found.severity == Severity::Error);
+    apply(source, &|_| false, &|_| complete, diagnostics, suppressed);
 }
 
-/// `asked` says of a code whether one that allows nothing is worth a finding.
+/// `asked` tells whether to report an unused suppression of a code.
 fn apply(
     source: &Source,
     elsewhere: &dyn Fn(Span) -> bool,
@@ -134,32 +140,33 @@ fn apply(
         return;
     }
     let complete = !is_incomplete(diagnostics);
-    let mut faults = Vec::new();
-    // Code, comment, and the place of the code.
+    let mut findings = Vec::new();
+    // The code, its comment, the place of the code, and whether it is used.
     let mut allowed: Vec<(&'static str, &comment::Comment, Span, bool)> = Vec::new();
     for comment in &comments {
         if comment.rules.is_empty() {
-            faults.push(malformed(comment.span, "expected `allow`, a code, and a reason".into()));
+            findings.push(malformed(comment.span, "expected `allow`, a code, and a reason".into()));
         }
         for (written, span) in &comment.rules {
-            match judge(written, &comment.reason) {
+            match read_rule(written, &comment.reason) {
                 Ok(code) => allowed.push((code, comment, *span, false)),
-                Err((rule, message, help)) => faults.push(finding(rule, String::new(), *span, message, help)),
+                Err((rule, message, help)) => findings.push(finding(rule, String::new(), *span, message, help)),
             }
         }
     }
     if too_many && let Some(last) = comments.last() {
-        let message = format!("expected at most {} such comments, found more: they are not read", comment::MOST);
-        faults.push(malformed(last.span, message));
+        let message =
+            format!("expected at most {} suppressions, found more; the others are not read", comment::MAX_COMMENTS);
+        findings.push(malformed(last.span, message));
     }
     let mut kept = Vec::with_capacity(diagnostics.len());
     for found in diagnostics.drain(..) {
-        // The innermost one is the one that is meant: it begins last.
+        // The innermost comment applies, which begins last.
         let holds = |(code, comment, ..): &&mut (&'static str, &comment::Comment, Span, bool)| {
             *code == found.code
                 && comment.range.is_none_or(|range| {
                     let begins = |span: Span| range.start <= span.start && span.start < range.end;
-                    // What is said of a whole script can be allowed in the script.
+                    // A finding about a whole script can be allowed in the script.
                     let about = |span: Span| span.start <= comment.span.start && comment.span.end <= span.end;
                     found.span.is_some_and(|span| begins(span) || about(span))
                 })
@@ -174,16 +181,16 @@ fn apply(
         }
     }
     let unused = allowed.into_iter().filter(|(code, .., used)| !used && complete && asked(code));
-    faults.extend(unused.map(|(code, comment, span, _)| {
+    findings.extend(unused.map(|(code, comment, span, _)| {
         let place = if comment.range.is_some() { "where it is allowed" } else { "in the document" };
-        unused_finding(code, span, String::new(), place)
+        unused_finding(code, Some(span), String::new(), place)
     }));
     *diagnostics = kept;
-    diagnostics.append(&mut faults);
+    diagnostics.append(&mut findings);
 }
 
-/// The code that a suppression is about, or what is wrong with it.
-fn judge(written: &str, reason: &str) -> Result<&'static str, (&'static rules::Rule, String, Option<String>)> {
+/// The code that a suppression names, or why it is invalid.
+fn read_rule(written: &str, reason: &str) -> Result<&'static str, (&'static rules::Rule, String, Option<String>)> {
     match known(written) {
         Known::Unknown(similar) => {
             let message = format!("expected the code or name of a rule, found {}", quoted(written));
@@ -194,17 +201,17 @@ fn judge(written: &str, reason: &str) -> Result<&'static str, (&'static rules::R
             Err((&rules::SUPPRESSION_OF_UNKNOWN_RULE, message, Some(help)))
         }
         Known::Never(code) => {
-            let message = format!("{code} cannot be allowed: it stays an error, and the verdict what cloud-init gives");
+            let message = format!("{code} cannot be allowed: cloud-init reports it as an error");
             let message = if is_about_suppressions(code) {
                 format!("{code} cannot be allowed: it is about suppressions themselves")
             } else {
                 message
             };
-            Err((&rules::SUPPRESSION_OF_ERROR, message, Some("correct the document, and remove this".into())))
+            Err((&rules::SUPPRESSION_OF_ERROR, message, Some("fix the document, and remove this suppression".into())))
         }
         Known::Rule(code) if reason.trim().is_empty() => {
-            let message = format!("expected a reason why {code} is allowed, found none");
-            let help = format!("write why, after the code: `# mkimg: allow {code} the reason`");
+            let message = format!("expected a reason for allowing {code}, found none");
+            let help = format!("write the reason after the code: `# mkimg: allow {code} the reason`");
             Err((&rules::SUPPRESSION_WITHOUT_REASON, message, Some(help)))
         }
         Known::Rule(code) => Ok(code),
@@ -216,82 +223,81 @@ fn malformed(span: Span, message: String) -> Diagnostic {
     finding(&rules::MALFORMED_SUPPRESSION, String::new(), span, message, Some(help))
 }
 
-fn unused_finding(code: &str, span: Span, path: String, place: &str) -> Diagnostic {
-    let message = format!("{code} is allowed, and does not occur {place}");
-    finding(&rules::UNUSED_SUPPRESSION, path, span, message, Some("remove it".into()))
+fn unused_finding(code: &str, span: Option<Span>, path: String, place: &str) -> Diagnostic {
+    let message = format!("{code} is allowed, but does not occur {place}");
+    Diagnostic::new(&rules::UNUSED_SUPPRESSION, path, span, message).with_help("remove it")
 }
 
-/// Takes out of a judged document what is allowed from outside. The result has a finding for each line that is wrong or that
-/// allows nothing, with the line's index as its path (`allow.0`) and its place by `place`.
-#[must_use]
-pub fn from_outside(
-    judged: &mut JudgedDocument,
+/// Applies the allow list of a template to the document that it renders to. Returns a finding for
+/// each entry that is invalid or unused, with the path `allow.N` and without a place.
+pub(super) fn by_allow_list(
     allowances: &[Allowance],
-    place: &dyn Fn(&str) -> Span,
+    files: &[WrittenFile],
+    diagnostics: &mut Vec<Diagnostic>,
+    suppressed: &mut Vec<Suppressed>,
 ) -> Vec<Diagnostic> {
-    let mut faults = Vec::new();
-    let destinations = if allowances.iter().any(|allowance| is_file(allowance.path.as_deref())) {
-        destinations(&judged.findings.source)
-    } else {
-        Vec::new()
+    let mut findings = Vec::new();
+    let complete = !is_incomplete(diagnostics);
+    let index_of = |found: &Diagnostic| -> Option<usize> {
+        found.path.strip_prefix("write_files.")?.split('.').next()?.parse().ok()
     };
-    let complete = !is_incomplete(&judged.findings.diagnostics);
-    for (index, allowance) in allowances.iter().enumerate() {
-        let path = format!("allow.{index}");
-        let code = match judge(&allowance.rule, &allowance.reason) {
+    for (number, allowance) in allowances.iter().enumerate() {
+        let path = format!("allow.{number}");
+        let code = match read_rule(&allowance.rule, &allowance.reason) {
             Ok(code) => code,
             Err((rule, message, help)) => {
+                // The help shows how to write a comment, which the template does not have.
                 let help = help.filter(|help| !help.contains('#'));
-                faults.push(finding(rule, path.clone(), place(&path), message, help));
+                findings.push(Diagnostic::new(rule, path, None, message).with_help(help));
                 continue;
             }
         };
-        let here = |found: &Diagnostic| match allowance.path.as_deref() {
+        let holds = |found: &Diagnostic| match allowance.path.as_deref() {
             None => true,
-            Some(file) if is_file(Some(file)) => {
-                let entry = found.path.strip_prefix("write_files.").and_then(|rest| rest.split('.').next());
-                let written = entry.and_then(|index| destinations.get(index.parse::<usize>().ok()?));
-                written.is_some_and(|written| written.as_deref() == Some(file))
+            Some(file) if file.starts_with('/') => {
+                let index = index_of(found);
+                files.iter().any(|written| Some(written.index) == index && written.path == file)
             }
-            Some(wanted) => {
-                found.path.strip_prefix(wanted).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
-            }
+            Some(key) => found.path.strip_prefix(key).is_some_and(|rest| rest.is_empty() || rest.starts_with('.')),
         };
-        let (out, kept) = std::mem::take(&mut judged.findings.diagnostics)
-            .into_iter()
-            .partition::<Vec<_>, _>(|found| found.code == code && is_allowable(found) && here(found));
-        judged.findings.diagnostics = kept;
-        if out.is_empty() && complete {
-            let mut fault = unused_finding(code, place(&path), path, "in the rendered document");
-            if let Some(file) = allowance.path.as_deref().filter(|file| is_file(Some(file)))
-                && !destinations.iter().flatten().any(|known| known == file)
-            {
-                let near = closest(file, destinations.iter().flatten().map(String::as_str));
-                let help = near.map(|near| format!("did you mean {}?", quoted(near)));
-                fault.help = Some(help.unwrap_or_else(|| format!("`write_files` writes no {}", quoted(file))));
-            }
-            faults.push(fault);
+        let mut used = false;
+        for diagnostic in diagnostics.extract_if(.., |found| found.code == code && is_allowable(found) && holds(found))
+        {
+            used = true;
+            suppressed.push(Suppressed { diagnostic, reason: allowance.reason.clone(), allowed_at: None });
         }
-        judged.suppressed.extend(out.into_iter().map(|diagnostic| Suppressed {
+        if !used && complete {
+            let mut unused = unused_finding(code, None, path, "in the rendered document");
+            let file = allowance.path.as_deref().filter(|path| path.starts_with('/'));
+            if let Some(file) = file.filter(|file| files.iter().all(|written| written.path != *file)) {
+                let near = closest(file, files.iter().map(|written| written.path.as_str()));
+                unused.help = Some(match near {
+                    Some(near) => format!("did you mean {}?", quoted(near)),
+                    None => format!("`write_files` does not write {}", quoted(file)),
+                });
+            }
+            findings.push(unused);
+        }
+    }
+    findings
+}
+
+/// Applies the allow list to a file that is checked on its own.
+pub(super) fn in_file_by_allow_list(
+    allowances: &[Allowance],
+    destination: &str,
+    diagnostics: &mut Vec<Diagnostic>,
+    suppressed: &mut Vec<Suppressed>,
+) {
+    for allowance in allowances.iter().filter(|one| one.path.as_deref().is_none_or(|path| path == destination)) {
+        let code = rules::find(&allowance.rule).map(|rule| rule.code);
+        let found = diagnostics.extract_if(.., |found| Some(found.code) == code);
+        suppressed.extend(found.map(|diagnostic| Suppressed {
             diagnostic,
             reason: allowance.reason.clone(),
             allowed_at: None,
         }));
     }
-    faults
-}
-
-fn is_file(path: Option<&str>) -> bool {
-    path.is_some_and(|path| path.starts_with('/'))
-}
-
-/// Where each entry of `write_files` goes.
-fn destinations(source: &Source) -> Vec<Option<String>> {
-    let Ok(tree) = yaml11::parse(source.text()) else { return Vec::new() };
-    let entries = tree.root().and_then(|root| root.get("write_files"));
-    let Some(NodeKind::Sequence(entries)) = entries.map(yaml11::Node::kind) else { return Vec::new() };
-    let path = |entry: &yaml11::Child| tree.node(*entry).get("path").and_then(|path| path.as_str().map(str::to_owned));
-    entries.iter().map(path).collect()
 }
 
 #[cfg(test)]

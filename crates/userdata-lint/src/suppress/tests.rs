@@ -1,9 +1,9 @@
 use super::*;
-use crate::validate;
+use crate::{LintedDocument, lint, lint_rendered};
 use diagnostics::{Report, Verdict};
 
-fn judged(text: &str) -> JudgedDocument {
-    let Report { mut documents } = validate(&Source::new("t", text), &Options::default());
+fn judged(text: &str) -> LintedDocument {
+    let Report { mut documents } = lint(&Source::new("t", text), &Options::default());
     assert_eq!(documents.len(), 1);
     documents.remove(0)
 }
@@ -70,7 +70,7 @@ fn nothing_is_unused_where_a_document_is_not_judged_to_its_end() {
     assert_eq!(codes("#cloud-config\n# mkimg: allow MK201 x\na: [\n").0, ["MK002"]);
     let options = Options { limit: None, providers: Vec::new(), ..Options::default() };
     let text = "#cloud-config\n# mkimg: allow-file MK202 large for some providers\nruncmd: [ls]\n";
-    let report = validate(&Source::new("t", text), &options);
+    let report = lint(&Source::new("t", text), &options);
     assert_eq!(report.documents[0].findings.diagnostics, []);
     assert_eq!(codes(text).0, ["MK230"]);
 }
@@ -122,19 +122,29 @@ fn what_is_allowed_from_outside_is_taken_out() {
     let all = codes(&text).0;
     assert_eq!(all, ["MK206"], "one finding to work with");
     let allow = |rule: &str, path: Option<&str>| {
-        let mut judged = judged(&text);
         let allowance = Allowance { rule: rule.into(), path: path.map(str::to_owned), reason: "a test".into() };
-        let faults = from_outside(&mut judged, &[allowance], &|_| Span::new(1, 2));
+        let options = Options { allow: vec![allowance], ..Options::default() };
+        let (document, faults) = lint_rendered(&Source::new("t", text.as_str()), &options);
         let faults: Vec<_> = faults.into_iter().map(|fault| (fault.code, fault.path, fault.span)).collect();
-        (judged.findings.diagnostics.len(), judged.suppressed.len(), faults)
+        (document.findings.diagnostics.len(), document.suppressed.len(), faults)
     };
-    let at = Some(Span::new(1, 2));
     for path in [None, Some("/b"), Some("write_files"), Some("write_files.2")] {
         assert_eq!(allow("MK206", path), (0, 1, vec![]), "{path:?}");
     }
     for path in ["/a", "/c", "write_files.1", "write", "users"] {
-        assert_eq!(allow("MK206", Some(path)), (1, 0, vec![("MK230", "allow.0".into(), at)]), "{path}");
+        assert_eq!(allow("MK206", Some(path)), (1, 0, vec![("MK230", "allow.0".into(), None)]), "{path}");
     }
-    assert_eq!(allow("MK999", None), (1, 0, vec![("MK232", "allow.0".into(), at)]));
-    assert_eq!(allow("unknown-key", None), (1, 0, vec![("MK233", "allow.0".into(), at)]));
+    assert_eq!(allow("MK999", None), (1, 0, vec![("MK232", "allow.0".into(), None)]));
+    assert_eq!(allow("unknown-key", None), (1, 0, vec![("MK233", "allow.0".into(), None)]));
+}
+
+#[test]
+fn former_names_of_rules_are_accepted() {
+    let with_former_names = rules::REGISTRY.iter().filter(|rule| !rule.former_names.is_empty());
+    for name in with_former_names.flat_map(|rule| rule.former_names) {
+        let (found, _) = codes(&format!("#cloud-config\n# mkimg: allow {name} a test\nruncmd: [ls]\n"));
+        assert!(!found.contains(&"MK232"), "{name}: {found:?}");
+    }
+    let text = "#cloud-config\n# mkimg: allow half-a-character a test\nruncmd: [\"\\ud83d\"]\n";
+    assert_eq!(codes(text), (vec![], vec!["MK010"]));
 }

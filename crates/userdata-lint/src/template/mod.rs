@@ -15,8 +15,7 @@ use std::collections::BTreeMap;
 
 use minijinja::{Environment, ErrorKind, UndefinedBehavior, Value};
 
-use super::message::finding;
-use super::places::Places;
+use super::places::{Places, finding};
 use crate::rules;
 use diagnostics::source::{Span, floor_char_boundary};
 use diagnostics::{Diagnostic, quoted};

@@ -1,9 +1,9 @@
 //! What goes wrong without an error: what never starts, never ends, locks itself out, or is read as something else.
 
-use crate::{Options, validate_bytes};
+use crate::{Options, lint_bytes};
 
 pub(super) fn all_codes(text: &str) -> Vec<&'static str> {
-    let report = validate_bytes("t.yaml", format!("#cloud-config\n{text}").as_bytes(), &Options::default());
+    let report = lint_bytes("t.yaml", format!("#cloud-config\n{text}").as_bytes(), &Options::default());
     report.documents[0].findings.diagnostics.iter().map(|found| found.code).collect()
 }
 

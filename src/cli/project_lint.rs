@@ -1,0 +1,80 @@
+//! Checks a project: its files and scripts where they are on disk, and the document that it renders to.
+//!
+//! A finding in a file points into that file, not into the document that embeds it.
+
+use diagnostics::source::{Source, Span};
+use diagnostics::{Diagnostic, Document};
+use userdata_lint::{Allowance, Options, lint_file, lint_rendered};
+
+use super::project::Opened;
+use crate::model::{Assignment, Places, Plan, Script};
+use crate::render;
+
+/// Scripts and deferred files are staged here; the document's copies of them are not reported.
+const STAGED: &str = "/run/mkimg/";
+
+/// The options for the files and the rendered document of a project. `secrets` are never shown.
+pub(super) fn options(plan: &Plan, secrets: &[String], options: &Options) -> Options {
+    let allow = plan.allow.iter().map(|allowed| Allowance {
+        rule: allowed.code.clone(),
+        path: allowed.path.clone(),
+        reason: allowed.reason.clone(),
+    });
+    let files = plan.files.iter().map(|file| file.path.clone());
+    Options {
+        base_image: plan.droplet.as_ref().map(|droplet| droplet.image.clone()),
+        allow: allow.collect(),
+        separate_files: files.chain([STAGED.to_owned()]).collect(),
+        secrets: secrets.to_vec(),
+        ..options.clone()
+    }
+}
+
+/// The files and scripts that have findings, each as a document.
+pub(super) fn check_files(plan: &Plan, options: &Options) -> Vec<Document> {
+    let files = plan.files.iter().map(|file| (&file.source, file.path.clone(), file.mode.0, &file.content));
+    let scripts = plan.scripts.iter().chain(&plan.cleanup).chain(&plan.check);
+    let staged = |script: &Script| format!("{STAGED}scripts/{}", script.name);
+    let scripts = scripts.map(|script| (&script.source, staged(script), 0o755, &script.content));
+    let check = |(name, destination, mode, content): (&String, String, u32, &Vec<u8>)| {
+        let text = std::str::from_utf8(content).ok()?;
+        Some(lint_file(&Source::new(name.as_str(), text), &destination, mode, options))
+    };
+    let is_reported =
+        |document: &Document| !document.findings.diagnostics.is_empty() || !document.suppressed.is_empty();
+    files.chain(scripts).filter_map(check).filter(is_reported).collect()
+}
+
+/// Checks the rendered document. Also returns findings about the template's `allow:`.
+///
+/// If scripts are embedded in the runner's entry to save space, the document is checked as it would
+/// be without a limit, where each script has an entry.
+pub(super) fn check_rendered(
+    name: &str,
+    document: &render::Document,
+    plan: &Plan,
+    places: &Places,
+    options: &Options,
+) -> (Document, Vec<Diagnostic>) {
+    let unlimited = if document.carried.is_empty() { None } else { render::render(plan, None).ok() };
+    let (document, mut allow) = match unlimited {
+        Some(unlimited) => {
+            let options = Options { providers: Vec::new(), limit: None, ..options.clone() };
+            lint_rendered(&Source::new(name, unlimited.text), &options)
+        }
+        None => lint_rendered(&Source::new(name, document.text.as_str()), options),
+    };
+    for found in &mut allow {
+        found.span = Some(places.get(&found.path).copied().unwrap_or_else(|| Span::at(0)));
+    }
+    (document, allow)
+}
+
+/// The values of sensitive variables, from the command line and the environment.
+pub(super) fn secrets(opened: &Opened, assignments: &[Assignment]) -> Vec<String> {
+    let names: Vec<&str> = opened.template.sensitive().collect();
+    let given =
+        assignments.iter().filter(|given| names.contains(&given.name.as_str())).map(|given| given.value.clone());
+    let environment = names.iter().filter_map(|name| std::env::var(crate::model::environment_name(name)).ok());
+    given.chain(environment).collect()
+}
