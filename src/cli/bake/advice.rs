@@ -94,7 +94,8 @@ mod tests {
     /// Every option that advice names exists.
     #[test]
     fn limits_have_options() {
-        let command = crate::cli::description();
+        let mut command = crate::cli::description();
+        command.build();
         let bake = command.find_subcommand("bake").unwrap();
         for limit in [
             LimitKind::Create,
