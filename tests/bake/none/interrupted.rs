@@ -59,7 +59,7 @@ fn killed_and_resumed(at: &str) {
     let folder = home.bakes().join(&bake);
     let mode = |path: &Path| std::fs::metadata(path).unwrap().permissions().mode() & 0o777;
     assert_eq!((mode(&folder), mode(&folder.join("secrets.json"))), (0o700, 0o600));
-    home.run(&["bakes", "--api-url", &emulator.url]).success().stdout_has(&format!("go on: mkimg resume {bake}"));
+    home.run(&["bakes", "--api-url", &emulator.url]).success().stdout_has(&format!("continue: mkimg resume {bake}"));
     let (exit, stdout, stderr) = home.run(&["resume", &bake]).into_parts();
     assert_eq!(exit, 0, "killed at `{at}`: {stderr}");
     assert!(stdout.contains("snapshot tested"), "{stdout}");
