@@ -1,4 +1,5 @@
-//! Checks a project: its files and scripts where they are on disk, and the document that it renders to.
+//! Checks a project: its files and scripts where they are on disk, and the document that it renders
+//! to.
 //!
 //! A finding in a file points into that file, not into the document that embeds it.
 

@@ -20,8 +20,8 @@ use crate::workspace::{self, Project, ProjectError};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// Documents to check: files, directories with all files below them, or `-` for standard input. In a directory, files
-    /// that are clearly not documents (READMEs, images) are skipped
+    /// Documents to check: files, directories with all files below them, or `-` for standard input.
+    /// In a directory, files that are clearly not documents (READMEs, images) are skipped
     #[arg(value_name = "PATH")]
     paths: Vec<PathBuf>,
     /// Output format of the findings
@@ -30,14 +30,15 @@ pub(super) struct Args {
     /// Also exit with status 1 on warnings and deprecations
     #[arg(long, value_enum, value_name = "WHAT")]
     deny: Option<Deny>,
-    /// Check for this version of cloud-init: 22.4, 25.1 or 26.2, or a release that ships it, such as debian-13 or noble
+    /// Check for this version of cloud-init: 22.4, 25.1 or 26.2, or a release that ships it, such
+    /// as debian-13 or noble
     #[arg(long, value_name = "VERSION", default_value_t = Version::LATEST)]
     cloud_init: Version,
     /// The name of standard input in findings
     #[arg(long, value_name = "NAME", default_value = "-")]
     stdin_name: String,
-    /// A provider that must accept the document: azure, digitalocean, ec2, gcp, hetzner, openstack, oxide or vsphere; may be
-    /// repeated [default: digitalocean]
+    /// A provider that must accept the document: azure, digitalocean, ec2, gcp, hetzner, openstack,
+    /// oxide or vsphere; may be repeated [default: digitalocean]
     #[arg(long, value_name = "NAME")]
     provider: Vec<provider::Named>,
     /// Maximum size of a document in bytes, for a provider that is not listed; `none` for no limit

@@ -9,8 +9,8 @@ use std::process::Command;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use mkimg::diag::{Format, Report};
-use mkimg::validate::{Options, lint_bytes};
+use diagnostics::{Format, Report};
+use userdata_lint::{Options, lint_bytes};
 
 /// A name, a document of about this many bytes, and a part of the message that it must get (empty for any).
 type Case = (&'static str, fn(usize) -> Vec<u8>, &'static str);

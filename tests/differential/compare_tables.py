@@ -2,7 +2,7 @@
 
     compare_tables.py < TABLES
 
-reads what `mkimg::validate::tables` gives and prints each difference in one line. PYTHONPATH chooses the cloud-init.
+reads what `userdata_lint::tables` gives and prints each difference in one line. PYTHONPATH chooses the cloud-init.
 Words are left out of the comparison, and what no verdict depends on: defaults, `uri` and `hostname` (which need Python
 packages that cloud-init does not require), and when a key was new.
 """

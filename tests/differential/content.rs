@@ -10,8 +10,8 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use mkimg::source::Source;
-use mkimg::validate::{Options, lint_file};
+use diagnostics::source::Source;
+use userdata_lint::{Options, lint_file};
 
 use crate::packages::{skip, unpacked};
 
@@ -77,7 +77,7 @@ fn corpus() -> Option<PathBuf> {
 fn findings(name: &str, text: &str, destination: &str, mode: u32) -> Vec<String> {
     let source = Source::new(name, text);
     let found = lint_file(&source, destination, mode, &Options::default()).findings.diagnostics;
-    let place = |found: &mkimg::diag::Diagnostic| source.position(found.span.unwrap_or_default().start);
+    let place = |found: &diagnostics::Diagnostic| source.position(found.span.unwrap_or_default().start);
     found.iter().map(|found| format!("{name}:{}: {} {}", place(found).line, found.code, found.message)).collect()
 }
 

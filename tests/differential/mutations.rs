@@ -6,8 +6,8 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::{Duration, Instant};
 
-use mkimg::diag::Format;
-use mkimg::validate::{Options, Version, lint_bytes, rules};
+use diagnostics::Format;
+use userdata_lint::{Options, Version, lint_bytes, rules};
 
 use crate::harness::repository;
 

@@ -407,7 +407,7 @@ impl ResultPrinter<'_> {
 }
 
 /// The plan that `--dry-run` prints. `local`: droplets are virtual machines on this machine.
-pub(crate) fn plan(spec: &Spec, looked: &Preflight, document: &Document, local: bool) -> String {
+pub(crate) fn plan(spec: &Spec, preflight: &Preflight, document: &Document, local: bool) -> String {
     let droplet = &spec.droplet;
     let marker = match spec.marker {
         MarkerKind::Https => "the droplet's status channel, over TLS",
@@ -415,18 +415,18 @@ pub(crate) fn plan(spec: &Spec, looked: &Preflight, document: &Document, local: 
     };
     let mut regions = vec![droplet.region.as_str()];
     regions.extend(spec.snapshot.regions.iter().map(String::as_str).filter(|region| *region != droplet.region));
-    let disk = looked.disk_gib.map(|disk| format!(", at most {disk} GiB")).unwrap_or_default();
+    let disk = preflight.disk_gib.map(|disk| format!(", at most {disk} GiB")).unwrap_or_default();
     let tags = match spec.snapshot.tags.as_slice() {
         [] => String::new(),
         tags => format!(", tags {}", tags.join(", ")),
     };
     let lines = [
-        ("account", looked.account.clone()),
+        ("account", preflight.account.clone()),
         ("document", format!("{} of {DOCUMENT_LIMIT} bytes, {}", document.text.len(), document.digest)),
         ("droplet", format!("{} in {}, from {}", droplet.size, droplet.region, droplet.image)),
         ("marker", format!("{marker}, within {}", duration::exact(spec.limits.provision))),
         ("snapshot", format!("{} in {}{disk}{tags}", spec.snapshot.name, regions.join(", "))),
-        ("price", if local { "nothing: everything runs on this machine".to_owned() } else { price(looked) }),
+        ("price", if local { "nothing: everything runs on this machine".to_owned() } else { price(preflight) }),
         (
             "verification",
             if spec.verify {
@@ -456,9 +456,9 @@ pub(crate) fn plan(spec: &Spec, looked: &Preflight, document: &Document, local: 
 }
 
 /// An estimate: the time and the snapshot's size are not known yet.
-fn price(looked: &Preflight) -> String {
+fn price(preflight: &Preflight) -> String {
     let gb_month = providers::DEFAULT.snapshot_gb_month;
-    let droplet = match (looked.price_hourly, looked.price_monthly) {
+    let droplet = match (preflight.price_hourly, preflight.price_monthly) {
         (Some(hour), Some(month)) => format!("droplet ${hour:.5} an hour (${month:.2} a month)"),
         (Some(hour), None) => format!("droplet ${hour:.5} an hour"),
         (None, _) => "price of the droplet not known".to_owned(),
@@ -468,7 +468,7 @@ fn price(looked: &Preflight) -> String {
         let most = f64::from(u32::try_from(gib).unwrap_or(u32::MAX)) * gb_month;
         format!(", at most ${most:.2}")
     };
-    let most = looked.disk_gib.map(most).unwrap_or_default();
+    let most = preflight.disk_gib.map(most).unwrap_or_default();
     format!("{droplet}; snapshot ${gb_month:.2} a GB and month{most} (estimate)")
 }
 

@@ -161,8 +161,10 @@ fn check_documents(global: &Global, plan: &Plan, document: &Document, secrets: &
         global.terminal.eprint(&report.render(diagnostics::Format::Human, global.terminal.stderr_color(), &|_| None));
     }
     // The rendered document comes last; files and scripts before it have no verdict.
-    let refused =
-        report.documents.last().is_none_or(|judged| !matches!(judged.verdict, Verdict::Valid | Verdict::Deprecated));
+    let refused = report
+        .documents
+        .last()
+        .is_none_or(|document| !matches!(document.verdict, Verdict::Valid | Verdict::Deprecated));
     if refused || counts.errors > 0 {
         return Err(PrepareError::InvalidDocument.into());
     }

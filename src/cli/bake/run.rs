@@ -231,17 +231,17 @@ pub(crate) async fn run_all(
     terminal.note(&format!("account {}, token from {}", account.name, api.origin()));
     let parallel = parallelism(args, global, api.is_local(), bakes.len());
     let specs: Vec<&Spec> = bakes.iter().map(|bake| &bake.spec).collect();
-    let looked = preflight::check(provider, &specs, &account, parallel).await.map_err(refused)?;
-    for warning in looked.iter().flat_map(|looked| &looked.warnings) {
+    let results = preflight::check(provider, &specs, &account, parallel).await.map_err(refused)?;
+    for warning in results.iter().flat_map(|result| &result.warnings) {
         terminal.warning(warning);
     }
     if args.dry_run {
         let mut text = String::new();
-        for (bake, looked) in bakes.iter().zip(&looked) {
+        for (bake, result) in bakes.iter().zip(&results) {
             if let Some(label) = &bake.label {
                 let _ = writeln!(text, "[{label}]");
             }
-            text.push_str(&output::plan(&bake.spec, looked, &bake.prepared.document, api.is_local()));
+            text.push_str(&output::plan(&bake.spec, result, &bake.prepared.document, api.is_local()));
         }
         text.push_str("nothing was created (--dry-run)\n");
         return terminal.print(text);

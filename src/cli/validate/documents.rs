@@ -40,7 +40,8 @@ enum Job {
     Unreadable(String),
 }
 
-/// Checks what the paths of a command line name. `place` resolves such a path; `stdin` is the name of standard input.
+/// Checks what the paths of a command line name. `place` resolves such a path; `stdin` is the name
+/// of standard input.
 pub(super) fn check(paths: &[PathBuf], place: impl Fn(&Path) -> PathBuf, stdin: &str, options: &Options) -> Checked {
     let mut jobs = Vec::new();
     for path in paths {
