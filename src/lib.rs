@@ -7,7 +7,7 @@ pub use diagnostics as diag;
 pub use diagnostics::source;
 pub mod diff;
 pub use digitalocean_emulator as emulator;
-pub use packer_import as import;
+pub mod import;
 pub mod marker;
 pub mod model;
 pub mod providers;

@@ -235,7 +235,7 @@ impl ExpectedError for RenderError {
     fn kind(&self) -> ErrorKind {
         match self {
             Self::OverLimit { .. } => ErrorKind::Finding,
-            Self::Proof { .. } => ErrorKind::Internal,
+            Self::ReadBack { .. } => ErrorKind::Internal,
             _ => ErrorKind::Input,
         }
     }
@@ -355,12 +355,12 @@ pub(super) mod tests {
 
     #[test]
     fn errors_of_other_modules_have_a_status_and_a_next_step() {
-        assert_error(ProjectError::SeveralTemplates(vec!["a".into()]), 2, "name the one that you mean");
+        assert_error(ProjectError::SeveralTemplates(vec!["a".into()]), 2, "name one of them");
         assert_error(BadAssignment::NotAnAssignment("x".into()), 2, "for example --var region=fra1");
         assert_error(PlanError::NotLocked { lock: "mkimg.lock".into(), urls: Vec::new() }, 1, "run `mkimg lock`");
         assert_error(RenderError::OverLimit { bytes: 2, limit: 1, entries: Vec::new() }, 1, "make the largest files");
-        assert_error(RenderError::Conflict { key: "runcmd" }, 2, "take it out of `cloud_config:`");
-        assert_error(DownloadError::TooLarge { url: "u".into(), limit: 1 }, 2, "see whether the address is right");
+        assert_error(RenderError::Conflict { key: "runcmd" }, 2, "remove it from `cloud_config:`");
+        assert_error(DownloadError::TooLarge { url: "u".into(), limit: 1 }, 2, "check the address");
         assert_error(ConnectError::Insecure("http://x".into()), 2, "--api-url takes an https:// address");
         assert_error(ConnectError::BadToken, 2, "copy the token again");
         assert_error(ConnectError::Tls("x".into()), 2, "on Debian and Ubuntu: apt-get install ca-certificates");

@@ -6,11 +6,11 @@ use std::path::{Path, PathBuf};
 
 use diagnostics::source::Source;
 use diagnostics::{Diagnostic, Document, Findings, Report, Severity, Verdict};
-use packer_import::{self as import, FileCopy, Imported, OnDisk, ScriptText};
 
 use super::error::{CannotWrite, ErrorKind, ExitStatus, ExpectedError, Failure, FileError};
 use super::init::NOTHING_WRITTEN;
 use super::{Format, Global, project};
+use crate::import::{self, FileCopy, Imported, PathKind, ScriptText};
 use crate::model::{Assignment, Given, Lock};
 use crate::workspace::{NewFiles, read_text};
 
@@ -37,12 +37,12 @@ struct NewFile {
 pub(super) fn run(args: &Args, global: &Global) -> Result<(), Failure> {
     let input = global.path(&args.file);
     let (sources, base, name) = read(&input, &args.file)?;
-    let disk = |path: &str| match std::fs::metadata(base.join(path)) {
-        Ok(found) if found.is_dir() => OnDisk::Directory,
-        Ok(_) => OnDisk::File,
-        Err(_) => OnDisk::Missing,
+    let lookup = |path: &str| match std::fs::metadata(base.join(path)) {
+        Ok(found) if found.is_dir() => PathKind::Directory,
+        Ok(_) => PathKind::File,
+        Err(_) => PathKind::Missing,
     };
-    let (imported, notes) = import::import(&sources, &name, &disk);
+    let (imported, notes) = import::import(&sources, &name, &lookup);
     let missing = notes.iter().flatten().filter(|found| found.severity == Severity::Error).count();
     report(&sources, notes, args.format, global)?;
     let Some(imported) = imported else { return Err(Failure::Reported(ExitStatus::Error)) };
@@ -58,7 +58,7 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<(), Failure> {
     global
         .terminal
         .note(&format!("wrote a project of {count} to {place}; start with templates/{}.yaml", imported.name));
-    if !imported.scripts.iter().any(|script| script.role == import::Role::Cleanup) {
+    if !imported.scripts.iter().any(|script| script.role == import::ScriptRole::Cleanup) {
         global.terminal.note("no script cleans the image; `mkimg init` in an empty directory writes an example of one");
     }
     let rendered = check_render(&root);
@@ -213,7 +213,7 @@ fn collect_files(imported: &Imported, base: &Path, global: &Global) -> Result<Pr
             ScriptText::Inline(text) => text.clone().into_bytes(),
             ScriptText::File(from) => load(&base.join(from))?.content,
         };
-        let (content, adaptations) = import::adapted(&text, &script.exports);
+        let (content, adaptations) = import::adapt_script(&text, &script.exports);
         changes.extend(adaptations.iter().map(|change| format!("{}: {change}", script.to)));
         files.insert(script.to.clone(), NewFile { content, executable: true });
     }

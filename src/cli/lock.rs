@@ -12,7 +12,7 @@ use super::options::variants;
 use super::runtime::{StopSignals, block_on};
 use super::{Global, project};
 use crate::model::{self, Lock, PlanError};
-use crate::workspace::{self, DownloadError, Downloads, Wanted};
+use crate::workspace::{self, ArtifactRequest, DownloadError, Downloads};
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
@@ -81,7 +81,7 @@ impl Default for DownloadArgs {
         Self {
             parallel: 4,
             timeout_download: usual.time_limit,
-            timeout_silence: usual.silence,
+            timeout_silence: usual.idle_timeout,
             retry_wait: usual.retry_wait,
         }
     }
@@ -96,7 +96,7 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<(), Failure> {
             assignments.push(model::assignment(text)?);
         }
         for artifact in opened.resolve(global, assignments)?.spec.artifacts {
-            let artifact = Wanted { url: artifact.url, checksum: artifact.checksum };
+            let artifact = ArtifactRequest { url: artifact.url, checksum: artifact.checksum };
             if !wanted.contains(&artifact) {
                 wanted.push(artifact);
             }
@@ -108,7 +108,7 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<(), Failure> {
     }
     let path = opened.lock_path(global, args.lock.as_deref());
     let before = workspace::read_lock(&path)?;
-    let missing: Vec<Wanted> =
+    let missing: Vec<ArtifactRequest> =
         wanted.iter().filter(|wanted| args.update || before.get(&wanted.url).is_none()).cloned().collect();
     if args.locked {
         return check_pinned(global, &path, &missing);
@@ -145,7 +145,7 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<(), Failure> {
 }
 
 /// `--locked`: fails if something is not pinned.
-fn check_pinned(global: &Global, lock: &Path, missing: &[Wanted]) -> Result<(), Failure> {
+fn check_pinned(global: &Global, lock: &Path, missing: &[ArtifactRequest]) -> Result<(), Failure> {
     if missing.is_empty() {
         global.terminal.note(&format!("{} pins every artifact", lock.display()));
         return Ok(());
@@ -159,8 +159,9 @@ fn artifacts(count: usize) -> String {
 }
 
 /// The lock with every artifact pinned, for a bake. Nothing is written, and no signal is caught.
-pub(super) fn complete(global: &Global, before: &Lock, wanted: &[Wanted]) -> Result<Lock, Failure> {
-    let missing: Vec<Wanted> = wanted.iter().filter(|wanted| before.get(&wanted.url).is_none()).cloned().collect();
+pub(super) fn complete(global: &Global, before: &Lock, wanted: &[ArtifactRequest]) -> Result<Lock, Failure> {
+    let missing: Vec<ArtifactRequest> =
+        wanted.iter().filter(|wanted| before.get(&wanted.url).is_none()).cloned().collect();
     let args = DownloadArgs::default();
     let downloads = downloads(&args)?;
     let mut lock = before.clone();
@@ -173,7 +174,7 @@ pub(super) fn complete(global: &Global, before: &Lock, wanted: &[Wanted]) -> Res
 
 fn downloads(args: &DownloadArgs) -> Result<Downloads, DownloadError> {
     Downloads::new(workspace::DownloadOptions {
-        silence: args.timeout_silence,
+        idle_timeout: args.timeout_silence,
         time_limit: args.timeout_download,
         retry_wait: args.retry_wait,
         ..workspace::DownloadOptions::default()
@@ -185,7 +186,7 @@ fn downloads(args: &DownloadArgs) -> Result<Downloads, DownloadError> {
 fn fetch(
     global: &Global,
     downloads: &Downloads,
-    wanted: &[Wanted],
+    wanted: &[ArtifactRequest],
     args: &DownloadArgs,
     catch_signals: bool,
 ) -> Result<Vec<model::Pin>, Failure> {
@@ -238,7 +239,7 @@ fn fetch(
 async fn pin(
     global: &Global,
     downloads: &Downloads,
-    wanted: &Wanted,
+    wanted: &ArtifactRequest,
     bars: &MultiProgress,
 ) -> Result<model::Pin, DownloadError> {
     global.terminal.detail(&format!("downloading {}", wanted.url));

@@ -13,7 +13,7 @@ use secrecy::{ExposeSecret, SecretString};
 use super::Global;
 use super::error::{ErrorKind, ExitStatus, ExpectedError, Failure};
 use crate::model::{self, Assignment, Inputs, Lock, Plan, ResolveError, Resolved, Secrets, Template};
-use crate::render::{self, Document};
+use crate::render::{self, RenderedDocument};
 use crate::workspace::{self, Project, TextError};
 
 /// A project with its parsed template.
@@ -238,7 +238,7 @@ fn timestamp() -> String {
 }
 
 /// Renders a plan.
-pub(super) fn document(plan: &Plan, limit: Option<usize>) -> Result<Document, Failure> {
+pub(super) fn document(plan: &Plan, limit: Option<usize>) -> Result<RenderedDocument, Failure> {
     Ok(render::render(plan, limit)?)
 }
 

@@ -34,7 +34,7 @@ pub(super) fn options(plan: &Plan, secrets: &[String], options: &Options) -> Opt
 /// The files and scripts that have findings, each as a document.
 pub(super) fn check_files(plan: &Plan, options: &Options) -> Vec<Document> {
     let files = plan.files.iter().map(|file| (&file.source, file.path.clone(), file.mode.0, &file.content));
-    let scripts = plan.scripts.iter().chain(&plan.cleanup).chain(&plan.check);
+    let scripts = plan.all_scripts();
     let staged = |script: &Script| format!("{STAGED}scripts/{}", script.name);
     let scripts = scripts.map(|script| (&script.source, staged(script), 0o755, &script.content));
     let check = |(name, destination, mode, content): (&String, String, u32, &Vec<u8>)| {
@@ -52,12 +52,12 @@ pub(super) fn check_files(plan: &Plan, options: &Options) -> Vec<Document> {
 /// be without a limit, where each script has an entry.
 pub(super) fn check_rendered(
     name: &str,
-    document: &render::Document,
+    document: &render::RenderedDocument,
     plan: &Plan,
     places: &Places,
     options: &Options,
 ) -> (Document, Vec<Diagnostic>) {
-    let unlimited = if document.carried.is_empty() { None } else { render::render(plan, None).ok() };
+    let unlimited = if document.embedded.is_empty() { None } else { render::render(plan, None).ok() };
     let (document, mut allow) = match unlimited {
         Some(unlimited) => {
             let options = Options { providers: Vec::new(), limit: None, ..options.clone() };

@@ -8,7 +8,7 @@ use serde_json::json;
 use super::error::{CannotWrite, ErrorKind, ExpectedError, Failure};
 use super::options::Limit;
 use super::{Global, project};
-use crate::render::{self, DOCUMENT_LIMIT, Document};
+use crate::render::{self, DOCUMENT_LIMIT, RenderedDocument};
 use crate::workspace::{self, Readers, write_for};
 
 #[derive(Debug, clap::Args)]
@@ -83,20 +83,20 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<(), Failure> {
     Ok(())
 }
 
-fn human(document: &Document, limit: Option<usize>) -> String {
+fn human(document: &RenderedDocument, limit: Option<usize>) -> String {
     let bytes = document.text.len();
     let of = limit.map_or_else(String::new, |limit| {
         let percent = bytes * 100 / limit.max(1);
         format!(" of {limit} ({percent} %)")
     });
-    let carried = match document.carried.as_slice() {
+    let carried = match document.embedded.as_slice() {
         [] => String::new(),
         paths => format!("embedded in {}, to make room: {}\n", render::runner::PATH, paths.join(", ")),
     };
     format!("{}\n{carried}{bytes} bytes{of}, {}\n", render::Listing(&document.entries), document.digest)
 }
 
-fn machine(document: &Document, limit: Option<usize>) -> serde_json::Value {
+fn machine(document: &RenderedDocument, limit: Option<usize>) -> serde_json::Value {
     let entries = document.entries.iter().map(|entry| {
         json!({
             "path": entry.path,
@@ -109,7 +109,7 @@ fn machine(document: &Document, limit: Option<usize>) -> serde_json::Value {
         "bytes": document.text.len(),
         "limit": limit,
         "entries": entries.collect::<Vec<_>>(),
-        "carried": document.carried,
+        "carried": document.embedded,
         "digest": document.digest,
     })
 }

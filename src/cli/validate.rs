@@ -255,7 +255,7 @@ fn not_rendered(error: RenderError, places: &Places) -> Result<Diagnostic, Failu
         RenderError::LooksLikeMime => {
             (&rules::TEMPLATE_CLOUD_CONFIG_CONFLICT, "cloud_config".to_owned(), error.to_string())
         }
-        RenderError::Proof { .. } => return Err(error.into()),
+        RenderError::ReadBack { .. } => return Err(error.into()),
     };
     Ok(finding(rule, &path, places, message, help))
 }

@@ -1,12 +1,152 @@
-//! Two user-data documents compared: exactly, and so that a person can read what differs.
+//! Compares two user-data documents, byte for byte and in a form that a person can read.
 //!
-//! Payloads are decoded first (base64, gzip), so that the difference is shown in the file that lands on the machine and
-//! not in its encoding. A difference of bytes that decode to the same is still a difference, and is said as such. To add
-//! an encoding, add it to `payload`.
+//! The contents of files are decoded first, so that a difference is shown in the file on the
+//! machine and not in its encoding. Different bytes that decode to the same file are still a
+//! difference.
 
-mod document;
-mod payload;
-mod report;
+mod parts;
 
-pub use document::{Part, Parts, parts};
-pub use report::{Difference, differences};
+use diagnostics::source::Source;
+use similar::TextDiff;
+
+pub use parts::{Part, Parts, parts};
+
+/// One difference between two documents.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Difference {
+    /// The path or key that differs.
+    pub name: String,
+    /// The kind of difference: `changed`, `only in …`.
+    pub summary: String,
+    /// A unified diff without its header; may be empty.
+    pub lines: String,
+}
+
+/// Compares two documents. Returns nothing if they are equal byte for byte.
+#[must_use]
+pub fn differences(old: &Source, new: &Source) -> Vec<Difference> {
+    if old.text() == new.text() {
+        return Vec::new();
+    }
+    let (old_parts, new_parts) = (parts(old), parts(new));
+    let mut differences = Vec::new();
+    for (name, old_part) in &old_parts {
+        match new_parts.get(name) {
+            Some(new_part) => differences.extend(compare_part(name, old_part, new_part)),
+            None => differences.push(only_in(name, old_part, old.name(), true)),
+        }
+    }
+    for (name, part) in new_parts.iter().filter(|(name, _)| !old_parts.contains_key(*name)) {
+        differences.push(only_in(name, part, new.name(), false));
+    }
+    if differences.is_empty() {
+        let same_parts = old_parts.keys().eq(new_parts.keys());
+        differences.push(Difference {
+            name: "the document".to_owned(),
+            summary: if same_parts {
+                "same values in different bytes: comments, quotes or layout".to_owned()
+            } else {
+                "the same files and keys in another order".to_owned()
+            },
+            lines: unified(old.text(), new.text()),
+        });
+    }
+    differences
+}
+
+fn compare_part(name: &str, old: &Part, new: &Part) -> Option<Difference> {
+    if old == new {
+        return None;
+    }
+    let mut lines = unified(&old.attributes, &new.attributes);
+    let mut summary = "changed";
+    if old.bytes != new.bytes {
+        let content = unified(&old.content, &new.content);
+        // JSON that differs in its layout only.
+        if content.is_empty() {
+            lines.push_str("  (the bytes differ, but not after indentation)\n");
+        }
+        lines.push_str(&content);
+    } else if lines.is_empty() {
+        summary = "encoded differently, but the same file on the machine";
+    }
+    Some(Difference { name: name.to_owned(), summary: summary.to_owned(), lines })
+}
+
+fn only_in(name: &str, part: &Part, side: &str, removed: bool) -> Difference {
+    let text = format!("{}{}", part.attributes, part.content);
+    let lines = if removed { unified(&text, "") } else { unified("", &text) };
+    Difference { name: name.to_owned(), summary: format!("only in {side}"), lines }
+}
+
+fn unified(old: &str, new: &str) -> String {
+    if old == new {
+        return String::new();
+    }
+    TextDiff::from_lines(old, new).unified_diff().context_radius(3).to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn compare(old: &str, new: &str) -> Vec<Difference> {
+        differences(&Source::new("old", old), &Source::new("new", new))
+    }
+
+    const PLAIN: &str =
+        "#cloud-config\nwrite_files:\n- path: /etc/x\n  permissions: '0644'\n  content: |\n    a\n    b\n";
+
+    #[test]
+    fn equal_documents_do_not_differ() {
+        assert_eq!(compare(PLAIN, PLAIN), []);
+    }
+
+    #[test]
+    fn a_changed_line_is_shown_under_its_path() {
+        let found = compare(PLAIN, &PLAIN.replace("    b", "    c"));
+        assert_eq!(found.len(), 1);
+        assert_eq!((found[0].name.as_str(), found[0].summary.as_str()), ("/etc/x", "changed"));
+        assert_eq!(found[0].lines, "@@ -1,2 +1,2 @@\n a\n-b\n+c\n");
+    }
+
+    #[test]
+    fn payloads_are_decoded_first() {
+        let old = "#cloud-config\nwrite_files:\n- {path: /etc/x, encoding: b64, content: YQpiCg==}\n";
+        let new = "#cloud-config\nwrite_files:\n- {path: /etc/x, encoding: b64, content: YQpjCg==}\n";
+        assert_eq!(compare(old, new)[0].lines, "@@ -1,2 +1,2 @@\n a\n-b\n+c\n");
+    }
+
+    #[test]
+    fn bytes_that_decode_to_the_same_still_differ() {
+        let new = "#cloud-config\nwrite_files:\n- path: /etc/x\n  permissions: '0644'\n  encoding: b64\n  content: YQpiCg==\n";
+        let found = compare(PLAIN, new);
+        assert_eq!(found.len(), 1);
+        assert_eq!(found[0].summary, "encoded differently, but the same file on the machine");
+        let found = compare(PLAIN, &PLAIN.replace("'0644'", "\"0644\""));
+        assert_eq!(found[0].summary, "same values in different bytes: comments, quotes or layout");
+    }
+
+    #[test]
+    fn a_mode_and_a_missing_file_are_differences() {
+        let found = compare(PLAIN, &PLAIN.replace("0644", "0600"));
+        assert_eq!(found[0].lines, "@@ -1 +1 @@\n-permissions: \"0644\"\n+permissions: \"0600\"\n");
+        let found = compare(PLAIN, "#cloud-config\nwrite_files: []\n");
+        assert_eq!(found[0].summary, "only in old");
+    }
+
+    #[test]
+    fn sets_and_pairs_are_compared() {
+        let set = "#cloud-config\nx: !!set {a, b}\n";
+        assert_eq!(compare(set, &set.replace('b', "c"))[0].lines, "@@ -1,2 +1,2 @@\n - \"a\"\n-- \"b\"\n+- \"c\"\n");
+        let pairs = "#cloud-config\nx: !!omap [a: 1, b: 2]\n";
+        assert_eq!(compare(pairs, &pairs.replace('2', "3"))[0].lines, "@@ -1,2 +1,2 @@\n a: 1\n-b: 2\n+b: 3\n");
+    }
+
+    #[test]
+    fn any_text_can_be_compared() {
+        assert_eq!(compare("#!/bin/sh\na\n", "#!/bin/sh\nb\n").len(), 1);
+        assert_eq!(compare("", "a: [").len(), 1);
+        assert_eq!(compare("- a", "b: 1").len(), 2);
+    }
+}

@@ -1,28 +1,29 @@
-//! Evaluates the minijinja expressions inside values, and says where in the file one went wrong.
+//! Evaluates the minijinja expressions in values, and finds the position of an error in the file.
 //!
-//! Values are evaluated after the template was parsed, so that no value can break the YAML, and strictly: a name that
-//! does not exist is an error.
+//! Values are evaluated after the template is parsed, so no value can break the YAML. Undefined
+//! names are errors.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 
+use diagnostics::source::{Source, Span};
+use diagnostics::{Diagnostic, closest};
+use lint_rules as rules;
 use minijinja::value::ValueKind;
 use minijinja::{Environment, ErrorKind, UndefinedBehavior, Value};
 
-use crate::diag::Diagnostic;
-use crate::source::{Source, Span};
-use diagnostics::closest;
-use lint_rules as rules;
-
-/// The name that stands for the moment of the command, in `snapshot.name` only.
+/// The variable with the time of the command, for `snapshot.name` only.
 pub(super) const TIMESTAMP: &str = "timestamp";
 
-/// Steps of one evaluation: far more than any value needs, few enough to end at once.
-const FUEL: u64 = 200_000;
+/// Steps of one evaluation: far more than any value needs, but few enough to end quickly.
+const MAX_STEPS: u64 = 200_000;
 
-const SAME_AT_ANY_TIME: &str = "the document must be the same at any time; use a variable, and give it with --var";
+/// Limit of a value. Variables that repeat variables could fill the memory otherwise.
+const MAX_VALUE_BYTES: usize = 1 << 20;
 
-/// A scalar of the template: its text, and where it stands.
+const TIMESTAMP_HELP: &str = "the document must not depend on the time; use a variable, and give it with --var";
+
+/// A scalar of the template: its text and its position.
 #[derive(Debug, Clone)]
 pub(super) struct Text {
     pub raw: String,
@@ -30,24 +31,21 @@ pub(super) struct Text {
     pub path: String,
 }
 
-/// What a text evaluates to.
+/// An evaluated text.
 #[derive(Debug, Clone)]
 pub(super) struct Evaluated {
     pub text: String,
-    /// A sensitive variable is in it: it must not be shown.
-    pub secret: bool,
+    /// Whether it uses a sensitive variable and must not be shown.
+    pub is_secret: bool,
 }
 
-/// Bytes of one value: variables that repeat variables would fill the memory.
-const LONGEST: usize = 1 << 20;
-
-/// Takes what an expression writes, until it is too much.
+/// A writer that fails beyond [`MAX_VALUE_BYTES`].
 struct Bounded(Vec<u8>);
 
 impl std::io::Write for Bounded {
     fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
         self.0.extend_from_slice(bytes);
-        if self.0.len() > LONGEST { Err(std::io::ErrorKind::StorageFull.into()) } else { Ok(bytes.len()) }
+        if self.0.len() > MAX_VALUE_BYTES { Err(std::io::ErrorKind::StorageFull.into()) } else { Ok(bytes.len()) }
     }
 
     fn flush(&mut self) -> std::io::Result<()> {
@@ -55,14 +53,14 @@ impl std::io::Write for Bounded {
     }
 }
 
-/// The variables that are known, and their values.
+/// The variables and their values.
 pub(super) struct Scope {
     environment: Environment<'static>,
     values: BTreeMap<String, Value>,
     secret: BTreeSet<String>,
-    /// Declared, but without a usable value: that was reported where they are declared.
+    /// Declared variables whose value is missing or wrong, which was reported already.
     broken: BTreeSet<String>,
-    /// `timestamp` is in them.
+    /// Variables whose value contains the timestamp.
     stamped: BTreeSet<String>,
     timestamp: String,
 }
@@ -74,14 +72,14 @@ impl Scope {
         if let Ok(syntax) = minijinja::syntax::SyntaxConfig::builder().keep_trailing_newline(true).build() {
             environment.set_syntax(syntax);
         }
-        // `true`, as YAML and shells write it, not Python's `True`.
+        // Booleans are written as in YAML and shells, not as Python's `True`.
         environment.set_formatter(|out, state, value| match value.kind() {
             ValueKind::Bool => {
                 out.write_str(if value.is_true() { "true" } else { "false" }).map_err(minijinja::Error::from)
             }
             _ => minijinja::escape_formatter(out, state, value),
         });
-        environment.set_fuel(Some(FUEL));
+        environment.set_fuel(Some(MAX_STEPS));
         environment.set_recursion_limit(64);
         environment.set_debug(true);
         Self {
@@ -94,15 +92,16 @@ impl Scope {
         }
     }
 
-    pub(super) fn set(&mut self, name: &str, value: Value, secret: bool) {
+    pub(super) fn set(&mut self, name: &str, value: Value, is_secret: bool) {
         self.values.insert(name.to_owned(), value);
-        if secret {
+        if is_secret {
             self.secret.insert(name.to_owned());
         }
     }
 
-    /// A variable's value comes from an expression: it may carry the timestamp on.
-    pub(super) fn note_expression(&mut self, name: &str, names: &BTreeSet<String>) {
+    /// Records the names that the value of a variable uses, because the timestamp may be one of
+    /// them.
+    pub(super) fn add_uses(&mut self, name: &str, names: &BTreeSet<String>) {
         if names.iter().any(|used| used == TIMESTAMP || self.stamped.contains(used)) {
             self.stamped.insert(name.to_owned());
         }
@@ -112,8 +111,8 @@ impl Scope {
         self.broken.insert(name.to_owned());
     }
 
-    /// The names that a text uses; empty where it cannot be read (evaluation says why).
-    pub(super) fn names(&self, raw: &str) -> BTreeSet<String> {
+    /// Returns the names that a text uses, or none if it cannot be parsed.
+    pub(super) fn used_names(&self, raw: &str) -> BTreeSet<String> {
         if !has_expression(raw) {
             return BTreeSet::new();
         }
@@ -123,7 +122,7 @@ impl Scope {
             .unwrap_or_default()
     }
 
-    /// Evaluates a text. `None`: a variable in it is broken, which was reported already.
+    /// Evaluates a text. Returns `None` if it uses a broken variable, which was reported already.
     pub(super) fn evaluate(
         &self,
         source: &Source,
@@ -131,21 +130,21 @@ impl Scope {
         with_timestamp: bool,
     ) -> Result<Option<Evaluated>, Box<Diagnostic>> {
         if !has_expression(&text.raw) {
-            return Ok(Some(Evaluated { text: text.raw.clone(), secret: false }));
+            return Ok(Some(Evaluated { text: text.raw.clone(), is_secret: false }));
         }
-        let names = self.names(&text.raw);
+        let names = self.used_names(&text.raw);
         if names.iter().any(|name| self.broken.contains(name)) {
             return Ok(None);
         }
         if let Some(name) = names.iter().find(|name| !with_timestamp && self.stamped.contains(*name)) {
-            let place = word(&text.raw, name).map_or(text.span, |range| locate(source, text, &range));
-            let message = format!("`{name}` holds the timestamp, which can be used in `snapshot.name` only");
+            let place = find_word(&text.raw, name).map_or(text.span, |range| locate(source, text, &range));
+            let message = format!("`{name}` contains the timestamp, which can be used in `snapshot.name` only");
             return Err(Box::new(
                 Diagnostic::new(&rules::TEMPLATE_MISPLACED_TIMESTAMP, &text.path, place, message)
-                    .with_help(SAME_AT_ANY_TIME),
+                    .with_help(TIMESTAMP_HELP),
             ));
         }
-        let secret = names.iter().any(|name| self.secret.contains(name));
+        let is_secret = names.iter().any(|name| self.secret.contains(name));
         let mut context = self.values.clone();
         if with_timestamp {
             context.insert(TIMESTAMP.to_owned(), Value::from(self.timestamp.as_str()));
@@ -155,13 +154,13 @@ impl Scope {
             .environment
             .template_from_str(&text.raw)
             .and_then(|template| template.render_captured_to(context, &mut out).map(|_| ()));
-        if out.0.len() > LONGEST {
-            let message = format!("the value would be longer than {LONGEST} bytes");
+        if out.0.len() > MAX_VALUE_BYTES {
+            let message = format!("the value would be longer than {MAX_VALUE_BYTES} bytes");
             return Err(Box::new(Diagnostic::new(&rules::TEMPLATE_BAD_EXPRESSION, &text.path, text.span, message)));
         }
         match rendered {
-            Ok(()) => Ok(Some(Evaluated { text: String::from_utf8_lossy(&out.0).into_owned(), secret })),
-            Err(error) => Err(Box::new(self.explain(source, text, &error, &names, with_timestamp, secret))),
+            Ok(()) => Ok(Some(Evaluated { text: String::from_utf8_lossy(&out.0).into_owned(), is_secret })),
+            Err(error) => Err(Box::new(self.explain(source, text, &error, &names, with_timestamp, is_secret))),
         }
     }
 
@@ -172,13 +171,13 @@ impl Scope {
         error: &minijinja::Error,
         names: &BTreeSet<String>,
         with_timestamp: bool,
-        secret: bool,
+        is_secret: bool,
     ) -> Diagnostic {
         let unknown = names
             .iter()
             .filter(|name| !self.values.contains_key(*name))
             .filter(|name| !with_timestamp || *name != TIMESTAMP)
-            .filter_map(|name| word(&text.raw, name).map(|range| (range, name)))
+            .filter_map(|name| find_word(&text.raw, name).map(|range| (range, name)))
             .min_by_key(|(range, _)| range.start);
         if let (ErrorKind::UndefinedError, Some((range, name))) = (error.kind(), unknown) {
             let span = locate(source, text, &range);
@@ -189,11 +188,11 @@ impl Scope {
                     span,
                     "`timestamp` can be used in `snapshot.name` only",
                 )
-                .with_help("the document must be the same at any time; use a variable, and give it with --var");
+                .with_help(TIMESTAMP_HELP);
             }
             let help = match closest(name, self.values.keys().chain(&self.broken).map(String::as_str)) {
                 Some(meant) => format!("did you mean `{meant}`?"),
-                None => format!("add `{name}:` to `variables:`, or write {{% raw %}} around text for another program"),
+                None => format!("add `{name}:` to `variables:`, or write {{% raw %}} before text for another program"),
             };
             return Diagnostic::new(
                 &rules::TEMPLATE_UNDEFINED_VARIABLE,
@@ -205,18 +204,18 @@ impl Scope {
         }
         let span = error.range().map_or(text.span, |range| locate(source, text, &range));
         let what = match error.kind() {
-            ErrorKind::OutOfFuel => "this expression does not come to an end".to_owned(),
+            ErrorKind::OutOfFuel => "this expression does not end".to_owned(),
             ErrorKind::SyntaxError => match error.detail() {
                 Some(detail) => format!("minijinja cannot read this: {detail}"),
                 None => "minijinja cannot read this".to_owned(),
             },
-            kind => match error.detail().filter(|_| !secret) {
+            kind => match error.detail().filter(|_| !is_secret) {
                 Some(detail) => format!("minijinja cannot evaluate this: {kind}: {detail}"),
                 None => format!("minijinja cannot evaluate this: {kind}"),
             },
         };
         Diagnostic::new(&rules::TEMPLATE_BAD_EXPRESSION, &text.path, span, what)
-            .with_help("text that is meant for another program is written between {% raw %} and {% endraw %}")
+            .with_help("write text for another program between {% raw %} and {% endraw %}")
     }
 }
 
@@ -224,8 +223,8 @@ pub(super) fn has_expression(raw: &str) -> bool {
     raw.contains("{{") || raw.contains("{%") || raw.contains("{#")
 }
 
-/// Where a name stands as a whole word in a text, inside an expression if it also stands outside.
-fn word(raw: &str, name: &str) -> Option<Range<usize>> {
+/// Finds a name as a whole word in a text, beginning at the first expression.
+fn find_word(raw: &str, name: &str) -> Option<Range<usize>> {
     let is_word = |c: char| c.is_alphanumeric() || c == '_';
     let first = raw.find("{{").into_iter().chain(raw.find("{%")).min().unwrap_or(0);
     raw[first..]
@@ -239,8 +238,8 @@ fn word(raw: &str, name: &str) -> Option<Range<usize>> {
         .map(|at| at..at + name.len())
 }
 
-/// Where a range of a scalar's text stands in the file. A scalar that YAML folded or unescaped is searched for the words
-/// themselves; where even that fails, the whole scalar is the place.
+/// Returns the position in the file of a range of a scalar's text. A scalar that YAML folded or
+/// unescaped is searched for the words themselves; if that fails, the whole scalar is the position.
 fn locate(source: &Source, text: &Text, range: &Range<usize>) -> Span {
     let written = source.slice(text.span);
     let found = written.find(text.raw.as_str()).map(|at| at + range.start).or_else(|| {
@@ -249,14 +248,10 @@ fn locate(source: &Source, text: &Text, range: &Range<usize>) -> Span {
     });
     match found {
         Some(at) if range.end > range.start => {
-            // minijinja shows one byte of a character that it does not expect: the place is the character.
-            let (mut start, mut end) = (at.min(written.len()), (at + range.len()).min(written.len()));
-            while !written.is_char_boundary(start) {
-                start -= 1;
-            }
-            while !written.is_char_boundary(end) {
-                end += 1;
-            }
+            // minijinja may report one byte of a character: the position is the whole character.
+            let is_boundary = |at: &usize| written.is_char_boundary(*at);
+            let start = (0..=at.min(written.len())).rev().find(is_boundary).unwrap_or(0);
+            let end = (at + range.len()..written.len()).find(is_boundary).unwrap_or(written.len());
             Span::new(text.span.start + start, text.span.start + end)
         }
         _ => text.span,
@@ -283,7 +278,7 @@ mod tests {
     }
 
     #[test]
-    fn an_unknown_name_is_shown_where_it_stands() {
+    fn unknown_names_have_positions() {
         let (fault, place) = fault("\"a-{{ verison }}\"", "a-{{ verison }}");
         assert_eq!(fault.message, "undefined variable `verison`");
         assert_eq!(fault.help.as_deref(), Some("did you mean `version`?"));
@@ -291,44 +286,44 @@ mod tests {
     }
 
     #[test]
-    fn a_folded_scalar_still_has_the_place() {
+    fn names_in_folded_scalars_have_positions() {
         let (_, place) = fault("a\n   b {{ nope }}", "a b {{ nope }}");
         assert_eq!(place, "nope");
     }
 
     #[test]
-    fn the_name_is_not_found_inside_another() {
+    fn names_are_whole_words() {
         let (_, place) = fault("{{ version }} xversions {{ versions }}", "{{ version }} xversions {{ versions }}");
         assert_eq!(place, "versions");
     }
 
     #[test]
-    fn the_place_of_an_unexpected_character_is_the_whole_of_it() {
+    fn positions_cover_whole_characters() {
         let (fault, place) = fault("{{ i\u{6de}ge }}", "{{ i\u{6de}ge }}");
         assert_eq!((fault.code, place.as_str()), ("MK907", "\u{6de}"));
     }
 
     #[test]
-    fn timestamp_is_for_names() {
+    fn timestamps_are_for_names_only() {
         let (fault, place) = fault("{{ timestamp }}", "{{ timestamp }}");
         assert_eq!((fault.code, place.as_str()), ("MK908", "timestamp"));
     }
 
     #[test]
-    fn faults_of_a_secret_do_not_show_it() {
+    fn errors_do_not_show_secrets() {
         let (fault, _) = fault("{{ token + 1 }}", "{{ token + 1 }}");
         assert!(!fault.message.contains("hunter2"), "{}", fault.message);
     }
 
     #[test]
-    fn an_endless_expression_ends() {
+    fn endless_expressions_end() {
         let raw = "{% for a in range(9999) %}{% for b in range(9999) %}x{% endfor %}{% endfor %}";
         let (fault, _) = fault(raw, raw);
-        assert_eq!(fault.message, "this expression does not come to an end");
+        assert_eq!(fault.message, "this expression does not end");
     }
 
     #[test]
-    fn other_programs_braces_can_be_kept() {
+    fn braces_of_other_programs_can_be_escaped() {
         let source = Source::new("t", "");
         let text = Text { raw: "{% raw %}{{ v1.x }}{% endraw %}".to_owned(), span: Span::at(0), path: String::new() };
         let value = scope().evaluate(&source, &text, false).unwrap().unwrap();

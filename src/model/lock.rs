@@ -1,6 +1,6 @@
-//! `mkimg.lock`: what every artifact's bytes must be. It is to artifacts what Cargo.lock is to crates.
+//! `mkimg.lock`: the checksum and size of every artifact, as Cargo.lock is for crates.
 //!
-//! A YAML file, sorted by address, that `mkimg lock` writes and people commit:
+//! `mkimg lock` writes this YAML file, sorted by address, and users commit it:
 //!
 //! ```yaml
 //! # Written by `mkimg lock`: commit it, do not edit it.
@@ -14,19 +14,19 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
-use crate::source::Source;
-use crate::yaml::{Node, Scalar, Tree};
+use diagnostics::source::Source;
+use yaml11::{Node, Scalar, Tree};
 
-/// What an artifact's bytes must be.
+/// The checksum and size of an artifact.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Pin {
-    /// 64 small hexadecimal digits.
+    /// 64 lowercase hexadecimal digits.
     pub sha256: String,
-    /// Bytes.
+    /// Size in bytes.
     pub size: u64,
 }
 
-/// A digest as people write it.
+/// Writes bytes in lowercase hexadecimal digits.
 #[must_use]
 pub fn hexadecimal(bytes: &[u8]) -> String {
     bytes.iter().fold(String::new(), |mut text, byte| {
@@ -35,7 +35,7 @@ pub fn hexadecimal(bytes: &[u8]) -> String {
     })
 }
 
-/// Pins by address.
+/// The pins of artifacts, by address.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Lock {
     pins: BTreeMap<String, Pin>,
@@ -61,7 +61,7 @@ impl Lock {
         self.pins.insert(url.to_owned(), pin);
     }
 
-    /// Forgets what no longer belongs to the template.
+    /// Removes pins for which `keep` returns `false`.
     pub fn retain(&mut self, keep: impl Fn(&str) -> bool) {
         self.pins.retain(|url, _| keep(url));
     }
@@ -70,7 +70,7 @@ impl Lock {
         self.pins.iter().map(|(url, pin)| (url.as_str(), pin))
     }
 
-    /// The file's text.
+    /// Returns the text of the file.
     #[must_use]
     pub fn to_text(&self) -> String {
         let mut text = "# Written by `mkimg lock`: commit it, do not edit it.\nversion: 1\n".to_owned();
@@ -80,13 +80,17 @@ impl Lock {
         }
         text.push_str("artifacts:\n");
         for (url, pin) in &self.pins {
-            // An artifact's address holds no quote, backslash or control character: the template's reader refuses them.
+            // The template reader refuses addresses with quotes, backslashes or control characters.
             let _ = writeln!(text, "  - url: \"{url}\"\n    sha256: \"{}\"\n    size: {}", pin.sha256, pin.size);
         }
         text
     }
 
-    /// Reads the file.
+    /// Reads a lock from YAML.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the file does not have the form that [`Lock::to_text`] writes.
     pub fn from_tree(source: &Source, tree: &Tree) -> Result<Self, BadLock> {
         let fail = |node: Option<Node<'_>>, what: &str| {
             let place = source.position(node.map_or(0, |node| node.used_at().start));
@@ -102,7 +106,7 @@ impl Lock {
             _ => {
                 return Err(fail(
                     root.get("version").or(Some(root)),
-                    "expected `version: 1`: another mkimg wrote this",
+                    "expected `version: 1`; another version of mkimg wrote this file",
                 ));
             }
         }
@@ -117,7 +121,7 @@ impl Lock {
             };
             let (url, sha256) = (text("url")?, text("sha256")?);
             if sha256.len() != 64 || !sha256.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f')) {
-                return Err(fail(item.get("sha256"), "expected 64 small hexadecimal digits"));
+                return Err(fail(item.get("sha256"), "expected 64 lowercase hexadecimal digits"));
             }
             let size = match item.get("size").and_then(Node::scalar) {
                 Some(Scalar::Int(digits)) => digits.parse().ok(),
@@ -126,7 +130,7 @@ impl Lock {
             let size =
                 size.ok_or_else(|| fail(item.get("size").or(Some(item)), "expected a number of bytes under `size`"))?;
             if lock.pins.insert(url.to_owned(), Pin { sha256: sha256.to_owned(), size }).is_some() {
-                return Err(fail(item.get("url"), "this address is there twice"));
+                return Err(fail(item.get("url"), "this address is listed twice"));
             }
         }
         Ok(lock)

@@ -1,19 +1,19 @@
-//! The Plan: everything that one image is made of, resolved and typed. Nothing of the template language is left in it.
+//! The plan: everything that an image consists of, resolved and typed.
 
 use std::collections::BTreeMap;
 
 use super::lock::Lock;
-use super::mode::{Mode, Owner};
-use super::spec::{Allowance, Attributes, Droplet, ImageSpec, Snapshot, TimeLimits, User, Verify};
-use super::template::template_name;
+use super::spec::{
+    Allowance, Attributes, Droplet, ImageSpec, Mode, Owner, Snapshot, TimeLimits, User, Verify, image_name,
+};
 use super::value::Mapping;
 
-/// One image.
+/// Everything that an image consists of.
 #[derive(Debug, Clone)]
 pub struct Plan {
     /// The template's name, without directory and ending.
     pub name: String,
-    /// The template's file, relative to the project where it is inside: the same on every machine.
+    /// The template's path, relative to the project: the same on every machine.
     pub template: String,
     pub droplet: Option<Droplet>,
     pub users: Vec<User>,
@@ -29,26 +29,26 @@ pub struct Plan {
     pub time_limits: TimeLimits,
     pub snapshot: Snapshot,
     pub verify: Verify,
-    /// Findings about the document that are meant to be so.
+    /// Findings that the author accepts.
     pub allow: Vec<Allowance>,
     pub cloud_config: Mapping,
 }
 
-/// A download of the droplet.
+/// A download that the droplet makes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Artifact {
     /// The last part of the address.
     pub name: String,
     pub url: String,
-    /// 64 hexadecimal digits, from the lock; `None` when it is not locked.
+    /// 64 hexadecimal digits from the lock; `None` if the artifact is not locked.
     pub sha256: Option<String>,
-    /// Bytes, from the lock.
+    /// Size in bytes, from the lock.
     pub size: Option<u64>,
     pub checksum_url: Option<String>,
     pub unpack: Vec<Unpack>,
 }
 
-/// One member of an archive; the empty member is the download itself.
+/// A member of an archive. The empty member is the download itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Unpack {
     pub member: String,
@@ -60,9 +60,9 @@ pub struct Unpack {
 /// A file of the machine.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PlannedFile {
-    /// Absolute, on the machine.
+    /// Absolute path on the machine.
     pub path: String,
-    /// Where it comes from, relative to the project.
+    /// Path of its source, relative to the project.
     pub source: String,
     pub owner: Owner,
     pub mode: Mode,
@@ -74,64 +74,69 @@ pub struct PlannedFile {
 pub struct Script {
     /// The file's name: `01-users.sh`.
     pub name: String,
-    /// Relative to the project.
+    /// Path relative to the project.
     pub source: String,
     pub content: Vec<u8>,
 }
 
-/// What was read from disk for an [`ImageSpec`].
+/// The files that an [`ImageSpec`] names.
 #[derive(Debug, Clone, Default)]
 pub struct FileTree {
-    /// With the owner and mode that the tree gives; `attributes` come on top.
+    /// With the owners and modes of the tree, before `attributes` are applied.
     pub files: Vec<PlannedFile>,
     pub scripts: Vec<Script>,
     pub cleanup: Option<Script>,
     pub check: Option<Script>,
 }
 
-/// Why there is no plan.
+/// Why a plan cannot be made.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum PlanError {
     #[error("two sources for {path}: the file {file}, and the artifact {artifact}")]
     FileAndArtifact { path: String, file: String, artifact: String },
-    #[error("`{glob}` is no glob: {reason}")]
+    #[error("`{glob}` is not a valid glob: {reason}")]
     Glob { glob: String, reason: String },
     #[error("{lock} does not pin {}", .urls.join(", "))]
     NotLocked { lock: String, urls: Vec<String> },
 }
 
 impl PlanError {
-    /// What to do next.
+    /// Returns what to do next.
     #[must_use]
     pub fn help(&self) -> &'static str {
         match self {
-            Self::FileAndArtifact { .. } => "take one of them out of the template",
+            Self::FileAndArtifact { .. } => "remove one of them from the template",
             Self::Glob { .. } => "for example /etc/nakama/*",
-            Self::NotLocked { .. } => "run `mkimg lock`, and commit the file that it writes",
+            Self::NotLocked { .. } => "run `mkimg lock` and commit the file",
         }
     }
 }
 
-/// Directories whose scripts cloud-init runs on its own: their files are held back until the end.
-const HELD_BACK: [&str; 3] =
+/// Directories whose scripts cloud-init runs at boot.
+const ON_BOOT_DIRECTORIES: [&str; 3] =
     ["/var/lib/cloud/scripts/per-instance/", "/var/lib/cloud/scripts/per-boot/", "/var/lib/cloud/scripts/per-once/"];
 
 impl PlannedFile {
-    /// cloud-init would run it on the build droplet: it is put into place at the very end.
+    /// Returns whether cloud-init runs the file at boot. In a bake, the runner installs it at the
+    /// end.
     #[must_use]
-    pub fn is_held_back(&self) -> bool {
-        HELD_BACK.iter().any(|directory| self.path.starts_with(directory))
+    pub fn runs_on_boot(&self) -> bool {
+        ON_BOOT_DIRECTORIES.iter().any(|directory| self.path.starts_with(directory))
     }
 
-    /// Its owner does not exist before cloud-init has made the users.
+    /// Returns whether its owner may not exist before cloud-init has created the users.
     #[must_use]
     pub fn is_deferred(&self) -> bool {
-        !self.owner.is_of_base_system()
+        !self.owner.is_in_base_system()
     }
 }
 
 impl Plan {
-    /// Puts together what the template (a file of this name) says, what the disk holds and what the lock pins.
+    /// Combines a template with its files and the lock. `template` is the template's path.
+    ///
+    /// # Errors
+    ///
+    /// Fails if a glob is invalid, or if a file and an artifact have the same path.
     pub fn new(template: &str, spec: ImageSpec, tree: FileTree, lock: &Lock) -> Result<Self, PlanError> {
         let attributes = Overrides::new(&spec.attributes)?;
         let mut files = tree.files;
@@ -141,11 +146,11 @@ impl Plan {
         files.sort_by(|left, right| left.path.cmp(&right.path));
         let mut artifacts = Vec::new();
         for artifact in spec.artifacts {
-            let whole = artifact.to.map(|to| (String::new(), to, artifact.owner.clone(), artifact.mode));
+            let download = artifact.to.map(|to| (String::new(), to, artifact.owner.clone(), artifact.mode));
             let members =
                 artifact.unpack.into_iter().map(|(member, placed)| (member, placed.to, placed.owner, placed.mode));
             let mut unpack = Vec::new();
-            for (member, to, owner, mode) in members.chain(whole) {
+            for (member, to, owner, mode) in members.chain(download) {
                 if let Some(file) = files.iter().find(|file| file.path == to) {
                     return Err(PlanError::FileAndArtifact {
                         path: to,
@@ -171,7 +176,7 @@ impl Plan {
             });
         }
         Ok(Self {
-            name: template_name(template).to_owned(),
+            name: image_name(template).to_owned(),
             template: template.to_owned(),
             droplet: spec.droplet,
             users: spec.users,
@@ -191,19 +196,28 @@ impl Plan {
         })
     }
 
-    /// The addresses of artifacts that the lock does not pin.
+    /// Returns all scripts: those that run in order, then cleanup and check.
+    pub fn all_scripts(&self) -> impl Iterator<Item = &Script> {
+        self.scripts.iter().chain(&self.cleanup).chain(&self.check)
+    }
+
+    /// Returns the addresses of artifacts that the lock does not pin.
     pub fn unlocked(&self) -> impl Iterator<Item = &str> {
         self.artifacts.iter().filter(|artifact| artifact.sha256.is_none()).map(|artifact| artifact.url.as_str())
     }
 
-    /// `--locked`: refuses a plan with artifacts that `lock` does not pin.
+    /// Requires that the lock pins all artifacts.
+    ///
+    /// # Errors
+    ///
+    /// Fails with the addresses that it does not pin.
     pub fn require_locked(&self, lock: &str) -> Result<(), PlanError> {
         let urls: Vec<String> = self.unlocked().map(str::to_owned).collect();
         if urls.is_empty() { Ok(()) } else { Err(PlanError::NotLocked { lock: lock.to_owned(), urls }) }
     }
 }
 
-/// `attributes:`, compiled.
+/// The compiled globs of `attributes:`.
 struct Overrides<'a>(Vec<(globset::GlobMatcher, &'a Attributes)>);
 
 impl<'a> Overrides<'a> {

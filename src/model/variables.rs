@@ -1,27 +1,27 @@
-//! The template's variables: what it declares, what is given from outside, and which wins.
+//! The template's variables: their declarations, the values given by the user, and which value
+//! wins.
 //!
-//! Later wins: the template's own value, `MKIMG_VAR_NAME` (sensitive variables only), `--var-file` in order, `--var` in
-//! order. Only the template's own values are expressions; what comes from outside is taken as it is.
+//! Later values win: the template's own, `MKIMG_VAR_NAME` (sensitive variables only), `--var-file`
+//! in order, `--var` in order. Only the template's own values are expressions.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
+use diagnostics::source::{Source, Span};
+use diagnostics::{Diagnostic, closest};
 use indexmap::IndexMap;
+use lint_rules as rules;
 use minijinja::Value;
+use yaml11::{Node, Scalar};
 
 use super::expression::{Scope, TIMESTAMP, Text};
-use super::reader::{describe, scalar_text};
-use crate::diag::Diagnostic;
-use crate::source::{Source, Span};
-use crate::yaml::{Node, Scalar};
-use diagnostics::closest;
-use lint_rules as rules;
+use super::value::{describe, is_null, is_variable_name, scalar_text};
 
-/// Where a value from outside comes from.
+/// The source of a value that the user gives.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Given {
     CommandLine,
-    /// Name of a `--var-file`, line and column in it.
+    /// A `--var-file` with line and column.
     File(String, usize, usize),
 }
 
@@ -34,7 +34,7 @@ impl fmt::Display for Given {
     }
 }
 
-/// A value from outside. It has no `Debug` that shows the value: it may be a secret.
+/// A value that the user gives. `Debug` does not show it, because it may be a secret.
 #[derive(Clone)]
 pub struct Assignment {
     pub name: String,
@@ -48,7 +48,7 @@ impl fmt::Debug for Assignment {
     }
 }
 
-/// Why a value from outside is refused.
+/// Why a value of the user is refused.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum BadAssignment {
     #[error("--var expects NAME=VALUE, found `{0}`")]
@@ -56,7 +56,7 @@ pub enum BadAssignment {
     #[error("{given}: the template has no variable `{name}`")]
     Unknown { name: String, given: Given, meant: Option<String> },
     #[error(
-        "the variable `{0}` is sensitive: it is not taken from the command line, which every user of the machine can read"
+        "the variable `{0}` is sensitive: it cannot be set on the command line, which every user of this machine can read"
     )]
     SensitiveOnCommandLine(String),
     #[error("{0}: expected a mapping of variable names to values")]
@@ -66,7 +66,7 @@ pub enum BadAssignment {
 }
 
 impl BadAssignment {
-    /// What to do next.
+    /// Returns what to do next.
     #[must_use]
     pub fn help(&self) -> String {
         match self {
@@ -76,30 +76,38 @@ impl BadAssignment {
             Self::SensitiveOnCommandLine(name) => {
                 format!("put it into the environment as {}, or into a --var-file", environment_name(name))
             }
-            Self::NotAMapping(_) | Self::NotAScalar { .. } => "write one `name: value` a line".to_owned(),
+            Self::NotAMapping(_) | Self::NotAScalar { .. } => "write one `name: value` on each line".to_owned(),
         }
     }
 }
 
-/// The environment variable that gives a sensitive variable its value.
+/// Returns the environment variable with the value of a sensitive variable.
 #[must_use]
 pub fn environment_name(variable: &str) -> String {
     format!("MKIMG_VAR_{}", variable.to_uppercase())
 }
 
 /// Reads `--var NAME=VALUE`.
+///
+/// # Errors
+///
+/// Fails if the argument does not have this form.
 pub fn assignment(argument: &str) -> Result<Assignment, BadAssignment> {
     match argument.split_once('=') {
         Some((name, value)) if is_variable_name(name) => {
             Ok(Assignment { name: name.to_owned(), value: value.to_owned(), given: Given::CommandLine })
         }
-        // Only the name is shown: what follows may be a secret.
+        // The value may be a secret, so only the name is shown.
         Some((name, _)) => Err(BadAssignment::NotAnAssignment(format!("{name}=…"))),
         None => Err(BadAssignment::NotAnAssignment(argument.to_owned())),
     }
 }
 
-/// Reads a `--var-file`: one mapping of names to scalars.
+/// Reads a `--var-file`, a mapping of names to scalars.
+///
+/// # Errors
+///
+/// Fails if the file is not such a mapping.
 pub fn assignments(source: &Source, root: Option<Node<'_>>) -> Result<Vec<Assignment>, BadAssignment> {
     let Some(root) = root else { return Ok(Vec::new()) };
     let entries = root.entries().ok_or_else(|| BadAssignment::NotAMapping(source.name().to_owned()))?;
@@ -120,23 +128,64 @@ pub fn assignments(source: &Source, root: Option<Node<'_>>) -> Result<Vec<Assign
     Ok(assignments)
 }
 
-pub(super) fn is_variable_name(name: &str) -> bool {
-    let mut characters = name.chars();
-    characters.next().is_some_and(|first| first.is_ascii_alphabetic() || first == '_')
-        && characters.all(|c| c.is_ascii_alphanumeric() || c == '_')
-}
-
-/// One line of `variables:`.
+/// A variable of the template.
 #[derive(Debug, Clone)]
 struct Variable {
     name_span: Span,
     value: Option<Text>,
-    /// YAML read the value as a boolean: expressions see one too.
+    /// The value, if it is a boolean in YAML; expressions then get a boolean too.
     flag: Option<bool>,
-    sensitive: bool,
+    is_sensitive: bool,
 }
 
-/// What a template declares.
+impl Variable {
+    /// Reads a variable: a value, or a mapping of `value`, `sensitive` and `description`.
+    fn read(source: &Source, node: Node<'_>, name_span: Span, path: &str, findings: &mut Vec<Diagnostic>) -> Self {
+        const KEYS: [&str; 3] = ["value", "sensitive", "description"];
+        let mut variable = Self { name_span, value: None, flag: None, is_sensitive: false };
+        let mut value = Some(node);
+        if let Some(fields) = node.entries() {
+            value = None;
+            for (key, field) in fields {
+                match key.as_str() {
+                    Some("value") => value = Some(field),
+                    Some("sensitive") => match field.scalar() {
+                        Some(Scalar::Bool(flag)) => variable.is_sensitive = *flag,
+                        _ => findings.push(wrong_type(field, &format!("{path}.sensitive"), "true or false")),
+                    },
+                    Some("description") => {}
+                    _ => {
+                        let written = scalar_text(source, key).unwrap_or_default();
+                        let message = format!("unknown key `{written}`");
+                        let meant = closest(&written, KEYS).map(|meant| format!("did you mean `{meant}`?"));
+                        findings.push(
+                            Diagnostic::new(&rules::TEMPLATE_UNKNOWN_KEY, path, key.used_at(), message)
+                                .with_help("a variable has `value`, `sensitive` and `description`")
+                                .with_help(meant),
+                        );
+                    }
+                }
+            }
+        }
+        let Some(node) = value else { return variable };
+        match scalar_text(source, node) {
+            Some(raw) => variable.value = Some(Text { raw, span: node.used_at(), path: path.to_owned() }),
+            None if is_null(node) => {}
+            None => findings.push(wrong_type(node, path, "a text, a number or true or false")),
+        }
+        if let Some(Scalar::Bool(flag)) = node.scalar() {
+            variable.flag = Some(*flag);
+        }
+        variable
+    }
+}
+
+fn wrong_type(node: Node<'_>, path: &str, expected: &str) -> Diagnostic {
+    let message = format!("expected {expected}, found {}", describe(node));
+    Diagnostic::new(&rules::TEMPLATE_WRONG_TYPE, path, node.used_at(), message)
+}
+
+/// The variables of a template.
 #[derive(Debug, Default)]
 pub(super) struct Declarations {
     variables: IndexMap<String, Variable>,
@@ -147,78 +196,25 @@ impl Declarations {
     pub(super) fn read(source: &Source, node: Node<'_>, findings: &mut Vec<Diagnostic>) -> Self {
         let mut declarations = Self::default();
         let Some(entries) = node.entries() else {
-            let message = format!("expected a mapping of names to values, found {}", describe(node));
-            findings.push(Diagnostic::new(&rules::TEMPLATE_WRONG_TYPE, "variables", node.used_at(), message));
+            findings.push(wrong_type(node, "variables", "a mapping of names to values"));
             return declarations;
         };
         for (key, value) in entries {
             let name = scalar_text(source, key).unwrap_or_default();
-            let path = format!("variables.{name}");
+            let (path, name_span) = (format!("variables.{name}"), key.used_at());
             if !is_variable_name(&name) || name == TIMESTAMP {
                 let message = if name == TIMESTAMP {
-                    "`timestamp` is a name that mkimg sets itself".to_owned()
+                    "`timestamp` is a reserved name: mkimg sets it itself".to_owned()
                 } else {
-                    format!("`{name}` is no variable name: letters, digits and `_`, not beginning with a digit")
+                    format!("`{name}` is not a variable name: letters, digits and `_`, not beginning with a digit")
                 };
-                findings.push(Diagnostic::new(&rules::TEMPLATE_BAD_NAME, &path, key.used_at(), message));
+                findings.push(Diagnostic::new(&rules::TEMPLATE_BAD_NAME, &*path, name_span, message));
                 continue;
             }
-            let mut variable = Variable { name_span: key.used_at(), value: None, flag: None, sensitive: false };
-            let mut plain = Some(value);
-            if let Some(fields) = value.entries() {
-                plain = None;
-                for (field, value) in fields {
-                    match field.as_str() {
-                        Some("value") => plain = Some(value),
-                        Some("sensitive") => match value.scalar() {
-                            Some(Scalar::Bool(sensitive)) => variable.sensitive = *sensitive,
-                            _ => findings.push(Diagnostic::new(
-                                &rules::TEMPLATE_WRONG_TYPE,
-                                format!("{path}.sensitive"),
-                                value.used_at(),
-                                format!("expected true or false, found {}", describe(value)),
-                            )),
-                        },
-                        Some("description") => {}
-                        _ => {
-                            let written = scalar_text(source, field).unwrap_or_default();
-                            let known = ["value", "sensitive", "description"];
-                            let help = closest(&written, known).map(|meant| format!("did you mean `{meant}`?"));
-                            findings.push(
-                                Diagnostic::new(
-                                    &rules::TEMPLATE_UNKNOWN_KEY,
-                                    &path,
-                                    field.used_at(),
-                                    format!("unknown key `{written}`"),
-                                )
-                                .with_help("a variable has `value`, `sensitive` and `description`")
-                                .with_help(help),
-                            );
-                        }
-                    }
-                }
-            }
-            if let Some(node) = plain {
-                match scalar_text(source, node) {
-                    Some(raw) => variable.value = Some(Text { raw, span: node.used_at(), path: path.clone() }),
-                    None if matches!(node.scalar(), Some(Scalar::Null)) => {}
-                    None => {
-                        let message = format!("expected a text, a number or true or false, found {}", describe(node));
-                        findings.push(Diagnostic::new(&rules::TEMPLATE_WRONG_TYPE, &path, node.used_at(), message));
-                    }
-                }
-                if let Some(Scalar::Bool(flag)) = node.scalar() {
-                    variable.flag = Some(*flag);
-                }
-            }
-            let name_span = variable.name_span;
+            let variable = Variable::read(source, value, name_span, &path, findings);
             if let Some(earlier) = declarations.variables.insert(name.clone(), variable) {
-                let mut fault = Diagnostic::new(
-                    &rules::TEMPLATE_DUPLICATE_KEY,
-                    &path,
-                    name_span,
-                    format!("the variable `{name}` is there twice"),
-                );
+                let message = format!("the variable `{name}` is listed twice");
+                let mut fault = Diagnostic::new(&rules::TEMPLATE_DUPLICATE_KEY, path, name_span, message);
                 fault.related.push((earlier.name_span, "first here".to_owned()));
                 findings.push(fault);
             }
@@ -226,22 +222,22 @@ impl Declarations {
         declarations
     }
 
-    /// The sensitive variables: their values may come from the environment.
+    /// Returns the sensitive variables, whose values may come from the environment.
     pub(super) fn sensitive(&self) -> impl Iterator<Item = &str> {
-        self.variables.iter().filter(|(_, variable)| variable.sensitive).map(|(name, _)| name.as_str())
+        self.variables.iter().filter(|(_, variable)| variable.is_sensitive).map(|(name, _)| name.as_str())
     }
 
-    /// The others: the environment says nothing of them.
+    /// Returns the other variables.
     pub(super) fn plain(&self) -> impl Iterator<Item = &str> {
-        self.variables.iter().filter(|(_, variable)| !variable.sensitive).map(|(name, _)| name.as_str())
+        self.variables.iter().filter(|(_, variable)| !variable.is_sensitive).map(|(name, _)| name.as_str())
     }
 
-    /// The variables without a value of their own: they must be given.
+    /// Returns the variables without a value in the template.
     pub(super) fn required(&self) -> impl Iterator<Item = &str> {
         self.variables.iter().filter(|(_, variable)| variable.value.is_none()).map(|(name, _)| name.as_str())
     }
 
-    /// Refuses what is given but not declared, and secrets on the command line.
+    /// Refuses values of undeclared variables, and secrets on the command line.
     pub(super) fn check(&self, given: &[Assignment]) -> Result<(), BadAssignment> {
         for assignment in given {
             let Some(variable) = self.variables.get(&assignment.name) else {
@@ -251,14 +247,14 @@ impl Declarations {
                     meant: closest(&assignment.name, self.variables.keys().map(String::as_str)).map(str::to_owned),
                 });
             };
-            if variable.sensitive && assignment.given == Given::CommandLine {
+            if variable.is_sensitive && assignment.given == Given::CommandLine {
                 return Err(BadAssignment::SensitiveOnCommandLine(assignment.name.clone()));
             }
         }
         Ok(())
     }
 
-    /// Gives every variable its value, in the order in which they need each other.
+    /// Sets all variables in the order of their dependencies.
     pub(super) fn resolve(
         &self,
         source: &Source,
@@ -269,17 +265,17 @@ impl Declarations {
     ) {
         let mut waiting: IndexMap<&str, (&Text, BTreeSet<String>)> = IndexMap::new();
         for (name, variable) in &self.variables {
-            let outside = given.iter().rev().find(|assignment| assignment.name == *name).map(|given| &given.value);
-            let outside = outside.or_else(|| environment.get(name).filter(|_| variable.sensitive));
-            match (outside, &variable.value) {
-                (Some(value), _) => scope.set(name, typed(value, None), variable.sensitive),
+            let given = given.iter().rev().find(|assignment| assignment.name == *name).map(|given| &given.value);
+            let given = given.or_else(|| environment.get(name).filter(|_| variable.is_sensitive));
+            match (given, &variable.value) {
+                (Some(value), _) => scope.set(name, to_expression_value(value, None), variable.is_sensitive),
                 (None, Some(text)) => {
-                    let names = scope.names(&text.raw);
+                    let names = scope.used_names(&text.raw);
                     waiting.insert(name, (text, names));
                 }
                 (None, None) => {
                     scope.set_broken(name);
-                    let help = if variable.sensitive {
+                    let help = if variable.is_sensitive {
                         format!("put it into the environment as {}, or into a --var-file", environment_name(name))
                     } else {
                         format!("give it with --var {name}=VALUE, or in a --var-file")
@@ -302,9 +298,9 @@ impl Declarations {
             let variable = &self.variables[ready];
             match scope.evaluate(source, text, true) {
                 Ok(Some(value)) => {
-                    scope.note_expression(ready, &names);
+                    scope.add_uses(ready, &names);
                     let flag = variable.flag.filter(|_| names.is_empty());
-                    scope.set(ready, typed(&value.text, flag), variable.sensitive || value.secret);
+                    scope.set(ready, to_expression_value(&value.text, flag), variable.is_sensitive || value.is_secret);
                 }
                 Ok(None) => scope.set_broken(ready),
                 Err(fault) => {
@@ -319,7 +315,7 @@ impl Declarations {
         findings.extend(self.cycles(&waiting));
     }
 
-    /// What is left waits for itself: each circle is reported once.
+    /// Reports each cycle among the remaining variables once.
     fn cycles(&self, waiting: &IndexMap<&str, (&Text, BTreeSet<String>)>) -> Vec<Diagnostic> {
         let mut seen = BTreeSet::new();
         let mut findings = Vec::new();
@@ -336,21 +332,21 @@ impl Declarations {
                     None => break,
                 }
             }
-            let circle = path.iter().position(|step| *step == name).map(|at| path[at..].to_vec());
+            let cycle = path.iter().position(|step| *step == name).map(|at| path[at..].to_vec());
             let closes = !seen.contains(name);
             seen.extend(path);
-            if let (Some(circle), true) = (circle, closes) {
-                let way: Vec<String> = circle.iter().chain(circle.first()).map(|name| format!("`{name}`")).collect();
-                let first = circle[0];
+            if let (Some(cycle), true) = (cycle, closes) {
+                let steps: Vec<String> = cycle.iter().chain(cycle.first()).map(|name| format!("`{name}`")).collect();
+                let first = cycle[0];
                 let mut fault = Diagnostic::new(
                     &rules::TEMPLATE_VARIABLE_CYCLE,
                     format!("variables.{first}"),
                     self.variables[first].name_span,
-                    format!("the variable needs its own value: {}", way.join(" → ")),
+                    format!("the variable depends on itself: {}", steps.join(" → ")),
                 )
                 .with_help("give one of them a value that does not refer to the others");
-                for name in &circle[1..] {
-                    fault.related.push((self.variables[*name].name_span, "in the circle".to_owned()));
+                for name in &cycle[1..] {
+                    fault.related.push((self.variables[*name].name_span, "in the cycle".to_owned()));
                 }
                 findings.push(fault);
             }
@@ -359,8 +355,8 @@ impl Declarations {
     }
 }
 
-/// A value as expressions see it. It always prints as the text that was given: `3.40` stays `3.40`.
-fn typed(text: &str, flag: Option<bool>) -> Value {
+/// Converts a value for expressions. It always prints as the given text: `3.40` stays `3.40`.
+fn to_expression_value(text: &str, flag: Option<bool>) -> Value {
     match (flag, text) {
         (Some(flag), _) => Value::from(flag),
         (None, "true") => Value::from(true),
@@ -380,7 +376,7 @@ mod tests {
     fn values_print_as_they_were_given() {
         for text in ["3.40", "007", "1e3", "12", "-4", "true", " x ", "9223372036854775808"] {
             let mut scope = Scope::new("");
-            scope.set("x", typed(text, None), false);
+            scope.set("x", to_expression_value(text, None), false);
             let expression = Text { raw: "{{ x }}".to_owned(), span: Span::at(0), path: String::new() };
             let value = scope.evaluate(&Source::new("t", ""), &expression, false).unwrap().unwrap();
             assert_eq!(value.text, text);
@@ -388,7 +384,7 @@ mod tests {
     }
 
     #[test]
-    fn an_argument_that_is_no_assignment_shows_no_value() {
+    fn errors_do_not_show_values() {
         let fault = assignment("my-token=hunter2").unwrap_err().to_string();
         assert_eq!(fault, "--var expects NAME=VALUE, found `my-token=…`");
         assert_eq!(assignment("a=b=c").unwrap().value, "b=c");

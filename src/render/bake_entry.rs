@@ -1,37 +1,39 @@
-//! `/run/mkimg/bake.json`: the one entry that a bake adds. `docs/design/first-boot.md` is the contract.
+//! `/run/mkimg/bake.json`, the entry that a bake adds. `docs/design/first-boot.md` defines it.
 
 use std::fmt;
+use std::time::Duration;
 
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::json;
 
-use super::encoding::Encoding;
+use yaml11::Node;
+
+use super::entry::Encoding;
+use super::error::BakeEntryError;
 use crate::model::{Mapping, Value};
-use crate::yaml::{self, Node};
 
 const PATH: &str = "/run/mkimg/bake.json";
 
-/// What the runner of a bake needs to know.
+/// What the runner needs in a bake.
 #[derive(Debug)]
 pub struct BakeEntry {
-    /// The bake's id.
     pub bake: String,
     pub channel: Channel,
-    /// Seconds after which a droplet that passed powers off by itself.
-    pub power_off_after: u64,
-    /// Where all artifacts come from instead of their own addresses.
+    /// When a droplet that passed powers off by itself.
+    pub power_off_after: Duration,
+    /// Base address of all artifacts, instead of their own addresses.
     pub artifacts_url: Option<String>,
 }
 
-/// How the controller learns of the end.
+/// How the droplet reports its status.
 #[derive(Debug)]
 pub enum Channel {
     Https(HttpsChannel),
-    /// No port: powering off is the marker.
+    /// Without a port: power-off is the completion marker.
     PowerOff,
 }
 
-/// The status channel's port and secrets.
+/// Port and secrets of the status channel.
 pub struct HttpsChannel {
     pub port: u16,
     /// base64url of 32 random bytes.
@@ -48,17 +50,6 @@ impl fmt::Debug for HttpsChannel {
     }
 }
 
-/// Why the entry cannot be added.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum BakeEntryError {
-    #[error("the bake's entry takes {bytes} bytes of the document, more than the 2,048 that are kept for it")]
-    TooLarge { bytes: usize },
-    #[error("internal error: the bake's entry does not stand at the end of the document")]
-    NotAppended,
-    #[error("internal error: the bake's entry does not come back from the document as it went in")]
-    Proof,
-}
-
 impl BakeEntry {
     fn json(&self) -> String {
         let mut object = json!({"version": 1, "bake": self.bake});
@@ -72,7 +63,7 @@ impl BakeEntry {
             }
             Channel::PowerOff => object["channel"] = json!("poweroff"),
         }
-        object["power_off_after"] = json!(self.power_off_after);
+        object["power_off_after"] = json!(self.power_off_after.as_secs());
         if let Some(url) = &self.artifacts_url {
             object["artifacts_url"] = json!(url);
         }
@@ -92,9 +83,9 @@ impl BakeEntry {
         Value::Mapping(mapping)
     }
 
-    /// Reads the entry back.
-    pub(super) fn check(&self, text: &str) -> Result<(), BakeEntryError> {
-        let tree = yaml::parse(text).map_err(|_| BakeEntryError::Proof)?;
+    /// Checks that the entry is the last one of a document.
+    pub(super) fn verify(&self, text: &str) -> Result<(), BakeEntryError> {
+        let tree = yaml11::parse(text).map_err(|_| BakeEntryError::ReadBack)?;
         let last = tree.root().and_then(|root| root.get("write_files")).and_then(|files| files.items()?.last());
         let expected = self.value();
         let same = last.is_some_and(|entry| {
@@ -102,6 +93,6 @@ impl BakeEntry {
                 .iter()
                 .all(|key| entry.get(key).and_then(Node::as_str) == expected.get(*key).and_then(Value::as_str))
         });
-        if same { Ok(()) } else { Err(BakeEntryError::Proof) }
+        if same { Ok(()) } else { Err(BakeEntryError::ReadBack) }
     }
 }

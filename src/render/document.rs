@@ -1,202 +1,182 @@
-//! The document: its text, what each entry costs, and the limit.
+//! The document: its text, the size of each entry, and the limit.
 
-use std::fmt;
+use std::cmp::Reverse;
 
-use sha2::{Digest, Sha256};
+use sha2::{Digest as _, Sha256};
+use yaml11::emit;
 
-use super::bake_entry::{BakeEntry, BakeEntryError};
-use super::encoding::{Effort, Encoding, MIME};
-use super::entries::{self, Entry, Frame};
-use super::{BAKE_ENTRY_LIMIT, proof};
-use crate::model::{Plan, Value, hexadecimal};
-use crate::yaml;
+use super::bake_entry::BakeEntry;
+use super::entry::{DocumentEntry, Effort, Encoding, EntryStat, MIME_HEADER};
+use super::error::{BakeEntryError, RenderError};
+use super::layout::{self, Frame};
+use super::read_back;
+use crate::model::{Mapping, Plan, Value, hexadecimal};
+
+/// The user-data limit of DigitalOcean in bytes.
+pub const USER_DATA_LIMIT: usize = 65_536;
+
+/// Bytes of the document that are reserved for the bake's own entry.
+pub const BAKE_ENTRY_LIMIT: usize = 2_048;
+
+/// The limit of a document in bytes, unless the user sets another one.
+pub const DOCUMENT_LIMIT: usize = USER_DATA_LIMIT - BAKE_ENTRY_LIMIT;
 
 /// A user-data document.
 #[derive(Debug, Clone)]
-pub struct Document {
+pub struct RenderedDocument {
     pub text: String,
     /// In the order of the document.
     pub entries: Vec<EntryStat>,
-    /// Paths of the files that have no entry, because the runner carries them; empty unless the document would be over its limit.
-    pub carried: Vec<String>,
+    /// Paths of the files that are embedded in the runner's program, to keep the document within
+    /// its limit.
+    pub embedded: Vec<String>,
     /// `sha256:` and 64 hexadecimal digits, of the text.
     pub digest: String,
     root: Value,
-    origin: String,
+    comment: String,
 }
 
-/// What one `write_files` entry costs.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct EntryStat {
-    pub path: String,
-    /// Bytes of the file on the machine.
-    pub raw_bytes: usize,
-    /// Bytes that the whole entry takes in the document.
-    pub stored_bytes: usize,
-    pub encoding: Encoding,
-}
-
-/// Why there is no document.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum RenderError {
-    #[error("the document has {bytes} bytes, {} more than the limit of {limit}, with everything compressed:\n{}", .bytes - .limit, Listing(.entries))]
-    OverLimit { bytes: usize, limit: usize, entries: Vec<EntryStat> },
-    #[error("`cloud_config.{key}` conflicts with what mkimg writes")]
-    Conflict { key: &'static str },
-    #[error("`cloud_config.write_files` writes {path}, which the template writes too")]
-    TwoSources { path: String },
-    #[error(
-        "`cloud_config` holds `mime-version:` near the beginning: cloud-init would take the document for a MIME message"
-    )]
-    LooksLikeMime,
-    #[error("internal error: {entry} does not come back from the document as it went in: {difference}")]
-    Proof { entry: String, difference: String },
-}
-
-impl RenderError {
-    /// What to do next.
-    #[must_use]
-    pub fn help(&self) -> &'static str {
-        match self {
-            Self::OverLimit { .. } => {
-                "make the largest files smaller, or let the droplet download them: see `artifacts:`; `mkimg render --limit none` prints it all the same"
-            }
-            Self::Conflict { .. } => "take it out of `cloud_config:`",
-            Self::TwoSources { .. } => "take one of them out of the template",
-            Self::LooksLikeMime => "put that text into a file of `files:`",
-            Self::Proof { .. } => "please report this, with the file",
-        }
-    }
-}
-
-/// Shows entries by size, largest first.
-pub struct Listing<'a>(pub &'a [EntryStat]);
-
-impl fmt::Display for Listing<'_> {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut entries: Vec<&EntryStat> = self.0.iter().collect();
-        entries.sort_by(|left, right| (right.stored_bytes, &left.path).cmp(&(left.stored_bytes, &right.path)));
-        write!(formatter, "  {:>8}  {:>8}  {:<10}  path", "stored", "raw", "encoding")?;
-        for entry in entries {
-            let EntryStat { path, raw_bytes, stored_bytes, encoding } = entry;
-            write!(formatter, "\n  {stored_bytes:>8}  {raw_bytes:>8}  {:<10}  {path}", encoding.name())?;
-        }
-        Ok(())
-    }
-}
-
-/// The document of an image; `limit` in bytes.
-pub fn render(plan: &Plan, limit: Option<usize>) -> Result<Document, RenderError> {
-    let frame = entries::frame(plan)?;
-    let entries = entries::image(plan);
+/// Renders the document of an image; `limit` is in bytes.
+///
+/// # Errors
+///
+/// Fails if the document exceeds the limit or `cloud_config` conflicts with what mkimg writes.
+pub fn render(plan: &Plan, limit: Option<usize>) -> Result<RenderedDocument, RenderError> {
+    let frame = layout::image_frame(plan)?;
+    let entries = layout::image_entries(plan);
     for file in &frame.more_files {
         let path = file.get("path").and_then(Value::as_str);
         if let Some(entry) = entries.iter().find(|entry| Some(entry.path.as_str()) == path) {
             return Err(RenderError::TwoSources { path: entry.path.clone() });
         }
     }
-    fit(&plan.template, &frame, entries, limit)
+    Draft::new(&plan.template, &frame, entries).fit(limit)
 }
 
-/// The document that proves a fresh instance of the plan's snapshot.
-pub fn verification_document(plan: &Plan) -> Result<Document, RenderError> {
-    fit(&plan.template, &entries::verification_frame(), entries::verification(plan), Some(super::DOCUMENT_LIMIT))
+/// Renders the document that verifies a fresh instance of the plan's snapshot.
+///
+/// # Errors
+///
+/// Fails if the document exceeds the limit.
+pub fn verification_document(plan: &Plan) -> Result<RenderedDocument, RenderError> {
+    let entries = layout::verification_entries(plan);
+    Draft::new(&plan.template, &layout::verification_frame(), entries).fit(Some(DOCUMENT_LIMIT))
 }
 
-/// Compresses the entries that save most until the document fits: first quickly, and where that is not enough, thoroughly. Where even
-/// that is not enough, scripts lose their entries and travel in the runner's.
-fn fit(template: &str, frame: &Frame, mut entries: Vec<Entry>, limit: Option<usize>) -> Result<Document, RenderError> {
-    let origin = origin(template);
-    let mut root = document_value(frame, &entries);
-    let mut text = emit(&origin, &root);
-    for effort in [Effort::Quick, Effort::Thorough] {
-        let Some(limit) = limit.filter(|limit| text.len() > *limit) else { break };
-        for (index, zipped) in savings(&entries, effort) {
-            entries[index] = zipped;
-            root = document_value(frame, &entries);
-            text = emit(&origin, &root);
-            if text.len() <= limit {
+/// A document whose encodings are not final.
+struct Draft<'a> {
+    comment: String,
+    frame: &'a Frame,
+    entries: Vec<DocumentEntry>,
+    root: Value,
+    text: String,
+}
+
+impl<'a> Draft<'a> {
+    fn new(template: &str, frame: &'a Frame, entries: Vec<DocumentEntry>) -> Self {
+        let (root, text) = (Value::Null, String::new());
+        let mut draft = Self { comment: origin_comment(template), frame, entries, root, text };
+        draft.update();
+        draft
+    }
+
+    /// Writes the text again after a change of the entries.
+    fn update(&mut self) {
+        let mut root = self.frame.head.clone();
+        let files = self.entries.iter().map(DocumentEntry::value).chain(self.frame.more_files.iter().cloned());
+        root.insert(Value::from("write_files"), Value::Sequence(files.collect()));
+        self.root = Value::Mapping(root);
+        self.text = to_text(&self.comment, &self.root);
+    }
+
+    /// Compresses the entries with the largest savings until the document fits: first quickly, then
+    /// thoroughly. If that is not enough, moves scripts into the runner's program.
+    fn fit(mut self, limit: Option<usize>) -> Result<RenderedDocument, RenderError> {
+        let is_over = |text: &str| limit.is_some_and(|limit| text.len() > limit);
+        for effort in [Effort::Quick, Effort::Thorough] {
+            if !is_over(&self.text) {
                 break;
             }
+            for (index, zipped) in savings(&self.entries, effort) {
+                self.entries[index] = zipped;
+                self.update();
+                if !is_over(&self.text) {
+                    break;
+                }
+            }
         }
+        let mut embedded = Vec::new();
+        if is_over(&self.text) {
+            (self.entries, embedded) = layout::embed_in_runner(self.entries);
+            self.update();
+        }
+        let Self { comment, entries, root, text, .. } = self;
+        let stats: Vec<EntryStat> = entries.iter().map(entry_stat).collect();
+        if let Some(limit) = limit.filter(|limit| text.len() > *limit) {
+            return Err(RenderError::OverLimit { bytes: text.len(), limit, entries: stats });
+        }
+        if text.chars().take(4096).collect::<String>().to_lowercase().contains(MIME_HEADER) {
+            return Err(RenderError::LooksLikeMime);
+        }
+        read_back::verify(&text, &root, &entries)?;
+        let digest = format!("sha256:{}", hexadecimal(&Sha256::digest(text.as_bytes())));
+        Ok(RenderedDocument { text, entries: stats, embedded, digest, root, comment })
     }
-    let mut carried = Vec::new();
-    if limit.is_some_and(|limit| text.len() > limit) {
-        (entries, carried) = entries::carried(entries);
-        root = document_value(frame, &entries);
-        text = emit(&origin, &root);
-    }
-    let stats: Vec<EntryStat> = entries.iter().map(stat).collect();
-    if let Some(limit) = limit.filter(|limit| text.len() > *limit) {
-        return Err(RenderError::OverLimit { bytes: text.len(), limit, entries: stats });
-    }
-    if text.chars().take(4096).collect::<String>().to_lowercase().contains(MIME) {
-        return Err(RenderError::LooksLikeMime);
-    }
-    proof::check(&text, &root, &entries)?;
-    let digest = format!("sha256:{}", hexadecimal(&Sha256::digest(text.as_bytes())));
-    Ok(Document { text, entries: stats, carried, digest, root, origin })
 }
 
-/// The entries that are shorter when compressed with this effort, and where they stand; the largest saving first, of equal ones the
-/// first in the document.
-fn savings(entries: &[Entry], effort: Effort) -> Vec<(usize, Entry)> {
-    let mut savings: Vec<(usize, usize, Entry)> = entries
+/// Returns the entries that compression makes smaller, with their index. The largest saving comes
+/// first; equal savings are in the order of the document.
+fn savings(entries: &[DocumentEntry], effort: Effort) -> Vec<(usize, DocumentEntry)> {
+    let encoding = Encoding::GzipBase64(effort);
+    let mut savings: Vec<(usize, usize, DocumentEntry)> = entries
         .iter()
         .enumerate()
-        .filter(|(_, entry)| entry.encoding != Encoding::GzipBase64(effort))
+        .filter(|(_, entry)| entry.encoding != encoding)
         .filter_map(|(index, entry)| {
-            let zipped = entry.clone().encoded_as(Encoding::GzipBase64(effort));
+            let zipped = entry.clone().encoded_as(encoding);
             let saved = stored_bytes(entry).checked_sub(stored_bytes(&zipped))?;
             (saved > 0).then_some((saved, index, zipped))
         })
         .collect();
-    savings.sort_by_key(|(saved, index, _)| (std::cmp::Reverse(*saved), *index));
+    savings.sort_by_key(|(saved, index, _)| (Reverse(*saved), *index));
     savings.into_iter().map(|(_, index, zipped)| (index, zipped)).collect()
 }
 
-/// The text of a value, under cloud-init's header and a comment.
-fn emit(origin: &str, value: &Value) -> String {
-    format!("#cloud-config\n{origin}{}", yaml::emit::document(&written(value)))
+/// Writes a value as YAML, under cloud-init's header and a comment.
+fn to_text(comment: &str, value: &Value) -> String {
+    format!("#cloud-config\n{comment}{}", emit::document(&yaml_value(value)))
 }
 
-/// The comment that says where a document comes from: neither version nor time, so that it stays the same.
-fn origin(template: &str) -> String {
-    // A file's name may hold anything; a comment ends with its line and holds what YAML can print.
+/// Returns the comment that names the template. It contains neither version nor time, so that equal
+/// input gives equal bytes.
+fn origin_comment(template: &str) -> String {
+    // A comment cannot contain line breaks or control characters.
     let shown: String = template.chars().map(|c| if c.is_ascii_graphic() || c == ' ' { c } else { '?' }).collect();
     format!("# Rendered by mkimg from {shown}: edit the template, its files and its scripts, not this document.\n")
 }
 
-/// As the emitter takes it. The template's reader lets nothing else through than what this knows.
-fn written(value: &Value) -> yaml::emit::Value {
-    use yaml::emit::{Map, Value as Written};
+/// Converts a value for the YAML emitter. The template reader accepts no other kinds of values.
+fn yaml_value(value: &Value) -> emit::Value {
     match value {
-        Value::Null => Written::Null,
-        Value::Bool(flag) => Written::Bool(*flag),
-        Value::Number(number) => number.as_i64().map_or_else(|| Written::Str(number.to_string()), Written::Int),
-        Value::String(text) => Written::Str(text.clone()),
-        Value::Sequence(items) => Written::list(items.iter().map(written)),
-        Value::Mapping(mapping) => Written::Map(mapping.iter().fold(Map::new(), |map, (key, value)| {
+        Value::Null => emit::Value::Null,
+        Value::Bool(flag) => emit::Value::Bool(*flag),
+        Value::Number(number) => number.as_i64().map_or_else(|| emit::Value::Str(number.to_string()), emit::Value::Int),
+        Value::String(text) => emit::Value::Str(text.clone()),
+        Value::Sequence(items) => emit::Value::list(items.iter().map(yaml_value)),
+        Value::Mapping(mapping) => emit::Value::Map(mapping.iter().fold(emit::Map::new(), |map, (key, value)| {
             let key = key.as_str().unwrap_or_default();
-            // Modes in quotes, as everybody writes them, even where YAML would not need any.
+            // Modes are quoted by convention, even where YAML does not need it.
             let value = match value {
-                Value::String(mode) if key == "permissions" => Written::Quoted(mode.clone()),
-                value => written(value),
+                Value::String(mode) if key == "permissions" => emit::Value::Quoted(mode.clone()),
+                value => yaml_value(value),
             };
             map.with(key, value)
         })),
-        Value::Tagged(tagged) => written(&tagged.value),
+        Value::Tagged(tagged) => yaml_value(&tagged.value),
     }
 }
 
-fn document_value(frame: &Frame, entries: &[Entry]) -> Value {
-    let mut root = frame.head.clone();
-    let files = entries.iter().map(Entry::value).chain(frame.more_files.iter().cloned());
-    root.insert(Value::from("write_files"), Value::Sequence(files.collect()));
-    Value::Mapping(root)
-}
-
-fn stat(entry: &Entry) -> EntryStat {
+fn entry_stat(entry: &DocumentEntry) -> EntryStat {
     EntryStat {
         path: entry.path.clone(),
         raw_bytes: entry.content.len(),
@@ -205,29 +185,32 @@ fn stat(entry: &Entry) -> EntryStat {
     }
 }
 
-/// Bytes that an entry takes in the document: what it adds to an otherwise empty list.
-fn stored_bytes(entry: &Entry) -> usize {
-    let list = |items: Vec<Value>| {
-        Value::Mapping(crate::model::Mapping::from_iter([(Value::from("write_files"), Value::Sequence(items))]))
+/// Returns the bytes that an entry adds to a document.
+fn stored_bytes(entry: &DocumentEntry) -> usize {
+    let size = |count: usize| {
+        let files = Value::Sequence(vec![entry.value(); count]);
+        to_text("", &Value::Mapping(Mapping::from_iter([(Value::from("write_files"), files)]))).len()
     };
-    let one = emit("", &list(vec![entry.value()])).len();
-    let two = emit("", &list(vec![entry.value(), entry.value()])).len();
-    two - one
+    size(2) - size(1)
 }
 
-impl Document {
-    /// The document that a bake sends: this one, and the bake's own entry at its end.
+impl RenderedDocument {
+    /// Returns the text that a bake sends: this document with the bake's own entry at the end.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the entry is larger than the space that is reserved for it.
     pub fn with_bake_entry(&self, entry: &BakeEntry) -> Result<String, BakeEntryError> {
         let mut root = self.root.clone();
         if let Some(files) = root.get_mut("write_files").and_then(Value::as_sequence_mut) {
             files.push(entry.value());
         }
-        let text = emit(&self.origin, &root);
+        let text = to_text(&self.comment, &root);
         let Some(added) = text.strip_prefix(self.text.as_str()) else { return Err(BakeEntryError::NotAppended) };
         if added.len() > BAKE_ENTRY_LIMIT {
             return Err(BakeEntryError::TooLarge { bytes: added.len() });
         }
-        entry.check(&text)?;
+        entry.verify(&text)?;
         Ok(text)
     }
 }

@@ -82,12 +82,12 @@ impl<'a> Options<'a> {
 
 fn plan(root: &Path, options: &Options<'_>) -> Plan {
     let project = Project::open(Some(root), Some(&root.join("templates/image.yaml"))).unwrap();
-    let tree = crate::yaml::parse(project.template.text()).unwrap();
+    let tree = yaml11::parse(project.template.text()).unwrap();
     let template = Template::new(project.template.clone(), tree);
     let mut assignments = Vec::new();
     for path in &options.var_files {
-        let source = crate::source::Source::new(*path, fs::read_to_string(root.join(path)).unwrap());
-        let tree = crate::yaml::parse(source.text()).unwrap();
+        let source = diagnostics::source::Source::new(*path, fs::read_to_string(root.join(path)).unwrap());
+        let tree = yaml11::parse(source.text()).unwrap();
         assignments.extend(model::assignments(&source, tree.root()).unwrap());
     }
     assignments.extend(options.vars.iter().map(|argument| model::assignment(argument).unwrap()));
@@ -135,7 +135,7 @@ fn shown(case: &str) -> String {
     let entry = BakeEntry {
         bake: "abc123".to_owned(),
         channel: if options.poweroff { Channel::PowerOff } else { Channel::Https(channel) },
-        power_off_after: 60,
+        power_off_after: std::time::Duration::from_secs(60),
         artifacts_url: options.artifacts_url.map(str::to_owned),
     };
     format!(

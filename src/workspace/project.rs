@@ -1,23 +1,27 @@
-//! Finds a project and reads its template.
+//! Finds a project and reads its template and lock.
 //!
-//! The project's directory is `-C DIR`; without it, the one that holds the template's `templates/` directory; without a
-//! TEMPLATE, the working directory, with the only `templates/*.yaml` in it.
+//! The project's directory is `-C DIR`, else the parent of the template's `templates/` directory.
+//! Without a template, it is the working directory, which must contain exactly one
+//! `templates/*.yaml`.
 
 use std::fs;
 use std::io::ErrorKind;
 use std::path::{Component, Path, PathBuf};
 
-use super::text::{TextError, read_text};
-use super::tree::{reason, relative};
-use crate::source::Source;
+use diagnostics::source::Source;
+
+use super::collect::relative;
+use super::files::{TextError, WriteError, read_error_reason, read_text, write_atomically};
+use crate::model::{BadLock, Lock};
 
 /// A project on disk.
 #[derive(Debug, Clone)]
 pub struct Project {
     pub root: PathBuf,
-    /// The template's text, named as people find it from where they are.
+    /// The template, named by its path from the working directory.
     pub template: Source,
-    /// The template's file relative to the project, or its name alone where it is outside: the same on every machine.
+    /// The template's path relative to the project, or its name if it is outside: the same on every
+    /// machine.
     pub origin: String,
 }
 
@@ -28,7 +32,7 @@ pub enum ProjectError {
     NoTemplate {
         templates: PathBuf,
         reason: &'static str,
-        /// A project's directory above the one that was looked at, seen from there.
+        /// A parent directory that contains a project.
         above: Option<PathBuf>,
     },
     #[error("{} {reason}", .directory.display())]
@@ -40,18 +44,18 @@ pub enum ProjectError {
 }
 
 impl ProjectError {
-    /// What to do next.
+    /// Returns what to do next.
     #[must_use]
     pub fn help(&self) -> String {
         match self {
             Self::NoTemplate { above: Some(above), .. } => {
-                format!("the project is in {0}: call mkimg there, or with -C {0}", above.display())
+                format!("the project is in {0}: run mkimg there, or with -C {0}", above.display())
             }
             Self::NoTemplate { above: None, .. } => {
                 "`mkimg init` writes an example project; -C DIR works on one elsewhere".to_owned()
             }
             Self::NoDirectory { .. } => "-C takes a project's directory, the one with templates/ in it".to_owned(),
-            Self::SeveralTemplates(_) => "name the one that you mean".to_owned(),
+            Self::SeveralTemplates(_) => "name one of them".to_owned(),
             Self::Unreadable { reason: TextError::NotUtf8 { .. }, .. } => "save it as UTF-8".to_owned(),
             Self::Unreadable { .. } => {
                 "name a template, such as templates/image.yaml, or the project with -C DIR".to_owned()
@@ -61,7 +65,7 @@ impl ProjectError {
 }
 
 impl Project {
-    /// Opens the project in `directory` (default: see the module), with `template` relative to the working directory.
+    /// Opens the project in `directory`; `template` is relative to the working directory.
     pub fn open(directory: Option<&Path>, template: Option<&Path>) -> Result<Self, ProjectError> {
         let template_path = match template {
             Some(path) => path.to_path_buf(),
@@ -78,7 +82,7 @@ impl Project {
         Ok(Self { root, template: Source::new(name, text), origin })
     }
 
-    /// Where the lock stands.
+    /// Returns the path of the lock.
     #[must_use]
     pub fn lock_path(&self) -> PathBuf {
         self.root.join("mkimg.lock")
@@ -118,28 +122,31 @@ fn only_template(directory: &Path) -> Result<PathBuf, ProjectError> {
         Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => {
             let wrong = match fs::metadata(directory.join(".")) {
                 Err(error) if error.kind() == ErrorKind::NotFound => Some("does not exist"),
-                Err(error) if error.kind() == ErrorKind::NotADirectory => Some("is no directory"),
+                Err(error) if error.kind() == ErrorKind::NotADirectory => Some("is not a directory"),
                 _ => None,
             };
             if let Some(reason) = wrong {
                 return Err(ProjectError::NoDirectory { directory: directory.to_path_buf(), reason });
             }
-            let above = above(directory);
-            return Err(ProjectError::NoTemplate { templates, reason: "does not exist", above });
+            return Err(ProjectError::NoTemplate {
+                templates,
+                reason: "does not exist",
+                above: parent_project(directory),
+            });
         }
         Err(error) => {
-            let reason = TextError::Unreadable(reason(&error));
+            let reason = TextError::Unreadable(read_error_reason(&error));
             return Err(ProjectError::Unreadable { path: templates, reason });
         }
     };
     match found.len() {
-        0 => Err(ProjectError::NoTemplate { templates, reason: "holds no .yaml file", above: None }),
+        0 => Err(ProjectError::NoTemplate { templates, reason: "contains no .yaml file", above: None }),
         1 => Ok(found.remove(0)),
         _ => Err(ProjectError::SeveralTemplates(found.iter().map(|path| path.display().to_string()).collect())),
     }
 }
 
-/// The templates in a directory, by name.
+/// Returns the templates in a directory, sorted by name.
 fn templates_in(directory: &Path) -> std::io::Result<Vec<PathBuf>> {
     let mut found: Vec<PathBuf> = fs::read_dir(directory)?.filter_map(Result::ok).map(|entry| entry.path()).collect();
     found.retain(|path| {
@@ -150,8 +157,8 @@ fn templates_in(directory: &Path) -> std::io::Result<Vec<PathBuf>> {
     Ok(found)
 }
 
-/// The nearest directory above this one that holds a project: people call programs in subdirectories.
-fn above(directory: &Path) -> Option<PathBuf> {
+/// Returns the nearest parent directory that contains a project.
+fn parent_project(directory: &Path) -> Option<PathBuf> {
     let start = fs::canonicalize(directory.join(".")).ok()?;
     let (levels, _) = start
         .ancestors()
@@ -159,4 +166,48 @@ fn above(directory: &Path) -> Option<PathBuf> {
         .skip(1)
         .find(|(_, candidate)| templates_in(&candidate.join("templates")).is_ok_and(|found| !found.is_empty()))?;
     Some((0..levels).fold(directory.to_path_buf(), |path, _| path.join("..")))
+}
+
+/// Why a lock cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum LockError {
+    #[error("cannot read {}: {reason}", .path.display())]
+    Unreadable { path: PathBuf, reason: TextError },
+    #[error("{file} is not YAML: {what}")]
+    NotYaml { file: String, what: String },
+    #[error(transparent)]
+    Bad(#[from] BadLock),
+    #[error(transparent)]
+    Write(#[from] WriteError),
+}
+
+impl LockError {
+    /// Returns what to do next.
+    #[must_use]
+    pub fn help(&self) -> &'static str {
+        match self {
+            Self::Unreadable { .. } | Self::Write(_) => "make the file readable and writable",
+            Self::NotYaml { .. } | Self::Bad(_) => {
+                "restore the file from version control, or remove it and run `mkimg lock`"
+            }
+        }
+    }
+}
+
+/// Reads a lock. A missing file is an empty lock.
+pub fn read_lock(path: &Path) -> Result<Lock, LockError> {
+    let text = match read_text(path) {
+        Ok(text) => text,
+        Err(TextError::Missing) => return Ok(Lock::default()),
+        Err(reason) => return Err(LockError::Unreadable { path: path.to_path_buf(), reason }),
+    };
+    let source = Source::new(path.display().to_string(), text);
+    let tree = yaml11::parse(source.text())
+        .map_err(|error| LockError::NotYaml { file: source.name().to_owned(), what: error.to_string() })?;
+    Ok(Lock::from_tree(&source, &tree)?)
+}
+
+/// Writes a lock atomically.
+pub fn write_lock(path: &Path, lock: &Lock) -> Result<(), LockError> {
+    Ok(write_atomically(path, lock.to_text().as_bytes())?)
 }

@@ -8,7 +8,7 @@ use std::path::Path;
 use std::process::{Command, Output};
 
 use crate::harness::tests;
-use mkimg::render::runner::{Carried, MODULES, program, program_carrying};
+use mkimg::render::runner::{EmbeddedFile, MODULES, program, program_with_files};
 
 fn python(arguments: &[&str], program: &Path) -> Output {
     Command::new("python3")
@@ -85,9 +85,9 @@ fn carried_files_are_written_as_they_were() {
         ["#!/bin/sh\necho 'a\\n'\n", "", "a\r\nb\rc", "it''' ends\\", "\0\x0c\u{85}é日🎮 \u{feff}\n'", "\"\"\"\\'\\'"];
     let paths: Vec<String> =
         (0..texts.len()).map(|index| folder.path().join(format!("below/{index}")).display().to_string()).collect();
-    let files: Vec<Carried<'_>> =
-        paths.iter().zip(texts).map(|(path, text)| Carried { path, mode: 0o640, text }).collect();
-    let program = program_carrying(&files);
+    let files: Vec<EmbeddedFile<'_>> =
+        paths.iter().zip(texts).map(|(path, text)| EmbeddedFile { path, mode: 0o640, text }).collect();
+    let program = program_with_files(&files);
     let (writer, _) = program.split_once("\nmodule('").expect("modules come after the files");
     let script = folder.path().join("writer.py");
     std::fs::write(&script, writer).expect("the first part is written");

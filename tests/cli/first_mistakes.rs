@@ -29,7 +29,7 @@ fn in_the_wrong_directory_the_right_one_is_named() {
     assert_eq!(
         printed,
         "error: there is no template: templates does not exist\n\
-         help: the project is in ../..: call mkimg there, or with -C ../..\n"
+         help: the project is in ../..: run mkimg there, or with -C ../..\n"
     );
     assert_eq!(mkimg(&project.path().join("files/etc")).args(["-C", "../..", "diff"]).run().exit, 0);
     let elsewhere = tempfile::tempdir().unwrap();
@@ -44,9 +44,9 @@ fn in_the_wrong_directory_the_right_one_is_named() {
             .arg("render")
             .run()
             .refused()
-            .starts_with("error: there is no template: templates holds no .yaml")
+            .starts_with("error: there is no template: templates contains no .yaml")
     );
-    for (directory, wrong) in [("nowhere", "does not exist"), ("/etc/passwd", "is no directory")] {
+    for (directory, wrong) in [("nowhere", "does not exist"), ("/etc/passwd", "is not a directory")] {
         let printed = mkimg(elsewhere.path()).args(["-C", directory, "render"]).run().refused();
         assert!(printed.starts_with(&format!("error: {directory} {wrong}\nhelp: -C takes ")), "{printed}");
     }
@@ -110,7 +110,7 @@ fn what_cannot_be_written_says_why_and_leaves_nothing() {
     fs::write(folder.path().join("file"), "mine").unwrap();
     let printed = mkimg(folder.path()).args(["init", "file/project"]).run().refused();
     assert!(
-        printed.contains("cannot write file/project: a part of its path is no directory\nhelp: nothing was written"),
+        printed.contains("cannot write file/project: a part of its path is not a directory\nhelp: nothing was written"),
         "{printed}"
     );
     assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
@@ -305,6 +305,10 @@ fn a_lock_is_looked_at_without_downloads() {
     let (exit, _, stderr) = mkimg(project.path()).args(["lock", "--locked"]).run().into_parts();
     assert_eq!((exit, stderr.as_str()), (0, "note: mkimg.lock pins every artifact\n"));
     edit(project.path(), "verify:", "artifacts: [{url: \"https://x.invalid/a\", to: /usr/local/bin/a}]\nverify:");
-    mkimg(project.path()).args(["lock", "--locked"]).run().exits(1).stderr_is("error: mkimg.lock does not pin https://x.invalid/a\nhelp: run `mkimg lock`, and commit the file that it writes\n");
+    mkimg(project.path())
+        .args(["lock", "--locked"])
+        .run()
+        .exits(1)
+        .stderr_is("error: mkimg.lock does not pin https://x.invalid/a\nhelp: run `mkimg lock` and commit the file\n");
     assert!(!project.path().join("mkimg.lock").exists());
 }

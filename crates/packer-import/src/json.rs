@@ -1,19 +1,17 @@
-//! Packer's JSON, read with places.
+//! Reads JSON.
 
 use jsonc_parser::ast::{ObjectProp, Value as Json};
 use jsonc_parser::common::{Range, Ranged};
 use jsonc_parser::{CollectOptions, ParseOptions, parse_to_ast};
 
-use super::fault::Notes;
-use super::go;
-use super::packer::{Block, Packer, Place, Setting, Value, Variable};
-use super::text::variable_name;
-use diagnostics::source::Span;
+use crate::template::{Block, Place, Setting, Template, Value, Variable};
+use crate::text::Text;
 
-/// Adds one file to what was read. What Packer itself would refuse is [`super::fault::UNREADABLE`].
-pub(super) fn read(text: &str, file: usize, packer: &mut Packer, notes: &mut Notes) {
-    let at = |range: Range| Place { file, span: Span::new(range.start, range.end) };
-    // Packer reads JSON alone: no comments, no commas at ends. Comments stand in keys that begin with `_`.
+/// Adds the contents of one file to a template.
+pub(crate) fn read(text: &str, file: usize, template: &mut Template) {
+    let at = |range: Range| Place { file, start: range.start, end: range.end };
+    // As strict as Packer: no comments (keys that begin with `_` serve as such) and no trailing
+    // commas.
     let strict = ParseOptions {
         allow_comments: false,
         allow_loose_object_property_names: false,
@@ -30,12 +28,12 @@ pub(super) fn read(text: &str, file: usize, packer: &mut Packer, notes: &mut Not
         Ok(parsed) => parsed.value,
         Err(error) => {
             let message = format!("expected JSON: {}", error.kind());
-            return notes.unreadable_at(at(error.range()), message, "`packer validate` says more of it");
+            return template.unreadable(at(error.range()), message, "`packer validate` explains the error");
         }
     };
     let Some(Json::Object(root)) = root else {
-        let place = Place { file, span: Span::at(0) };
-        return notes.unreadable_at(place, "expected an object", "name a Packer template");
+        let place = Place { file, ..Place::default() };
+        return template.unreadable(place, "expected an object", "name a Packer template");
     };
     let mut sensitive = Vec::new();
     for property in &root.properties {
@@ -43,7 +41,7 @@ pub(super) fn read(text: &str, file: usize, packer: &mut Packer, notes: &mut Not
         match (name, &property.value) {
             ("variables", Json::Object(variables)) => {
                 for variable in &variables.properties {
-                    packer.variables.push(self::variable(variable, at(variable.range)));
+                    template.variables.push(self::variable(variable, at(variable.range)));
                 }
             }
             ("sensitive-variables", Json::Array(names)) => {
@@ -51,54 +49,51 @@ pub(super) fn read(text: &str, file: usize, packer: &mut Packer, notes: &mut Not
                     .extend(names.elements.iter().filter_map(|name| Some(name.as_string_lit()?.value.to_string())));
             }
             ("builders", Json::Array(items)) => {
-                packer.builders.extend(items.elements.iter().map(|item| block(item, file)));
+                template.builders.extend(items.elements.iter().map(|item| block(item, file)));
             }
             ("provisioners", Json::Array(items)) => {
-                packer.provisioners.extend(items.elements.iter().map(|item| block(item, file)));
+                template.provisioners.extend(items.elements.iter().map(|item| block(item, file)));
             }
             ("post-processors", Json::Array(items)) => {
-                // A list in the list is a row of them, one after the other.
+                // A nested list is a sequence of post-processors.
                 let flat = items.elements.iter().flat_map(|item| match item {
-                    Json::Array(row) => row.elements.iter().collect(),
-                    one => vec![one],
+                    Json::Array(sequence) => sequence.elements.iter().collect(),
+                    single => vec![single],
                 });
-                packer.post_processors.extend(flat.map(|item| block(item, file)));
+                template.post_processors.extend(flat.map(|item| block(item, file)));
             }
             ("description" | "min_packer_version", _) => {}
             (name, _) if name.starts_with('_') => {}
             (name, value) => {
-                let message = format!("`{name}` is no part of a Packer template, or of another kind than it should be");
-                let help = "a template has variables, builders, provisioners, post-processors";
-                notes.not_carried(at(value.range()), name, message, help);
+                let message = format!("`{name}` is not a key of a Packer template, or its value has the wrong type");
+                let help = "a template has variables, builders, provisioners and post-processors";
+                template.unsupported(at(value.range()), name, message, help);
             }
         }
     }
-    for variable in &mut packer.variables {
-        variable.sensitive |= sensitive.iter().any(|name| variable_name(name) == variable.name);
+    for variable in &mut template.variables {
+        variable.sensitive |= sensitive.contains(&variable.name);
     }
-    if packer.builders.is_empty() {
+    if template.builders.is_empty() {
         let place = at(root.range);
-        notes.unreadable_at(
-            place,
-            "expected `builders`, found none",
-            "name a Packer template with a digitalocean builder",
-        );
+        template.unreadable(place, "expected `builders`, found none", "name a Packer template with a builder");
     }
 }
 
 fn variable(property: &ObjectProp<'_>, place: Place) -> Variable {
     let value = match &property.value {
-        // A variable that is null must be given.
+        // A variable that is null must be set.
         Json::NullKeyword(_) => None,
         other => value(other).text(),
     };
-    let name = variable_name(property.name.as_str());
-    Variable { name, place, value, items: None, inlined: false, sensitive: false, description: None }
+    let name = property.name.as_str().to_owned();
+    Variable { name, place, value, items: None, sensitive: false, description: None }
 }
 
 fn block(item: &Json<'_>, file: usize) -> Block {
     let range = item.range();
-    let place = Place { file, span: Span::new(range.start, range.end) };
+    // The first character of the object is enough to underline.
+    let place = Place { file, start: range.start, end: range.end.min(range.start + 1) };
     let mut block = Block { kind: String::new(), name: String::new(), place, options: Vec::new() };
     match item {
         // `"post-processors": ["compress"]`
@@ -114,7 +109,7 @@ fn block(item: &Json<'_>, file: usize) -> Block {
                     (name, _) if name.starts_with('_') => {}
                     (name, _) => block.options.push(Setting {
                         name: name.to_owned(),
-                        place: Place { file, span: Span::new(range.start, range.end) },
+                        place: Place { file, start: range.start, end: range.end },
                         value: value(&property.value),
                     }),
                 }
@@ -122,14 +117,12 @@ fn block(item: &Json<'_>, file: usize) -> Block {
         }
         _ => {}
     }
-    // The whole object is too much to underline: its first line will do.
-    block.place.span.end = block.place.span.end.min(block.place.span.start + 1);
     block
 }
 
 fn value(json: &Json<'_>) -> Value {
     match json {
-        Json::StringLit(text) => Value::Text(go::text(&text.value)),
+        Json::StringLit(text) => Value::Text(Text::from_go_template(&text.value)),
         Json::NumberLit(number) => Value::Number(number.value.to_owned()),
         Json::BooleanLit(flag) => Value::Flag(flag.value),
         Json::NullKeyword(_) => Value::Null,

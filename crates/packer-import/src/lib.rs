@@ -1,81 +1,144 @@
-//! Packer templates become mkimg projects: variables, the build droplet, files, scripts, the snapshot's name.
+//! Reads Packer templates, JSON and HCL2, into a plain description.
 //!
-//! Two readers (`json`, `hcl`) make one tree of it (`packer`), in which every text is a row of pieces (`text`); `droplet` and
-//! `provision` say what each option becomes, and `project` writes the image template. Nothing is left out in silence: what has
-//! no place in mkimg is a finding at its line.
+//! [`read`] returns a [`Template`]: variables, builders, provisioners and post-processors, each
+//! with its [`Place`] in the source. A [`Text`] is a list of literals and references. The crate
+//! reads no files and needs no Packer.
 //!
-//! To carry over another builder option, add a line to the table in `droplet`; another provisioner, a function and a line in
-//! `provision::step`. This room reads no files: what a template names on disk is asked for through [`Disk`].
+//! ```
+//! use packer_import::{TextPart, Value};
+//!
+//! let template = packer_import::read(&[r#"{
+//!     "variables": {"size": "s-1vcpu-1gb"},
+//!     "builders": [{"type": "digitalocean", "size": "{{user `size`}}"}]
+//! }"#])
+//! .expect("the template is well-formed");
+//! let size = &template.builders[0].get("size").expect("the option is set").value;
+//! let Value::Text(text) = size else { panic!("not a text: {size:?}") };
+//! assert_eq!(text.parts(), [TextPart::Variable("size".to_owned())]);
+//! ```
 
-mod droplet;
-mod fault;
-mod go;
 mod hcl;
 mod json;
-mod packer;
-mod project;
-mod provision;
-mod script;
+mod template;
 mod text;
 
-use diagnostics::Diagnostic;
-use diagnostics::source::Source;
+pub use template::{Block, Finding, FindingKind, Place, Setting, Template, Value, Variable};
+pub use text::{Text, TextPart};
 
-use fault::Notes;
-pub use provision::{FileCopy, Role, Script, ScriptText};
-pub use script::adapted;
-
-/// What a path that a template names is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum OnDisk {
-    File,
-    Directory,
-    Missing,
-}
-
-/// Answers what stands at a path, relative to the template's directory.
-pub type Disk<'a> = &'a dyn Fn(&str) -> OnDisk;
-
-/// What a Packer template becomes.
-#[derive(Debug)]
-pub struct Imported {
-    /// The image's name: the template's file is `templates/<name>.yaml`.
-    pub name: String,
-    /// The image template's text.
-    pub template: String,
-    /// What stands at which path of the project's `files/`.
-    pub files: Vec<FileCopy>,
-    /// In the order in which they run; cleanup and check are the last ones.
-    pub scripts: Vec<Script>,
-}
-
-/// Translates the files of one Packer template. `None` where one cannot be read as such; the findings say why.
+/// Reads the files of one Packer template: a single JSON file, or all HCL2 files of a directory.
 ///
-/// `name` is the image's name, in case the template says none.
-pub fn import(sources: &[Source], name: &str, disk: Disk<'_>) -> (Option<Imported>, Vec<Vec<Diagnostic>>) {
-    let mut notes = Notes::new(sources.len());
-    let mut packer = packer::Packer::default();
-    for (file, source) in sources.iter().enumerate() {
-        let looks_like_json = source.text().trim_start().starts_with('{');
-        let reader = if looks_like_json { json::read } else { hcl::read };
-        reader(source.text(), file, &mut packer, &mut notes);
+/// Parts that the description cannot express are in [`Template::findings`].
+///
+/// # Errors
+///
+/// Returns all findings if a file cannot be parsed, or if the files contain neither builders nor
+/// provisioners. At least one of them is [`FindingKind::Unreadable`].
+pub fn read(files: &[&str]) -> Result<Template, Vec<Finding>> {
+    let mut template = Template::default();
+    for (file, text) in files.iter().enumerate() {
+        let reader = if text.trim_start().starts_with('{') { json::read } else { hcl::read };
+        reader(text, file, &mut template);
     }
-    if !notes.unreadable() && packer.builders.is_empty() && packer.provisioners.is_empty() {
-        let help = "name a Packer template with a digitalocean builder; of several HCL files, name their directory";
-        notes.unreadable_at(
-            packer::Place::default(),
+    let is_unreadable =
+        |template: &Template| template.findings.iter().any(|found| found.kind == FindingKind::Unreadable);
+    if !is_unreadable(&template) && template.builders.is_empty() && template.provisioners.is_empty() {
+        template.unreadable(
+            Place::default(),
             "expected a Packer template, found no source and no provisioner",
-            help,
+            "name a Packer template with a builder; if it has several HCL files, name their directory",
         );
     }
-    if notes.unreadable() {
-        return (None, notes.into_lists());
-    }
-    packer.inline_lists();
-    packer.settle();
-    let imported = project::project(&packer, name, disk, &mut notes);
-    (Some(imported), notes.into_lists())
+    if is_unreadable(&template) { Err(template.findings) } else { Ok(template) }
 }
 
 #[cfg(test)]
-mod tests;
+mod tests {
+    use super::*;
+
+    #[test]
+    fn syntax_errors_have_places() {
+        for (text, message, start) in [
+            ("{\"builders\": [}", "expected JSON: ", 14),
+            ("{\"variables\": {}}", "expected `builders`, found none", 0),
+            ("", "expected a Packer template, found no source and no provisioner", 0),
+            ("variable \"x\" {}\n", "expected a Packer template, found no source and no provisioner", 0),
+            ("source \"digitalocean\" {\n  image = \n}\n", "expected HCL2 or JSON: ", 34),
+        ] {
+            let findings = read(&[text]).unwrap_err();
+            assert!(findings[0].message.starts_with(message), "{:?}", findings[0]);
+            assert_eq!(findings[0].place.start, start, "{:?}", findings[0]);
+        }
+    }
+
+    #[test]
+    fn deep_nesting_is_an_error() {
+        for text in ["[".repeat(100_000), format!("a = {}", "[".repeat(100_000)), "a {\n".repeat(100_000)] {
+            assert!(!read(&[&text]).unwrap_err().is_empty());
+        }
+    }
+
+    #[test]
+    fn json_and_hcl_give_the_same_description() {
+        let json = r#"{"variables": {"v": "1", "s": null}, "sensitive-variables": ["s"],
+          "builders": [{"type": "digitalocean", "size": "{{user `v`}}-{{timestamp}}", "tags": ["a"], "ipv6": true}],
+          "provisioners": [{"type": "shell", "inline": ["date"]}]}"#;
+        let hcl = r#"
+          variable "v" { default = "1" }
+          variable "s" { sensitive = true }
+          source "digitalocean" "" {
+            size = "${var.v}-${timestamp()}"
+            tags = ["a"]
+            ipv6 = true
+          }
+          build {
+            provisioner "shell" { inline = ["date"] }
+          }"#;
+        let [json, hcl] = [json, hcl].map(|text| read(&[text]).unwrap());
+        let described = |template: &Template| {
+            let blocks = template.builders.iter().chain(&template.provisioners);
+            let options = |block: &Block| {
+                block.options.iter().map(|option| format!("{} {:?}", option.name, option.value)).collect::<Vec<_>>()
+            };
+            let variables = template.variables.iter();
+            (
+                blocks.map(|block| (block.kind.clone(), options(block))).collect::<Vec<_>>(),
+                variables.map(|v| (v.name.clone(), v.value.clone(), v.sensitive)).collect::<Vec<_>>(),
+            )
+        };
+        assert_eq!(described(&json), described(&hcl));
+        assert!(json.findings.is_empty() && hcl.findings.is_empty());
+    }
+
+    #[test]
+    fn places_are_byte_ranges_of_the_right_file() {
+        let files = ["source \"digitalocean\" \"é\" {}\n", "build {\n  provisioner \"shell\" {\n    x = 1\n  }\n}\n"];
+        let template = read(&files).unwrap();
+        let slice = |place: Place| &files[place.file][place.start..place.end];
+        assert_eq!(slice(template.builders[0].place), "source \"digitalocean\" \"é\" {}");
+        assert_eq!(slice(template.provisioners[0].place), "provisioner \"shell\" {");
+        assert_eq!(slice(template.provisioners[0].options[0].place), "x = 1");
+    }
+
+    #[test]
+    fn unknown_parts_are_findings() {
+        let json = read(&[r#"{"builders": [{"type": "x"}], "extra": 1}"#]).unwrap();
+        assert_eq!(
+            json.findings[0].message,
+            "`extra` is not a key of a Packer template, or its value has the wrong type"
+        );
+        let hcl = "data \"http\" \"x\" {}\nsource \"a\" \"b\" {}\nbuild {\n  hcp {}\n}\n\
+                   variable \"v\" {\n  default = upper(\"x\")\n  validation {}\n}\n";
+        let found: Vec<(FindingKind, String)> =
+            read(&[hcl]).unwrap().findings.into_iter().map(|found| (found.kind, found.message)).collect();
+        let unsupported = |message: &str| (FindingKind::Unsupported, message.to_owned());
+        assert_eq!(
+            found,
+            [
+                unsupported("`data http x` is not supported"),
+                unsupported("`hcp` in a build is not supported"),
+                unsupported("the value of `v` cannot be evaluated: upper(\"x\")"),
+                (FindingKind::Ignored, "the validation of `v` is not checked".to_owned()),
+            ]
+        );
+    }
+}

@@ -1,141 +1,156 @@
-//! A text of a Packer template, taken apart: what it says itself, and what it takes from elsewhere.
+//! Text with references, and the Go templates of JSON files: ``{{user `x`}}``, `{{timestamp}}`,
+//! ``{{env `X`}}``.
 
-use std::collections::BTreeSet;
-
-/// One part of a text.
+/// One part of a [`Text`].
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Piece {
+pub enum TextPart {
+    /// Text as it is.
     Literal(String),
-    /// The value of a variable, by the name that it has in mkimg.
+    /// The value of a variable or an HCL local.
     Variable(String),
-    /// The moment of the build, in whatever form Packer would have written it.
+    /// The time of the build, in any format.
     Timestamp,
-    /// A variable of the environment that Packer runs in.
+    /// An environment variable of the Packer process.
     Environment(String),
-    /// The template's own directory, or the one that Packer runs in.
+    /// The directory of the template, or the working directory of Packer.
     Directory,
-    /// What mkimg has no word for, as it was written.
-    Unknown(String),
+    /// The source text of an expression that this crate does not evaluate.
+    Unsupported(String),
 }
 
-/// A row of pieces.
+/// A text, as a list of parts. Adjacent literals are joined.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(super) struct Text(Vec<Piece>);
+pub struct Text(Vec<TextPart>);
+
+impl From<TextPart> for Text {
+    fn from(part: TextPart) -> Self {
+        Self(vec![part])
+    }
+}
 
 impl Text {
-    pub(super) fn literal(text: impl Into<String>) -> Self {
+    /// Makes a text without references.
+    pub fn literal(text: impl Into<String>) -> Self {
         let mut new = Self::default();
-        new.push(Piece::Literal(text.into()));
+        new.push(TextPart::Literal(text.into()));
         new
     }
 
-    pub(super) fn of(piece: Piece) -> Self {
-        Self(vec![piece])
+    /// Splits a text of a JSON template or an HCL source at its `{{…}}` actions.
+    #[must_use]
+    pub fn from_go_template(written: &str) -> Self {
+        let mut out = Self::default();
+        let mut rest = written;
+        while let Some(start) = rest.find("{{") {
+            let Some(length) = rest[start..].find("}}") else { break };
+            let (before, action) = rest[..start + length + 2].split_at(start);
+            out.push(TextPart::Literal(before.to_owned()));
+            out.push(parse_action(action));
+            rest = &rest[start + length + 2..];
+        }
+        out.push(TextPart::Literal(rest.to_owned()));
+        out
     }
 
-    pub(super) fn push(&mut self, piece: Piece) {
-        match (self.0.last_mut(), piece) {
-            (_, Piece::Literal(text)) if text.is_empty() => {}
-            (Some(Piece::Literal(before)), Piece::Literal(text)) => before.push_str(&text),
-            (_, piece) => self.0.push(piece),
+    /// Joins texts with a separator.
+    #[must_use]
+    pub fn join(items: &[Self], separator: &str) -> Self {
+        let mut out = Self::default();
+        for (index, item) in items.iter().enumerate() {
+            if index > 0 {
+                out.push(TextPart::Literal(separator.to_owned()));
+            }
+            out.append(item.clone());
+        }
+        out
+    }
+
+    /// Appends a part.
+    pub fn push(&mut self, part: TextPart) {
+        match (self.0.last_mut(), part) {
+            (_, TextPart::Literal(text)) if text.is_empty() => {}
+            (Some(TextPart::Literal(before)), TextPart::Literal(text)) => before.push_str(&text),
+            (_, part) => self.0.push(part),
         }
     }
 
-    pub(super) fn append(&mut self, other: Self) {
-        for piece in other.0 {
-            self.push(piece);
+    /// Appends all parts of another text.
+    pub fn append(&mut self, other: Self) {
+        for part in other.0 {
+            self.push(part);
         }
     }
 
-    pub(super) fn pieces(&self) -> &[Piece] {
+    /// Returns the parts.
+    #[must_use]
+    pub fn parts(&self) -> &[TextPart] {
         &self.0
     }
 
-    pub(super) fn has_timestamp(&self) -> bool {
-        self.0.contains(&Piece::Timestamp)
+    /// Returns the parts, to change them.
+    pub fn parts_mut(&mut self) -> &mut [TextPart] {
+        &mut self.0
     }
 
-    /// What mkimg has no word for, if there is such a piece.
-    pub(super) fn unknown(&self) -> Option<&str> {
-        self.0.iter().find_map(|piece| match piece {
-            Piece::Unknown(written) => Some(written.as_str()),
+    /// Returns whether the text contains the time of the build.
+    #[must_use]
+    pub fn has_timestamp(&self) -> bool {
+        self.0.contains(&TextPart::Timestamp)
+    }
+
+    /// Returns the source text of the first part that this crate does not evaluate.
+    #[must_use]
+    pub fn unsupported(&self) -> Option<&str> {
+        self.0.iter().find_map(|part| match part {
+            TextPart::Unsupported(written) => Some(written.as_str()),
             _ => None,
         })
     }
 
-    /// The text, if nothing in it comes from elsewhere.
-    pub(super) fn plain(&self) -> Option<&str> {
+    /// Returns the text if it has no references.
+    #[must_use]
+    pub fn plain(&self) -> Option<&str> {
         match self.0.as_slice() {
             [] => Some(""),
-            [Piece::Literal(text)] => Some(text),
+            [TextPart::Literal(text)] => Some(text),
             _ => None,
         }
     }
 
-    /// A path below the template's directory: without a leading directory of the template or `./`.
-    pub(super) fn path(&self) -> Option<String> {
+    /// Returns the text as a path relative to the template's directory: without `${path.root}/`,
+    /// `{{template_dir}}/` or `./`.
+    #[must_use]
+    pub fn path(&self) -> Option<String> {
         let rest = match self.0.as_slice() {
             [] => "",
-            [Piece::Literal(text)] => text.as_str(),
-            [Piece::Directory, Piece::Literal(text)] => text.strip_prefix('/')?,
+            [TextPart::Literal(text)] => text.as_str(),
+            [TextPart::Directory, TextPart::Literal(text)] => text.strip_prefix('/')?,
             _ => return None,
         };
         Some(rest.trim_start_matches("./").to_owned())
     }
+}
 
-    /// Puts the moment in the place of variables that hold it.
-    pub(super) fn replace_moments(&mut self, names: &BTreeSet<String>) {
-        for piece in &mut self.0 {
-            if matches!(piece, Piece::Variable(name) if names.contains(name)) {
-                *piece = Piece::Timestamp;
-            }
-        }
-    }
-
-    /// As a value of mkimg's template.
-    pub(super) fn expression(&self) -> String {
-        let piece = |piece: &Piece| match piece {
-            Piece::Literal(text) | Piece::Unknown(text) => escaped(text),
-            Piece::Variable(name) => format!("{{{{ {name} }}}}"),
-            Piece::Timestamp => "{{ timestamp }}".to_owned(),
-            Piece::Environment(name) => format!("{{{{ {} }}}}", variable_name(name)),
-            Piece::Directory => ".".to_owned(),
-        };
-        self.0.iter().map(piece).collect()
-    }
-
-    /// As it stands in a shell script: a variable is one of the script's environment.
-    pub(super) fn shell(&self) -> String {
-        let piece = |piece: &Piece| match piece {
-            Piece::Literal(text) | Piece::Unknown(text) => text.clone(),
-            Piece::Variable(name) => format!("${{{name}}}"),
-            Piece::Environment(name) => format!("${{{}}}", variable_name(name)),
-            // Not reached: the provisioner refuses both before it writes a script.
-            Piece::Timestamp | Piece::Directory => String::new(),
-        };
-        self.0.iter().map(piece).collect()
+/// Reads one action, with its braces.
+fn parse_action(action: &str) -> TextPart {
+    let inner = action.trim_start_matches("{{").trim_end_matches("}}");
+    let inner = inner.trim_start_matches('-').trim_end_matches('-').trim();
+    let (first, is_piped) = inner.split_once('|').map_or((inner, false), |(first, _)| (first.trim(), true));
+    let (function, argument) = first.split_once(char::is_whitespace).map_or((first, ""), |(name, rest)| (name, rest));
+    let argument = unquote(argument.trim());
+    match (function, argument) {
+        // A pipe only changes the format, and a timestamp may have any.
+        ("timestamp" | "isotime", _) => TextPart::Timestamp,
+        _ if is_piped => TextPart::Unsupported(action.to_owned()),
+        ("user", Some(name)) => TextPart::Variable(name.to_owned()),
+        ("env", Some(name)) => TextPart::Environment(name.to_owned()),
+        ("template_dir" | "pwd", None) => TextPart::Directory,
+        _ => TextPart::Unsupported(action.to_owned()),
     }
 }
 
-/// A literal that minijinja leaves alone.
-fn escaped(text: &str) -> String {
-    let special = ["{{", "{%", "{#"].iter().any(|mark| text.contains(mark));
-    // A text that holds the end mark of a raw block as well is written with the braces as expressions.
-    match special {
-        false => text.to_owned(),
-        true if !text.contains("endraw") => format!("{{% raw %}}{text}{{% endraw %}}"),
-        true => text.replace('{', "{{ '{' }}"),
-    }
-}
-
-/// A name as mkimg's variables can have it.
-pub(super) fn variable_name(name: &str) -> String {
-    let mut out: String = name.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '_' }).collect();
-    if !out.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_') {
-        out.insert(0, '_');
-    }
-    // `timestamp` is mkimg's own.
-    if out == "timestamp" { "build_timestamp".to_owned() } else { out }
+fn unquote(argument: &str) -> Option<&str> {
+    ['`', '"', '\''].iter().find_map(|quote| argument.strip_prefix(*quote)?.strip_suffix(*quote))
 }
 
 #[cfg(test)]
@@ -143,25 +158,26 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_text_is_written_for_both_readers() {
-        let mut text = Text::literal("v");
-        text.push(Piece::Variable("version".into()));
-        text.push(Piece::Literal("-x".into()));
-        assert_eq!(text.expression(), "v{{ version }}-x");
-        assert_eq!(text.shell(), "v${version}-x");
-        assert_eq!(text.plain(), None);
+    fn actions_are_parsed() {
+        let parts = |written: &str| Text::from_go_template(written).parts().to_vec();
+        assert_eq!(parts("{{user `a-b`}}"), [TextPart::Variable("a-b".into())]);
+        assert_eq!(parts("{{ user \"x\" }}"), [TextPart::Variable("x".into())]);
+        assert_eq!(parts("{{env `HOME`}}"), [TextPart::Environment("HOME".into())]);
+        assert_eq!(parts("{{isotime \"2006-01-02\"}}"), [TextPart::Timestamp]);
+        assert_eq!(parts("{{isotime | clean_resource_name}}"), [TextPart::Timestamp]);
+        assert_eq!(parts("{{template_dir}}/x"), [TextPart::Directory, TextPart::Literal("/x".into())]);
+        assert_eq!(parts("{{ .Path }}"), [TextPart::Unsupported("{{ .Path }}".into())]);
+        assert_eq!(parts("{{user `a` | upper}}"), [TextPart::Unsupported("{{user `a` | upper}}".into())]);
+        assert_eq!(parts("no end {{"), [TextPart::Literal("no end {{".into())]);
+        assert_eq!(parts("a-{{timestamp}}"), [TextPart::Literal("a-".into()), TextPart::Timestamp]);
     }
 
     #[test]
-    fn braces_of_other_programs_stay() {
-        assert_eq!(Text::literal("a {{ b }}").expression(), "{% raw %}a {{ b }}{% endraw %}");
-        assert_eq!(Text::literal("{{x}} endraw").expression(), "{{ '{' }}{{ '{' }}x}} endraw");
-    }
-
-    #[test]
-    fn names_are_made_fit() {
-        assert_eq!(variable_name("do-token"), "do_token");
-        assert_eq!(variable_name("2nd"), "_2nd");
-        assert_eq!(variable_name("timestamp"), "build_timestamp");
+    fn paths_are_relative_to_the_template() {
+        let path = |written: &str| Text::from_go_template(written).path();
+        assert_eq!(path("./a/b").as_deref(), Some("a/b"));
+        assert_eq!(path("{{template_dir}}/a").as_deref(), Some("a"));
+        assert_eq!(path("{{template_dir}}a"), None);
+        assert_eq!(path("{{user `x`}}/a"), None);
     }
 }

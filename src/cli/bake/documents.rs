@@ -7,7 +7,7 @@ use crate::bake::ports::Marker;
 use crate::bake::{MarkerKind, POWER_OFF_AFTER, Secrets, Spec};
 use crate::cli::error::Failure;
 use crate::marker::{Client as MarkerClient, Credentials, CredentialsError, Limits, PORT};
-use crate::render::{BakeEntry, Channel, Document, HttpsChannel};
+use crate::render::{BakeEntry, Channel, HttpsChannel, RenderedDocument};
 
 /// Both documents of a bake, and the secrets to redact.
 pub(crate) struct BakeDocuments {
@@ -84,7 +84,11 @@ pub(crate) struct DocumentWithCredentials {
 }
 
 impl DocumentWithCredentials {
-    pub(crate) fn new(document: &Document, spec: &Spec, artifacts_url: Option<String>) -> Result<Self, Failure> {
+    pub(crate) fn new(
+        document: &RenderedDocument,
+        spec: &Spec,
+        artifacts_url: Option<String>,
+    ) -> Result<Self, Failure> {
         let credentials = match spec.marker {
             MarkerKind::Https => Some(Credentials::new(&spec.id)?),
             MarkerKind::Poweroff => None,
@@ -98,7 +102,7 @@ impl DocumentWithCredentials {
             }),
             None => Channel::PowerOff,
         };
-        let power_off_after = POWER_OFF_AFTER.as_secs();
+        let power_off_after = POWER_OFF_AFTER;
         let entry = BakeEntry { bake: spec.id.to_string(), channel, power_off_after, artifacts_url };
         let text = document.with_bake_entry(&entry)?.into();
         let client = credentials.as_ref().map(client).transpose()?;

@@ -24,7 +24,7 @@ use crate::bake::untrusted::{UntrustedText, printable};
 use crate::bake::{FailureKind, MarkerKind, OnError, Outcome, Product, RemainingResource, Spec, duration};
 use crate::cli::{Failure, Global, Terminal};
 use crate::providers;
-use crate::render::{DOCUMENT_LIMIT, Document};
+use crate::render::{DOCUMENT_LIMIT, RenderedDocument};
 use crate::workspace::write_atomically;
 
 /// The terminal that the bakes of one command share.
@@ -407,7 +407,7 @@ impl ResultPrinter<'_> {
 }
 
 /// The plan that `--dry-run` prints. `local`: droplets are virtual machines on this machine.
-pub(crate) fn plan(spec: &Spec, preflight: &Preflight, document: &Document, local: bool) -> String {
+pub(crate) fn plan(spec: &Spec, preflight: &Preflight, document: &RenderedDocument, local: bool) -> String {
     let droplet = &spec.droplet;
     let marker = match spec.marker {
         MarkerKind::Https => "the droplet's status channel, over TLS",

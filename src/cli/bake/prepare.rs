@@ -13,14 +13,14 @@ use crate::cli::error::{ErrorKind, ExpectedError, Failure};
 use crate::cli::options::Variant;
 use crate::cli::{Global, lock, project, project_lint};
 use crate::model::{self, Assignment, Lock, Places, Plan};
-use crate::render::{self, DOCUMENT_LIMIT, Document};
-use crate::workspace::{Wanted, read_lock, write_lock};
+use crate::render::{self, DOCUMENT_LIMIT, RenderedDocument};
+use crate::workspace::{ArtifactRequest, read_lock, write_lock};
 
 /// Everything that is decided before the first request.
 pub(crate) struct Prepared {
     pub(crate) plan: Plan,
-    pub(crate) document: Document,
-    pub(crate) verification: Document,
+    pub(crate) document: RenderedDocument,
+    pub(crate) verification: RenderedDocument,
     pub(crate) folder: Option<ArtifactDirectory>,
     pub(crate) stubs: bool,
     /// Values of sensitive variables.
@@ -66,8 +66,11 @@ impl ExpectedError for PrepareError {
 /// Completes the project's lock. A failed download is only a warning, since the droplet may still
 /// reach the server (`check_locked` says what this means).
 fn complete_lock(global: &Global, plan: &Plan, lock: &Lock, path: &Path) -> Option<Lock> {
-    let wanted: Vec<Wanted> =
-        plan.artifacts.iter().map(|a| Wanted { url: a.url.clone(), checksum: a.checksum_url.clone() }).collect();
+    let wanted: Vec<ArtifactRequest> = plan
+        .artifacts
+        .iter()
+        .map(|a| ArtifactRequest { url: a.url.clone(), checksum: a.checksum_url.clone() })
+        .collect();
     let completed = lock::complete(global, lock, &wanted).and_then(|lock| {
         write_lock(path, &lock)?;
         Ok(lock)
@@ -150,7 +153,12 @@ pub(crate) fn prepare(args: &Args, global: &Global, variant: &Variant, local: bo
 }
 
 /// Refuses a document that cloud-init would refuse.
-fn check_documents(global: &Global, plan: &Plan, document: &Document, secrets: &[String]) -> Result<(), Failure> {
+fn check_documents(
+    global: &Global,
+    plan: &Plan,
+    document: &RenderedDocument,
+    secrets: &[String],
+) -> Result<(), Failure> {
     // `mkimg validate` reports problems with the template's `allow:`.
     let options = project_lint::options(plan, secrets, &userdata_lint::Options::default());
     let mut documents = project_lint::check_files(plan, &options);

@@ -10,7 +10,7 @@ use std::sync::{Mutex, PoisonError};
 use diagnostics::{Document, escape_control};
 use userdata_lint::{MAX_DOCUMENT_BYTES, Options, lint_bytes};
 
-use crate::workspace::reason;
+use crate::workspace::read_error_reason;
 
 /// Maximum number of threads.
 const MAX_THREADS: usize = 8;
@@ -162,5 +162,5 @@ fn is_beside(path: &Path, bytes: &[u8]) -> bool {
 }
 
 fn unreadable(name: &str, error: &io::Error) -> String {
-    format!("cannot read {}: {}", escape_control(name), reason(error))
+    format!("cannot read {}: {}", escape_control(name), read_error_reason(error))
 }

@@ -1,7 +1,8 @@
-//! How far a download came, and how that is remembered from one process to the next.
+//! The progress of a download, saved for the next process.
 //!
-//! Not the bytes are kept but the state of their hash: it stands for exactly the bytes that came, in some 100 bytes. Each
-//! record is whole or not there (it is renamed into place), so two processes that download the same file cannot mix.
+//! The state of the hash is saved instead of the bytes: about 100 bytes that represent exactly the
+//! bytes received. Records are written atomically, so two processes that download the same file
+//! cannot corrupt them.
 
 use std::path::{Path, PathBuf};
 
@@ -12,18 +13,19 @@ use sha2::{Digest as _, Sha256};
 use crate::model::{Pin, hexadecimal};
 use crate::workspace::write_atomically;
 
-/// Of the record's form. Another version of mkimg does not guess what it means.
+/// Version of the record format. Records of other versions are ignored.
 const VERSION: u32 = 1;
 
-/// What came, and of which version of the file.
+/// The bytes received so far, and the version of the file.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Came {
+pub(super) struct PartialDownload {
     pub(super) sum: Sha256,
-    /// Bytes.
+    /// Bytes received.
     pub(super) received: u64,
-    /// Bytes of the whole file, if the server has said so.
+    /// Bytes of the whole file, if the server has reported them.
     pub(super) size: Option<u64>,
-    /// What `If-Range` takes: a strong `ETag`, else a `Last-Modified`. Without one nothing can be gone on with.
+    /// The value for `If-Range`: a strong `ETag`, else a `Last-Modified`. A download without one
+    /// cannot be resumed.
     pub(super) validator: Option<String>,
 }
 
@@ -33,9 +35,9 @@ struct Record {
     received: u64,
     size: Option<u64>,
     validator: String,
-    /// Of the hash, in hexadecimal digits.
+    /// State of the hash, in hexadecimal digits.
     state: String,
-    /// Of the four fields above: half a record is none.
+    /// Checksum of the other fields.
     proof: String,
 }
 
@@ -46,14 +48,15 @@ impl Record {
     }
 }
 
-impl Came {
-    /// What a process before this one has received; nothing where that is not known for certain.
+impl PartialDownload {
+    /// Loads the progress of an earlier process. Returns an empty download if the record is missing
+    /// or invalid.
     pub(super) fn load(folder: &Path, url: &str) -> Self {
         Self::read(folder, url).unwrap_or_default()
     }
 
     fn read(folder: &Path, url: &str) -> Option<Self> {
-        let text = crate::workspace::read_text(&path(folder, url)).ok()?;
+        let text = crate::workspace::read_text(&record_path(folder, url)).ok()?;
         let record: Record = serde_json::from_str(&text).ok()?;
         if record.version != VERSION || record.proof != record.expected_proof() {
             return None;
@@ -70,7 +73,7 @@ impl Came {
         })
     }
 
-    /// Writes it down. Where that cannot be done, the download begins again in the next process: no more than that.
+    /// Saves the progress. Errors are ignored: the next process then starts again.
     pub(super) fn save(&self, folder: &Path, url: &str) {
         let Some(validator) = self.validator.clone().filter(|_| self.received > 0) else { return };
         let mut record = Record {
@@ -84,7 +87,7 @@ impl Came {
         record.proof = record.expected_proof();
         let Ok(text) = serde_json::to_string(&record) else { return };
         if std::fs::create_dir_all(folder).is_ok() {
-            let _ = write_atomically(&path(folder, url), text.as_bytes());
+            let _ = write_atomically(&record_path(folder, url), text.as_bytes());
         }
     }
 
@@ -97,13 +100,13 @@ impl Came {
     }
 }
 
-/// Removes the record.
-pub(super) fn forget(folder: &Path, url: &str) {
-    let _ = std::fs::remove_file(path(folder, url));
+/// Removes the record of a download.
+pub(super) fn remove_saved(folder: &Path, url: &str) {
+    let _ = std::fs::remove_file(record_path(folder, url));
 }
 
-/// The address itself may hold a secret: only its sum is a name.
-fn path(folder: &Path, url: &str) -> PathBuf {
+/// Returns the path of a record. Its name is a hash, because the address may contain a secret.
+fn record_path(folder: &Path, url: &str) -> PathBuf {
     folder.join(format!("{}.json", hexadecimal(&Sha256::digest(url))))
 }
 
@@ -111,44 +114,44 @@ fn path(folder: &Path, url: &str) -> PathBuf {
 mod tests {
     use super::*;
 
-    fn came(bytes: &[u8]) -> Came {
+    fn partial(bytes: &[u8]) -> PartialDownload {
         let sum = Sha256::new_with_prefix(bytes);
-        Came { sum, received: bytes.len() as u64, size: Some(9), validator: Some("\"1\"".to_owned()) }
+        PartialDownload { sum, received: bytes.len() as u64, size: Some(9), validator: Some("\"1\"".to_owned()) }
     }
 
     #[test]
-    fn a_hash_goes_on_in_another_process() {
+    fn hashes_resume_in_another_process() {
         let folder = tempfile::tempdir().unwrap();
         for cut in 0..=9 {
-            came(&b"123456789"[..cut]).save(folder.path(), "u");
-            let mut back = Came::load(folder.path(), "u");
+            partial(&b"123456789"[..cut]).save(folder.path(), "u");
+            let mut back = PartialDownload::load(folder.path(), "u");
             assert_eq!(back.received, cut as u64);
             back.sum.update(&b"123456789"[cut..]);
             back.received = 9;
             assert_eq!(back.pin().sha256, hexadecimal(&Sha256::digest(b"123456789")));
-            forget(folder.path(), "u");
+            remove_saved(folder.path(), "u");
         }
-        assert_eq!(Came::load(folder.path(), "u").received, 0);
+        assert_eq!(PartialDownload::load(folder.path(), "u").received, 0);
     }
 
     #[test]
-    fn a_record_that_is_not_whole_or_was_changed_is_none() {
+    fn incomplete_or_changed_records_are_ignored() {
         let folder = tempfile::tempdir().unwrap();
-        came(b"1234").save(folder.path(), "u");
-        let file = path(folder.path(), "u");
+        partial(b"1234").save(folder.path(), "u");
+        let file = record_path(folder.path(), "u");
         let text = std::fs::read_to_string(&file).unwrap();
         for cut in 0..text.len() {
             std::fs::write(&file, &text[..cut]).unwrap();
-            assert_eq!(Came::load(folder.path(), "u").received, 0, "{cut}");
+            assert_eq!(PartialDownload::load(folder.path(), "u").received, 0, "{cut}");
         }
         let changes =
             [("\"received\":4", "\"received\":5"), ("\"version\":1", "\"version\":2"), ("\"size\":9", "\"size\":8")];
         for (from, to) in changes {
             assert!(text.contains(from), "{text}");
             std::fs::write(&file, text.replace(from, to)).unwrap();
-            assert_eq!(Came::load(folder.path(), "u").received, 0, "{to}");
+            assert_eq!(PartialDownload::load(folder.path(), "u").received, 0, "{to}");
         }
         std::fs::write(&file, &text).unwrap();
-        assert_eq!(Came::load(folder.path(), "u").received, 4);
+        assert_eq!(PartialDownload::load(folder.path(), "u").received, 4);
     }
 }

@@ -175,6 +175,6 @@ fn a_server_that_says_nothing_more_is_not_waited_for() {
     let (project, server) = (Project::of(&url), server);
     let printed =
         project.fails(&["--timeout-download", "300ms"], &format!("error: {url} is not complete after 300ms: "));
-    assert!(printed.contains("--timeout-download gives more time"), "{printed}");
+    assert!(printed.contains("with a longer --timeout-download"), "{printed}");
     assert!(server.requests().len() >= 2);
 }

@@ -64,7 +64,7 @@ fn a_file_may_change_three_times_during_a_download() {
             project.pins(&[]);
             assert!(project.pins_only(BODY));
         } else {
-            project.fails(&[], &format!("error: {url} changes again and again"));
+            project.fails(&[], &format!("error: {url} changes repeatedly during the download"));
         }
         assert_eq!(server.requests().len(), if succeeds { 7 } else { 8 });
     }

@@ -60,7 +60,7 @@ fn a_lock_pins_what_publishers_say_and_what_is_downloaded() {
     assert_eq!((server.requests().len(), project.lock()), (3, Some(lock.clone())));
     project.fails(
         &["--var", "version=2.0"],
-        &format!("error: {} holds no sha256 for archive-2.0.tgz\n", server.url("/sums")),
+        &format!("error: {} contains no sha256 for archive-2.0.tgz\n", server.url("/sums")),
     );
     assert_eq!(server.requests().len(), 1, "the archive itself is not asked for then");
     assert_eq!(project.lock(), Some(lock), "a failure changes nothing");
@@ -83,9 +83,9 @@ fn what_cannot_be_locked_is_explained_and_nothing_is_written() {
     let (tool, sums) = (server.url("/tool"), server.url("/sums"));
     let (others, missing, large) = (server.url("/others"), server.url("/missing"), server.url("/large"));
     let cases = [
-        (&missing, None, format!("error: {missing}: the server answers 404\nhelp: see whether the address")),
-        (&tool, Some(&missing), format!("error: {missing}: the server answers 404\nhelp: see whether the address")),
-        (&tool, Some(&others), format!("error: {others} holds no sha256 for tool\nhelp: see whether `checksum:`")),
+        (&missing, None, format!("error: {missing}: the server answers 404\nhelp: check the address")),
+        (&tool, Some(&missing), format!("error: {missing}: the server answers 404\nhelp: check the address")),
+        (&tool, Some(&others), format!("error: {others} contains no sha256 for tool\nhelp: check that `checksum:`")),
         (&tool, Some(&large), format!("error: {large} is larger than 1048576 bytes\nhelp: ")),
         (
             &tool,

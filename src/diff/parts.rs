@@ -1,32 +1,37 @@
-//! A document taken apart: one part for each file, one for each other key, one for what no part shows.
+//! The parts of a document: one for each file, one for each other key.
 
-use indexmap::IndexMap;
+use std::fmt::Write as _;
 
-use super::payload;
 use diagnostics::source::Source;
-use yaml11::{Node, NodeKind, Scalar};
+use indexmap::IndexMap;
+use yaml11::{Node, NodeKind, Scalar, Tree};
 
-/// A piece of a document that is compared on its own.
+use crate::render::decode_content;
+
+/// Documents that expand to more values are compared as text.
+const MAX_VALUES: u64 = 1_000_000;
+
+/// A part of a document that is compared separately.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Part {
-    /// Owner, mode and the like, one `key: value` a line; empty for a key that is no file.
+    /// Owner, mode and other keys of a file, one `key: value` on each line.
     pub attributes: String,
-    /// The content on the machine, as lines for people.
+    /// The content on the machine, in a readable form.
     pub content: String,
-    /// The content on the machine, exactly.
+    /// The content on the machine.
     pub bytes: Vec<u8>,
-    /// As it stands in the document.
+    /// The content in the document.
     pub stored: String,
 }
 
-/// The parts by name: a path, or a key. A path that is there twice is counted: `/etc/x (2)`.
+/// Parts by name, which is a path or a key. A repeated path gets a number: `/etc/x (2)`.
 pub type Parts = IndexMap<String, Part>;
 
-/// Takes a document apart. One that is not cloud-config in YAML is one part: its text.
+/// Splits a document into its parts. A document that is not a YAML mapping is a single part.
 #[must_use]
 pub fn parts(source: &Source) -> Parts {
-    let tree = yaml11::parse(source.text()).ok().filter(|tree| tree.expanded_len() < 1_000_000);
-    let root = tree.as_ref().and_then(yaml11::Tree::root);
+    let tree = yaml11::parse(source.text()).ok().filter(|tree| tree.expanded_len() < MAX_VALUES);
+    let root = tree.as_ref().and_then(Tree::root);
     let Some(entries) = root.and_then(Node::entries) else {
         let text = source.text().to_owned();
         let bytes = text.clone().into_bytes();
@@ -43,7 +48,7 @@ pub fn parts(source: &Source) -> Parts {
                 }
             }
             (name, _) => {
-                let name = name.map_or_else(|| key_shown(key), str::to_owned);
+                let name = name.map_or_else(|| shown_key(key), str::to_owned);
                 let content = outline(value);
                 let bytes = content.clone().into_bytes();
                 let part = Part { attributes: String::new(), stored: content.clone(), content, bytes };
@@ -70,7 +75,7 @@ fn file_part(file: Node<'_>) -> (String, Part) {
     let mut attributes = String::new();
     for (key, value) in file.entries().into_iter().flatten() {
         if !matches!(key.as_str(), Some("path" | "content" | "encoding")) {
-            attributes.push_str(&format!("{}: {}\n", key_shown(key), outline(value).trim()));
+            let _ = writeln!(attributes, "{}: {}", shown_key(key), outline(value).trim());
         }
     }
     let content = match file.get("content").and_then(Node::scalar) {
@@ -79,63 +84,62 @@ fn file_part(file: Node<'_>) -> (String, Part) {
         _ => file.get("content").map(outline).unwrap_or_default().into_bytes(),
     };
     let stored = format!("{encoding}\n{}", String::from_utf8_lossy(&content));
-    let bytes = payload::decode(encoding, &content);
+    let bytes = decode_content(encoding, &content);
     if bytes.is_none() {
-        attributes.push_str(&format!("encoding: {encoding} (it cannot be decoded)\n"));
+        let _ = writeln!(attributes, "encoding: {encoding} (it cannot be decoded)");
     }
     let bytes = bytes.unwrap_or(content);
-    (path.clone(), Part { attributes, content: payload::readable(&path, &bytes), bytes, stored })
+    (path.clone(), Part { attributes, content: readable(&path, &bytes), bytes, stored })
 }
 
-/// A value as indented lines, one scalar each.
+/// Writes a value as indented lines, one for each scalar.
 fn outline(node: Node<'_>) -> String {
     let mut text = String::new();
-    lines(node, 0, &mut text);
+    write_outline(node, 0, &mut text);
     text
 }
 
-fn lines(node: Node<'_>, depth: usize, text: &mut String) {
+fn write_outline(node: Node<'_>, depth: usize, text: &mut String) {
     let indent = "  ".repeat(depth);
+    // `label` ends before the space that separates it from a scalar.
+    let mut write_child = |label: &str, value: Node<'_>| match value.scalar() {
+        Some(scalar) => {
+            let _ = writeln!(text, "{indent}{label} {}", shown_scalar(scalar));
+        }
+        None => {
+            let _ = writeln!(text, "{indent}{label}");
+            write_outline(value, depth + 1, text);
+        }
+    };
     match node.kind() {
-        NodeKind::Scalar(scalar) => text.push_str(&format!("{indent}{}\n", shown(scalar))),
+        NodeKind::Scalar(scalar) => {
+            let _ = writeln!(text, "{indent}{}", shown_scalar(scalar));
+        }
         NodeKind::Mapping(_) | NodeKind::Pairs(_) => {
             let entries = node.entries().into_iter().flatten();
             for (key, value) in entries.chain(node.pairs().into_iter().flatten()) {
-                let key = key_shown(key);
-                match value.scalar() {
-                    Some(scalar) => text.push_str(&format!("{indent}{}: {}\n", key, shown(scalar))),
-                    None => {
-                        text.push_str(&format!("{indent}{key}:\n"));
-                        lines(value, depth + 1, text);
-                    }
-                }
+                write_child(&format!("{}:", shown_key(key)), value);
             }
         }
         NodeKind::Sequence(_) | NodeKind::Set(_) => {
             let items = node.items().into_iter().flatten();
             for item in items.chain(node.members().into_iter().flatten()) {
-                match item.scalar() {
-                    Some(scalar) => text.push_str(&format!("{indent}- {}\n", shown(scalar))),
-                    None => {
-                        text.push_str(&format!("{indent}-\n"));
-                        lines(item, depth + 1, text);
-                    }
-                }
+                write_child("-", item);
             }
         }
     }
 }
 
-/// A key: its text, if that is one word.
-fn key_shown(key: Node<'_>) -> String {
+/// Shows a key: without quotes if it is one word.
+fn shown_key(key: Node<'_>) -> String {
     match key.as_str() {
         Some(text) if text.chars().all(|c| c.is_alphanumeric() || "_-./:".contains(c)) => text.to_owned(),
         _ => outline(key).trim().to_owned(),
     }
 }
 
-/// A scalar in a line: strings that look like something else are quoted.
-fn shown(scalar: &Scalar) -> String {
+/// Shows a scalar; strings are quoted.
+fn shown_scalar(scalar: &Scalar) -> String {
     match scalar {
         Scalar::Null => "null".to_owned(),
         Scalar::Bool(flag) => flag.to_string(),
@@ -145,4 +149,30 @@ fn shown(scalar: &Scalar) -> String {
         Scalar::Timestamp(text) => text.clone(),
         Scalar::Binary(bytes) => format!("{} bytes {bytes:02x?}", bytes.len()),
     }
+}
+
+/// Returns content in a readable form: text as it is, JSON with indentation, other bytes in
+/// hexadecimal.
+fn readable(path: &str, bytes: &[u8]) -> String {
+    match std::str::from_utf8(bytes) {
+        Ok(text) if path.rsplit('.').next() == Some("json") => {
+            let indented = serde_json::from_str::<serde_json::Value>(text).map(|value| format!("{value:#}\n"));
+            indented.unwrap_or_else(|_| text.to_owned())
+        }
+        Ok(text) if !text.chars().any(|c| c.is_control() && !matches!(c, '\n' | '\t' | '\r')) => text.to_owned(),
+        _ => hex_dump(bytes),
+    }
+}
+
+/// Returns bytes in hexadecimal, sixteen on each line.
+fn hex_dump(bytes: &[u8]) -> String {
+    let mut text = String::new();
+    for (index, chunk) in bytes.chunks(16).enumerate() {
+        let _ = write!(text, "{:08x} ", index * 16);
+        for byte in chunk {
+            let _ = write!(text, " {byte:02x}");
+        }
+        text.push('\n');
+    }
+    text
 }

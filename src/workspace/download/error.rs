@@ -1,8 +1,9 @@
-//! Why something cannot be pinned. To add a fault: a variant, its help, and whether another attempt may pass.
+//! Why a download failed. A new variant needs a help text, and `is_transient` decides about
+//! retries.
 
 use std::time::Duration;
 
-/// Why something cannot be pinned.
+/// Why a download failed.
 #[derive(Debug, thiserror::Error)]
 pub enum DownloadError {
     #[error("cannot download {url}: {reason}")]
@@ -11,45 +12,45 @@ pub enum DownloadError {
     Status {
         url: String,
         status: u16,
-        /// What the server asks to wait.
+        /// The server's `retry-after`.
         pause: Option<Duration>,
     },
     #[error("{url} ends early: {found} of {expected} bytes")]
     Short { url: String, expected: u64, found: u64 },
-    #[error("{url} is not complete after {}: {found} bytes came", humantime::format_duration(*.limit))]
+    #[error("{url} is not complete after {}: {found} bytes were received", humantime::format_duration(*.limit))]
     Slow { url: String, limit: Duration, found: u64 },
     #[error("{url} is larger than {limit} bytes")]
     TooLarge { url: String, limit: u64 },
-    #[error("{url} changes again and again while it is downloaded")]
+    #[error("{url} changes repeatedly during the download")]
     Changing { url: String },
-    #[error("{url} holds no sha256 for {name}")]
+    #[error("{url} contains no sha256 for {name}")]
     NoSum { url: String, name: String },
     #[error("{url} has the sha256 {found}, but its publisher's {checksum} says {expected}")]
     Mismatch { url: String, checksum: String, expected: String, found: String },
 }
 
 impl DownloadError {
-    /// What to do next.
+    /// Returns what to do next.
     #[must_use]
     pub fn help(&self) -> &'static str {
         match self {
             Self::Transport { .. } | Self::Short { .. } | Self::Changing { .. } => {
-                "see whether this machine reaches the server, and try again: what came is not asked for again where the server allows that"
+                "check the connection to the server and try again; the download resumes if the server supports it"
             }
             Self::Slow { .. } => {
-                "try again: what came is not asked for again where the server allows that; --timeout-download gives more time"
+                "try again, with a longer --timeout-download; the download resumes if the server supports it"
             }
-            Self::Status { .. } => "see whether the address and the version in it are right",
-            Self::TooLarge { .. } => "see whether the address is right: droplets refuse a download of this size too",
+            Self::Status { .. } => "check the address and the version in it",
+            Self::TooLarge { .. } => "check the address: droplets refuse a download of this size too",
             Self::NoSum { .. } => {
-                "see whether `checksum:` names the right file; without it, mkimg pins what it downloads"
+                "check that `checksum:` names the right file; without it, mkimg pins what it downloads"
             }
-            Self::Mismatch { .. } => "do not use this file: ask its publisher",
+            Self::Mismatch { .. } => "do not use this file; ask its publisher",
         }
     }
 
-    /// Whether another attempt may pass.
-    pub(super) fn may_pass(&self) -> bool {
+    /// Returns whether another attempt may succeed.
+    pub(super) fn is_transient(&self) -> bool {
         match self {
             Self::Transport { .. } | Self::Short { .. } => true,
             Self::Status { status, .. } => *status >= 500 || matches!(status, 408 | 425 | 429),
@@ -57,8 +58,8 @@ impl DownloadError {
         }
     }
 
-    /// What the server asks to wait before another attempt.
-    pub(super) fn pause(&self) -> Option<Duration> {
+    /// Returns the server's `retry-after`.
+    pub(super) fn retry_after(&self) -> Option<Duration> {
         match self {
             Self::Status { pause, .. } => *pause,
             _ => None,
@@ -66,8 +67,8 @@ impl DownloadError {
     }
 }
 
-/// reqwest says the useful part last.
-pub(super) fn causes(error: &dyn std::error::Error) -> String {
+/// Returns the innermost cause, which is the useful part of a reqwest error.
+pub(super) fn root_cause(error: &dyn std::error::Error) -> String {
     let mut innermost = error;
     while let Some(cause) = innermost.source() {
         innermost = cause;

@@ -1,25 +1,25 @@
-//! What can be wrong with the files and scripts that a template names.
+//! Problems with the files and scripts that a template names.
 
 use diagnostics::{Diagnostic, Rule};
 use lint_rules as rules;
 
 use crate::model::Places;
 
-/// A fault, and the key of the template that named the file (`scripts.0`).
+/// A problem, and the key of the template that names the file, such as `scripts.0`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TreeFault {
     pub key: String,
     pub error: TreeError,
 }
 
-/// What is wrong with a file. Paths are relative to the project.
+/// A problem with a file. Paths are relative to the project.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum TreeError {
     #[error("{path} does not exist")]
     Missing { path: String, meant: Option<String> },
     #[error("no file matches {glob}")]
     EmptyGlob { glob: String },
-    #[error("`{glob}` is no glob: {reason}")]
+    #[error("`{glob}` is not a valid glob: {reason}")]
     BadGlob { glob: String, reason: String },
     #[error("{path} cannot be read: {reason}")]
     Unreadable { path: String, reason: String },
@@ -29,21 +29,21 @@ pub enum TreeError {
     Special { path: String, kind: &'static str },
     #[error("{path} leaves the project: it is {target}")]
     Outside { path: String, target: String },
-    #[error("{path} has a name that is not UTF-8 or holds control characters")]
+    #[error("{path} has a name that is not UTF-8 or contains control characters")]
     Name { path: String },
     #[error("{path} is larger than 64 MiB ({bytes} bytes)")]
     TooLarge { path: String, bytes: u64 },
     #[error("two sources for {destination}: {first} and {second}")]
     TwoSources { destination: String, first: String, second: String },
-    #[error("{file} is to be a file at {destination}, but {inside} needs a directory there")]
+    #[error("{file} would be a file at {destination}, but {inside} needs a directory there")]
     FileAndDirectory { destination: String, file: String, inside: String },
-    #[error("{path} would land at {destination}: {reason}")]
+    #[error("{path} cannot be written to {destination}: {reason}")]
     Destination { path: String, destination: String, reason: String },
-    #[error("{path} holds no files")]
+    #[error("{path} contains no files")]
     EmptyTree { path: String },
     #[error("{path}:1: the script does not begin with `#!`")]
     NoInterpreter { path: String },
-    #[error("{path}:1: a byte order mark stands before `#!`")]
+    #[error("{path}:1: there is a byte order mark before `#!`")]
     ByteOrderMark { path: String },
     #[error("{path}:1: the interpreter after `#!` is not an absolute path: `{written}`")]
     RelativeInterpreter { path: String, written: String },
@@ -51,14 +51,14 @@ pub enum TreeError {
     CrLf { path: String, line: usize },
     #[error("two scripts are named {name}: {first} and {second}")]
     TwoScripts { name: String, first: String, second: String },
-    #[error("{path} looks like what an editor or another program left behind")]
+    #[error("{path} looks like a backup or temporary file of another program")]
     Leftover { path: String },
     #[error("{path} is not executable: cloud-init runs only executable files in {directory}")]
     NotExecutable { path: String, directory: String },
 }
 
 impl TreeError {
-    /// The rule that the error belongs to.
+    /// Returns the rule of the problem.
     #[must_use]
     pub fn rule(&self) -> &'static Rule {
         match self {
@@ -81,40 +81,42 @@ impl TreeError {
         }
     }
 
-    /// What to do next.
+    /// Returns what to do next.
     #[must_use]
     pub fn help(&self) -> String {
         match self {
             Self::Missing { meant: Some(meant), .. } => format!("did you mean {meant}?"),
-            Self::Missing { .. } => "add it to the project, or take it out of the template".to_owned(),
+            Self::Missing { .. } => "add it to the project, or remove it from the template".to_owned(),
             Self::EmptyGlob { .. } => {
-                "paths begin at the project's directory; `*` does not go into directories".to_owned()
+                "paths are relative to the project's directory; `*` does not match `/`".to_owned()
             }
             Self::BadGlob { .. } => "for example scripts/*.sh".to_owned(),
-            Self::Unreadable { path, .. } => format!("make {path} readable for yourself"),
-            Self::Link { .. } => "put the file itself here, or make the link in a script".to_owned(),
-            Self::Special { .. } => "take it out of the tree".to_owned(),
+            Self::Unreadable { path, .. } => format!("make {path} readable"),
+            Self::Link { .. } => "replace it by the file itself, or create the link in a script".to_owned(),
+            Self::Special { .. } => "remove it from the tree".to_owned(),
             Self::Outside { .. } => "copy the file into the project".to_owned(),
             Self::Name { .. } => "give it another name".to_owned(),
             Self::TooLarge { .. } => "let the droplet download it: see `artifacts:`".to_owned(),
             Self::TwoSources { .. } | Self::FileAndDirectory { .. } => "remove or rename one of them".to_owned(),
-            Self::Destination { .. } => "change `to:`, or take the file out of the tree".to_owned(),
-            Self::EmptyTree { .. } => "add files, or take it out of `files:`".to_owned(),
+            Self::Destination { .. } => "change `to:`, or remove the file from the tree".to_owned(),
+            Self::EmptyTree { .. } => "add files, or remove it from `files:`".to_owned(),
             Self::NoInterpreter { .. } => "begin it with a line such as #!/bin/bash".to_owned(),
             Self::ByteOrderMark { path } => {
                 format!("save it as UTF-8 without a byte order mark: sed -i '1s/^\\xef\\xbb\\xbf//' {path}")
             }
             Self::RelativeInterpreter { .. } => "write, for example, #!/bin/bash or #!/usr/bin/env python3".to_owned(),
             Self::CrLf { path, .. } => format!("convert it: sed -i 's/\\r$//' {path}"),
-            Self::TwoScripts { .. } => "rename one of them: the machine has one directory of scripts".to_owned(),
-            Self::Leftover { path } => format!("it lands on the machine: remove {path} unless that is meant"),
+            Self::TwoScripts { .. } => "rename one of them: all scripts are in one directory on the machine".to_owned(),
+            Self::Leftover { path } => {
+                format!("it would be copied to the machine: remove {path} unless that is intended")
+            }
             Self::NotExecutable { path, .. } => format!("chmod +x {path}"),
         }
     }
 }
 
 impl TreeFault {
-    /// As a finding in the template.
+    /// Returns the problem as a finding in the template.
     #[must_use]
     pub fn diagnostic(&self, places: &Places) -> Diagnostic {
         let span = places.get(&self.key).copied();

@@ -1,10 +1,64 @@
-//! Writes files whole or not at all: a temporary name in the same directory, sync, rename.
+//! Reads text files and writes files atomically.
 
-use std::fs;
-use std::io::Write;
+use std::fs::{self, File};
+use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 
-/// Why a file was not written. What stood there before still does.
+/// Limit of a text file. A larger file was probably named by mistake.
+const MAX_TEXT_BYTES: u64 = 16 << 20;
+
+/// Why a text cannot be read. The caller names the file.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum TextError {
+    #[error("it does not exist")]
+    Missing,
+    #[error("{0}")]
+    Unreadable(String),
+    #[error("it is larger than {} MiB", MAX_TEXT_BYTES >> 20)]
+    TooLarge,
+    #[error("byte {at} is not UTF-8")]
+    NotUtf8 { at: usize },
+}
+
+/// Reads a text file up to the size limit; the file may be an endless device.
+pub fn read_text(path: &Path) -> Result<String, TextError> {
+    File::open(path).map_err(|error| to_text_error(&error)).and_then(read_limited)
+}
+
+/// Reads standard input as text, up to the size limit.
+pub fn read_standard_input() -> Result<String, TextError> {
+    read_limited(std::io::stdin().lock())
+}
+
+fn read_limited(from: impl Read) -> Result<String, TextError> {
+    let mut bytes = Vec::new();
+    from.take(MAX_TEXT_BYTES + 1).read_to_end(&mut bytes).map_err(|error| to_text_error(&error))?;
+    if bytes.len() as u64 > MAX_TEXT_BYTES {
+        return Err(TextError::TooLarge);
+    }
+    String::from_utf8(bytes).map_err(|error| TextError::NotUtf8 { at: error.utf8_error().valid_up_to() })
+}
+
+fn to_text_error(error: &std::io::Error) -> TextError {
+    match error.kind() {
+        std::io::ErrorKind::NotFound => TextError::Missing,
+        _ => TextError::Unreadable(read_error_reason(error)),
+    }
+}
+
+/// Describes a read error. Common errors have a text without a number, because numbers differ
+/// between systems.
+#[must_use]
+pub fn read_error_reason(error: &std::io::Error) -> String {
+    match error.kind() {
+        std::io::ErrorKind::PermissionDenied => "permission denied".to_owned(),
+        std::io::ErrorKind::NotFound => "it does not exist".to_owned(),
+        std::io::ErrorKind::IsADirectory => "it is a directory".to_owned(),
+        _ => error.to_string(),
+    }
+}
+
+/// Why a file was not written. The previous file is unchanged.
 #[derive(Debug, thiserror::Error)]
 #[error("cannot write {}: {reason}", .path.display())]
 pub struct WriteError {
@@ -14,42 +68,42 @@ pub struct WriteError {
 
 impl WriteError {
     fn new(path: &Path, error: &std::io::Error) -> Self {
-        Self { path: path.to_path_buf(), reason: reason(error) }
+        Self { path: path.to_path_buf(), reason: write_error_reason(error) }
     }
 }
 
-/// Who may read a file that is new; one that is replaced keeps its mode.
+/// Who may read a new file. A replaced file keeps its mode.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Readers {
-    /// Whoever the maker's umask lets.
+    /// As the umask says.
     Usual,
-    /// Its owner alone: it holds a secret.
+    /// The owner only, because the file contains a secret.
     Owner,
 }
 
-/// Replaces or makes a file.
+/// Creates or replaces a file: writes a temporary file in the same directory, syncs and renames it.
 pub fn write_atomically(path: &Path, bytes: &[u8]) -> Result<(), WriteError> {
     write_for(Readers::Usual, path, bytes)
 }
 
-/// Replaces or makes a file for these readers.
+/// Creates or replaces a file, as [`write_atomically`] does.
 pub fn write_for(readers: Readers, path: &Path, bytes: &[u8]) -> Result<(), WriteError> {
     replace(readers, path, bytes).map_err(|error| WriteError::new(path, &error))
 }
 
-/// New files that belong together: if one of them cannot be written, those before it go again, with the directories that were made
-/// for them.
+/// New files that belong together. Unless [`NewFiles::keep`] is called, dropping it removes them,
+/// with the directories that were created for them.
 #[derive(Debug, Default)]
 pub struct NewFiles {
-    made: Vec<PathBuf>,
+    created: Vec<PathBuf>,
 }
 
 impl NewFiles {
-    /// Writes a file where none was, and the directories that it needs.
+    /// Writes a file that does not exist, and creates its directories.
     pub fn write(&mut self, path: &Path, bytes: &[u8], executable: bool) -> Result<(), WriteError> {
-        self.directories(path.parent().unwrap_or(Path::new("")))?;
+        self.create_directories(path.parent().unwrap_or(Path::new("")))?;
         write_atomically(path, bytes)?;
-        self.made.push(path.to_path_buf());
+        self.created.push(path.to_path_buf());
         #[cfg(unix)]
         if executable {
             use std::os::unix::fs::PermissionsExt;
@@ -61,19 +115,19 @@ impl NewFiles {
         Ok(())
     }
 
-    /// All is written: it stays.
+    /// Keeps the files.
     pub fn keep(mut self) {
-        self.made.clear();
+        self.created.clear();
     }
 
-    fn directories(&mut self, directory: &Path) -> Result<(), WriteError> {
+    fn create_directories(&mut self, directory: &Path) -> Result<(), WriteError> {
         let missing: Vec<&Path> = directory
             .ancestors()
             .take_while(|path| !path.as_os_str().is_empty() && path.symlink_metadata().is_err())
             .collect();
         for path in missing.into_iter().rev() {
             fs::create_dir(path).map_err(|error| WriteError::new(path, &error))?;
-            self.made.push(path.to_path_buf());
+            self.created.push(path.to_path_buf());
         }
         Ok(())
     }
@@ -81,21 +135,21 @@ impl NewFiles {
 
 impl Drop for NewFiles {
     fn drop(&mut self) {
-        for path in self.made.iter().rev() {
-            // What somebody else has put into a directory in the meantime stays, and the directory with it.
+        for path in self.created.iter().rev() {
+            // A directory that contains other files by now stays.
             let _ = if path.is_dir() { fs::remove_dir(path) } else { fs::remove_file(path) };
         }
     }
 }
 
-/// Why the system refused, without the temporary name that nobody asked for.
-fn reason(error: &std::io::Error) -> String {
+/// Describes an error without the name of the temporary file.
+fn write_error_reason(error: &std::io::Error) -> String {
     use std::io::ErrorKind;
     match error.kind() {
         ErrorKind::NotFound => "its directory does not exist".to_owned(),
         ErrorKind::PermissionDenied => "permission denied".to_owned(),
         ErrorKind::IsADirectory => "it is a directory".to_owned(),
-        ErrorKind::NotADirectory => "a part of its path is no directory".to_owned(),
+        ErrorKind::NotADirectory => "a part of its path is not a directory".to_owned(),
         ErrorKind::StorageFull => "no space left on device".to_owned(),
         ErrorKind::ReadOnlyFilesystem => "its file system is read-only".to_owned(),
         kind if error.raw_os_error().is_none() => kind.to_string(),
@@ -104,12 +158,12 @@ fn reason(error: &std::io::Error) -> String {
 }
 
 fn replace(readers: Readers, path: &Path, bytes: &[u8]) -> std::io::Result<()> {
-    // What is no regular file (/dev/stdout, a pipe) cannot be replaced by one: it is written to.
+    // Devices and pipes such as /dev/stdout are written to, not replaced.
     if fs::metadata(path).is_ok_and(|metadata| !metadata.is_file() && !metadata.is_dir()) {
         let mut file = fs::OpenOptions::new().write(true).open(path)?;
         return file.write_all(bytes).and_then(|()| file.flush());
     }
-    // A link stays a link: the file behind it is replaced.
+    // A link stays a link: its target is replaced.
     let path = fs::canonicalize(path).unwrap_or_else(|_| path.to_path_buf());
     let directory = match path.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => parent,
@@ -134,7 +188,7 @@ fn replace(readers: Readers, path: &Path, bytes: &[u8]) -> std::io::Result<()> {
     file.write_all(bytes)?;
     file.as_file().sync_all()?;
     file.persist(&path).map_err(|error| error.error)?;
-    // The new name is on the disk when its directory is.
+    // The rename is durable once the directory is synced.
     #[cfg(unix)]
     fs::File::open(directory)?.sync_all()?;
     Ok(())
@@ -145,19 +199,40 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_failed_write_leaves_nothing() {
+    fn endless_files_are_not_read_to_the_end() {
+        assert_eq!(read_text(Path::new("/dev/zero")), Err(TextError::TooLarge));
+        let file = tempfile::NamedTempFile::new().unwrap();
+        file.as_file().set_len(1 << 40).unwrap();
+        assert_eq!(read_text(file.path()), Err(TextError::TooLarge));
+    }
+
+    #[test]
+    fn read_errors_are_distinct() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        assert_eq!(read_text(file.path()), Ok(String::new()));
+        std::fs::write(file.path(), b"a\xffb").unwrap();
+        assert_eq!(read_text(file.path()), Err(TextError::NotUtf8 { at: 1 }));
+        assert_eq!(
+            read_text(&file.path().join("x")),
+            Err(TextError::Unreadable("Not a directory (os error 20)".into()))
+        );
+        assert_eq!(read_text(Path::new("/no/such/file")), Err(TextError::Missing));
+    }
+
+    #[test]
+    fn failed_writes_leave_no_files() {
         let directory = tempfile::tempdir().unwrap();
         let target = directory.path().join("taken");
         fs::create_dir(&target).unwrap();
         assert!(write_atomically(&target, b"x").is_err());
         assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 1);
         let nowhere = directory.path().join("no/such");
-        let said = write_atomically(&nowhere, b"x").unwrap_err().to_string();
-        assert_eq!(said, format!("cannot write {}: its directory does not exist", nowhere.display()));
+        let message = write_atomically(&nowhere, b"x").unwrap_err().to_string();
+        assert_eq!(message, format!("cannot write {}: its directory does not exist", nowhere.display()));
     }
 
     #[test]
-    fn new_files_come_all_or_none() {
+    fn new_files_are_removed_unless_kept() {
         let directory = tempfile::tempdir().unwrap();
         let root = directory.path();
         fs::create_dir(root.join("old")).unwrap();
@@ -165,7 +240,7 @@ mod tests {
         let mut files = NewFiles::default();
         files.write(&root.join("a/b/first"), b"1", false).unwrap();
         files.write(&root.join("old/second"), b"2", true).unwrap();
-        // A directory cannot stand in the place of a file.
+        // The parent is a file.
         assert!(files.write(&root.join("old/file/third"), b"3", false).is_err());
         drop(files);
         assert!(!root.join("a").exists() && !root.join("old/second").exists());
@@ -179,7 +254,7 @@ mod tests {
 
     #[cfg(unix)]
     #[test]
-    fn a_new_file_with_a_secret_is_its_owners_alone() {
+    fn files_with_secrets_are_readable_by_the_owner_only() {
         use std::os::unix::fs::PermissionsExt;
         let directory = tempfile::tempdir().unwrap();
         let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
@@ -196,7 +271,7 @@ mod tests {
 
     #[cfg(unix)]
     #[test]
-    fn the_mode_of_the_replaced_file_stays() {
+    fn replaced_files_keep_their_mode() {
         use std::os::unix::fs::PermissionsExt;
         let directory = tempfile::tempdir().unwrap();
         let target = directory.path().join("f");

@@ -1,0 +1,47 @@
+//! Why a plan has no document.
+
+use super::entry::{EntryStat, Listing};
+
+/// Why a plan has no document.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum RenderError {
+    #[error("the document has {bytes} bytes, {} more than the limit of {limit}, with everything compressed:\n{}", .bytes - .limit, Listing(.entries))]
+    OverLimit { bytes: usize, limit: usize, entries: Vec<EntryStat> },
+    #[error("`cloud_config.{key}` conflicts with what mkimg writes")]
+    Conflict { key: &'static str },
+    #[error("`cloud_config.write_files` writes {path}, which the template writes too")]
+    TwoSources { path: String },
+    #[error(
+        "`cloud_config` contains `mime-version:` near the beginning: cloud-init would take the document for a MIME message"
+    )]
+    LooksLikeMime,
+    #[error("internal error: {entry} differs after the document was read back: {difference}")]
+    ReadBack { entry: String, difference: String },
+}
+
+impl RenderError {
+    /// Returns what to do next.
+    #[must_use]
+    pub fn help(&self) -> &'static str {
+        match self {
+            Self::OverLimit { .. } => {
+                "make the largest files smaller, or let the droplet download them with `artifacts:`; `mkimg render --limit none` prints the document anyway"
+            }
+            Self::Conflict { .. } => "remove it from `cloud_config:`",
+            Self::TwoSources { .. } => "remove one of them from the template",
+            Self::LooksLikeMime => "move that text into a file of `files:`",
+            Self::ReadBack { .. } => "please report this, with the file",
+        }
+    }
+}
+
+/// Why the bake's entry cannot be added to a document.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum BakeEntryError {
+    #[error("the bake's entry takes {bytes} bytes of the document, more than the 2,048 that are reserved for it")]
+    TooLarge { bytes: usize },
+    #[error("internal error: the bake's entry is not at the end of the document")]
+    NotAppended,
+    #[error("internal error: the bake's entry differs after the document was read back")]
+    ReadBack,
+}
