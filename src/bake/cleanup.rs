@@ -1,9 +1,10 @@
-//! Destroying what a bake made: which droplets and snapshots those are, in which order, and how one is seen to be gone.
-//! What could not be destroyed, or not even looked up, is named in the outcome.
+//! Destroys what a bake made: which droplets and snapshots, in which order, and when one counts as
+//! gone. The outcome names everything that could not be destroyed or looked up.
 //!
-//! One answer is never enough: a resource counts as gone when its number is unknown (to a look, or to another request to
-//! destroy it) and no list shows it. Where the list cannot be read, two other answers are enough: the request to destroy
-//! it was granted, and its number has been unknown for longer than lists lag.
+//! One answer is never enough: a resource counts as gone when a lookup or another delete request
+//! answers that it does not exist, and no list shows it. If the list cannot be read, two other
+//! answers are enough: the delete request was accepted, and lookups have failed to find the
+//! resource for longer than lists lag.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -25,7 +26,8 @@ impl Machine<'_> {
         if ids.is_empty() {
             return Ok(());
         }
-        // A create request whose answer was lost may have made a second one after the last look.
+        // A create request whose answer was lost may have made a second droplet after the last
+        // lookup.
         ids.extend(self.list_droplets(stage).await?);
         for id in ids {
             self.destroy_droplet(id, stage).await?;
@@ -50,7 +52,7 @@ impl Machine<'_> {
 
     /// After a failure or an interrupt: destroys everything, and returns what remains.
     pub(super) async fn clean_up(&mut self, why: String) -> Vec<RemainingResource> {
-        // A request that was refused after one that was lost has settled nothing.
+        // A refusal after a lost answer does not show whether the first request took effect.
         let is_any_known = DropletRole::ALL.iter().any(|role| self.state.droplet(*role).id().is_some());
         if self.state.possible_droplets == 0 && !is_any_known && self.state.snapshot.id().is_none() {
             return Vec::new();
@@ -78,12 +80,13 @@ impl Machine<'_> {
             && snapshots.iter().any(|resource| matches!(resource, RemainingResource::Unknown { .. }));
         remaining.extend(snapshots);
         remaining.extend(self.clean_up_droplets(is_hidden).await);
-        // Once more: a snapshot that was finished while its droplet was destroyed is found by the droplet's number. When the
-        // outage budget is spent, and the droplet is named, the droplet leads to what there may be.
+        // Look again: a snapshot that finished while its droplet was being destroyed is found by
+        // the droplet's id. If the outage budget is spent, the outcome names the droplet, which
+        // leads to its snapshots.
         if self.state.build.is_gone() || !self.is_outage_budget_spent() {
             remaining.extend(self.clean_up_snapshots(were_listed).await.0);
         }
-        // Seen twice, named once.
+        // The same resource may have been found twice.
         let mut named: Vec<RemainingResource> = Vec::new();
         for resource in remaining {
             if !named.contains(&resource) {
@@ -108,7 +111,7 @@ impl Machine<'_> {
         let mut remaining = Vec::new();
         match self.list_droplets(Stage::CleanUp).await {
             Ok(listed) => ids.extend(listed),
-            // More droplets may exist than are known: an answer was lost.
+            // An answer was lost, so more droplets may exist than are known.
             Err(stop) if self.state.possible_droplets > ids.len() => remaining.push(self.unknown_resource(&stop)),
             Err(_) => {}
         }
@@ -146,9 +149,9 @@ impl Machine<'_> {
         }
     }
 
-    /// Deletes the snapshots that this bake's droplet was made into, the one under way included. One that has tags, but not
-    /// the bake's, was made by a person and stays. Returns what remains, and whether the snapshots could be listed;
-    /// `were_listed`: they could before.
+    /// Deletes the snapshots of this bake's droplet, including one in progress. A snapshot that has
+    /// tags, but not the bake's, was made by a person and stays. Returns what remains, and whether
+    /// the snapshots could be listed. `were_listed`: whether an earlier call could list them.
     async fn clean_up_snapshots(&mut self, were_listed: bool) -> (Vec<RemainingResource>, bool) {
         let Some(droplet) = self.state.build.id() else { return (Vec::new(), true) };
         // Whether a snapshot was requested that no list may show yet.
@@ -174,8 +177,8 @@ impl Machine<'_> {
                 others = rest;
                 true
             }
-            // A service without such a list, and the droplet is gone: it was listed while the droplet existed, or all
-            // that was requested is known.
+            // The service has no such list, and the droplet is gone: its snapshots were listed
+            // while it existed, or every requested one is known.
             Err(stop) if (were_listed || !is_expected) && is_not_found(&stop) => true,
             Err(stop) => {
                 remaining.push(self.unknown_resource(&stop));
@@ -224,8 +227,8 @@ impl Machine<'_> {
         (remaining, is_listed)
     }
 
-    /// The ids of the bake's own snapshots, and all other snapshots. One that is expected is waited for as long as lists
-    /// may lag.
+    /// Returns the ids of the bake's own snapshots, and all other snapshots. Waits for an expected
+    /// snapshot for as long as lists may lag.
     async fn list_snapshots(&self, droplet: u64, is_expected: bool) -> Result<(BTreeSet<String>, Vec<Snapshot>), Stop> {
         let (provider, clock, tag) = (self.ports.provider, self.ports.clock, self.spec.tag().to_string());
         let start = clock.now();
@@ -234,7 +237,7 @@ impl Machine<'_> {
                 let began = clock.now();
                 let all = match provider.snapshots().await {
                     Ok(all) => all,
-                    // Those of the droplet are all that there can be.
+                    // Only the droplet's own list remains.
                     Err(error) => provider.droplet_snapshots(droplet).await.map_err(|_| error)?,
                 };
                 let is_own = |snapshot: &Snapshot| {
@@ -251,18 +254,19 @@ impl Machine<'_> {
     async fn destroy(&self, resource: &ResourceId, stage: Stage) -> Result<(), Stop> {
         let clock = self.ports.clock;
         let (mut requested, mut was_refused): (Option<Duration>, bool) = (None, false);
-        // When a request to destroy it was first answered well.
+        // When a delete request was first accepted.
         let mut granted: Option<Duration> = None;
-        // The last request to destroy it said that there is no such resource.
+        // The error of the last delete request, if it was that the resource does not exist.
         let mut denied: Option<ProviderError> = None;
-        // Since when its number is unknown.
+        // Since when lookups have not found the resource.
         let mut missing_since: Option<Duration> = None;
         self.wait(stage, LimitKind::Destroy, format!("{resource} going away"))
             .poll_until(async |attempt| {
                 let began = attempt.began;
                 let mut last: Option<ProviderError> = None;
                 let (mut is_unknown, mut is_held) = (false, false);
-                // Requested again now and then: an answer of success may have been somebody else's.
+                // Request again from time to time: the success may not have come from the API
+                // itself.
                 if requested.is_none_or(|at| began.saturating_sub(at) >= LIST_LAG) {
                     match self.change(self.request_destruction(resource)).await? {
                         Ok(()) => {
@@ -277,7 +281,7 @@ impl Machine<'_> {
                             is_held = error.kind == ProviderErrorKind::Pending;
                             last = Some(error);
                         }
-                        // What costs money is worth a second refusal.
+                        // A resource costs money, so one refusal is not enough to give up.
                         Err(error) if !was_refused => {
                             (requested, was_refused, last) = (Some(began), true, Some(error));
                         }
@@ -289,7 +293,7 @@ impl Machine<'_> {
                     Ok(locked) => {
                         is_unknown = false;
                         is_held &= locked;
-                        // It exists, so the answer that it does not says nothing.
+                        // The resource exists, so the earlier error was wrong.
                         last = last.or_else(|| denied.clone());
                     }
                     Err(error) => last = Some(error),
@@ -323,7 +327,7 @@ impl Machine<'_> {
         }
     }
 
-    /// Whether an event may hold it; a snapshot does not tell.
+    /// Whether an event may hold the resource. Snapshots do not report this.
     async fn is_locked(&self, resource: &ResourceId) -> Result<bool, ProviderError> {
         match resource {
             ResourceId::Droplet(id) => Ok(self.ports.provider.droplet(*id).await?.locked),
@@ -351,7 +355,7 @@ fn why_remaining(stop: &Stop) -> String {
     match stop {
         Stop::Interrupted => "interrupted before it was seen to be gone".to_owned(),
         Stop::Failed(Failure { kind: FailureKind::Provider(error), .. }) => error.to_string(),
-        // The text stands beside the name of what was awaited.
+        // The text is printed next to the name of what was awaited.
         Stop::Failed(Failure { kind: FailureKind::Unavailable { budget, last, .. }, .. }) => {
             format!("no usable answer for {}; last: {last}", duration::exact(*budget))
         }

@@ -93,8 +93,9 @@ impl Machine<'_> {
         Ok(())
     }
 
-    /// Looks for this bake's droplet with a role. Only a look that began when lists no longer lagged shows that there is
-    /// none; a failed look shows nothing, and never justifies a second request.
+    /// Looks for this bake's droplet with a role. Only a lookup that began after lists stopped
+    /// lagging proves that there is none. A failed lookup proves nothing and never justifies a
+    /// second request.
     pub(super) async fn find_droplet(&self, role: DropletRole, stage: Stage) -> Result<Option<Droplet>, Stop> {
         let name = self.droplet_name(role);
         let (provider, tag) = (self.ports.provider, self.spec.tag().to_string());
@@ -107,7 +108,7 @@ impl Machine<'_> {
                     None => Ok(Poll::Pending(None)),
                 },
                 Err(error) if error.is_transient() => Ok(Poll::Outage(error)),
-                // A refusal may be an accident, for a while.
+                // A refusal may be temporary.
                 Err(error) if attempt.elapsed() >= LIST_LAG * 3 => Err(Stop::provider(stage, error)),
                 Err(error) => Ok(Poll::Pending(Some(error.to_string()))),
             })
@@ -131,7 +132,8 @@ impl Machine<'_> {
                 if droplet.status == DropletStatus::New && clock.now().saturating_sub(checked) >= CREATE_ACTION_INTERVAL
                 {
                     checked = clock.now();
-                    // Optional: a service that does not list actions is waited for all the same.
+                    // This check is optional: the wait also works with a service that does not list
+                    // actions.
                     let actions = provider.droplet_actions(id).await.unwrap_or_default();
                     let failed = |action: &&Action| action.kind == "create" && action.status == ActionStatus::Errored;
                     if let Some(action) = actions.iter().find(failed) {
@@ -158,8 +160,8 @@ impl Machine<'_> {
         Ok(())
     }
 
-    /// Waits until the build droplet is off. It is told that its result was received; then it is asked to shut down; then
-    /// it is switched off.
+    /// Waits until the build droplet is off: acknowledges its result, then asks it to shut down,
+    /// then switches it off.
     pub(super) async fn power_off(&mut self) -> Result<(), Stop> {
         let build = &self.state.build;
         let Some(id) = build.present_id().filter(|_| !build.has_reached(DropletProgress::Off)) else { return Ok(()) };

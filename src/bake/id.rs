@@ -66,10 +66,10 @@ impl fmt::Display for BakeId {
     }
 }
 
-/// `mkimg:bake:<id>:<deadline>`: the owner of a resource, and until when (seconds since 1970) nobody else may delete it.
+/// `mkimg:bake:<id>:<deadline>`: the bake that owns a resource, and the time (seconds since 1970)
+/// before which nothing else may delete it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BakeTag {
-    /// The bake.
     pub id: BakeId,
     /// Seconds since 1970.
     pub deadline: u64,
@@ -109,12 +109,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_id_says_when() {
+    fn an_id_contains_its_time() {
         assert_eq!(BakeId::new(1_795_361_648, [0x3f, 0x9c, 0x2a]).as_str(), "20261122-153408-3f9c2a");
     }
 
     #[test]
-    fn a_tag_is_read_back_and_other_tags_are_not_ours() {
+    fn a_tag_is_read_back_and_other_tags_are_rejected() {
         let tag = BakeTag { id: BakeId::new(0, [1, 2, 3]), deadline: 99 };
         assert_eq!(BakeTag::parse(&tag.to_string()), Some(tag.clone()));
         assert!(tag.to_string().chars().all(|c| c.is_ascii_alphanumeric() || "_:-".contains(c)), "{tag}");

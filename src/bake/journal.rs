@@ -36,9 +36,7 @@ pub trait Journal: Send + Sync {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("cannot write {path}: {reason}")]
 pub struct JournalError {
-    /// The file.
     pub path: String,
-    /// Why.
     pub reason: String,
 }
 
@@ -47,7 +45,6 @@ pub struct JournalError {
 pub struct JournalLine {
     /// When it was written, in seconds since 1970.
     pub at: u64,
-    /// The entry.
     #[serde(flatten)]
     pub entry: JournalEntry,
 }
@@ -78,7 +75,6 @@ impl DropletRole {
 /// A folder of downloads that is served to local droplets.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ServedArtifacts {
-    /// The folder.
     pub folder: PathBuf,
     /// The port on this machine; it is in the document.
     pub port: u16,
@@ -132,7 +128,7 @@ pub enum JournalEntry {
     Off,
     /// The snapshot is about to be requested.
     Snapshotting,
-    /// The request was refused: there is no snapshot.
+    /// The request was refused: no snapshot was created.
     SnapshotRefused,
     /// The provider is making it.
     SnapshotStarted {

@@ -68,9 +68,9 @@ impl Direction {
 enum JournalErrors {
     /// The bake fails.
     Fail,
-    /// It continues, with a warning: a full disk is no reason to leave a droplet running.
+    /// Continue with a warning: a full disk must not leave a droplet running.
     Warn,
-    /// There was a warning already.
+    /// The warning was already printed.
     Ignore,
 }
 
@@ -82,7 +82,7 @@ pub struct Machine<'p> {
     pub(super) state: BakeState,
     direction: Direction,
     journal_errors: JournalErrors,
-    /// What all waits of the clean-up count together.
+    /// The outage that all waits of the clean-up share.
     clean_up_outage: Arc<SharedOutage>,
 }
 
@@ -326,8 +326,8 @@ impl<'p> Machine<'p> {
         self.unless_stopped(std::future::ready(())).await
     }
 
-    /// Sends a request that changes something. Only a second Ctrl-C drops it: a request that was dropped may still arrive
-    /// after its effect was looked for.
+    /// Sends a request that changes something. Only a second Ctrl-C drops it: a dropped request may
+    /// still arrive after the machine has looked for its effect.
     pub(super) async fn change<T>(&self, request: impl Future<Output = T>) -> Result<T, Stop> {
         unless_stopped(self.ports.stops.clone(), 2, request).await.ok_or(Stop::Interrupted)
     }

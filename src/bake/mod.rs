@@ -5,8 +5,8 @@
 //!
 //! 1. What may change something is in the journal before it is requested, so that a bake can be resumed from its journal
 //!    at any point.
-//! 2. What costs money carries the bake's tag (`id`), so that a lost answer is settled by a look, never by a second
-//!    request.
+//! 2. What costs money carries the bake's tag (`id`), so that a lost answer is resolved by a lookup, never by a
+//!    second request.
 //! 3. Every wait goes through [`poll`]: it has a deadline and an outage budget, and it ends when the user interrupts.
 //!
 //! To add a stage: an `impl Machine` with one method in a file of its own or in `droplet` or `snapshot`; its

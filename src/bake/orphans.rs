@@ -16,11 +16,9 @@ use super::state::{BakeState, DropletState, Phase, SnapshotProgress};
 /// A droplet or a snapshot that a bake left behind.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Orphan {
-    /// Whose it is, and until when nobody else may delete it.
+    /// The bake that owns it, and the time before which nothing else may delete it.
     pub tag: BakeTag,
-    /// What it is.
     pub resource: ResourceId,
-    /// Its name.
     pub name: String,
 }
 
@@ -132,13 +130,14 @@ impl<'c> Collector<'c> {
         }
     }
 
-    /// What a bake with a journal has left behind, even if lists do not show it: what the journal names is looked at
-    /// itself, and what a lost request may have made is looked for as long as lists may lag.
+    /// Finds what a bake with a journal has left behind, even if lists do not show it. Looks up the
+    /// resources that the journal names, and searches for the effects of lost requests for as long
+    /// as lists may lag.
     pub async fn find_bake(&self, tag: &BakeTag, state: &BakeState) -> Result<Vec<Orphan>, ProviderError> {
         let droplets = [&state.build, &state.verification];
         let expected = droplets.iter().filter(|droplet| droplet.is_unsettled()).count();
         let mut found = Vec::new();
-        // An error of `None` is the end of the wait: then what was found is all there is.
+        // An error of `None` is the end of the wait: everything that exists was found.
         let polled = self
             .poller()
             .poll_until(
@@ -165,7 +164,7 @@ impl<'c> Collector<'c> {
         }
     }
 
-    /// What the journal names and still exists.
+    /// Resources that the journal names and that still exist.
     async fn find_recorded(&self, tag: &BakeTag, state: &BakeState) -> Result<Vec<Orphan>, ProviderError> {
         let orphan = |resource, name| Orphan { tag: tag.clone(), resource, name };
         let mut found = Vec::new();
@@ -178,15 +177,17 @@ impl<'c> Collector<'c> {
         if let Some(id) = state.snapshot.present_id()
             && let Some(snapshot) = unless_missing(self.provider.snapshot(id).await)?
         {
-            // Without its tag: killed before it had one, and its droplet was deleted in another way; or the tag was taken
-            // off by a commit that was never confirmed, so that the bake failed or was suspended, and named it.
+            // The snapshot has no tag in two cases. The bake was killed before tagging it, and its
+            // droplet was deleted by other means. Or a commit removed the tag but was never
+            // confirmed, so the bake failed or was suspended, and named the snapshot.
             let was_tagged = state.snapshot.has_reached(SnapshotProgress::Tagged);
             let has_failed = state.clean_up_reason().is_some() || state.phase == Phase::Suspended;
             if snapshot.tags.contains(&tag.to_string()) || !was_tagged || has_failed {
                 found.push(orphan(ResourceId::Snapshot(id.to_owned()), snapshot.name));
             }
         }
-        // What the bake named as remaining by its name alone: who names the bake now was told about it.
+        // Snapshots that the bake named as remaining. The user has seen them if they now name the
+        // bake.
         for resource in state.remaining() {
             let RemainingResource::Snapshot { id, .. } = resource else { continue };
             let snapshot = unless_missing(self.provider.snapshot(id).await)?;
@@ -235,12 +236,13 @@ impl<'c> Collector<'c> {
         Ok(Orphan { tag: droplet.tag.clone(), resource, name: snapshot.name })
     }
 
-    /// The snapshots of a droplet. One that is being made is waited for: it cannot be stopped, and nothing leads to it once
-    /// its droplet is gone. One that is finished is waited for until the lists show it.
+    /// The snapshots of a droplet. Waits for a snapshot in progress, because it cannot be stopped
+    /// and nothing leads to it once its droplet is gone. Waits for a finished one until the lists
+    /// show it.
     async fn droplet_snapshots(&self, droplet: u64, limit: Duration) -> Result<Vec<Snapshot>, String> {
         let mut finished_at = None;
         let mut last = Ok(Vec::new());
-        // An error of `None` is the end of the wait: then the last answer counts.
+        // An error of `None` is the end of the wait: the last answer counts.
         let polled = self
             .poller()
             .poll_until(
@@ -312,8 +314,8 @@ impl<'c> Collector<'c> {
                     self.budget.count_read(began, None).map_err(unavailable)?;
                     return Ok(Poll::Ready(was_held));
                 }
-                // A resource that cannot be deleted is no reason to give up the others: the service is unavailable when
-                // reads fail, too.
+                // Continue with the other resources if one cannot be deleted. The service is
+                // unavailable only if reads fail, too.
                 self.budget.count_read(began, seen.as_ref().err()).map_err(unavailable)?;
                 change.map_err(unavailable)?;
                 let is_refused = requested
@@ -368,15 +370,15 @@ struct BudgetState {
 }
 
 impl OutageBudget<'_> {
-    /// Counts a read that began at `began`. A transient failure is an outage, except for an event that holds a resource;
-    /// every other answer is usable. Fails when the budget is spent.
+    /// Counts a read that began at `began`. A transient failure is an outage, except for an event
+    /// that holds a resource. Every other answer is usable. Fails when the budget is spent.
     fn count_read(&self, began: Duration, failed: Option<&ProviderError>) -> Result<(), ServiceUnavailable> {
         let state = &mut *self.state();
         self.count(&mut state.reads, began, failed).inspect_err(|error| state.spent = Some(error.clone()))
     }
 
-    /// Counts a request that changes something, in the same way. Those of all resources count together: when none was
-    /// answered for too long, each further resource gets one request.
+    /// Counts a request that changes something in the same way, but for all resources together. If
+    /// none was answered for too long, each further resource gets one request.
     fn count_change(&self, began: Duration, failed: Option<&ProviderError>) -> Result<(), ServiceUnavailable> {
         self.count(&mut self.state().changes, began, failed)
     }

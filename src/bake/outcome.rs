@@ -28,7 +28,6 @@ pub enum Outcome {
     Done(Product),
     /// It failed.
     Failed {
-        /// Why.
         failure: Failure,
         /// What costs money and still exists.
         remaining: Vec<RemainingResource>,
@@ -75,7 +74,6 @@ impl Outcome {
 pub struct Failure {
     /// The stage that failed.
     pub stage: Stage,
-    /// Why.
     pub kind: FailureKind,
 }
 
@@ -119,7 +117,6 @@ pub enum FailureKind {
     /// An action of the provider ended with `errored`.
     #[error("the provider's action {action} ({what}) ended with `errored`")]
     ActionErrored {
-        /// Its number.
         action: u64,
         /// What it should have done.
         what: String,

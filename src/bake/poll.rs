@@ -115,8 +115,8 @@ pub(super) struct Poller<'p> {
 impl Poller<'_> {
     /// Attempts until something is ready. `end` makes the error of a wait that ends without it.
     ///
-    /// An attempt that began before the deadline is never the last one, however long it took: what a process saw before
-    /// it was suspended for long (a laptop that slept) is no reason to give up.
+    /// An attempt that began before the deadline is never the last one, however long it took. If
+    /// the process was suspended (the laptop slept), its outdated result must not end the wait.
     pub(super) async fn poll_until<T, E>(
         &self,
         limit: Duration,
@@ -179,7 +179,7 @@ pub(super) async fn unless_stopped<T>(
 ) -> Option<T> {
     let stopped = async {
         if stops.wait_for(|count| *count >= threshold).await.is_err() {
-            // No sender any more: nobody can ask to stop.
+            // The sender is gone, so no request to stop can arrive.
             std::future::pending::<()>().await;
         }
     };
@@ -232,8 +232,8 @@ impl WaitPoller<'_> {
         self.poller.poll_until(self.wait.limit, |end| self.wait.stop(end), attempt).await
     }
 
-    /// Waits until a look at the provider gives something. Transient failures are waited out, and a 404 for as long as
-    /// lists may lag.
+    /// Polls the provider until a lookup returns a value. Waits out transient failures, and a 404
+    /// for as long as lists may lag.
     pub(super) async fn look_until<T>(
         &self,
         mut look: impl AsyncFnMut() -> Result<Option<T>, ProviderError>,
@@ -289,7 +289,7 @@ impl Outage {
         error: &ProviderError,
         budget: Duration,
     ) -> Duration {
-        // No sleep is the whole of a short budget either.
+        // One sleep must not use up a short budget.
         self.add(began, now, error.retry_after.unwrap_or_default(), MAX_OUTAGE_STEP.min(budget / 2))
     }
 

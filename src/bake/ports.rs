@@ -40,7 +40,6 @@ pub enum Event {
     },
     /// A droplet exists.
     Droplet {
-        /// Its number.
         id: u64,
         /// `build` or `verification`.
         role: String,
@@ -175,7 +174,6 @@ pub struct CheckFinding {
 pub struct RunnerError {
     /// The step.
     pub step: String,
-    /// Why.
     pub message: String,
     /// Its exit status.
     #[serde(default)]
@@ -185,7 +183,7 @@ pub struct RunnerError {
     pub tail: String,
 }
 
-/// Why there is no status.
+/// Why the status could not be read.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum MarkerError {
     /// Nothing answers there yet: the connection was refused, or accepted without an answer.
@@ -194,7 +192,6 @@ pub enum MarkerError {
     /// The server is not our droplet: another certificate, or no TLS at all.
     #[error("what answers at {address} is not this bake's droplet: {reason}")]
     WrongServer {
-        /// The address.
         address: String,
         /// What shows it.
         reason: String,
@@ -202,7 +199,6 @@ pub enum MarkerError {
     /// The server holds our key and breaks the contract: a body too large, not JSON, another bake's status.
     #[error("the droplet at {address} sent an unexpected answer: {reason}")]
     BadAnswer {
-        /// The address.
         address: String,
         /// What is wrong with the answer.
         reason: String,
@@ -288,9 +284,7 @@ pub enum DropletStatus {
 /// A droplet.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Droplet {
-    /// Its number.
     pub id: u64,
-    /// Its name.
     pub name: String,
     /// What it is doing.
     pub status: DropletStatus,
@@ -342,7 +336,6 @@ pub enum ActionStatus {
 /// Something that the provider does in the background.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Action {
-    /// Its number.
     pub id: u64,
     /// Its kind, such as `snapshot`.
     pub kind: String,
@@ -355,7 +348,6 @@ pub struct Action {
 pub struct Snapshot {
     /// A string, although the same image has an integer as its number.
     pub id: String,
-    /// Its name.
     pub name: String,
     /// The regions it is in.
     pub regions: Vec<String>,

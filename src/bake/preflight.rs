@@ -144,7 +144,7 @@ async fn read_offer(provider: &dyn Provider, specs: &[&Spec], warnings: &mut Vec
     let named = |names: BTreeSet<&str>| names.into_iter().map(str::to_owned).collect::<Vec<_>>();
     Ok(Offer {
         droplets: seen("droplets", droplets, warnings)?,
-        // Every account is offered some region and size: an empty list says nothing.
+        // Every account has some regions and sizes, so an empty list proves nothing.
         regions: seen("regions", regions, warnings)?.filter(|all| !all.is_empty()),
         sizes: seen("sizes", sizes, warnings)?.filter(|all| !all.is_empty()),
         snapshots: seen("snapshots", snapshots, warnings)?,
@@ -318,7 +318,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_is_right_passes_and_has_a_price() {
+    async fn a_valid_bake_passes_and_has_a_price() {
         let looked = look(World::default(), &[&spec()], 1).await.unwrap();
         assert_eq!(
             (looked[0].price_hourly, looked[0].price_monthly, looked[0].disk_gib),
@@ -328,7 +328,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn all_that_is_wrong_is_said_at_once() {
+    async fn all_problems_are_reported_at_once() {
         let cases = [
             (with(|s| s.droplet.region = "mars1".into()), "there is no region `mars1`; there are nyc3, fra1, ams3"),
             (with(|s| s.droplet.region = "sfo1".into()), "region `sfo1` takes no new droplets now"),
@@ -363,7 +363,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn several_bakes_are_judged_together() {
+    async fn several_bakes_are_checked_together() {
         let (first, second) = (spec(), with(|s| s.droplet.image = "ubuntu-24-04-x64".into()));
         let failure = look(World::default(), &[&first, &second], 2).await.unwrap_err().to_string();
         assert!(failure.contains("two bakes would make a snapshot named `product`"), "{failure}");
@@ -403,7 +403,7 @@ mod tests {
 
     /// Requests are 1 account, 2 count, 3 regions, 4 sizes, 5 snapshots, 6 image.
     #[tokio::test]
-    async fn a_read_that_cannot_be_done_stops_nothing_and_a_fault_does() {
+    async fn a_refused_read_is_a_warning_and_other_errors_stop_the_bake() {
         for number in 1..=6 {
             for (kind, stops) in [
                 (Kind::Forbidden, false),

@@ -169,7 +169,7 @@ impl Machine<'_> {
                 }
             }
         }
-        // A chunk that does not move forward would be shown for ever.
+        // A chunk that does not advance the offset would be shown again and again.
         if status.log.next > reported.offset {
             reported.offset = status.log.next;
             reported.line.push_str(&status.log.text);

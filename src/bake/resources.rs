@@ -39,14 +39,12 @@ impl fmt::Display for ResourceId {
 pub enum RemainingResource {
     /// A droplet.
     Droplet {
-        /// Its number.
         id: u64,
         /// Why it still exists.
         why: String,
     },
     /// A snapshot.
     Snapshot {
-        /// Its id.
         id: String,
         /// Why it still exists.
         why: String,

@@ -81,7 +81,8 @@ impl Machine<'_> {
                 }
                 self.check_stopped().await?;
                 self.record(&JournalEntry::Snapshotting)?;
-                // Measured before the request: one that was not answered because the process was suspended is looked into.
+                // Measured before the request, so that an answer lost because the process was
+                // suspended is checked as well.
                 let began = self.ports.clock.now();
                 let is_late = began.saturating_sub(attempt.start) >= limit;
                 let error = match self.change(provider.droplet_action(droplet, DropletAction::Snapshot(name))).await? {
@@ -91,7 +92,7 @@ impl Machine<'_> {
                 match error.kind {
                     // The power-off may still hold the droplet, or our own request, whose answer was lost.
                     ProviderErrorKind::Pending if !is_late => {
-                        // When no event holds the droplet, the refusal says nothing.
+                        // If no event holds the droplet, the refusal proves nothing.
                         match self.unless_stopped(provider.droplet(droplet)).await? {
                             Ok(droplet) if droplet.locked => refusals.reset(),
                             _ => outage.count_outage(&mut refusals, began, &error)?,
@@ -206,7 +207,8 @@ struct Transfer {
 }
 
 impl Transfer {
-    /// Whether to request it: for the first time, or because its answer was lost and nothing came of it for `patience`.
+    /// Whether to request the transfer: the first time, or again if the answer was lost and the
+    /// snapshot has not arrived within `patience`.
     fn is_due(&self, now: Duration, retry_after: Duration) -> bool {
         match self.state {
             TransferState::Wanted => true,
@@ -388,8 +390,8 @@ impl Machine<'_> {
         Ok(None)
     }
 
-    /// The snapshot with all the tags that it keeps: when one is missing, the answer to its request was wrong. A service
-    /// that does not even show the bake's tag shows none.
+    /// The snapshot with all its tags. If one is missing, the answer to its request was wrong. A
+    /// service that does not show the bake's tag does not show any tags.
     async fn with_all_tags(&self, snapshot: &Snapshot) -> Result<Snapshot, Stop> {
         let (provider, own_tag) = (self.ports.provider, self.spec.tag().to_string());
         let wait = self.commit_wait();
@@ -457,7 +459,8 @@ impl Machine<'_> {
     async fn untag(&self, snapshot: &Snapshot, tag: &str) -> Result<(), Stop> {
         let provider = self.ports.provider;
         self.repeat(Stage::Commit, async || match provider.untag_snapshot(&snapshot.id, tag).await {
-            // Nothing to take off: an earlier request did, although its answer was lost. The look that follows decides.
+            // There is nothing to take off: an earlier request succeeded, although its answer was
+            // lost. The following lookup decides.
             Err(error) if error.kind == ProviderErrorKind::NotFound => Ok(()),
             other => other,
         })

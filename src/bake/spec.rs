@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::duration::{milliseconds, seconds};
 use super::id::{BakeId, BakeTag};
 
-/// Maximum interval between two attempts, where nothing else is said.
+/// Default maximum interval between two attempts.
 pub const DEFAULT_POLL_INTERVAL: Duration = Duration::from_secs(2);
 
 /// What one bake is to do.
@@ -71,7 +71,6 @@ pub struct DropletSpec {
 /// The snapshot.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SnapshotSpec {
-    /// Its name.
     pub name: String,
     /// Regions to transfer it to, besides the droplet's own.
     pub regions: Vec<String>,
@@ -120,7 +119,7 @@ pub struct Limits {
     /// From the acknowledgement until off; again after `shutdown`, again after `power_off`.
     #[serde(with = "seconds")]
     pub power_off: Duration,
-    /// The snapshot.
+    /// From the snapshot request until the snapshot is finished.
     #[serde(with = "seconds")]
     pub snapshot: Duration,
     /// All transfers together.
@@ -179,7 +178,8 @@ impl Limits {
         }
     }
 
-    /// How long a bake takes when each wait takes all of its time. After that it is dead or forgotten.
+    /// The longest time that a bake can take: the sum of all its waits. After that, it is presumed
+    /// dead.
     pub fn total(&self) -> Duration {
         self.create * 2
             + self.provision

@@ -18,7 +18,6 @@ pub enum DropletState {
     Requested,
     /// It exists.
     Present {
-        /// Its number.
         id: u64,
         /// Its address, once it is active.
         address: Option<IpAddr>,
@@ -27,7 +26,6 @@ pub enum DropletState {
     },
     /// It was destroyed.
     Gone {
-        /// Its number.
         id: u64,
         /// Whether it had passed before.
         passed: bool,
@@ -109,16 +107,12 @@ pub enum SnapshotState {
     },
     /// It exists.
     Present {
-        /// Its id.
         id: String,
         /// How far it has come.
         progress: SnapshotProgress,
     },
     /// It was deleted.
-    Gone {
-        /// Its id.
-        id: String,
-    },
+    Gone { id: String },
 }
 
 /// How far a snapshot has come.
@@ -171,13 +165,10 @@ pub enum Phase {
     /// To the snapshot.
     #[default]
     Forward,
-    /// It waits for somebody to resume it.
+    /// It waits to be resumed.
     Suspended,
     /// Everything that it made is being destroyed.
-    CleaningUp {
-        /// Why.
-        failure: String,
-    },
+    CleaningUp { failure: String },
     /// It has ended.
     Ended {
         /// The exit status.
@@ -290,7 +281,7 @@ impl BakeState {
     /// Adds an entry.
     pub fn apply(&mut self, entry: &JournalEntry) {
         if self.phase == Phase::Suspended {
-            // Somebody has resumed it.
+            // The bake was resumed.
             self.phase = Phase::Forward;
         }
         match entry {

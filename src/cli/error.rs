@@ -1,8 +1,8 @@
 //! How a command fails: each error has a kind, which gives the exit status, and a next step.
 //! [`super::main`] prints it.
 //!
-//! An error type stands beside the code that raises it and implements [`ExpectedError`]; `?` turns
-//! it into a [`Failure`]. Errors of other modules implement it here.
+//! An error type is defined next to the code that raises it and implements [`ExpectedError`]; `?`
+//! turns it into a [`Failure`]. Errors of other modules implement it here.
 
 use std::borrow::Cow;
 use std::error::Error;

@@ -143,7 +143,7 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     let line = match CommandLine::try_parse_from(arguments) {
         Ok(line) => line,
         Err(error) => {
-            // clap chooses the stream. A reader that has gone away is no failure.
+            // clap chooses the stream. A closed pipe is not an error.
             let printed = error.print().or_else(|error| match error.kind() {
                 std::io::ErrorKind::BrokenPipe => Ok(()),
                 _ => Err(error),

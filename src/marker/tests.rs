@@ -1,4 +1,4 @@
-//! The client against a TLS server that is the droplet, or is not, or misbehaves.
+//! The client against a TLS server that is the right droplet, another server, or a misbehaving one.
 
 use std::io::{Read, Write};
 use std::net::{IpAddr, Ipv4Addr, TcpListener, TcpStream};
@@ -19,11 +19,11 @@ use crate::bake::BakeId;
 use crate::bake::ports::{Marker as _, MarkerError, RunnerState};
 
 const HERE: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
-/// For who answers, or says something that is wrong: no busy machine takes so long.
+/// For servers that answer, correctly or not. Even a busy machine needs less.
 const PATIENT: Limits = limits(Duration::from_secs(30));
-/// For who never answers: as long as the client then waits, for nothing.
+/// For servers that never answer: the client waits this long in vain.
 const SHORT: Limits = limits(Duration::from_secs(1));
-/// How long those go on that never come to an end, unless the client goes away.
+/// How long an endless answer lasts, unless the client disconnects.
 const ENDLESS: Duration = Duration::from_secs(60);
 
 const fn limits(limit: Duration) -> Limits {
@@ -37,7 +37,7 @@ fn credentials() -> Credentials {
     Credentials::new(&BakeId::new(0, [1, 2, 3])).unwrap()
 }
 
-/// Shows a certificate whose key it need not hold.
+/// Presents a certificate, with or without its key.
 #[derive(Debug)]
 struct Shows(Arc<CertifiedKey>);
 
@@ -57,7 +57,7 @@ fn tls(certificate: &Credentials, key: &Credentials) -> Arc<ServerConfig> {
     Arc::new(config.with_no_client_auth().with_cert_resolver(Arc::new(Shows(Arc::new(shown)))))
 }
 
-/// Serves one connection with this; says what was read inside of TLS.
+/// Serves one plain TCP connection, without TLS.
 fn plain(serve: impl FnOnce(TcpStream) + Send + 'static) -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = listener.local_addr().unwrap().port();
@@ -90,7 +90,7 @@ fn over_tls(config: Arc<ServerConfig>, answer: impl FnOnce(&mut Tls) + Send + 's
 fn answer(status: &'static str, body: String) -> impl FnOnce(&mut Tls) + Send {
     move |stream| {
         let head = format!("HTTP/1.1 {status}\r\ncontent-length: {}\r\nconnection: close\r\n\r\n", body.len());
-        // The client may have heard enough.
+        // The client may have disconnected.
         let _ = stream.write_all(head.as_bytes()).and_then(|()| stream.write_all(body.as_bytes()));
     }
 }
@@ -140,7 +140,7 @@ async fn another_certificate_gets_nothing_not_even_the_token() {
 }
 
 #[tokio::test]
-async fn who_speaks_no_tls_is_another_server() {
+async fn a_server_without_tls_is_another_server() {
     for greeting in ["HTTP/1.1 400 Bad Request\r\n\r\n", "SSH-2.0-OpenSSH_9.2\r\n"] {
         let port = plain(|mut stream| {
             let _ = stream.write_all(greeting.as_bytes());
@@ -152,8 +152,8 @@ async fn who_speaks_no_tls_is_another_server() {
 }
 
 #[tokio::test]
-async fn nobody_there_or_nobody_yet() {
-    // Nobody listens, and nobody else can: the port is held, for as long as the test asks.
+async fn a_server_that_does_not_answer_is_not_up() {
+    // Nothing listens on this port. The test keeps it bound, so that no other process can take it.
     let held = tokio::net::TcpSocket::new_v4().unwrap();
     held.bind("127.0.0.1:0".parse().unwrap()).unwrap();
     let closed = held.local_addr().unwrap().port();
@@ -163,7 +163,7 @@ async fn nobody_there_or_nobody_yet() {
         let error = ask_within(limits, &credentials(), port).await.unwrap_err();
         assert!(matches!(error, MarkerError::NotUp(_)), "{error:?}");
     }
-    // It is ours, and busy or on its way down: asked again, not suspected.
+    // This is our droplet, busy or shutting down: the client may try again.
     let ours = credentials();
     let (port, _heard) = over_tls(tls(&ours, &ours), |stream| drop(stream.read(&mut [0])));
     let error = ask_within(SHORT, &ours, port).await.unwrap_err();
@@ -183,7 +183,7 @@ async fn our_key_and_a_broken_contract() {
     let away = |stream: &mut Tls| {
         drop(stream.write_all(b"HTTP/1.1 307 X\r\nlocation: https://a.example/\r\ncontent-length: 0\r\n\r\n"));
     };
-    // It has begun to answer, which is to be seen before the limit: one that a busy machine keeps, too.
+    // The droplet must begin to answer before the limit, on a busy machine too.
     let (port, _heard) = over_tls(tls(&ours, &ours), drip);
     let error = ask_within(limits(Duration::from_secs(4)), &ours, port).await.unwrap_err();
     assert!(matches!(&error, MarkerError::BadAnswer { reason, .. } if reason.contains("too slow")), "{error:?}");
@@ -215,7 +215,7 @@ async fn an_acknowledgement_is_taken_or_not() {
     }
 }
 
-/// Writes a piece again and again until the client has had enough.
+/// Writes a chunk again and again until the client disconnects.
 fn for_ever(head: &'static [u8], piece: Vec<u8>, pause: Duration) -> Serve {
     Box::new(move |stream| {
         let mut written = stream.write_all(head);
@@ -254,7 +254,8 @@ async fn an_answer_is_bounded_however_it_grows() {
         let error = ask(&ours, port).await.unwrap_err();
         assert!(matches!(&error, MarkerError::BadAnswer { reason, .. } if reason.contains(text)), "{text}: {error:?}");
     }
-    // Who never gets to an answer is not there yet: a header by the byte, and `100 Continue` without an end.
+    // A server that never completes an answer is not up yet: a header that arrives byte by byte, or
+    // endless `100 Continue`.
     for (head, piece) in [(&b"HTTP/1.1 200 OK\r\nx-a: "[..], &b"b"[..]), (b"", b"HTTP/1.1 100 Continue\r\n\r\n")] {
         let (port, _heard) = over_tls(tls(&ours, &ours), for_ever(head, piece.to_vec(), Duration::from_millis(50)));
         let error = ask_within(SHORT, &ours, port).await.unwrap_err();
@@ -263,7 +264,7 @@ async fn an_answer_is_bounded_however_it_grows() {
 }
 
 #[tokio::test]
-async fn tls_that_is_none_or_too_old_is_another_server() {
+async fn broken_or_outdated_tls_is_another_server() {
     // The alert `protocol_version`, a ServerHello of TLS 1.0, and a record longer than any may be.
     let hello = [&[0x16, 3, 1, 0, 42, 2, 0, 0, 38, 3, 1][..], &[7; 32], &[0, 0, 0x2f, 0]].concat();
     for bytes in [vec![0x15, 3, 1, 0, 2, 2, 70], hello, [&[0x16, 3, 3, 0xff, 0xff][..], &[0; 4096]].concat()] {

@@ -94,7 +94,7 @@ def main():
     # A renamed method would run the real commands on this machine.
     assert {"which", "capture", "run"} <= set(vars(system.System))
     channel.listen = listen
-    # No file system of this machine is looked at or filled, and a busy machine is not made to wait for its disks.
+    # Do not read or fill a file system of this machine, and do not make a busy machine wait for its disks.
     os.makedirs(ROOT + "/proc/self")
     open(ROOT + "/proc/self/mountinfo", "w").close()
     os.sync = lambda: None

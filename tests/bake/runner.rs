@@ -79,7 +79,7 @@ fn the_program_takes_a_quarter_of_the_document_at_most() {
 }
 
 #[test]
-fn carried_files_are_written_as_they_were() {
+fn embedded_files_are_written_unchanged() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let texts =
         ["#!/bin/sh\necho 'a\\n'\n", "", "a\r\nb\rc", "it''' ends\\", "\0\x0c\u{85}é日🎮 \u{feff}\n'", "\"\"\"\\'\\'"];

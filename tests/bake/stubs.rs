@@ -50,7 +50,7 @@ fn the_partners_check_is_read_and_passed() {
 }
 
 #[test]
-fn the_stand_in_database_keeps_and_refuses() {
+fn the_stub_database_keeps_and_refuses() {
     python("test_cockroach.py");
 }
 
@@ -60,7 +60,7 @@ fn units_scripts_and_check() {
 }
 
 #[test]
-fn the_stand_in_server_answers_and_refuses() {
+fn the_stub_server_answers_and_refuses() {
     python("test_nakama.py");
 }
 

@@ -17,7 +17,7 @@ fn project() -> tempfile::TempDir {
 
 /// A finding in a file of the project is reported once, at that file, and not again in the rendered document.
 #[test]
-fn contents_of_a_project_are_judged_where_they_are() {
+fn contents_of_a_project_are_checked_where_they_are() {
     let project = project();
     let script = project.path().join("scripts/01-hello.sh");
     let text = fs::read_to_string(&script).unwrap();
@@ -191,7 +191,7 @@ fn a_document_says_what_it_was_rendered_from_wherever_that_is() {
 }
 
 #[test]
-fn what_is_too_large_for_any_document_is_not_read() {
+fn oversized_inputs_are_not_read() {
     let project = project();
     let large = fs::File::create(project.path().join("files/etc/large")).unwrap();
     // A hole: reading it would take a tebibyte of memory.

@@ -96,7 +96,7 @@ fn yaml_that_breaks_has_help() {
 // --- writing
 
 #[test]
-fn what_cannot_be_written_says_why_and_leaves_nothing() {
+fn failed_writes_say_why_and_leave_nothing() {
     let project = project();
     let printed = mkimg(project.path()).args(["render", "-o", "nowhere/user-data.yaml"]).run().refused();
     assert!(
@@ -117,7 +117,7 @@ fn what_cannot_be_written_says_why_and_leaves_nothing() {
 }
 
 #[test]
-fn help_that_nobody_could_read_is_no_success() {
+fn help_that_cannot_be_written_fails() {
     let full = fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
     let mut help = mkimg("/").arg("--help").into_command();
     assert_eq!(help.stdout(full).status().unwrap().code(), Some(2));
@@ -173,7 +173,7 @@ fn a_file_of_values_is_wrong_at_a_line_and_column() {
 }
 
 #[test]
-fn the_environment_speaks_of_sensitive_variables_only_and_that_is_said() {
+fn only_sensitive_variables_come_from_the_environment() {
     let project = project();
     let render = mkimg(project.path()).args(["render", "-o", "user-data.yaml"]).env("MKIMG_VAR_REGION", "fra1");
     let printed = "warning: MKIMG_VAR_REGION has no effect: the variable `region` is not sensitive\n\
@@ -223,7 +223,7 @@ fn fixtures_never_get_a_real_secret() {
 }
 
 #[test]
-fn what_is_said_of_a_path_does_not_tell_the_secret_in_it() {
+fn messages_about_a_path_redact_a_secret_in_it() {
     let project = secretive();
     edit(project.path(), "source: files/etc", "source: \"files/{{ token }}\"");
     for arguments in [&["render"][..], &["diff"], &["validate"], &["validate", "--format", "json"]] {
@@ -289,7 +289,7 @@ fn a_project_has_one_limit() {
 }
 
 #[test]
-fn what_is_not_there_is_said_once() {
+fn a_missing_file_is_reported_once() {
     let folder = tempfile::tempdir().unwrap();
     assert_eq!(
         mkimg(folder.path()).args(["validate", "user-data.yaml"]).run().refused(),
@@ -300,7 +300,7 @@ fn what_is_not_there_is_said_once() {
 // --- lock
 
 #[test]
-fn a_lock_is_looked_at_without_downloads() {
+fn a_lock_is_checked_without_downloads() {
     let project = project();
     let (exit, _, stderr) = mkimg(project.path()).args(["lock", "--locked"]).run().into_parts();
     assert_eq!((exit, stderr.as_str()), (0, "note: mkimg.lock pins every artifact\n"));

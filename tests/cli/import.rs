@@ -53,7 +53,7 @@ fn the_project_renders_and_is_valid() {
 }
 
 #[test]
-fn nothing_of_anybodys_is_overwritten() {
+fn existing_files_are_not_overwritten() {
     let folder = packer(TEMPLATE);
     // In the template's own folder the scripts exist already, and differ from what mkimg needs.
     let (exit, _, stderr) = mkimg(folder.path()).args(["import", "template.json"]).run().into_parts();
@@ -70,7 +70,7 @@ fn nothing_of_anybodys_is_overwritten() {
 }
 
 #[test]
-fn what_stays_behind_is_named_with_its_line_and_the_exit_status_says_so() {
+fn unconverted_parts_are_named_with_their_line_and_change_the_exit_status() {
     let folder = packer(&TEMPLATE.replace("\"provisioners\": [", "\"provisioners\": [\n    {\"type\": \"ansible\"},"));
     let (exit, stdout, stderr) = mkimg(folder.path())
         .args(["import", "template.json", "-o", "project", "--format", "github"])
@@ -113,7 +113,7 @@ fn a_byte_order_mark_is_passed_over() {
 }
 
 #[test]
-fn what_is_no_template_writes_nothing() {
+fn an_invalid_template_writes_nothing() {
     let folder = packer("{\"builders\": [}");
     mkimg(folder.path())
         .args(["import", "template.json", "-o", "project"])

@@ -70,7 +70,7 @@ fn wrong_input_is_explained() {
 }
 
 #[test]
-fn where_nothing_else_makes_room_the_runner_carries_the_scripts() {
+fn the_runner_embeds_the_scripts_if_the_document_is_too_large() {
     let project = base();
     let render = |limit: usize| {
         let limit = limit.to_string();
@@ -134,7 +134,7 @@ fn two_renders_are_byte_identical_anywhere() {
 }
 
 #[test]
-fn output_is_written_whole_and_stats_have_their_keys() {
+fn output_is_written_completely_and_stats_have_their_keys() {
     let project = base();
     let run = mkimg(project.path()).args(["render", "-o", "out.yaml", "--stats=json", "--limit", "none"]).run();
     let stats: serde_json::Value = serde_json::from_str(&run.success().stdout_is("").stderr).unwrap();
@@ -150,7 +150,7 @@ fn output_is_written_whole_and_stats_have_their_keys() {
 }
 
 #[test]
-fn a_reader_that_goes_away_is_no_error() {
+fn a_closed_pipe_is_not_an_error() {
     let project = base();
     let script = format!("{MKIMG} render 2>err; echo $? >status");
     let pipe = format!("({script}) | head -c 1 >/dev/null");

@@ -17,7 +17,7 @@ fn json(directory: &Path, arguments: &[&str]) -> serde_json::Value {
 }
 
 #[test]
-fn what_stands_beside_documents_is_skipped_in_a_directory() {
+fn other_files_in_a_directory_are_skipped() {
     let folder = tempfile::tempdir().unwrap();
     let write = |name: &str, bytes: &[u8]| {
         let path = folder.path().join("d").join(name);
@@ -369,7 +369,7 @@ fn codes(template: &str) -> Vec<String> {
 }
 
 #[test]
-fn examples_of_templates_are_judged_as_they_say() {
+fn template_examples_have_the_documented_findings() {
     let rules: Vec<_> = REGISTRY.iter().filter(|rule| rule.about_templates).collect();
     assert!(rules.len() >= 3);
     for rule in rules {
@@ -385,7 +385,7 @@ fn examples_of_templates_are_judged_as_they_say() {
 }
 
 #[test]
-fn what_a_template_downloads_and_asks_for_is_judged_where_it_stands() {
+fn downloads_and_requests_of_a_template_are_reported_at_their_line() {
     let template = "variables: {version: \"24.3.1\"}\nartifacts:\n  - {url: 'https://binaries.cockroachdb.com/cockroach-v{{ version }}.linux-amd64.tgz', unpack: {cockroach: /usr/local/bin/cockroach}}\ndroplet: {image: ubuntu-24-04-x64, region: nyc3, size: s-1vcpu-1gb, monitoring: true}\nupgrade: true\nsnapshot: {name: a}\n";
     let mut found = codes(template);
     found.sort();

@@ -149,7 +149,7 @@ fn shown(report: &Report) -> usize {
 }
 
 #[test]
-fn small_ones_are_judged() {
+fn small_documents_are_linted() {
     let options = Options::default();
     for (name, make, expected) in CASES {
         let report = lint_bytes(name, make(60_000), &options);
@@ -170,7 +170,7 @@ print(done.returncode, used.ru_utime + used.ru_stime, used.ru_maxrss)
 ";
 
 #[test]
-fn large_ones_stay_within_2_seconds_and_200_mb() {
+fn large_documents_stay_within_2_seconds_and_200_mb() {
     let Some(program) = std::env::var_os("MKIMG_BOUNDS") else { return };
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("document");

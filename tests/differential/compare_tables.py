@@ -27,7 +27,7 @@ def resolved(reference, whole):
 
 
 def joined(parts):
-    """Several schemas that hold together as one, where no keyword stands twice and `additionalProperties` keeps its meaning."""
+    """Merges schemas that all apply, where no keyword occurs twice and `additionalProperties` keeps its meaning."""
     out, rest = {}, []
     for part in parts:
         about_keys = any(key in part for key in (*MAPS, "additionalProperties"))
@@ -42,7 +42,7 @@ def joined(parts):
 
 
 def values_joined(branches):
-    """Branches of a choice that only list values, all of them different, are one."""
+    """Merges the branches of a choice that only list distinct values."""
     out = []
     for branch in branches:
         if out and set(branch) == set(out[-1]) == {"enum"} and not set(branch["enum"]) & set(out[-1]["enum"]):
@@ -53,7 +53,7 @@ def values_joined(branches):
 
 
 def plain(shape, whole):
-    """A schema without words and references, in one way of writing."""
+    """A schema in normal form, without descriptions and references."""
     own, parts = {}, []
     for key, value in shape.items():
         if key in SILENT or (key == "format" and value != "date"):
@@ -67,7 +67,7 @@ def plain(shape, whole):
         elif key in ("oneOf", "anyOf"):
             own[key] = values_joined([plain(part, whole) for part in value])
         elif key == "items":
-            # A list of schemas that no value reaches is how the old schema wrote "nothing is said of the items".
+            # A list of schemas that no value reaches is how the old schema wrote "the items are unrestricted".
             own[key] = plain(value, whole) if isinstance(value, dict) else value
         elif key == "type":
             own[key] = sorted([value] if isinstance(value, str) else value)
@@ -78,7 +78,7 @@ def plain(shape, whole):
         elif key == "prefixItems":
             continue  # not a keyword of draft 4
         elif key in ("enum", "required"):
-            # What stands twice means nothing more.
+            # A duplicate has no further meaning.
             own[key] = sorted(set(value), key=str)
         else:
             own[key] = value
@@ -87,7 +87,7 @@ def plain(shape, whole):
     for key in ("items", "additionalProperties"):
         if own.get(key) in ({}, True):
             del own[key]
-    # Keys of which nothing is said matter only where all others are refused.
+    # Unrestricted keys matter only where all others are refused.
     return joined([own, *parts])
 
 
@@ -115,7 +115,7 @@ def compare(place, ours, theirs, out):
 
 
 def paired(means, pattern, place, out):
-    """Each of mkimg's patterns stands for one regular expression, everywhere."""
+    """Each of mkimg's patterns corresponds to one regular expression, everywhere."""
     if patterns.setdefault(means, pattern) != pattern:
         out.append(f"{place}: the pattern {means!r} stands for {patterns[means]} elsewhere, and for {pattern} here")
 
@@ -145,12 +145,12 @@ def main():
         for key, shape in part.get("properties", {}).items():
             if theirs.setdefault(key, plain(shape, whole)) != plain(shape, whole):
                 out.append(f"{key}: two modules say different things of it")
-    # Keys that are accepted and of which nothing is said.
+    # Keys that are accepted without restrictions.
     for key, shape in whole.get("properties", {}).items():
         theirs.setdefault(key, plain(shape, whole))
     ours = {key: plain(shape, {}) for key, shape in json.load(sys.stdin).items()}
     if "additionalProperties" not in whole:
-        # All keys are accepted: one of which nothing is said is like one that is not named.
+        # All keys are accepted, so an unrestricted key is like one that is not named.
         ours = {key: shape for key, shape in ours.items() if shape or key in theirs}
     if "deprecated_version" not in json.dumps(whole):
         ours, theirs = without_versions(ours), without_versions(theirs)

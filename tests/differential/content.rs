@@ -173,7 +173,7 @@ fn changed(text: &str, numbers: &mut Numbers) -> String {
 }
 
 #[test]
-fn shells_and_we_read_the_same_scripts() {
+fn the_linter_and_the_shells_accept_the_same_scripts() {
     let wanted: usize = std::env::var("MKIMG_CONTENTS").ok().map_or(100, |count| count.parse().unwrap());
     let (Some(shells), Some(corpus)) = (shells(), corpus()) else { return };
     let reads = |name: &str, text: &str| {

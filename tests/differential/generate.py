@@ -142,7 +142,7 @@ def main():
         generator = Generator(judge.schema, seed)
         pick = generator.random
         keys = generator.top_level()
-        # Each key by itself first, so that no module is left to chance.
+        # First each key by itself, so that every module is covered.
         once = sorted(keys)
         expected = []
         for number in range(count):

@@ -190,7 +190,7 @@ fn spent() -> Duration {
 }
 
 #[test]
-fn no_bytes_stop_the_judge() {
+fn no_bytes_stop_the_linter() {
     let number = |name: &str| std::env::var(name).ok().and_then(|value| value.parse::<u64>().ok());
     let count = number("MKIMG_MUTATIONS").unwrap_or(MUTATIONS);
     let seconds = number("MKIMG_MUTATIONS_SECONDS").map_or(Duration::from_secs(3600), Duration::from_secs);

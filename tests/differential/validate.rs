@@ -73,7 +73,7 @@ fn tables_say_what_the_schema_says() {
 }
 
 #[test]
-fn good_documents_are_good_to_cloud_init_too() {
+fn cloud_init_accepts_the_good_documents() {
     for (cloud_init, _) in cloud_inits().into_iter().filter(|(_, version)| *version == Version::LATEST) {
         let folder = std::fs::read_dir(tests("cases/good")).unwrap();
         let paths: Vec<_> = folder.map(|entry| entry.unwrap().path()).collect();

@@ -20,7 +20,7 @@ import yaml
 from cloudinit import version
 from cloudinit.config import schema as judge
 
-# What mkimg puts in place of what only the machine knows (`crates/userdata-lint/src/template`).
+# What mkimg substitutes for values that only the machine knows (`crates/userdata-lint/src/template`).
 STANDARD = {
     "availability_zone": "nyc3", "cloud_id": "digitalocean", "cloud_name": "digitalocean", "distro": "ubuntu",
     "distro_release": "noble", "distro_version": "24.04", "instance_id": "123456789",
@@ -65,7 +65,7 @@ class Judge:
         return isinstance(cause, yaml.reader.ReaderError) or start.startswith("## template:")
 
     def said(self, path):
-        """{"verdict", "errors", "deprecated", "line"}; for a document of which cloud-init dies, {"died": why}."""
+        """{"verdict", "errors", "deprecated", "line"}; for a document that crashes cloud-init, {"died": why}."""
         self.raised = None
         printed = io.StringIO()
         errors = []
@@ -99,7 +99,7 @@ class Judge:
 
 
 def main():
-    """Of the files named on the command line, one JSON object a line."""
+    """Prints one JSON object per line for each file on the command line."""
     with tempfile.TemporaryDirectory() as scratch:
         one = Judge(scratch)
         for path in sys.argv[1:]:

@@ -92,7 +92,7 @@ async fn a_droplet_turns_itself_off() {
 }
 
 #[tokio::test]
-async fn what_is_wrong_is_refused_in_the_services_form() {
+async fn invalid_requests_get_errors_in_the_services_form() {
     let folder = tempfile::tempdir().expect("a folder");
     let (_running, client) = emulator(&folder).await;
     for changes in [
@@ -253,7 +253,7 @@ async fn a_slash_at_the_end_of_a_path_changes_nothing() {
 }
 
 #[tokio::test]
-async fn what_an_account_never_has_is_an_empty_list() {
+async fn unsupported_resources_are_empty_lists() {
     let folder = tempfile::tempdir().expect("a folder");
     let (_running, client) = emulator(&folder).await;
     for kind in ["volumes", "firewalls", "load_balancers", "certificates", "domains", "reserved_ips", "projects"] {
@@ -265,7 +265,7 @@ async fn what_an_account_never_has_is_an_empty_list() {
 }
 
 #[tokio::test]
-async fn a_path_that_is_no_text_is_not_found() {
+async fn a_path_that_is_not_utf8_is_not_found() {
     let folder = tempfile::tempdir().expect("a folder");
     let (_running, client) = emulator(&folder).await;
     for path in ["/v2/droplets/%ff", "/v2/tags/%ff", "/v2/images/%ff/actions/1", "/v2/account/keys/%ff"] {

@@ -53,7 +53,7 @@ fn mounts(folder: &Path) -> Vec<String> {
 }
 
 #[test]
-fn what_is_still_mounted_is_not_cleared() {
+fn a_mounted_directory_is_not_cleared() {
     let folder = tempfile::tempdir().expect("a folder");
     let left = folder.path().join("cache/.making-old/root/proc");
     std::fs::create_dir_all(&left).expect("a folder");

@@ -1,4 +1,4 @@
-//! An emulator whose disk is full: what it answers, and that destroying makes room again.
+//! An emulator whose disk is full: its answers, and that destroying a droplet frees space again.
 
 use std::process::{Command, Stdio};
 

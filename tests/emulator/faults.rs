@@ -131,7 +131,7 @@ async fn a_droplet_that_is_stuck_can_be_destroyed_and_one_that_is_held_cannot() 
 }
 
 #[tokio::test]
-async fn what_went_wrong_is_known_of_a_droplet_that_is_gone() {
+async fn errors_of_a_destroyed_droplet_are_kept() {
     let folder = tempfile::tempdir().unwrap();
     let running = start(config(folder.path(), &["create#1:errored"])).await.unwrap();
     let bad: Value = create(&running).await.unwrap().json().await.unwrap();

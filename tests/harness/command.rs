@@ -259,7 +259,8 @@ impl Process {
         self.output()
     }
 
-    /// Waits for its end, at most this long. Returns the exit status and what it printed, or why there is no exit status.
+    /// Waits at most this long for the process to end. Returns the exit status and what it printed,
+    /// or why it has no exit status.
     pub(crate) fn end_within(mut self, limit: Duration) -> Result<(i32, String), String> {
         let start = Instant::now();
         loop {

@@ -1,4 +1,4 @@
-"""What the tests of the image and its stand-ins share: built programs, free ports, processes that always end.
+"""What the tests of the image and its stubs share: built programs, free ports, processes that always end.
 
 Run one file with `python3 tests/stubs/test_nakama.py`, all of them with `cargo test --test bake stubs`.
 """

@@ -1,4 +1,4 @@
-"""A machine for nakama-setup: a folder as its root, and small programs in the place of systemd, ufw and the database.
+"""A machine for nakama-setup: a folder as its root, and small stubs of systemd, ufw and the database.
 
 `state/` beside the root says how they behave: `failed-UNIT`, `unhealthy` (the API answers 503), `no-database`; it also
 holds `ufw`, the profiles that are allowed, one a line, and `calls`, every call of every program.
@@ -55,7 +55,7 @@ class Machine(ground.Case):
     port = 1
 
     def make_machine(self):
-        """As it is after its first boot."""
+        """The machine after its first boot."""
         for folder in ("root", "state", "bin"):
             ground.shutil.rmtree(self.path(folder), ignore_errors=True)
         text = ""
@@ -90,7 +90,7 @@ class Machine(ground.Case):
         return self.run_(ground.sys.executable, "-B", SETUP, *words, status=status, env=environment)
 
     def start_database(self):
-        """The stand-in of CockroachDB, with its store and certificates where the machine has them."""
+        """The stub of CockroachDB, with its store and certificates where the machine has them."""
         ground.shutil.rmtree(self.path("root/etc/cockroach"))
         certs = self.certificates(("root", "nakama"), "root/etc/cockroach/pki/node")
         os.unlink(self.path("bin/cockroach"))

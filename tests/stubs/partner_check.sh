@@ -1,10 +1,10 @@
 #!/bin/bash
-# A stand-in for the image check that DigitalOcean gives its partners (marketplace-partners, v1.8.1), which a user may put in
-# the place of scripts/99-img-check.sh. Written from a description of what that one tests and prints, not from its text.
+# A stub of the image check that DigitalOcean gives its partners (marketplace-partners, v1.8.1), which a user may use
+# instead of scripts/99-img-check.sh. Written from a description of what that one tests and prints, not from its text.
 # What it lets through by mistake is let through here too: mkimg must read both, and the image must pass both.
 #
 # It asks the machine itself, so tests/stubs/test_partner_check.py runs it in a namespace, and a bake on a droplet:
-# put it in the place of scripts/99-img-check.sh of a copy of the project.
+# replace scripts/99-img-check.sh with it in a copy of the project.
 
 if [[ ${EUID} -ne 0 ]]; then
     echo "[Error] - This check must be run as root or with sudo."
@@ -64,13 +64,13 @@ case ${NAME} in
         else
             doubt "No firewall is active: enable ufw"
         fi ;;
-    # Whatever firewalld says: the original's test of it is always true.
+    # The result of firewalld does not matter: the original's test of it is always true.
     *) good "The firewall (firewalld) is active" ;;
 esac
 
 echo
 echo "Looking for pending updates, this may take a while"
-# No answer is taken for no updates.
+# A missing answer counts as no updates.
 if command -v apt-get >/dev/null 2>&1; then
     apt-get -y update >/dev/null 2>&1
     if apt-get --just-print upgrade 2>/dev/null | grep -qi security; then
@@ -137,7 +137,7 @@ awk -F: '$3 >= 1000 && $1 != "nobody" { print $1 " " $6 }' /etc/passwd | while r
     echo "User: ${user}"
     password "${user}"
     history_of "${user}" "${home}"
-    # A quoted glob, which matches nothing: nobody's keys but root's are looked at.
+    # A quoted glob, which matches nothing: only root's keys are checked.
     # shellcheck disable=SC2066
     for file in "${home}/.ssh/*"; do
         if [[ -e ${file} ]]; then bad "Keys of ${user} in ${file}"; else good "User ${user} has no SSH keys"; fi
@@ -164,7 +164,7 @@ if [[ ${fails} -gt 0 ]]; then
     echo -en "Scan Complete.\n${red}One or more tests did not pass.${plain}\n"
 elif [[ ${warns} -gt 0 ]]; then
     echo -en "Scan Complete. \n${yellow}Some non-critical tests failed. Please review these items.${plain}\n"
-    # The word stands in a sentence, too: no finding.
+    # The word also occurs in a sentence, which is not a finding.
     echo "Look at every [WARN] above before you hand the image in."
 else
     echo -en "Scan Complete.\n${green}All Tests Passed!${plain}\n"

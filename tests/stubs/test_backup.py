@@ -1,4 +1,4 @@
-"""nakama-setup backup and restore, against the database's stand-in and a bucket that checks signatures."""
+"""nakama-setup backup and restore, against the stub of the database and a bucket that checks signatures."""
 
 import hashlib
 import hmac
@@ -135,7 +135,7 @@ class Backup(machine.Machine):
         self.query("CREATE DATABASE nakama_before_29991231t000000z")
         self.query("USE nakama; DELETE FROM users; INSERT INTO users VALUES (2, 'bob')")
         self.setup_("restore", archive, "--yes")
-        # In the same second as often as not: the name of what is kept must not be that of what is put in.
+        # Often in the same second: the backup that is kept must not have the name of the one that is restored.
         for names in ["bob"], ["ann"], ["bob"]:
             self.setup_("restore", "--back")
             self.assertEqual(self.names(), names)

@@ -22,7 +22,7 @@ class Cleanup(FakeMachine):
             self.write(path, text)
         for folder in ("etc/ssh", "var/log/journal", "var/tmp", "var/lib", "var/opt", "home/cy"):
             os.makedirs(self.path(folder))
-        # What each is asked is kept, in order: that is how it shows that loggers are stopped before logs are emptied.
+        # Records the calls in order, to show that loggers are stopped before logs are emptied.
         programs = {"find": 'exec /usr/bin/find "$@"', "apt-get": "exit 0", "dpkg-query": '[ "$2" = droplet-agent ]',
                     "systemctl": 'case "$1" in is-active | is-enabled) exit 3 ;; esac',
                     # As usermod does it: `usermod --password FIELD USER`.
@@ -71,7 +71,7 @@ class Cleanup(FakeMachine):
         self.assertEqual(fields, {"root": "*", "daemon": "*", "ann": "*", "cy": "*"})
         for folder in ("tmp", "var/tmp"):
             self.assertEqual((os.listdir(self.path(folder)), os.stat(self.path(folder)).st_mode & 0o7777), ([], 0o1777), folder)
-        # What the check would take for an old log is made again when a machine boots.
+        # A booting machine creates files again that the check would take for old logs.
         self.assertFalse(self.there("var/log/unattended-upgrades"))
         self.assertRegex(self.text("etc/tmpfiles.d/image-logs.conf"), r"\Ad /var/log/unattended-upgrades 0755 0 0 -\n\Z")
         calls = self.calls()

@@ -1,4 +1,4 @@
-"""The stand-in for CockroachDB: what it refuses, what it keeps, how it stops."""
+"""The stub of CockroachDB: what it refuses, what it keeps, how it stops."""
 
 import json
 import os
@@ -44,7 +44,7 @@ class CommandLine(ground.Case):
         for name in ("--certs-dir", "--store", "--listen-addr", "--http-addr", "--cache", "--max-sql-memory", "--log-config-file"):
             if name != "--log-config-file":
                 self.assertIn(name + "\n", flags)
-        # Known flags pass the parser: what is missing then is the certificate.
+        # Known flags pass the parser, so the error is the missing certificate.
         answer = self.run_(self.cockroach, "start-single-node", "--certs-dir=none", "--cache=.25", "--max-sql-memory", ".25",
                            "--attrs=a", "--locality=region=x", "--log-dir=", status=1)
         self.assertIn("problem with CA certificate: not found", answer)
@@ -225,7 +225,7 @@ class Server(ground.Case):
         for port in ports:
             self.assertEqual(self._count(port, certs), "2")
         self.assertIn("cluster has already been initialized", self.run_(*init[:-1], "--host=localhost:%d" % ports[1], status=1))
-        # On a busy machine a node may be late with saying that it lives.
+        # On a busy machine, a node's heartbeat may be late.
         self.until("all of them live", lambda: self.live(ports[1], certs) == ["true"] * 3)
         nodes[2][0].kill()
         self.until("its lease ends", lambda: sorted(self.live(ports[0], certs)) == ["false", "true", "true"])

@@ -71,7 +71,7 @@ class Units(ground.Case):
 
 
 class FirstBoot(ground.Case):
-    """What cloud-init's own unit does before it begins: the drop-in's command, with a folder in the place of cloud-init's."""
+    """What cloud-init's own unit does before it begins: the drop-in's command, with a folder instead of cloud-init's."""
 
     def begin(self, *names):
         command = re.search(r"^ExecStartPre=/bin/sh -c '([^']+)'$", self.drop_in(), re.M).group(1)
@@ -89,7 +89,7 @@ class FirstBoot(ground.Case):
 
     def test_one_that_was_cut_off_begins_again(self):
         ours = "scripts/per-boot/ours"
-        # `instance` is a link in truth; an empty data/set-hostname is what cloud-init 22.4 fails at.
+        # On a machine, `instance` is a link. cloud-init 22.4 fails on an empty data/set-hostname.
         notes = [("instance/sem/config_ssh", "1"), ("instance/cloud-config.txt", "#cloud-config\n"), ("data/set-hostname", ""),
                  ("instances/one/obj.pkl", ""), ("sem/config_scripts_per_once.once", "")]
         self.assertEqual(self.begin(), [ours])

@@ -143,7 +143,7 @@ class Join(Machines):
         self.write("other", other + "\n", 0o600)
         self.join(4, "--token-file", self.path("other"), "self")
         self.assertFalse(set(self.secrets(2).values()) & set(self.secrets(4).values()))
-        # A node's own token makes nodes like it.
+        # A token made on a node works for further nodes.
         again = self.join(2, "--token").strip()
         self.machine(5, "token=%s\njoin=%s\n" % (again, self.address(2)))
         self.boot(5)
@@ -180,7 +180,7 @@ class Join(Machines):
         self.assertEqual(self.text(2, "var/lib/cockroach/data"), "of the cluster")
         self.assertEqual([name for name in self.files(2) if ".before-" in name], kept)
         self.assertIn("--join=%s,%s " % (self.address(3), self.address(2)), self.text(2, UNIT + ".d/cluster.conf"))
-        # Another cluster's token: these data are not of that one.
+        # Another cluster's token does not fit this data.
         self.write("other", self.join(2, "--new-token"), 0o600)
         self.join(2, "--token-file", self.path("other"), self.address(2), status=4)
 

@@ -1,4 +1,4 @@
-"""The stand-in for Nakama: its flags and files, what it refuses, what it answers."""
+"""The stub of Nakama: its flags and files, what it refuses, what it answers."""
 
 import base64
 import http.client

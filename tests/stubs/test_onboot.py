@@ -123,7 +123,7 @@ class OnBoot(ground.Case):
                 break
             with open(count, encoding="utf-8") as file:
                 seen.add(file.read().splitlines()[-1])
-            # What it had finished before the cut stays as it was.
+            # The steps that were finished before the cut are not repeated.
             kept = {path: entry for path, entry in self.files("r%d" % stop).items() if path in EXPECTED}
             environment["STOP"] = "0"
             subprocess.run(["sh", ground.ONBOOT], env=environment, stdout=subprocess.DEVNULL, check=True)

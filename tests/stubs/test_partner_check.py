@@ -1,4 +1,4 @@
-"""The partners' check in the place of ours: what it finds, what it lets through, and that mkimg reads what it prints."""
+"""The partners' check instead of ours: what it finds, what it lets through, and that mkimg reads what it prints."""
 
 import os
 import re

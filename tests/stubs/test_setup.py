@@ -1,4 +1,4 @@
-"""The operator's command, nakama-setup: built from its modules, and each command against programs that stand in for systemd, ufw and the rest."""
+"""The operator's command, nakama-setup: built from its modules, and each command against stubs of systemd, ufw and the rest."""
 
 import json
 import os

@@ -91,7 +91,7 @@ class Tls(machine.Machine):
         self.setup_("tls", DOMAIN)
         self.assertIn("API on https://game.example.com\nCockroachDB: active", self.run_("sh", message, env=env))
         os.unlink(self.root(machine.INSTANCE))
-        # Whatever hangs or fails, a login goes on.
+        # A login continues even if something hangs or fails.
         self.program("systemctl", "exec sleep 120")
         self.program("ip", "exit 1")
         self.assertIn("The first boot takes another minute", self.run_("sh", message, env=env, seconds=100))

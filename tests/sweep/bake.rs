@@ -22,21 +22,22 @@ use tokio::sync::watch;
 /// How much faster the machine's time runs than ours.
 const FASTER: u32 = 20;
 
-/// Time that runs faster: the machine's seconds of looking and waiting take a moment.
+/// A clock that runs faster, so that the machine's polls and waits take only a moment.
 pub(crate) struct FastClock {
-    /// The machine's time, and when it was so.
+    /// The machine's time, and the real time at which it was read.
     at: Mutex<(Duration, Instant)>,
-    /// The most that counts between two looks at the clock, sleep apart.
+    /// The most that counts between two readings of the clock, apart from sleeps.
     most: Duration,
 }
 
 impl FastClock {
-    /// For a service in which something hangs: how long it does counts.
+    /// For a service in which a request hangs: the whole time of the hang counts.
     pub(crate) fn new() -> Self {
         Self { at: Mutex::new((Duration::ZERO, Instant::now())), most: Duration::MAX }
     }
 
-    /// For one in which nothing does: a busy machine that holds everything up for a second must not make it twenty.
+    /// For a service in which nothing hangs: a delay of one second on a busy machine must not count
+    /// as twenty.
     pub(crate) fn of_a_service_that_answers() -> Self {
         Self { most: Duration::from_secs(2), ..Self::new() }
     }
@@ -73,7 +74,7 @@ pub(crate) struct DiskJournal {
 }
 
 impl DiskJournal {
-    /// A new one, or the one that is there.
+    /// Opens the journal, or creates it.
     pub(crate) fn open(folder: &Path) -> Self {
         let path = folder.join("journal.jsonl");
         let file = OpenOptions::new().create(true).append(true).open(&path).unwrap();
@@ -107,7 +108,7 @@ impl Journal for DiskJournal {
     }
 }
 
-/// Keeps what is said, for a case that goes wrong.
+/// Records the messages of a bake, for cases that fail.
 #[derive(Default)]
 pub(crate) struct Heard(pub(crate) Mutex<Vec<String>>);
 
@@ -122,7 +123,7 @@ impl Observer for Heard {
     }
 }
 
-/// What is baked: one region beside the droplet's own, one tag.
+/// What to bake: one region besides the droplet's own, one tag.
 pub(crate) fn spec(marker: MarkerKind) -> Spec {
     let mut random = [0; 3];
     getrandom::fill(&mut random).unwrap();
@@ -165,7 +166,7 @@ pub(crate) fn spec(marker: MarkerKind) -> Spec {
     }
 }
 
-/// A document with the bake's own entry, and the client of the channel that it asks for.
+/// A document with the bake's own entry, and the client of the status channel in that entry.
 fn document(spec: &Spec) -> (Secrets, Option<MarkerClient>) {
     let mut entry = json!({"version": 1, "bake": spec.id, "channel": "poweroff", "power_off_after": 900});
     let mut client = None;
@@ -176,7 +177,8 @@ fn document(spec: &Spec) -> (Secrets, Option<MarkerClient>) {
         entry["token"] = json!(credentials.token.expose_secret());
         entry["certificate"] = json!(credentials.certificate);
         entry["key"] = json!(credentials.key.expose_secret());
-        // Some droplets are silent, so it is short; the others answer within it on a busy machine too.
+        // Some droplets never answer, so the limit is short. The others answer in time even on a
+        // busy machine.
         let limit = Duration::from_secs(2);
         let limits = MarkerLimits { connect: limit, request: limit, log: limit };
         client = Some(MarkerClient::new(&credentials, PORT, limits).unwrap());
@@ -185,7 +187,7 @@ fn document(spec: &Spec) -> (Secrets, Option<MarkerClient>) {
     (Secrets { user_data: text.into(), verification: None }, client)
 }
 
-/// How it ended, and what was said meanwhile. What fails before anything is begun is a failure of the preflight.
+/// How the bake ended, and its messages. A failure before the bake began is a preflight failure.
 pub(crate) async fn bake(
     provider: &dyn Provider,
     clock: &FastClock,
@@ -208,7 +210,7 @@ pub(crate) async fn bake(
     (outcome, heard)
 }
 
-/// What a process makes of a bake that is so far.
+/// Continues a bake from this state, as a new process would.
 pub(crate) async fn go_on(
     provider: &dyn Provider,
     clock: &FastClock,

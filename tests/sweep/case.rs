@@ -338,8 +338,9 @@ impl There {
         }
     }
 
-    /// What exists and is not named. What the journal knows by its number must be named by it. "Possibly something with this
-    /// tag" stands for one request whose effect could not be seen, so for one resource at most.
+    /// The resources that exist and were not named. A resource whose id is in the journal must be
+    /// named by its id. "Possibly something with this tag" covers one request whose effect could
+    /// not be seen, so at most one resource.
     fn not_named(&self, remaining: &[RemainingResource], spec: &Spec, journal: &[JournalEntry]) -> Option<String> {
         let tag = spec.tag().to_string();
         let by_tag =

@@ -1,4 +1,4 @@
-//! The main task: `mkimg bake --local --stand-ins` of this repository's image in virtual machines, and a check of the snapshot's
+//! `mkimg bake --local --stand-ins` of this repository's image in virtual machines, and a check of the snapshot's
 //! disk. It takes minutes: `make vm` runs it. With `MKIMG_VM_BAKED=DIR` it leaves the state of the bake in that folder,
 //! for the tests that need an image (`make test-long`).
 
@@ -13,7 +13,7 @@ use crate::harness::{MKIMG, TOKEN, repository};
 use rustix::fs::SeekFrom;
 use serde_json::Value;
 
-/// Runs a program to its end, its standard error passed on, and gives its standard output.
+/// Runs a program, passes its standard error on, and returns its standard output.
 fn run<I: AsRef<OsStr>>(program: &str, arguments: impl IntoIterator<Item = I>) -> String {
     let mut command = Command::new(program);
     command.args(arguments).current_dir(repository()).stderr(Stdio::inherit());
@@ -34,7 +34,8 @@ fn processes_of(folder: &Path) -> Vec<PathBuf> {
     processes.filter(uses).collect()
 }
 
-/// Looks into the environment and the arguments of the programs that a bake runs; how many there were.
+/// Checks the environment and the arguments of the programs that a bake runs. Returns how many
+/// there were.
 fn without_the_token(bake: u32) -> usize {
     let all = std::fs::read_dir(format!("/proc/{bake}/task")).into_iter().flatten().flatten();
     let listed = all.filter_map(|task| std::fs::read_to_string(task.path().join("children")).ok());
@@ -44,8 +45,9 @@ fn without_the_token(bake: u32) -> usize {
     let own = read(&bake.to_string(), "cmdline");
     let mut seen = 0;
     for child in &children {
-        // Between fork and exec a child is still the bake itself: its arguments and its environment are the bake's own, and they
-        // are read in this order, so that an environment that is looked at is one of after exec. One that has ended shows nothing.
+        // Between fork and exec, a child still has the arguments and the environment of the bake
+        // itself. This order of reads ensures that a checked environment is the one after exec. A
+        // program that has ended has neither.
         let arguments = read(child, "cmdline");
         if arguments.is_empty() || arguments == own {
             continue;
@@ -62,7 +64,7 @@ fn bake(state: &Path, report: &Path) -> Vec<Value> {
     let mut command = Command::new(MKIMG);
     command.args(["bake", "--local", "--stand-ins", "--var", &format!("image={SLUG}"), "--format", "json", "--report"]);
     command.arg(report).env("XDG_STATE_HOME", state).current_dir(repository());
-    // A token that is not needed here, and that no program which is started may see.
+    // This bake does not need the token, and no program that it starts may see it.
     command.env("DIGITALOCEAN_API_TOKEN", TOKEN);
     let mut process = command.stdout(Stdio::piped()).spawn().expect("mkimg runs");
     let mut children = 0;
@@ -79,7 +81,7 @@ fn bake(state: &Path, report: &Path) -> Vec<Value> {
     events
 }
 
-/// The data of a raw image, holes passed over, in overlapping pieces.
+/// The data of a raw image in overlapping chunks, without holes.
 fn for_each_piece(image: &Path, mut look: impl FnMut(&[u8])) {
     const PIECE: usize = 4 << 20;
     let mut file = File::open(image).expect("the raw image");
@@ -92,7 +94,7 @@ fn for_each_piece(image: &Path, mut look: impl FnMut(&[u8])) {
             file.seek(std::io::SeekFrom::Start(at)).expect("a place in the file");
             file.read_exact(&mut bytes[..wanted]).expect("data");
             look(&bytes[..wanted]);
-            // What is looked for is shorter than this overlap.
+            // The search terms are shorter than this overlap.
             at = if at + wanted as u64 == end { end } else { at + wanted as u64 - 256 };
         }
     }
@@ -120,7 +122,7 @@ fn this_repository_is_baked_and_verified_and_nothing_is_left() {
     if !bases.contains(&format!("\"{SLUG}\"")) {
         run(MKIMG, ["base", "build", SLUG]);
     }
-    // Made where there is room: a temporary folder may be in memory.
+    // The default temporary folder may be in memory, which is too small.
     let folder = tempfile::Builder::new().prefix("mkimg-vm-bake-").tempdir_in("/var/tmp").expect("a folder");
     let report = folder.path().join("report.html");
     let state = kept_bake().unwrap_or_else(|| folder.path().join("state"));
@@ -134,7 +136,7 @@ fn this_repository_is_baked_and_verified_and_nothing_is_left() {
     assert_eq!((&done["check"]["failed"], &done["check"]["warnings"]), (&0.into(), &0.into()), "{done}");
     assert!(std::fs::read_to_string(&report).expect("a report").to_lowercase().contains("stand-ins"));
 
-    // A flat disk, its kernel beside it.
+    // A flat disk, with its kernel next to it.
     let snapshot = PathBuf::from(done["snapshot"]["path"].as_str().expect("a path"));
     for name in ["vmlinuz", "initrd", "snapshot.json"] {
         assert!(snapshot.join(name).is_file(), "{name}");
@@ -145,7 +147,8 @@ fn this_repository_is_baked_and_verified_and_nothing_is_left() {
     assert_eq!(info["format"], "qcow2");
     assert_eq!(info.get("backing-filename"), None, "{info}");
 
-    // Nothing of the bake is on the disk, deleted blocks included. What the image itself holds shows that the search finds.
+    // The disk, including its deleted blocks, holds nothing of the bake. A text of the image itself
+    // shows that the search works.
     let raw = folder.path().join("disk.raw");
     run("qemu-img", ["convert", "-O", "raw", disk, raw.to_str().expect("UTF-8")]);
     let bake = done["bake"].as_str().expect("an id");

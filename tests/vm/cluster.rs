@@ -16,8 +16,8 @@ use serde_json::{Value, json};
 /// How long the cluster may take to become healthy. It is long, since processors are emulated and shared.
 const MAX_WAIT: Duration = Duration::from_secs(600);
 
-/// What a node says of itself on its serial console, again and again, also after another boot: its status, and of what is
-/// to be the same on all nodes and of the token that it must not keep only what shows that.
+/// Makes a node print a report on its serial console again and again, also after a reboot. It has
+/// the status, a digest of the secrets that all nodes share, and whether the token was removed.
 const REPORT: &str = r#"  - path: /etc/systemd/system/report.service
     content: |
       [Service]
@@ -28,7 +28,7 @@ runcmd:
   - [systemctl, enable, --now, --no-block, report.service]
 "#;
 
-/// Those of an earlier run that failed on the same state too: they hold the first addresses.
+/// Destroys the nodes of an earlier failed run on the same state, which have the first addresses.
 async fn destroy_nodes(api: &Api) {
     let listed = api.send(Method::GET, "/v2/droplets", json!({})).await;
     for droplet in listed["droplets"].as_array().expect("droplets") {
@@ -38,7 +38,7 @@ async fn destroy_nodes(api: &Api) {
     }
 }
 
-/// A node: its droplet, and up to where its console has been read.
+/// A node: its droplet, and how far its console has been read.
 struct Node {
     droplet: u64,
     read: usize,
@@ -50,12 +50,13 @@ impl Node {
         String::from_utf8_lossy(&std::fs::read(log).unwrap_or_default()).into_owned()
     }
 
-    /// From here on only what the node says after this moment counts.
+    /// Ignores everything that the node has printed so far.
     fn forget(&mut self, running: &Emulator) {
         self.read = self.console(running).len();
     }
 
-    /// Waits until the node says this of its cluster, and whether all is well; what is to be the same everywhere.
+    /// Waits until the node reports this text about its cluster, and whether all is well. Returns
+    /// what must be the same on all nodes.
     async fn says(&self, running: &Emulator, cluster: &str, well: bool) -> String {
         let begun = Instant::now();
         while begun.elapsed() < MAX_WAIT {
@@ -76,7 +77,7 @@ impl Node {
     }
 }
 
-/// The page's own commands for the token, and its own user-data with that token in it.
+/// Runs the page's own commands for the token. Returns its own user-data with that token.
 fn user_data(folder: &Path) -> String {
     let page = std::fs::read_to_string("docs/image.md").expect("the page");
     let from = page.find("    umask 077\n").expect("the commands");
@@ -94,7 +95,7 @@ fn user_data(folder: &Path) -> String {
 #[ignore = "boots virtual machines: make test-long"]
 async fn three_droplets_become_one_cluster_and_one_comes_back() {
     let _ = rustls::crypto::ring::default_provider().install_default();
-    // Made where there is room: a temporary folder may be in memory.
+    // The default temporary folder may be in memory, which is too small.
     let folder = tempfile::Builder::new().prefix("mkimg-vm-cluster-").tempdir_in("/var/tmp").expect("a folder");
     let (state, snapshot) = baked(folder.path());
     let user_data = user_data(folder.path());

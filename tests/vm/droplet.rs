@@ -10,7 +10,8 @@ use digitalocean_emulator::{Config, Emulator, base, start};
 use reqwest::Method;
 use serde_json::{Value, json};
 
-/// Says who it is on the serial console, frees what it can, and turns itself off once cloud-init is done.
+/// Prints its identity on the serial console, frees unused blocks, and powers off once cloud-init
+/// is done.
 const USER_DATA: &str = r#"#cloud-config
 write_files:
   - {path: /etc/written-by-first, content: "kept\n"}
@@ -26,7 +27,7 @@ struct Client {
 }
 
 impl Client {
-    /// Creates a droplet and waits until it has turned itself off; says how long that took.
+    /// Creates a droplet and waits until it has powered itself off. Returns how long that took.
     async fn run(&self, name: &str, image: Value, user_data: &str) -> (u64, Duration) {
         let begun = Instant::now();
         let body =
@@ -50,13 +51,13 @@ impl Client {
     }
 }
 
-/// What the droplet has said on its serial console; nothing before it is started.
+/// What the droplet has printed on its serial console; empty before it is started.
 fn console(running: &Emulator, droplet: u64) -> String {
     let log = running.console_log(droplet).expect("a console");
     String::from_utf8_lossy(&std::fs::read(log).unwrap_or_default()).into_owned()
 }
 
-/// Waits for the other's ping to have been answered, says so on the serial console, and stays on.
+/// Waits until the other droplet answers a ping, reports that on the serial console, and stays on.
 fn pings(peer: &str) -> String {
     format!(
         r#"#cloud-config
@@ -82,7 +83,7 @@ async fn emulator() -> (tempfile::TempDir, Emulator, Client) {
         let request = base::build::BuildRequest { slug: SLUG, cache: &cache, mirror: None, security_mirror: None };
         base::build::build(&request, &|line| eprintln!("{line}")).expect("a base image");
     }
-    // Made where there is room: a temporary folder may be in memory.
+    // The default temporary folder may be in memory, which is too small.
     let folder = tempfile::Builder::new().prefix("mkimg-vm-").tempdir_in("/var/tmp").expect("a folder");
     let config = Config::new(TOKEN.to_owned().into(), folder.path().join("state"), cache);
     let running = start(config).await.expect("an emulator");

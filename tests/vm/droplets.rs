@@ -48,9 +48,9 @@ impl Api {
     }
 }
 
-/// The state directory of a local bake of this repository with stand-ins, and its snapshot's number. `MKIMG_VM_IMAGE=DIR` names
-/// one that is there already (`$XDG_STATE_HOME/mkimg/local`), `MKIMG_VM_BAKED=DIR` where `bake.rs` has left its own, if it came
-/// so far; otherwise it is baked below `folder`.
+/// The state directory of a local bake of this repository with stubs, and its snapshot's number. `MKIMG_VM_IMAGE=DIR` names
+/// one that is there already (`$XDG_STATE_HOME/mkimg/local`), `MKIMG_VM_BAKED=DIR` where `bake.rs` has left its own, if it got
+/// that far; otherwise it is baked below `folder`.
 pub(crate) fn baked(folder: &Path) -> (PathBuf, u64) {
     if let Some(local) = std::env::var_os("MKIMG_VM_IMAGE").map(PathBuf::from) {
         let snapshot = newest_snapshot(&local).expect("a snapshot");

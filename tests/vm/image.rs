@@ -1,5 +1,5 @@
-//! Machines of this repository's own image, as customers get them: baked once with the stand-ins, then started from the
-//! snapshot, looked after with `nakama-setup`, killed, rebooted, cut off from power in the middle of their first boot.
+//! Machines of this repository's own image, as customers get them: baked once with the stubs, then started from the
+//! snapshot, looked after with `nakama-setup`, killed, rebooted, and cut off from power during their first boot.
 //!
 //! It takes tens of minutes: `make test-long` runs it. `MKIMG_VM_IMAGE=DIR` takes the snapshot of a local bake
 //! that is there already (its state directory, `$XDG_STATE_HOME/mkimg/local`), with this tree's `nakama-setup` on the first
@@ -64,7 +64,7 @@ impl Client {
         self.key.with_file_name(format!("ssh-{}", machine.id))
     }
 
-    /// What `ssh` itself said.
+    /// What `ssh` itself printed.
     fn log(&self, machine: &Machine) -> PathBuf {
         self.key.with_file_name(format!("ssh-{}.log", machine.id))
     }
@@ -76,7 +76,7 @@ impl Client {
         self.api.send(Method::DELETE, &format!("/v2/droplets/{}", machine.id), json!({})).await;
     }
 
-    /// Runs a line of shell as root; its exit status and what it said. -1 when SSH itself fails.
+    /// Runs a line of shell as root. Returns its exit status and output; -1 if SSH itself fails.
     async fn shell(&self, machine: &Machine, line: &str) -> (i32, String) {
         let mut command = tokio::process::Command::new("ssh");
         command.args(["-F", "none", "-o", "BatchMode=yes", "-o", "StrictHostKeyChecking=no", "-o", "LogLevel=ERROR"]);
@@ -99,21 +99,21 @@ impl Client {
         }
     }
 
-    /// Puts a file of this tree's into a machine whose snapshot is older.
+    /// Copies a file of this tree to a machine whose snapshot is older.
     async fn install(&self, machine: &Machine, source: &str) {
         let text = std::fs::read_to_string(source).expect("a file of the tree");
         let target = source.strip_prefix("files").expect("a file of the image");
         self.must(machine, &format!("cat >{target} <<'END-OF-FILE'\n{text}END-OF-FILE\n")).await;
     }
 
-    /// As `shell`, for what must succeed.
+    /// Like `shell`, for commands that must succeed.
     async fn must(&self, machine: &Machine, line: &str) -> String {
         let (status, printed) = self.shell(machine, line).await;
         assert_eq!(status, 0, "{line}\n{printed}");
         printed
     }
 
-    /// Waits until `nakama-setup status` is content; how long that took.
+    /// Waits until `nakama-setup status` reports no problem. Returns how long that took.
     async fn well(&self, machine: &Machine, what: &str) -> Duration {
         let begun = Instant::now();
         let mut last = String::new();
@@ -132,7 +132,8 @@ impl Client {
         panic!("{what}: not well within {MAX_WAIT:?}\n{last}\n{log}\n{ssh}");
     }
 
-    /// A new machine whose power is cut after `cut`; it is started again at once and must end as any other.
+    /// Starts a new machine, cuts its power after `cut`, and starts it again at once. It must end
+    /// like any other.
     async fn first_boot_cut(&self, number: usize, cut: Duration) -> Ended {
         let machine = self.create(&format!("cut-{number}")).await;
         tokio::time::sleep(cut).await;
@@ -183,7 +184,7 @@ async fn operate(client: &Client, machine: &Machine) {
     assert!(client.must(machine, "nakama-setup status --json").await.contains("\"well\": true"));
     assert!(client.must(machine, "/etc/update-motd.d/99-nakama").await.contains("Nakama: active"));
 
-    // The timer's own unit, with all that it is denied; then the way back.
+    // The timer's own unit with all its restrictions, then the restore.
     client.must(machine, "systemctl start nakama-backup.service").await;
     let (status, printed) = client.shell(machine, "nakama-setup restore latest").await;
     assert_eq!(status, 4, "{printed}");
@@ -198,7 +199,7 @@ async fn operate(client: &Client, machine: &Machine) {
     client
         .must(machine, "nakama-setup upgrade nakama --back --no-backup && test ! -e /usr/local/bin/.nakama.new")
         .await;
-    // One that does not come up.
+    // A version that does not start.
     let broken = "mkdir -p /root/b && \
         printf '#!/bin/sh\\n[ \"$1\" = --version ] && echo 3.40.1 || exit 1\\n' >/root/b/nakama && \
         tar -czf /root/b.tgz -C /root/b nakama && sha256sum /root/b.tgz | cut -d ' ' -f 1";
@@ -217,8 +218,8 @@ async fn operate(client: &Client, machine: &Machine) {
     }
 }
 
-/// The state that power cuts leave while cloud-init sets up SSH, when it has noted that step but not taken it, or in which a note
-/// of its own is empty.
+/// The state after a power cut while cloud-init sets up SSH: the step is noted but not done, or a
+/// file of its notes is empty.
 async fn lose_the_first_boot(client: &Client, machine: &Machine) {
     let lose = "test -e /var/lib/cloud/instance/sem/config_ssh && rm /var/lib/cloud/instance/boot-finished && \
         : >/var/lib/cloud/data/set-hostname && rm /etc/ssh/ssh_host_* && : >/root/.ssh/authorized_keys && sync";

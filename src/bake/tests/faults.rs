@@ -1,4 +1,5 @@
-//! Every request of a happy bake, failing in every way; Ctrl-C at every request; a bake taken up at every entry.
+//! Fails every request of a successful bake in every way, presses Ctrl-C at every request, and
+//! resumes from every journal entry.
 
 use std::sync::atomic::Ordering;
 
@@ -18,8 +19,9 @@ const FAULTS: [Fault; 8] = [
     Fault::Before(Kind::Refused),
 ];
 
-/// Success with exactly one snapshot, verified where that was asked for; or everything that remains is named. What the
-/// journal knows by its number must be named by it. "Something with this tag may be there" is enough only for the rest.
+/// Checks that the bake made exactly one snapshot (verified, if requested), or named everything
+/// that remains. A resource whose id is in the journal must be named by its id. "Something with
+/// this tag may be there" is enough only for the rest.
 pub(super) fn check_outcome(fake: &Fake, outcome: &Outcome, case: &str) {
     let there = fake.there();
     match outcome {
@@ -53,8 +55,8 @@ pub(super) fn check_outcome(fake: &Fake, outcome: &Outcome, case: &str) {
     }
 }
 
-/// The requests of a happy bake, by number. Of a row of the same request (looking again and again) the first two and the
-/// last: a fault in the middle meets what one at the second meets.
+/// The requests of a successful bake, by number. Of a run of identical requests (polling), only the
+/// first two and the last: a fault in the middle has the same effect as one at the second.
 async fn happy_requests() -> Vec<u64> {
     let fake = Fake::new(World::default());
     assert_eq!(fake.bake(&spec()).await.exit_status(), 0);
@@ -66,12 +68,14 @@ async fn happy_requests() -> Vec<u64> {
     numbers
 }
 
-/// Whether a bake may fail when this request fails once in this way. `is_complete`: the snapshot was complete by then.
+/// Whether a bake may fail when this request fails once in this way. `is_complete`: whether the
+/// snapshot was complete at that point.
 fn may_fail(request: &str, fault: Fault, is_complete: bool) -> bool {
     let is_refused = matches!(fault, Fault::Before(Kind::Unauthorized | Kind::Forbidden | Kind::Refused));
     let is_missing = fault == Fault::Before(Kind::NotFound);
     if is_complete {
-        // The last steps are tried twice, except that an image that is not found speaks against the snapshot.
+        // The last steps are tried twice, unless the image is not found, which means that the
+        // snapshot may be gone.
         return request == "create" && is_missing;
     }
     match request {
@@ -149,7 +153,7 @@ async fn stopped_at_every_request_nothing_is_left() {
 }
 
 #[tokio::test]
-async fn a_second_stop_ends_at_once_and_names_what_is_left() {
+async fn a_second_stop_ends_at_once_and_names_remaining_resources() {
     let requests = happy_requests().await;
     for at in requests {
         let fake = Fake::new(World { stop_at: Some(at), stop_again_at: Some(at + 1), ..World::default() });
@@ -158,7 +162,7 @@ async fn a_second_stop_ends_at_once_and_names_what_is_left() {
     }
 }
 
-/// Lets a bake run until it has written entry `cut`, as if its process died there.
+/// Runs a bake until it has written entry `cut`, as if its process died there.
 pub(super) async fn cut_at(fake: &Fake, cut: usize) -> BakeState {
     let spec = spec();
     let bake = fake.bake(&spec);
@@ -196,7 +200,8 @@ async fn a_bake_goes_on_from_every_entry_of_its_journal() {
     assert_eq!(first.bake(&spec()).await.exit_status(), 0);
     let entries = first.journal.lock().unwrap().len();
     for cut in 0..entries {
-        // The process dies when it has written entry `cut`, or rather: nothing after it is done.
+        // Simulates a process that dies after it has written entry `cut`: nothing takes effect
+        // after it.
         let fake = Fake::new(World::default());
         let state = cut_at(&fake, cut).await;
         let outcome = fake.go_on(&spec(), state).await;

@@ -1,5 +1,5 @@
-//! A process that is killed while any of its requests is under way, before or after its effect, and what another one
-//! makes of it: `resume` and `gc`. A process that is stopped for an hour at any request.
+//! Kills the process during every request, before or after its effect, and continues in another
+//! process with `resume` or `gc`. Also stops a process for an hour at every request.
 
 use std::time::Duration;
 
@@ -20,22 +20,23 @@ pub(super) fn state_of(fake: &Fake) -> BakeState {
     BakeState::replay(fake.journal.lock().unwrap().iter())
 }
 
-/// Bakes until the process dies; `None`, or how it ended before that.
+/// Bakes until the process dies. Returns `None`, or the outcome if the bake ended before that.
 pub(super) async fn until_it_dies(fake: &Fake, spec: &Spec) -> Option<Outcome> {
     let outcome = tokio::select! {
         biased;
         () = fake.died.notified() => None,
         outcome = fake.go_on(spec, state_of(fake)) => Some(outcome),
     };
-    // It died at its very end: the notice of that, which nobody waited for, must not be taken for the next one's.
+    // The process died at the very end. Its unread notification must not be taken for the next
+    // one's.
     if outcome.is_some() && fake.is_dead() {
         fake.died.notified().await;
     }
-    // What it did after its death has had no effect.
+    // Nothing that it did after its death had an effect.
     outcome.filter(|_| !fake.is_dead())
 }
 
-/// One snapshot, with nothing of the bake on it, and nothing else.
+/// Checks that there is one snapshot without the bake's tag, and nothing else.
 pub(super) fn one_snapshot(fake: &Fake, case: &str) {
     let there = fake.there();
     assert!(there.len() == 1 && there[0].starts_with("snapshot "), "{case}: {there:?}");
@@ -102,7 +103,8 @@ async fn killed_at_every_request_and_collected_there_is_nothing() {
                 let state = fake.state.lock().unwrap();
                 state.snapshots.values().all(|(snapshot, _)| snapshot.tags == ["release"])
             };
-            // Once the bake's tag is off, the snapshot is the product: nothing takes it away.
+            // Once the bake's tag is removed, the snapshot is the result, and nothing may delete
+            // it.
             let product =
                 state_of(&fake).snapshot.has_reached(SnapshotProgress::Committing) && untagged && there.len() == 1;
             assert!(there.is_empty() || product, "{case}: {there:?}");
@@ -113,7 +115,7 @@ async fn killed_at_every_request_and_collected_there_is_nothing() {
 #[tokio::test]
 async fn a_resume_that_is_killed_too_is_resumed_again() {
     let requests = happy_requests(World::default(), &spec()).await;
-    // Every pair takes half a minute: `make test-long`.
+    // All pairs take half a minute, so only `make test-long` runs them.
     let (step, next) = if swept() { (1, 1) } else { (17, 7) };
     for first in deaths(requests).step_by(step) {
         for more in (1..=requests).step_by(next) {
@@ -122,7 +124,7 @@ async fn a_resume_that_is_killed_too_is_resumed_again() {
             assert_eq!(until_it_dies(&fake, &spec()).await, None, "{case}");
             fake.world.dies_at = Some((first.0 + more, more % 2 == 0));
             let outcome = match until_it_dies(&fake, &spec()).await {
-                // It had less to do than that.
+                // This run sent fewer requests.
                 Some(outcome) => outcome,
                 None => fake.go_on(&spec(), state_of(&fake)).await,
             };
@@ -183,7 +185,7 @@ async fn an_hour_asleep_at_any_request_fails_nothing() {
     }
 }
 
-/// The request that was being sent when the lid was closed never arrived.
+/// The computer went to sleep while a request was being sent, so the request never arrived.
 #[tokio::test]
 async fn an_hour_asleep_that_cuts_off_any_request_fails_nothing() {
     let requests = happy_requests(World::default(), &spec()).await;
@@ -216,7 +218,7 @@ async fn a_date_that_jumps_changes_nothing() {
             let outcome = fake.bake(&spec()).await;
             assert_eq!(outcome.exit_status(), 0, "{case}: {outcome:?}");
             one_snapshot(&fake, &case);
-            // Killed, and resumed under the other date.
+            // Killed, then resumed with the other date.
             let fake = Fake::new(World { dies_at: Some((at, true)), ..world() });
             assert_eq!(until_it_dies(&fake, &spec()).await, None, "{case}");
             let outcome = fake.go_on(&spec(), state_of(&fake)).await;
@@ -243,7 +245,7 @@ async fn a_persons_snapshot_of_a_kept_droplet_stays() {
 }
 
 #[tokio::test]
-async fn requests_that_are_not_answered_are_given_up_though_looks_are_answered() {
+async fn unanswered_requests_are_given_up_although_reads_succeed() {
     let away = Fault::Before(ProviderErrorKind::Unanswered);
     let fake = Fake::new(World { outage: Some(("delete droplet".into(), 1, away)), ..World::default() });
     let outcome = fake.bake(&Spec { on_error: crate::bake::OnError::Keep, ..spec() }).await;
@@ -263,7 +265,7 @@ async fn requests_that_are_not_answered_are_given_up_though_looks_are_answered()
     assert_eq!(collector.unavailable(), None, "reads are answered: other resources are still requested");
 }
 
-/// A collector's outage is over with each usable answer, however often it begins again.
+/// Each usable answer ends a collector's outage, no matter how often outages recur.
 #[tokio::test]
 async fn short_outages_do_not_end_a_collection() {
     let mut fake = Fake::new(World { final_state: RunnerState::Failed, ..World::default() });
@@ -284,7 +286,8 @@ async fn gc_within(fake: &Fake, outage_budget: Duration) {
     }
 }
 
-/// Another machine's `mkimg gc` at any moment of a bake finds what the bake made, and lets it be until the deadline.
+/// Another machine's `mkimg gc` at any moment of a bake finds what the bake made, and leaves it
+/// alone until the deadline.
 #[tokio::test]
 async fn a_collection_beside_a_bake_takes_nothing_before_the_deadline() {
     let happy = Fake::new(World::default());

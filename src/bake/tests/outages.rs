@@ -1,5 +1,5 @@
-//! A service that fails for good, wholly or in one of its requests, and one that is away for a while: with the limits that
-//! a bake has when nothing else is said, which are hours.
+//! A service that fails permanently, for all requests or for one kind, and a service with a
+//! temporary outage. The bakes use the default limits, which are hours.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -28,11 +28,11 @@ fn patient(marker: MarkerKind) -> Spec {
 }
 
 fn world() -> World {
-    // With powering off as the marker the droplet goes off by itself.
+    // With powering off as the marker, the droplet powers off by itself.
     World { crash_after: Some(30), ..World::default() }
 }
 
-/// The requests of a bake that nothing disturbs, each once, and how many seconds it takes.
+/// The distinct requests of an undisturbed bake, and how many seconds it takes.
 async fn undisturbed(spec: &Spec) -> (BTreeSet<String>, u64) {
     let fake = Fake::new(world());
     assert_eq!(fake.bake(spec).await.exit_status(), 0);
@@ -56,13 +56,14 @@ async fn one_request_that_fails_for_good_does_not_hold_a_bake_for_hours() {
             }
         }
     }
-    // Once on the way forward, once while cleaning up; and what is looked for as long as lists lag.
+    // One budget on the way forward, one for the clean-up, and the lookups for as long as lists
+    // lag.
     let most = happy + 2 * spec.limits.unreachable.as_secs() + 120;
     assert!(longest.0 <= most, "{longest:?}, more than {most}");
 }
 
 #[tokio::test]
-async fn a_service_that_goes_away_is_given_up_and_what_is_left_is_named() {
+async fn a_service_that_goes_away_is_given_up_and_remaining_resources_are_named() {
     let spec = patient(MarkerKind::Poweroff);
     let happy = Fake::new(world());
     assert_eq!(happy.bake(&spec).await.exit_status(), 0);
@@ -81,9 +82,10 @@ async fn a_service_that_goes_away_is_given_up_and_what_is_left_is_named() {
     }
 }
 
-/// A client gives up a request that hangs after some twenty seconds, with all its tries: each one that is not needed counts.
+/// A client gives up a hanging request after about twenty seconds, retries included, so every
+/// unneeded request counts.
 #[tokio::test]
-async fn a_service_that_hangs_for_good_is_asked_for_each_thing_once_more() {
+async fn a_service_that_hangs_gets_one_more_request_for_each_resource() {
     let spec = patient(MarkerKind::Poweroff);
     let happy = Fake::new(world());
     assert_eq!(happy.bake(&spec).await.exit_status(), 0);
@@ -95,7 +97,8 @@ async fn a_service_that_hangs_for_good_is_asked_for_each_thing_once_more() {
         check_outcome(&fake, &outcome, &format!("hangs from {at} on"));
         longest = longest.max((fake.seconds(), at));
     }
-    // Both limits, each passed by a look of two requests; then: is it listed, destroy it, is it gone, for a snapshot and a droplet.
+    // Both limits, each exceeded by a lookup of two requests. Then for a snapshot and a droplet:
+    // list it, destroy it, check that it is gone.
     let most = happy.seconds() + 2 * spec.limits.unreachable.as_secs() + (2 * 2 + 2 * 3) * 20;
     assert!(longest.0 <= most, "{longest:?}, more than {most}");
 }
@@ -113,13 +116,13 @@ async fn a_service_that_is_away_for_a_while_is_waited_for() {
 }
 
 #[tokio::test]
-async fn a_snapshot_is_asked_for_again_only_when_it_was_seen_that_there_is_none() {
+async fn a_snapshot_is_requested_again_only_if_none_exists() {
     let spec = patient(MarkerKind::Poweroff);
     let happy = Fake::new(world());
     assert_eq!(happy.bake(&spec).await.exit_status(), 0);
     let asked =
         happy.state.lock().unwrap().requests.iter().position(|one| one.contains("Snapshot(")).unwrap() as u64 + 1;
-    // The answer is lost, and then nothing is heard for longer than lists lag and than the snapshot takes.
+    // The answer is lost, and the outage that follows is longer than the list lag and the snapshot.
     let fake = Fake::new(World { faults: [(asked, Fault::After)].into(), away: Some((asked + 1, 40)), ..world() });
     let outcome = fake.bake(&spec).await;
     check_outcome(&fake, &outcome, "a lost answer before an outage");
@@ -129,12 +132,12 @@ async fn a_snapshot_is_asked_for_again_only_when_it_was_seen_that_there_is_none(
 }
 
 #[tokio::test]
-async fn a_droplet_is_asked_for_again_only_when_it_was_seen_that_there_is_none() {
+async fn a_droplet_is_requested_again_only_if_none_exists() {
     let spec = patient(MarkerKind::Poweroff);
     let happy = Fake::new(world());
     assert_eq!(happy.bake(&spec).await.exit_status(), 0);
     let asked = happy.state.lock().unwrap().requests.iter().position(|one| one == "create").unwrap() as u64 + 1;
-    // The answer is lost; the list, once seen, lags; and then nothing is heard for longer than that.
+    // The answer is lost and the list lags. Then an outage begins that is longer than the lag.
     for seconds in [20, 60] {
         let away = Some((asked + 2, seconds));
         let fake = Fake::new(World { lag: 5, faults: [(asked, Fault::After)].into(), away, ..world() });
@@ -146,14 +149,14 @@ async fn a_droplet_is_asked_for_again_only_when_it_was_seen_that_there_is_none()
 }
 
 #[tokio::test]
-async fn a_snapshot_of_which_the_service_does_not_say_the_droplet_is_named_not_deleted() {
+async fn a_snapshot_with_an_unreported_droplet_is_named_not_deleted() {
     let fake = Fake::new(World { droplets_unsaid: true, ..world() });
     let outcome = fake.bake(&patient(MarkerKind::Poweroff)).await;
     check_outcome(&fake, &outcome, "no droplets said");
     assert_eq!((outcome.exit_status(), fake.there().len()), (4, 1), "{outcome:?}");
     let left: Vec<String> = outcome.remaining().iter().map(ToString::to_string).collect();
     assert!(left.len() == 1 && left[0].starts_with(&fake.there()[0]), "{left:?}");
-    // The command that it names removes it.
+    // The printed command removes it.
     let state = BakeState::replay(fake.journal.lock().unwrap().iter());
     let collector = collector(&fake, Duration::from_secs(30));
     let found = collector.find_bake(&patient(MarkerKind::Poweroff).tag(), &state).await.unwrap();
@@ -176,7 +179,7 @@ async fn an_outage_shorter_than_its_budget_may_come_again_and_again() {
     check_outcome(&fake, &outcome, "flickers");
     assert_eq!(outcome.exit_status(), 0, "{outcome:?}");
     assert!(fake.seconds() > 5 * budget, "there was more than one outage");
-    // One that is longer ends it.
+    // A longer outage ends it.
     let world =
         World { crash_after: Some(5 * budget), flickers: Some(("droplet", up, budget + 40)), ..World::default() };
     let fake = Fake::new(world);
@@ -254,13 +257,13 @@ async fn every_wait_honours_the_poll_interval() {
 
 #[tokio::test]
 async fn a_service_without_a_list_of_all_snapshots_is_cleaned_up() {
-    // Its clean-up meets no other list than the droplet's, and after the droplet none.
+    // The clean-up can list only the droplet's snapshots, and nothing once the droplet is gone.
     let outage = Some(("transfer".into(), 1, Fault::Before(Kind::Refused)));
     let fake = Fake::new(World { list_unknown: true, outage, ..world() });
     let outcome = fake.bake(&patient(MarkerKind::Poweroff)).await;
     check_outcome(&fake, &outcome, "no list");
     assert_eq!((outcome.exit_status(), fake.there().len()), (3, 0), "{outcome:?}");
-    // Its droplet has gone, and somebody says stop.
+    // Its droplet is gone, and the user asks to stop.
     let spec = patient(MarkerKind::Poweroff);
     let happy = Fake::new(World { list_unknown: true, ..world() });
     assert_eq!(happy.bake(&spec).await.exit_status(), 0);

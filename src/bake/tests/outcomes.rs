@@ -1,4 +1,4 @@
-//! How bakes end: well, and in each of the ways in which one wait or one action fails.
+//! How bakes end: successfully, and after each way in which one wait or one action can fail.
 
 use super::kills::until_it_dies;
 use super::support::{Fake, World, spec};
@@ -100,7 +100,7 @@ async fn a_droplet_that_crashes_is_not_taken_for_finished() {
 }
 
 #[tokio::test]
-async fn keep_keeps_and_says_what() {
+async fn on_error_keep_keeps_and_names_resources() {
     let fake = Fake::new(World { final_state: RunnerState::Failed, ..World::default() });
     let outcome = fake.bake(&crate::bake::Spec { on_error: OnError::Keep, ..spec() }).await;
     assert_eq!(outcome.exit_status(), 4);
@@ -136,7 +136,7 @@ fn to(regions: &[&str]) -> Spec {
     spec
 }
 
-/// How it ends, how often a transfer is asked for, and how many seconds the bake takes.
+/// How the bake ends, how often a transfer is requested, and how many seconds the bake takes.
 async fn transfer(world: World, spec: &Spec) -> (Outcome, usize, u64) {
     let fake = Fake::new(world);
     let outcome = fake.bake(spec).await;
@@ -165,7 +165,7 @@ async fn regions_are_reached_at_the_same_time() {
 async fn transfers_need_not_be_waited_for() {
     let mut spec = to(&["fra1", "ams3"]);
     spec.snapshot.await_transfers = false;
-    // They fail later, which nobody looks at.
+    // The transfers fail later, after the bake has stopped checking them.
     let (outcome, asked, _) = transfer(World { transfer_errors: true, ..World::default() }, &spec).await;
     let Outcome::Done(product) = outcome else { panic!("{outcome:?}") };
     assert_eq!((product.snapshot.regions, asked), (vec!["nyc3".to_owned()], 2));
@@ -209,7 +209,7 @@ async fn a_resumed_bake_requests_only_the_missing_regions() {
     state.apply(&JournalEntry::Transferred { region: "fra1".into() });
     let before = fake.count_requests("transfer");
     let outcome = fake.go_on(&spec, state).await;
-    // The journal said that `fra1` is done, which is not so: the commit checks every region.
+    // The journal says that `fra1` is done, but it is not: the commit checks every region.
     assert_eq!(fake.count_requests("transfer") - before, 2, "{outcome:?}");
     assert_eq!(outcome.exit_status(), 3, "{outcome:?}");
     let Outcome::Failed { failure, .. } = &outcome else { panic!() };

@@ -32,23 +32,24 @@ fn nanoseconds(duration: Duration) -> u64 {
     u64::try_from(duration.as_nanos()).unwrap()
 }
 
-/// How the world behaves.
+/// How the simulated service, droplet and process behave.
 #[derive(Debug, Clone)]
 pub(in crate::bake) struct World {
     pub(in crate::bake) faults: BTreeMap<u64, Fault>,
-    /// Requests that begin with this fail for good, from their so-manieth on.
+    /// Requests that begin with this text fail permanently, from the n-th one on.
     pub(in crate::bake) outage: Option<(String, usize, Fault)>,
-    /// Nothing is answered from this request on, for so many seconds.
+    /// From this request on, nothing is answered for this many seconds.
     pub(in crate::bake) away: Option<(u64, u64)>,
-    /// Requests that begin with this are answered for some seconds, then not for some seconds, again and again.
+    /// Requests that begin with this text are answered for some seconds, then unanswered for some
+    /// seconds, again and again.
     pub(in crate::bake) flickers: Option<(&'static str, u64, u64)>,
-    /// With this request a person makes a snapshot of the build droplet, and tags it.
+    /// At this request, a person makes a snapshot of the build droplet and tags it.
     pub(in crate::bake) persons_snapshot_at: Option<u64>,
     /// The smallest disk, in GiB, that the base image fits on.
     pub(in crate::bake) image_min_disk: u64,
-    /// So many seconds pass with each request that is not answered then.
+    /// How many seconds each request takes that is not answered then.
     pub(in crate::bake) hangs: u64,
-    /// Ctrl-C arrives with this request (and, if given, a second one with that request).
+    /// Ctrl-C arrives with the request `stop_at`, and a second one with `stop_again_at`.
     pub(in crate::bake) stop_at: Option<u64>,
     pub(in crate::bake) stop_again_at: Option<u64>,
     pub(in crate::bake) active_after: Option<u64>,
@@ -63,7 +64,8 @@ pub(in crate::bake) struct World {
     pub(in crate::bake) one_transfer_at_a_time: bool,
     /// How the account stands.
     pub(in crate::bake) account: (&'static str, u64),
-    /// The service lists snapshots without their droplets, and knows no list of a droplet's.
+    /// The service lists snapshots without their droplets, and cannot list the snapshots of a
+    /// droplet.
     pub(in crate::bake) droplets_unsaid: bool,
     /// The service has no list of all snapshots.
     pub(in crate::bake) list_unknown: bool,
@@ -74,7 +76,7 @@ pub(in crate::bake) struct World {
     pub(in crate::bake) journal_full_after: Option<usize>,
     /// The process is killed while this request is under way: before it arrives (`false`) or after its effect.
     pub(in crate::bake) dies_at: Option<(u64, bool)>,
-    /// From this request on the date is wrong by so many seconds.
+    /// From this request on, the date is wrong by this many seconds.
     pub(in crate::bake) clock_jumps: Option<(u64, i64)>,
     /// The process is stopped for an hour when this request has been answered.
     pub(in crate::bake) sleeps_at: Option<u64>,
@@ -142,7 +144,7 @@ pub(in crate::bake) struct State {
     next: u64,
     pub(in crate::bake) requests: Vec<String>,
     pub(in crate::bake) created: u32,
-    /// Since when nothing is answered.
+    /// When the current outage began.
     away_since: Option<u64>,
 }
 
@@ -158,13 +160,13 @@ impl State {
 pub(in crate::bake) struct Fake {
     pub(in crate::bake) world: World,
     pub(in crate::bake) state: Mutex<State>,
-    /// Its time, in nanoseconds: it passes when somebody sleeps, and at no other moment.
+    /// Simulated time in nanoseconds. It advances only when something sleeps.
     time: AtomicU64,
-    /// A bake that is at work then hangs.
+    /// A bake that still runs at this time hangs.
     deadline: AtomicU64,
     stop: watch::Sender<u32>,
     pub(in crate::bake) journal: Mutex<Vec<JournalEntry>>,
-    /// Killed: nothing that it does from here on counts.
+    /// The process was killed: nothing that it does after that takes effect.
     dead: AtomicBool,
     pub(in crate::bake) died: tokio::sync::Notify,
     pub(in crate::bake) written: tokio::sync::Notify,
@@ -284,9 +286,9 @@ impl Fake {
         self.now().as_secs()
     }
 
-    /// What is there and costs money.
+    /// The resources that exist and cost money.
     pub(in crate::bake) fn there(&self) -> Vec<String> {
-        // An action under way ends by itself: look at what is there when it has.
+        // Actions in progress end by themselves, so check what exists after that.
         let state = self.state.lock().unwrap();
         let mut there: Vec<String> =
             state.droplets.iter().filter(|(_, d)| d.gone_at.is_none()).map(|(id, _)| format!("droplet {id}")).collect();
@@ -443,7 +445,7 @@ impl Clock for Fake {
         let before = self.time.fetch_add(nanoseconds(duration), Ordering::Relaxed);
         self.sleeps.lock().unwrap().push(duration);
         assert!(before < self.deadline.load(Ordering::Relaxed), "a bake ends");
-        // Whoever watches has a look.
+        // Let other tasks run.
         tokio::task::yield_now().await;
     }
 }

@@ -1,4 +1,5 @@
-//! A bake whose snapshot is whole and whose last steps fail: it is not lost. Another process goes on with it, or removes it.
+//! A bake whose snapshot is complete and whose last steps fail is suspended. Another process
+//! resumes or removes it.
 
 use super::faults::check_outcome;
 use super::kills::{gc, one_snapshot, state_of};
@@ -7,7 +8,7 @@ use crate::bake::journal::JournalEntry;
 use crate::bake::ports::ProviderErrorKind as Kind;
 use crate::bake::{OnError, Outcome, RemainingResource, Spec, Stage};
 
-/// What fails for good, from which request of its kind on, and the stage that says so.
+/// What fails permanently, from which request of its kind on, and the stage that reports it.
 const LAST_STEPS: [(&str, usize, Fault, Stage); 9] = [
     ("delete droplet", 1, Fault::Before(Kind::Forbidden), Stage::Destroy),
     ("delete droplet", 1, Fault::Before(Kind::Unanswered), Stage::Destroy),
@@ -20,7 +21,7 @@ const LAST_STEPS: [(&str, usize, Fault, Stage); 9] = [
     ("untag", 1, Fault::After, Stage::Commit),
 ];
 
-/// A bake that could not do its last steps.
+/// A bake that could not finish its last steps.
 async fn halted(what: &str, from: usize, fault: Fault, spec: &Spec) -> (Fake, Outcome) {
     let fake = Fake::new(World { outage: Some((what.to_owned(), from, fault)), ..World::default() });
     let outcome = fake.bake(spec).await;
@@ -28,7 +29,7 @@ async fn halted(what: &str, from: usize, fault: Fault, spec: &Spec) -> (Fake, Ou
     (fake, outcome)
 }
 
-/// The product, proved, and nothing else.
+/// Checks that the verified snapshot exists, and nothing else.
 fn the_product(fake: &Fake, outcome: &Outcome, case: &str) {
     let Outcome::Done(product) = outcome else { panic!("{case}: {outcome:?}") };
     assert!(product.verified, "{case}");
@@ -37,7 +38,7 @@ fn the_product(fake: &Fake, outcome: &Outcome, case: &str) {
 }
 
 #[tokio::test]
-async fn a_whole_snapshot_outlives_what_fails_after_it() {
+async fn a_complete_snapshot_survives_later_failures() {
     for (what, from, fault, stage) in LAST_STEPS {
         let case = format!("{what} from {from} on: {fault:?}");
         let (mut fake, outcome) = halted(what, from, fault, &spec()).await;
@@ -46,7 +47,7 @@ async fn a_whole_snapshot_outlives_what_fails_after_it() {
         assert!(remaining.iter().any(|one| matches!(one, RemainingResource::Snapshot { .. })), "{case}: {remaining:?}");
         assert!(fake.said("trying once more"), "{case}");
         assert!(matches!(fake.journal.lock().unwrap().last(), Some(JournalEntry::Suspended { .. })), "{case}");
-        // The service is well again.
+        // The service works again.
         fake.world.outage = None;
         let outcome = fake.go_on(&spec(), state_of(&fake)).await;
         the_product(&fake, &outcome, &case);
@@ -54,7 +55,7 @@ async fn a_whole_snapshot_outlives_what_fails_after_it() {
 }
 
 #[tokio::test]
-async fn one_that_halted_halts_again_as_long_as_nothing_changes() {
+async fn a_suspended_bake_is_suspended_again_if_nothing_changes() {
     for (what, from, fault, stage) in LAST_STEPS.into_iter().filter(|(.., fault, _)| *fault != Fault::After) {
         let (fake, _) = halted(what, from, fault, &spec()).await;
         let again = fake.go_on(&spec(), state_of(&fake)).await;
@@ -64,8 +65,9 @@ async fn one_that_halted_halts_again_as_long_as_nothing_changes() {
 }
 
 #[tokio::test]
-async fn what_remains_is_tried_twice() {
-    // Each way has two refusals in it: the third and the fourth request are the second way's.
+async fn the_last_steps_are_tried_twice() {
+    // Each attempt takes one refusal: the first delete request of the bake, then that of the second
+    // attempt.
     let faults = |requests: &[String]| -> Vec<u64> {
         let deletes = |(_, request): &(u64, &String)| request.starts_with("delete droplet");
         (1..).zip(requests).filter(deletes).map(|(number, _)| number).collect()
@@ -85,14 +87,14 @@ async fn what_remains_is_tried_twice() {
 }
 
 #[tokio::test]
-async fn one_that_halted_can_be_given_up() {
+async fn a_suspended_bake_can_be_removed() {
     for (what, from, fault, _) in LAST_STEPS {
         for journal in [true, false] {
             let case = format!("{what} from {from} on: {fault:?}, journal {journal}");
             let (mut fake, _) = halted(what, from, fault, &spec()).await;
             fake.world.outage = None;
             gc(&fake, journal).await;
-            // Without its journal nothing tells a snapshot whose tag is off from one that is done.
+            // Without the journal, a snapshot without the bake's tag looks like a finished one.
             let off = fault == Fault::After && !journal;
             assert_eq!(fake.there().len(), usize::from(off), "{case}: {:?}", fake.there());
         }
@@ -116,13 +118,14 @@ async fn a_service_that_goes_away_at_the_end_costs_no_snapshot() {
         let outcome = fake.bake(&spec()).await;
         check_outcome(&fake, &outcome, &format!("away from {at} on"));
         if outcome.exit_status() == 0 {
-            // All that was still to come was of no account.
+            // The remaining requests did not matter.
             continue;
         }
         assert!(outcome.is_resumable(), "away from {at} on: {outcome:?}");
         halts += 1;
         (fake.world.away, fake.world.outage) = (None, None);
-        // Away for longer than the verification droplet waits to be heard: that one is of no use any more.
+        // The outage is longer than the verification droplet waits for an acknowledgement, so that
+        // droplet is useless.
         let outcome = fake.go_on(&spec(), state_of(&fake)).await;
         the_product(&fake, &outcome, &format!("away from {at} on, and back"));
     }
@@ -130,16 +133,16 @@ async fn a_service_that_goes_away_at_the_end_costs_no_snapshot() {
 }
 
 #[tokio::test]
-async fn what_speaks_against_the_snapshot_is_cleaned_up_as_ever() {
+async fn a_bad_snapshot_is_cleaned_up() {
     let happy = Fake::new(World::default());
     assert_eq!(happy.bake(&spec()).await.exit_status(), 0);
     let requests = happy.state.lock().unwrap().requests.clone();
     let first = requests.iter().position(|one| one.starts_with("delete droplet")).unwrap();
     let looks = requests[..first].iter().filter(|one| one.starts_with("snapshot")).count();
     let worlds = [
-        // It is not where it should be.
+        // The snapshot is missing in a region.
         (3, World { transfer_errors: true, ..World::default() }),
-        // Somebody has deleted it.
+        // The snapshot was deleted by somebody else.
         (
             3,
             World {
@@ -158,7 +161,7 @@ async fn what_speaks_against_the_snapshot_is_cleaned_up_as_ever() {
 }
 
 #[tokio::test]
-async fn keep_and_ask_are_not_asked_then() {
+async fn a_suspended_bake_ignores_on_error() {
     for on_error in [OnError::Keep, OnError::Ask] {
         let spec = Spec { on_error, ..spec() };
         let (_, outcome) = halted("delete droplet", 1, Fault::Before(Kind::Forbidden), &spec).await;
@@ -167,7 +170,7 @@ async fn keep_and_ask_are_not_asked_then() {
 }
 
 #[tokio::test]
-async fn a_full_disk_is_no_reason_to_halt() {
+async fn a_full_disk_does_not_suspend_the_bake() {
     let happy = Fake::new(World::default());
     assert_eq!(happy.bake(&spec()).await.exit_status(), 0);
     let deleting = |entry: &JournalEntry| matches!(entry, JournalEntry::DeletingDroplet { .. });

@@ -144,7 +144,7 @@ mod tests {
     use crate::bake::BakeId;
 
     #[test]
-    fn what_is_written_is_read_back_and_a_broken_file_is_not_quoted() {
+    fn documents_are_read_back_and_a_broken_file_is_not_quoted() {
         let credentials = Credentials::new(&BakeId::new(0, [1, 2, 3])).unwrap();
         let token = credentials.token.expose_secret().to_owned();
         let build = DocumentWithCredentials {

@@ -1,6 +1,6 @@
-//! The bakes of one command: checked parallel before anything is created, then run side by side,
-//! with one API client (and so one budget of requests), one Ctrl-C, one terminal, and a journal
-//! each.
+//! The bakes of one command. They are checked together before anything is created, then run in
+//! parallel with one API client (and so one rate limit), one Ctrl-C handler, one terminal, and a
+//! journal each.
 
 use std::borrow::Cow;
 use std::fmt::Write as _;

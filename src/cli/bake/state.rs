@@ -161,7 +161,7 @@ pub(crate) fn close_journal(
     file.read_to_end(&mut bytes).map_err(|error| failed(&path, &error))?;
     let parsed = journal::read(&bytes);
     let journal = FileJournal { folder, file: Mutex::new(file), redaction: redaction.clone() };
-    // A malformed journal is kept for inspection; nobody needs its secrets.
+    // Keep a malformed journal for inspection. Its secrets are not needed.
     let Ok((lines, complete)) = parsed else { return journal.remove_secrets() };
     if matches!(lines.first(), Some(JournalLine { entry: JournalEntry::Began { api_url, .. }, .. }) if api_url != api) {
         return Ok(());

@@ -65,7 +65,8 @@ impl Client {
             .connect_timeout(options.timeout.min(Duration::from_secs(5)))
             .read_timeout(options.timeout)
             .timeout(options.timeout)
-            // A connection that the other side has given up loses a request: better ours than theirs.
+            // A request on a connection that the server has closed is lost, so close idle
+            // connections first.
             .pool_idle_timeout(Duration::from_secs(20));
         if loopback {
             builder = builder.no_proxy();

@@ -150,7 +150,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn little_that_remains_is_spread_and_a_refusal_is_heeded_by_all() {
+    async fn few_remaining_requests_are_spaced_out_and_a_429_delays_all() {
         let budget = RateLimit::new(false);
         for _ in 0..1_000 {
             assert!(budget.admit(true).await.is_zero(), "an API on this machine has no minute");

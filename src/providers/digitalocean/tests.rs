@@ -21,9 +21,9 @@ const TOKEN: &str = "secret-token-0123456789";
 enum Reply {
     /// These bytes, then the end of the connection.
     Bytes(Vec<u8>),
-    /// Nothing, for longer than anybody waits.
+    /// No answer, for longer than any time limit.
     Hang,
-    /// These bytes, then a byte now and then.
+    /// These bytes, then one more byte from time to time.
     Drip(Vec<u8>),
     /// The connection ends at once.
     Close,
@@ -43,7 +43,8 @@ fn account() -> Reply {
     json(200, r#"{"account": {"email": "me@mail.example", "status": "active", "droplet_limit": 3}}"#)
 }
 
-/// A server that answers in this order, the last answer for ever, and keeps what it was asked.
+/// A server that gives these answers in order, repeats the last one for ever, and records its
+/// requests.
 struct Server {
     url: String,
     asked: Arc<Mutex<Vec<String>>>,
@@ -73,7 +74,7 @@ impl Server {
         Self { url, asked, task }
     }
 
-    /// A client that no busy machine makes give up: what is counted are the requests that the answers cause.
+    /// A client that does not time out on a busy machine, because the tests count its requests.
     fn client(&self) -> Client {
         self.client_that_waits(Duration::from_secs(60))
     }
@@ -106,7 +107,7 @@ async fn answer(mut stream: TcpStream, reply: Reply, log: Arc<Mutex<Vec<String>>
         }
     }
     log.lock().unwrap().push(String::from_utf8(request).unwrap());
-    // The other side may have gone: that is its business.
+    // The client may have disconnected.
     match reply {
         Reply::Bytes(bytes) => {
             let _ = stream.write_all(&bytes).await;
@@ -162,7 +163,7 @@ async fn a_create_sends_what_the_service_wants() {
 }
 
 #[tokio::test]
-async fn what_may_go_away_is_asked_again_and_a_post_is_not() {
+async fn transient_failures_are_retried_except_for_a_post() {
     let html = reply(502, "content-type: text/html\r\n", "<html><title>502 Bad\n Gateway</title></html>");
     let cut = Reply::Bytes(b"HTTP/1.1 200 OK\r\ncontent-length: 500\r\n\r\n{\"account\": {".to_vec());
     let cases = [
@@ -182,7 +183,8 @@ async fn what_may_go_away_is_asked_again_and_a_post_is_not() {
         (Reply::Hang, "no answer within 3s"),
     ];
     for (bad, text) in cases {
-        // What never answers costs all of the limit: as short as it can be with an answer that a busy machine gives in time.
+        // A server that never answers costs the whole limit. It is as short as it can be with an
+        // answer that even a busy machine gives in time.
         let client = |server: &Server| match bad {
             Reply::Hang => server.client_that_waits(Duration::from_secs(3)),
             _ => server.client(),
@@ -208,7 +210,7 @@ async fn a_get_is_given_up_after_four_tries_and_a_drip_has_a_limit() {
     let start = Instant::now();
     let error = create(&server.client_that_waits(Duration::from_secs(1))).await.unwrap_err();
     assert_eq!(error.kind, Kind::Unanswered, "{error}");
-    // It drips for twice as long.
+    // The answer drips for twice as long as the limit.
     assert!(start.elapsed() < Duration::from_secs(30), "the limit is one of the whole request: {:?}", start.elapsed());
 }
 
@@ -225,7 +227,7 @@ async fn too_many_requests_wait_as_long_as_they_are_told() {
     let start = Instant::now();
     assert_eq!(create(&server.client()).await.unwrap().id, 7, "a 429 had no effect: a POST is sent again");
     assert!(start.elapsed() >= Duration::from_secs(1), "{:?}", start.elapsed());
-    // An hour is not waited for in silence.
+    // The client does not silently wait for an hour.
     let server = Server::start(vec![limited(3600)]).await;
     let error = server.client().account().await.unwrap_err();
     assert_eq!((error.kind, server.asked().len()), (Kind::RateLimited, 1));
@@ -284,7 +286,7 @@ async fn pages_are_followed_at_our_own_address_and_lists_end() {
     assert_eq!(all.iter().map(|s| (s.id.as_str(), s.droplet)).collect::<Vec<_>>(), [("1", Some(9)), ("2", Some(9))]);
     assert!(server.asked()[1].starts_with("GET /v2/snapshots?resource_type=droplet&per_page=200&page=2 "));
     assert!(elsewhere.asked().is_empty(), "an address in an answer is no place to send a token to");
-    // A server that always knows of another page.
+    // A server that always announces another page.
     let server = Server::start(vec![page(1, &next)]).await;
     let error = server.client().snapshots().await.unwrap_err();
     assert!(error.message.contains("more than 1000 pages"), "{error}");
@@ -337,8 +339,8 @@ async fn the_token_goes_to_https_or_this_machine_only_and_follows_no_redirect() 
 }
 
 #[tokio::test]
-async fn nobody_there_is_said_so() {
-    // Nobody listens, and nobody else can: the port is held, for as long as the test asks.
+async fn a_refused_connection_is_reported() {
+    // Nothing listens on this port. The test keeps it bound, so that no other process can take it.
     let held = tokio::net::TcpSocket::new_v4().unwrap();
     held.bind("127.0.0.1:0".parse().unwrap()).unwrap();
     let url = format!("http://{}", held.local_addr().unwrap());
@@ -357,7 +359,7 @@ async fn an_action_is_found_with_its_resource() {
         (ResourceId::Droplet(3), "GET /v2/droplets/3/actions/9 "),
         (ResourceId::Snapshot("7".into()), "GET /v2/images/7/actions/9 "),
     ] {
-        // Another process asked for it: nothing is remembered.
+        // Another process sent the request, so this one remembers nothing.
         let server = Server::start(vec![missing.clone(), found.clone()]).await;
         assert_eq!(server.client().action(9, &of).await.unwrap().status, ActionStatus::Completed);
         assert!(server.asked()[1].starts_with(path), "{:?}", server.asked());
@@ -376,7 +378,7 @@ async fn a_snapshot_is_found_and_deleted_where_a_service_shows_it() {
             .map(|request| request.lines().next().unwrap_or_default().replace(" HTTP/1.1", ""))
             .collect()
     };
-    // As an image alone.
+    // The snapshot is shown only as an image.
     let image = r#"{"image": {"id": 7, "name": "golden", "regions": ["nyc3"], "tags": ["a"], "type": "snapshot"}}"#;
     let server = Server::start(vec![missing(), missing(), json(200, image)]).await;
     let found = server.client().snapshot("7").await.unwrap();
@@ -388,17 +390,19 @@ async fn a_snapshot_is_found_and_deleted_where_a_service_shows_it() {
     let server = Server::start(vec![missing()]).await;
     assert_eq!(server.client().delete_snapshot("7").await.unwrap_err().kind, Kind::NotFound);
     assert_eq!(server.client().snapshot("7").await.unwrap_err().request, "GET /v2/snapshots/7");
-    // In the list of all alone: those of another droplet, and of one that is not said, are left out.
+    // Only in the list of all snapshots. Those of another droplet, or without a droplet, are left
+    // out.
     let all = r#"{"snapshots": [{"id": 7, "resource_id": 3}, {"id": 8, "resource_id": "4"}, {"id": 9}]}"#;
     let server = Server::start(vec![missing(), json(200, all)]).await;
     let found = server.client().droplet_snapshots(4).await.unwrap();
     assert_eq!(found.iter().map(|snapshot| snapshot.id.as_str()).collect::<Vec<_>>(), ["8"]);
-    // No such droplet: that stays a 404.
+    // There is no such droplet: the 404 stays.
     let server = Server::start(vec![missing(), json(200, all)]).await;
     assert_eq!(server.client().droplet_snapshots(5).await.unwrap_err().kind, Kind::NotFound);
 }
 
-/// A 503 with `retry-after` is requested again when that is over, and passes it on when it is too long to wait for.
+/// A 503 is retried once its `retry-after` is over. A delay that is too long to wait for is passed
+/// on.
 #[tokio::test]
 async fn an_unavailable_service_is_given_the_time_it_asks_for() {
     let unavailable = |seconds: u64| reply(503, &format!("retry-after: {seconds}\r\n"), "");
@@ -410,7 +414,7 @@ async fn an_unavailable_service_is_given_the_time_it_asks_for() {
     let error = server.client().account().await.unwrap_err();
     assert_eq!((error.kind, server.asked().len()), (Kind::Unanswered, 1));
     assert_eq!(error.retry_after, Some(Duration::from_secs(600)));
-    // A 503 to a POST may have taken effect all the same.
+    // A 503 to a POST may have taken effect.
     let server = Server::start(vec![unavailable(0), json(202, DROPLET)]).await;
     assert!(create(&server.client()).await.unwrap_err().is_ambiguous());
     assert_eq!(server.asked().len(), 1);

@@ -1,4 +1,5 @@
-//! The bodies as DigitalOcean writes them. Only what is used is read, so that new fields disturb nobody.
+//! The bodies as DigitalOcean writes them. Only fields that mkimg uses are read, so that new fields
+//! do no harm.
 
 use std::net::IpAddr;
 
@@ -173,7 +174,7 @@ pub(super) struct Image {
     pub(super) min_disk_size: Option<Number>,
 }
 
-/// A snapshot, shown as an image: the same fields, but for the droplet that it was made of.
+/// A snapshot, shown as an image: the same fields, except the droplet that it was made from.
 #[derive(Deserialize)]
 pub(super) struct ImageOfDropletBody {
     pub(super) image: Snapshot,
@@ -258,7 +259,8 @@ struct Network {
 }
 
 impl Droplet {
-    /// Whether it carries the tag. A service that shows no tags is believed only of what bears the bake's id in its name.
+    /// Whether it carries the tag. If a service shows no tags, only a resource with the bake's id
+    /// in its name is accepted.
     pub(super) fn carries(&self, tag: &str) -> bool {
         match &self.tags {
             Some(tags) => tags.iter().any(|one| one == tag),
@@ -339,22 +341,22 @@ impl From<NumberOrText> for String {
     }
 }
 
-/// A number, or text that is one.
+/// A number, or a string that contains one.
 #[derive(Default, Deserialize)]
 pub(super) struct Number(#[serde(deserialize_with = "number")] pub(super) u64);
 
-/// What a bake can do without counts as not given where it cannot be read.
+/// An optional value that cannot be read counts as missing.
 fn if_readable<'de, D: Deserializer<'de>, T: Default + DeserializeOwned>(deserializer: D) -> Result<T, D::Error> {
     let value = serde_json::Value::deserialize(deserializer)?;
     Ok(serde_json::from_value(value).unwrap_or_default())
 }
 
-/// Null counts as not given.
+/// Null counts as missing.
 fn lenient<'de, D: Deserializer<'de>, T: Default + Deserialize<'de>>(deserializer: D) -> Result<T, D::Error> {
     Ok(Option::<T>::deserialize(deserializer)?.unwrap_or_default())
 }
 
-/// A number, which other services than DigitalOcean's may write as text.
+/// A number, which services other than DigitalOcean may write as a string.
 fn number<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {
     String::from(NumberOrText::deserialize(deserializer)?).parse().map_err(serde::de::Error::custom)
 }

@@ -14,7 +14,7 @@ fn unix() -> u64 {
 }
 
 #[test]
-fn what_is_not_mkimgs_is_never_touched() {
+fn resources_of_others_are_never_touched() {
     let (home, emulator) = (Home::new(), Emulator::without_machines(&[]));
     for (name, tags) in [
         ("without", &[][..]),
@@ -40,7 +40,7 @@ fn what_is_not_mkimgs_is_never_touched() {
 }
 
 #[test]
-fn from_another_machine_only_what_is_past_its_deadline_goes() {
+fn another_machine_deletes_only_orphans_past_their_deadline() {
     let emulator = Emulator::without_machines(&[]);
     let passed = format!("mkimg:bake:20200101-000000-aaaaaa:{}", unix() - 600);
     let early = format!("mkimg:bake:20200101-000000-bbbbbb:{}", unix() + 600);
@@ -69,7 +69,7 @@ fn from_another_machine_only_what_is_past_its_deadline_goes() {
     let (stdout, _) = gc(&[]);
     assert!(stdout.contains("destroyed droplet") && stdout.lines().count() == 1, "{stdout}");
     emulator.holds(2, 0, "past its deadline");
-    // By name, whatever its deadline, without a journal.
+    // Named on the command line, so the deadline does not matter. No journal is needed.
     let (stdout, _) = gc(&["20200101-000000-bbbbbb"]);
     assert!(stdout.contains("`early`"), "{stdout}");
     emulator.holds(1, 0, "named");
@@ -105,7 +105,7 @@ fn a_snapshot_in_the_making_goes_with_its_droplet() {
 }
 
 #[test]
-fn an_api_that_falls_silent_ends_it_and_what_is_not_known_to_be_gone_is_named() {
+fn an_api_outage_ends_the_bake_and_remaining_resources_are_named() {
     // The first droplet is deleted. Then the service hangs, closes connections, or answers 500.
     run_cases(vec![("hang", "no answer"), ("closed", "connection"), ("500", "500")], |&(silence, kind)| {
         let faults =
@@ -157,7 +157,7 @@ fn a_deletion_by_tag_goes_on_without_its_client() {
 }
 
 #[test]
-fn a_bake_whose_leftovers_are_removed_is_not_said_to_have_left_them() {
+fn a_bake_whose_orphans_were_removed_is_listed_as_failed() {
     // Two refusals for each of the two attempts.
     let faults: Vec<String> = (1..=4).map(|nth| format!("DELETE /v2/droplets/*#{nth}:403")).collect();
     let faults: Vec<&str> = faults.iter().map(String::as_str).collect();

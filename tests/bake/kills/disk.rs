@@ -17,7 +17,7 @@ fn killed(emulator: &Emulator) -> Home {
 }
 
 #[test]
-fn a_journal_that_is_of_no_use_is_named_and_gc_goes_by_tags() {
+fn an_unusable_journal_is_named_and_gc_uses_tags() {
     type Spoil = fn(&Path);
     let cases: [(&str, Spoil, &str); 6] = [
         ("cut to nothing", |p| std::fs::write(p, "").unwrap(), "ended before its first request"),
@@ -72,7 +72,7 @@ fn change(path: &Path, edit: fn(&str) -> String) {
 }
 
 #[test]
-fn a_last_line_that_was_cut_is_no_hindrance() {
+fn a_truncated_last_line_is_ignored() {
     let emulator = Emulator::that_waits();
     let home = Home::new();
     let mut baking = home.start(&emulator, &[]);
@@ -90,7 +90,7 @@ fn a_last_line_that_was_cut_is_no_hindrance() {
 }
 
 #[test]
-fn without_a_place_for_the_journal_nothing_is_created() {
+fn without_a_writable_journal_nothing_is_created() {
     let emulator = Emulator::without_machines(&[]);
     let home = Home::new();
     std::fs::write(home.path().join("a file"), "").unwrap();
@@ -128,7 +128,7 @@ fn a_disk_that_fills_up_ends_the_bake_with_nothing_left() {
         let home = killed(&emulator);
         std::fs::metadata(home.folder().unwrap().join("secrets.json")).unwrap().len().div_ceil(page)
     };
-    // There is room for one page of journal. The longer its first line, the sooner it is full.
+    // The disk holds one page of the journal. The longer its first line, the sooner it is full.
     let seen = std::sync::Mutex::new(Vec::new());
     run_cases((0..10).collect(), |padding: &usize| {
         let (home, emulator) = (Home::new(), Emulator::quick(&[]));
@@ -178,7 +178,7 @@ fn a_full_standard_output_does_not_change_how_a_bake_ended() {
 }
 
 #[test]
-fn two_that_resume_at_once_do_not_meet() {
+fn two_concurrent_resumes_do_not_conflict() {
     let emulator = Emulator::that_waits();
     let home = Home::new();
     let mut baking = home.start(&emulator, &[]);

@@ -17,7 +17,7 @@ const DROPLET: (&str, u32) = ("DELETE /v2/droplets/*", 4);
 const COMMIT: (&str, u32) = ("DELETE /v2/tags/mkimg*/resources", 2);
 
 #[test]
-fn what_could_not_be_finished_is_finished_by_resume() {
+fn resume_finishes_a_suspended_bake() {
     for ((what, times), droplets) in [(DROPLET, 1), (COMMIT, 0)] {
         let (home, emulator) = (Home::new(), refused(what, times));
         let (exit, printed) = home.start(&emulator, &[]).end();
@@ -52,7 +52,7 @@ fn what_could_not_be_finished_is_finished_by_resume() {
 }
 
 #[test]
-fn what_could_not_be_finished_is_removed_by_gc() {
+fn gc_removes_a_suspended_bake() {
     for (what, times) in [DROPLET, COMMIT] {
         let (home, emulator) = (Home::new(), refused(what, times));
         assert_eq!(home.start(&emulator, &[]).end().0, 4);

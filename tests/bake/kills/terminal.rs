@@ -35,7 +35,7 @@ fn one_ctrl_c_cleans_up() {
 }
 
 #[test]
-fn a_second_ctrl_c_stops_at_once_and_names_what_is_left() {
+fn a_second_ctrl_c_stops_at_once_and_names_remaining_resources() {
     // The clean-up cannot finish: the deletion of the droplet is never answered.
     let (home, emulator) = (Home::new(), Emulator::without_machines(&["--fault", "DELETE /v2/droplets/*:hang"]));
     let mut session = at_terminal(&home, &emulator, &["--timeout-request", "60s"]);
@@ -66,7 +66,7 @@ fn asked(answer: impl FnOnce(&mut PtySession)) -> (i32, String, Emulator, Home) 
 }
 
 #[test]
-fn yes_keeps_and_says_how_to_remove() {
+fn the_answer_yes_keeps_the_droplet_and_says_how_to_remove_it() {
     let (exit, printed, emulator, home) = asked(|session| {
         let _ = session.send_line("y").unwrap();
     });
@@ -78,7 +78,7 @@ fn yes_keeps_and_says_how_to_remove() {
 }
 
 #[test]
-fn no_an_empty_line_the_end_of_input_and_ctrl_c_destroy() {
+fn any_answer_but_yes_destroys() {
     let answers: [fn(&mut PtySession); 4] = [
         |session| {
             let _ = session.send_line("n").unwrap();

@@ -79,7 +79,7 @@ fn a_droplet_that_never_answers_is_given_up_and_destroyed() {
 }
 
 #[test]
-fn what_is_kept_is_named_and_gc_removes_it() {
+fn kept_resources_are_named_and_removed_by_gc() {
     let home = project();
     let emulator = Emulator::without_machines(&[]);
     let arguments = [

@@ -61,7 +61,7 @@ fn several_templates_and_the_worst_exit_status() {
 }
 
 #[test]
-fn what_fails_is_in_the_summary_and_in_the_exit_status() {
+fn failures_are_in_the_summary_and_in_the_exit_status() {
     let home = variable_project();
     let emulator = Emulator::without_machines(&[]);
     let words = Home::arguments(&emulator, &["--timeout-provision", "1s", "--matrix", "region=nyc3,fra1"]);

@@ -41,7 +41,7 @@ fn the_first_variable_that_is_set_counts() {
 }
 
 #[test]
-fn doctl_is_asked_last_with_the_context_that_it_uses() {
+fn doctls_current_context_is_the_last_source() {
     let home = project();
     let emulator = Emulator::without_machines(&[]);
     let config =

@@ -64,7 +64,7 @@ fn a_file_that_changes_half_way_begins_again() {
 }
 
 #[test]
-fn a_server_without_ranges_or_versions_is_asked_for_the_whole() {
+fn without_ranges_or_versions_the_whole_file_is_requested() {
     // A weak tag, and none.
     for tag in ["W/\"one\"", ""] {
         let server =
@@ -129,7 +129,7 @@ fn a_server_that_breaks_every_time_is_given_up() {
 }
 
 #[test]
-fn a_server_that_is_busy_is_asked_again() {
+fn a_busy_server_is_retried() {
     let busy = |status: &str| Answer::new(status, &["retry-after: 0".to_owned(), "content-length: 0".to_owned()], b"");
     let server = Server::start(move |_, before| match before {
         0 => busy("503 Service Unavailable"),
@@ -164,7 +164,7 @@ fn redirects_are_followed_with_their_ranges() {
 }
 
 #[test]
-fn a_server_that_says_nothing_more_is_not_waited_for() {
+fn a_silent_server_times_out() {
     let server = Server::start(|asked, _| match asked.path.as_str() {
         "/mute" => Answer::new("200 OK", &[], b"").and_hang(),
         _ => Answer::cut(BODY, TAG, HALF).and_hang(),

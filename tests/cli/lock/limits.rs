@@ -71,7 +71,7 @@ fn a_file_may_change_three_times_during_a_download() {
 }
 
 #[test]
-fn a_server_may_ask_for_one_minute_of_patience() {
+fn a_server_may_delay_a_retry_by_one_minute() {
     for (seconds, waits) in [(60, true), (61, false)] {
         let server = Server::start(move |_, _| {
             Answer::new("503 Service Unavailable", &[format!("retry-after: {seconds}")], b"")

@@ -67,7 +67,7 @@ fn a_lock_pins_what_publishers_say_and_what_is_downloaded() {
 }
 
 #[test]
-fn what_cannot_be_locked_is_explained_and_nothing_is_written() {
+fn failures_to_lock_are_explained_and_nothing_is_written() {
     let sums = format!("{}  tool\n", "0".repeat(64));
     let server = Server::start(move |asked, _| match asked.path.as_str() {
         "/tool" => Answer::whole(BODY, TAG),
@@ -105,7 +105,7 @@ fn what_cannot_be_locked_is_explained_and_nothing_is_written() {
 
 /// All downloads are tried and all failures are printed. What arrived is not downloaded again.
 #[test]
-fn one_that_fails_keeps_the_lock_from_being_written() {
+fn one_failed_download_prevents_writing_the_lock() {
     let there = Arc::new(AtomicUsize::new(0));
     let now = Arc::clone(&there);
     let server = Server::start(move |asked, _| match asked.path.as_str() {
@@ -158,7 +158,7 @@ fn several_architectures_are_pinned_side_by_side() {
 }
 
 #[test]
-fn a_file_that_its_publisher_has_replaced_is_said() {
+fn a_file_that_its_publisher_has_replaced_is_reported() {
     let server = Server::start(|_, before| Answer::whole(if before == 0 { BODY } else { b"new\n" }, ""));
     let project = Project::of(&server.url("/tool"));
     project.pins(&[]);

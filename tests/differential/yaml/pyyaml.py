@@ -59,14 +59,14 @@ def judge(text):
         return {"error": str(error), "place": context or problem, "problem": problem}
     except yaml.reader.ReaderError as error:
         return {"error": str(error), "position": error.position}
-    except Exception as error:  # PyYAML lets what int(), datetime and chr() raise pass through
+    except Exception as error:  # PyYAML passes on the exceptions of int(), datetime and chr()
         return {"error": repr(error)}
     try:
         return {"value": plain(value, [MOST_NODES])}
     except TooLarge:
         return {"too_large": True}
     except (RecursionError, UnicodeEncodeError, ValueError) as error:
-        # A value inside itself, half a surrogate pair, an integer that Python cannot print: of no use to any tool.
+        # A value inside itself, a lone surrogate, an integer that Python cannot print: no tool can use them.
         return {"error": "unusable: " + repr(error)}
 
 
