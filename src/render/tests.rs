@@ -1,16 +1,18 @@
-//! From a template to what a machine is told: each file of `tests/cases/document/` is one project and the documents that it
-//! becomes.
+//! Renders templates: each file of `tests/cases/document/` is one project and the documents that it
+//! renders to.
 //!
-//! A case has sections, each under a line `-- PATH --` or `-- PATH MODE --`: the files of a project, `-- options --`, and at the
-//! end `-- expected --`. `SNAPSHOTS=overwrite` rewrites the expected part. The options, one on each line:
+//! A case has sections, each under a line `-- PATH --` or `-- PATH MODE --`: the files of a
+//! project, `-- options --`, and at the end `-- expected --`. `SNAPSHOTS=overwrite` rewrites the
+//! expected part. The options, one on each line:
 //!
 //! - `var NAME=VALUE`, `var-file PATH`, `env NAME=VALUE`: values of variables
 //! - `limit -N`: renders with a limit that is N bytes below the size of the readable document
-//! - `bake`: also shows the droplet, the snapshot, the bake's entry and the document of a verification
+//! - `bake`: also shows the droplet, the snapshot, the bake's entry and the document of a
+//!   verification
 //! - `artifacts-url URL`, `poweroff`: fields of the bake's entry
 //!
-//! The test decodes the documents by other means than `render`. It does not show the runner's program and its start, so a case
-//! changes only if the instructions for the machine change.
+//! The test decodes the documents independently of `render`. It omits the runner's program and its
+//! start, so a case changes only if the instructions for the machine change.
 
 #![allow(clippy::disallowed_methods, reason = "tests read their cases and write small projects")]
 
@@ -105,7 +107,7 @@ fn plan(root: &Path, options: &Options<'_>) -> Plan {
     Plan::new(&project.origin, resolved.spec, collected.tree, &lock).unwrap()
 }
 
-/// A case's project as the documents that it becomes.
+/// Renders a case's project.
 fn shown(case: &str) -> String {
     let directory = tempfile::tempdir().unwrap();
     let mut options = Options::default();
@@ -116,7 +118,7 @@ fn shown(case: &str) -> String {
         }
         let path = directory.path().join(section.path);
         fs::create_dir_all(path.parent().unwrap()).unwrap();
-        // What text cannot hold is written as an escape.
+        // A case writes these characters as escapes.
         let text = section.text.replace("\\r", "\r").replace("\\0", "\0");
         fs::write(&path, text).unwrap();
         fs::set_permissions(&path, fs::Permissions::from_mode(section.mode)).unwrap();

@@ -84,7 +84,7 @@ impl Emulator {
         self.url.clone()
     }
 
-    /// What a person should know: ports that are not forwarded, missing hardware virtualisation.
+    /// Warnings for the user: ports that are not forwarded, missing hardware virtualisation.
     pub fn warnings(&self) -> &[String] {
         &self.warnings
     }

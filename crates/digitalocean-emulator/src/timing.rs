@@ -47,7 +47,7 @@ pub struct ParseTimingError(String);
 impl FromStr for Timing {
     type Err = ParseTimingError;
 
-    /// What the text does not name keeps its default.
+    /// Durations that the text does not name keep their defaults.
     fn from_str(text: &str) -> Result<Self, ParseTimingError> {
         let mut timing = Self::default();
         for part in text.split(',') {

@@ -105,7 +105,8 @@ pub(super) fn check_text(source: &Source, kind: Kind, options: &Options, depth: 
     Checked { verdict, diagnostics, parts: inner, suppressed, files }
 }
 
-/// Checks the parts of a document, each like a document of its own, and adds their findings to `diagnostics`.
+/// Checks the parts of a document, each like a document of its own, and adds their findings to
+/// `diagnostics`.
 ///
 /// `cloud-init schema` does not look into parts, so these findings have the origin `mkimg` and do
 /// not change the verdict of the document. Each part has its own verdict.

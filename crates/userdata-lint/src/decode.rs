@@ -1,4 +1,4 @@
-//! Contents of `write_files` as they will be on the machine: base64 and gzip, read as cloud-init reads them.
+//! Decodes the contents of `write_files` as cloud-init does: base64 and gzip.
 
 use std::borrow::Cow;
 use std::io::Read;
@@ -9,13 +9,15 @@ use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 
 use diagnostics::quoted;
 
-/// Decodes a content as `encoding` says. cloud-init ignores the case of the encoding, and takes unknown ones for plain text.
+/// Decodes a content according to `encoding`. Like cloud-init, it ignores the case of the encoding
+/// and treats unknown encodings as plain text.
 ///
-/// Of a gzip stream at most `max_bytes` + 1 bytes are unpacked: a longer result means that the limit is exceeded.
+/// Unpacks at most `max_bytes` + 1 bytes of a gzip stream: a longer result means that the limit is
+/// exceeded.
 ///
 /// # Errors
 ///
-/// The content is not encoded so; the text says why.
+/// Fails with a description if the content does not have this encoding.
 pub fn decode<'c>(encoding: &str, content: &'c [u8], max_bytes: u64) -> Result<Cow<'c, [u8]>, String> {
     match encoding.trim().to_ascii_lowercase().as_str() {
         "gz" | "gzip" => gunzip(content, max_bytes).map(Cow::Owned),
@@ -27,7 +29,8 @@ pub fn decode<'c>(encoding: &str, content: &'c [u8], max_bytes: u64) -> Result<C
     }
 }
 
-/// Unpacks gzip, all of its members. Of a result that is longer than `max_bytes`, one byte more is returned: its length tells.
+/// Unpacks all members of a gzip stream. Stops after `max_bytes` + 1 bytes, so that a caller can
+/// detect a longer result.
 pub(crate) fn gunzip(bytes: &[u8], max_bytes: u64) -> Result<Vec<u8>, String> {
     let mut out = Vec::new();
     let mut decoder = flate2::read::MultiGzDecoder::new(bytes).take(max_bytes.saturating_add(1));
@@ -35,7 +38,7 @@ pub(crate) fn gunzip(bytes: &[u8], max_bytes: u64) -> Result<Vec<u8>, String> {
     Ok(out)
 }
 
-/// As Python's `b64decode`, but strange characters are errors: Python skips them.
+/// Like Python's `b64decode`, but invalid characters are errors; Python skips them.
 fn decode_base64(text: &[u8]) -> Result<Vec<u8>, String> {
     let mut data: Vec<u8> = Vec::with_capacity(text.len());
     for byte in text {

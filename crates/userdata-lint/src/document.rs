@@ -153,7 +153,8 @@ pub(super) fn too_complex(key: Node<'_>) -> Diagnostic {
     finding(&rules::TOO_COMPLEX, key_text(key), key.used_at(), message, help)
 }
 
-/// Compares the size of a document with the limits. `largest` names its largest files, for the help.
+/// Compares the size of a document with the limits. `largest` names its largest files, for the
+/// help.
 pub(super) fn size(bytes: usize, largest: &[String], options: &Options, diagnostics: &mut Vec<Diagnostic>) {
     let own = options.limit.filter(|limit| bytes > *limit).map(|limit| {
         let over = bytes - limit;

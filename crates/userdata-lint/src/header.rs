@@ -57,7 +57,8 @@ const HEADERS: &[(&str, Kind)] = &[
     ("text/x-shellscript-per-once", Kind::Script),
 ];
 
-/// Since this version, white space may come before the header, and case does not matter (25.1, but not 22.4).
+/// Since this version, white space may come before the header, and case does not matter (25.1, but
+/// not 22.4).
 pub(super) const LENIENT: Version = Version::new(25, 1);
 
 /// White space as defined by Python's `str.lstrip`.

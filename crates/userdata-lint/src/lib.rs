@@ -1,9 +1,9 @@
 //! Checks any cloud-init user-data document offline.
 //!
-//! [`lint`] reports what `cloud-init schema` would say of a document, with exact places and better
-//! messages, and much that the schema cannot see: shell syntax, systemd units, cron and sudo files,
-//! the order of the boot, secrets, and the size limits of providers. It is pure: it uses no files,
-//! network, environment or clock.
+//! [`lint`] reports everything that `cloud-init schema` reports about a document, with exact places
+//! and better messages. It also checks what the schema cannot see: shell syntax, systemd units,
+//! cron and sudo files, the order of the boot, secrets, and the size limits of providers. It is
+//! pure: it uses no files, network, environment or clock.
 //!
 //! ```
 //! use diagnostics::source::Source;
@@ -22,9 +22,10 @@
 //! ```
 //!
 //! How it works: the header gives the kind of the document (`header.rs`). A cloud-config is parsed
-//! as YAML 1.1, and `schema.rs` compares its keys with the tables in `modules/`. Other checks are in
-//! `boot/`, `content/`, `secrets/`, `image.rs`, and beside the tables of their modules. The findings
-//! go through the passes of `pipeline.rs`. Each finding belongs to a rule of the crate `lint-rules`.
+//! as YAML 1.1, and `schema.rs` compares its keys with the tables in `modules/`. Other checks are
+//! in `boot/`, `content/`, `secrets/`, `image.rs`, and beside the tables of their modules. The
+//! findings go through the passes of `pipeline.rs`. Each finding belongs to a rule of the crate
+//! `lint-rules`.
 //!
 //! To add a rule, add its page to `crates/lint-rules/pages` and its check here; the tests run the
 //! examples of the page.

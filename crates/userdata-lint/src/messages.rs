@@ -219,7 +219,8 @@ fn detours(context: &Context<'_>, path: &[PathStep<'_>]) -> Vec<(Span, String)> 
                     let first = context.source.slice(span).lines().next().unwrap_or_default();
                     out.push((Span::new(span.start, span.start + first.len()), "merged in here".to_string()));
                 }
-                // The last value does not matter, and looking it up is slow with thousands of unknown keys.
+                // The last value does not matter, and looking it up is slow with thousands of
+                // unknown keys.
                 let found = || entries.iter().rev().find(|entry| tree.node(entry.key).span() == key.span());
                 if last { None } else { found().map(|entry| tree.node(entry.value)) }
             }

@@ -86,7 +86,8 @@ fn schema_command(draft: &mut Draft, options: &Options) {
     let old = version < header::LENIENT;
     let verdict = match kind {
         Kind::CloudConfig | Kind::Unknown | Kind::Gzip => return,
-        // Version 22.4 only compares the first letters with `#cloud-config`, and goes on to the schema.
+        // Version 22.4 only compares the first letters with `#cloud-config`, and goes on to the
+        // schema.
         Kind::CloudConfigArchive | Kind::Jsonp if old => checks::cloud_config(source, options, &mut Vec::new()).0,
         Kind::Mime => Verdict::Invalid,
         _ if old => Verdict::Invalid,
@@ -150,7 +151,7 @@ fn allow_list(draft: &mut Draft, options: &Options) {
     draft.allow = suppress::by_allow_list(&options.allow, files, diagnostics, suppressed);
 }
 
-/// Whether the entries are used is reported of the rendered document.
+/// Unused entries are reported for the rendered document only.
 fn file_allow_list(draft: &mut Draft, options: &Options) {
     let Checked { diagnostics, suppressed, files, .. } = &mut draft.checked;
     let destination = files.first().map(|file| file.path.as_str()).unwrap_or_default();

@@ -1,7 +1,7 @@
 //! Maps places in a generated text (a rendered template, a decoded part) to its source file.
 //!
-//! The generated text consists of pieces. In a copied piece, every byte has its own place. Findings in
-//! any other piece are shown at the place of the whole piece.
+//! The generated text consists of pieces. In a copied piece, every byte has its own place. Findings
+//! in any other piece are shown at the place of the whole piece.
 
 use super::value;
 use crate::rules::Rule;
@@ -79,7 +79,8 @@ impl Places {
         self.pieces.get(index).or(self.pieces.last()).is_some_and(|piece| piece.copied)
     }
 
-    /// The next `length` bytes were copied from `from` on. Extends the last piece if this one continues it.
+    /// The next `length` bytes were copied from `from` on. Extends the last piece if this one
+    /// continues it.
     fn copied(&mut self, length: usize, from: usize) {
         match self.pieces.last_mut() {
             Some(last) if last.copied && last.from.end == from => {
@@ -90,8 +91,8 @@ impl Places {
         }
     }
 
-    /// Maps the value of a YAML scalar to its source, through blocks, quotes and escapes. Where that
-    /// fails, the rest has the place of the whole scalar.
+    /// Maps the value of a YAML scalar to its source, through blocks, quotes and escapes. Where
+    /// that fails, the rest has the place of the whole scalar.
     pub(crate) fn of_scalar(source: &Source, node: Node<'_>, text: &str) -> Self {
         let mut places = Self::default();
         let span = node.span();

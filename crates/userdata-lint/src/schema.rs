@@ -13,7 +13,8 @@ use super::value::{self, PathStep};
 use super::version::Version;
 use yaml11::{Node, NodeId, NodeKind, Scalar, Tree};
 
-/// Since this version, a failed choice also reports the errors of its nearest branch (25.1, but not 22.4).
+/// Since this version, a failed choice also reports the errors of its nearest branch (25.1, but not
+/// 22.4).
 const NEAREST_BRANCH: Version = Version::new(25, 1);
 /// How many comparisons one document may take. Real documents take a few thousand.
 const MAX_STEPS: usize = 5_000_000;
@@ -365,7 +366,8 @@ impl<'t> Checker<'t> {
         }
         if self.version < NEAREST_BRANCH {
             self.report(node, shape, Violation::NoBranch, out);
-            // Older versions report only the path of the choice, but the message explains it all the same.
+            // Older versions report only the path of the choice, but the message explains it all
+            // the same.
             return;
         }
         let nearest = merge_choices(self.nearest(node, failed));
@@ -389,9 +391,9 @@ impl<'t> Checker<'t> {
         self.report(node, shape, Violation::NoBranch, out);
     }
 
-    /// The errors of a failed `oneOf` that cloud-init reports: the deepest ones. If the value has a key
-    /// `type`, it is the first error of a branch that allows this type, or else those about a key that
-    /// ends in "type".
+    /// The errors of a failed `oneOf` that cloud-init reports: the deepest ones. If the value has a
+    /// key `type`, it is the first error of a branch that allows this type, or else those about a
+    /// key that ends in "type".
     fn nearest(&self, node: Node<'t>, failed: Vec<SchemaError<'t>>) -> Vec<SchemaError<'t>> {
         if let Some(kind) = value::get(self.tree, node, "type") {
             let allows = |error: &SchemaError<'t>| {
@@ -425,7 +427,8 @@ fn below(digits: &str, least: i64) -> bool {
     }
 }
 
-/// jsonschema's `best_match`: the first error that is nearest to the root, not a choice, and about a wrong type.
+/// jsonschema's `best_match`: the first error that is nearest to the root, not a choice, and about
+/// a wrong type.
 fn best_match(failed: Vec<SchemaError<'_>>) -> Option<SchemaError<'_>> {
     let relevance = |error: &SchemaError<'_>| {
         let choice = matches!(error.violation, Violation::NoBranch | Violation::Ambiguous);
@@ -455,8 +458,8 @@ fn merge_choices(errors: Vec<SchemaError<'_>>) -> Vec<SchemaError<'_>> {
             out.push(error);
             continue;
         };
-        // The length of the path and the place of the value identify a value, except for pairs, which
-        // share a place.
+        // The length of the path and the place of the value identify a value, except for pairs,
+        // which share a place.
         let item = if let Some(PathStep::Index(index)) = error.path.last() { *index } else { 0 };
         match places.entry((error.node.used_at().start, error.path.len(), item)) {
             Entry::Vacant(place) => {

@@ -1,7 +1,8 @@
 //! Exports the module tables as JSON Schema, to compare them with cloud-init's.
 //!
-//! A test holds them to the schema file of cloud-init (`tests/differential/validate.rs`). A pattern is
-//! given by what it means: the functions have no text. A new keyword of `shape.rs` gets its line in `put`.
+//! A test compares them with cloud-init's schema file (`tests/differential/validate.rs`). A pattern
+//! is exported as its description, because the functions have no source text. A new keyword in
+//! `shape.rs` needs a line in `put`.
 
 use serde_json::{Map, Value, json};
 

@@ -82,7 +82,8 @@ fn nothing_hangs_or_grows_without_bound() {
     assert_eq!(of(&deep), Verdict::Invalid);
 }
 
-/// Allowing a secret does not show it: neither where it is allowed nor under another finding of the same line.
+/// Allowing a secret does not reveal it, neither at its own finding nor at another finding on the
+/// same line.
 #[test]
 fn a_secret_that_is_allowed_stays_covered() {
     let text = "#cloud-config\n# mkimg: allow password-in-document a machine for an hour\npassword: hunter2hunter2\n";
@@ -115,8 +116,8 @@ fn halves_of_a_character_are_valid_to_the_command_and_an_error_of_ours() {
     assert_eq!(findings("#cloud-config\nruncmd: [\"\\ud83d\", *a]\n"), ["MK002 "]);
 }
 
-/// Ten thousand unknown keys: what is said of each must not walk over all the others. (With `detours` looking for each key among all,
-/// this test took a minute.)
+/// Ten thousand unknown keys: the check of each key must not iterate over all the others. (When
+/// `detours` searched all keys for each key, this test took a minute.)
 #[test]
 fn thousands_of_wrong_keys_are_said_in_a_moment() {
     let text = (0..10_000).fold("#cloud-config\n".to_string(), |text, number| text + &format!("k{number}: 1\n"));
@@ -149,7 +150,7 @@ fn of_very_many_unknown_keys_the_first_are_named_and_the_others_counted() {
     assert!(last.message.ends_with("; 3 more unknown keys follow"), "{}", last.message);
 }
 
-/// What is suggested for the first finding.
+/// The help of the first finding.
 fn help(text: &str) -> String {
     let report = lint(&Source::new("t", text), &Options::default());
     report.documents[0].findings.diagnostics[0].help.clone().unwrap_or_default()
@@ -196,7 +197,8 @@ fn texts_that_another_program_replaces_are_no_contents() {
     assert_eq!(findings("#cloud-config\nwrite_files: [{path: /a, encoding: b64, content: $a}]\n").len(), 1);
 }
 
-/// As in the profile script of a terminal: dash leaves it before it reads what only bash can read.
+/// As in the profile script of a terminal: dash leaves the script before the part that only bash
+/// can parse.
 #[test]
 fn what_follows_a_guard_for_bash_is_read_as_bash() {
     let codes = |text: &str| {
@@ -218,7 +220,7 @@ fn what_follows_a_guard_for_bash_is_read_as_bash() {
     }
 }
 
-/// dash reads them, and does not find them when the commands run.
+/// dash parses these commands, but does not find them at run time.
 #[test]
 fn commands_that_only_bash_has_are_noticed_in_runcmd() {
     let document = |command: &str| format!("#cloud-config\nruncmd:\n  - |\n    {command}\n");
@@ -319,7 +321,7 @@ fn the_old_command_knows_cloud_configs_only() {
         assert!(verdict == Verdict::Invalid && found.contains(&refused), "{text}: {verdict:?} {found:?}");
     }
     assert_eq!(verdict_and_codes("#cloud-config-archive\n- hello\n", Version::OLDEST).0, Verdict::Invalid);
-    // A mapping is a cloud-config to it, whatever it was meant to be.
+    // The command checks any mapping as a cloud-config.
     assert_eq!(verdict_and_codes("#cloud-config-jsonp\n{\"op\": \"x\"}\n", Version::OLDEST).0, Verdict::Valid);
 }
 

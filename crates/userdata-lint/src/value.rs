@@ -19,7 +19,8 @@ const COMPARED_DEPTH: usize = 32;
 /// Up to this many keys, pairwise comparison is faster than hashing.
 const MAX_PAIRWISE_KEYS: usize = 12;
 
-/// The entries in the order of a Python dict: a duplicate key keeps its first position and gets its last value.
+/// The entries in the order of a Python dict: a duplicate key keeps its first position and gets its
+/// last value.
 pub(crate) fn entries<'t>(tree: &'t Tree, node: Node<'t>) -> impl ExactSizeIterator<Item = (Node<'t>, Node<'t>)> {
     let all = node.mapping().unwrap_or_default();
     let mut out: Vec<&Entry> = Vec::with_capacity(all.len());

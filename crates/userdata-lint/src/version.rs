@@ -67,7 +67,8 @@ impl Version {
         quarters(self).abs_diff(quarters(other))
     }
 
-    /// A number as `cloud-init --version` and packages write it: `26.2`, `25.1.4`, `25.1.4-1+deb13u1`.
+    /// A number as `cloud-init --version` and packages write it: `26.2`, `25.1.4`,
+    /// `25.1.4-1+deb13u1`.
     fn from_number(text: &str) -> Option<Self> {
         let text = text.split_once('-').map_or(text, |(upstream, _)| upstream);
         let mut parts = text.split('.').map(|part| {
@@ -81,7 +82,8 @@ impl Version {
         (plausible && parts.all(|part| part.is_some())).then_some(version)
     }
 
-    /// A release: `noble`, `24.04`, `ubuntu-24.04`, `Ubuntu 24.04`, or a provider's slug, `ubuntu-24-04-x64`.
+    /// A release: `noble`, `24.04`, `ubuntu-24.04`, `Ubuntu 24.04`, or a provider's slug,
+    /// `ubuntu-24-04-x64`.
     fn from_release(text: &str) -> Option<Self> {
         let text = text.strip_suffix("-x64").unwrap_or(text);
         let (distribution, rest) = text.split_at(text.find(|c: char| !c.is_ascii_alphabetic()).unwrap_or(text.len()));

@@ -1,4 +1,5 @@
-//! The entries of `write_files`: what they write, and checks of ours that the tables of `modules/` cannot make.
+//! The entries of `write_files`: what they write, and checks that the tables in `modules/` cannot
+//! express.
 
 use std::borrow::Cow;
 use std::cell::OnceCell;
@@ -12,10 +13,10 @@ use diagnostics::source::{Source, Span};
 use diagnostics::{Diagnostic, quoted};
 use yaml11::{Node, Scalar, Tree};
 
-/// All contents of a document together may unpack to this.
+/// Limit of all unpacked contents of a document together.
 const MAX_UNPACKED_BYTES: u64 = 64 * 1024 * 1024;
 
-/// Files that are written twice: more are not reported.
+/// How many files that are written twice are reported.
 const MAX_DUPLICATES: usize = 1_000;
 
 /// The folders whose scripts run at the end of the boot that writes them.
@@ -51,33 +52,34 @@ impl<'t> Document<'t> {
 pub(crate) struct FileEntry<'t> {
     pub index: usize,
     pub node: Node<'t>,
-    /// As it is written.
+    /// The path as written.
     pub path: Option<(&'t str, Node<'t>)>,
-    /// The path as [`normal`] has it; empty where there is none.
+    /// The path after [`normal`]; empty if there is none.
     pub destination: Cow<'t, str>,
     pub deferred: bool,
     pub appends: bool,
     pub content: Option<FileContent<'t>>,
 }
 
-/// What an entry writes.
+/// The content of an entry.
 #[derive(Debug)]
 pub(crate) struct FileContent<'t> {
     pub node: Node<'t>,
-    /// As `encoding` names it.
+    /// The value of `encoding`.
     pub encoding: &'t str,
-    /// The bytes of the file; borrowed where the document holds them as they are. Or why they cannot be had.
+    /// The bytes of the file, borrowed if the document contains them unencoded; or why they cannot
+    /// be decoded.
     pub bytes: Result<Cow<'t, [u8]>, String>,
 }
 
 impl<'t> FileContent<'t> {
-    /// The content, if it is a text.
+    /// The content, if it is text.
     pub(crate) fn text(&self) -> Option<&str> {
         let bytes = self.bytes.as_ref().ok()?;
         std::str::from_utf8(bytes).ok().filter(|text| !text.contains('\0'))
     }
 
-    /// Whether the document shows the content as it is.
+    /// Whether the document contains the content unencoded.
     pub(crate) fn is_plain(&self) -> bool {
         matches!((&self.bytes, self.node.scalar()), (Ok(Cow::Borrowed(_)), Some(Scalar::Str(_))))
     }
@@ -163,11 +165,11 @@ impl FileEntry<'_> {
     }
 }
 
-/// A path without what does not matter: repeated slashes and `.` steps.
+/// Normalizes a path: removes repeated slashes and `.` steps.
 pub(crate) fn normal(path: &str) -> Cow<'_, str> {
     let below = path.strip_prefix('/').unwrap_or(path);
     let is_kept = |step: &&str| !step.is_empty() && *step != ".";
-    // Nearly every path is written as it should be: it is not copied.
+    // Nearly every path is normal already and is not copied.
     if below.is_empty() || below.split('/').all(|step| is_kept(&step)) {
         return Cow::Borrowed(path);
     }
@@ -175,7 +177,7 @@ pub(crate) fn normal(path: &str) -> Cow<'_, str> {
     Cow::Owned(format!("{}{}", if path.starts_with('/') { "/" } else { "" }, steps.join("/")))
 }
 
-/// The mode that an entry asks for; `None` where [`mode`] has something to say of it.
+/// The mode that an entry requests; `None` if [`mode`] reports a problem with it.
 pub(crate) fn file_mode(document: &Document<'_>, entry: &FileEntry<'_>) -> Option<u32> {
     let mut faults = Vec::new();
     let mode = mode(document, entry, &mut faults);
@@ -274,7 +276,7 @@ fn destination(entry: &FileEntry<'_>, path: &str, place: Node<'_>, out: &mut Vec
         let message = format!("expected a path from the root, found {}", quoted(path));
         let rest = diagnostics::escape_control(path.trim_start_matches(['~', '.', '/']));
         let help = Some(match path.strip_prefix('~') {
-            // The home of nobody in particular: root's, where root writes it.
+            // The user is not known: `~` may mean root's home or that of another user.
             Some(below) if below.starts_with('/') => {
                 format!("nothing expands `~`: write the whole path, `/root/{rest}` or `/home/NAME/{rest}`")
             }
@@ -290,7 +292,7 @@ fn destination(entry: &FileEntry<'_>, path: &str, place: Node<'_>, out: &mut Vec
     }
 }
 
-/// The content as it will be in the file, and what is wrong with it.
+/// Checks the content: its encoding, and the decoded file.
 fn content(document: &Document<'_>, entry: &FileEntry<'_>, mode: u32, out: &mut Vec<Diagnostic>) {
     let Some(content) = &entry.content else { return };
     let node = content.node;
@@ -312,7 +314,7 @@ fn content(document: &Document<'_>, entry: &FileEntry<'_>, mode: u32, out: &mut 
         let help = Some("save the script with Unix line ends".into());
         out.push(entry.finding(&rules::CRLF_SCRIPT, "content", span, message, help));
     }
-    // A file that is added to something else need not begin like a script.
+    // A file that is appended to another one need not begin like a script.
     if (mode & 0o111 != 0 || entry.is_run_at_boot())
         && !entry.appends
         && !first.starts_with("#!")
@@ -329,7 +331,8 @@ fn content(document: &Document<'_>, entry: &FileEntry<'_>, mode: u32, out: &mut 
     content::in_scalar(document.source, node, encoded, &place, text, content::check(&inside), out);
 }
 
-/// Whether a program that has not run yet (Terraform, Helm, ERB) is to put another text in the place of this one.
+/// Whether another program (Terraform, Helm, ERB) will replace this text before cloud-init reads
+/// it.
 fn stands_for_another(text: &str) -> bool {
     let text = text.trim();
     ["${", "%{", "{{", "<%"].iter().any(|mark| text.starts_with(mark)) && text.ends_with(['}', '>'])

@@ -124,11 +124,11 @@ fn escaped(text: &str) -> String {
     serde_json::Value::from(text).to_string()
 }
 
-/// Removes blank lines, comment lines and docstrings, and indents by one space instead of four. This
-/// saves a quarter of the size.
+/// Removes blank lines, comment lines and docstrings, and indents by one space instead of four.
+/// This saves a quarter of the size.
 ///
-/// This relies on the style of the modules: only a docstring starts a line with three quotes, and no
-/// function consists of a docstring alone.
+/// This relies on the style of the modules: only a docstring starts a line with three quotes, and
+/// no function consists of a docstring alone.
 fn minify(source: &str) -> String {
     let mut kept = String::with_capacity(source.len());
     let mut in_docstring = false;

@@ -18,8 +18,8 @@ use crate::catalog::{REGIONS, SIZES};
 use crate::cloud::state::Key;
 use crate::cloud::{Cloud, DROPLET_LIMIT, Refusal};
 
-/// Collections that never have anything, as path and key of the list. Clients that look through an
-/// account find nothing and go on; everything else about these resources is not found.
+/// Collections that are always empty, as path and key of the list. Clients that list an account's
+/// resources find nothing and continue. Other requests for these resources get 404.
 const EMPTY_COLLECTIONS: [(&str, &str); 9] = [
     ("/v2/volumes", "volumes"),
     ("/v2/firewalls", "firewalls"),

@@ -98,7 +98,7 @@ pub(super) fn too_many_requests(wait: Duration) -> Response {
     response
 }
 
-/// Seconds, rounded up: a client that waits that long has waited long enough.
+/// Seconds, rounded up so that no client retries too early.
 pub(super) fn whole_seconds(time: Duration) -> u64 {
     time.as_secs() + u64::from(time.subsec_nanos() > 0)
 }

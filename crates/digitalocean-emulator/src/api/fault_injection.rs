@@ -92,7 +92,7 @@ enum Cut {
 enum Permission {
     #[default]
     Everything,
-    /// To be measured with the head of the next answer.
+    /// Up to the cut; the head of the next answer decides how many bytes that is.
     UntilCut(Cut),
     Bytes(usize),
 }

@@ -1,4 +1,4 @@
-//! The interface between the cloud and whatever its droplets run on.
+//! The interface between the cloud and the backend that its droplets run on.
 //!
 //! A backend knows machines, disks and addresses; it knows nothing about HTTP, accounts or actions.
 //! What a machine does by itself (power off, crash) is reported as a [`MachineEvent`].
@@ -60,11 +60,11 @@ pub struct Machine {
 pub enum MachineEvent {
     /// It powered off or ended in another way.
     Off {
-        /// The machine.
+        /// The machine's id.
         id: u64,
         /// What [`Backend::start`] returned: events of earlier boots are ignored.
         boot: u64,
-        /// Why it ended, if nobody asked it to.
+        /// Why it ended, if that was unexpected.
         unexpected: Option<String>,
     },
 }
@@ -72,7 +72,7 @@ pub enum MachineEvent {
 /// Where a backend sends its events.
 pub type EventSender = UnboundedSender<MachineEvent>;
 
-/// Why a backend could not do what it was asked for.
+/// Why a backend could not carry out a request.
 #[derive(Debug, thiserror::Error)]
 #[allow(missing_docs, reason = "the messages say it")]
 pub enum BackendError {
@@ -145,7 +145,7 @@ pub struct BackendOptions {
     pub scenarios: Vec<Scenario>,
 }
 
-/// A backend that is ready, and what a person should know about it.
+/// A backend that is ready, with warnings for the user.
 pub struct OpenBackend {
     /// The backend.
     pub backend: Arc<dyn Backend>,

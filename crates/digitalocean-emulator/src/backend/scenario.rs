@@ -27,7 +27,7 @@ pub struct Scenario {
     pub(super) check: Option<ImageCheck>,
     /// A server that answers instead of the droplet.
     pub(super) hostile: Option<HostileServer>,
-    /// Powers off by itself this long after its start, whatever it is doing.
+    /// Powers off by itself this long after its start, in any state.
     #[serde(deserialize_with = "some_duration")]
     pub(super) dies: Option<Duration>,
     /// Accepts the acknowledgement of its result, but does not power off.
@@ -171,7 +171,7 @@ impl RunState {
     }
 }
 
-/// How far a scenario is at one moment.
+/// The progress of a scenario at one moment.
 #[derive(Debug, Clone)]
 pub(super) struct Progress {
     pub(super) state: RunState,

@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 
 use super::Error;
 
-/// Packages beyond the essential ones. Firewalls and the like are left to the images that want
-/// them.
+/// Packages beyond the essential ones. Images that need a firewall or the like install it
+/// themselves.
 pub(super) const PACKAGES: &str = "\
     apt-utils bash-completion ca-certificates cloud-init cron curl dbus e2fsprogs initramfs-tools \
     iproute2 iputils-ping kmod less linux-image-cloud-amd64 locales logrotate nano netbase \

@@ -105,8 +105,8 @@ fn configure(client: reqwest::ClientBuilder, folder: &str) -> Result<reqwest::Cl
         .map_err(|error| failed(with_causes(&error)))
 }
 
-/// Whether nobody between here and the server can change a download: https, or http that stays on
-/// this machine.
+/// Whether a download from this URL is protected against changes on the way: https, or http that
+/// stays on this machine.
 fn is_protected(url: &reqwest::Url) -> bool {
     let is_loopback = match url.host_str().map(|host| host.trim_matches(['[', ']'])) {
         Some("localhost") => true,

@@ -15,7 +15,7 @@ use crate::faults::FaultPlan;
 use crate::support::timestamp;
 use crate::timing::Timing;
 
-/// Why a request was not done.
+/// Why a request was refused or failed.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Refusal {
     #[error("The resource you were accessing could not be found.")]

@@ -29,7 +29,7 @@ pub(super) async fn perform(cloud: Arc<Cloud>, id: u64) {
         Ok(())
     });
     if let Err(error) = changed {
-        // The disk is full: the action has failed, which at least the state in memory says.
+        // The disk is full: record the failure at least in memory.
         end_action(&mut cloud.lock(), id, Some(&error));
     }
 }

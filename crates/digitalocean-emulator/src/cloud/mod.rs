@@ -30,7 +30,7 @@ use crate::faults::FaultPlan;
 use crate::support::random_uuid;
 
 /// Opens the account in the state directory and resumes what its last emulator was doing, however
-/// it ended. Returns warnings for a person, too.
+/// it ended. Also returns warnings for the user.
 pub(crate) async fn open(config: Config, url: String) -> Result<(Arc<Cloud>, Vec<String>), Error> {
     let (store, found) = Store::open(&config.state)?;
     let state = found.unwrap_or_else(|| State::empty(random_uuid()));

@@ -1,4 +1,4 @@
-//! What may be asked of droplets and images, and when. Accepted requests become actions.
+//! Which requests for droplets and images are accepted, and when. Accepted requests become actions.
 
 use std::collections::BTreeSet;
 use std::net::Ipv4Addr;
@@ -43,7 +43,7 @@ impl Cloud {
     /// Accepts droplets: each is `new`, with a `create` action in progress. Returns pairs of
     /// droplet and action.
     pub(crate) async fn create_droplets(self: &Arc<Self>, new: NewDroplet) -> Result<Vec<(u64, u64)>, Refusal> {
-        // The backend reads files, so it is asked without the lock.
+        // Without the lock, because the backend reads files.
         let (image, disk) = self.read(|state| {
             let (image, _, size) = resolve(state, &new)?;
             Ok::<_, Refusal>((image, size.disk))

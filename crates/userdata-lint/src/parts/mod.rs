@@ -1,6 +1,7 @@
 //! Splits documents that hold other documents: archives, multi-part documents, base64.
 //!
-//! To add a kind that holds parts, add a function that returns [`RawPart`]s, and a line in [`split`].
+//! To add a kind that holds parts, add a function that returns [`RawPart`]s, and a line in
+//! [`split`].
 
 mod mime;
 mod text;

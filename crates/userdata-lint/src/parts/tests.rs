@@ -126,7 +126,7 @@ fn patches_includes_boothooks_and_part_handlers() {
     assert_eq!(findings("#part-handler\n").len(), 2);
 }
 
-/// cloud-init strips the header where there is one, and takes Windows line ends away.
+/// cloud-init removes the header, if there is one, and converts Windows line ends.
 #[test]
 fn boothooks_need_no_header_where_their_type_says_what_they_are() {
     let archive = "#cloud-config-archive\n- type: text/cloud-boothook\n  content: |\n    #!/bin/sh\n    echo\n";
@@ -153,7 +153,7 @@ fn content_right_below_the_headers_of_a_part_is_noticed() {
     assert_eq!(findings(&text.replace("packages:", "\npackages:")), ["1:1 MK008 cloud-init "]);
 }
 
-/// What one part lacks, another one may bring.
+/// Another part may provide what one part lacks.
 #[test]
 fn a_part_is_not_blamed_for_what_stands_in_another_one() {
     let config = "write_files:\n  - {path: /opt/a, owner: ada, defer: true, content: x}\n  - {path: /etc/systemd/system/a.service, content: \"[Service]\\nExecStart=/opt/b\\n\"}\nruncmd: [systemctl start nginx]\n";

@@ -133,7 +133,8 @@ pub(crate) fn patch(source: &Source, diagnostics: &mut Vec<Diagnostic>) {
     }
 }
 
-/// The text of a base64 document, if it is user-data of a known kind. cloud-init does not decode it.
+/// The text of a base64 document, if it is user-data of a known kind. cloud-init does not decode
+/// it.
 pub(crate) fn decoded(text: &str, options: &Options) -> Option<(String, Kind)> {
     let is_base64 = |byte: u8| byte.is_ascii_alphanumeric() || b"+/=\r\n".contains(&byte);
     let text = text.trim();

@@ -1,7 +1,7 @@
 //! Parses comments `# mkimg: allow CODE[, CODE…] reason` and finds the lines that they apply to.
 //!
-//! This works by lines and indentation, so comments work in YAML, in scripts inside a block, in parts
-//! of multi-part documents, and in text that is not YAML.
+//! This works by lines and indentation, so comments work in YAML, in scripts inside a block, in
+//! parts of multi-part documents, and in text that is not YAML.
 
 use diagnostics::source::Span;
 

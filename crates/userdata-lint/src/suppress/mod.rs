@@ -19,8 +19,8 @@ use diagnostics::{Diagnostic, Origin, Part, Severity, Suppressed, quoted};
 pub struct Allowance {
     /// Code or name of a rule.
     pub rule: String,
-    /// A path in the document (`write_files.3`, with everything below it), or the path of a file that
-    /// `write_files` writes (`/etc/motd`). `None` for the whole document.
+    /// A path in the document (`write_files.3`, with everything below it), or the path of a file
+    /// that `write_files` writes (`/etc/motd`). `None` for the whole document.
     pub path: Option<String>,
     /// Why the finding is allowed.
     pub reason: String,
@@ -70,7 +70,8 @@ fn can_be_allowed(code: &str, origin: Origin, severity: Severity) -> bool {
     !about_suppressions && (!of_cloud_init || of_the_command_alone)
 }
 
-/// Whether a finding can be suppressed. This depends on its rule, because findings in parts have the origin `mkimg`.
+/// Whether a finding can be suppressed. This depends on its rule, because findings in parts have
+/// the origin `mkimg`.
 fn is_allowable(found: &Diagnostic) -> bool {
     match rules::find(found.code) {
         Some(rule) => can_be_allowed(rule.code, rule.origin, found.severity),

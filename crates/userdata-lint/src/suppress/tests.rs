@@ -94,11 +94,12 @@ fn comments_in_parts_and_templates_are_applied_once() {
     let template =
         "## template: jinja\n#cloud-config\nruncmd: [ls]\n# mkimg: allow MK201 a test\nruncmd: [{{ v1.region }}]\n";
     assert_eq!(codes(template), (vec![], vec!["MK201"]));
-    // In base64, nobody sees the comment but the part itself.
+    // In base64, the comment is only visible to the part itself.
     let packed = "Content-Type: multipart/mixed; boundary=\"b\"\nMIME-Version: 1.0\n\n--b\nContent-Type: text/cloud-config\n\
                   Content-Transfer-Encoding: base64\n\nI2Nsb3VkLWNvbmZpZwpydW5jbWQ6IFtsc10KcnVuY21kOiBbbHNdICMgbWtpbWc6IGFsbG93IE1LMjAxIHRlc3QK\n--b--\n";
     assert_eq!(codes(packed), (vec!["MK008"], vec!["MK201"]));
-    // What only the command refuses is allowed where readers of MIME pass over it; the verdict stays the command's.
+    // A comment before the first part can allow a finding of the schema command. The verdict stays
+    // the same.
     let preamble = packed.replacen("\n\n--b", "\n\n# mkimg: allow-file MK008 nobody asks the command\n--b", 1);
     assert_eq!(codes(&preamble), (vec![], vec!["MK008", "MK201"]));
     assert_eq!(judged(&preamble).verdict, diagnostics::Verdict::Invalid);

@@ -28,10 +28,10 @@ impl Accelerator {
         Self { kvm, reason, boot }
     }
 
-    /// QEMU's arguments. With TCG a second virtual processor makes a machine slower; without
-    /// `tb-size` the cache of translated code may take a GiB; and the richest processor boots a
-    /// quarter faster than the oldest one, except for its fifth level of page tables, through which
-    /// every access would have to go.
+    /// QEMU's arguments. With TCG, a second virtual processor makes a machine slower, and without
+    /// `tb-size` the cache of translated code may take a GiB. The most modern processor model boots
+    /// a quarter faster than the oldest one. Its fifth level of page tables is disabled, because
+    /// every access would have to go through it.
     pub(super) fn arguments(&self, vcpus: u32) -> Vec<String> {
         let vcpus = vcpus.to_string();
         let arguments: &[&str] = if self.kvm {
@@ -102,7 +102,7 @@ async fn boot_probe(qemu: &Path, kernel: Option<PathBuf>) -> (bool, String) {
     let has_output = || std::fs::read(&serial).is_ok_and(|text| String::from_utf8_lossy(&text).contains(expected));
     let wait_for_output = async {
         loop {
-            // Asked before the output is read: a process that has ended writes no more.
+            // Checked before the output is read: a process that has ended writes no more.
             let has_ended = !matches!(child.try_wait(), Ok(None));
             if has_output() || has_ended {
                 return has_output();

@@ -1,5 +1,5 @@
-//! Droplets without machines that serve what a bake's controller sees of one: the status channel,
-//! then `off`.
+//! Droplets without machines that serve only what a bake's controller uses: the status channel,
+//! then the power state `off`.
 //!
 //! The bake's own entry in a droplet's user-data has the certificate, key and port of the channel.
 //! A droplet without such an entry is on, and nothing answers at its address. To add a named
