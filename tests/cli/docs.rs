@@ -102,8 +102,8 @@ fn every_command_in_the_documentation_exists() {
 /// An option that is mentioned alone belongs to a command of mkimg, or to a program that is named here.
 #[test]
 fn every_option_in_the_documentation_exists() {
-    // cargo's.
-    let of_others: BTreeSet<&str> = ["--no-default-features"].into();
+    // cargo's, and the program's own beside its commands.
+    let of_others: BTreeSet<&str> = ["--no-default-features", "--version"].into();
     let known: BTreeSet<String> = helps()
         .values()
         .flat_map(|help| help.split(|c: char| c.is_whitespace() || "=[,".contains(c)))
