@@ -337,3 +337,60 @@ fn stands_for_another(text: &str) -> bool {
     let text = text.trim();
     ["${", "%{", "{{", "<%"].iter().any(|mark| text.starts_with(mark)) && text.ends_with(['}', '>'])
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Options, lint_bytes};
+
+    /// Each branch of each check: the code, the keys of an entry for `/a`, and whether the code is reported.
+    #[test]
+    fn entries() {
+        for (code, entry, is_found) in [
+            ("MK203", "permissions: 644", true),
+            ("MK203", "permissions: 0644", false),
+            ("MK203", "permissions: 0o644", false),
+            ("MK203", "permissions: 0", false),
+            ("MK203", "permissions: '644'", false),
+            ("MK204", "permissions: '0888'", true),
+            ("MK204", "permissions: 'rw'", true),
+            ("MK204", "permissions: '7777'", false),
+            ("MK204", "permissions: '10000'", true),
+            ("MK204", "permissions: '0o755'", false),
+            ("MK204", "permissions: '${mode}'", false),
+            ("MK207", "encoding: b64, content: 'a*'", true),
+            ("MK207", "encoding: b64, content: 'aGk='", false),
+            ("MK207", "encoding: b64, content: 'aGk'", true),
+            ("MK207", "encoding: gzip, content: 'a'", true),
+            ("MK207", "encoding: b64, content: '${a}'", false),
+            ("MK208", "permissions: '0755', content: 'echo'", true),
+            ("MK208", "permissions: '0755', content: '#!/bin/sh'", false),
+            ("MK208", "permissions: '0644', content: 'echo'", false),
+            ("MK208", "permissions: '0755', append: true, content: 'echo'", false),
+            ("MK208", "permissions: '0755', content: ' '", false),
+            ("MK209", "content: \"#!/bin/sh\\r\\n\"", true),
+            ("MK209", "content: \"a\\r\\n\"", false),
+            ("MK206", "content: a}, {path: //a/., content: b", true),
+            ("MK206", "content: a}, {path: /a, content: b, append: true", false),
+            ("MK206", "content: a}, {path: /b, content: b", false),
+            ("MK210", "content: a}, {path: /var/lib/cloud/scripts/per-boot/b, content: '#!/bin/sh'", true),
+            ("MK210", "content: a}, {path: /var/lib/cloud/b, content: '#!/bin/sh'", false),
+            ("MK211", "content: a}, {path: b, content: c", true),
+            ("MK211", "content: a}, {path: ~/b, content: c", true),
+        ] {
+            let text = format!("#cloud-config\nwrite_files: [{{path: /a, {entry}}}]\n");
+            let report = lint_bytes("t.yaml", text.as_bytes(), &Options::default());
+            let found = report.documents[0].findings.diagnostics.iter().any(|found| found.code == code);
+            assert_eq!(found, is_found, "{code} {entry}");
+        }
+    }
+
+    #[test]
+    fn paths_are_normalized() {
+        for (path, expected) in
+            [("/a/b", "/a/b"), ("//a/./b/", "/a/b"), ("/", "/"), ("a//b", "a/b"), ("/a/../b", "/a/../b")]
+        {
+            assert_eq!(normal(path), expected, "{path}");
+        }
+    }
+}

@@ -1,42 +1,55 @@
-//! Single commands that do at boot what nobody wants: wait for themselves, ask a question, switch the machine off too early.
+//! Commands that must not run at boot: they wait for cloud-init, ask a question, never end, stop the machine too early, close the
+//! firewall, or run a download unchecked.
 
 use std::cell::OnceCell;
 
-use super::{Boot, Stage, Step};
+use super::{Boot, BootStep, Stage};
 use crate::rules;
 use crate::shell::{self, Input, Interpreter, SimpleCommand};
 use diagnostics::source::Source;
 use diagnostics::{Diagnostic, quoted};
 
+/// Where mkimg puts an image's scripts.
+const IMAGE_SCRIPTS: &str = "/run/mkimg/scripts/";
+
 pub(super) fn check(boot: &Boot<'_, '_>, out: &mut Vec<Diagnostic>) {
     let assumed = OnceCell::new();
     let assumes_yes = || *assumed.get_or_init(|| boot.source().text().contains("Assume-Yes"));
     for (step, command) in boot.all_commands() {
-        one(boot.source(), step, command, &assumes_yes, out);
+        check_command(boot.source(), step, command, &assumes_yes, out);
         starts(boot, step, command, out);
     }
+    for step in &boot.steps {
+        check_downloads(boot.source(), step, out);
+    }
     for file in boot.document.files() {
-        let Some(content) = file.content.as_ref().filter(|_| file.is_run_at_boot()) else { continue };
+        let is_image_script = file.destination.starts_with(IMAGE_SCRIPTS);
+        let Some(content) = file.content.as_ref().filter(|_| is_image_script || file.is_run_at_boot()) else {
+            continue;
+        };
         let Some((text, interpreter)) = content.text().and_then(|text| Some((text, Interpreter::from_script(text)?)))
         else {
             continue;
         };
-        let step = Step {
+        let step = BootStep {
             stage: Stage::Script,
             path: format!("write_files.{}.content", file.index),
             node: Some(content.node),
             commands: shell::commands(text, interpreter),
         };
-        for command in &step.commands {
-            one(boot.source(), &step, command, &assumes_yes, out);
+        if is_image_script {
+            check_downloads(boot.source(), &step, out);
+        } else {
+            step.commands.iter().for_each(|command| check_command(boot.source(), &step, command, &assumes_yes, out));
         }
     }
+    firewall(boot, out);
 }
 
-/// What one command does, wherever it stands. `assumes_yes`: the document tells apt not to ask.
-pub(super) fn one(
+/// Checks one command. `assumes_yes`: the document tells apt not to ask.
+pub(super) fn check_command(
     source: &Source,
-    step: &Step<'_>,
+    step: &BootStep<'_>,
     command: &SimpleCommand<'_>,
     assumes_yes: &dyn Fn() -> bool,
     out: &mut Vec<Diagnostic>,
@@ -53,13 +66,15 @@ pub(super) fn one(
         out.push(step.finding(source, &rules::WAITS_FOR_CLOUD_INIT, command, message, help));
     }
     if never_ends(command) && !command.conditional && command.is_waited_for() {
-        let message = format!("{} never ends by itself: what comes after it is never done", quoted(command.written));
+        let message = format!("{} never ends: the commands after it do not run", quoted(command.written));
         let help = "start it as a service (`systemd-run`, or a unit), or put `timeout` in front of it";
         out.push(step.finding(source, &rules::COMMAND_NEVER_ENDS, command, message, help));
     }
     if asks(command) && !assumes_yes() {
-        let message =
-            format!("nobody answers the question that {} asks: it gives up, and nothing is done", quoted(program));
+        let message = format!(
+            "{} asks a question that is not answered at boot: it gives up, and changes nothing",
+            quoted(program)
+        );
         let help = match program {
             "pacman" => "add `--noconfirm`",
             "zypper" => "add `--non-interactive`",
@@ -80,7 +95,7 @@ pub(super) fn one(
             }
             Stage::Runcmd | Stage::Script => {
                 let message = format!(
-                    "{} takes the machine down while cloud-init is at work: what comes after is not done",
+                    "{} stops the machine while cloud-init runs: the commands after it do not run",
                     quoted(program)
                 );
                 let help =
@@ -93,7 +108,7 @@ pub(super) fn one(
 
 /// Whether a package manager would ask for consent.
 fn asks(command: &SimpleCommand<'_>) -> bool {
-    // Who says what is read (`< /dev/null`) has thought of the question.
+    // `< /dev/null` answers the question.
     if command.input != Input::Inherited || command.arguments().iter().any(|word| word.contains('$')) {
         return false;
     }
@@ -145,7 +160,7 @@ fn asks(command: &SimpleCommand<'_>) -> bool {
     }
 }
 
-/// Whether a command goes on for ever. What reads its output may end it.
+/// Whether a command never ends. A command that reads its output may end it.
 fn never_ends(command: &SimpleCommand<'_>) -> bool {
     if command.feeds_pipe {
         return false;
@@ -170,7 +185,7 @@ fn never_ends(command: &SimpleCommand<'_>) -> bool {
     }
 }
 
-/// Whether a command takes the machine down at once.
+/// Whether a command stops the machine at once.
 fn ends_the_boot(command: &SimpleCommand<'_>) -> bool {
     let verb = command.operands().next().unwrap_or_default();
     match command.program() {
@@ -183,7 +198,7 @@ fn ends_the_boot(command: &SimpleCommand<'_>) -> bool {
 }
 
 /// Starting a unit of the document that is ordered after cloud-init: the start waits for its own end.
-fn starts(boot: &Boot<'_, '_>, step: &Step<'_>, command: &SimpleCommand<'_>, out: &mut Vec<Diagnostic>) {
+fn starts(boot: &Boot<'_, '_>, step: &BootStep<'_>, command: &SimpleCommand<'_>, out: &mut Vec<Diagnostic>) {
     let now = command.has(&["--now"]) && command.has(&["enable", "reenable"]);
     let starts = command.has(&["start", "restart"]) || now;
     if command.program() != "systemctl"
@@ -213,5 +228,74 @@ fn starts(boot: &Boot<'_, '_>, step: &Step<'_>, command: &SimpleCommand<'_>, out
             out.push(found);
             return;
         }
+    }
+}
+
+/// `ufw enable` without a rule that allows SSH: nobody could log in.
+fn firewall(boot: &Boot<'_, '_>, out: &mut Vec<Diagnostic>) {
+    let enables = |program: &str, verb: Option<&str>| program == "ufw" && verb == Some("enable");
+    let found = boot
+        .commands(Stage::Runcmd)
+        .find(|(_, command)| !command.conditional && enables(command.program(), command.operands().next()));
+    let Some((step, command)) = found else { return };
+    // The lines of packed contents are not in the source.
+    let mut contents = boot.document.files().iter().filter_map(|file| file.content.as_ref()?.text());
+    if allows_ssh(boot.source().text())
+        || contents.any(allows_ssh)
+        || boot.paths.keys().any(|path| path.starts_with("/etc/ufw/"))
+    {
+        return;
+    }
+    let message = "the firewall is enabled without a rule that allows SSH: logging in becomes impossible".to_string();
+    let help = "add `ufw allow OpenSSH` (or `ufw limit 22/tcp`) before it";
+    out.push(step.finding(boot.source(), &rules::FIREWALL_WITHOUT_SSH, command, message, help));
+}
+
+/// Whether any line of any script could open the port of SSH: by its name or number, from an address or an interface, or by
+/// something that is not known here. Where SSH has another port, numbers are not compared.
+fn allows_ssh(text: &str) -> bool {
+    let another_port = text.lines().any(|line| {
+        let words =
+            line.trim_start_matches(|c: char| !c.is_ascii_alphanumeric()).split(|c: char| !c.is_ascii_alphanumeric());
+        let mut words = words.filter(|word| !word.is_empty());
+        words.any(|word| word == "Port")
+    });
+    another_port
+        || text.lines().filter(|line| line.contains("ufw")).any(|line| {
+            let rule = line.split_once("ufw").map_or("", |(_, rule)| rule).replace(['\'', '"', ',', '[', ']'], " ");
+            let opens = ["allow", "limit"].iter().any(|verb| rule.contains(verb));
+            let of_ssh = rule.to_ascii_lowercase().contains("ssh")
+                || rule.contains("22")
+                || rule.contains(['$', '{', '%', '<', '*', ':'])
+                || [" from ", " in ", " on ", "incoming", " any"].iter().any(|word| rule.contains(word));
+            opens && of_ssh
+        })
+}
+
+/// Downloads that go to a shell, and apt-key.
+pub(super) fn check_downloads(source: &Source, step: &BootStep<'_>, out: &mut Vec<Diagnostic>) {
+    let mut before: Option<&SimpleCommand<'_>> = None;
+    for command in &step.commands {
+        let program = command.program();
+        let is_shell = matches!(program, "sh" | "bash" | "dash" | "zsh");
+        let is_download = |one: &SimpleCommand<'_>| matches!(one.program(), "curl" | "wget");
+        let piped = is_shell && command.input == Input::Pipe && before.is_some_and(is_download);
+        let substituted = is_shell
+            && command.arguments().iter().any(|word| word.starts_with("$(curl ") || word.starts_with("$(wget "));
+        if piped || substituted {
+            let message = format!(
+                "the download is passed to {} unchecked: it may be incomplete, or another file tomorrow",
+                quoted(program)
+            );
+            let help = "download it to a file, compare its sha256, then run it; or install a package";
+            out.push(step.finding(source, &rules::DOWNLOAD_PIPED_TO_SHELL, command, message, help));
+        }
+        if program == "apt-key" && command.has(&["add", "adv"]) {
+            let message = "apt-key is gone from Debian 13 and from Ubuntu since 25.04".to_string();
+            let help =
+                "put the key into /etc/apt/keyrings and name it in the source: `signed-by=`; or use `apt: sources:`";
+            out.push(step.finding(source, &rules::APT_KEY_REMOVED, command, message, help));
+        }
+        before = Some(command);
     }
 }

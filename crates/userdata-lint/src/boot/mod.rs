@@ -5,18 +5,14 @@
 //! down; at last `packages`, the deferred files, the configuration managers, per-once, per-boot and per-instance scripts,
 //! `runcmd`, `final_message`, `power_state`.
 //!
-//! To add a hazard, add its rule to `rules/order.rs` or `rules/runcmd.rs` and its check to one of the files here. What is not sure is not said.
+//! To add a hazard, add the page of its rule to the crate `lint-rules` and its check to one of the files here. Report only what is certain.
 
-mod accounts;
 mod commands;
-mod downloads;
-mod firewall;
-mod lists;
+mod files;
+mod items;
 mod order;
-mod programs;
-mod started;
-mod units;
-mod used;
+mod packages;
+mod users;
 
 use std::cell::OnceCell;
 use std::collections::BTreeMap;
@@ -30,10 +26,10 @@ use diagnostics::Diagnostic;
 use diagnostics::source::{Source, Span};
 use yaml11::Node;
 
-/// So many items, and so many commands, of a document are looked at.
-const MOST: usize = 5_000;
-/// So many users, files with a fault, and the like are looked at, where each is compared with all others.
-const FEW: usize = 300;
+/// Items, and commands, of a document: more are not checked.
+const MAX_ITEMS: usize = 5_000;
+/// Users, files and the like, where each is compared with all others: more are not checked.
+const MAX_COMPARED: usize = 300;
 
 /// When a command runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -48,14 +44,14 @@ enum Stage {
 
 /// An item of `bootcmd` or `runcmd`, or a script.
 #[derive(Debug)]
-struct Step<'t> {
+struct BootStep<'t> {
     stage: Stage,
     path: String,
     node: Option<Node<'t>>,
     commands: Vec<SimpleCommand<'t>>,
 }
 
-impl Step<'_> {
+impl BootStep<'_> {
     fn finding(
         &self,
         source: &Source,
@@ -67,7 +63,7 @@ impl Step<'_> {
         finding(rule, self.path.clone(), self.place(source, command.written), message, Some(help.to_string()))
     }
 
-    /// Where a piece of the step stands: itself, where the document shows it as it is.
+    /// The place of a piece of the step.
     fn place(&self, source: &Source, written: &str) -> Span {
         let Some(node) = self.node else {
             let at = source.text().find(written).unwrap_or_default();
@@ -77,7 +73,7 @@ impl Step<'_> {
     }
 }
 
-/// Where a piece of a text stands: the whole text, where the document does not show it as it is.
+/// The place of a piece of a text; the whole text, if the document shows it in another form.
 fn place_in(source: &Source, node: Node<'_>, written: &str) -> Span {
     let whole = node.used_at();
     let shown = source.slice(node.span());
@@ -87,10 +83,10 @@ fn place_in(source: &Source, node: Node<'_>, written: &str) -> Span {
     }
 }
 
-/// What is known of a document's boot.
+/// What a document does at boot.
 struct Boot<'d, 't> {
     document: &'d Document<'t>,
-    steps: Vec<Step<'t>>,
+    steps: Vec<BootStep<'t>>,
     /// Names under `packages`.
     packages: Vec<&'t str>,
     /// The paths of `write_files`, with the places of the entries that have one.
@@ -108,18 +104,18 @@ impl<'t> Boot<'_, 't> {
     }
 
     /// The steps of a stage with their commands.
-    fn commands(&self, stage: Stage) -> impl Iterator<Item = (&Step<'t>, &SimpleCommand<'t>)> {
+    fn commands(&self, stage: Stage) -> impl Iterator<Item = (&BootStep<'t>, &SimpleCommand<'t>)> {
         let steps = self.steps.iter().filter(move |step| step.stage == stage);
         steps.flat_map(|step| step.commands.iter().map(move |command| (step, command)))
     }
 
-    fn all_commands(&self) -> impl Iterator<Item = (&Step<'t>, &SimpleCommand<'t>)> {
+    fn all_commands(&self) -> impl Iterator<Item = (&BootStep<'t>, &SimpleCommand<'t>)> {
         self.steps.iter().flat_map(|step| step.commands.iter().map(move |command| (step, command)))
     }
 }
 
-/// Rules that say what a document lacks: they hold of the whole user-data only, because another part may bring it.
-const OF_THE_WHOLE: [&str; 6] = [
+/// Rules about what a document lacks. They apply to whole user-data only, because another part may have it.
+const WHOLE_DOCUMENT_RULES: [&str; 6] = [
     rules::UNKNOWN_OWNER.code,
     rules::PASSWORD_OF_UNKNOWN_USER.code,
     rules::UNKNOWN_PROGRAM.code,
@@ -128,19 +124,19 @@ const OF_THE_WHOLE: [&str; 6] = [
     rules::MISSING_SIGNING_KEY.code,
 ];
 
-/// Whether a finding holds of one part among others, too.
-pub(super) fn holds_of_a_part(found: &Diagnostic) -> bool {
-    !OF_THE_WHOLE.contains(&found.code)
+/// Whether a finding applies to one part among others, too.
+pub(super) fn applies_to_part(found: &Diagnostic) -> bool {
+    !WHOLE_DOCUMENT_RULES.contains(&found.code)
 }
 
-/// The hazards of a cloud-config.
+/// Checks a cloud-config.
 pub(super) fn check(document: &Document<'_>, out: &mut Vec<Diagnostic>) {
     let before = out.len();
     hazards(document, out);
-    // How it is merged matters only where there is something to merge it with.
+    // Settings for merging mean that there are other parts.
     if ["merge_how", "merge_type"].iter().any(|key| document.get(key).is_some()) {
         let found = out.split_off(before);
-        out.extend(found.into_iter().filter(holds_of_a_part));
+        out.extend(found.into_iter().filter(applies_to_part));
     }
 }
 
@@ -149,9 +145,9 @@ fn hazards(document: &Document<'_>, out: &mut Vec<Diagnostic>) {
     let mut count = 0;
     for (key, stage) in [("bootcmd", Stage::Bootcmd), ("runcmd", Stage::Runcmd)] {
         let items = document.get(key).and_then(Node::items);
-        for (index, item) in items.into_iter().flatten().enumerate().take(MOST) {
-            lists::check(document, key, index, item, out);
-            if count > MOST {
+        for (index, item) in items.into_iter().flatten().enumerate().take(MAX_ITEMS) {
+            items::check(document, key, index, item, out);
+            if count > MAX_ITEMS {
                 break;
             }
             let step = step(document.source, stage, format!("{key}.{index}"), item);
@@ -162,32 +158,30 @@ fn hazards(document: &Document<'_>, out: &mut Vec<Diagnostic>) {
     let files = document.files().iter().enumerate().filter(|(_, file)| file.path.is_some());
     let paths = files.map(|(place, file)| (&*file.destination, place)).collect();
     let boot = Boot { document, steps, packages: packages(document), paths };
+    items::template_header(&boot, out);
+    items::signing_keys(&boot, out);
     order::check(&boot, out);
-    accounts::check(&boot, out);
+    users::check(&boot, out);
     commands::check(&boot, out);
-    used::check(&boot, out);
-    downloads::check(&boot, out);
-    units::check(&boot, out);
-    started::check(&boot, out);
-    firewall::check(&boot, out);
+    files::check(&boot, out);
 }
 
-/// The hazards of a script that is user-data itself, or of a boothook.
+/// Checks a script that is user-data itself, or a boothook.
 pub(super) fn script(source: &Source, out: &mut Vec<Diagnostic>) {
     let Some(first) = source.text().lines().find(|line| line.starts_with("#!")) else { return };
     let Some(interpreter) = Interpreter::from_script(first) else { return };
     let commands = shell::commands(source.text(), interpreter);
-    let step = Step { stage: Stage::Script, path: String::new(), node: None, commands };
+    let step = BootStep { stage: Stage::Script, path: String::new(), node: None, commands };
     // Once, not for each command: a script may have millions of both bytes and commands.
     let assumed = OnceCell::new();
     let assumes_yes = || *assumed.get_or_init(|| source.text().contains("Assume-Yes"));
     for command in &step.commands {
-        commands::one(source, &step, command, &assumes_yes, out);
+        commands::check_command(source, &step, command, &assumes_yes, out);
     }
-    downloads::commands(source, &step, out);
+    commands::check_downloads(source, &step, out);
 }
 
-fn step<'t>(source: &'t Source, stage: Stage, path: String, item: Node<'t>) -> Option<Step<'t>> {
+fn step<'t>(source: &'t Source, stage: Stage, path: String, item: Node<'t>) -> Option<BootStep<'t>> {
     let commands = match item.items() {
         Some(items) => {
             let words: Option<Vec<&str>> = items.map(|word| word.as_str().or(word.scalar().map(|_| "0"))).collect();
@@ -195,7 +189,7 @@ fn step<'t>(source: &'t Source, stage: Stage, path: String, item: Node<'t>) -> O
         }
         None => shell::commands(item.as_str()?, Interpreter::Sh),
     };
-    Some(Step { stage, path, node: Some(item), commands })
+    Some(BootStep { stage, path, node: Some(item), commands })
 }
 
 /// The names of packages; `[name, version]` and the names under `apt:` and `snap:` too.

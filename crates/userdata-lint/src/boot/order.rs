@@ -1,15 +1,12 @@
-//! What `bootcmd` uses before it is there, and files that are written where something comes later.
+//! Programs and files that commands use before they exist, or that nothing installs.
 
 use std::collections::BTreeSet;
 
-use super::programs::{brings, of_program, of_service};
-use super::{Boot, FEW, Stage, is_true, text};
-use crate::places::finding;
+use super::packages::{packages_of_program, packages_of_service, provides};
+use super::{Boot, Stage};
 use crate::rules;
-use crate::value::{self, path_at};
-use crate::write_files::normal;
+use crate::shell::{Input, SimpleCommand};
 use diagnostics::{Diagnostic, quoted};
-use yaml11::Node;
 
 /// Programs of every image, whatever package of the same name is asked for.
 const BASE: &[&str] = &[
@@ -57,26 +54,41 @@ const BASE: &[&str] = &[
 ];
 const INTERPRETERS: &[&str] = &["sh", "bash", "dash", "python3", "perl", "source", ".", "cat"];
 
+/// Keys whose modules install programs.
+pub(super) const INSTALLERS: &[&str] = &[
+    "snap",
+    "ansible",
+    "chef",
+    "puppet",
+    "salt_minion",
+    "mcollective",
+    "lxd",
+    "autoinstall",
+    "yum_repos",
+    "zypper",
+    "merge_how",
+    "merge_type",
+];
+
 pub(super) fn check(boot: &Boot<'_, '_>, out: &mut Vec<Diagnostic>) {
     bootcmd(boot, out);
-    homes(boot, out);
-    paths(boot, out);
-    drop_ins(boot, out);
-    header(boot, out);
+    runcmd(boot, out);
 }
 
+/// Commands of `bootcmd` that need what comes later.
 fn bootcmd(boot: &Boot<'_, '_>, out: &mut Vec<Diagnostic>) {
-    let mut told = BTreeSet::new();
+    let mut reported = BTreeSet::new();
     for (step, command) in boot.commands(Stage::Bootcmd).filter(|(_, command)| !command.conditional) {
         let program = command.program();
-        let service =
-            (program == "systemctl" || program == "service").then(|| command.operands().find_map(of_service)).flatten();
-        let known = service.or_else(|| of_program(program));
+        let service = (program == "systemctl" || program == "service")
+            .then(|| command.operands().find_map(packages_of_service))
+            .flatten();
+        let known = service.or_else(|| packages_of_program(program));
         let package = boot.packages.iter().find(|package| match known {
-            Some(known) => brings(package, known),
+            Some(known) => provides(package, known),
             None => **package == program && !BASE.contains(&program),
         });
-        if let Some(package) = package.filter(|_| told.insert(command.written)) {
+        if let Some(package) = package.filter(|_| reported.insert(command.written)) {
             let message = format!(
                 "{} comes with the package {}, which is installed only after `bootcmd`",
                 quoted(program),
@@ -85,7 +97,7 @@ fn bootcmd(boot: &Boot<'_, '_>, out: &mut Vec<Diagnostic>) {
             let help = "move the command to `runcmd`, which runs after `packages`";
             out.push(step.finding(boot.source(), &rules::PROGRAM_NOT_YET_INSTALLED, command, message, help));
         }
-        if installs(command).is_some()
+        if installed_packages(command).is_some()
             || matches!(program, "apt-get" | "apt") && command.has(&["update", "upgrade", "dist-upgrade"])
         {
             let message =
@@ -112,7 +124,7 @@ fn bootcmd(boot: &Boot<'_, '_>, out: &mut Vec<Diagnostic>) {
 }
 
 /// The names of packages that a command installs; `None` where it installs none.
-pub(super) fn installs<'c>(command: &'c crate::shell::SimpleCommand<'_>) -> Option<Vec<&'c str>> {
+pub(super) fn installed_packages<'c>(command: &'c SimpleCommand<'_>) -> Option<Vec<&'c str>> {
     let verbs: &[&str] = match command.program() {
         "apt-get" | "apt" | "aptitude" | "yum" | "dnf" | "microdnf" => &["install", "groupinstall", "reinstall"],
         "zypper" => &["install", "in"],
@@ -123,141 +135,129 @@ pub(super) fn installs<'c>(command: &'c crate::shell::SimpleCommand<'_>) -> Opti
     operands.any(|word| verbs.contains(&word)).then(|| operands.collect())
 }
 
-/// Files in the homes of users that are made later: the home is then made by root, and stays without its own files.
-fn homes(boot: &Boot<'_, '_>, out: &mut Vec<Diagnostic>) {
-    let document = boot.document;
-    for user in document.get("users").and_then(Node::items).into_iter().flatten().take(FEW) {
-        let Some(name) = text(document, user, "name").filter(|name| *name != "root") else { continue };
-        let without = ["no_create_home", "no-create-home", "system"].iter().any(|key| is_true(document, user, key));
-        if without {
-            continue;
-        }
-        let home = text(document, user, "homedir").map_or_else(|| format!("/home/{name}"), str::to_owned);
-        let home = format!("{}/", normal(&home));
-        let below = boot.paths.range(&*home..).take_while(|(path, _)| path.starts_with(&home));
-        for file in below.filter_map(|(_, place)| document.files().get(*place)).filter(|file| !file.deferred).take(FEW)
-        {
-            let Some((path, place)) = file.path else { continue };
-            // That the owner does not exist yet is said elsewhere.
-            if text(document, file.node, "owner").is_some_and(|owner| owner.split(':').any(|part| part == name)) {
-                continue;
-            }
-            let message = format!(
-                "{} is written before the user {} is made: the home then belongs to root",
-                quoted(path),
-                quoted(name)
-            );
-            let help = Some("add `defer: true`, and the user as the owner".into());
-            let mut found = file.finding(&rules::HOME_BEFORE_USER, "path", place.used_at(), message, help);
-            found
-                .related
-                .push((value::get(document.tree, user, "name").unwrap_or(user).used_at(), "made here, later".into()));
-            out.push(found);
-        }
-    }
-}
-
-/// Paths with variables: nothing expands them.
-fn paths(boot: &Boot<'_, '_>, out: &mut Vec<Diagnostic>) {
-    for file in boot.document.files() {
-        let Some((path, place)) = file.path.filter(|(path, _)| path.starts_with('/')) else { continue };
-        let mut names = path.split('$').skip(1);
-        let is_variable = names.any(|rest| rest.starts_with(|c: char| c == '{' || c.is_ascii_uppercase()));
-        if is_variable || path.contains("/~/") {
-            let message = format!("nothing expands variables in a path: {} is written as it stands", quoted(path));
-            let help = Some("write the whole path; in a `## template: jinja` document, `{{ … }}` is expanded".into());
-            out.push(file.finding(&rules::VARIABLE_IN_PATH, "path", place.used_at(), message, help));
-        }
-    }
-}
-
-/// A changed unit of a service that runs already is read again only when systemd is told to.
-fn drop_ins(boot: &Boot<'_, '_>, out: &mut Vec<Diagnostic>) {
-    let reloads = |command: &crate::shell::SimpleCommand<'_>| {
-        command.program() == "systemctl"
-            && command.has(&[
-                "daemon-reload",
-                "daemon-reexec",
-                "enable",
-                "disable",
-                "preset",
-                "reenable",
-                "mask",
-                "unmask",
-                "edit",
-                "link",
-            ])
-            || installs(command).is_some()
-            || matches!(command.program(), "dpkg" | "snap" | "reboot")
-    };
-    let sure = boot.packages.is_empty() && !boot.all_commands().any(|(_, command)| reloads(command));
-    if !sure {
+/// Programs that `runcmd` uses before something installs them, or that nothing installs.
+fn runcmd(boot: &Boot<'_, '_>, out: &mut Vec<Diagnostic>) {
+    if INSTALLERS.iter().any(|key| boot.document.get(key).is_some()) {
         return;
     }
-    for file in boot.document.files() {
-        let Some((path, place)) = file.path else { continue };
-        let Some(unit) = file.destination.strip_prefix("/etc/systemd/system/").and_then(|rest| rest.split_once(".d/"))
-        else {
-            continue;
-        };
-        let base = [
-            "ssh.service",
-            "cron.service",
-            "rsyslog.service",
-            "systemd-journald.service",
-            "systemd-resolved.service",
-            "systemd-timesyncd.service",
-        ];
-        if !base.contains(&unit.0) {
+    let commands: Vec<_> = boot.commands(Stage::Runcmd).collect();
+    let mut reported = BTreeSet::new();
+    for (index, (step, command)) in commands.iter().enumerate() {
+        // After something whose effect is not known, nothing is sure.
+        if commands[..index].last().is_some_and(|(_, before)| is_opaque(before)) {
+            return;
+        }
+        if command.conditional {
             continue;
         }
-        for (step, command) in boot.commands(Stage::Runcmd) {
-            let name = unit.0.trim_end_matches(".service");
-            let restarts = command.program() == "systemctl"
-                && command.has(&["restart", "try-restart", "reload-or-restart"])
-                && command.operands().any(|operand| operand == name || operand == unit.0);
-            if restarts {
-                let message = format!("systemd has not read {} when {} is restarted", quoted(path), quoted(name));
-                let help = "run `systemctl daemon-reload` before";
-                let mut found = step.finding(boot.source(), &rules::UNIT_NOT_RELOADED, command, message, help);
-                found.related.push((place.used_at(), "written here".into()));
+        let program = command.program();
+        let service =
+            program == "systemctl" && command.has(&["start", "restart", "reload", "enable"]) || program == "service";
+        let known =
+            if service { command.operands().find_map(packages_of_service) } else { packages_of_program(program) };
+        let Some(packages) = known else { continue };
+        let name = if service {
+            command.operands().find(|operand| packages_of_service(operand).is_some()).unwrap_or(program)
+        } else {
+            program
+        };
+        if !reported.insert(name.to_string()) {
+            continue;
+        }
+        let brought = |(_, command): &&(_, &SimpleCommand<'_>)| {
+            installed_packages(command).is_some_and(|names| {
+                names.iter().any(|name| provides(name, packages) || name.contains(['$', '/', '*']))
+            })
+        };
+        if boot.packages.iter().any(|package| provides(package, packages))
+            || commands[..index].iter().any(|one| brought(&one))
+        {
+            continue;
+        }
+        if is_written(boot, name) {
+            continue;
+        }
+        match commands[index + 1..].iter().find(brought) {
+            Some((later, install)) => {
+                let message = format!("{} is used here, and installed only later", quoted(name));
+                let help = "install it first; `packages` are installed before `runcmd` runs";
+                let mut found = step.finding(boot.source(), &rules::USED_BEFORE_INSTALLED, command, message, help);
+                found.related.push((later.place(boot.source(), install.written), "installed here, later".into()));
                 out.push(found);
             }
+            None if is_tested(boot, name) => {}
+            None => {
+                let message =
+                    format!("nothing here installs {}, and no base image of Debian or Ubuntu has it", quoted(name));
+                let help = format!("add `{}` to `packages`, unless the image that you start from has it", packages[0]);
+                out.push(step.finding(boot.source(), &rules::UNKNOWN_PROGRAM, command, message, &help));
+            }
         }
     }
 }
 
-/// Expressions with cloud-init's own variables in a document that is no template.
-fn header(boot: &Boot<'_, '_>, out: &mut Vec<Diagnostic>) {
-    let text = boot.source().text();
-    // Nearly all have none, and that is known with less than by looking for the first.
-    if !text.contains("{{") {
-        return;
-    }
-    let mut from = 0;
-    let mut tries = 0;
-    while let Some(at) = text[from..].find("{{").map(|at| from + at).filter(|_| tries < FEW) {
-        from = at + 2;
-        let name = text[from..].trim_start();
-        if !["v1.", "ds.meta_data", "ds['meta_data']"].iter().any(|start| name.starts_with(start)) {
-            continue;
-        }
-        tries += 1;
-        let path = path_at(boot.document.tree, boot.document.root, at);
-        let end = text[at..].find("}}").map_or(from, |length| at + length + 2);
-        if path.is_empty() || end - at > 200 {
-            continue;
-        }
-        let message =
-            format!("{} is no template: {} stays as it stands", quoted("#cloud-config"), quoted(&text[at..end]));
-        let help = Some("write `## template: jinja` into the first line, above `#cloud-config`".into());
-        out.push(finding(
-            &rules::TEMPLATE_WITHOUT_HEADER,
-            path,
-            diagnostics::source::Span::new(at, end),
-            message,
-            help,
-        ));
-        return;
-    }
+/// Commands that may install anything: what downloads give to a shell, other package managers, unpacked archives, scripts.
+fn is_opaque(command: &SimpleCommand<'_>) -> bool {
+    let program = command.program();
+    let runs_a_file = command.words.first().is_some_and(|word| {
+        word.contains('/')
+            && !word.starts_with("/usr/bin/")
+            && !word.starts_with("/bin/")
+            && !word.starts_with("/usr/sbin/")
+            && !word.starts_with("/sbin/")
+    });
+    runs_a_file
+        || command.input == Input::Pipe && matches!(program, "sh" | "bash" | "dash" | "python3" | "tar" | "dpkg")
+        || matches!(
+            program,
+            "snap"
+                | "npm"
+                | "cargo"
+                | "go"
+                | "composer"
+                | "pip"
+                | "pip3"
+                | "pipx"
+                | "gem"
+                | "dpkg"
+                | "tar"
+                | "unzip"
+                | "brew"
+                | "flatpak"
+                | "nix-env"
+                | "apk"
+                | "pacman"
+                | "zypper"
+                | "yum"
+                | "dnf"
+                | "rpm"
+                | "install"
+                | "cp"
+                | "mv"
+                | "ln"
+                | "ansible-playbook"
+                | "source"
+                | "."
+                | "export"
+                | "PATH"
+                | "eval"
+        )
+        || matches!(program, "sh" | "bash" | "dash")
+            && command.operands().next().is_some_and(|word| word.contains(['/', '.']))
+        || matches!(program, "curl" | "wget")
+            && (command.has(&["-o", "-O", "--output", "-LO"])
+                || command.arguments().iter().any(|word| word.starts_with('-') && word.contains(['o', 'O'])))
+}
+
+/// Whether the document writes a program of this name.
+fn is_written(boot: &Boot<'_, '_>, name: &str) -> bool {
+    boot.document.files().iter().filter_map(|file| file.path).any(|(path, _)| path.rsplit('/').next() == Some(name))
+}
+
+/// Whether the document asks for a program before it uses it.
+fn is_tested(boot: &Boot<'_, '_>, name: &str) -> bool {
+    boot.all_commands().any(|(_, command)| {
+        matches!(command.program(), "command" | "which" | "type" | "hash" | "[" | "test")
+            && command.operands().any(|word| word.ends_with(name))
+    })
 }

@@ -1,6 +1,6 @@
 //! Tables of cron, as Debian's cron reads them, and the folders whose scripts it starts.
 
-use super::{Content, Fault};
+use super::{Content, ContentFault};
 use crate::rules;
 use diagnostics::quoted;
 use diagnostics::source::Span;
@@ -26,7 +26,7 @@ const FIELDS: [Field; 5] = [
     Field { name: "day of the week", least: 0, most: 7, names: &DAYS },
 ];
 
-pub(super) fn check(content: &Content<'_>, out: &mut Vec<Fault>) {
+pub(super) fn check(content: &Content<'_>, out: &mut Vec<ContentFault>) {
     if !content.path.contains("/cron") {
         return;
     }
@@ -47,10 +47,14 @@ pub(super) fn check(content: &Content<'_>, out: &mut Vec<Fault>) {
     }
     if !content.text.is_empty() && !content.text.ends_with('\n') && !content.appends {
         let last = content.text.rfind('\n').map_or(0, |end| end + 1);
-        let message =
-            "the last line has no line end: the cron of Debian and Ubuntu passes over the whole file".to_string();
+        let message = "the last line has no line end: the cron of Debian and Ubuntu ignores the whole file".to_string();
         let help = Some("end the file with a line end: in YAML, `|` keeps it and `|-` takes it away".into());
-        out.push(Fault::new(&rules::CRON_WITHOUT_FINAL_NEWLINE, Span::new(last, content.text.len()), message, help));
+        out.push(ContentFault::new(
+            &rules::CRON_WITHOUT_FINAL_NEWLINE,
+            Span::new(last, content.text.len()),
+            message,
+            help,
+        ));
     }
 }
 
@@ -59,16 +63,16 @@ fn is_run(name: &str) -> bool {
     !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-'))
 }
 
-fn ignored(name: &str, who: &str, text: &str, out: &mut Vec<Fault>) {
+fn ignored(name: &str, who: &str, text: &str, out: &mut Vec<ContentFault>) {
     let first = text.lines().next().unwrap_or_default();
-    let message = format!("{who} passes over a file named {}", quoted(name));
+    let message = format!("{who} ignores a file named {}", quoted(name));
     let better: String = name.chars().map(|c| if c == '.' || c.is_whitespace() { '-' } else { c }).collect();
     let help = Some(format!("use letters, digits, `-` and `_` only: {}", quoted(better.trim_end_matches("-sh"))));
-    out.push(Fault::new(&rules::IGNORED_CRON_FILE, Span::new(0, first.len()), message, help));
+    out.push(ContentFault::new(&rules::IGNORED_CRON_FILE, Span::new(0, first.len()), message, help));
 }
 
 /// A script of `/etc/cron.daily` and its like.
-fn folder(name: &str, content: &Content<'_>, out: &mut Vec<Fault>) {
+fn folder(name: &str, content: &Content<'_>, out: &mut Vec<ContentFault>) {
     if name.contains('/') || name == ".placeholder" {
         return;
     }
@@ -76,9 +80,9 @@ fn folder(name: &str, content: &Content<'_>, out: &mut Vec<Fault>) {
         ignored(name, "the `run-parts` of Debian and Ubuntu", content.text, out);
     } else if content.mode & 0o111 == 0 {
         let first = content.text.lines().next().unwrap_or_default();
-        let message = "run-parts passes over a file that is not executable".to_string();
+        let message = "run-parts ignores a file that is not executable".to_string();
         let help = Some("add `permissions: '0755'`".into());
-        out.push(Fault::new(&rules::IGNORED_CRON_FILE, Span::new(0, first.len()), message, help));
+        out.push(ContentFault::new(&rules::IGNORED_CRON_FILE, Span::new(0, first.len()), message, help));
     }
 }
 
@@ -90,7 +94,7 @@ fn is_variable(line: &str) -> bool {
     !name.is_empty() && !name.contains(char::is_whitespace)
 }
 
-fn entry(start: usize, line: &str, has_user: bool, out: &mut Vec<Fault>) {
+fn entry(start: usize, line: &str, has_user: bool, out: &mut Vec<ContentFault>) {
     let bare = line.trim_start_matches([' ', '\t']);
     if bare.is_empty() || bare.starts_with('#') || is_variable(bare) {
         return;
@@ -116,12 +120,12 @@ fn entry(start: usize, line: &str, has_user: bool, out: &mut Vec<Fault>) {
         Some(format!("write `minute hour day month weekday{user} command`; `*` stands for every one"))
     };
     let mut malformed =
-        |span: Span, message: String| out.push(Fault::new(&rules::MALFORMED_CRON_ENTRY, span, message, help()));
+        |span: Span, message: String| out.push(ContentFault::new(&rules::MALFORMED_CRON_ENTRY, span, message, help()));
     let times = if let Some(nickname) = bare.strip_prefix('@') {
         let name = nickname.split([' ', '\t']).next().unwrap_or_default();
         // `@every_minute` and the like are other crons' own.
         if !NICKNAMES.iter().any(|known| known.eq_ignore_ascii_case(name)) && !name.starts_with("every") {
-            let message = format!("cron knows no time {}", quoted(&format!("@{name}")));
+            let message = format!("cron does not know the time {}", quoted(&format!("@{name}")));
             malformed(words.first().map_or(whole, |(span, _)| *span), message);
             return;
         }
@@ -160,7 +164,7 @@ fn entry(start: usize, line: &str, has_user: bool, out: &mut Vec<Fault>) {
 }
 
 /// `date +%F`: a bare `%` ends the command.
-fn percent(start: usize, command: &str, out: &mut Vec<Fault>) {
+fn percent(start: usize, command: &str, out: &mut Vec<ContentFault>) {
     let Some(at) = command.find("date ") else { return };
     let rest = &command[at..];
     let sign = rest.match_indices('%').find(|(place, _)| {
@@ -171,7 +175,7 @@ fn percent(start: usize, command: &str, out: &mut Vec<Fault>) {
     if let Some((place, _)) = sign.filter(|(place, _)| rest[..*place].contains('+')) {
         let span = Span::new(start + at + place, start + at + place + 1);
         let message = "cron ends the command at a bare `%`, and hands what follows to its standard input".to_string();
-        out.push(Fault::new(&rules::UNESCAPED_PERCENT_IN_CRON, span, message, Some("write `\\%`".into())));
+        out.push(ContentFault::new(&rules::UNESCAPED_PERCENT_IN_CRON, span, message, Some("write `\\%`".into())));
     }
 }
 
@@ -188,7 +192,7 @@ impl Field {
                 match step.parse::<u32>() {
                     Ok(0) => return Some("a step of 0 never comes".into()),
                     Ok(_) => {}
-                    Err(_) => return Some(format!("{} is no step", quoted(step))),
+                    Err(_) => return Some(format!("{} is not a step", quoted(step))),
                 }
             }
             if range == "*" {
@@ -215,7 +219,7 @@ impl Field {
         match text.parse::<u32>() {
             Ok(number) if (self.least..=self.most).contains(&number) => Ok(number),
             Ok(_) => Err(format!("it goes from {} to {}", self.least, self.most)),
-            Err(_) => Err(format!("{} is no number", quoted(text))),
+            Err(_) => Err(format!("{} is not a number", quoted(text))),
         }
     }
 }

@@ -1,15 +1,14 @@
-//! What stands inside a document: scripts, units, tables of cron, rules of sudo, and other files that a program of the machine
-//! reads and refuses. cloud-init passes them on unread; here they are judged by what their programs accept.
+//! The contents of a document: scripts, units, cron tables, sudo rules, and other files that a program of the machine reads.
+//! cloud-init passes them on unread; here they are checked by what their programs accept.
 //!
 //! Every check is conservative: what only some version, some shell or some other setting would refuse is not reported. A check sees
 //! the decoded text and says where in it something is wrong; this file brings that back to the place in the document.
 //!
 //! To add a kind of content, add a file with a function of the type [`Check`], its rules in `rules/`, and a line in [`CHECKS`].
 
+mod config_files;
 mod cron;
-mod data;
 mod script;
-mod settings;
 mod sudoers;
 mod systemd;
 
@@ -26,16 +25,16 @@ pub(crate) use systemd::programs;
 /// A text that a document puts on the machine.
 pub(crate) struct Content<'t> {
     pub text: &'t str,
-    /// Where it will be on the machine, without what does not matter; empty where nobody knows.
+    /// Its normalized path on the machine; empty if it is not known.
     pub path: &'t str,
     /// The file's mode.
     pub mode: u32,
-    /// It is added to a file: what is in front of it is not known.
+    /// It is added to a file, whose beginning is not known.
     pub appends: bool,
 }
 
 /// Something wrong, with its place in the content.
-pub(crate) struct Fault {
+pub(crate) struct ContentFault {
     pub rule: &'static Rule,
     pub span: Span,
     pub message: String,
@@ -43,41 +42,41 @@ pub(crate) struct Fault {
     pub related: Vec<(Span, String)>,
 }
 
-impl Fault {
+impl ContentFault {
     pub(crate) fn new(rule: &'static Rule, span: Span, message: String, help: Option<String>) -> Self {
         Self { rule, span, message, help, related: Vec::new() }
     }
 }
 
-type Check = fn(&Content<'_>, &mut Vec<Fault>);
+type Check = fn(&Content<'_>, &mut Vec<ContentFault>);
 
-/// Each looks at the path or at the first bytes before it does anything that takes time.
+/// Each decides by the path or the first bytes before it does anything that takes time.
 static CHECKS: &[Check] = &[
     script::check,
     systemd::check,
     cron::check,
     sudoers::check,
-    data::check,
-    settings::sshd,
-    settings::fstab,
-    settings::sysctl,
+    config_files::json_and_yaml,
+    config_files::sshd,
+    config_files::fstab,
+    config_files::sysctl,
 ];
 
-/// So many faults of one content are reported.
-const MOST_FAULTS: usize = 100;
+/// Faults of one content: more are not reported.
+const MAX_FAULTS: usize = 100;
 
-/// What is wrong with a content.
-pub(crate) fn check(content: &Content<'_>) -> Vec<Fault> {
+/// Checks a content.
+pub(crate) fn check(content: &Content<'_>) -> Vec<ContentFault> {
     let mut out = Vec::new();
     for check in CHECKS {
         check(content, &mut out);
     }
-    out.truncate(MOST_FAULTS);
+    out.truncate(MAX_FAULTS);
     out
 }
 
 /// A fault of a text that is a source by itself.
-pub(crate) fn in_source(fault: Fault) -> Diagnostic {
+pub(crate) fn in_source(fault: ContentFault) -> Diagnostic {
     let mut found = finding(fault.rule, String::new(), fault.span, fault.message, fault.help);
     found.related = fault.related;
     found
@@ -90,7 +89,7 @@ pub(crate) fn in_scalar(
     encoded: bool,
     path: &str,
     text: &str,
-    faults: Vec<Fault>,
+    faults: Vec<ContentFault>,
     out: &mut Vec<Diagnostic>,
 ) {
     if faults.is_empty() {
@@ -111,7 +110,7 @@ pub(crate) fn in_scalar(
         }
         path.clone_into(&mut found.path);
         places.translate(&mut found);
-        // Through an alias: the text stands at its anchor.
+        // Through an alias: the text is written at its anchor.
         if node.used_at() != node.span() {
             found.related.push((node.used_at(), "used here".into()));
         }

@@ -1,6 +1,6 @@
 //! Shell scripts: as files, as user-data, and as the commands of `runcmd` and `bootcmd`.
 
-use super::{Content, Fault};
+use super::{Content, ContentFault};
 use crate::Document;
 use crate::rules;
 use crate::shell::{self, Dialect, Interpreter, Reading};
@@ -9,7 +9,7 @@ use diagnostics::{Diagnostic, quoted};
 use yaml11::Node;
 
 /// Files that a shell reads: by their first line, or sourced by their place.
-pub(super) fn check(content: &Content<'_>, out: &mut Vec<Fault>) {
+pub(super) fn check(content: &Content<'_>, out: &mut Vec<ContentFault>) {
     // What is added to a script may begin in the middle of it.
     if content.appends {
         return;
@@ -22,7 +22,7 @@ pub(super) fn check(content: &Content<'_>, out: &mut Vec<Fault>) {
 }
 
 /// A user-data script, or the script of a boothook: what is wrong in it.
-pub(crate) fn script(text: &str) -> Vec<Fault> {
+pub(crate) fn script(text: &str) -> Vec<ContentFault> {
     let mut out = Vec::new();
     let Some(interpreter) = Interpreter::from_script(text) else { return out };
     // cloud-init takes Windows line ends away where the first line has one.
@@ -51,7 +51,7 @@ fn leaves_unless_bash(before: &str) -> bool {
 }
 
 /// Where the shell stops reading, and here-documents without an end.
-fn check_script(text: &str, interpreter: Interpreter, out: &mut Vec<Fault>) {
+fn check_script(text: &str, interpreter: Interpreter, out: &mut Vec<ContentFault>) {
     // Windows line ends have a finding of their own; what follows from them would only hide it.
     let has_windows_line_ends = text.starts_with("#!") && text.contains("\r\n");
     if has_windows_line_ends || interpreter == Interpreter::Ash {
@@ -65,17 +65,17 @@ fn check_script(text: &str, interpreter: Interpreter, out: &mut Vec<Fault>) {
         let span = if error.span.end > error.span.start { error.span } else { Span::new(line, error.span.start) };
         let message = format!("only bash reads this; for the `sh` of Debian and Ubuntu: {}", error.message);
         let help = "begin the script with `#!/bin/bash`, or write it without what only bash has".to_string();
-        out.push(Fault::new(&rules::BASH_SYNTAX_IN_SH, span, message, Some(help)));
+        out.push(ContentFault::new(&rules::BASH_SYNTAX_IN_SH, span, message, Some(help)));
         return;
     }
     if let Some(error) = script.error {
-        let mut found = Fault::new(&rules::SHELL_SYNTAX_ERROR, error.span, error.message, error.help);
+        let mut found = ContentFault::new(&rules::SHELL_SYNTAX_ERROR, error.span, error.message, error.help);
         found.related.extend(error.opened);
         out.push(found);
     }
     for document in script.here_documents.iter().filter(|document| script.is_understood && !document.is_closed) {
         let message = format!(
-            "the here-document has no line {}: it goes on to the end of the script",
+            "the here-document has no line {}: it continues to the end of the script",
             quoted(&document.delimiter)
         );
         let help = if text.lines().any(|line| line.trim() == document.delimiter) {
@@ -83,7 +83,7 @@ fn check_script(text: &str, interpreter: Interpreter, out: &mut Vec<Fault>) {
         } else {
             "end it with a line that holds only that word"
         };
-        out.push(Fault::new(&rules::UNTERMINATED_HERE_DOCUMENT, document.span, message, Some(help.to_string())));
+        out.push(ContentFault::new(&rules::UNTERMINATED_HERE_DOCUMENT, document.span, message, Some(help.to_string())));
     }
 }
 
@@ -149,7 +149,7 @@ fn is_for_another_sh(document: &str) -> bool {
 }
 
 /// Commands that dash reads, and then does not find.
-fn missing_in_dash(script: &str) -> Vec<Fault> {
+fn missing_in_dash(script: &str) -> Vec<ContentFault> {
     // A script that asks which shell reads it knows what it does.
     if script.contains("BASH") || script.contains("source()") {
         return Vec::new();
@@ -159,7 +159,7 @@ fn missing_in_dash(script: &str) -> Vec<Fault> {
         let instead = if name == "source" { "`.` does the same" } else { "`[` compares, with `=` for texts" };
         let message =
             format!("only bash has {}: the `sh` of Debian and Ubuntu does not find it; {instead}", quoted(name));
-        out.push(Fault::new(&rules::BASH_SYNTAX_IN_SH, span, message, None));
+        out.push(ContentFault::new(&rules::BASH_SYNTAX_IN_SH, span, message, None));
     }
     out
 }

@@ -1,7 +1,7 @@
 //! `sudoers`: files, and the rules that `users` gives to people. A small grammar that knows what nobody's sudo would take; what it does
 //! not know it lets pass.
 
-use super::{Content, Fault};
+use super::{Content, ContentFault};
 use crate::rules;
 use crate::{Document, value};
 use diagnostics::closest;
@@ -32,21 +32,21 @@ const TAGS: [&str; 18] = [
 ];
 const DIGESTS: [&str; 4] = ["sha224:", "sha256:", "sha384:", "sha512:"];
 
-pub(super) fn check(content: &Content<'_>, out: &mut Vec<Fault>) {
+pub(super) fn check(content: &Content<'_>, out: &mut Vec<ContentFault>) {
     let below = content.path.strip_prefix("/etc/sudoers.d/");
     if below.is_none() && content.path != "/etc/sudoers" {
         return;
     }
     let first = content.text.lines().next().unwrap_or_default().len();
     if let Some(name) = below.filter(|name| name.contains('.') || name.ends_with('~')) {
-        let message = format!("sudo passes over a file named {}", quoted(name));
+        let message = format!("sudo ignores a file named {}", quoted(name));
         let help = Some("leave out the `.`: sudo takes such files for backups".into());
-        out.push(Fault::new(&rules::IGNORED_SUDOERS_FILE, Span::new(0, first), message, help));
+        out.push(ContentFault::new(&rules::IGNORED_SUDOERS_FILE, Span::new(0, first), message, help));
     }
     if content.mode & 0o002 != 0 {
         let message = format!("sudo refuses a file that everybody may write: its mode is {:04o}", content.mode);
         let help = Some("write `permissions: '0440'`".into());
-        out.push(Fault::new(&rules::WRITABLE_SUDOERS, Span::new(0, first), message, help));
+        out.push(ContentFault::new(&rules::WRITABLE_SUDOERS, Span::new(0, first), message, help));
     }
     // Lines, joined where a backslash ends them. Places are those of the first line then.
     let mut lines = super::lines(content.text);
@@ -64,7 +64,7 @@ pub(super) fn check(content: &Content<'_>, out: &mut Vec<Fault>) {
             let place =
                 problem.word.as_ref().and_then(|word| content.text[from..to].find(word.as_str()).map(|at| (at, word)));
             let span = place.map_or(Span::new(from, to), |(at, word)| Span::new(from + at, from + at + word.len()));
-            out.push(Fault::new(&rules::MALFORMED_SUDOERS, span, problem.message, problem.help));
+            out.push(ContentFault::new(&rules::MALFORMED_SUDOERS, span, problem.message, problem.help));
         }
     }
 }
@@ -85,7 +85,7 @@ pub(crate) fn users(document: &Document<'_>, out: &mut Vec<Diagnostic>) {
             let place = problem.word.as_ref().and_then(|word| text.find(word.as_str()).map(|at| (at, word.len())));
             let (at, length) = place.unwrap_or((0, text.len()));
             let span = Span::new(at, at + length);
-            let fault = Fault::new(&rules::MALFORMED_SUDOERS, span, problem.message, problem.help);
+            let fault = ContentFault::new(&rules::MALFORMED_SUDOERS, span, problem.message, problem.help);
             super::in_scalar(document.source, node, false, &path, text, vec![fault], out);
         }
     }
@@ -248,7 +248,7 @@ fn commands(text: &str) -> Option<Problem> {
                     if rest.contains('=') {
                         return None;
                     }
-                    return wrong(Some(word), format!("sudo knows no tag {}", quoted(word)), help);
+                    return wrong(Some(word), format!("sudo does not know the tag {}", quoted(word)), help);
                 }
                 text = after.trim_start();
             } else if rest.starts_with('=') {

@@ -57,7 +57,7 @@ pub(crate) fn current_keys(version: Version) -> Vec<&'static str> {
 /// What to do about an unknown top-level key that is like no known one.
 pub(crate) fn hint(key: &str) -> &'static str {
     match key {
-        "network" => "network configuration is no part of user-data: the provider or /etc/cloud/cloud.cfg.d sets it",
+        "network" => "network configuration is not part of user-data: the provider or /etc/cloud/cloud.cfg.d sets it",
         "datasource" | "datasource_list" => "data sources are set in /etc/cloud/cloud.cfg.d, not in user-data",
         "sudo" | "shell" | "gecos" | "passwd" | "hashed_passwd" | "plain_text_passwd" | "lock_passwd"
         | "primary_group" | "homedir" => "it is a key of a user: write it at one of `users`",
@@ -71,7 +71,7 @@ pub(crate) fn hint(key: &str) -> &'static str {
             "it is a key of `apt`: write it below `apt:`"
         }
         "coreos" => "only Flatcar and Container Linux read it: for cloud-init, write `write_files` and `runcmd`",
-        _ if key.starts_with("x-") => "cloud-init knows no keys for anchors: put the anchor at its first use",
+        _ if key.starts_with("x-") => "cloud-init accepts no extra keys for anchors: put the anchor at its first use",
         _ => "remove it, or fix its spelling: cloud-init ignores keys that it does not know",
     }
 }
@@ -122,6 +122,30 @@ mod tests {
         }
         for (_, shape) in keys() {
             visit(shape, &|name| top_level(name).is_some());
+        }
+    }
+
+    /// A key is known from its version on, a deprecation holds from its version on.
+    #[test]
+    fn keys_and_deprecations_begin_with_their_version() {
+        use crate::{Options, lint_bytes};
+        let has = |(year, number): (u8, u8), code: &str, text: &str| {
+            let options = Options { cloud_init: Version::new(year, number), ..Options::default() };
+            let report = lint_bytes("t.yaml", format!("#cloud-config\n{text}").as_bytes(), &options);
+            report.documents[0].findings.diagnostics.iter().any(|found| found.code == code)
+        };
+        for (text, code, before, from) in [
+            ("users: [{name: a, doas: [b]}]\n", "MK101", (25, 0), (25, 1)),
+            ("ansible: {pull: {url: a, playbook_names: [b]}}\n", "MK101", (25, 1), (25, 2)),
+            ("rh_subscription: {auto_attach: true}\n", "MK101", (25, 2), (25, 3)),
+        ] {
+            assert!(has(before, code, text) && !has(from, code, text), "{text}");
+        }
+        for (text, code, before, from) in [
+            ("rh_subscription: {auto-attach: true}\n", "MK120", (25, 2), (25, 3)),
+            ("system_info: {}\n", "MK121", (25, 0), (25, 1)),
+        ] {
+            assert!(!has(before, code, text) && has(from, code, text), "{text}");
         }
     }
 }

@@ -85,7 +85,7 @@ fn secret_finding(text: &str, found: &FoundSecret, span: Span, path: String, pla
     let shown = &text[found.span.start..found.span.start + found.shown];
     let shown =
         if shown.is_empty() || found.kind.form == Form::Pem { String::new() } else { format!(" (`{shown}…`)") };
-    let message = format!("{place}{name}{shown} stands in the document, which every process of the machine can read");
+    let message = format!("{place}{name}{shown} is in the document, which every process of the machine can read");
     finding(rule, path, span, message, Some(INSTEAD.into()))
 }
 

@@ -146,7 +146,7 @@ impl Checker<'_> {
             }
             Hash::Text => {
                 let message =
-                    "expected the hash of a password, found something else: nobody could log in with it".to_string();
+                    "expected the hash of a password, found other text: logging in with it is impossible".to_string();
                 let help = "write what `mkpasswd -m sha-512` prints, or `'*'` for no password";
                 self.push(&rules::UNHASHED_PASSWORD, path, span, message, help);
             }

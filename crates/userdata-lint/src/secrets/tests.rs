@@ -182,3 +182,75 @@ fn what_repeats_itself_takes_no_time() {
     let text = format!("#cloud-config\nruncmd:\n  - |\n    {}\n", piece.repeat(4_000));
     assert!(found(&text).len() <= 200);
 }
+
+/// What a command gets: the code of its only finding, or "".
+fn code_in_command(command: &str) -> String {
+    let found = in_command(command);
+    assert!(found.len() < 2, "{command}: {found:?}");
+    found.first().map_or_else(String::new, |found| found[..5].to_owned())
+}
+
+#[test]
+fn passwords_in_addresses() {
+    for (address, expected) in [
+        ("redis://:hunter2@db.example/0", "MK372"),
+        ("postgres://ada:hunter2@db.example", "MK372"),
+        ("https://ada@host.example/", ""),
+        ("https://host.example:80/a@b", ""),
+        ("redis://:$PASSWORD@db.example", ""),
+        ("redis://:password@db.example", ""),
+        ("redis://:<password>@db.example", ""),
+    ] {
+        assert_eq!(code_in_command(&format!("use {address}")), expected, "{address}");
+    }
+}
+
+/// Limits at n - 1, n and n + 1.
+#[test]
+fn secrets_have_the_length_of_their_kind() {
+    let hex = format!("{HEX}{HEX}");
+    let letters = LETTERS.repeat(6);
+    for (prefix, body, lengths) in [
+        ("dop_v1_", &hex, [(63, false), (64, true), (65, false)].as_slice()),
+        ("ghp_", &letters, &[(35, false), (36, true), (37, true), (254, true), (255, true), (256, false)]),
+        ("glpat-", &letters, &[(19, false), (20, true), (21, true)]),
+        ("AGE-SECRET-KEY-1", &letters.to_uppercase(), &[(57, false), (58, true), (59, false)]),
+        ("K3S_TOKEN=", &hex, &[(15, false), (16, true), (17, true)]),
+        ("PGPASSWORD=", &hex, &[(3, false), (4, true), (5, true)]),
+        ("aws_secret_access_key=", &letters, &[(39, false), (40, true), (41, false)]),
+    ] {
+        for (length, is_found) in lengths {
+            let found = in_command(&format!("use {prefix}{}", &body[..*length]));
+            assert_eq!(!found.is_empty(), *is_found, "{prefix} {length}: {found:?}");
+        }
+    }
+}
+
+#[test]
+fn modes_of_files() {
+    let key = "-----BEGIN EC PRIVATE KEY-----\n      MHcCAQEEIJ4QmTVhV0s7zYkLq2dRbWnUoXc1pEaGf8ut3gIKHhNoAoGCCqGSM49AwEHoUQDQgAE\n      -----END EC PRIVATE KEY-----";
+    let code = |mode: &str, content: &str| {
+        let text = format!(
+            "#cloud-config\nwrite_files:\n  - path: /a\n    permissions: '{mode}'\n    content: |\n      {content}\n"
+        );
+        let report = lint_bytes("t.yaml", text.as_bytes(), &Options::default());
+        let found = report.documents[0].findings.diagnostics.iter().map(|found| found.code);
+        found.filter(|code| ("MK375".."MK378").contains(code)).collect::<Vec<_>>()
+    };
+    for (mode, content, expected) in [
+        ("0644", "x", &[][..]),
+        ("0664", "x", &[]),
+        ("0646", "x", &["MK376"]),
+        ("4755", "x", &[]),
+        ("4775", "x", &["MK377"]),
+        ("2757", "x", &["MK377"]),
+        ("1777", "x", &["MK376"]),
+        ("0600", key, &[]),
+        ("0640", key, &[]),
+        ("0644", key, &["MK375"]),
+        ("0604", key, &["MK375"]),
+        ("0700", key, &["MK375"]),
+    ] {
+        assert_eq!(code(mode, content), expected, "{mode} {content}");
+    }
+}

@@ -182,9 +182,7 @@ fn failed(error: &minijinja::Error, body: &str, offset: usize) -> Rendered {
             if !in_do() && !names_jinja_only() && !at_comma() =>
         {
             let message = format!("expected a template that Jinja can read: {detail}");
-            let help = Some(
-                "correct it, or write text that is meant as it stands between `{% raw %}` and `{% endraw %}`".into(),
-            );
+            let help = Some("correct it, or put literal text between `{% raw %}` and `{% endraw %}`".into());
             let span = Span::new(offset + start, offset + end);
             Rendered::Broken(finding(&rules::INVALID_JINJA, String::new(), span, message, help))
         }

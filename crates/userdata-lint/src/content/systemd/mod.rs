@@ -1,11 +1,10 @@
 //! systemd's unit files and drop-ins: sections, settings, commands, and what a unit must have to be loaded.
 
-mod command;
 mod names;
 
 use std::borrow::Cow;
 
-use super::{Content, Fault};
+use super::{Content, ContentFault};
 use crate::rules;
 use diagnostics::closest;
 use diagnostics::quoted;
@@ -71,7 +70,7 @@ struct Setting<'t> {
     value_span: Span,
 }
 
-pub(super) fn check(content: &Content<'_>, out: &mut Vec<Fault>) {
+pub(super) fn check(content: &Content<'_>, out: &mut Vec<ContentFault>) {
     let Some((kind, own, is_drop_in)) = unit(content.path) else { return };
     // An empty file masks the unit; what is added to one may begin inside a section.
     if content.appends || content.text.trim().is_empty() {
@@ -82,7 +81,7 @@ pub(super) fn check(content: &Content<'_>, out: &mut Vec<Fault>) {
     for setting in &unit.settings {
         unit.words(setting, out);
         if setting.name.starts_with("Exec") && Some(setting.section) == unit.own {
-            command::check(setting, out);
+            check_command(setting, out);
         }
     }
     if !is_drop_in {
@@ -96,7 +95,7 @@ pub(crate) fn programs(path: &str, text: &str) -> Vec<(String, Span)> {
     let mut unit = Unit { kind: "service", own, text, header: None, settings: Vec::new() };
     unit.read(&mut Vec::new());
     let commands = unit.values("ExecStart");
-    commands.iter().filter_map(|setting| Some((command::program(&setting.value)?, setting.value_span))).collect()
+    commands.iter().filter_map(|setting| Some((program_of(&setting.value)?, setting.value_span))).collect()
 }
 
 /// What unit, if any, a path is of: its kind, the section of its own, and whether it is a drop-in.
@@ -125,7 +124,7 @@ impl<'t> Unit<'t> {
     }
 
     /// Reads sections and settings, and says what no unit of this kind has.
-    fn read(&mut self, out: &mut Vec<Fault>) {
+    fn read(&mut self, out: &mut Vec<ContentFault>) {
         let sections = self.sections();
         let mut section: Option<&str> = None;
         let mut known = true;
@@ -152,7 +151,7 @@ impl<'t> Unit<'t> {
                 let Some(name) = bare.strip_prefix('[').and_then(|name| name.strip_suffix(']')) else {
                     let message = format!("expected `]` at the end of the section's header, found {}", quoted(bare));
                     let help = Some("systemd does not load a unit with such a line".into());
-                    out.push(Fault::new(&rules::MALFORMED_UNIT_LINE, span, message, help));
+                    out.push(ContentFault::new(&rules::MALFORMED_UNIT_LINE, span, message, help));
                     section = None;
                     known = false;
                     continue;
@@ -169,15 +168,15 @@ impl<'t> Unit<'t> {
             }
             let Some((name, value)) = joined.split_once('=') else {
                 let message = format!("expected `Name=value`, found {}", quoted(bare));
-                let help = Some("systemd passes over such a line; begin a comment with `#`".into());
-                out.push(Fault::new(&rules::MALFORMED_UNIT_LINE, span, message, help));
+                let help = Some("systemd ignores such a line; begin a comment with `#`".into());
+                out.push(ContentFault::new(&rules::MALFORMED_UNIT_LINE, span, message, help));
                 continue;
             };
             let Some(section) = section else {
                 if known {
-                    let message = format!("the setting {} stands before the first section", quoted(name.trim()));
+                    let message = format!("the setting {} is before the first section", quoted(name.trim()));
                     let help = Some(format!("put it below a header such as `[{}]`", self.own.unwrap_or("Unit")));
-                    out.push(Fault::new(&rules::MALFORMED_UNIT_LINE, span, message, help));
+                    out.push(ContentFault::new(&rules::MALFORMED_UNIT_LINE, span, message, help));
                 }
                 continue;
             };
@@ -192,7 +191,7 @@ impl<'t> Unit<'t> {
             let value_span = Span::new(value_start + (shown.len() - shown.trim_start().len()), span.end);
             if name.is_empty() {
                 let message = "expected the name of a setting before `=`".to_string();
-                out.push(Fault::new(&rules::MALFORMED_UNIT_LINE, span, message, None));
+                out.push(ContentFault::new(&rules::MALFORMED_UNIT_LINE, span, message, None));
                 continue;
             }
             if name.starts_with("X-") {
@@ -207,10 +206,10 @@ impl<'t> Unit<'t> {
         }
     }
 
-    fn unknown_section(&self, name: &str, span: Span, sections: &[&'static str]) -> Fault {
+    fn unknown_section(&self, name: &str, span: Span, sections: &[&'static str]) -> ContentFault {
         let message = match names::settings(name) {
-            Some(_) => format!("a {} unit has no section {}: systemd passes over it", self.kind, quoted(name)),
-            None => format!("systemd knows no section {}, and passes over it", quoted(name)),
+            Some(_) => format!("a {} unit has no section {}: systemd ignores it", self.kind, quoted(name)),
+            None => format!("systemd does not know the section {}, and ignores it", quoted(name)),
         };
         let help = match closest(name, sections.iter().copied()) {
             Some(near) => format!("did you mean `[{near}]`?"),
@@ -219,11 +218,11 @@ impl<'t> Unit<'t> {
                 format!("use {}; sections for other programs begin with `X-`", all.join(", "))
             }
         };
-        Fault::new(&rules::UNKNOWN_UNIT_SECTION, span, message, Some(help))
+        ContentFault::new(&rules::UNKNOWN_UNIT_SECTION, span, message, Some(help))
     }
 
     /// Values that are one of a few words.
-    fn words(&self, setting: &Setting<'_>, out: &mut Vec<Fault>) {
+    fn words(&self, setting: &Setting<'_>, out: &mut Vec<ContentFault>) {
         let entry = WORDS.iter().find(|(section, name, _)| {
             *name == setting.name
                 && (*section == setting.section || section.is_empty() && self.own == Some(setting.section))
@@ -236,13 +235,14 @@ impl<'t> Unit<'t> {
         if value.is_empty() || value.contains('%') || fits {
             return;
         }
-        let message = format!("{} takes no value {}: systemd passes over it", quoted(setting.name), quoted(value));
+        let message =
+            format!("{} does not accept the value {}: systemd ignores it", quoted(setting.name), quoted(value));
         let help = match closest(value, words.split(' ')).filter(|_| !is_boolean) {
             Some(near) => format!("did you mean `{near}`?"),
             None if is_boolean => "write `yes` or `no`".into(),
             None => format!("use one of: {}", words.split(' ').collect::<Vec<_>>().join(", ")),
         };
-        out.push(Fault::new(&rules::UNKNOWN_UNIT_VALUE, setting.value_span, message, Some(help)));
+        out.push(ContentFault::new(&rules::UNKNOWN_UNIT_VALUE, setting.value_span, message, Some(help)));
     }
 
     /// The values of a setting that hold: an empty one sets back what was before it.
@@ -263,7 +263,7 @@ impl<'t> Unit<'t> {
     }
 
     /// What systemd refuses to load a unit without.
-    fn complete(&self, out: &mut Vec<Fault>) {
+    fn complete(&self, out: &mut Vec<ContentFault>) {
         let starts = |prefix: &str, names: &[&str]| {
             self.settings.iter().any(|setting| {
                 !setting.value.is_empty()
@@ -295,14 +295,14 @@ impl<'t> Unit<'t> {
         }
     }
 
-    fn incomplete(&self, message: &str, help: &str) -> Fault {
+    fn incomplete(&self, message: &str, help: &str) -> ContentFault {
         let first = self.text.lines().next().unwrap_or_default();
         let span = self.header.unwrap_or(Span::new(0, first.len()));
         let message = format!("systemd would not load this unit: {message}");
-        Fault::new(&rules::INCOMPLETE_UNIT, span, message, Some(help.into()))
+        ContentFault::new(&rules::INCOMPLETE_UNIT, span, message, Some(help.into()))
     }
 
-    fn service(&self, out: &mut Vec<Fault>) -> Option<(&'static str, &'static str)> {
+    fn service(&self, out: &mut Vec<ContentFault>) -> Option<(&'static str, &'static str)> {
         let commands = self.values("ExecStart");
         let kind = self.values("Type").last().map(|setting| setting.value.as_ref());
         let remains = self.values("RemainAfterExit").last().is_some_and(|setting| {
@@ -328,7 +328,8 @@ impl<'t> Unit<'t> {
             let message =
                 "systemd would not load this unit: only a service of `Type=oneshot` may have two `ExecStart=`";
             let help = "put what prepares into `ExecStartPre=`, or make it `Type=oneshot`";
-            let mut fault = Fault::new(&rules::INCOMPLETE_UNIT, last.name_span, message.into(), Some(help.into()));
+            let mut fault =
+                ContentFault::new(&rules::INCOMPLETE_UNIT, last.name_span, message.into(), Some(help.into()));
             fault.related.push((first.name_span, "the first one".into()));
             out.push(fault);
         }
@@ -339,7 +340,7 @@ impl<'t> Unit<'t> {
             let message =
                 "systemd would not load this unit: a service of `Type=oneshot` cannot be started again after success";
             let help = "use `Restart=on-failure` or `no`, or another `Type=`";
-            out.push(Fault::new(&rules::INCOMPLETE_UNIT, restart.value_span, message.into(), Some(help.into())));
+            out.push(ContentFault::new(&rules::INCOMPLETE_UNIT, restart.value_span, message.into(), Some(help.into())));
         }
         if kind == Some("dbus") && !self.has("BusName") {
             return Some(("a service of `Type=dbus` needs `BusName=`", "add `BusName=`"));
@@ -348,13 +349,91 @@ impl<'t> Unit<'t> {
     }
 }
 
-fn unknown_setting(name: &str, section: &str, span: Span, sections: &[&'static str]) -> Fault {
-    let message = format!("systemd knows no setting {} in `[{section}]`, and passes over it", quoted(name));
+fn unknown_setting(name: &str, section: &str, span: Span, sections: &[&'static str]) -> ContentFault {
+    let message = format!("systemd does not know the setting {} in `[{section}]`, and ignores it", quoted(name));
     let near = names::settings(section).and_then(|names| closest(name, names));
     let help = match (names::home(name, sections), near) {
         (Some(home), _) => Some(format!("move it to the section `[{home}]`")),
         (None, Some(near)) => Some(format!("did you mean `{near}`?")),
         (None, None) => Some("remove it, or begin its name with `X-` if it is for another program".into()),
     };
-    Fault::new(&rules::UNKNOWN_UNIT_SETTING, span, message, help)
+    ContentFault::new(&rules::UNKNOWN_UNIT_SETTING, span, message, help)
+}
+
+/// What a shell takes for itself and systemd hands to the program.
+const OPERATORS: [&str; 9] = ["&&", "||", "|", ">", ">>", "<", "2>&1", "2>/dev/null", ">/dev/null"];
+/// Programs whose arguments are such words.
+const TAKERS: [&str; 4] = ["test", "[", "expr", "find"];
+
+/// Checks the command of an `Exec…=` setting.
+fn check_command(setting: &Setting<'_>, out: &mut Vec<ContentFault>) {
+    let value = setting.value.trim_start_matches(['@', '-', ':', '+', '!', '|']);
+    if value.is_empty() {
+        return;
+    }
+    let Some(words) = split_words(value) else {
+        let message = format!("a quote in {} is not closed: systemd refuses the command", quoted(setting.name));
+        let help = Some("close it, or write `\\'` for an apostrophe".into());
+        out.push(ContentFault::new(&rules::INVALID_UNIT_COMMAND, setting.value_span, message, help));
+        return;
+    };
+    let Some(program) = words.first().map(|word| word.text.as_str()) else { return };
+    if !program.starts_with('/') && program.contains('/') && !program.contains('%') {
+        let message = format!("expected a program's full path, or its name alone, found {}", quoted(program));
+        let help = if program.contains('$') {
+            "systemd puts no variables into the program's name: write the path, or start it through `/bin/sh -c`"
+        } else {
+            "write the whole path, from `/`"
+        };
+        out.push(ContentFault::new(&rules::INVALID_UNIT_COMMAND, setting.value_span, message, Some(help.into())));
+        return;
+    }
+    let name = program.rsplit('/').next().unwrap_or_default();
+    let operator = words.iter().skip(1).find(|word| !word.quoted && OPERATORS.contains(&word.text.as_str()));
+    if let Some(operator) = operator.filter(|_| !TAKERS.contains(&name)) {
+        let message =
+            format!("{} is an argument here, not an operator: systemd starts no shell", quoted(&operator.text));
+        let help =
+            Some("start the command through `/bin/sh -c '…'`, or use several commands, or `StandardOutput=`".into());
+        out.push(ContentFault::new(&rules::SHELL_SYNTAX_IN_UNIT, setting.value_span, message, help));
+    }
+}
+
+/// The program of a command whose failure matters.
+fn program_of(value: &str) -> Option<String> {
+    let command = value.trim_start_matches(['@', '-', ':', '+', '!', '|']);
+    let prefix = &value[..value.len() - command.len()];
+    let first = split_words(command)?.into_iter().next()?;
+    (!prefix.contains('-')).then_some(first.text)
+}
+
+struct Word {
+    text: String,
+    quoted: bool,
+}
+
+/// Words as systemd splits them; `None` where a quote is not closed.
+fn split_words(value: &str) -> Option<Vec<Word>> {
+    let mut out: Vec<Word> = Vec::new();
+    let mut word: Option<Word> = None;
+    let mut quote = None;
+    let mut characters = value.chars();
+    while let Some(character) = characters.next() {
+        match (character, quote) {
+            ('\\', _) => {
+                let word = word.get_or_insert_with(|| Word { text: String::new(), quoted: true });
+                word.quoted = true;
+                word.text.extend(characters.next());
+            }
+            ('"' | '\'', None) => {
+                quote = Some(character);
+                word.get_or_insert_with(|| Word { text: String::new(), quoted: true }).quoted = true;
+            }
+            (_, Some(open)) if character == open => quote = None,
+            (_, None) if character.is_ascii_whitespace() => out.extend(word.take()),
+            _ => word.get_or_insert_with(|| Word { text: String::new(), quoted: false }).text.push(character),
+        }
+    }
+    out.extend(word);
+    quote.is_none().then_some(out)
 }

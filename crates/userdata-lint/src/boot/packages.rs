@@ -1,5 +1,4 @@
-//! Programs and services that no base image of Debian or Ubuntu has, and the packages that bring them; and the accounts that
-//! packages make.
+//! Programs and services that base images of Debian and Ubuntu lack, with their packages, and the accounts that packages create.
 //!
 //! To add one, add a line. Only what neither a cloud image of Debian 12 and 13 nor one of Ubuntu 22.04 and 24.04 holds belongs here.
 
@@ -69,7 +68,7 @@ const SERVICES: &[(&str, &[&str])] = &[
     ("supervisor", &["supervisor"]),
 ];
 
-/// Account → packages that make it, by name.
+/// Account → packages that create it, by name.
 const ACCOUNTS: &[(&str, &[&str])] = &[
     ("caddy", &["caddy"]),
     ("consul", &["consul"]),
@@ -93,7 +92,7 @@ const ACCOUNTS: &[(&str, &[&str])] = &[
     ("vault", &["vault"]),
 ];
 
-/// Users and groups that Debian, Ubuntu and the relatives of Red Hat bring along.
+/// Users and groups of Debian, Ubuntu and the relatives of Red Hat.
 const BASE_ACCOUNTS: &[&str] = &[
     "_apt",
     "_chrony",
@@ -174,7 +173,7 @@ const BASE_ACCOUNTS: &[&str] = &[
     "www-data",
 ];
 
-/// The users that distributions' images make at their first boot.
+/// The users that distributions' images create at their first boot.
 pub(super) const DEFAULT_USERS: &[&str] = &[
     "admin",
     "almalinux",
@@ -192,32 +191,32 @@ pub(super) const DEFAULT_USERS: &[&str] = &[
     "ubuntu",
 ];
 
-fn look(table: &'static [(&str, &[&str])], name: &str) -> Option<&'static [&'static str]> {
+fn lookup(table: &'static [(&str, &[&str])], name: &str) -> Option<&'static [&'static str]> {
     let found = table.binary_search_by(|(known, _)| (*known).cmp(name)).ok()?;
     Some(table[found].1)
 }
 
-/// The packages with a program, if it is one that images lack.
-pub(super) fn of_program(program: &str) -> Option<&'static [&'static str]> {
-    look(PROGRAMS, program)
+/// The packages with a program that base images lack.
+pub(super) fn packages_of_program(program: &str) -> Option<&'static [&'static str]> {
+    lookup(PROGRAMS, program)
 }
 
 /// The packages with a service, named with or without `.service`.
-pub(super) fn of_service(unit: &str) -> Option<&'static [&'static str]> {
-    look(SERVICES, unit.strip_suffix(".service").unwrap_or(unit))
+pub(super) fn packages_of_service(unit: &str) -> Option<&'static [&'static str]> {
+    lookup(SERVICES, unit.strip_suffix(".service").unwrap_or(unit))
 }
 
-/// The packages that make a user or a group.
-pub(super) fn of_account(name: &str) -> Option<&'static [&'static str]> {
-    look(ACCOUNTS, name)
+/// The packages that create a user or a group.
+pub(super) fn packages_of_account(name: &str) -> Option<&'static [&'static str]> {
+    lookup(ACCOUNTS, name)
 }
 
 pub(super) fn is_base_account(name: &str) -> bool {
     BASE_ACCOUNTS.binary_search(&name).is_ok()
 }
 
-/// Whether one of these packages is meant by a name: `postgresql-16` brings what `postgresql` does, `nginx=1.24*` is nginx.
-pub(super) fn brings(package: &str, packages: &[&str]) -> bool {
+/// Whether a name means one of these packages: `postgresql-16` is a `postgresql`, `nginx=1.24*` is nginx.
+pub(super) fn provides(package: &str, packages: &[&str]) -> bool {
     let name = package.split(['=', '/', ':']).next().unwrap_or_default();
     packages.iter().any(|known| {
         name.strip_prefix(known)
@@ -245,10 +244,10 @@ mod tests {
     #[test]
     fn packages_are_known_by_versions_and_flavours() {
         assert!(
-            brings("nginx=1.24*", &["nginx"])
-                && brings("postgresql-16", &["postgresql"])
-                && brings("php8.2-cli", &["php"])
+            provides("nginx=1.24*", &["nginx"])
+                && provides("postgresql-16", &["postgresql"])
+                && provides("php8.2-cli", &["php"])
         );
-        assert!(!brings("nginxish", &["nginx"]) && !brings("lib", &["libc"]));
+        assert!(!provides("nginxish", &["nginx"]) && !provides("lib", &["libc"]));
     }
 }

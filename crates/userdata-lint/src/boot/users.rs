@@ -1,9 +1,9 @@
-//! Users and groups that are not there when something is given to them.
+//! Users and groups that do not exist yet when something needs them.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::programs::{DEFAULT_USERS, brings, is_base_account, of_account};
-use super::{Boot, FEW, text};
+use super::packages::{DEFAULT_USERS, is_base_account, packages_of_account, provides};
+use super::{Boot, MAX_COMPARED, text};
 use crate::places::finding;
 use crate::rules;
 use crate::value;
@@ -11,20 +11,20 @@ use diagnostics::source::Span;
 use diagnostics::{Diagnostic, quoted};
 use yaml11::Node;
 
-/// Who makes users and groups at the end: nothing is sure then.
-const MANAGERS: &[&str] = &["ansible", "chef", "puppet", "salt_minion", "snap", "apt", "landscape"];
+/// Keys whose modules may create any user or group.
+const ACCOUNT_MANAGERS: &[&str] = &["ansible", "chef", "puppet", "salt_minion", "snap", "apt", "landscape"];
 
 pub(super) fn check(boot: &Boot<'_, '_>, out: &mut Vec<Diagnostic>) {
-    let made = made(boot);
+    let made = created_accounts(boot);
     owners(boot, &made, out);
     passwords(boot, &made, out);
     members(boot, &made, out);
     locked(boot, out);
-    blanks(boot, out);
+    groups_without_commas(boot, out);
 }
 
-/// Users and groups that the document makes, with the places of their names.
-fn made<'t>(boot: &Boot<'_, 't>) -> BTreeMap<&'t str, Span> {
+/// Users and groups that the document creates, with the places of their names.
+fn created_accounts<'t>(boot: &Boot<'_, 't>) -> BTreeMap<&'t str, Span> {
     let document = boot.document;
     let mut out = BTreeMap::new();
     let mut add = |name: &'t str, place: Span| {
@@ -96,19 +96,19 @@ fn owners(boot: &Boot<'_, '_>, made: &BTreeMap<&str, Span>, out: &mut Vec<Diagno
                 continue;
             }
             tries += 1;
-            if tries > FEW {
+            if tries > MAX_COMPARED {
                 return;
             }
-            let installed =
-                of_account(name).and_then(|packages| boot.packages.iter().find(|package| brings(package, packages)));
+            let installed = packages_of_account(name)
+                .and_then(|packages| boot.packages.iter().find(|package| provides(package, packages)));
             // A command of the boot may make it; what does so before files are written is `bootcmd` alone.
             let mentioned = boot.steps.iter().any(|step| {
                 (file.deferred || step.stage == super::Stage::Bootcmd)
                     && step.commands.iter().any(|command| command.written.contains(name))
             });
             let managed = file.deferred
-                && (MANAGERS.iter().any(|key| document.get(key).is_some())
-                    || !boot.packages.is_empty() && of_account(name).is_none());
+                && (ACCOUNT_MANAGERS.iter().any(|key| document.get(key).is_some())
+                    || !boot.packages.is_empty() && packages_of_account(name).is_none());
             let (rule, message, help) = match installed {
                 Some(_) if file.deferred => continue,
                 Some(package) => (
@@ -157,7 +157,7 @@ fn passwords(boot: &Boot<'_, '_>, made: &BTreeMap<&str, Span>, out: &mut Vec<Dia
             || DEFAULT_USERS.contains(&name)
             || name.contains(['{', '$']))
     };
-    let mut told = |name: &str, path: String, place: Span| {
+    let mut report = |name: &str, path: String, place: Span| {
         let message = format!("there is no user {} to give a password: setting the passwords would fail", quoted(name));
         let help = Some("add it to `users`, or correct its name".into());
         out.push(finding(&rules::PASSWORD_OF_UNKNOWN_USER, path, place, message, help));
@@ -167,7 +167,7 @@ fn passwords(boot: &Boot<'_, '_>, made: &BTreeMap<&str, Span>, out: &mut Vec<Dia
     for (index, user) in users.into_iter().flatten().enumerate() {
         let Some(name) = text(document, user, "name").filter(|name| unknown(name)) else { continue };
         let place = value::get(document.tree, user, "name").unwrap_or(user).used_at();
-        told(name, format!("chpasswd.users.{index}.name"), place);
+        report(name, format!("chpasswd.users.{index}.name"), place);
     }
     let list = value::get(document.tree, chpasswd, "list").and_then(Node::items);
     for (index, item) in list.into_iter().flatten().enumerate() {
@@ -175,7 +175,7 @@ fn passwords(boot: &Boot<'_, '_>, made: &BTreeMap<&str, Span>, out: &mut Vec<Dia
         else {
             continue;
         };
-        told(name, format!("chpasswd.list.{index}"), item.used_at());
+        report(name, format!("chpasswd.list.{index}"), item.used_at());
     }
 }
 
@@ -221,13 +221,15 @@ fn locked(boot: &Boot<'_, '_>, out: &mut Vec<Diagnostic>) {
             || document.get("password").is_some()
             || boot.all_commands().any(|(_, command)| matches!(command.program(), "passwd" | "chpasswd" | "usermod"))
     };
-    for (index, user) in document.get("users").and_then(Node::items).into_iter().flatten().enumerate().take(FEW) {
+    for (index, user) in
+        document.get("users").and_then(Node::items).into_iter().flatten().enumerate().take(MAX_COMPARED)
+    {
         if get(user, &["lock_passwd", "lock-passwd"]).is_some() {
             continue;
         }
         let keys = ["passwd", "hashed_passwd", "hashed-passwd", "plain_text_passwd", "plain-text-passwd"];
         let found = keys.iter().find_map(|key| Some((*key, value::get(document.tree, user, key)?)));
-        // `!` and `*` are no passwords.
+        // `!` and `*` are not passwords.
         let Some((key, node)) = found
             .filter(|(_, node)| node.as_str().is_some_and(|text| !text.starts_with(['!', '*']) && !text.is_empty()))
         else {
@@ -237,16 +239,18 @@ fn locked(boot: &Boot<'_, '_>, out: &mut Vec<Diagnostic>) {
             return;
         }
         let message =
-            "the password is locked as soon as it is set: nobody can log in with it, nor give it to sudo".to_string();
+            "the password is locked as soon as it is set: it works neither for login nor for sudo".to_string();
         let help = Some("add `lock_passwd: false`; or leave the password out, and log in with SSH keys".into());
         out.push(finding(&rules::LOCKED_PASSWORD, format!("users.{index}.{key}"), node.used_at(), message, help));
     }
 }
 
-/// Groups of a user that are one name with blanks in it.
-fn blanks(boot: &Boot<'_, '_>, out: &mut Vec<Diagnostic>) {
+/// Groups of a user that are separated by blanks.
+fn groups_without_commas(boot: &Boot<'_, '_>, out: &mut Vec<Diagnostic>) {
     let document = boot.document;
-    for (index, user) in document.get("users").and_then(Node::items).into_iter().flatten().enumerate().take(FEW) {
+    for (index, user) in
+        document.get("users").and_then(Node::items).into_iter().flatten().enumerate().take(MAX_COMPARED)
+    {
         let Some(node) = value::get(document.tree, user, "groups") else { continue };
         let Some(groups) = node.as_str().filter(|text| !text.contains(['$', '{', '<'])) else { continue };
         let Some(name) = groups.split(',').map(str::trim).find(|name| name.contains(char::is_whitespace)) else {

@@ -1,6 +1,7 @@
-//! Small configuration files of the system: sshd's, /etc/fstab, kernel settings.
+//! Configuration files: sshd's, /etc/fstab, kernel settings, and files that are JSON or YAML by their name.
 
-use super::{Content, Fault};
+use super::{Content, ContentFault};
+use crate::places::json_error;
 use crate::rules;
 use diagnostics::closest;
 use diagnostics::quoted;
@@ -43,7 +44,7 @@ const WORDS: &[(&str, &str)] = &[
     ("PermitRootLogin", "yes no true false prohibit-password without-password forced-commands-only"),
 ];
 
-pub(super) fn sshd(content: &Content<'_>, out: &mut Vec<Fault>) {
+pub(super) fn sshd(content: &Content<'_>, out: &mut Vec<ContentFault>) {
     let below = content.path.strip_prefix("/etc/ssh/sshd_config");
     if !below.is_some_and(|rest| rest.is_empty() || rest.starts_with(".d/") && super::has_ending(rest, "conf")) {
         return;
@@ -59,8 +60,8 @@ pub(super) fn sshd(content: &Content<'_>, out: &mut Vec<Fault>) {
         let span = Span::new(at, at + length);
         let Some(known) = SSHD.split(' ').find(|known| known.eq_ignore_ascii_case(keyword)) else {
             if let Some(near) = closest(keyword, SSHD.split(' ')) {
-                let message = format!("sshd knows no keyword {}, and does not start", quoted(keyword));
-                out.push(Fault::new(
+                let message = format!("sshd does not know the keyword {}, and does not start", quoted(keyword));
+                out.push(ContentFault::new(
                     &rules::INVALID_SSHD_SETTING,
                     span,
                     message,
@@ -73,22 +74,32 @@ pub(super) fn sshd(content: &Content<'_>, out: &mut Vec<Fault>) {
         let value = value.split([' ', '\t', '#']).next().unwrap_or_default().trim_matches('"');
         if value.is_empty() {
             let message = format!("the keyword {} has no value: sshd does not start", quoted(known));
-            out.push(Fault::new(&rules::INVALID_SSHD_SETTING, span, message, Some("write a value behind it".into())));
+            out.push(ContentFault::new(
+                &rules::INVALID_SSHD_SETTING,
+                span,
+                message,
+                Some("write a value behind it".into()),
+            ));
             continue;
         }
         let words = WORDS.iter().find(|(name, _)| *name == known).map(|(_, words)| *words);
         if let Some(words) = words.filter(|words| !words.split(' ').any(|word| word.eq_ignore_ascii_case(value))) {
             let from = at + bare.rfind(value).unwrap_or_default();
-            let message = format!("{} takes no value {}: sshd does not start", quoted(known), quoted(value));
+            let message = format!("{} does not accept the value {}: sshd does not start", quoted(known), quoted(value));
             let use_one =
                 words.split(' ').filter(|word| !matches!(*word, "true" | "false")).collect::<Vec<_>>().join(", ");
             let help = Some(format!("use one of: {use_one}"));
-            out.push(Fault::new(&rules::INVALID_SSHD_SETTING, Span::new(from, from + value.len()), message, help));
+            out.push(ContentFault::new(
+                &rules::INVALID_SSHD_SETTING,
+                Span::new(from, from + value.len()),
+                message,
+                help,
+            ));
         }
     }
 }
 
-pub(super) fn fstab(content: &Content<'_>, out: &mut Vec<Fault>) {
+pub(super) fn fstab(content: &Content<'_>, out: &mut Vec<ContentFault>) {
     if content.path != "/etc/fstab" {
         return;
     }
@@ -103,18 +114,18 @@ pub(super) fn fstab(content: &Content<'_>, out: &mut Vec<Fault>) {
         let fields: Vec<&str> = bare.split_ascii_whitespace().take_while(|field| !field.starts_with('#')).collect();
         if fields.len() < 3 {
             let message = format!("expected what to mount, where, and the type, found {} fields", fields.len());
-            out.push(Fault::new(&rules::MALFORMED_FSTAB, span, message, help()));
+            out.push(ContentFault::new(&rules::MALFORMED_FSTAB, span, message, help()));
             continue;
         }
         if let Some(field) = fields.iter().skip(4).take(2).find(|field| field.parse::<i32>().is_err()) {
             let from = at + bare.rfind(field).unwrap_or_default();
             let message = format!("expected a number after the options, found {}", quoted(field));
-            out.push(Fault::new(&rules::MALFORMED_FSTAB, Span::new(from, from + field.len()), message, help()));
+            out.push(ContentFault::new(&rules::MALFORMED_FSTAB, Span::new(from, from + field.len()), message, help()));
         }
     }
 }
 
-pub(super) fn sysctl(content: &Content<'_>, out: &mut Vec<Fault>) {
+pub(super) fn sysctl(content: &Content<'_>, out: &mut Vec<ContentFault>) {
     let below = content.path.strip_prefix("/etc/sysctl.d/");
     if below.is_none() && content.path != "/etc/sysctl.conf" {
         return;
@@ -124,7 +135,7 @@ pub(super) fn sysctl(content: &Content<'_>, out: &mut Vec<Fault>) {
         if !name.contains("README") && !name.contains('/') {
             let message = format!("nothing reads a file named {} here", quoted(name));
             let help = Some(format!("name it {}", quoted(&format!("{name}.conf"))));
-            out.push(Fault::new(&rules::MALFORMED_SYSCTL, Span::new(0, first), message, help));
+            out.push(ContentFault::new(&rules::MALFORMED_SYSCTL, Span::new(0, first), message, help));
         }
         return;
     }
@@ -136,6 +147,66 @@ pub(super) fn sysctl(content: &Content<'_>, out: &mut Vec<Fault>) {
         }
         let at = start + (line.len() - line.trim_start().len());
         let message = format!("expected `name = value`, found {}", quoted(bare));
-        out.push(Fault::new(&rules::MALFORMED_SYSCTL, Span::new(at, at + bare.len()), message, None));
+        out.push(ContentFault::new(&rules::MALFORMED_SYSCTL, Span::new(at, at + bare.len()), message, None));
     }
+}
+
+/// Longer files are not parsed.
+const MAX_FILE_BYTES: usize = 1024 * 1024;
+
+/// JSON and YAML. Programs differ in what they add (comments, templates, several documents, tags); a text with any of that is accepted.
+pub(super) fn json_and_yaml(content: &Content<'_>, out: &mut Vec<ContentFault>) {
+    let ending = content.path.rsplit_once('.').map(|(_, ending)| ending);
+    let is_json = ending == Some("json");
+    if !(is_json || matches!(ending, Some("yaml" | "yml"))) || content.appends || content.text.len() > MAX_FILE_BYTES {
+        return;
+    }
+    let text = content.text;
+    if text.trim().is_empty() || ["{{", "{%", "<%", "${"].iter().any(|mark| text.contains(mark)) {
+        return;
+    }
+    out.extend(if is_json { json(text) } else { yaml(text) });
+}
+
+fn json(text: &str) -> Option<ContentFault> {
+    let error = serde_json::from_str::<serde::de::IgnoredAny>(text).err()?;
+    let has_comments =
+        text.lines().any(|line| ["//", "/*", "#"].iter().any(|mark| line.trim_start().starts_with(mark)));
+    let (said, at) = json_error(text, &error);
+    // Several documents one after the other, or nested more deeply than we read.
+    if has_comments || said.contains("recursion") || text.starts_with('\u{feff}') {
+        return None;
+    }
+    if said.starts_with("trailing characters") && text[at..].starts_with(['{', '[']) {
+        return None;
+    }
+    let end = text[at..].chars().next().map_or(at, |c| at + if c == '\n' { 0 } else { c.len_utf8() });
+    let message = format!("this file is not valid JSON: {said}");
+    Some(ContentFault::new(&rules::INVALID_JSON, Span::new(at, end), message, None))
+}
+
+fn yaml(text: &str) -> Option<ContentFault> {
+    // What other readers of YAML accept: their own tags, several documents, directives.
+    let is_extension = |line: &str| {
+        line.starts_with("---")
+            || line.starts_with('%')
+            || line.contains(" !")
+            || line.starts_with('!')
+            || line.contains("\\/")
+    };
+    let start = text.strip_prefix("---").unwrap_or(text);
+    if start.lines().any(is_extension) {
+        return None;
+    }
+    let error = yaml11::parse(text).err()?;
+    let ours = ["tag", "anchor", "alias", "levels", "values", "document", "escape", "merge", "character"];
+    if ours.iter().any(|word| error.message.contains(word)) {
+        return None;
+    }
+    Some(ContentFault::new(
+        &rules::INVALID_YAML_FILE,
+        error.reported_span(),
+        format!("this file is not valid YAML: {}", error.message),
+        None,
+    ))
 }

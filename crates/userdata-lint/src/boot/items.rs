@@ -1,13 +1,17 @@
-//! Items of `runcmd` and `bootcmd` as they are written: lists whose words mean something to a shell only, here-documents in folded text.
+//! Items as they are written: lists whose words only a shell understands, here-documents in folded text, expressions without a
+//! template header, and sources of packages whose key is missing.
 
+use super::{Boot, MAX_COMPARED};
 use crate::Document;
 use crate::places::finding;
 use crate::rules;
 use crate::shell::{Interpreter, read};
+use crate::value::{self, path_at};
+use diagnostics::source::Span;
 use diagnostics::{Diagnostic, quoted};
 use yaml11::Node;
 
-/// Words that only a shell takes for more than text.
+/// Words that only a shell understands.
 const OPERATORS: &[&str] = &["&&", "||", "|", ";", ">", ">>", "<", "&", "2>", "2>>", "&>", "2>&1", "1>&2", ">&2"];
 /// Programs to which such words are arguments.
 const TAKES_THEM: &[&str] = &[
@@ -49,7 +53,8 @@ fn list(key: &str, index: usize, words: &[Node<'_>], out: &mut Vec<Diagnostic>) 
         if !(OPERATORS.contains(&text) || is_redirection || is_variable || is_substitution) {
             continue;
         }
-        let message = format!("no shell reads a list: {} is handed to {} as it stands", quoted(text), quoted(program));
+        let message =
+            format!("a list is not read by a shell: {} is passed to {} literally", quoted(text), quoted(program));
         let help = Some("write the command as one string, or as `[sh, -c, '…']`".into());
         out.push(finding(&rules::SHELL_OPERATOR_IN_LIST, format!("{key}.{index}.{at}"), word.used_at(), message, help));
         return;
@@ -71,7 +76,7 @@ fn folded(document: &Document<'_>, key: &str, index: usize, item: Node<'_>, out:
     out.push(finding(&rules::HERE_DOCUMENT_IN_FOLDED_TEXT, format!("{key}.{index}"), item.used_at(), message, help));
 }
 
-/// A script in a here-document whose word has no quotes: its arguments (`$1`) are those of the commands around it, which have none.
+/// A script in a here-document whose delimiter is not quoted: the shell replaces its `$1` while it writes the file.
 fn expanded(document: &Document<'_>, key: &str, index: usize, item: Node<'_>, out: &mut Vec<Diagnostic>) {
     let Some(text) = item.as_str().filter(|text| text.contains("<<")) else { return };
     // Commands that do have arguments: those of a function, or what `set --` gives.
@@ -105,4 +110,61 @@ fn argument(line: &str) -> Option<&str> {
         line[at + 1..].starts_with(|c: char| c.is_ascii_digit() && c != '0' || matches!(c, '@' | '*' | '#'))
     })?;
     Some(&line[at..at + 2])
+}
+
+/// Sources of `apt` that are signed by a key that nothing writes. No distribution puts anything into /etc/apt/keyrings.
+pub(super) fn signing_keys(boot: &Boot<'_, '_>, out: &mut Vec<Diagnostic>) {
+    let document = boot.document;
+    let Some(sources) = document.get("apt").and_then(|apt| value::get(document.tree, apt, "sources")) else { return };
+    for (name, source) in sources.entries().into_iter().flatten() {
+        let Some(node) = value::get(document.tree, source, "source") else { continue };
+        let Some(text) = node.as_str() else { continue };
+        let path =
+            text.split("signed-by=").nth(1).and_then(|rest| rest.split([']', ' ', ',']).next()).unwrap_or_default();
+        let is_known = || {
+            // Once where it is asked for: whatever else in the document names the file may write it.
+            boot.source().text().matches(path).count() > text.matches(path).count() || boot.paths.contains_key(path)
+        };
+        if !path.starts_with("/etc/apt/keyrings/") || path.contains(['$', '{']) || is_known() {
+            continue;
+        }
+        let message =
+            format!("nothing in this document writes the key {}: apt does not trust the source", quoted(path));
+        let help = if ["key", "keyid"].iter().any(|key| value::get(document.tree, source, key).is_some()) {
+            "write `signed-by=$KEY_FILE`: cloud-init puts the path of the key that it writes there"
+        } else {
+            "give the key with `key` or `keyid`, and write `signed-by=$KEY_FILE`; or write the file with `write_files`"
+        };
+        let path = format!("apt.sources.{}.source", value::key_text(name));
+        out.push(finding(&rules::MISSING_SIGNING_KEY, path, node.used_at(), message, Some(help.into())));
+    }
+}
+
+/// Expressions with cloud-init's own variables in a document that is not a template.
+pub(super) fn template_header(boot: &Boot<'_, '_>, out: &mut Vec<Diagnostic>) {
+    let text = boot.source().text();
+    // Nearly all have none, and that is known with less than by looking for the first.
+    if !text.contains("{{") {
+        return;
+    }
+    let mut from = 0;
+    let mut tries = 0;
+    while let Some(at) = text[from..].find("{{").map(|at| from + at).filter(|_| tries < MAX_COMPARED) {
+        from = at + 2;
+        let name = text[from..].trim_start();
+        if !["v1.", "ds.meta_data", "ds['meta_data']"].iter().any(|start| name.starts_with(start)) {
+            continue;
+        }
+        tries += 1;
+        let path = path_at(boot.document.tree, boot.document.root, at);
+        let end = text[at..].find("}}").map_or(from, |length| at + length + 2);
+        if path.is_empty() || end - at > 200 {
+            continue;
+        }
+        let message =
+            format!("{} is not a template: {} is not replaced", quoted("#cloud-config"), quoted(&text[at..end]));
+        let help = Some("write `## template: jinja` into the first line, above `#cloud-config`".into());
+        out.push(finding(&rules::TEMPLATE_WITHOUT_HEADER, path, Span::new(at, end), message, help));
+        return;
+    }
 }
