@@ -10,6 +10,11 @@ pub(super) fn ends_word(byte: u8) -> bool {
     matches!(byte, b' ' | b'\t' | b'\n' | b';' | b'&' | b'|' | b'<' | b'>' | b'(' | b')')
 }
 
+/// Whether a byte means nothing to the shell, wherever it is in a word.
+fn is_plain(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.' | b'/' | b':' | b',') || !byte.is_ascii()
+}
+
 pub(super) fn is_name(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || byte == b'_'
 }
@@ -141,7 +146,7 @@ impl Parser<'_> {
             [b'"', ..] => self.nested(Self::double)?,
             [b'`', ..] => self.expansion(Self::backquotes)?,
             [b'$', ..] => self.expansion(|parser| parser.dollar(quoted))?,
-            _ => self.at += 1,
+            rest => self.at += rest.iter().take_while(|byte| is_plain(**byte)).count().max(1),
         }
         Ok(())
     }
@@ -317,6 +322,9 @@ impl Parser<'_> {
     pub(super) fn redirection(&mut self) -> Parse<Option<Redirection>> {
         let start = self.at;
         let rest = self.bytes.get(start..).unwrap_or_default();
+        if !matches!(rest, [b'<' | b'>' | b'&' | b'{' | b'0'..=b'9', ..]) {
+            return Ok(None);
+        }
         let number = rest.iter().take_while(|byte| byte.is_ascii_digit()).count();
         let mut prefix = number;
         // bash: `{name}>`
