@@ -313,7 +313,7 @@ fn a_port_of_droplets_that_is_taken() {
     assert_eq!(before.replace(&port, "PORT"), "error: port PORT can't be forwarded from the droplet's address");
     assert_eq!(
         after.split_once(": ").unwrap().1.replace(&port, "PORT"),
-        "Address already in use (os error 98); stop what listens on it (ss -ltnp 'sport = :PORT')\n"
+        "Address already in use (os error 98); stop the program that listens on it (ss -ltnp 'sport = :PORT')\n"
     );
 }
 
