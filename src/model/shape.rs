@@ -571,11 +571,11 @@ mod tests {
         let (before, rest) = page.split_once("<!-- keys -->\n").unwrap();
         let (tables, after) = rest.split_once("<!-- end of keys -->\n").unwrap();
         let expected = format!("\n{}", reference());
-        if std::env::var_os("SNAPSHOTS").is_some_and(|value| value == "overwrite") {
+        if std::env::var_os("MKIMG_BLESS").is_some_and(|value| !value.is_empty()) {
             let page = format!("{before}<!-- keys -->\n{expected}<!-- end of keys -->\n{after}");
             std::fs::write(path, page).unwrap();
         } else {
-            assert!(tables == expected, "docs/template.md is stale: SNAPSHOTS=overwrite updates it");
+            assert!(tables == expected, "docs/template.md is stale: `make bless` updates it");
         }
     }
 }

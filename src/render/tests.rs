@@ -2,7 +2,7 @@
 //! renders to.
 //!
 //! A case has sections, each under a line `-- PATH --` or `-- PATH MODE --`: the files of a
-//! project, `-- options --`, and at the end `-- expected --`. `SNAPSHOTS=overwrite` rewrites the
+//! project, `-- options --`, and at the end `-- expected --`. `make bless` rewrites the
 //! expected part. The options, one on each line:
 //!
 //! - `var NAME=VALUE`, `var-file PATH`, `env NAME=VALUE`: values of variables
@@ -221,7 +221,7 @@ fn indent(out: &mut String, content: &str) {
 #[test]
 fn templates_become_the_documents_of_their_cases() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/cases/document");
-    let overwrite = std::env::var_os("SNAPSHOTS").is_some_and(|value| value == "overwrite");
+    let overwrite = std::env::var_os("MKIMG_BLESS").is_some_and(|value| !value.is_empty());
     let mut paths: Vec<_> = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
     paths.sort();
     assert!(paths.len() >= 12, "only {} cases were found", paths.len());
@@ -241,5 +241,5 @@ fn templates_become_the_documents_of_their_cases() {
             write!(wrong, "\n{}\n{}", path.display(), difference.unified_diff().context_radius(3)).unwrap();
         }
     }
-    assert!(wrong.is_empty(), "{wrong}\n`SNAPSHOTS=overwrite` accepts the changes");
+    assert!(wrong.is_empty(), "{wrong}\n`make bless` accepts the changes");
 }

@@ -239,7 +239,7 @@ fn a_stopped_process_is_at_work() {
     baking.signal("STOP");
     let bake = home.bake();
     home.run(&["resume", &bake]).exits(2).stderr_has("a process is working on bake");
-    home.run(&["gc", "--api-url", &emulator.url, &bake]).exits(2).stderr_has("at work on bake").stderr_has("Ctrl-C");
+    home.run(&["gc", "--api-url", &emulator.url, &bake]).exits(2).stderr_has("is working on bake").stderr_has("Ctrl-C");
     baking.signal("INT");
     baking.signal("CONT");
     let (exit, printed) = baking.end();
