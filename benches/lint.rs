@@ -44,18 +44,18 @@ fn commands() -> String {
     text
 }
 
-fn measure(bencher: Bencher<'_, '_>, text: String, work: impl Fn(String) + Sync) {
+fn measure(bencher: Bencher<'_, '_>, text: &str, work: impl Fn(String) + Sync) {
     let bytes = text.len();
-    bencher.with_inputs(|| text.clone()).input_counter(move |_: &String| BytesCount::new(bytes)).bench_values(work);
+    bencher.with_inputs(|| text.to_owned()).input_counter(move |_: &String| BytesCount::new(bytes)).bench_values(work);
 }
 
 #[divan::bench(args = [small, contents, commands])]
 fn parse_yaml(bencher: Bencher<'_, '_>, document: fn() -> String) {
-    measure(bencher, document(), |text| drop(divan::black_box(yaml11::parse(&*text))));
+    measure(bencher, &document(), |text| drop(divan::black_box(yaml11::parse(&text))));
 }
 
 #[divan::bench(args = [small, contents, commands])]
 fn lint(bencher: Bencher<'_, '_>, document: fn() -> String) {
     let options = Options { providers: Vec::new(), ..Options::default() };
-    measure(bencher, document(), |text| drop(divan::black_box(lint_bytes("a.yaml", text.into_bytes(), &options))));
+    measure(bencher, &document(), |text| drop(divan::black_box(lint_bytes("a.yaml", text.into_bytes(), &options))));
 }

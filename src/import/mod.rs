@@ -52,11 +52,15 @@ pub fn import(sources: &[Source], name: &str, lookup: Lookup<'_>) -> (Option<Imp
     let mut packer = match packer_import::read(&texts) {
         Ok(packer) => packer,
         Err(findings) => {
-            findings.iter().for_each(|finding| notes.add_finding(finding));
+            for finding in &findings {
+                notes.add_finding(finding);
+            }
             return (None, notes.into_lists());
         }
     };
-    packer.findings.iter().for_each(|finding| notes.add_finding(finding));
+    for finding in &packer.findings {
+        notes.add_finding(finding);
+    }
     let inlined = template::inline_lists(&mut packer);
     template::inline_timestamps(&mut packer);
     let builder = builder::convert(&packer, &mut notes);

@@ -202,7 +202,9 @@ fn lines_of_json(text: &str) -> String {
         match value.as_array().filter(|items| items.iter().any(serde_json::Value::is_object)) {
             Some(items) => {
                 writeln!(lines, "{key}:").unwrap();
-                items.iter().for_each(|item| writeln!(lines, "  {item}").unwrap());
+                for item in items {
+                    writeln!(lines, "  {item}").unwrap();
+                }
             }
             None => writeln!(lines, "{key}: {value}").unwrap(),
         }

@@ -25,13 +25,13 @@ fn edit(project: &Path, from: &str, to: &str) {
 #[test]
 fn in_the_wrong_directory_the_right_one_is_named() {
     let project = project();
-    let printed = mkimg(&project.path().join("files/etc")).arg("render").run().refused();
+    let printed = mkimg(project.path().join("files/etc")).arg("render").run().refused();
     assert_eq!(
         printed,
         "error: there is no template: templates does not exist\n\
          help: the project is in ../..: run mkimg there, or with -C ../..\n"
     );
-    assert_eq!(mkimg(&project.path().join("files/etc")).args(["-C", "../..", "diff"]).run().exit, 0);
+    assert_eq!(mkimg(project.path().join("files/etc")).args(["-C", "../..", "diff"]).run().exit, 0);
     let elsewhere = tempfile::tempdir().unwrap();
     assert_eq!(
         mkimg(elsewhere.path()).arg("render").run().refused(),

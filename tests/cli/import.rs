@@ -103,7 +103,7 @@ fn a_directory_of_hcl_is_one_template() {
     let (exit, _, stderr) = mkimg(folder.path()).args(["import", "game", "-o", "project"]).run().into_parts();
     assert_eq!(exit, 0, "{stderr}");
     assert!(folder.path().join("project/templates/game.yaml").exists(), "{stderr}");
-    assert_eq!(mkimg(&folder.path().join("project")).arg("render").run().exit, 0);
+    assert_eq!(mkimg(folder.path().join("project")).arg("render").run().exit, 0);
 }
 
 #[test]

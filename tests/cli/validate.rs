@@ -146,7 +146,7 @@ fn the_last_value_of_a_variable_wins() {
     }
     let greeting = |arguments: &[&str]| {
         let (status, stdout, stderr) =
-            mkimg(project.path()).args(&[&["render"], arguments].concat()).envs(TOKEN).run().into_parts();
+            mkimg(project.path()).args([&["render"], arguments].concat()).envs(TOKEN).run().into_parts();
         assert_eq!(status, 0, "{stderr}");
         let found =
             ["hello", "one", "two", "three", "four"].iter().find(|word| stdout.contains(&format!("{word} s3cr3t")));

@@ -327,7 +327,7 @@ fn the_old_command_knows_cloud_configs_only() {
 
 #[test]
 fn a_note_of_an_ignored_part_counts_beside_other_findings_only() {
-    let note = format!("#cloud-config\n# Cloud-config part ignored SCHEMA_ERROR: part 2\n");
+    let note = "#cloud-config\n# Cloud-config part ignored SCHEMA_ERROR: part 2\n";
     let alone = ("MK009", Origin::Mkimg, Severity::Warning);
     let counted = ("MK009", Origin::CloudInit, Severity::Error);
     assert_eq!(verdict_and_codes(&format!("{note}{{}}\n"), Version::LATEST), (Verdict::Valid, vec![alone]));

@@ -284,10 +284,10 @@ mod tests {
     fn redirects_stay_on_https_and_are_limited() {
         let url = |text: &str| Url::parse(text).unwrap();
         let (http, https) = (url("http://a.example/"), url("https://a.example/"));
-        assert_eq!(redirect_error(&[https.clone()], &https), None);
-        assert_eq!(redirect_error(&[http.clone()], &https), None);
-        assert_eq!(redirect_error(&[http.clone()], &http), None);
-        assert!(redirect_error(&[https.clone()], &http).is_some());
+        assert_eq!(redirect_error(std::slice::from_ref(&https), &https), None);
+        assert_eq!(redirect_error(std::slice::from_ref(&http), &https), None);
+        assert_eq!(redirect_error(std::slice::from_ref(&http), &http), None);
+        assert!(redirect_error(std::slice::from_ref(&https), &http).is_some());
         assert!(redirect_error(&[http.clone(), https.clone()], &http).is_some());
         assert_eq!(redirect_error(&vec![http.clone(); MAX_REDIRECTS], &http), None);
         assert!(redirect_error(&vec![http.clone(); MAX_REDIRECTS + 1], &http).is_some());

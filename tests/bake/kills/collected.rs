@@ -145,7 +145,7 @@ fn a_deletion_by_tag_goes_on_without_its_client() {
     let address = emulator.url.strip_prefix("http://").unwrap();
     let mut connection = std::net::TcpStream::connect(address).unwrap();
     let request =
-        format!("DELETE /v2/droplets?tag_name=many HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {}\r\n\r\n", TOKEN);
+        format!("DELETE /v2/droplets?tag_name=many HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {TOKEN}\r\n\r\n");
     std::io::Write::write_all(&mut connection, request.as_bytes()).unwrap();
     // Wait until the server has read the request: it may drop one whose connection is closed.
     until("the deletion having begun", || {

@@ -124,28 +124,4 @@ mod tests {
             visit(shape, &|name| top_level(name).is_some());
         }
     }
-
-    /// A key is known from its version on, a deprecation holds from its version on.
-    #[test]
-    fn keys_and_deprecations_begin_with_their_version() {
-        use crate::{Options, lint_bytes};
-        let has = |(year, number): (u8, u8), code: &str, text: &str| {
-            let options = Options { cloud_init: Version::new(year, number), ..Options::default() };
-            let report = lint_bytes("t.yaml", format!("#cloud-config\n{text}").as_bytes(), &options);
-            report.documents[0].findings.diagnostics.iter().any(|found| found.code == code)
-        };
-        for (text, code, before, from) in [
-            ("users: [{name: a, doas: [b]}]\n", "MK101", (25, 0), (25, 1)),
-            ("ansible: {pull: {url: a, playbook_names: [b]}}\n", "MK101", (25, 1), (25, 2)),
-            ("rh_subscription: {auto_attach: true}\n", "MK101", (25, 2), (25, 3)),
-        ] {
-            assert!(has(before, code, text) && !has(from, code, text), "{text}");
-        }
-        for (text, code, before, from) in [
-            ("rh_subscription: {auto-attach: true}\n", "MK120", (25, 2), (25, 3)),
-            ("system_info: {}\n", "MK121", (25, 0), (25, 1)),
-        ] {
-            assert!(!has(before, code, text) && has(from, code, text), "{text}");
-        }
-    }
 }
