@@ -7,7 +7,7 @@
 //!    at any point.
 //! 2. What costs money carries the bake's tag (`id`), so that a lost answer is resolved by a lookup, never by a
 //!    second request.
-//! 3. Every wait goes through [`poll`]: it has a deadline and an outage budget, and it ends when the user interrupts.
+//! 3. Every wait goes through `poll`: it has a deadline and an outage budget, and it ends when the user interrupts.
 //!
 //! To add a stage: an `impl Machine` with one method in a file of its own or in `droplet` or `snapshot`; its
 //! entries in `journal::JournalEntry`; their effect in `state`; one line in `Machine::forward`; and what it leaves behind

@@ -1,6 +1,6 @@
 //! Providers that bakes can run at.
 //!
-//! A provider is a folder and one line in [`PROVIDERS`]. The folder has wire types of its own, an implementation of
+//! A provider is a folder and one line in `PROVIDERS`. The folder has wire types of its own, an implementation of
 //! [`crate::bake::ports::Provider`], and a [`ProviderInfo`]: where its API is, how its token is found, and what its users
 //! should know. Nothing outside the folder knows the provider's names.
 
