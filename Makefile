@@ -60,7 +60,7 @@ unit: ## run the tests that need no virtual machine
 	$(CARGO) $(TESTS) --locked --workspace
 
 vm: ## run one bake and its verification in virtual machines
-	$(CARGO) test --locked --test vm -- --ignored --nocapture bake::
+	$(CARGO) test --locked --workspace --test vm -- --ignored --nocapture bake::
 
 bless: ## rewrite expected outputs and generated pages; review the diff before you commit it
 	MKIMG_BLESS=1 $(CARGO) test --locked --workspace --no-fail-fast
