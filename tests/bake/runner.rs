@@ -5,13 +5,13 @@
 
 use std::io::Write as _;
 use std::path::Path;
-use std::process::{Command, Output};
+use std::process::Output;
 
-use crate::harness::tests;
+use crate::harness::{python, tests};
 use mkimg::render::runner::{EmbeddedFile, MODULES, program, program_with_files};
 
-fn python(arguments: &[&str], program: &Path) -> Output {
-    Command::new("python3")
+fn run(arguments: &[&str], program: &Path) -> Output {
+    python()
         .args(arguments)
         .current_dir(tests("runner"))
         .env("MKIMG_RUNNER_PROGRAM", program)
@@ -29,7 +29,7 @@ fn written() -> (tempfile::TempDir, std::path::PathBuf) {
 #[test]
 fn the_joined_program_passes_the_runners_tests() {
     let (_folder, path) = written();
-    let output = python(&["-B", "-m", "unittest", "--buffer", "--verbose"], &path);
+    let output = run(&["-B", "-m", "unittest", "--buffer", "--verbose"], &path);
     let report = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{report}");
     // Visible with `--no-capture`: what this machine cannot try.
@@ -55,7 +55,7 @@ for source in sources:
     parse(source, source[:40])
 print(len(sources))
 ";
-    let output = python(&["-B", "-c", check, &path.to_string_lossy()], &path);
+    let output = run(&["-B", "-c", check, &path.to_string_lossy()], &path);
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     assert_eq!(String::from_utf8_lossy(&output.stdout).trim(), MODULES.len().to_string());
 }
@@ -66,7 +66,7 @@ fn no_module_hides_one_of_pythons_own() {
     let names: Vec<String> = MODULES.iter().map(|(name, _)| format!("'{name}'")).collect();
     let check =
         format!("import sys; print([name for name in ({},) if name in sys.stdlib_module_names])", names.join(","));
-    let output = python(&["-B", "-c", &check], &path);
+    let output = run(&["-B", "-c", &check], &path);
     assert_eq!(String::from_utf8_lossy(&output.stdout).trim(), "[]", "{}", String::from_utf8_lossy(&output.stderr));
 }
 
@@ -91,7 +91,7 @@ fn embedded_files_are_written_unchanged() {
     let (writer, _) = program.split_once("\nmodule('").expect("modules come after the files");
     let script = folder.path().join("writer.py");
     std::fs::write(&script, writer).expect("the first part is written");
-    let output = Command::new("python3").arg("-BEs").arg(&script).output().expect("the runner's tests need python3");
+    let output = python().arg("-BEs").arg(&script).output().expect("the runner's tests need python3");
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     for (path, text) in paths.iter().zip(texts) {
         assert_eq!(std::fs::read_to_string(path).expect("the file is there"), text);

@@ -4,9 +4,8 @@
 //! when one is missing.
 
 use std::path::Path;
-use std::process::Command;
 
-use crate::harness::tests;
+use crate::harness::{python, tests};
 
 const FILES: [&str; 12] = [
     "test_backup.py",
@@ -24,8 +23,8 @@ const FILES: [&str; 12] = [
 ];
 
 /// Runs one file, and prints its output if it fails.
-fn python(file: &str) {
-    let run = Command::new("python3").arg("-B").arg(tests("stubs").join(file)).output();
+fn run(file: &str) {
+    let run = python().arg("-B").arg(tests("stubs").join(file)).output();
     let run = run.unwrap_or_else(|error| panic!("python3 cannot be started: {error}"));
     let printed = String::from_utf8_lossy(&run.stderr);
     assert!(run.status.success(), "{file}: {}\n{}{printed}", run.status, String::from_utf8_lossy(&run.stdout));
@@ -36,62 +35,62 @@ fn python(file: &str) {
 
 #[test]
 fn archives_are_reproducible_and_pinned() {
-    python("test_build.py");
+    run("test_build.py");
 }
 
 #[test]
 fn the_cleanup_leaves_nothing_of_the_build() {
-    python("test_cleanup.py");
+    run("test_cleanup.py");
 }
 
 #[test]
 fn the_partners_check_is_read_and_passed() {
-    python("test_partner_check.py");
+    run("test_partner_check.py");
 }
 
 #[test]
 fn the_stub_database_keeps_and_refuses() {
-    python("test_cockroach.py");
+    run("test_cockroach.py");
 }
 
 #[test]
 fn units_scripts_and_check() {
-    python("test_image.py");
+    run("test_image.py");
 }
 
 #[test]
 fn the_stub_server_answers_and_refuses() {
-    python("test_nakama.py");
+    run("test_nakama.py");
 }
 
 #[test]
 fn the_first_boot_survives_interruption() {
-    python("test_onboot.py");
+    run("test_onboot.py");
 }
 
 #[test]
 fn backups_are_taken_and_put_back() {
-    python("test_backup.py");
+    run("test_backup.py");
 }
 
 #[test]
 fn the_api_goes_behind_https_and_back() {
-    python("test_tls.py");
+    run("test_tls.py");
 }
 
 #[test]
 fn programs_are_replaced_and_come_back() {
-    python("test_upgrade.py");
+    run("test_upgrade.py");
 }
 
 #[test]
 fn machines_become_a_cluster() {
-    python("test_join.py");
+    run("test_join.py");
 }
 
 #[test]
 fn the_operators_command() {
-    python("test_setup.py");
+    run("test_setup.py");
 }
 
 #[test]

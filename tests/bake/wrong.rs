@@ -11,7 +11,7 @@ use std::process::{Command, Stdio};
 
 use serde_json::Value;
 
-use crate::harness::{ChildGuard, Emulator, MKIMG, Run, Server, TOKEN, sha256, tests};
+use crate::harness::{ChildGuard, Emulator, MKIMG, Run, Server, TOKEN, python, sha256, tests};
 
 /// An emulator without machines, a project, and a home for the bake's journal.
 struct Cloud {
@@ -59,7 +59,7 @@ impl Cloud {
 
     /// Bakes, with a droplet that runs the document.
     fn bake(&self, more: &[&str]) -> Baked {
-        let mut droplet = Command::new("python3");
+        let mut droplet = python();
         droplet.arg("-B").arg(tests("bake/droplet.py"));
         droplet
             .arg(self.path("cloud"))

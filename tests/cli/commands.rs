@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use crate::harness::{bless, mkimg, python, repository};
+use crate::harness::{bless, mkimg, repository, run_python};
 
 /// A new project, as `init` makes it.
 fn project() -> tempfile::TempDir {
@@ -250,7 +250,7 @@ fn the_schema_is_one_and_the_templates_conform() {
     let schema = project.path().join("schema.json");
     fs::write(&schema, mkimg(project.path()).arg("schema").run().success().stdout).unwrap();
     let ours = repository().join("templates/marketplace-image.yaml");
-    python(CONFORMS, [&schema, &ours, &project.path().join("templates/image.yaml")]);
+    run_python(CONFORMS, [&schema, &ours, &project.path().join("templates/image.yaml")]);
 }
 
 /// The commands that `mkimg --help` lists.

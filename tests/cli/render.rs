@@ -11,7 +11,7 @@ use std::process::Command;
 
 use proptest::prelude::*;
 
-use crate::harness::{MKIMG, compare_with_file, mkimg, tests};
+use crate::harness::{MKIMG, compare_with_file, mkimg, python, tests};
 
 fn copy(from: &Path, to: &Path) {
     for entry in walkdir::WalkDir::new(from).min_depth(1) {
@@ -247,7 +247,7 @@ proptest! {
         fs::write(project.path().join("files/etc/large"), "all work and no play\n".repeat(1500)).unwrap();
         let limit = if tight { "42000" } else { "none" };
         fs::write(project.path().join("out.yaml"), document(project.path(), &["--limit", limit])).unwrap();
-        let decoded = Command::new("python3")
+        let decoded = python()
             .args(["-c", DECODE]).arg(project.path()).arg(project.path().join("out.yaml"))
             .output().expect("this test needs Debian's package python3");
         prop_assert!(decoded.status.success(), "{}", String::from_utf8_lossy(&decoded.stderr));

@@ -4,13 +4,13 @@
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 
 use diagnostics::Verdict;
 use userdata_lint::rules::REGISTRY;
 use userdata_lint::{Options, Version, lint_bytes, tables};
 
-use crate::harness::{MKIMG, compare_with_file, mkimg, python, tests};
+use crate::harness::{MKIMG, compare_with_file, mkimg, python, run_python, tests};
 
 fn json(directory: &Path, arguments: &[&str]) -> serde_json::Value {
     mkimg(directory).args(["validate", "--format", "json"]).args(arguments).run().json()
@@ -172,7 +172,7 @@ fn colour_is_for_terminals_that_want_it() {
     let folder = tempfile::tempdir().unwrap();
     fs::write(folder.path().join("a.yaml"), "#cloud-config\npackges: [a]\n").unwrap();
     let on_terminal = |color: &str, environment: &[(&str, &str)]| {
-        let mut command = Command::new("python3");
+        let mut command = python();
         command.args(["-c", TERMINAL, MKIMG, "validate", "--color", color, "a.yaml"]);
         command.current_dir(folder.path()).env_remove("NO_COLOR").env_remove("CLICOLOR_FORCE").env_remove("CI");
         command.env("TERM", "xterm").envs(environment.iter().copied()).stdin(Stdio::null());
@@ -349,7 +349,7 @@ fn every_log_conforms() {
         eprintln!("SKIPPED: MKIMG_SARIF_SCHEMA names no schema of SARIF's to compare with");
         return;
     };
-    python(CONFORMS, std::iter::once(schema).chain(logs.into_iter().map(Into::into)));
+    run_python(CONFORMS, std::iter::once(schema).chain(logs.into_iter().map(Into::into)));
 }
 
 // --- rules about templates, and providers

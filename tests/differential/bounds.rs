@@ -5,7 +5,6 @@
 
 use std::fmt::Write as _;
 use std::io::Write as _;
-use std::process::Command;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -180,7 +179,7 @@ fn large_documents_stay_within_2_seconds_and_200_mb() {
         for (name, make, _) in CASES {
             std::fs::write(&file, make(size)).unwrap();
             for format in ["human", "sarif"] {
-                let command = Command::new("python3")
+                let command = crate::harness::python()
                     .args(["-c", MEASURED])
                     .arg(&program)
                     .args(["validate", "--format", format])

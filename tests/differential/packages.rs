@@ -89,8 +89,7 @@ fn modules(folder: &Path) -> PathBuf {
 
 /// Python with these modules and its standard library. Installed modules are not found.
 pub(crate) fn python(modules: &Path) -> Command {
-    let installed = Path::new("/usr/bin/python3");
-    let mut command = Command::new(if installed.exists() { installed } else { Path::new("python3") });
+    let mut command = crate::harness::python();
     command.args(["-B", "-S", "-s"]).env_remove("PYTHONHOME").env("PYTHONPATH", modules);
     command
 }

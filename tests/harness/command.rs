@@ -282,10 +282,17 @@ impl Process {
     }
 }
 
+/// Debian's Python, which has the packages that `make packages-test` installs, or the first one on the path. A version manager's
+/// `python3` is a script that takes ten times as long to start.
+pub(crate) fn python() -> Command {
+    let installed = Path::new("/usr/bin/python3");
+    Command::new(if installed.exists() { installed } else { Path::new("python3") })
+}
+
 /// Runs a Python script to its end.
 #[track_caller]
-pub(crate) fn python<A: AsRef<OsStr>>(script: &str, arguments: impl IntoIterator<Item = A>) -> String {
-    let output = Command::new("python3").arg("-c").arg(script).args(arguments).output().expect("python3 runs");
+pub(crate) fn run_python<A: AsRef<OsStr>>(script: &str, arguments: impl IntoIterator<Item = A>) -> String {
+    let output = python().arg("-c").arg(script).args(arguments).output().expect("python3 runs");
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     String::from_utf8(output.stdout).expect("UTF-8")
 }

@@ -12,7 +12,7 @@ mod web;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-pub(crate) use command::{ChildGuard, MKIMG, Mkimg, Process, Run, mkimg, python};
+pub(crate) use command::{ChildGuard, MKIMG, Mkimg, Process, Run, mkimg, python, run_python};
 pub(crate) use emulator::{Emulator, TOKEN};
 pub(crate) use home::{Home, create_project};
 pub(crate) use web::{Answer, Request, Server};

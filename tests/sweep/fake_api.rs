@@ -4,13 +4,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::TcpStream;
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use crate::harness::{ChildGuard, Home, Process, TOKEN, sweep_includes, tests};
+use crate::harness::{ChildGuard, Home, Process, TOKEN, python, sweep_includes, tests};
 
 const TEMPLATE: &str = "droplet: {image: debian-12-x64, region: nyc3, size: s-1vcpu-1gb}\nscripts: [scripts/*.sh]\nsnapshot: {name: baked, regions: [fra1], tags: [release]}\n";
 /// How long a command may take before it hangs.
@@ -28,7 +28,7 @@ struct Service {
 
 impl Service {
     fn start(options: &[String]) -> Self {
-        let mut command = Command::new("python3");
+        let mut command = python();
         command.arg("-B").arg(tests("sweep/service.py")).args(options).env("MKIMG_TEST_TOKEN", TOKEN);
         let mut process =
             ChildGuard(command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().expect("python3 runs"));
