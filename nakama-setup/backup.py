@@ -5,23 +5,24 @@ to the node's folder; from there nakama-setup makes one archive and uploads it, 
 `restore` fills a second database and swaps the names while Nakama is stopped. It never deletes data.
 """
 
+import contextlib
 import glob
 import os
 import re
 import shutil
 import tarfile
+import tempfile
 import time
 
-from bucket import backup_settings, transfer_object
-from machine import REFUSED, ROOT, Failure, exclusive_lock, uses_managed_database, path, run, say, sql, wait_healthy
+from bucket import MAX_SECONDS, backup_settings, transfer_object
+from machine import REFUSED, Failure, as_owner_of, exclusive_lock, uses_managed_database, path, run, say, sql, wait_healthy
 
 FOLDER = "/var/backups/nakama"
 STORE = "/var/lib/cockroach"
 # `nodelocal` is this folder of the store.
 EXTERN = STORE + "/extern"
 INCOMING, BEFORE = "nakama_restored", "nakama_before_"
-# Time limit of BACKUP and RESTORE, the same as of the nightly unit.
-MAX_SECONDS = 3 * 3600
+MAX_FILES = 100000
 
 
 def need_local():
@@ -37,10 +38,21 @@ def nodelocal_url(name):
     return "'nodelocal://%s/%s'" % (sql("SHOW node_id")[0][0], name)
 
 
+@contextlib.contextmanager
+def open_extern():
+    """The path of EXTERN, held open: it belongs to the database's user, who could put a link in its place."""
+    folder = os.open(path(EXTERN), os.O_DIRECTORY | os.O_NOFOLLOW)
+    try:
+        yield "/proc/self/fd/%d/" % folder
+    finally:
+        os.close(folder)
+
+
 def remove_temporary_files(*archives):
     """Removes temporary files, also of interrupted runs. The lock rules out that another run needs them."""
-    for one in glob.glob(path(EXTERN + "/nakama-*")) + glob.glob(path(EXTERN + "/restore-*")):
-        shutil.rmtree(one, ignore_errors=True)
+    with contextlib.suppress(OSError), open_extern() as top:
+        for one in glob.glob(top + "nakama-*") + glob.glob(top + "restore-*"):
+            shutil.rmtree(one, ignore_errors=True)
     for one in archives:
         os.unlink(one)
 
@@ -67,6 +79,16 @@ def size(file):
         return 0
 
 
+def add_files(tar, top):
+    """Adds a folder of the database, whose user could put a link in the place of a file that is being read."""
+    for folder, _, names, at in os.fwalk(top):
+        for name in names:
+            with open(os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK, dir_fd=at), "rb") as file:
+                tar.addfile(tar.gettarinfo(arcname="backup%s/%s" % (folder[len(top):], name), fileobj=file), file)
+    if not tar.getmembers():
+        raise Failure("the database has not written a backup")
+
+
 def make_backup(folder):
     """Makes a new archive in the folder and returns its path."""
     name = "nakama-" + timestamp()
@@ -80,11 +102,11 @@ def make_backup(folder):
     archive = os.path.join(folder, name + ".tar.gz")
     try:
         sql("BACKUP DATABASE nakama INTO " + nodelocal_url(name), MAX_SECONDS)
-        descriptor = os.open(archive + ".new", os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        descriptor = os.open(archive + ".new", os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         with open(descriptor, "wb") as file:
             # Fast compression: the tables are compressed already.
-            with tarfile.open(fileobj=file, mode="w:gz", compresslevel=1) as tar:
-                tar.add(path(EXTERN + "/" + name), arcname="backup")
+            with tarfile.open(fileobj=file, mode="w:gz", compresslevel=1) as tar, open_extern() as top:
+                add_files(tar, top + name)
             file.flush()
             os.fsync(descriptor)
         os.replace(archive + ".new", archive)
@@ -109,23 +131,38 @@ def backup(options):
             os.unlink(os.path.join(folder, old))
         if to.startswith("s3://"):
             target = to.rstrip("/") + "/" + os.path.basename(archive)
-            transfer_object(target, archive, upload=True)
+            with open(archive, "rb") as file:
+                transfer_object(target, file, upload=True)
             say(target)
     return 0
 
 
-def extract_archive(archive, folder):
-    """Extracts an untrusted archive, which may only contain files and folders below `backup/`."""
-    try:
-        with tarfile.open(archive, "r:gz") as tar:
-            members = list(tar)
-            if not all((one.isfile() or one.isdir()) and re.match(r"backup(/|$)", one.name) and ".." not in one.name.split("/") for one in members):
-                raise Failure("%s is not an archive of nakama-setup backup" % archive)
-            # Python 3.12 warns if no filter is set.
-            tar.extraction_filter = getattr(tarfile, "data_filter", None)
-            tar.extractall(folder, members)
-    except (OSError, EOFError, tarfile.TarError) as error:
-        raise Failure("%s cannot be read: %s" % (archive, error)) from None
+def open_archive(archive):
+    """Opens an archive, which only root may be able to read, or downloads it."""
+    if archive.startswith("s3://"):
+        file = tempfile.TemporaryFile(dir=path("/var/tmp"))
+        transfer_object(archive, file, upload=False)
+        file.seek(0)
+        return file
+    if archive == "latest":
+        archive = (list_archives(archive_folder()) or ["none"])[-1]
+    return open(archive if "/" in archive else os.path.join(archive_folder(), archive), "rb")
+
+
+def extract_archive(tar, folder):
+    """Extracts an untrusted archive, which may only contain files and folders below `backup/`, without links and holes."""
+    free = shutil.disk_usage(folder).free
+    for count, one in enumerate(tar):
+        parts, to = one.name.split("/"), os.path.join(folder, one.name)
+        if not (one.isfile() or one.isdir()) or one.issparse() or one.size < 0 or parts[0] != "backup" or {"", ".", ".."} & set(parts):
+            raise Failure("it is not an archive of nakama-setup backup")
+        free -= one.size
+        if free < 0 or count > MAX_FILES:
+            raise Failure("it needs more space than there is")
+        os.makedirs(to if one.isdir() else os.path.dirname(to), exist_ok=True)
+        if one.isfile():
+            with tar.extractfile(one) as source, open(to, "xb") as target:
+                shutil.copyfileobj(source, target)
 
 
 def databases():
@@ -193,19 +230,15 @@ def restore(options):
 
 def load_backup(archive):
     """Restores an archive into the database INCOMING."""
-    source = (list_archives(archive_folder()) or ["none"])[-1] if archive == "latest" else archive
-    if "/" not in source:
-        source = os.path.join(archive_folder(), source)
     name = "restore-" + timestamp()
     folder = path(EXTERN + "/" + name)
-    os.makedirs(folder, mode=0o700)
     try:
-        if archive.startswith("s3://"):
-            source = folder + "/archive"
-            transfer_object(archive, source, upload=False)
-        extract_archive(source, folder)
-        if not ROOT:
-            run("chown", "-R", "cockroach:cockroach", path(EXTERN))
+        try:
+            with open_archive(archive) as file, tarfile.open(fileobj=file, mode="r:gz") as tar, as_owner_of(STORE):
+                os.makedirs(folder, mode=0o700)
+                extract_archive(tar, folder)
+        except (Failure, OSError, EOFError, ValueError, tarfile.TarError) as error:
+            raise Failure("%s cannot be restored: %s" % (archive, error)) from None
         sql("DROP DATABASE IF EXISTS %s CASCADE" % INCOMING)
         sql("RESTORE DATABASE nakama FROM LATEST IN %s WITH new_db_name = '%s'" % (nodelocal_url(name + "/backup"), INCOMING), MAX_SECONDS)
         # A restore does not restore grants.

@@ -6,18 +6,18 @@ ENDPOINT/BUCKET/KEY. The service rejects objects over 5 GiB.
 
 import hashlib
 import hmac
-import http.client
 import os
 import re
-import shutil
 import time
-import urllib.error
 import urllib.parse
 import urllib.request
 
-from machine import Failure, read
+from machine import Failure, copy_limited, open_url, read
 
 CONFIG = "/etc/nakama/backup.conf"
+# Time limit of a transfer, and of BACKUP and RESTORE: the same as of the nightly unit.
+MAX_SECONDS = 3 * 3600
+MAX_OBJECT_BYTES = 5 << 30
 
 
 def backup_settings():
@@ -48,26 +48,19 @@ def sign_request(method, url, region, key, secret, digest, now):
     return headers
 
 
-def transfer_object(address, local, upload):
-    """Uploads or downloads s3://BUCKET/KEY. Failures contain the service's answer, never a key."""
+def transfer_object(address, file, upload):
+    """Uploads or downloads s3://BUCKET/KEY from or to an open file. Failures contain the service's answer, never a key."""
     config = backup_settings()
     missing = [name for name in ("S3_ENDPOINT", "S3_ACCESS_KEY", "S3_SECRET_KEY") if name not in config]
     if missing:
         raise Failure("%s needs %s in %s" % (address, ", ".join(missing), CONFIG), 2)
     url = config["S3_ENDPOINT"].rstrip("/") + "/" + urllib.parse.quote(address[5:], safe="/-_.~")
-    with open(local, "rb" if upload else "wb") as file:
-        digest = sha256(file) if upload else hashlib.sha256(b"").hexdigest()
-        method = "PUT" if upload else "GET"
-        headers = sign_request(method, url, config.get("S3_REGION", "us-east-1"), config["S3_ACCESS_KEY"], config["S3_SECRET_KEY"], digest,
-                         time.strftime("%Y%m%dT%H%M%SZ", time.gmtime()))
-        if upload:
-            headers["content-length"] = str(os.path.getsize(local))
-        try:
-            with urllib.request.urlopen(urllib.request.Request(url, file if upload else None, headers, method=method), timeout=300) as answer:
-                if not upload:
-                    shutil.copyfileobj(answer, file)
-        except urllib.error.HTTPError as error:
-            answer = re.findall(r"<(?:Code|Message)>(.*?)<", error.read(4096).decode("utf-8", "replace"))
-            raise Failure("%s %s: HTTP %d %s" % (method, address, error.code, ": ".join(answer))) from None
-        except (OSError, http.client.HTTPException, ValueError) as error:
-            raise Failure("%s %s: %s" % (method, address, error)) from None
+    digest = sha256(file) if upload else hashlib.sha256(b"").hexdigest()
+    method = "PUT" if upload else "GET"
+    headers = sign_request(method, url, config.get("S3_REGION", "us-east-1"), config["S3_ACCESS_KEY"], config["S3_SECRET_KEY"], digest,
+                     time.strftime("%Y%m%dT%H%M%SZ", time.gmtime()))
+    if upload:
+        headers["content-length"] = str(os.fstat(file.fileno()).st_size)
+    with open_url(urllib.request.Request(url, file if upload else None, headers, method=method), MAX_SECONDS) as answer:
+        if not upload:
+            copy_limited(answer, file, MAX_OBJECT_BYTES)

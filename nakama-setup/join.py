@@ -29,13 +29,17 @@ PORT = ":26257"
 # Nakama's defaults for these are insecure, see docs/image.md.
 KEYS = ("console.username", "console.password", "console.signing_key", "socket.server_key", "session.encryption_key",
         "session.refresh_encryption_key", "runtime.http_key", "mfa.storage_encryption_key")
+# What a secret in a token may consist of: nothing that means something in the YAML file.
+SECRET = r"[!#-\[\]-~]+"
+PEM = r"-----BEGIN %s-----\n[A-Za-z0-9+/=\n]+-----END %s-----\n"
+TOKEN = "((?:%s)+)(%s)((?:.+=%s\n)*)" % (PEM % ("CERTIFICATE", "CERTIFICATE"), PEM % ("((?:[A-Z]+ )?PRIVATE KEY)", r"\3"), SECRET)
 
 
 def cluster_settings():
     """Reads cluster.conf. Messages never contain values, because one of them is the token."""
     text = re.sub(r"^#.*|[ \t\r]", "", read(CLUSTER), flags=re.M)
     found = dict(re.findall(r"^(token|join|expect|address|joined)=(.*)$", text, re.M))
-    if len(text.split()) != len(found) or not found.get("expect", "1").isdigit():
+    if len(text.split()) != len(found) or not re.fullmatch("[0-9]+", found.get("expect", "1")):
         raise Failure(CLUSTER + " may contain token=, join=, expect=NUMBER and address=, one per line and each once", 2)
     return found
 
@@ -47,12 +51,13 @@ def write_cluster_settings(conf):
 def parse_token(text):
     """Returns the CA's certificate, its key and Nakama's eight secrets."""
     try:
-        plain = base64.b64decode("".join(text.split()), validate=True).decode()
-        certificate = re.search(r"-----BEGIN CERTIFICATE-----[^-]+-----END CERTIFICATE-----\n", plain).group()
-        key = re.search(r"-----BEGIN ([A-Z ]*PRIVATE KEY)-----[^-]+-----END \1-----\n", plain).group()
+        plain = base64.b64decode("".join(text.split()), validate=True).decode("ascii")
+        certificate, key, _, lines = re.fullmatch(TOKEN, plain).groups()
+        secrets = dict(line.split("=", 1) for line in lines.splitlines())
+        if len(secrets) != lines.count("\n") or not secrets.keys() <= set(KEYS):
+            raise ValueError
     except (ValueError, AttributeError):
-        raise Failure("the token is incomplete: nakama-setup join --new-token prints one, on one line", 2) from None
-    secrets = dict(re.findall(r'^(\w+\.\w+)=([^\s"]+)$', plain, re.M))
+        raise Failure("the token is incomplete or wrong: nakama-setup join --new-token prints one, on one line", 2) from None
     for name in KEYS:
         derived = hmac.new(key.encode(), name.encode(), hashlib.sha256).digest()
         secrets.setdefault(name, "operator" + derived.hex()[:8] if name == "console.username" else base64.urlsafe_b64encode(derived[:24]).decode())
@@ -71,7 +76,11 @@ def make_own_token():
     values = instance_settings()
     if uses_managed_database():
         raise Failure("this machine has no CA, because it uses a managed database")
-    parts = [read(CERTS + "/ca.crt"), read(PKI + "/ca/ca.key"), *("%s=%s\n" % (name, values[name]) for name in KEYS)]
+    wrong = [name for name in KEYS if not re.fullmatch(SECRET, values.get(name, ""))]
+    if wrong:
+        raise Failure("%s: a token takes only printable ASCII without spaces, quotes and backslashes from %s" % (", ".join(wrong), INSTANCE))
+    # The database's user could replace its own copy of the certificate.
+    parts = [read(PKI + "/nakama/ca.crt"), read(PKI + "/ca/ca.key"), *("%s=%s\n" % (name, values[name]) for name in KEYS)]
     return base64.b64encode("".join(parts).encode()).decode()
 
 
@@ -106,7 +115,7 @@ def create_node_certificates(certificate, key, names):
         run("chown", "-R", "cockroach:cockroach", path(new + "/node"))
         run("chown", "-R", "root:nakama", path(new + "/nakama"))
     os.sync()
-    if read(CERTS + "/ca.crt") == certificate:
+    if read(PKI + "/nakama/ca.crt") == certificate:
         shutil.rmtree(path(PKI))
     move_aside(PKI)
     os.rename(path(new), path(PKI))
@@ -190,7 +199,7 @@ def join_as(conf, options):
     if address.ip.is_global:
         raise Failure("%s is a public address: nodes may only use a private network" % name)
     peers = [name if peer == "self" else peer for peer in peers]
-    own_data = conf.get("joined") and read(CERTS + "/ca.crt") == certificate
+    own_data = conf.get("joined") and read(PKI + "/nakama/ca.crt") == certificate
     other_data = not own_data and os.path.isdir(path(STORE)) and os.listdir(path(STORE))
     if other_data and not options.yes:
         raise Failure("this machine already has a database; --yes renames it to %s.before-…" % STORE, REFUSED)

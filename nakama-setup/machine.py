@@ -6,10 +6,13 @@ NAKAMA_SETUP_DATABASE, _HEALTH and _PATIENCE set the database's address, the API
 
 import contextlib
 import fcntl
+import http.client
 import os
 import re
+import signal
 import subprocess
 import time
+import urllib.error
 import urllib.request
 
 ROOT = os.environ.get("NAKAMA_SETUP_ROOT", "")
@@ -82,6 +85,23 @@ def exclusive_lock(seconds=0):
         yield
 
 
+@contextlib.contextmanager
+def as_owner_of(name):
+    """Acts as the user who owns this folder. Root would follow the links that a hostile service plants there."""
+    is_root, owner, groups = os.geteuid() == 0, os.stat(path(name)), os.getgroups()
+    if is_root:
+        os.setgroups([])
+        os.setegid(owner.st_gid)
+        os.seteuid(owner.st_uid)
+    try:
+        yield
+    finally:
+        if is_root:
+            os.seteuid(0)
+            os.setegid(0)
+            os.setgroups(groups)
+
+
 def read(name, default=""):
     try:
         with open(path(name), encoding="utf-8") as file:
@@ -141,11 +161,52 @@ def unit_state(unit):
     return run("systemctl", "is-active", unit, check=False, seconds=20)[1].split("\n")[0] or "unknown"
 
 
+class Redirects(urllib.request.HTTPRedirectHandler):
+    """https stays https, and a signed request stays with its service."""
+
+    def redirect_request(self, request, file, code, message, headers, url):
+        new = super().redirect_request(request, file, code, message, headers, url)
+        if request.has_header("Authorization") or new.type not in ("https", request.type):
+            raise urllib.error.HTTPError(request.full_url, code, "the redirect to %s is refused" % url, headers, file)
+        return new
+
+
+@contextlib.contextmanager
+def open_url(request, seconds):
+    """Opens a URL for `with`, which must end within so many seconds, however slowly the server sends."""
+    url = getattr(request, "full_url", request)
+
+    def expire(*_):
+        raise Failure("%s: not complete after %d s" % (url, seconds))
+
+    signal.signal(signal.SIGALRM, expire)
+    signal.setitimer(signal.ITIMER_REAL, seconds)
+    try:
+        with urllib.request.build_opener(Redirects).open(request, timeout=60) as answer:
+            yield answer
+    except urllib.error.HTTPError as error:
+        # The words of an S3 service.
+        words = re.findall(r"<(?:Code|Message)>(.*?)<", error.read(4096).decode("utf-8", "replace"))
+        raise Failure("%s: HTTP %d %s" % (url, error.code, ": ".join(words) or error.reason)) from None
+    except (OSError, ValueError, http.client.HTTPException) as error:
+        raise Failure("%s: %s" % (url, error)) from None
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+
+
+def copy_limited(source, target, limit):
+    """Copies a file of at most so many bytes."""
+    while data := source.read(1 << 20):
+        target.write(data)
+        if target.tell() > limit:
+            raise OSError("it is larger than %d bytes" % limit)
+
+
 def is_healthy():
     try:
-        with urllib.request.urlopen(HEALTH, timeout=5) as answer:
+        with open_url(HEALTH, 5) as answer:
             return answer.status == 200
-    except (OSError, ValueError):
+    except Failure:
         return False
 
 

@@ -11,16 +11,18 @@ import re
 import shutil
 import tarfile
 import tempfile
-import urllib.request
 
 from backup import make_backup, archive_folder
 from bucket import sha256
-from machine import REFUSED, ROOT, Failure, exclusive_lock, uses_managed_database, path, run, say, sql, wait_healthy
+from machine import REFUSED, ROOT, Failure, copy_limited, exclusive_lock, open_url, uses_managed_database, path, run, say, sql, wait_healthy
 
 PROGRAMS = {
     "nakama": ("https://github.com/heroiclabs/nakama/releases/download/v{0}/nakama-{0}-linux-{1}.tar.gz", "--version"),
     "cockroach": ("https://binaries.cockroachdb.com/cockroach-v{0}.linux-{1}.tgz", "version"),
 }
+DOWNLOAD_SECONDS = 1800
+# Of an archive, and of the program in it.
+MAX_BYTES = 2 << 30
 RELEASES = "https://api.github.com/repos/heroiclabs/nakama/releases/tags/v"
 # The last build of each line before 2024-11-18, when the licence changed.
 LAST_FREE_PATCH = {(23, 1): 28, (23, 2): 14, (24, 1): 6, (24, 2): 4}
@@ -36,13 +38,10 @@ def version_of(program, word):
     return found.group() if found else "unknown"
 
 
-def fetch(url, seconds=60):
+def fetch(url):
     if not url.startswith(("https://", "file:///")) and not ROOT:
         raise Failure("%s: only https:// and file:/// are allowed" % url, 2)
-    try:
-        return urllib.request.urlopen(url, timeout=seconds)
-    except (OSError, ValueError) as error:
-        raise Failure("%s: %s" % (url, error)) from None
+    return open_url(url, DOWNLOAD_SECONDS)
 
 
 def published_sum(name, version, url):
@@ -52,7 +51,7 @@ def published_sum(name, version, url):
             found = answer.read(4096).decode("ascii", "replace").split()
     else:
         with fetch(RELEASES + version) as answer:
-            assets = json.load(answer).get("assets", [])
+            assets = json.loads(answer.read(1 << 22)).get("assets", [])
         found = [(one.get("digest") or "").replace("sha256:", "") for one in assets if one.get("name") == url.rsplit("/", 1)[1]]
     if not found or not re.fullmatch(r"[0-9a-f]{64}", found[0]):
         raise Failure("the publisher has no sha256 for %s: pass it with --sha256" % url)
@@ -67,17 +66,18 @@ def download(name, options, new):
     with tempfile.TemporaryFile(dir=path("/var/tmp")) as file:
         try:
             with fetch(url) as answer:
-                shutil.copyfileobj(answer, file)
+                copy_limited(answer, file, MAX_BYTES)
             file.seek(0)
             found = sha256(file)
             if found != expected.lower():
                 raise Failure("%s: sha256 is %s, expected %s" % (url, found, expected))
             with tarfile.open(fileobj=file) as tar:
-                source = next((tar.extractfile(one) for one in tar if one.isfile() and os.path.basename(one.name) == name), None)
+                source = next((tar.extractfile(one) for one in tar
+                               if one.isfile() and not one.issparse() and os.path.basename(one.name) == name), None)
                 if source is None:
                     raise Failure("%s does not contain the program %s" % (url, name))
                 with open(new, "wb") as target:
-                    shutil.copyfileobj(source, target)
+                    copy_limited(source, target, MAX_BYTES)
                     os.fchmod(target.fileno(), 0o755)
                     os.fsync(target.fileno())
         except (OSError, EOFError, tarfile.TarError) as error:

@@ -64,7 +64,8 @@ class Machine(ground.Case):
         self.write("root" + INSTANCE, text + 'database:\n  address:\n    - "nakama@localhost:26257/nakama?sslmode=verify-full"\n', 0o640)
         for name in ("node.key", "client.root.key"):
             self.write("root/etc/cockroach/pki/node/" + name, "")
-        os.makedirs(self.path("root/var/lib"))
+        for folder in ("lib", "tmp"):
+            os.makedirs(self.path("root/var", folder))
         self.write("state/ufw", "22/tcp\nNakama\n")
         self.program("ufw", FIREWALL)
         self.program("systemctl", SYSTEMD)

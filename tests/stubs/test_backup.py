@@ -5,6 +5,7 @@ import hmac
 import http.server
 import io
 import os
+import sys
 import tarfile
 import threading
 import unittest
@@ -13,6 +14,28 @@ import ground
 import machine
 
 SECRET = "spaces-secret-key"
+NOBODY = 65534
+# A database that makes backups of one file of root's, and notes what a restore gives it.
+HOSTILE = machine.DATABASE.replace("printf 'database_name", r"""
+case "${statement:-}" in
+    "SHOW node_id;") printf 'node_id\n1\n'; exit ;;
+    "BACKUP "*)
+        folder=${statement##*/} && folder=$ROOT/var/lib/cockroach/extern/${folder%%\'*}
+        mkdir "$folder" && if [ -e "$STATE/link" ]; then ln -s /etc/passwd "$folder/data"; else echo x >"$folder/data"; fi ;;
+    "RESTORE "*) find "$ROOT/" -path '*/restore-*' -printf '%U %m %P\n' >"$STATE/found" ;;
+    *) ;;
+esac
+printf 'database_name""")
+
+
+def as_root(test):
+    """Skips a test that needs two users. It says so itself: the file must end with OK."""
+    def checked(self):
+        if os.geteuid():
+            print("not tried, because it needs root: " + test.__name__, file=sys.stderr)
+        else:
+            test(self)
+    return checked
 
 
 class Bucket(http.server.BaseHTTPRequestHandler):
@@ -206,9 +229,9 @@ class Backup(machine.Machine):
         other, out = tarfile.TarInfo("elsewhere"), tarfile.TarInfo("backup/../../../etc/x")
         other.size = out.size = 1
         for name, member in (("a.tar.gz", link), ("b.tar.gz", other), ("c.tar.gz", out)):
-            self.assertIn("is not an archive of nakama-setup", self.setup_("restore", archive(name, member), "--yes", status=1))
-        self.assertIn("cannot be read", self.setup_("restore", self.write("text.tar.gz", "text"), "--yes", status=1))
-        self.assertIn("cannot be read", self.setup_("restore", self.path("none.tar.gz"), "--yes", status=1))
+            self.assertIn("cannot be restored: it is not an archive of nakama-setup", self.setup_("restore", archive(name, member), "--yes", status=1))
+        self.assertIn("cannot be restored", self.setup_("restore", self.write("text.tar.gz", "text"), "--yes", status=1))
+        self.assertIn("cannot be restored", self.setup_("restore", self.path("none.tar.gz"), "--yes", status=1))
         self.assertIn("which backup?", self.setup_("restore", status=2))
         self.assertEqual(self.names(), ["ann"])
         self.assertEqual(os.listdir(self.root("/var/lib/cockroach/extern")), [])
@@ -217,7 +240,7 @@ class Backup(machine.Machine):
         archive = self.take()
         with open(archive, "r+b") as file:
             file.truncate(os.path.getsize(archive) // 2)
-        self.assertIn("cannot be read", self.setup_("restore", archive, "--yes", status=1))
+        self.assertIn("cannot be restored", self.setup_("restore", archive, "--yes", status=1))
         self.assertEqual(self.names(), ["ann"])
 
     def test_a_database_that_is_down_leaves_nothing(self):
@@ -230,6 +253,108 @@ class Backup(machine.Machine):
         os.unlink(self.root("/etc/cockroach/pki/node/node.key"))
         for command in (("backup",), ("restore", "latest")):
             self.assertIn("its provider keeps the backups", self.setup_(*command, status=1))
+
+
+class HostileDatabase(machine.Machine):
+    """The database's user owns its folders, and plants links there for root to follow."""
+
+    def setUp(self):
+        super().setUp()
+        self.program("cockroach", HOSTILE)
+        self.store = self.root("/var/lib/cockroach")
+        os.makedirs(self.store)
+        if os.geteuid() == 0:
+            os.chown(self.store, NOBODY, NOBODY)
+            for folder in (os.path.dirname(self.folder), self.folder):
+                os.chmod(folder, 0o711)
+        with tarfile.open(self.path("good.tar.gz"), "w:gz") as tar:
+            tar.add(self.write("good", "x"), arcname="backup/data")
+        os.chmod(self.path("good.tar.gz"), 0o600)
+
+    def extern(self, link=""):
+        place = self.store + "/extern"
+        if link:
+            os.symlink(link, place)
+        else:
+            os.mkdir(place, 0o700)
+        if os.geteuid() == 0:
+            os.chown(place, NOBODY, NOBODY, follow_symlinks=False)
+
+    def restore(self, status):
+        return self.setup_("restore", self.path("good.tar.gz"), "--yes", status=status)
+
+    def test_what_is_unpacked_belongs_to_the_database_alone(self):
+        self.extern()
+        self.assertIn("Nakama is running", self.restore(0))
+        with open(self.path("state/found"), encoding="utf-8") as file:
+            found = sorted(line.split() for line in file)
+        owner = str(os.geteuid() or NOBODY)
+        self.assertEqual([(one, int(mode, 8) & 0o7022) for one, mode, _ in found], [(owner, 0)] * 3)
+        self.assertEqual(os.listdir(self.store + "/extern"), [])
+
+    @as_root
+    def test_root_unpacks_through_no_link(self):
+        self.extern("../../../etc")
+        self.assertIn("Permission denied", self.restore(1))
+        self.assertFalse(os.path.exists(self.path("state/found")), "nothing was unpacked for the database")
+
+    @as_root
+    def test_root_removes_nothing_through_a_link(self):
+        self.write("root/srv/restore-all/data", "kept")
+        self.write("root/srv/nakama-site/data", "kept")
+        self.extern("../../../srv")
+        self.restore(1)
+        self.assertEqual(sorted(os.listdir(self.root("/srv"))), ["nakama-site", "restore-all"])
+
+    def test_root_reads_no_file_that_a_link_replaces(self):
+        self.extern()
+        self.write("root/etc/secret", "s\n", 0o600)
+        # The moment between looking at a file and reading it.
+        self.write("moment/sitecustomize.py", """
+import glob, os, tarfile
+look, folder = tarfile.TarFile.gettarinfo, %r
+def look_and_replace(*words, **named):
+    found = look(*words, **named)
+    for data in glob.glob(folder + "/nakama-*/data"):
+        os.unlink(data)
+        os.symlink("../../../../../etc/secret", data)
+    return found
+tarfile.TarFile.gettarinfo = look_and_replace
+""" % (self.store + "/extern"))
+        archive = self.setup_("backup", PYTHONPATH=self.path("moment")).split(",")[0]
+        with tarfile.open(archive) as tar:
+            self.assertEqual([(one.name, tar.extractfile(one).read()) for one in tar if one.isfile()], [("backup/data", b"x\n")])
+        # A link that was there before.
+        self.write("state/link", "")
+        self.assertIn("Too many levels of symbolic links", self.setup_("backup", "--to", self.path("more"), status=1))
+        self.assertEqual(os.listdir(self.path("more")), [])
+
+    def test_what_an_archive_must_not_contain(self):
+        self.extern()
+
+        def archive(*members):
+            with tarfile.open(self.path("bad.tar.gz"), "w:gz") as tar:
+                for name, more in members:
+                    member = tarfile.TarInfo(name)
+                    for key, value in more.items():
+                        setattr(member, key, value)
+                    tar.addfile(member, io.BytesIO(bytes(member.size)))
+            return self.path("bad.tar.gz")
+
+        link = {"type": tarfile.SYMTYPE, "linkname": "/etc"}
+        # 118 bytes that become 3 GiB.
+        sparse = {"pax_headers": {"GNU.sparse.size": str(3 << 30), "GNU.sparse.map": "0,0", "GNU.sparse.numblocks": "0"}}
+        for members, text in (
+            ([("backup/a", link)], "is not an archive"), ([("backup/a", link), ("backup/a/cron.d/x", {})], "is not an archive"),
+            ([("backup/a", {"type": tarfile.LNKTYPE, "linkname": "backup/b"})], "is not an archive"),
+            ([("backup/a", {"type": tarfile.FIFOTYPE})], "is not an archive"), ([("/etc/x", {})], "is not an archive"),
+            ([("backup/../x", {})], "is not an archive"), ([("backup//x", {})], "is not an archive"), ([("backups", {})], "is not an archive"),
+            ([("backup/s", sparse)], "is not an archive"), ([("backup/a", {}), ("backup/a", {})], "File exists"),
+        ):
+            with self.subTest(members=members):
+                self.assertIn(text, self.setup_("restore", archive(*members), "--yes", status=1))
+                self.assertEqual(os.listdir(self.store + "/extern"), [])
+        self.assertFalse(os.path.exists(self.path("state/found")))
 
 
 if __name__ == "__main__":

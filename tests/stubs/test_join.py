@@ -204,6 +204,27 @@ class Join(Machines):
         self.machine(9)
         self.assertIn("is a public address", self.join(9, "--token-file", token, "self", status=1))
 
+    def test_a_token_with_anything_else_in_it_is_refused(self):
+        self.machine(2)
+        good = base64.b64decode(self.token()).decode()
+        certificate, key = good.split("-----BEGIN PRIVATE")
+        key = "-----BEGIN PRIVATE" + key
+        login = "console.username=ann\n"
+        for text in (
+            good + 'console.password=a"b\n', good + "console.password=a\\b\n", good + "console.password=a b\n", good + "console.password=a\x07\n",
+            good + "console.password=é\n", good + "console.password=\n", good + "database.address=x\n", good + login + login, good + login.strip(),
+            good + "# more\n", certificate, key + certificate, certificate + key.replace("\n", "\n#", 1), certificate + key + key,
+        ):
+            with self.subTest(text=text[len(certificate):]):
+                token = self.write("given", base64.b64encode(text.encode()).decode(), 0o600)
+                self.assertIn("the token is incomplete or wrong", self.join(2, "--token-file", token, "self", status=2))
+                self.assertNotIn("etc/cockroach/pki/node/node.key", self.files(2))
+        token = self.write("given", base64.b64encode((good + login + "console.password=a'#:{[%=~]}\n").encode()).decode(), 0o600)
+        self.join(2, "--token-file", token, "self")
+        self.assertEqual((self.secrets(2)["username"], self.secrets(2)["password"]), ("ann", "a'#:{[%=~]}"))
+        self.write("m2/etc/nakama/instance.yml", self.text(2, "etc/nakama/instance.yml").replace("a'#", "a #"))
+        self.assertIn("console.password: a token takes only printable ASCII", self.join(2, "--token", status=1))
+
     def test_an_interruption_at_any_program_is_made_good(self):
         token = self.token()
         conf = "token=%s\njoin=self\n" % token

@@ -1,18 +1,41 @@
 """nakama-setup upgrade: archives from a loopback server, programs that say their version, one that does not come up."""
 
+import contextlib
 import hashlib
 import http.server
 import io
+import itertools
 import os
 import tarfile
 import threading
+import time
 import unittest
 
 import machine
 
 
+# Serves https:// without TLS, and lets time limits of half an hour pass in two seconds.
+LOOPBACK = """
+import http.client, signal, urllib.request
+urllib.request.HTTPSHandler.https_open = lambda self, request: self.do_open(http.client.HTTPConnection, request)
+limit = signal.setitimer
+signal.setitimer = lambda which, seconds: limit(which, seconds / 900 if seconds > 60 else seconds)
+"""
+
+
 class Archives(http.server.BaseHTTPRequestHandler):
     def do_GET(self):
+        if self.path.startswith("/to/"):
+            self.send_response(302)
+            self.send_header("location", self.path[len("/to/"):])
+            self.end_headers()
+            return
+        if self.path.startswith("/slow"):
+            with contextlib.suppress(OSError):
+                for byte in itertools.chain(b"HTTP/1.0 200 OK\r\n\r\n" if self.path == "/slow-body" else b"", itertools.repeat(120)):
+                    self.connection.sendall(bytes([byte]))
+                    time.sleep(0 if byte != 120 else 0.05)
+            return
         body = self.server.files.get(self.path)
         self.send_response(200 if body is not None else 404)
         self.send_header("content-length", str(len(body or b"")))
@@ -32,7 +55,6 @@ class Upgrade(machine.Machine):
         super().setUp()
         self.write("root/usr/local/bin/nakama", program("3.40.0+abc"), 0o755)
         self.write("root/usr/local/bin/cockroach", program("Build Tag:  v24.1.5"), 0o755)
-        os.makedirs(self.path("root/var/tmp"))
         self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Archives)
         self.server.files = {}
         threading.Thread(target=self.server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
@@ -86,7 +108,7 @@ class Upgrade(machine.Machine):
             (["3.41.0", "--url", url, "--sha256", "0" * 64, last], "expected 0000"),
             (["3.41.0", *other], "does not contain the program nakama"),
             (["3.42.0", *self.offer("nakama", program("3.41.0"))], "the archive contains nakama 3.41.0, not 3.42.0"),
-            (["3.41.0", "--url", base + "/none.tgz", "--sha256", digest, last], "HTTP Error 404"),
+            (["3.41.0", "--url", base + "/none.tgz", "--sha256", digest, last], "HTTP 404"),
             (["3.41.0", "--url", base + "/b.tgz", *no_sum], "/b.tgz: "),
             (["--back"], "no previous nakama"),
         ):
@@ -102,6 +124,27 @@ class Upgrade(machine.Machine):
         self.assertEqual(self.installed(), "3.41.0")
         self.assertEqual(sorted(os.listdir(self.root("/usr/local/bin"))), ["cockroach", "nakama", "nakama.previous"])
 
+    def test_https_stays_https(self):
+        http_url, digest = self.offer("nakama", program("3.41.0"))[1:4:2]
+        url = http_url.replace("http:", "https:")
+        begin = url.rsplit("/", 1)[0] + "/to/"
+        loopback = os.path.dirname(self.write("loopback/sitecustomize.py", LOOPBACK))
+        words = ("upgrade", "nakama", "3.41.0", "--no-backup", "--sha256", digest, "--url")
+        for to in (http_url, "ftp" + http_url[4:], begin + http_url):
+            self.assertIn("the redirect to %s is refused" % to.replace(begin, ""), self.setup_(*words, begin + to, status=1, PYTHONPATH=loopback))
+        self.assertIn("is refused", self.setup_(*words, begin.replace("https", "http") + "ftp" + http_url[4:], status=1))
+        self.assertEqual(self.installed(), "3.40.0+abc")
+        self.setup_(*words, begin + url, PYTHONPATH=loopback)
+        self.assertEqual(self.installed(), "3.41.0")
+
+    def test_a_server_that_sends_one_byte_at_a_time_is_given_up(self):
+        flags = self.offer("nakama", program("3.41.0"))
+        loopback = os.path.dirname(self.write("loopback/sitecustomize.py", LOOPBACK))
+        for place in ("/slow-head", "/slow-body"):
+            flags[1] = flags[1].rsplit("/", 1)[0] + place
+            self.assertIn("%s: not complete after 1800 s" % flags[1], self.setup_("upgrade", "nakama", "3.41.0", *flags, status=1, PYTHONPATH=loopback))
+        self.assertEqual(self.installed(), "3.40.0+abc")
+
     def test_usage(self):
         for words in ((), ("latest",), ("3.41.0", "--back"), ("--back", "--finish"), ("3.41",), ("../../x",)):
             self.setup_("upgrade", "nakama", *words, status=2)
@@ -110,7 +153,7 @@ class Upgrade(machine.Machine):
         """CockroachDB's is beside the archive, and must be the archive's."""
         flags = self.offer("cockroach", program("v24.1.6"), "cockroach-v24.1.6.linux-amd64/")
         url, digest = flags[1], flags[3]
-        self.assertIn("HTTP Error 404", self.setup_("upgrade", "cockroach", "24.1.6", "--url", url, "--no-backup", status=1))
+        self.assertIn("HTTP 404", self.setup_("upgrade", "cockroach", "24.1.6", "--url", url, "--no-backup", status=1))
         self.server.files["/0.tgz.sha256sum"] = b"no sum"
         self.assertIn("has no sha256", self.setup_("upgrade", "cockroach", "24.1.6", "--url", url, "--no-backup", status=1))
         self.server.files["/0.tgz.sha256sum"] = (digest + "  a.tgz\n").encode()
