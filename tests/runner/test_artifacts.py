@@ -1,14 +1,19 @@
 from support import OWNER, Case  # first: it sets up the module path
 
+import contextlib
 import hashlib
+import http.client
 import http.server
 import io
 import os
 import tarfile
 import threading
+import time
+import urllib.request
 import zipfile
 from unittest import mock
 
+import artifacts
 from artifacts import DOWNLOADS, Artifacts, parse_checksum_file
 from progress import StepFailed
 
@@ -38,9 +43,18 @@ class Site:
         site = self
         self.answers = {}
         self.asked = []
+        # What is sent at once, before one byte at a time.
+        self.slow = {}
 
         class Handler(http.server.BaseHTTPRequestHandler):
             def do_GET(self):
+                if self.path in site.slow:
+                    with contextlib.suppress(OSError):
+                        self.connection.sendall(site.slow[self.path])
+                        while True:
+                            self.connection.sendall(b"x")
+                            time.sleep(0.05)
+                    return
                 site.asked.append(self.path)
                 answers = site.answers.get(self.path, [(404, b"", {})])
                 status, body, headers = answers.pop(0) if len(answers) > 1 else answers[0]
@@ -69,6 +83,14 @@ class ArtifactTest(Case):
         Case.setUp(self)
         self.site = Site(self)
         self.pauses = []
+
+    def https(self):
+        """The site's address as https://, which is served without TLS until the test ends."""
+        patch = mock.patch.object(urllib.request.HTTPSHandler, "https_open",
+                                  lambda handler, request: handler.do_open(http.client.HTTPConnection, request))
+        patch.start()
+        self.addCleanup(patch.stop)
+        return self.site.url.replace("http:", "https:")
 
     def install(self, body, unpack=None, artifacts_url=None, owner=OWNER, **changes):
         if body is not None:
@@ -203,23 +225,68 @@ class ArtifactTest(Case):
     def test_without_a_lock_the_publishers_sum_is_checked(self):
         body = tar([("tool", TOOL)])
         self.site.serve("/sums", b"%s  other\n%s  tool.tar.gz\n" % (b"1" * 64, hashlib.sha256(body).hexdigest().encode()))
-        self.install(body, sha256=None, checksum_url=self.site.url + "/sums")
+        sums = self.https() + "/sums"
+        self.install(body, sha256=None, checksum_url=sums)
         self.assertEqual(self.read("/usr/local/bin/tool"), TOOL)
         self.site.answers["/sums"] = [(200, b"%s  tool.tar.gz\n" % (b"2" * 64), {})]
         with self.assertRaisesRegex(StepFailed, "expected 2222"):
-            self.install(None, sha256=None, checksum_url=self.site.url + "/sums")
+            self.install(None, sha256=None, checksum_url=sums)
 
     def test_without_any_sum_plain_http_is_refused(self):
         with self.assertRaisesRegex(StepFailed, "nothing vouches for it: run `mkimg lock`"):
             self.install(b"", sha256=None)
+        with self.assertRaisesRegex(StepFailed, "http://sums.example/ is not https, so nothing vouches"):
+            self.install(b"", sha256=None, checksum_url="http://sums.example/", url=self.https() + "/tool.tar.gz")
         self.assertEqual(self.site.asked, [])
 
+    def test_https_stays_https(self):
+        self.site.serve("/tool.tar.gz", tar([("tool", TOOL)]))
+        sha256 = hashlib.sha256(tar([("tool", TOOL)])).hexdigest()
+        begin = self.https()
+        for hops in ((self.site.url, ), ("ftp" + self.site.url[4:], ), (begin, self.site.url)):
+            self.site.answers["/0"] = self.site.answers["/1"] = [(404, b"", {})]
+            for number, to in enumerate(hops):
+                place = "/tool.tar.gz" if to is hops[-1] else "/1"
+                self.site.answers["/%d" % number] = [(302, b"", {"location": to + place})]
+            with self.assertRaisesRegex(StepFailed, "redirects to %s/tool.tar.gz, which is refused" % hops[-1]):
+                self.install(None, url=begin + "/0", sha256=sha256)
+        self.assert_nothing_was_unpacked()
+        self.assertNotIn("/tool.tar.gz", self.site.asked)
+        self.site.answers["/0"] = [(302, b"", {"location": begin + "/tool.tar.gz"})]
+        self.install(None, url=self.site.url + "/0", sha256=sha256)
+        self.assertEqual(self.read("/usr/local/bin/tool"), TOOL)
+
+    def test_an_archive_must_not_unpack_to_more_than_the_limits(self):
+        holes = tarfile.TarInfo("tool")
+        holes.pax_headers = {"GNU.sparse.size": str(3 << 30), "GNU.sparse.map": "0,0", "GNU.sparse.numblocks": "0"}
+        buffer = io.BytesIO()
+        with tarfile.open(fileobj=buffer, mode="w:gz") as archive:
+            archive.addfile(holes)
+        with self.assertRaisesRegex(StepFailed, "contains a sparse file, tool"):
+            self.install(buffer.getvalue())
+        buffer = io.BytesIO()
+        with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
+            archive.writestr("tool", bytes(2000))
+        for limit, body in (("BYTES", tar([("tool", bytes(2000))])), ("BYTES", buffer.getvalue()), ("MEMBERS", tar([("a", TOOL), ("tool", TOOL)]))):
+            self.site.answers.clear()
+            name = {"BYTES": "MAX_UNPACKED_BYTES", "MEMBERS": "MAX_MEMBERS"}[limit]
+            with mock.patch.object(artifacts, name, 1000 if limit == "BYTES" else 1):
+                with self.assertRaisesRegex(StepFailed, "unpacks to more than"):
+                    self.install(body)
+        self.assert_nothing_was_unpacked()
+
     def test_a_download_ends_at_the_deadline(self):
-        self.site.serve("/tool.tar.gz", b"x" * 100)
-        artifacts = Artifacts(self.machine, -1, self.pauses.append)
-        with self.assertRaisesRegex(StepFailed, "not complete after"):
-            artifacts.install(self.step, {"name": "t", "url": self.site.url + "/tool.tar.gz", "sha256": "0" * 64, "unpack": []})
-        self.assertFalse(self.exists(DOWNLOADS))
+        # A server that sends one byte at a time: of the answer's head, of the body, of the checksum file.
+        self.site.slow = {"/head": b"", "/body": b"HTTP/1.0 200 OK\r\n\r\n"}
+        url = self.https()
+        for artifact in ({"url": url + "/head"}, {"url": url + "/body"}, {"url": url + "/tool", "sha256": None, "checksum_url": url + "/body"}):
+            with self.assertRaisesRegex(StepFailed, "t: not complete after 1 s"):
+                Artifacts(self.machine, 1, time.sleep).install(self.step, dict({"name": "t", "sha256": "0" * 64, "unpack": []}, **artifact))
+            self.assertFalse(self.exists(DOWNLOADS))
+        # Pauses between attempts count too.
+        with self.assertRaisesRegex(StepFailed, "t: not complete after 1 s"):
+            self.site.serve("/busy", b"", 503)
+            Artifacts(self.machine, 1, time.sleep).install(self.step, {"name": "t", "url": url + "/busy", "sha256": "0" * 64, "unpack": []})
 
 
 class PublishedSumTest(Case):

@@ -47,15 +47,17 @@ class ChannelTest(Case):
         self.assertTrue(self.channel.listening.wait(60))
         self.addCleanup(self.channel.listener.close)
 
-    def connect(self, timeout=60):
-        return socket.create_connection(("127.0.0.1", self.channel.port), timeout)
+    def connect(self, timeout=60, source="127.0.0.1"):
+        connection = socket.create_connection(("127.0.0.1", self.channel.port), timeout, (source, 0))
+        self.addCleanup(connection.close)
+        return connection
 
     def tls(self, raw=None):
         context = ssl.create_default_context(cafile=self.pinned)
         return context.wrap_socket(raw or self.connect(), server_hostname=DNS_NAME)
 
-    def raw(self, request):
-        with self.tls() as connection:
+    def raw(self, request, over=None):
+        with self.tls(over) as connection:
             connection.sendall(request)
             answer = b""
             while True:
@@ -70,11 +72,22 @@ class ChannelTest(Case):
         self.assertEqual(headers["connection"], "close")
         return int(lines[0].split()[1]), headers, body
 
-    def ask(self, method, target, token=TOKEN, extra="", body=b""):
+    def ask(self, method, target, token=TOKEN, extra="", body=b"", over=None):
         head = "%s %s HTTP/1.1\r\nHost: x\r\n" % (method, target)
         if token is not None:
             head += "Authorization: Bearer %s\r\n" % token
-        return self.raw((head + extra + "\r\n").encode() + body)
+        return self.raw((head + extra + "\r\n").encode() + body, over)
+
+    def flood(self, sources):
+        """Opens one connection from each address, and waits until the channel has accepted them all."""
+        opened = [self.connect(source=source) for source in sources]
+        until = time.monotonic() + 60
+        while opened[-1].getsockname()[1] not in self.ports() and time.monotonic() < until:
+            time.sleep(0.01)
+
+    def ports(self):
+        with self.channel.lock:
+            return [connection.getpeername()[1] for connection in self.channel.connections]
 
     def test_the_status_from_an_offset(self):
         self.log.line("script a", "one")
@@ -124,11 +137,39 @@ class ChannelTest(Case):
 
     def test_idle_connections_do_not_block_and_the_oldest_is_closed(self):
         idle = [self.connect() for _ in range(channel.MAX_CONNECTIONS + 8)]
-        for connection in idle:
-            self.addCleanup(connection.close)
         self.assertEqual(self.ask("GET", "/v1/status")[0], 200)
         self.assertLessEqual(len(self.channel.connections), channel.MAX_CONNECTIONS)
         self.assertEqual(idle[0].recv(1), b"")
+
+    def test_the_controller_is_answered_while_another_address_floods(self):
+        # A controller that is slow to begin its handshake.
+        controllers = [self.connect() for _ in range(4)]
+        self.flood(["127.0.0.2"] * (3 * channel.MAX_CONNECTIONS))
+        for controller in controllers:
+            self.assertEqual(self.ask("GET", "/v1/status", over=controller)[0], 200)
+
+    def test_a_flood_from_many_addresses_spares_one_that_has_shown_the_token(self):
+        self.assertEqual(self.ask("GET", "/v1/status")[0], 200)
+        controller = self.connect()
+        self.flood("127.1.0.%d" % number for number in range(1, 2 * channel.MAX_CONNECTIONS))
+        self.assertEqual(self.ask("GET", "/v1/status", over=controller)[0], 200)
+
+    def test_a_connection_that_has_shown_the_token_is_never_closed(self):
+        with self.tls() as connection:
+            connection.sendall(b"GET /v1/log HTTP/1.1\r\nAuthorization: Bearer %s\r\nContent-Length: 1\r\n\r\n" % TOKEN.encode())
+            until = time.monotonic() + 60
+            while None not in list(self.channel.connections.values()) and time.monotonic() < until:
+                time.sleep(0.01)
+            self.flood(["127.0.0.1"] * (2 * channel.MAX_CONNECTIONS))
+            connection.sendall(b"x")
+            self.assertTrue(connection.recv(100).startswith(b"HTTP/1.1 200 "))
+
+    def test_what_counts_as_one_stranger(self):
+        self.assertEqual(channel.network("::ffff:192.0.2.1"), "::ffff:192.0.2.1")
+        self.assertEqual(channel.network("192.0.2.1"), "192.0.2.1")
+        self.assertEqual(channel.network("2001:db8::1"), channel.network("2001:db8::ffff:0:0:1"))
+        self.assertNotEqual(channel.network("2001:db8:0:1::1"), channel.network("2001:db8:0:2::1"))
+        self.assertEqual(len(channel.network("fe80::1%eth0")), 8)
 
     def test_parallel_requests_are_all_answered(self):
         codes = []

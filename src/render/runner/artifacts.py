@@ -2,11 +2,17 @@
 
 Archives are untrusted: a member's content is copied to the path, owner and mode that the plan gives.
 """
+import contextlib
 import hashlib
+import http.client
 import os
 import re
 import shutil
-import time
+import signal
+import tarfile
+import urllib.error
+import urllib.request
+import zipfile
 
 from progress import StepFailed
 
@@ -16,6 +22,8 @@ CHUNK_BYTES = 256 << 10
 READ_SECONDS = 30
 MAX_DOWNLOAD_BYTES = 8 << 30
 MAX_CHECKSUM_FILE_BYTES = 1 << 20
+MAX_UNPACKED_BYTES = 4 << 30
+MAX_MEMBERS = 100000
 
 
 class Artifacts:
@@ -30,10 +38,10 @@ class Artifacts:
         shutil.rmtree(folder, ignore_errors=True)
         os.makedirs(folder, 0o700)
         try:
-            deadline = time.monotonic() + self.time_limit
-            sha256 = artifact.get("sha256") or self._fetch_published_sum(step, artifact, deadline)
             path = os.path.join(folder, "download")
-            self._download(step, self._url(artifact), path, artifact.get("size"), sha256, deadline)
+            with end_after(self.time_limit, artifact["name"]):
+                sha256 = artifact.get("sha256") or self._fetch_published_sum(step, artifact)
+                self._download(step, self._url(artifact), path, artifact.get("size"), sha256)
             for entry in self._find_members(path, artifact):
                 self._unpack_member(step, *entry)
         finally:
@@ -48,32 +56,32 @@ class Artifacts:
                              % (artifact["name"], self.artifacts_url))
         return "%s/sha256/%s" % (self.artifacts_url.rstrip("/"), artifact["sha256"])
 
-    def _fetch_published_sum(self, step, artifact, deadline):
+    def _fetch_published_sum(self, step, artifact):
         """Reads the sum from the publisher's checksum file. Without such a file, only TLS protects the download."""
         if self.artifacts_url:
             return None
+        voucher = artifact.get("checksum_url") or artifact["url"]
+        if not voucher.startswith("https://"):
+            raise StepFailed("%s has no sha256 and %s is not https, so nothing vouches for it: run `mkimg lock`"
+                             % (artifact["name"], voucher))
         if artifact.get("checksum_url"):
             path = self.system.path(DOWNLOADS) + "/checksum"
-            self._download(step, artifact["checksum_url"], path, None, None, deadline, MAX_CHECKSUM_FILE_BYTES)
+            self._download(step, voucher, path, None, None, MAX_CHECKSUM_FILE_BYTES)
             with open(path, "rb") as file:
                 text = file.read().decode("utf-8", "replace")
-            return parse_checksum_file(text, artifact["url"].split("?")[0].rsplit("/", 1)[-1], artifact["checksum_url"])
-        if not artifact["url"].startswith("https://"):
-            raise StepFailed("%s has no sha256 and is not https, so nothing vouches for it: run `mkimg lock`"
-                             % artifact["url"])
+            return parse_checksum_file(text, artifact["url"].split("?")[0].rsplit("/", 1)[-1], voucher)
         step.line("warning: not locked; only TLS protects %s" % artifact["url"])
         return None
 
-    def _download(self, step, url, path, size, sha256, deadline, limit=MAX_DOWNLOAD_BYTES):
-        import urllib.error
+    def _download(self, step, url, path, size, sha256, limit=MAX_DOWNLOAD_BYTES):
         for attempt in range(1, MAX_ATTEMPTS + 1):
             try:
-                count, found = self._download_once(url, path, size or limit, deadline)
+                count, found = download_once(url, path, size or limit)
             except urllib.error.HTTPError as error:
                 problem = "HTTP status %d" % error.code
                 if error.code < 500 and error.code not in (408, 425, 429):
                     raise StepFailed("%s: %s; check its URL in the template" % (url, problem))
-            except (OSError, ValueError, urllib.error.URLError, _protocol_error()) as error:
+            except (OSError, ValueError, http.client.HTTPException) as error:
                 problem = str(getattr(error, "reason", None) or error or type(error).__name__)
                 if "CERTIFICATE_VERIFY_FAILED" in problem or isinstance(error, ValueError):
                     raise StepFailed("%s: %s" % (url, problem))
@@ -85,35 +93,10 @@ class Artifacts:
                                      "mkimg lock --update" % (url, found, sha256))
                 step.line("%s: %d bytes, sha256 %s" % (url, count, found))
                 return
-            remaining = deadline - time.monotonic()
-            if attempt == MAX_ATTEMPTS or remaining <= 0:
+            if attempt == MAX_ATTEMPTS:
                 raise StepFailed("%s: %s (%d attempts)" % (url, problem, attempt))
             step.line("attempt %d: %s: %s" % (attempt, url, problem))
-            self.pause(min(2 ** attempt, max(remaining, 0)))
-
-    def _download_once(self, url, path, limit, deadline):
-        import urllib.request
-        if not re.match("https?://", url):
-            raise ValueError("only http and https URLs can be downloaded")
-        request = urllib.request.Request(url, headers={"user-agent": "mkimg"})
-        total = 0
-        digest = hashlib.sha256()
-        with urllib.request.urlopen(request, timeout=READ_SECONDS) as answer, open(path, "wb") as file:
-            announced = answer.headers.get("content-length")
-            while True:
-                if time.monotonic() > deadline:
-                    raise StepFailed("%s: not complete after %d s" % (url, self.time_limit))
-                data = answer.read(CHUNK_BYTES)
-                if not data:
-                    break
-                total += len(data)
-                if total > limit:
-                    raise StepFailed("%s is larger than its limit of %d bytes" % (url, limit))
-                digest.update(data)
-                file.write(data)
-        if announced and total != int(announced):
-            raise OSError("the connection ended after %d of %s bytes" % (total, announced))
-        return total, digest.hexdigest()
+            self.pause(2 ** attempt)
 
     def _find_members(self, path, artifact):
         """Pairs of (function that opens the member, plan entry). Every member is found before any is written."""
@@ -134,19 +117,30 @@ class Archive:
     """A tar (plain, gzip, bzip2, xz) or zip archive, detected by its content."""
 
     def __init__(self, path, name):
-        import tarfile
-        import zipfile
         self.name = name
         self.files = []
         try:
             archive = tarfile.open(path, "r:*")
-            self.files = [(member.name, _opener(archive.extractfile, member)) for member in archive if member.isreg()]
+            self.files = [(member.name, _opener(archive.extractfile, member))
+                          for member in self._limit(archive, "size") if member.isreg()]
         except (tarfile.TarError, EOFError, OSError) as error:
             if not zipfile.is_zipfile(path):
                 raise StepFailed("%s is not a tar.gz, tar.xz, tar.bz2, tar or zip archive: %s" % (name, error))
             archive = zipfile.ZipFile(path)
-            self.files = [(member.filename, _opener(archive.open, member)) for member in archive.infolist()
+            self.files = [(member.filename, _opener(archive.open, member)) for member in self._limit(archive.infolist(), "file_size")
                           if not member.is_dir() and (member.external_attr >> 28) in (0, 8)]
+
+    def _limit(self, members, size):
+        """Passes the members on. An archive of some bytes can unpack to terabytes; holes need none at all."""
+        total = 0
+        for count, member in enumerate(members):
+            if getattr(member, "sparse", None) is not None:
+                raise StepFailed("%s contains a sparse file, %s: pack it without holes" % (self.name, member.name))
+            total += getattr(member, size)
+            if getattr(member, size) < 0 or total > MAX_UNPACKED_BYTES or count >= MAX_MEMBERS:
+                raise StepFailed("%s unpacks to more than %d bytes or %d files"
+                                 % (self.name, MAX_UNPACKED_BYTES, MAX_MEMBERS))
+            yield member
 
     def find_member(self, member):
         """Finds the one regular file with this path or, if there is none, with this file name."""
@@ -158,6 +152,51 @@ class Archive:
             raise StepFailed("%s must contain exactly one file %s; found %d (%s: %s)" % (
                 self.name, member, len(found), "matches" if found else "its files", shown))
         return found[0][1]
+
+
+class Redirects(urllib.request.HTTPRedirectHandler):
+    """https stays https."""
+    def redirect_request(self, request, file, code, message, headers, url):
+        new = urllib.request.HTTPRedirectHandler.redirect_request(self, request, file, code, message, headers, url)
+        if new.type not in ("https", request.type):
+            raise StepFailed("%s redirects to %s, which is refused" % (request.full_url, url))
+        return new
+
+
+@contextlib.contextmanager
+def end_after(seconds, name):
+    """Ends a download at its deadline, also one that a server sends byte by byte."""
+    def expire(*_):
+        raise StepFailed("%s: not complete after %d s" % (name, seconds))
+    signal.signal(signal.SIGALRM, expire)
+    signal.setitimer(signal.ITIMER_REAL, seconds)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+
+
+def download_once(url, path, limit):
+    if not re.match("https?://", url):
+        raise ValueError("only http and https URLs can be downloaded")
+    request = urllib.request.Request(url, headers={"user-agent": "mkimg"})
+    total = 0
+    digest = hashlib.sha256()
+    opener = urllib.request.build_opener(Redirects)
+    with opener.open(request, timeout=READ_SECONDS) as answer, open(path, "wb") as file:
+        announced = answer.headers.get("content-length")
+        while True:
+            data = answer.read(CHUNK_BYTES)
+            if not data:
+                break
+            total += len(data)
+            if total > limit:
+                raise StepFailed("%s is larger than its limit of %d bytes" % (url, limit))
+            digest.update(data)
+            file.write(data)
+    if announced and total != int(announced):
+        raise OSError("the connection ended after %d of %s bytes" % (total, announced))
+    return total, digest.hexdigest()
 
 
 def parse_checksum_file(text, name, source):
@@ -178,8 +217,3 @@ def parse_checksum_file(text, name, source):
 
 def _opener(function, member):
     return lambda: function(member)
-
-
-def _protocol_error():
-    import http.client
-    return http.client.HTTPException

@@ -1,9 +1,11 @@
 """The status channel: an HTTPS server with the bake's certificate and bearer token.
 
 It serves one request per connection. Each connection has a thread, and one deadline for handshake, request
-and response. Above the connection limit the oldest one is closed, so idle clients cannot block others.
+and response. Above the connection limit, the oldest one of the address that has most is closed, so strangers cannot
+block the controller; never one that has shown the token.
 """
 import base64
+import collections
 import hmac
 import json
 import socket
@@ -12,7 +14,7 @@ import textwrap
 import threading
 import time
 
-MAX_CONNECTIONS = 32
+MAX_CONNECTIONS = 64
 MAX_SECONDS = 15
 MAX_HEAD_BYTES = 8 << 10
 MAX_BODY_BYTES = 64 << 10
@@ -46,7 +48,9 @@ class Channel(threading.Thread):
         self.expected_token = token.encode()
         self.context = context
         self.lock = threading.Lock()
+        # Each with its address, or None if it has shown the token.
         self.connections = {}
+        self.trusted = set()
         self.listener = None
         self.listening = threading.Event()
 
@@ -61,19 +65,21 @@ class Channel(threading.Thread):
         self.listening.set()
         while True:
             try:
-                connection, _ = self.listener.accept()
+                connection, address = self.listener.accept()
             except OSError:
                 time.sleep(0.1)
                 continue
-            self._accept(connection)
+            self._accept(connection, network(address[0]))
 
-    def _accept(self, connection):
+    def _accept(self, connection, address):
         with self.lock:
-            if len(self.connections) >= MAX_CONNECTIONS:
-                oldest = next(iter(self.connections))
-                del self.connections[oldest]
-                _shut_down(oldest)
-            self.connections[connection] = True
+            self.connections[connection] = address
+            if len(self.connections) > MAX_CONNECTIONS:
+                counts = collections.Counter(self.connections.values())
+                closed = max((item for item in self.connections.items() if item[1]),
+                             key=lambda item: (item[1] not in self.trusted, counts[item[1]]))[0]
+                del self.connections[closed]
+                _shut_down(closed)
         try:
             threading.Thread(target=self._serve, args=(connection,), daemon=True).start()
         except RuntimeError:
@@ -94,7 +100,7 @@ class Channel(threading.Thread):
                 tls.settimeout(MAX_SECONDS)
                 tls.do_handshake()
                 head, rest = read_head(tls, deadline)
-                code, content_type, body, after = self._handle_request(head, rest, tls, deadline)
+                code, content_type, body, after = self._handle_request(connection, head, rest, tls, deadline)
                 tls.settimeout(MAX_SECONDS)
                 tls.sendall(format_response(code, content_type, body))
                 tls.settimeout(1)
@@ -107,7 +113,7 @@ class Channel(threading.Thread):
             if after:
                 after()
 
-    def _handle_request(self, head, rest, tls, deadline):
+    def _handle_request(self, connection, head, rest, tls, deadline):
         try:
             method, target, headers = parse_head(head)
         except ValueError:
@@ -116,6 +122,10 @@ class Channel(threading.Thread):
         scheme, _, token = authorization.partition(b" ")
         if not (hmac.compare_digest(token.strip(), self.expected_token) and scheme.lower() == b"bearer"):
             return 401, None, b"", None
+        with self.lock:
+            if connection in self.connections:
+                self.trusted.add(self.connections[connection])
+                self.connections[connection] = None
         code = discard_body(tls, headers, len(rest), deadline)
         if code:
             return code, None, b"", None
@@ -159,6 +169,11 @@ def listen(port):
         listener.close()
         raise
     return listener
+
+
+def network(host):
+    """What a stranger has of addresses: one of IPv4 (also mapped to IPv6), or 64 bits of IPv6."""
+    return host if "." in host else socket.inet_pton(socket.AF_INET6, host.partition("%")[0])[:8]
 
 
 def read_head(tls, deadline):
