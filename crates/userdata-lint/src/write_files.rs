@@ -3,12 +3,12 @@
 
 use std::borrow::Cow;
 use std::cell::OnceCell;
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use crate::decode::decode;
 use crate::places::finding;
 use crate::rules::{self, Rule};
-use crate::{content, value};
+use crate::{boot, content, value};
 use diagnostics::source::{Source, Span};
 use diagnostics::{Diagnostic, quoted};
 use yaml11::{Node, Scalar, Tree};
@@ -120,7 +120,7 @@ pub(crate) fn entries<'t>(tree: &'t Tree, root: Node<'t>) -> Vec<FileEntry<'t>> 
 
 /// Checks all entries.
 pub(crate) fn check(document: &Document<'_>, out: &mut Vec<Diagnostic>) {
-    let late = late_owners(document);
+    let late = boot::new_accounts(document);
     let mut seen: HashMap<&str, &FileEntry<'_>> = HashMap::new();
     let mut twice = 0;
     for entry in document.files() {
@@ -217,46 +217,7 @@ fn mode(document: &Document<'_>, entry: &FileEntry<'_>, out: &mut Vec<Diagnostic
     }
 }
 
-/// Users and groups that the document creates, each with the place of its name.
-fn late_owners<'t>(document: &Document<'t>) -> HashMap<&'t str, Span> {
-    let mut out = HashMap::new();
-    let tree = document.tree;
-    let mut user = |node: Node<'t>| {
-        let named = node.as_str().map(|name| (name, node)).or_else(|| {
-            let name = value::get(tree, node, "name")?;
-            Some((name.as_str()?, name))
-        });
-        if let Some((name, place)) = named.filter(|(name, _)| *name != "default" && *name != "root") {
-            out.entry(name).or_insert(place.used_at());
-        }
-    };
-    for key in ["users", "user"] {
-        let Some(node) = document.get(key) else { continue };
-        match node.items() {
-            Some(items) => items.for_each(&mut user),
-            None if key == "user" => user(node),
-            None => {}
-        }
-    }
-    if let Some(groups) = document.get("groups") {
-        let members = |node: Node<'t>, out: &mut HashMap<&'t str, Span>| {
-            if let Some(name) = node.as_str() {
-                out.entry(name).or_insert(node.used_at());
-            }
-            for (key, _) in node.entries().into_iter().flatten() {
-                out.extend(key.as_str().map(|name| (name, key.used_at())));
-            }
-        };
-        match groups.items() {
-            Some(items) => items.for_each(|item| members(item, &mut out)),
-            None => members(groups, &mut out),
-        }
-    }
-    out.remove("root");
-    out
-}
-
-fn owner(document: &Document<'_>, entry: &FileEntry<'_>, late: &HashMap<&str, Span>, out: &mut Vec<Diagnostic>) {
+fn owner(document: &Document<'_>, entry: &FileEntry<'_>, late: &BTreeMap<&str, Span>, out: &mut Vec<Diagnostic>) {
     if entry.deferred {
         return;
     }

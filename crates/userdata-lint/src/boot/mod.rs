@@ -24,6 +24,7 @@ use crate::rules::{self, Rule};
 use crate::write_files::{FileEntry, normal};
 use diagnostics::Diagnostic;
 use diagnostics::source::{Source, Span};
+pub(super) use users::new_accounts;
 use yaml11::Node;
 
 /// Items, and commands, of a document: more are not checked.

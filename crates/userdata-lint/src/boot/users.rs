@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::packages::{DEFAULT_USERS, is_base_account, packages_of_account, provides};
-use super::{Boot, MAX_COMPARED, text};
+use super::{Boot, Document, MAX_COMPARED, text};
 use crate::places::finding;
 use crate::rules;
 use crate::value;
@@ -15,7 +15,7 @@ use yaml11::Node;
 const ACCOUNT_MANAGERS: &[&str] = &["ansible", "chef", "puppet", "salt_minion", "snap", "apt", "landscape"];
 
 pub(super) fn check(boot: &Boot<'_, '_>, out: &mut Vec<Diagnostic>) {
-    let made = created_accounts(boot);
+    let made = created_accounts(boot.document);
     owners(boot, &made, out);
     passwords(boot, &made, out);
     members(boot, &made, out);
@@ -24,8 +24,7 @@ pub(super) fn check(boot: &Boot<'_, '_>, out: &mut Vec<Diagnostic>) {
 }
 
 /// Users and groups that the document creates, with the places of their names.
-fn created_accounts<'t>(boot: &Boot<'_, 't>) -> BTreeMap<&'t str, Span> {
-    let document = boot.document;
+fn created_accounts<'t>(document: &Document<'t>) -> BTreeMap<&'t str, Span> {
     let mut out = BTreeMap::new();
     let mut add = |name: &'t str, place: Span| {
         for part in name.split(',') {
@@ -54,15 +53,22 @@ fn created_accounts<'t>(boot: &Boot<'_, 't>) -> BTreeMap<&'t str, Span> {
             }
         }
     }
-    for group in groups(boot) {
+    for group in groups(document) {
         add(group.0, group.1.used_at());
     }
     out
 }
 
+/// Users and groups that do not exist before the document creates them, with the places of their names.
+pub(crate) fn new_accounts<'t>(document: &Document<'t>) -> BTreeMap<&'t str, Span> {
+    let mut out = created_accounts(document);
+    out.retain(|name, _| !name.is_empty() && *name != "default" && !is_base_account(name));
+    out
+}
+
 /// The groups under `groups`, each with its node and its members.
-fn groups<'t>(boot: &Boot<'_, 't>) -> Vec<(&'t str, Node<'t>, Option<Node<'t>>)> {
-    let Some(groups) = boot.document.get("groups") else { return Vec::new() };
+fn groups<'t>(document: &Document<'t>) -> Vec<(&'t str, Node<'t>, Option<Node<'t>>)> {
+    let Some(groups) = document.get("groups") else { return Vec::new() };
     let mut out = Vec::new();
     let mut add = |node: Node<'t>| {
         if let Some(names) = node.as_str() {
@@ -184,7 +190,7 @@ fn members(boot: &Boot<'_, '_>, made: &BTreeMap<&str, Span>, out: &mut Vec<Diagn
     let document = boot.document;
     let users = document.get("users").and_then(Node::items).into_iter().flatten();
     let users: BTreeSet<_> = users.filter_map(|user| user.as_str().or_else(|| text(document, user, "name"))).collect();
-    for (group, _, members) in groups(boot) {
+    for (group, _, members) in groups(document) {
         let Some(members) = members else { continue };
         let items: Vec<Node<'_>> = members.items().map_or_else(|| vec![members], Iterator::collect);
         for item in items {
