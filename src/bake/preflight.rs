@@ -340,6 +340,7 @@ mod tests {
             ),
             (with(|s| s.droplet.size = "s-old".into()), "size `s-old` is not available in region `nyc3`"),
             (with(|s| s.droplet.image = "none".into()), "there is no image `none`"),
+            (with(|s| s.droplet.image = "retired".into()), "image `retired` is retired"),
             (with(|s| s.droplet.vpc_uuid = Some("none".into())), "there is no VPC `none`"),
             (with(|s| s.droplet.vpc_uuid = Some("v".into())), "VPC `v` is in region `ams3`, the droplet in `nyc3`"),
             (with(|s| s.droplet.ssh_keys = vec!["18".into()]), "the account has no SSH key `18`"),
@@ -384,6 +385,15 @@ mod tests {
                 assert!(failure.to_string().contains("needs a disk of 26 GiB, size `s-1vcpu-1gb` has 25"), "{failure}");
             }
         }
+    }
+
+    #[tokio::test]
+    async fn a_snapshot_with_the_same_name_is_seen() {
+        let fake = Fake::new(World::default());
+        assert_eq!(fake.bake(&spec()).await.exit_status(), 0);
+        let account = account(&fake).await.unwrap();
+        let failure = check(&fake, &[&spec()], &account, 1).await.unwrap_err().to_string();
+        assert!(failure.contains("there is a snapshot named `product` already"), "{failure}");
     }
 
     #[tokio::test]

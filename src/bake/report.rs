@@ -355,3 +355,21 @@ fn bar(elapsed: Duration, longest: Duration) -> String {
 fn escape(text: &str) -> String {
     text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::bake::tests::support::spec;
+
+    #[test]
+    fn a_stage_has_its_own_time() {
+        let at = Duration::from_secs;
+        let mut report = Report::new(&spec(), 0, String::new(), false);
+        for (seconds, stage) in [(10, Stage::Create), (25, Stage::Boot)] {
+            report.add_event(at(seconds), &Event::Stage { stage, detail: String::new() });
+        }
+        report.end(at(45), &Outcome::Interrupted { remaining: Vec::new() });
+        let times: Vec<u64> = report.stages.iter().map(|stage| stage.elapsed.as_secs()).collect();
+        assert_eq!((times, report.elapsed, report.exit), (vec![15, 20], at(45), 130));
+    }
+}

@@ -164,9 +164,11 @@ fn every_omission_is_reported() {
       "user_data": "x", "colour": "red"}, {"type": "digitalocean"}],
       "provisioners": [{"type": "ansible"}, {"type": "file", "source": "motd", "destination": "/tmp/motd"},
         {"type": "file", "source": "nowhere", "destination": "/etc/x"},
+        {"type": "file", "source": "motd", "destination": "/etc/motd", "direction": "download"},
         {"type": "shell", "inline": ["echo '{{user `x`}}'"], "valid_exit_codes": [0, 3]}],
       "post-processors": ["manifest", [{"type": "compress"}]], "extra": 1}"#;
-    let (_, missing) = imported(text);
+    let (imported, missing) = imported(text);
+    assert_eq!(imported.files, []);
     let mut expected = vec![
         "`extra` is not a key of a Packer template, or its value has the wrong type",
         "the builder `amazon-ebs` was left out: mkimg builds DigitalOcean images only",
@@ -178,6 +180,7 @@ fn every_omission_is_reported() {
         "the provisioner `ansible` was left out",
         "`/tmp/motd` does not survive a reboot: mkimg puts no files there",
         "the source `nowhere` does not exist",
+        "a download from the droplet was left out: a bake produces the snapshot only",
         "`x` is inside single quotes, where a shell does not expand it",
         "`valid_exit_codes` has no counterpart in mkimg, and was left out",
         "the post-processor `manifest` was left out: a bake ends with the snapshot",

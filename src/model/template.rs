@@ -360,6 +360,17 @@ mod tests {
     }
 
     #[test]
+    fn what_is_made_from_a_secret_is_not_shown() {
+        let text =
+            "variables: {s: {sensitive: true}, made: \"a {{ s }}\"}\nsnapshot: {name: x}\npackages: [\"{{ made }}\"]\n";
+        let sensitive = Secrets([("s".to_owned(), "hunter 2!".to_owned())].into());
+        let template = Template::new(Source::new("t", text), yaml11::parse(text).expect("YAML"));
+        let found = template.resolve(&Inputs { sensitive, ..Inputs::default() });
+        let Err(ResolveError::Template(faults)) = found else { panic!("not refused") };
+        assert!(!format!("{faults:?}").contains("hunter"), "{faults:?}");
+    }
+
+    #[test]
     fn aliases_are_allowed() {
         let resolved =
             resolve("snapshot: {name: x}\npackages: &p [a, b]\ncloud_config: {x: *p, y: *p}\n").expect("fine");

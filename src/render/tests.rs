@@ -25,7 +25,7 @@ use std::path::Path;
 
 use base64::Engine as _;
 
-use super::{BakeEntry, Channel, HttpsChannel, render, runner, verification_document};
+use super::{BakeEntry, Channel, HttpsChannel, RenderError, render, runner, verification_document};
 use crate::model::{self, Inputs, Plan, Secrets, Template, Value};
 use crate::workspace::{self, Project};
 
@@ -217,6 +217,18 @@ fn indent(out: &mut String, content: &str) {
         let end = if line.ends_with('\n') { "" } else { " (no newline at the end)" };
         let line = line.trim_end_matches('\n').escape_debug().to_string().replace("\\\"", "\"").replace("\\'", "'");
         writeln!(out, "    {line}{end}").unwrap();
+    }
+}
+
+#[test]
+fn a_document_that_cloud_init_takes_for_mime_is_refused() {
+    let directory = tempfile::tempdir().unwrap();
+    fs::create_dir(directory.path().join("templates")).unwrap();
+    for (message, is_refused) in [("MIME-Version: 1.0", true), ("MIME Version 1.0", false)] {
+        let template = format!("snapshot: {{name: x}}\ncloud_config: {{final_message: '{message}'}}\n");
+        fs::write(directory.path().join("templates/image.yaml"), template).unwrap();
+        let rendered = render(&plan(directory.path(), &Options::default()), None);
+        assert_eq!(matches!(rendered, Err(RenderError::LooksLikeMime)), is_refused, "{message}");
     }
 }
 

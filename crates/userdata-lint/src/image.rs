@@ -290,6 +290,59 @@ fn is_supported(slug: &str) -> Option<bool> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::lint_bytes;
+
+    /// Each branch of each check: the code, a document's keys, and whether the code is reported.
+    #[test]
+    fn documents_for_images() {
+        let file = |path: &str| format!("write_files: [{{path: {path}, content: x}}]");
+        for (code, keys, is_found) in [
+            ("MK380", "password: a".to_owned(), true),
+            ("MK380", "chpasswd: {users: [{name: a, type: RANDOM}]}".into(), true),
+            ("MK380", "chpasswd: {expire: false}".into(), false),
+            ("MK380", "user: {name: a, passwd: $6$a$b}".into(), true),
+            ("MK380", "users: [{name: a, plain_text_passwd: b}]".into(), true),
+            ("MK380", "users: [{name: a, hashed_passwd: '!'}]".into(), false),
+            ("MK381", "ssh_authorized_keys: [a]".into(), true),
+            ("MK381", "user: {name: a, ssh_import_id: [b]}".into(), true),
+            ("MK381", "users: [{name: a, ssh_authorized_keys: []}]".into(), false),
+            ("MK381", file("/home/a/.ssh/authorized_keys"), true),
+            ("MK381", file("/etc/.ssh/a"), false),
+            ("MK382", "runcmd: [ufw --force enable]".into(), false),
+            ("MK382", "write_files: [{path: /a, content: '# ufw enable'}]".into(), true),
+            ("MK382", "write_files: [{path: /a, content: 'ENABLED=yes'}]".into(), false),
+            ("MK383", "package_upgrade: true".into(), false),
+            ("MK383", "package_upgrade: false".into(), true),
+            ("MK383", "runcmd: [dnf update -y]".into(), false),
+            ("MK384", "packages: [do-agent]".into(), true),
+            ("MK384", file("/opt/digitalocean/a"), true),
+            (
+                "MK384",
+                "write_files: [{path: /a, content: 'curl https://repos.insights.digitalocean.com/install.sh'}]".into(),
+                true,
+            ),
+            (
+                "MK384",
+                "write_files: [{path: /a, content: '# repos.insights.digitalocean.com/install.sh'}]".into(),
+                false,
+            ),
+            ("MK385", file("/root/.bash_history"), true),
+            ("MK385", file("/etc/skel/.bash_history"), false),
+            ("MK385", file("/var/log/a"), true),
+            ("MK385", file("/var/tmp/a"), true),
+            ("MK385", file("/etc/ssh/ssh_host_rsa_key"), true),
+            ("MK385", file("/etc/machine-id"), true),
+        ] {
+            let runner = "  - {path: /run/mkimg/runner.py, content: pass}";
+            let text = match keys.strip_prefix("write_files: [").and_then(|keys| keys.strip_suffix(']')) {
+                Some(entry) => format!("#cloud-config\nwrite_files:\n{runner}\n  - {entry}\n"),
+                None => format!("#cloud-config\n{keys}\nwrite_files:\n{runner}\n"),
+            };
+            let report = lint_bytes("t.yaml", text.as_bytes(), &Options::default());
+            let found = report.documents[0].findings.diagnostics.iter().any(|found| found.code == code);
+            assert_eq!(found, is_found, "{code} {keys}");
+        }
+    }
 
     #[test]
     fn bases_are_those_of_the_check() {

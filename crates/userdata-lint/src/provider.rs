@@ -97,6 +97,11 @@ mod tests {
         assert!(openstack.counts(openstack.most() + 1) > openstack.limit);
         assert_eq!(DIGITALOCEAN.counts(65_537), 65_537);
         assert_eq!(DIGITALOCEAN.name, "digitalocean");
+        for (name, expected) in
+            [("aws", "ec2"), ("Amazon", "ec2"), ("gce", "gcp"), ("do", "digitalocean"), ("VMware", "vsphere")]
+        {
+            assert_eq!(name.parse::<Named>().map(|named| named.0.name), Ok(expected), "{name}");
+        }
         assert!("nobody".parse::<Named>().unwrap_err().contains("digitalocean, ec2"));
     }
 }

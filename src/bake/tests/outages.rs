@@ -255,6 +255,23 @@ async fn every_wait_honours_the_poll_interval() {
     }
 }
 
+/// A droplet that one lookup does not find exists, if the request to delete it had no effect.
+#[tokio::test]
+async fn a_collection_does_not_believe_one_404() {
+    let spec = Spec { on_error: crate::bake::OnError::Keep, ..spec() };
+    let mut fake = Fake::new(World { final_state: RunnerState::Failed, ..World::default() });
+    assert_eq!(fake.bake(&spec).await.exit_status(), 4);
+    let state = BakeState::replay(fake.journal.lock().unwrap().iter());
+    let found = collector(&fake, Duration::from_secs(30)).find_bake(&spec.tag(), &state).await.unwrap();
+    // The droplet's actions and its snapshots are read first.
+    let deletes = fake.state.lock().unwrap().requests.len() as u64 + 3;
+    fake.world.faults = [(deletes, Kind::Unreachable), (deletes + 1, Kind::NotFound)]
+        .map(|(number, kind)| (number, Fault::Before(kind)))
+        .into();
+    collector(&fake, Duration::from_secs(30)).remove(&found[0], Duration::from_secs(300)).await.unwrap();
+    assert_eq!(fake.there(), [""; 0]);
+}
+
 #[tokio::test]
 async fn a_service_without_a_list_of_all_snapshots_is_cleaned_up() {
     // The clean-up can list only the droplet's snapshots, and nothing once the droplet is gone.

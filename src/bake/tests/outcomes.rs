@@ -1,9 +1,11 @@
 //! How bakes end: successfully, and after each way in which one wait or one action can fail.
 
+use std::time::Duration;
+
 use super::kills::until_it_dies;
-use super::support::{Fake, World, spec};
+use super::support::{Fake, Fault, World, spec};
 use crate::bake::journal::JournalEntry;
-use crate::bake::ports::{Event, RunnerState};
+use crate::bake::ports::{Event, ProviderErrorKind, RunnerState};
 use crate::bake::{BakeState, FailureKind, LimitKind, MarkerKind, OnError, Outcome, RemainingResource, Spec, Stage};
 
 fn failure(outcome: &Outcome) -> (Stage, String, u8) {
@@ -60,11 +62,18 @@ async fn a_guest_that_ignores_everything_is_switched_off() {
     let outcome = fake.bake(&spec()).await;
     assert_eq!(outcome.exit_status(), 0, "{outcome:?}");
     assert!(fake.said("switching the droplet off"));
+    // Where the shutdown ends with `errored`, nothing is waited for.
+    let world =
+        World { heeds_acknowledgement: false, heeds_shutdown: false, shutdown_errors: true, ..World::default() };
+    let errored = Fake::new(world);
+    assert_eq!(errored.bake(&spec()).await.exit_status(), 0);
+    assert!(errored.seconds() + spec().limits.power_off.as_secs() / 2 < fake.seconds(), "{}", errored.seconds());
 }
 
 #[tokio::test]
 async fn an_errored_action_is_seen_at_once() {
     for (world, stage) in [
+        (World { creation_errors: true, active_after: None, ..World::default() }, Stage::Boot),
         (World { snapshot_errors: true, ..World::default() }, Stage::Snapshot),
         (World { transfer_errors: true, ..World::default() }, Stage::Transfer),
     ] {
@@ -106,6 +115,28 @@ async fn on_error_keep_keeps_and_names_resources() {
     assert_eq!(outcome.exit_status(), 4);
     assert!(matches!(outcome.remaining(), [RemainingResource::Droplet { id: 1, .. }]), "{outcome:?}");
     assert_eq!(fake.there(), ["droplet 1"]);
+}
+
+/// A droplet is kept to look into its failure; whoever presses Ctrl-C wants no bake.
+#[tokio::test]
+async fn on_error_keep_does_not_keep_what_is_interrupted() {
+    let fake = Fake::new(World { stop_at: Some(12), ..World::default() });
+    let outcome = fake.bake(&Spec { on_error: OnError::Keep, ..spec() }).await;
+    assert_eq!((outcome.exit_status(), fake.there().len()), (130, 0), "{outcome:?}");
+}
+
+/// One lookup that does not find a resource proves nothing.
+#[tokio::test]
+async fn one_404_does_not_end_a_wait() {
+    let happy = Fake::new(World::default());
+    assert_eq!(happy.bake(&spec()).await.exit_status(), 0);
+    let requests = happy.state.lock().unwrap().requests.clone();
+    for lookup in ["droplet", "action", "snapshot"] {
+        let at = requests.iter().position(|request| request == lookup).unwrap() as u64 + 1;
+        let faults = [(at, Fault::Before(ProviderErrorKind::NotFound))].into();
+        let fake = Fake::new(World { faults, ..World::default() });
+        assert_eq!(fake.bake(&spec()).await.exit_status(), 0, "{lookup}");
+    }
 }
 
 #[tokio::test]
@@ -159,6 +190,11 @@ async fn regions_are_reached_at_the_same_time() {
     assert_eq!(outcome.exit_status(), 0, "{outcome:?}");
     assert!(asked > 3, "what is held up is asked for again");
     assert!(one_by_one > together + 7, "{one_by_one} {together}");
+    // Each takes five seconds. The limit counts from the last request.
+    let mut short = to(&regions);
+    short.limits.transfer = Duration::from_secs(9);
+    let (outcome, ..) = transfer(World { one_transfer_at_a_time: true, ..World::default() }, &short).await;
+    assert_eq!(outcome.exit_status(), 0, "{outcome:?}");
 }
 
 #[tokio::test]
@@ -169,6 +205,20 @@ async fn transfers_need_not_be_waited_for() {
     let (outcome, asked, _) = transfer(World { transfer_errors: true, ..World::default() }, &spec).await;
     let Outcome::Done(product) = outcome else { panic!("{outcome:?}") };
     assert_eq!((product.snapshot.regions, asked), (vec!["nyc3".to_owned()], 2));
+    // The bake waits until each of them is accepted.
+    let (outcome, asked, _) = transfer(World { one_transfer_at_a_time: true, ..World::default() }, &spec).await;
+    assert_eq!(outcome.exit_status(), 0, "{outcome:?}");
+    assert!(asked > 2, "the second one was refused at first: {asked}");
+}
+
+#[tokio::test]
+async fn a_completed_transfer_that_does_not_arrive_is_given_up() {
+    let mut spec = to(&["fra1"]);
+    spec.limits.transfer = Duration::from_secs(1_800);
+    let (outcome, _, seconds) = transfer(World { transfers_vanish: true, ..World::default() }, &spec).await;
+    let (stage, text, exit) = failure(&outcome);
+    assert_eq!((stage, exit), (Stage::Transfer, 3), "{text}");
+    assert!(text.contains("was completed 2m ago") && seconds < 600, "{seconds}: {text}");
 }
 
 fn sorted(regions: &[String]) -> Vec<&str> {

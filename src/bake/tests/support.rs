@@ -58,8 +58,13 @@ pub(in crate::bake) struct World {
     pub(in crate::bake) marker_answers: bool,
     pub(in crate::bake) heeds_acknowledgement: bool,
     pub(in crate::bake) heeds_shutdown: bool,
+    /// The action that creates a droplet ends with `errored`.
+    pub(in crate::bake) creation_errors: bool,
+    pub(in crate::bake) shutdown_errors: bool,
     pub(in crate::bake) snapshot_errors: bool,
     pub(in crate::bake) transfer_errors: bool,
+    /// Transfers are completed, and the snapshot does not arrive.
+    pub(in crate::bake) transfers_vanish: bool,
     /// A second transfer of an image is refused as long as the first is under way.
     pub(in crate::bake) one_transfer_at_a_time: bool,
     /// How the account stands.
@@ -100,8 +105,11 @@ impl Default for World {
             marker_answers: true,
             heeds_acknowledgement: true,
             heeds_shutdown: true,
+            creation_errors: false,
+            shutdown_errors: false,
             snapshot_errors: false,
             transfer_errors: false,
+            transfers_vanish: false,
             one_transfer_at_a_time: false,
             account: ("active", 10),
             droplets_unsaid: false,
@@ -249,7 +257,7 @@ impl Fake {
     pub(in crate::bake) async fn go_on(&self, spec: &Spec, state: BakeState) -> Outcome {
         let secrets = Secrets {
             user_data: SecretString::from("#cloud-config"),
-            verification: Some(SecretString::from("#cloud-config")),
+            verification: Some(SecretString::from("#cloud-config\n# verification")),
         };
         self.rise();
         self.verifies.store(spec.verify, Ordering::Relaxed);

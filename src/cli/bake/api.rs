@@ -266,9 +266,15 @@ fn find_token() -> Result<Token, Failure> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
     use crate::cli::error::tests::assert_error;
+
+    /// An API that gets no request.
+    pub(crate) fn unused_api(url: &str) -> Api {
+        let client = (providers::DEFAULT.connect)(url, &SecretString::from("token"), Options::default()).unwrap();
+        Api { client, url: url.to_owned(), origin: String::new(), running: None }
+    }
 
     #[test]
     fn errors_have_a_status_and_a_next_step() {

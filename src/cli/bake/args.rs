@@ -185,8 +185,63 @@ impl Args {
 
 #[cfg(test)]
 mod tests {
+    use clap::Parser as _;
+    use serde_json::json;
+
     use super::*;
+    use crate::cli::bake::api::tests::unused_api;
     use crate::cli::error::tests::assert_error;
+    use crate::model::{FileTree, Inputs, Lock, Template};
+
+    #[derive(clap::Parser)]
+    struct CommandLine {
+        #[command(flatten)]
+        args: Args,
+    }
+
+    #[test]
+    fn each_option_reaches_the_bake() {
+        let text = "droplet: {image: debian-12-x64, region: nyc3, size: s-1vcpu-1gb}\nsnapshot: {tags: [game]}\n";
+        let source = diagnostics::source::Source::new("templates/image.yaml", text);
+        let template = Template::new(source, yaml11::parse(text).unwrap());
+        let spec = template.resolve(&Inputs::default()).unwrap().spec;
+        let plan = Plan::new("templates/image.yaml", spec, FileTree::default(), &Lock::default()).unwrap();
+        for (options, url, pointer, expected) in [
+            ("", "https://api.example", "/droplet/ssh_keys", json!([])),
+            ("--ssh-key 7 --ssh-key aa:bb", "https://api.example", "/droplet/ssh_keys", json!(["7", "aa:bb"])),
+            ("", "https://api.example", "/marker", json!("https")),
+            ("--marker poweroff", "https://api.example", "/marker", json!("poweroff")),
+            ("", "https://api.example", "/on_error", json!("destroy")),
+            ("--on-error keep", "https://api.example", "/on_error", json!("keep")),
+            ("--on-error ask", "https://api.example", "/on_error", json!("ask")),
+            ("", "https://api.example", "/verify", json!(false)),
+            ("--verify", "https://api.example", "/verify", json!(true)),
+            ("--verify --no-verify", "https://api.example", "/verify", json!(false)),
+            ("--poll-interval 5s", "https://api.example", "/poll_ms", json!(5_000)),
+            ("--poll-interval 0s", "https://api.example", "/poll_ms", json!(1)),
+            ("--timeout-create 7s", "https://api.example", "/limits/create", json!(7.0)),
+            ("--timeout-provision 7s", "https://api.example", "/limits/provision", json!(7.0)),
+            ("--timeout-power-off 7s", "https://api.example", "/limits/power_off", json!(7.0)),
+            ("--timeout-snapshot 7s", "https://api.example", "/limits/snapshot", json!(7.0)),
+            ("--timeout-transfer 7s", "https://api.example", "/limits/transfer", json!(7.0)),
+            ("--timeout-verify 7s", "https://api.example", "/limits/verify", json!(7.0)),
+            ("--timeout-unreachable 7s", "https://api.example", "/limits/unreachable", json!(7.0)),
+            ("", "https://api.example", "/limits/unreachable", json!(180.0)),
+            ("", "http://127.0.0.1:1", "/limits/unreachable", json!(30.0)),
+            ("", "https://api.example", "/snapshot/await_transfers", json!(true)),
+            ("--no-wait-transfer", "https://api.example", "/snapshot/await_transfers", json!(false)),
+            ("", "https://api.example", "/snapshot/tags", json!(["game"])),
+            ("", "https://api.example", "/droplet/name", json!("mkimg-20261122-153408-3f9c2a")),
+        ] {
+            let arguments = ["bake"].into_iter().chain(options.split_whitespace());
+            let args = CommandLine::try_parse_from(arguments).unwrap().args;
+            let id = BakeId::new(1_795_361_648, [0x3f, 0x9c, 0x2a]);
+            let spec = args.spec(&plan, false, &id, &unused_api(url)).unwrap();
+            assert!(spec.deadline >= unix_time() + spec.limits.total().as_secs() - 60, "{options}");
+            let spec = serde_json::to_value(spec).unwrap();
+            assert_eq!(spec.pointer(pointer), Some(&expected), "{options} {pointer}");
+        }
+    }
 
     #[test]
     fn errors_have_a_status_and_a_next_step() {

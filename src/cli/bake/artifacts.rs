@@ -183,4 +183,30 @@ mod tests {
         assert_error(no_name, 2, "download it into this directory under this name");
         assert_error(ArtifactError::Serve(std::io::Error::other("x")), 2, "");
     }
+
+    #[test]
+    fn files_are_found_by_name_and_must_have_their_sum() {
+        let directory = tempfile::tempdir().unwrap();
+        std::fs::write(directory.path().join("tool.tgz"), "x").unwrap();
+        let directory = ArtifactDirectory::read(directory.path()).unwrap();
+        let (mut lock, url) = (Lock::default(), "https://downloads.example/a/tool.tgz?token=1#b".to_owned());
+        assert_eq!(directory.pin(&[url.clone(), "https://downloads.example/other".into()], &mut lock), ["tool.tgz"]);
+        let pin = lock.get(&url).unwrap().clone();
+        assert_eq!((pin.size, pin.sha256.get(..8)), (1, Some("2d711642")));
+        let artifact = |name: &str, sha256: Option<&str>| Artifact {
+            name: name.into(),
+            url: url.clone(),
+            sha256: sha256.map(str::to_owned),
+            size: None,
+            checksum_url: None,
+            unpack: Vec::new(),
+        };
+        assert!(directory.check(&[artifact("another-name", Some(&pin.sha256))]).is_ok());
+        let wrong = directory.check(&[artifact("tool.tgz", Some("0"))]);
+        assert!(matches!(wrong, Err(ArtifactError::WrongSum { .. })), "{wrong:?}");
+        let missing = directory.check(&[artifact("other", Some("0"))]);
+        assert!(matches!(missing, Err(ArtifactError::NoSum { .. })), "{missing:?}");
+        let unpinned = directory.check(&[artifact("other", None)]);
+        assert!(matches!(unpinned, Err(ArtifactError::NoName { .. })), "{unpinned:?}");
+    }
 }

@@ -443,3 +443,15 @@ fn summary(results: &[BatchResult], worst: u8, format: OutputFormat, requests: u
     let _ = writeln!(text, "{done} of {} done, {requests} API requests", results.len());
     text
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn remaining_resources_are_worse_than_everything_else() {
+        let mut exits = [4, 0, 130, 3, 2, 1];
+        exits.sort_by_key(|exit| severity(*exit));
+        assert_eq!(exits, [0, 1, 2, 3, 130, 4]);
+    }
+}

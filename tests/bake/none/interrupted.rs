@@ -3,6 +3,8 @@
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
+use serde_json::json;
+
 use super::project;
 use crate::harness::{Emulator, Home, Process, TOKEN};
 
@@ -105,6 +107,12 @@ fn a_clean_up_that_was_killed_goes_on() {
     baking.until_printed("clean up: destroying droplet");
     baking.kill();
     let bake = home.bake();
+    // A token of another account would find none of its resources.
+    let journal = home.bakes().join(&bake).join("journal.jsonl");
+    let text = std::fs::read_to_string(&journal).unwrap();
+    std::fs::write(&journal, text.replace("emulator@example.invalid", "other@example.invalid")).unwrap();
+    home.run(&["resume", &bake]).exits(2).stderr_has("the bake began in account other@example.invalid");
+    std::fs::write(&journal, text).unwrap();
     home.run(&["resume", &bake]).exits(3).stderr_has("marker took longer than 1s").stderr_has("no resources remain");
     emulator.holds(0, 0, "afterwards");
 }
@@ -118,6 +126,16 @@ fn a_bake_at_work_is_not_taken_up_and_one_that_was_removed_has_no_secrets() {
     let bake = home.bake();
     home.run(&["resume", &bake]).exits(2).stderr_has("a process is working on bake");
     home.run_without_token(&["bakes"]).stdout_has("at-work").stdout_has("at stage `provision` of snapshot tested");
+    // It is not collected either, not even past its deadline.
+    let (droplets, _) = emulator.account();
+    let tag = format!("mkimg:bake:{bake}:1");
+    emulator.post("/v2/tags", json!({"name": tag}));
+    let droplet = json!({"resource_id": droplets[0]["id"].to_string(), "resource_type": "droplet"});
+    let path = format!("/v2/tags/{tag}/resources");
+    assert_eq!(emulator.send(reqwest::Method::POST, &path, Some(json!({"resources": [droplet]}))).0, 204);
+    let gc = home.run(&["gc", "--api-url", &emulator.url]);
+    gc.success().stderr_has(&format!("of bake {bake}: a process on this machine is working on it"));
+    emulator.holds(1, 0, "the bake is at work");
     baking.kill();
 
     let (exit, stdout, stderr) = home.run(&["bakes", "--api-url", &emulator.url, "--format", "json"]).into_parts();

@@ -301,8 +301,17 @@ async fn tags_reach_exactly_the_resources_that_have_them() {
     assert_eq!(api.status("DELETE", "/v2/droplets?tag_name=c", json!({})).await, 404);
     assert_eq!(api.status("DELETE", "/v2/droplets?tag_name=a", json!({})).await, 204);
     assert_eq!((state(first).await, state(second).await), (Value::Null, json!("off")));
+    let snapshot = api.snapshot(json!({})).await;
+    let image = json!({"resources": [{"resource_id": snapshot.to_string(), "resource_type": "image"}]});
+    assert_eq!(api.status("POST", "/v2/tags/b/resources", image).await, 204);
+    let snapshot = format!("/v2/snapshots/{snapshot}");
+    assert_eq!(api.get(&snapshot).await["snapshot"]["tags"], json!(["b"]));
     assert_eq!(api.status("DELETE", "/v2/tags/b", json!({})).await, 204);
     assert_eq!(api.get(&format!("/v2/droplets/{second}")).await["droplet"]["tags"], json!([]));
+    assert_eq!(api.get(&snapshot).await["snapshot"]["tags"], json!([]));
+    for (kind, count) in [("droplet", 1), ("volume", 0)] {
+        assert_eq!(api.get(&format!("/v2/snapshots?resource_type={kind}")).await["meta"]["total"], count, "{kind}");
+    }
 }
 
 #[tokio::test]

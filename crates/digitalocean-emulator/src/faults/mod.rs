@@ -107,4 +107,12 @@ mod tests {
         assert_eq!(plan.for_event("snapshot"), Some(EventFault::Errored));
         assert_eq!(plan.for_event("shutdown"), Some(EventFault::Ignored));
     }
+
+    #[test]
+    fn a_star_counts_all_events() {
+        let plan = plan(&["*#2:errored"]);
+        assert_eq!(plan.for_event("create"), None);
+        assert_eq!(plan.for_event("snapshot"), Some(EventFault::Errored));
+        assert_eq!(plan.for_event("create"), None);
+    }
 }

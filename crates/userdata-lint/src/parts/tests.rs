@@ -107,6 +107,29 @@ fn multi_part_documents_are_judged_part_by_part() {
 }
 
 #[test]
+fn each_type_of_a_part_has_its_kind() {
+    for (name, kind) in [
+        ("text/cloud-config", "cloud-config"),
+        ("text/cloud-config-archive", "cloud-config-archive"),
+        ("text/cloud-config-jsonp", "jsonp"),
+        ("text/jinja2", "jinja-template"),
+        ("text/x-include-url", "include"),
+        ("text/x-include-once-url", "include"),
+        ("text/cloud-boothook", "boothook"),
+        ("text/part-handler", "part-handler"),
+        ("text/x-shellscript", "script"),
+        ("text/x-shellscript-per-boot", "script"),
+        ("text/x-shellscript-per-instance", "script"),
+        ("text/x-shellscript-per-once", "script"),
+    ] {
+        let text = format!(
+            "MIME-Version: 1.0\nContent-Type: multipart/mixed; boundary=b\n\n--b\nContent-Type: {name}\n\nx\n--b--\n"
+        );
+        assert_eq!(parts(&text).first().map(|part| part.0), Some(kind), "{name}");
+    }
+}
+
+#[test]
 fn base64_is_refused_and_looked_into() {
     use base64::Engine;
     let text = base64::engine::general_purpose::STANDARD.encode("#cloud-config\nfoo: 1\n");

@@ -67,7 +67,9 @@ fn what_only_looks_like_a_token_is_let_pass() {
         "export DB_PASSWORD=$(cat /run/secret) PGPASSWORD=\"$PASSWORD\" RESTIC_PASSWORD_FILE=/etc/x".into(),
         "echo \"root:$PASSWORD\" | chpasswd; echo 'a:$6$b$c' | chpasswd -e".into(),
         "API_TOKEN=changeme MYSQL_ROOT_PASSWORD=<password> A_TOKEN=short".into(),
+        "echo 'root:abJnggxhB/yWI' | chpasswd -e".into(),
         "-----BEGIN PRIVATE KEY----- your key here -----END PRIVATE KEY-----".into(),
+        "-----BEGIN ENCRYPTED PRIVATE KEY-----\n    MHcCAQEEIJ4QmTVhV0s7zYkLq2dRbWnUoXc1pEaGf8ut3gIKHhNo\n    -----END ENCRYPTED PRIVATE KEY-----".into(),
         "-----BEGIN PUBLIC KEY-----\n    MHcCAQEEIJ4QmTVhV0s7zYkLq2dRbWnUoXc1pEaGf8ut3gIKHhNo\n    -----END PUBLIC KEY-----".into(),
         "read -p 'PASSWORD: ' x; echo PASSWORD: see /root/password".into(),
     ] {
@@ -86,6 +88,7 @@ fn passwords_in_texts() {
         "export K3S_TOKEN=f1ghterPl4ne9876",
         "tool --password=hunter2",
         "POSTGRES_PASSWORD: hunter2",
+        "curl -H 'x: eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxMjM0NTY3ODkwIn0.dozjgNryP4J3jVmNHl0w5N_XgL0n3I9P'",
     ] {
         assert_eq!(in_command(text).len(), 1, "{text}: {:?}", in_command(text));
         assert!(in_command(text)[0].starts_with("MK372 runcmd.0 4:"), "{text}");

@@ -187,6 +187,7 @@ mod tests {
             ("cat > /x <<'EOF'\nreboot\nEOF\nls 2>/dev/null >&2", &["<cat", "ls"]),
             ("A=b sudo -u ada -E env X=1 /usr/bin/apt-get install x", &["/usr/bin/apt-get,install,x"]),
             ("timeout -k 1 5 a; cloud-init-per once x b", &["!a", "?b"]),
+            ("sudo -g adm a; sudo --user ada -E b", &["a", "b"]),
             ("nice -n 5 a; ionice -c 3 b; nohup setsid c", &["a", "b", "c"]),
             ("echo $(reboot; x) `y z` \"$(a)\"", &["echo,$(reboot; x),`y z`,$(a)"]),
             ("sh -ec 'a; b' && c", &["sh,-ec,a; b", "?c", "a", "b"]),

@@ -139,6 +139,17 @@ fn what_is_allowed_from_outside_is_taken_out() {
     assert_eq!(allow("unknown-key", None), (1, 0, vec![("MK233", "allow.0".into(), None)]));
 }
 
+/// A document for several versions may allow what only one of them reports.
+#[test]
+fn a_comment_for_another_version_is_not_called_unused() {
+    let text =
+        "#cloud-config\nrh_subscription:\n  activation-key: a # mkimg: allow deprecated-key for older machines\n";
+    assert_eq!(judged(text).suppressed.len(), 1);
+    let options = Options { cloud_init: Version::OLDEST, ..Options::default() };
+    let report = lint(&Source::new("t", text), &options);
+    assert_eq!(report.documents[0].findings.diagnostics, []);
+}
+
 #[test]
 fn former_names_of_rules_are_accepted() {
     let with_former_names = rules::REGISTRY.iter().filter(|rule| !rule.former_names.is_empty());

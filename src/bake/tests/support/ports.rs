@@ -4,6 +4,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use secrecy::ExposeSecret as _;
 
 use super::{Fake, FakeAction, FakeDroplet};
 use crate::bake::ResourceId;
@@ -41,7 +42,7 @@ impl Provider for Fake {
         let image = Image {
             name: name.to_owned(),
             regions: vec!["nyc3".into()],
-            status: "available".into(),
+            status: if name == "retired" { "retired" } else { "available" }.into(),
             min_disk_gib: Some(self.world.image_min_disk),
         };
         self.answer("image", |_, _| Ok((name != "none").then_some(image)))
@@ -81,10 +82,15 @@ impl Provider for Fake {
         })
     }
     async fn create_droplet(&self, request: &CreateDroplet<'_>) -> Result<Droplet, ProviderError> {
+        let is_for_verification = request.user_data.expose_secret().contains("verification");
+        assert_eq!(is_for_verification, request.name.ends_with("-verification"), "each droplet gets its own document");
         self.answer("create", |state, now| {
             state.next += 1;
             state.created += 1;
             let id = state.next;
+            let errored = self.world.creation_errors;
+            let action = FakeAction { kind: "create".into(), droplet: Some(id), done_at: now + 2, errored };
+            state.actions.insert(1_000_000 + id, action);
             let droplet = FakeDroplet {
                 name: request.name.to_owned(),
                 tags: request.tags.clone(),
@@ -128,7 +134,7 @@ impl Provider for Fake {
                     if self.world.heeds_shutdown {
                         droplet.off_at.get_or_insert(now + 2);
                     }
-                    ("shutdown", 2, false)
+                    ("shutdown", 2, self.world.shutdown_errors)
                 }
                 DropletAction::PowerOff => {
                     droplet.off_at.get_or_insert(now + 1);
@@ -192,8 +198,9 @@ impl Provider for Fake {
     async fn untag_snapshot(&self, id: &str, tag: &str) -> Result<(), ProviderError> {
         self.answer("untag", |state, _| {
             let (snapshot, _) = state.snapshots.get_mut(id).ok_or(ProviderErrorKind::NotFound)?;
+            let before = snapshot.tags.len();
             snapshot.tags.retain(|t| t != tag);
-            Ok(())
+            if snapshot.tags.len() < before { Ok(()) } else { Err(ProviderErrorKind::NotFound) }
         })
     }
     async fn delete_tag(&self, _tag: &str) -> Result<(), ProviderError> {
@@ -212,7 +219,7 @@ impl Provider for Fake {
             }
             state.next += 1;
             let id = state.next;
-            if !self.world.transfer_errors {
+            if !self.world.transfer_errors && !self.world.transfers_vanish {
                 state.transfers.push((snapshot.to_owned(), region.to_owned(), now + 5));
             }
             state.actions.insert(

@@ -49,6 +49,14 @@ fn units_that_nothing_starts() {
             .is_empty()
     );
     assert!(unit("${unit}", "systemctl enable a").is_empty());
+    // A drop-in may hold the section.
+    let with_drop_in = |unit: &str| {
+        all_codes(&format!(
+            "write_files:\n  - {{path: /etc/systemd/system/a.service, content: \"{without}\"}}\n  - {{path: /etc/systemd/system/{unit}.d/b.conf, content: '[Install]'}}\nruncmd: [systemctl enable a]\n"
+        ))
+    };
+    assert!(with_drop_in("a.service").is_empty());
+    assert_eq!(with_drop_in("b.service"), ["MK318"]);
 }
 
 #[test]
