@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::collections::BTreeSet;
+use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -16,7 +17,7 @@ use super::redaction::Redaction;
 use crate::diff::{Difference, differences};
 use crate::model::Assignment;
 use crate::render::DOCUMENT_LIMIT;
-use crate::workspace::{TextError, read_lock, read_standard_input, read_text, write_atomically};
+use crate::workspace::{FilePath, LINK_HELP, ReadError, Readers, read_lock, read_standard_input, read_text, write_for};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
@@ -34,6 +35,7 @@ pub(super) struct Args {
     lock: Option<PathBuf>,
 }
 
+const FIXTURES: &str = "fixtures";
 const VARIABLES: &str = "variables.yaml";
 const DOCUMENT: &str = "user-data.yaml";
 const LOCK: &str = "mkimg.lock";
@@ -88,14 +90,15 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<(), Failure> {
 }
 
 fn read(global: &Global, path: &Path) -> Result<Source, Failure> {
-    let text = if path == Path::new("-") { read_standard_input() } else { read_text(&global.path(path)) };
+    let text =
+        if path == Path::new("-") { read_standard_input() } else { read_text(&FilePath::typed(global.path(path))) };
     let text = text.map_err(|reason| FileError::unreadable(path, &reason).with_help("name two user-data documents"))?;
     Ok(Source::new(path.display().to_string(), text))
 }
 
 fn fixtures(args: &Args, global: &Global, template: Option<&Path>) -> Result<(), Failure> {
     let opened = project::open(global, template)?;
-    let directory = opened.project.root.join("fixtures");
+    let directory = opened.project.root.join(FIXTURES);
     let cases = cases(&directory)?;
     if cases.is_empty() {
         return Err(DiffError::NoCases(directory).into());
@@ -118,19 +121,20 @@ fn fixtures(args: &Args, global: &Global, template: Option<&Path>) -> Result<(),
     Err(Failure::Reported(ExitStatus::Finding))
 }
 
-/// The directories that are cases, by name. Others (stubs, for example) are not.
-fn cases(directory: &Path) -> Result<Vec<PathBuf>, Failure> {
+/// The names of the directories that are cases. Others (stubs, for example) are not.
+fn cases(directory: &Path) -> Result<Vec<OsString>, Failure> {
     let entries = match fs::read_dir(directory) {
         Ok(entries) => entries,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
         Err(error) => return Err(FileError::new("read", directory, &error).into()),
     };
     let mut cases = Vec::new();
-    for path in entries.filter_map(|entry| entry.ok().map(|entry| entry.path())) {
-        let holds = |name: &str| path.join(name).metadata().map(|found| found.is_file());
+    for name in entries.filter_map(|entry| entry.ok().map(|entry| entry.file_name())) {
+        let path = directory.join(&name);
+        // Whatever it is: what cannot be read must not be skipped silently.
+        let holds = |name: &str| path.join(name).symlink_metadata().map(|found| !found.is_dir());
         match (holds(VARIABLES), holds(DOCUMENT)) {
-            (Ok(true), _) | (_, Ok(true)) => cases.push(path),
-            // An unreadable case must not be skipped silently.
+            (Ok(true), _) | (_, Ok(true)) => cases.push(name),
             (Err(error), Err(_)) if error.kind() == io::ErrorKind::PermissionDenied => {
                 return Err(FileError::unreadable(&path, &"permission denied")
                     .with_help("give yourself read access")
@@ -148,17 +152,19 @@ fn compare(
     args: &Args,
     global: &Global,
     opened: &Opened,
-    case: &Path,
+    case: &OsStr,
     reported: &mut BTreeSet<Vec<String>>,
 ) -> Result<bool, Failure> {
-    let (variables, expected_path) = (case.join(VARIABLES), case.join(DOCUMENT));
+    let case = Path::new(FIXTURES).join(case);
+    let file = |name: &str| FilePath::inside(&opened.project.root, case.join(name));
+    let (variables, expected_path) = (file(VARIABLES), file(DOCUMENT));
     // The case's values come first, so that the command line overrides them.
-    let mut assignments = if variables.is_file() { project::file_assignments(&variables)? } else { Vec::new() };
+    let mut assignments = if variables.exists() { project::file_assignments(&variables)? } else { Vec::new() };
     let given = project::assignments(global)?;
     let secrets = real_secrets(opened, &assignments, &given);
     assignments.extend(given);
-    let own_lock = case.join(LOCK);
-    let has_own_lock = args.lock.is_none() && own_lock.is_file();
+    let own_lock = file(LOCK);
+    let has_own_lock = args.lock.is_none() && own_lock.exists();
     let lock_path = if has_own_lock { own_lock } else { opened.lock_path(global, args.lock.as_deref()) };
     let plan = opened.plan(global, assignments, &read_lock(&lock_path)?)?;
     // In a case with its own lock, unpinned artifacts are intended.
@@ -169,10 +175,13 @@ fn compare(
     let name = expected_path.display().to_string();
     let expected = match read_text(&expected_path) {
         Ok(text) => Some(text),
-        Err(TextError::Missing) => None,
+        Err(ReadError::Missing) => None,
         // Not text: all of it differs, and an update replaces it.
-        Err(TextError::NotUtf8 { .. }) => Some(String::new()),
-        Err(reason) => return Err(FileError::unreadable(&expected_path, &reason).into()),
+        Err(ReadError::NotUtf8 { .. }) => Some(String::new()),
+        Err(reason @ ReadError::Link(_)) => {
+            return Err(FileError::unreadable(expected_path.as_path(), &reason).with_help(LINK_HELP).into());
+        }
+        Err(reason) => return Err(FileError::unreadable(expected_path.as_path(), &reason).into()),
     };
     if expected.as_deref() == Some(document.text.as_str()) {
         return Ok(false);
@@ -180,9 +189,10 @@ fn compare(
     if args.update {
         if let Some((name, _)) = secrets.first() {
             let variable = (*name).to_owned();
-            return Err(DiffError::SecretInFixture { fixture: expected_path, variable, variables }.into());
+            let (fixture, variables) = (expected_path.as_path().to_path_buf(), variables.as_path().to_path_buf());
+            return Err(DiffError::SecretInFixture { fixture, variable, variables }.into());
         }
-        write_atomically(&expected_path, document.text.as_bytes())
+        write_for(Readers::Usual, &expected_path, document.text.as_bytes())
             .map_err(CannotWrite::new("check that you may write there, and that the disk has free space"))?;
         global.terminal.note(&format!("{} {name}", if expected.is_some() { "rewrote" } else { "wrote" }));
         return Ok(true);

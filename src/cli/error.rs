@@ -194,7 +194,7 @@ impl ExpectedError for CannotWrite {
         ErrorKind::System
     }
     fn help(&self) -> Option<Cow<'static, str>> {
-        Some(self.help.into())
+        Some(self.error.help.unwrap_or(self.help).into())
     }
 }
 

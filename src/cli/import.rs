@@ -12,7 +12,10 @@ use super::init::NOTHING_WRITTEN;
 use super::{Format, Global, project};
 use crate::import::{self, FileCopy, Imported, PathKind, ScriptText};
 use crate::model::{Assignment, Given, Lock};
-use crate::workspace::{NewFiles, read_text};
+use crate::workspace::{
+    FilePath, LINK_HELP, MAX_FILE_BYTES, MAX_TREE_BYTES, ReadError, StagedProject, describe_kind, is_executable,
+    read_regular, read_text,
+};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
@@ -21,6 +24,13 @@ pub(super) struct Args {
     /// The directory of the new project; created if it does not exist
     #[arg(short, long, value_name = "DIR", default_value = ".")]
     output: PathBuf,
+    /// A directory that contains the template, and whose files the template may name, too. Paths
+    /// that do not exist beside the template are looked up there
+    #[arg(long, value_name = "DIR")]
+    base: Option<PathBuf>,
+    /// A file or directory elsewhere that the template may name; repeat for several
+    #[arg(long, value_name = "PATH")]
+    allow: Vec<PathBuf>,
     /// Output format of the findings
     #[arg(long, value_enum, value_name = "FORMAT", default_value_t)]
     format: Format,
@@ -37,17 +47,13 @@ struct NewFile {
 pub(super) fn run(args: &Args, global: &Global) -> Result<(), Failure> {
     let input = global.path(&args.file);
     let (sources, base, name) = read(&input, &args.file)?;
-    let lookup = |path: &str| match std::fs::metadata(base.join(path)) {
-        Ok(found) if found.is_dir() => PathKind::Directory,
-        Ok(_) => PathKind::File,
-        Err(_) => PathKind::Missing,
-    };
-    let (imported, notes) = import::import(&sources, &name, &lookup);
+    let allowed = Allowed::new(args, global, base)?;
+    let (imported, notes) = import::import(&sources, &name, &|path| allowed.kind(path));
     let missing = notes.iter().flatten().filter(|found| found.severity == Severity::Error).count();
     report(&sources, notes, args.format, global)?;
     let Some(imported) = imported else { return Err(Failure::Reported(ExitStatus::Error)) };
     let root = global.path(&args.output);
-    let ProjectFiles { files, changes, not_copied } = collect_files(&imported, &base, global)?;
+    let ProjectFiles { files, changes, not_copied } = collect_files(&imported, &allowed, global)?;
     write(&root, &files)?;
     for change in changes {
         global.terminal.note(&change);
@@ -81,6 +87,11 @@ enum ImportError {
     NoTemplate(String),
     #[error("{0} already exists with other content; nothing was written")]
     AlreadyExists(String),
+    #[error(
+        "the files have more than {} MiB in all, or are more than {MAX_FILES}; nothing was written",
+        MAX_TREE_BYTES >> 20
+    )]
+    TooLarge,
     #[error("{}: see above", if *.0 == 1 { "1 thing was not converted".to_owned() } else { format!("{0} things were not converted", .0) })]
     NotConverted(usize),
 }
@@ -90,7 +101,7 @@ const TEMPLATE_HELP: &str = "name a Packer template: a .json or .pkr.hcl file, o
 impl ExpectedError for ImportError {
     fn kind(&self) -> ErrorKind {
         match self {
-            Self::NoTemplate(_) => ErrorKind::Input,
+            Self::NoTemplate(_) | Self::TooLarge => ErrorKind::Input,
             Self::AlreadyExists(_) => ErrorKind::Usage,
             Self::NotConverted(_) => ErrorKind::Finding,
         }
@@ -99,6 +110,9 @@ impl ExpectedError for ImportError {
         let help = match self {
             Self::NoTemplate(_) => TEMPLATE_HELP,
             Self::AlreadyExists(_) => "name an empty directory with -o DIR",
+            Self::TooLarge => {
+                "an image document has 64 KiB: remove large directories from the template, and let the droplet download them"
+            }
             Self::NotConverted(_) => "`mkimg explain MK961` says what this means",
         };
         Some(help.into())
@@ -107,7 +121,7 @@ impl ExpectedError for ImportError {
 
 /// The sources, the directory that their paths are relative to, and a name for the image.
 fn read(input: &Path, shown: &Path) -> Result<(Vec<Source>, PathBuf, String), Failure> {
-    let mut paths = vec![(input.to_path_buf(), shown.display().to_string())];
+    let mut paths = vec![(FilePath::typed(input), shown.display().to_string())];
     let mut base = input.parent().map_or_else(PathBuf::new, Path::to_path_buf);
     let mut named = input.to_path_buf();
     if input.is_dir() {
@@ -120,12 +134,13 @@ fn read(input: &Path, shown: &Path) -> Result<(Vec<Source>, PathBuf, String), Fa
             .filter(|name| name.ends_with(".pkr.hcl"))
             .collect();
         found.sort();
-        paths = found.iter().map(|name| (input.join(name), shown.join(name).display().to_string())).collect();
+        paths =
+            found.iter().map(|name| (FilePath::inside(input, name), shown.join(name).display().to_string())).collect();
     }
     if paths.is_empty() {
         return Err(ImportError::NoTemplate(shown.display().to_string()).into());
     }
-    let source = |(path, name): (PathBuf, String)| {
+    let source = |(path, name): (FilePath, String)| {
         let text = read_text(&path)
             .map_err(|reason| FileError::unreadable(Path::new(&name), &reason).with_help(TEMPLATE_HELP))?;
         // Some editors put a byte order mark first.
@@ -178,10 +193,82 @@ struct ProjectFiles {
     not_copied: usize,
 }
 
-fn collect_files(imported: &Imported, base: &Path, global: &Global) -> Result<ProjectFiles, Failure> {
+/// Most files of a new project.
+const MAX_FILES: usize = 10_000;
+
+/// What a template may name. A template can be a stranger's: files of the user that have nothing to
+/// do with it must not get into an image.
+struct Allowed {
+    /// Where relative paths are looked up, in this order.
+    bases: Vec<PathBuf>,
+    /// Without links: directories with everything below them, and files.
+    places: Vec<PathBuf>,
+}
+
+impl Allowed {
+    fn new(args: &Args, global: &Global, beside: PathBuf) -> Result<Self, Failure> {
+        let given = |path: &PathBuf| global.path(path);
+        let bases: Vec<PathBuf> = std::iter::once(beside).chain(args.base.iter().map(given)).collect();
+        let real = |path: PathBuf| {
+            // `.` because an empty path cannot be resolved.
+            let found = if path.as_os_str().is_empty() { Path::new(".").canonicalize() } else { path.canonicalize() };
+            found.map_err(|error| {
+                FileError::new("read", &path, &error).with_help("name a directory or file that exists")
+            })
+        };
+        let places = bases.iter().cloned().chain(args.allow.iter().map(given));
+        let places = places.map(real).collect::<Result<_, _>>()?;
+        Ok(Self { bases, places })
+    }
+
+    /// Resolves a path of the template, with the links in it. `None` if nothing is there.
+    fn find(&self, path: &str) -> Option<PathBuf> {
+        self.bases.iter().find_map(|base| base.join(path).canonicalize().ok())
+    }
+
+    fn kind(&self, path: &str) -> PathKind {
+        let Some(real) = self.find(path) else { return PathKind::Missing };
+        if !self.places.iter().any(|place| real.starts_with(place)) {
+            return PathKind::Outside;
+        }
+        match std::fs::metadata(&real) {
+            Ok(found) if found.is_dir() => PathKind::Directory,
+            Ok(found) => match describe_kind(&found) {
+                Some(kind) => PathKind::Unusable(format!("is {kind}, not a regular file")),
+                None if found.len() > MAX_FILE_BYTES => PathKind::Unusable(too_large()),
+                None => PathKind::File,
+            },
+            Err(_) => PathKind::Missing,
+        }
+    }
+
+    /// A path for which `kind` has found a file. No link in it is followed from now on.
+    fn file(&self, path: &str) -> FilePath {
+        let real = self.directory(path);
+        let inside = |place: &PathBuf| Some((place.clone(), real.strip_prefix(place).ok()?.to_path_buf()));
+        match self.places.iter().find_map(inside) {
+            Some((place, inside)) if !inside.as_os_str().is_empty() => FilePath::inside(&place, inside),
+            // The place itself is the file.
+            _ => FilePath::inside(real.parent().unwrap_or(&real), real.file_name().unwrap_or_default()),
+        }
+    }
+
+    /// A path for which `kind` has found a directory.
+    fn directory(&self, path: &str) -> PathBuf {
+        self.find(path).unwrap_or_else(|| PathBuf::from(path))
+    }
+}
+
+fn too_large() -> String {
+    format!("is larger than {} MiB", MAX_FILE_BYTES >> 20)
+}
+
+fn collect_files(imported: &Imported, allowed: &Allowed, global: &Global) -> Result<ProjectFiles, Failure> {
     let mut files = Files::new();
     let mut changes = Vec::new();
     let mut not_copied = 0;
+    let mut budget = MAX_TREE_BYTES;
+    let mut load = |place: &FilePath, shown: &Path| load(place, shown, &mut budget);
     let template = format!("templates/{}.yaml", imported.name);
     files.insert(template, NewFile { content: imported.template.clone().into_bytes(), executable: false });
     for copy in &imported.files {
@@ -190,19 +277,31 @@ fn collect_files(imported: &Imported, base: &Path, global: &Global) -> Result<Pr
                 files.insert(to.clone(), NewFile { content: text.clone().into_bytes(), executable: false });
             }
             FileCopy::File { from, to } => {
-                files.insert(to.clone(), load(&base.join(from))?);
+                files.insert(to.clone(), load(&allowed.file(from), Path::new(from))?);
             }
             FileCopy::Directory { from, to } => {
-                let top = base.join(from);
+                let top = allowed.directory(from);
                 for entry in walkdir::WalkDir::new(&top).sort_by_file_name() {
                     let entry = entry.map_err(|error| FileError::unreadable(Path::new(from), &error))?;
                     let inside = entry.path().strip_prefix(&top).unwrap_or(entry.path());
-                    if entry.file_type().is_file() {
-                        files.insert(format!("{to}/{}", inside.display()), load(entry.path())?);
-                    } else if !entry.file_type().is_dir() {
+                    let path = Path::new(from).join(inside);
+                    if files.len() > MAX_FILES {
+                        return Err(ImportError::TooLarge.into());
+                    }
+                    let problem = match entry.metadata() {
+                        Ok(found) if found.is_dir() => continue,
+                        Ok(found) if !found.is_file() => Some("is not a regular file".to_owned()),
+                        Ok(found) if found.len() > MAX_FILE_BYTES => Some(too_large()),
+                        _ => None,
+                    };
+                    if let Some(problem) = problem {
                         not_copied += 1;
-                        let path = Path::new(from).join(inside);
-                        global.terminal.error(&format!("{} is not a regular file and was not copied", path.display()));
+                        global.terminal.error(&format!("{} {problem} and was not copied", path.display()));
+                    } else {
+                        files.insert(
+                            format!("{to}/{}", inside.display()),
+                            load(&FilePath::inside(&top, inside), &path)?,
+                        );
                     }
                 }
             }
@@ -211,7 +310,7 @@ fn collect_files(imported: &Imported, base: &Path, global: &Global) -> Result<Pr
     for script in &imported.scripts {
         let text = match &script.text {
             ScriptText::Inline(text) => text.clone().into_bytes(),
-            ScriptText::File(from) => load(&base.join(from))?.content,
+            ScriptText::File(from) => load(&allowed.file(from), Path::new(from))?.content,
         };
         let (content, adaptations) = import::adapt_script(&text, &script.exports);
         changes.extend(adaptations.iter().map(|change| format!("{}: {change}", script.to)));
@@ -220,39 +319,32 @@ fn collect_files(imported: &Imported, base: &Path, global: &Global) -> Result<Pr
     Ok(ProjectFiles { files, changes, not_copied })
 }
 
-fn load(path: &Path) -> Result<NewFile, Failure> {
-    let failed = |error: std::io::Error| FileError::new("read", path, &error);
-    let metadata = std::fs::metadata(path).map_err(failed)?;
-    #[cfg(unix)]
-    let executable = std::os::unix::fs::PermissionsExt::mode(&metadata.permissions()) & 0o100 != 0;
-    #[cfg(not(unix))]
-    let executable = {
-        let _ = metadata;
-        false
-    };
-    Ok(NewFile { content: std::fs::read(path).map_err(failed)?, executable })
+/// Reads a file of the template.
+fn load(place: &FilePath, shown: &Path, budget: &mut u64) -> Result<NewFile, Failure> {
+    let (content, metadata) =
+        read_regular(place, MAX_FILE_BYTES).map_err(|reason| FileError::unreadable(shown, &reason))?;
+    *budget = budget.checked_sub(content.len() as u64).ok_or(ImportError::TooLarge)?;
+    Ok(NewFile { content, executable: is_executable(&metadata) })
 }
 
 /// Writes all files, or none if one exists with other content. A file with the same content is
 /// fine: the project may be created beside its Packer template.
 fn write(root: &Path, files: &Files) -> Result<(), Failure> {
-    let mut fresh = Vec::new();
+    let cannot_write = CannotWrite::new(NOTHING_WRITTEN);
+    let project = StagedProject::new(root).map_err(&cannot_write)?;
     for (path, new) in files {
-        let place = root.join(path);
-        match std::fs::read(&place) {
-            Ok(content) if content == new.content => {}
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => fresh.push((place, new)),
-            _ => {
-                return Err(ImportError::AlreadyExists(path.clone()).into());
+        match read_regular(&FilePath::inside(root, path), MAX_FILE_BYTES) {
+            Ok((content, _)) if content == new.content => {}
+            Err(ReadError::Missing) => {
+                project.write(path, &new.content, new.executable).map_err(&cannot_write)?;
             }
+            Err(reason @ ReadError::Link(_)) => {
+                return Err(FileError::unreadable(&root.join(path), &reason).with_help(LINK_HELP).into());
+            }
+            _ => return Err(ImportError::AlreadyExists(path.clone()).into()),
         }
     }
-    let mut written = NewFiles::default();
-    for (place, new) in fresh {
-        written.write(&place, &new.content, new.executable).map_err(CannotWrite::new(NOTHING_WRITTEN))?;
-    }
-    written.keep();
-    Ok(())
+    Ok(project.commit().map_err(&cannot_write)?)
 }
 
 /// Renders the new project, with placeholders for required variables.
@@ -275,6 +367,7 @@ mod tests {
     fn errors_have_a_status_and_a_next_step() {
         assert_error(ImportError::NoTemplate("x".into()), 2, "name a Packer template");
         assert_error(ImportError::AlreadyExists("x".into()), 2, "name an empty directory with -o DIR");
+        assert_error(ImportError::TooLarge, 2, "an image document has 64 KiB");
         assert_error(ImportError::NotConverted(1), 1, "`mkimg explain MK961`");
     }
 }

@@ -8,7 +8,7 @@ use std::path::{Component, Path, PathBuf};
 use super::error::{CannotWrite, ErrorKind, ExpectedError, Failure};
 use super::{Global, project};
 use crate::render::DOCUMENT_LIMIT;
-use crate::workspace::NewFiles;
+use crate::workspace::StagedProject;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
@@ -60,16 +60,16 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<(), Failure> {
             return Err(AlreadyExists(path).into());
         }
     }
-    let mut files = NewFiles::default();
+    let cannot_write = CannotWrite::new(NOTHING_WRITTEN);
+    let project = StagedProject::new(&root).map_err(&cannot_write)?;
     for (path, content, executable) in FILES {
-        files.write(&root.join(path), content.as_bytes(), *executable).map_err(CannotWrite::new(NOTHING_WRITTEN))?;
+        project.write(path, content.as_bytes(), *executable).map_err(&cannot_write)?;
     }
-    let opened = project::open(&Global::for_project(&root), None)?;
+    let opened = project::open(&Global::for_project(project.directory()), None)?;
     let plan = opened.plan(global, Vec::new(), &crate::model::Lock::default())?;
     let document = project::document(&plan, Some(DOCUMENT_LIMIT))?;
-    let fixture = root.join("fixtures/default/user-data.yaml");
-    files.write(&fixture, document.text.as_bytes(), !EXECUTABLE).map_err(CannotWrite::new(NOTHING_WRITTEN))?;
-    files.keep();
+    project.write("fixtures/default/user-data.yaml", document.text.as_bytes(), !EXECUTABLE).map_err(&cannot_write)?;
+    project.commit().map_err(&cannot_write)?;
     // Without `.` at the end.
     let shown: PathBuf = root.components().collect();
     let here = shown == Path::new(".");

@@ -1,7 +1,7 @@
 //! `mkimg lock`.
 
 use std::borrow::Cow;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use futures_util::StreamExt as _;
@@ -12,7 +12,7 @@ use super::options::variants;
 use super::runtime::{StopSignals, block_on};
 use super::{Global, project};
 use crate::model::{self, Lock, PlanError};
-use crate::workspace::{self, ArtifactRequest, DownloadError, Downloads};
+use crate::workspace::{self, ArtifactRequest, DownloadError, Downloads, FilePath};
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
@@ -145,7 +145,7 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<(), Failure> {
 }
 
 /// `--locked`: fails if something is not pinned.
-fn check_pinned(global: &Global, lock: &Path, missing: &[ArtifactRequest]) -> Result<(), Failure> {
+fn check_pinned(global: &Global, lock: &FilePath, missing: &[ArtifactRequest]) -> Result<(), Failure> {
     if missing.is_empty() {
         global.terminal.note(&format!("{} pins every artifact", lock.display()));
         return Ok(());

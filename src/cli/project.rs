@@ -2,7 +2,7 @@
 //! `validate` begin with.
 
 use std::borrow::Cow;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::SystemTime;
 
 use diagnostics::source::Source;
@@ -14,7 +14,7 @@ use super::Global;
 use super::error::{ErrorKind, ExitStatus, ExpectedError, Failure};
 use crate::model::{self, Assignment, Inputs, Lock, Plan, ResolveError, Resolved, Secrets, Template};
 use crate::render::{self, RenderedDocument};
-use crate::workspace::{self, Project, TextError};
+use crate::workspace::{self, FilePath, Project, ReadError};
 
 /// A project with its parsed template.
 #[derive(Debug)]
@@ -78,7 +78,7 @@ fn print_findings(global: &Global, source: &Source, diagnostics: Vec<Diagnostic>
 #[derive(Debug, thiserror::Error)]
 enum VariableFileError {
     #[error("cannot read {file}: {reason}")]
-    Unreadable { file: String, reason: TextError },
+    Unreadable { file: String, reason: ReadError },
     /// The text itself is not shown: it may hold secrets.
     #[error("{place}: {message}")]
     NotYaml { place: String, message: String },
@@ -90,6 +90,7 @@ impl ExpectedError for VariableFileError {
     }
     fn help(&self) -> Option<Cow<'static, str>> {
         let help = match self {
+            Self::Unreadable { reason: ReadError::Link(_), .. } => workspace::LINK_HELP,
             Self::Unreadable { .. } => "a --var-file is YAML or JSON, in UTF-8",
             Self::NotYaml { .. } => "write one `name: value` a line",
         };
@@ -101,7 +102,7 @@ impl ExpectedError for VariableFileError {
 pub(super) fn assignments(global: &Global) -> Result<Vec<Assignment>, Failure> {
     let mut all = Vec::new();
     for file in &global.variable_files {
-        all.extend(file_assignments(file)?);
+        all.extend(file_assignments(&FilePath::typed(file))?);
     }
     for argument in &global.variables {
         all.push(model::assignment(argument)?);
@@ -110,7 +111,7 @@ pub(super) fn assignments(global: &Global) -> Result<Vec<Assignment>, Failure> {
 }
 
 /// The values of one file.
-pub(super) fn file_assignments(file: &Path) -> Result<Vec<Assignment>, Failure> {
+pub(super) fn file_assignments(file: &FilePath) -> Result<Vec<Assignment>, Failure> {
     let name = file.display().to_string();
     let text =
         workspace::read_text(file).map_err(|reason| VariableFileError::Unreadable { file: name.clone(), reason })?;
@@ -202,8 +203,8 @@ impl Opened {
     }
 
     /// The lock to use: `--lock FILE`, or the project's.
-    pub(super) fn lock_path(&self, global: &Global, lock: Option<&Path>) -> PathBuf {
-        lock.map_or_else(|| self.project.lock_path(), |path| global.path(path))
+    pub(super) fn lock_path(&self, global: &Global, lock: Option<&Path>) -> FilePath {
+        lock.map_or_else(|| self.project.lock_path(), |path| FilePath::typed(global.path(path)))
     }
 
     /// Evaluates the template and reads its files.
@@ -215,7 +216,7 @@ impl Opened {
 }
 
 /// Refuses unpinned artifacts with `--locked`, and warns about them without it.
-pub(super) fn check_locked(global: &Global, plan: &Plan, lock: &Path, required: bool) -> Result<(), Failure> {
+pub(super) fn check_locked(global: &Global, plan: &Plan, lock: &FilePath, required: bool) -> Result<(), Failure> {
     let shown = lock.display().to_string();
     if let Err(error) = plan.require_locked(&shown) {
         if required {
@@ -249,7 +250,7 @@ mod tests {
 
     #[test]
     fn errors_have_a_status_and_a_next_step() {
-        let unreadable = VariableFileError::Unreadable { file: "x".into(), reason: TextError::Missing };
+        let unreadable = VariableFileError::Unreadable { file: "x".into(), reason: ReadError::Missing };
         assert_error(unreadable, 2, "a --var-file is YAML or JSON, in UTF-8");
         let malformed = VariableFileError::NotYaml { place: "x:1:1".into(), message: "m".into() };
         assert_error(malformed, 2, "write one `name: value` a line");

@@ -9,7 +9,7 @@ use super::error::{CannotWrite, ErrorKind, ExpectedError, Failure};
 use super::options::Limit;
 use super::{Global, project};
 use crate::render::{self, DOCUMENT_LIMIT, RenderedDocument};
-use crate::workspace::{self, Readers, write_for};
+use crate::workspace::{self, FilePath, Readers, write_for};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
@@ -70,7 +70,8 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<(), Failure> {
         Some(path) => {
             // A document is as secret as the values that the template puts into it.
             let readers = if has_secrets { Readers::Owner } else { Readers::Usual };
-            write_for(readers, &global.path(path), document.text.as_bytes())
+            let path = FilePath::typed_for_project(&opened.project.root, global.path(path));
+            write_for(readers, &path, document.text.as_bytes())
                 .map_err(CannotWrite::new("name a file in a writable directory, on a disk with free space"))?;
         }
         None => global.terminal.print_raw(document.text.as_bytes())?,

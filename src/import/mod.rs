@@ -20,11 +20,15 @@ use packer_import::{FindingKind, Place};
 pub use provisioners::{FileCopy, Script, ScriptRole, ScriptText, adapt_script};
 
 /// What is at a path that a Packer template names.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum PathKind {
     File,
     Directory,
     Missing,
+    /// The template may not name it.
+    Outside,
+    /// What prevents that the file is copied: `is a named pipe, not a regular file`.
+    Unusable(String),
 }
 
 /// Returns what is at a path relative to the template's directory.

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use packer_import::{Block, Setting, Template, Text, TextPart, Value};
+use packer_import::{Block, Place, Setting, Template, Text, TextPart, Value};
 
 use super::template::{expression, variable_name};
 use super::{Lookup, Notes, PathKind};
@@ -155,10 +155,6 @@ impl Provisioned {
             let name = from.trim_end_matches('/').rsplit('/').next().unwrap_or_default().to_owned();
             let inside = format!("{}/{name}", path.trim_end_matches('/'));
             match lookup(&from) {
-                PathKind::Missing => {
-                    let message = format!("the source `{from}` does not exist");
-                    notes.not_converted(block.place, "source", message, "Packer fails on it too");
-                }
                 PathKind::File => {
                     let to = if destination.ends_with('/') { inside } else { path.clone() };
                     self.add_tree(&to, false);
@@ -167,11 +163,13 @@ impl Provisioned {
                 // As in Packer: with a slash at the end, the contents of the directory; without,
                 // the directory itself.
                 PathKind::Directory => {
-                    let to = if from.ends_with('/') { path.clone() } else { inside };
+                    let is_contents = from.ends_with('/') || matches!(name.as_str(), "." | "..");
+                    let to = if is_contents { path.clone() } else { inside };
                     self.add_tree(&to, true);
                     let from = from.trim_end_matches('/').to_owned();
                     self.files.push(FileCopy::Directory { from, to: in_project(&to) });
                 }
+                kind => report_path(&kind, "source", &from, block.place, notes),
             }
         }
     }
@@ -206,11 +204,10 @@ impl Provisioned {
             };
             for path in paths {
                 match path.path() {
-                    Some(from) if lookup(&from) == PathKind::File => self.add_script(from, &exports, script, notes),
-                    Some(from) => {
-                        let message = format!("the script `{from}` does not exist");
-                        notes.not_converted(script.place, "scripts", message, "Packer fails on it too");
-                    }
+                    Some(from) => match lookup(&from) {
+                        PathKind::File => self.add_script(from, &exports, script, notes),
+                        kind => report_path(&kind, "script", &from, script.place, notes),
+                    },
                     None => {
                         let message = format!("`{}` is not a plain path", expression(&path));
                         notes.not_converted(script.place, "scripts", message, "put the script under scripts/ by hand");
@@ -346,6 +343,21 @@ impl Provisioned {
         }
         (2..1000).map(|n| format!("scripts/{stem}-{n}{ending}")).find(|path| !taken(path)).unwrap_or(first)
     }
+}
+
+/// Reports that a path of the template is not copied. `what`: `source` or `script`.
+fn report_path(kind: &PathKind, what: &str, path: &str, place: Place, notes: &mut Notes) {
+    let (reason, help) = match kind {
+        PathKind::Outside => (
+            "is outside the template's directory, and was not copied",
+            "if the image needs it: --allow PATH, or --base DIR for a directory that contains the template",
+        ),
+        PathKind::Unusable(reason) => (reason.as_str(), "remove it from the template, or create it in a script"),
+        PathKind::Directory => ("is a directory", "name each script"),
+        PathKind::Missing | PathKind::File => ("does not exist", "Packer fails on it too"),
+    };
+    let key = if what == "script" { "scripts" } else { what };
+    notes.not_converted(place, key, format!("the {what} `{path}` {reason}"), help);
 }
 
 /// Reports all options that are not among the known ones.

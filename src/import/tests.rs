@@ -7,6 +7,8 @@ use diagnostics::Severity;
 fn lookup(path: &str) -> PathKind {
     match path.trim_end_matches('/') {
         "files/etc" | "files/var" | "conf" => PathKind::Directory,
+        path if path.starts_with("../") || path.starts_with("/etc/") => PathKind::Outside,
+        "pipe" => PathKind::Unusable("is a named pipe, not a regular file".to_owned()),
         path if path.starts_with("scripts/") || path == "motd" => PathKind::File,
         _ => PathKind::Missing,
     }

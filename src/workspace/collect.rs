@@ -6,17 +6,19 @@
 
 use std::collections::BTreeMap;
 use std::fs::{self, Metadata};
-use std::io::Read;
 use std::path::{Component, Path, PathBuf};
 
-use walkdir::WalkDir;
+use walkdir::{DirEntry, WalkDir};
 
 use super::error::{TreeError, TreeFault};
-use super::files::read_error_reason;
+use super::files::{FilePath, ReadError, is_temporary, read_error_reason, read_regular};
 use crate::model::{FileTree, FilesSpec, ImageSpec, Mode, Owner, PlannedFile, Script, destination_fault};
 
 /// Limit of a file. A document of 64 KiB cannot contain a larger one.
-const MAX_FILE_BYTES: u64 = 64 << 20;
+pub const MAX_FILE_BYTES: u64 = 64 << 20;
+
+/// Limit of all files together.
+pub const MAX_TREE_BYTES: u64 = 256 << 20;
 
 /// The files and scripts of a template, and warnings about them.
 #[derive(Debug, Default)]
@@ -46,6 +48,7 @@ fn read_files(
     warnings: &mut Vec<TreeFault>,
 ) -> Vec<PlannedFile> {
     let mut found: BTreeMap<String, PlannedFile> = BTreeMap::new();
+    let mut bytes = 0;
     for (index, files) in spec.files.iter().enumerate() {
         let key = format!("files.{index}.source");
         let mut fault = |error| faults.push(TreeFault { key: key.clone(), error });
@@ -58,13 +61,27 @@ fn read_files(
             }
         };
         let mut failed = false;
-        for entry in WalkDir::new(&start).follow_links(false).sort_by_file_name() {
+        let mut entries = WalkDir::new(&start).follow_links(false).sort_by_file_name().into_iter();
+        while let Some(entry) = entries.next() {
+            if let Some(entry) = entry.as_ref().ok().filter(|entry| is_temporary(entry.file_name())) {
+                if entry.file_type().is_dir() {
+                    entries.skip_current_dir();
+                }
+                let path = relative(root, entry.path());
+                warnings.push(TreeFault { key: key.clone(), error: TreeError::Temporary { path } });
+                continue;
+            }
             let loaded = entry
                 .map_err(|error| walk_error(root, &files.source, &error))
-                .and_then(|entry| load_file(root, &start, entry.path(), files));
+                .and_then(|entry| load_file(root, &start, &entry, files));
             match loaded {
                 Ok(None) => {}
                 Ok(Some(file)) => {
+                    bytes += file.content.len() as u64;
+                    if bytes > MAX_TREE_BYTES {
+                        fault(TreeError::TreeTooLarge { path: files.source.clone() });
+                        return Vec::new();
+                    }
                     let warning = check_file(&file);
                     if let Some(other) = found.get(&file.path) {
                         fault(TreeError::TwoSources {
@@ -105,13 +122,12 @@ fn read_files(
 }
 
 /// Reads a file. Returns `None` for a directory.
-fn load_file(root: &Path, start: &Path, path: &Path, files: &FilesSpec) -> Result<Option<PlannedFile>, TreeError> {
-    let source = relative(root, path);
-    let metadata = fs::symlink_metadata(path)
-        .map_err(|error| TreeError::Unreadable { path: source.clone(), reason: read_error_reason(&error) })?;
-    if metadata.is_dir() {
+fn load_file(root: &Path, start: &Path, entry: &DirEntry, files: &FilesSpec) -> Result<Option<PlannedFile>, TreeError> {
+    if entry.file_type().is_dir() {
         return Ok(None);
     }
+    let path = entry.path();
+    let source = relative(root, path);
     let rest = path.strip_prefix(start).unwrap_or(path);
     let rest = rest.to_str().filter(|rest| !rest.chars().any(char::is_control));
     let Some(rest) = rest else { return Err(TreeError::Name { path: source.escape_debug().to_string() }) };
@@ -122,7 +138,7 @@ fn load_file(root: &Path, start: &Path, path: &Path, files: &FilesSpec) -> Resul
     if let Some(reason) = destination_fault(&destination) {
         return Err(TreeError::Destination { path: source, destination, reason });
     }
-    let content = read_regular_file(path, &source, &metadata)?;
+    let (content, metadata) = read_file(root, &source, path)?;
     let tree_mode = if is_executable(&metadata) { Mode(0o755) } else { Mode(0o644) };
     Ok(Some(PlannedFile {
         path: destination,
@@ -207,24 +223,18 @@ fn similar_path(root: &Path, missing: &Path, source: &str) -> Option<String> {
     meant.exists().then(|| relative(root, &meant))
 }
 
-/// Reads a regular file. Returns an error that describes any other kind.
-fn read_regular_file(path: &Path, source: &str, metadata: &Metadata) -> Result<Vec<u8>, TreeError> {
-    if metadata.is_symlink() {
-        return Err(TreeError::Link { path: source.to_owned() });
-    }
-    if !metadata.is_file() {
-        return Err(TreeError::Special { path: source.to_owned(), kind: describe_kind(metadata) });
-    }
-    if metadata.len() > MAX_FILE_BYTES {
-        return Err(TreeError::TooLarge { path: source.to_owned(), bytes: metadata.len() });
-    }
-    let mut content = Vec::new();
-    // The file may grow while it is read.
-    fs::File::open(path)
-        .and_then(|file| file.take(MAX_FILE_BYTES + 1).read_to_end(&mut content))
-        .map_err(|error| TreeError::Unreadable { path: source.to_owned(), reason: read_error_reason(&error) })?;
-    let bytes = content.len() as u64;
-    if bytes > MAX_FILE_BYTES { Err(TreeError::TooLarge { path: source.to_owned(), bytes }) } else { Ok(content) }
+/// Reads a regular file below the project's directory.
+fn read_file(root: &Path, source: &str, path: &Path) -> Result<(Vec<u8>, Metadata), TreeError> {
+    let place = FilePath::inside(root, path.strip_prefix(root).unwrap_or(path));
+    read_regular(&place, MAX_FILE_BYTES).map_err(|error| {
+        let path = source.to_owned();
+        match error {
+            ReadError::Link(path) => TreeError::Link { path },
+            ReadError::Special(kind) => TreeError::Special { path, kind },
+            ReadError::TooLarge { bytes, .. } => TreeError::TooLarge { path, bytes },
+            error => TreeError::Unreadable { path, reason: error.to_string() },
+        }
+    })
 }
 
 /// Returns a path relative to the project, with `/` as separator.
@@ -295,7 +305,9 @@ fn expand_glob(root: &Path, pattern: &str) -> Result<Vec<String>, TreeError> {
     let fixed = pattern.split('/').take_while(|part| !is_glob(part)).collect::<Vec<_>>().join("/");
     let start = resolve_source(root, &fixed)?;
     let mut paths = Vec::new();
-    for entry in WalkDir::new(start).follow_links(false) {
+    for entry in
+        WalkDir::new(start).follow_links(false).into_iter().filter_entry(|entry| !is_temporary(entry.file_name()))
+    {
         let entry = entry.map_err(|error| walk_error(root, &fixed, &error))?;
         let path = relative(root, entry.path());
         if !entry.file_type().is_dir() && matcher.is_match(&path) {
@@ -316,9 +328,7 @@ fn file_name(path: &str) -> &str {
 
 fn load_script(root: &Path, source: &str) -> Result<Script, TreeError> {
     let path = resolve_source(root, source)?;
-    let metadata = fs::symlink_metadata(&path)
-        .map_err(|error| TreeError::Unreadable { path: source.to_owned(), reason: read_error_reason(&error) })?;
-    let content = read_regular_file(&path, source, &metadata)?;
+    let (content, _) = read_file(root, source, &path)?;
     let name = file_name(source);
     if name.chars().any(char::is_control) || name.contains(char::REPLACEMENT_CHARACTER) {
         return Err(TreeError::Name { path: source.escape_debug().to_string() });
@@ -344,33 +354,16 @@ fn check_script(source: &str, content: &[u8]) -> Result<(), TreeError> {
     if written.starts_with('/') { Ok(()) } else { Err(TreeError::RelativeInterpreter { path, written }) }
 }
 
+/// Whether the owner may execute a file.
 #[cfg(unix)]
-fn is_executable(metadata: &Metadata) -> bool {
+pub fn is_executable(metadata: &Metadata) -> bool {
     use std::os::unix::fs::PermissionsExt;
     metadata.permissions().mode() & 0o100 != 0
 }
 
 #[cfg(not(unix))]
-fn is_executable(_: &Metadata) -> bool {
+pub fn is_executable(_: &Metadata) -> bool {
     false
-}
-
-#[cfg(unix)]
-fn describe_kind(metadata: &Metadata) -> &'static str {
-    use std::os::unix::fs::FileTypeExt;
-    let kind = metadata.file_type();
-    match () {
-        () if kind.is_dir() => "a directory",
-        () if kind.is_socket() => "a socket",
-        () if kind.is_fifo() => "a named pipe",
-        () if kind.is_block_device() || kind.is_char_device() => "a device",
-        () => "something else",
-    }
-}
-
-#[cfg(not(unix))]
-fn describe_kind(metadata: &Metadata) -> &'static str {
-    if metadata.is_dir() { "a directory" } else { "something else" }
 }
 
 #[cfg(test)]

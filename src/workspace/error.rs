@@ -33,6 +33,8 @@ pub enum TreeError {
     Name { path: String },
     #[error("{path} is larger than 64 MiB ({bytes} bytes)")]
     TooLarge { path: String, bytes: u64 },
+    #[error("{path} brings the files to more than 256 MiB in all")]
+    TreeTooLarge { path: String },
     #[error("two sources for {destination}: {first} and {second}")]
     TwoSources { destination: String, first: String, second: String },
     #[error("{file} would be a file at {destination}, but {inside} needs a directory there")]
@@ -53,6 +55,8 @@ pub enum TreeError {
     TwoScripts { name: String, first: String, second: String },
     #[error("{path} looks like a backup or temporary file of another program")]
     Leftover { path: String },
+    #[error("{path} was left by an interrupted mkimg, and is not part of the image")]
+    Temporary { path: String },
     #[error("{path} is not executable: cloud-init runs only executable files in {directory}")]
     NotExecutable { path: String, directory: String },
 }
@@ -64,7 +68,9 @@ impl TreeError {
         match self {
             Self::Missing { .. } => &rules::FILE_MISSING,
             Self::EmptyGlob { .. } | Self::EmptyTree { .. } | Self::BadGlob { .. } => &rules::GLOB_WITHOUT_MATCH,
-            Self::Unreadable { .. } | Self::Name { .. } | Self::TooLarge { .. } => &rules::FILE_UNREADABLE,
+            Self::Unreadable { .. } | Self::Name { .. } | Self::TooLarge { .. } | Self::TreeTooLarge { .. } => {
+                &rules::FILE_UNREADABLE
+            }
             Self::Link { .. } => &rules::FILE_IS_SYMLINK,
             Self::Special { .. } => &rules::SPECIAL_FILE,
             Self::Outside { .. } => &rules::FILE_OUTSIDE_PROJECT,
@@ -76,7 +82,7 @@ impl TreeError {
                 &rules::SCRIPT_WITHOUT_INTERPRETER
             }
             Self::CrLf { .. } => &rules::SCRIPT_WITH_CRLF,
-            Self::Leftover { .. } => &rules::BACKUP_FILE,
+            Self::Leftover { .. } | Self::Temporary { .. } => &rules::BACKUP_FILE,
             Self::NotExecutable { .. } => &rules::ON_BOOT_SCRIPT_NOT_EXECUTABLE,
         }
     }
@@ -96,7 +102,9 @@ impl TreeError {
             Self::Special { .. } => "remove it from the tree".to_owned(),
             Self::Outside { .. } => "copy the file into the project".to_owned(),
             Self::Name { .. } => "give it another name".to_owned(),
-            Self::TooLarge { .. } => "let the droplet download it: see `artifacts:`".to_owned(),
+            Self::TooLarge { .. } | Self::TreeTooLarge { .. } => {
+                "let the droplet download it: see `artifacts:`".to_owned()
+            }
             Self::TwoSources { .. } | Self::FileAndDirectory { .. } => "remove or rename one of them".to_owned(),
             Self::Destination { .. } => "change `to:`, or remove the file from the tree".to_owned(),
             Self::EmptyTree { .. } => "add files, or remove it from `files:`".to_owned(),
@@ -110,6 +118,7 @@ impl TreeError {
             Self::Leftover { path } => {
                 format!("it would be copied to the machine: remove {path} unless that is intended")
             }
+            Self::Temporary { path } => format!("remove it: rm -r {path}"),
             Self::NotExecutable { path, .. } => format!("chmod +x {path}"),
         }
     }

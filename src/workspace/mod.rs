@@ -8,16 +8,19 @@
 #![allow(clippy::disallowed_methods, reason = "edge: reads and writes files")]
 
 mod collect;
+mod directory;
 mod download;
 mod error;
 mod files;
 mod project;
+mod staged;
 
-pub use collect::{Collected, collect};
+pub use collect::{Collected, MAX_FILE_BYTES, MAX_TREE_BYTES, collect, is_executable};
 pub use download::{ArtifactRequest, DownloadError, Downloads, Options as DownloadOptions, Progress};
 pub use error::{TreeError, TreeFault};
 pub use files::{
-    NewFiles, Readers, TextError, WriteError, read_error_reason, read_standard_input, read_text, write_atomically,
-    write_for,
+    FilePath, LINK_HELP, ReadError, Readers, WriteError, describe_kind, is_temporary, open_regular, read_error_reason,
+    read_regular, read_standard_input, read_text, write_atomically, write_for,
 };
 pub use project::{LockError, Project, ProjectError, read_lock, write_lock};
+pub use staged::StagedProject;

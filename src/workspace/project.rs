@@ -11,7 +11,7 @@ use std::path::{Component, Path, PathBuf};
 use diagnostics::source::Source;
 
 use super::collect::relative;
-use super::files::{TextError, WriteError, read_error_reason, read_text, write_atomically};
+use super::files::{FilePath, LINK_HELP, ReadError, Readers, WriteError, read_error_reason, read_text, write_for};
 use crate::model::{BadLock, Lock};
 
 /// A project on disk.
@@ -40,7 +40,7 @@ pub enum ProjectError {
     #[error("there are several templates: {}", .0.join(", "))]
     SeveralTemplates(Vec<String>),
     #[error("cannot read {}: {reason}", .path.display())]
-    Unreadable { path: PathBuf, reason: TextError },
+    Unreadable { path: PathBuf, reason: ReadError },
 }
 
 impl ProjectError {
@@ -56,7 +56,8 @@ impl ProjectError {
             }
             Self::NoDirectory { .. } => "-C takes a project's directory, the one with templates/ in it".to_owned(),
             Self::SeveralTemplates(_) => "name one of them".to_owned(),
-            Self::Unreadable { reason: TextError::NotUtf8 { .. }, .. } => "save it as UTF-8".to_owned(),
+            Self::Unreadable { reason: ReadError::NotUtf8 { .. }, .. } => "save it as UTF-8".to_owned(),
+            Self::Unreadable { reason: ReadError::Link(_), .. } => LINK_HELP.to_owned(),
             Self::Unreadable { .. } => {
                 "name a template, such as templates/image.yaml, or the project with -C DIR".to_owned()
             }
@@ -67,25 +68,25 @@ impl ProjectError {
 impl Project {
     /// Opens the project in `directory`; `template` is relative to the working directory.
     pub fn open(directory: Option<&Path>, template: Option<&Path>) -> Result<Self, ProjectError> {
-        let template_path = match template {
-            Some(path) => path.to_path_buf(),
+        let file = match template {
+            Some(path) => FilePath::typed(path),
             None => only_template(directory.unwrap_or(Path::new("")))?,
         };
+        let path = file.as_path();
         let root = match directory {
             Some(directory) => directory.to_path_buf(),
-            None => root_of(&template_path),
+            None => root_of(path),
         };
-        let text = read_text(&template_path)
-            .map_err(|reason| ProjectError::Unreadable { path: template_path.clone(), reason })?;
-        let name = relative(&root, &template_path);
-        let origin = origin(&root, &template_path);
+        let unreadable = |reason| ProjectError::Unreadable { path: path.to_path_buf(), reason };
+        let text = read_text(&file).map_err(unreadable)?;
+        let (name, origin) = (relative(&root, path), origin(&root, path));
         Ok(Self { root, template: Source::new(name, text), origin })
     }
 
     /// Returns the path of the lock.
     #[must_use]
-    pub fn lock_path(&self) -> PathBuf {
-        self.root.join("mkimg.lock")
+    pub fn lock_path(&self) -> FilePath {
+        FilePath::inside(&self.root, "mkimg.lock")
     }
 }
 
@@ -115,7 +116,7 @@ fn root_of(template: &Path) -> PathBuf {
     }
 }
 
-fn only_template(directory: &Path) -> Result<PathBuf, ProjectError> {
+fn only_template(directory: &Path) -> Result<FilePath, ProjectError> {
     let templates = directory.join("templates");
     let mut found = match templates_in(&templates) {
         Ok(found) => found,
@@ -135,13 +136,16 @@ fn only_template(directory: &Path) -> Result<PathBuf, ProjectError> {
             });
         }
         Err(error) => {
-            let reason = TextError::Unreadable(read_error_reason(&error));
+            let reason = ReadError::Unreadable(read_error_reason(&error));
             return Err(ProjectError::Unreadable { path: templates, reason });
         }
     };
     match found.len() {
         0 => Err(ProjectError::NoTemplate { templates, reason: "contains no .yaml file", above: None }),
-        1 => Ok(found.remove(0)),
+        1 => {
+            let name = found.remove(0).file_name().unwrap_or_default().to_owned();
+            Ok(FilePath::inside(directory, Path::new("templates").join(name)))
+        }
         _ => Err(ProjectError::SeveralTemplates(found.iter().map(|path| path.display().to_string()).collect())),
     }
 }
@@ -172,7 +176,7 @@ fn parent_project(directory: &Path) -> Option<PathBuf> {
 #[derive(Debug, thiserror::Error)]
 pub enum LockError {
     #[error("cannot read {}: {reason}", .path.display())]
-    Unreadable { path: PathBuf, reason: TextError },
+    Unreadable { path: PathBuf, reason: ReadError },
     #[error("{file} is not YAML: {what}")]
     NotYaml { file: String, what: String },
     #[error(transparent)]
@@ -186,7 +190,9 @@ impl LockError {
     #[must_use]
     pub fn help(&self) -> &'static str {
         match self {
-            Self::Unreadable { .. } | Self::Write(_) => "make the file readable and writable",
+            Self::Unreadable { reason: ReadError::Link(_), .. } => LINK_HELP,
+            Self::Unreadable { .. } => "make the file readable and writable",
+            Self::Write(error) => error.help.unwrap_or("make the file readable and writable"),
             Self::NotYaml { .. } | Self::Bad(_) => {
                 "restore the file from version control, or remove it and run `mkimg lock`"
             }
@@ -195,11 +201,11 @@ impl LockError {
 }
 
 /// Reads a lock. A missing file is an empty lock.
-pub fn read_lock(path: &Path) -> Result<Lock, LockError> {
+pub fn read_lock(path: &FilePath) -> Result<Lock, LockError> {
     let text = match read_text(path) {
         Ok(text) => text,
-        Err(TextError::Missing) => return Ok(Lock::default()),
-        Err(reason) => return Err(LockError::Unreadable { path: path.to_path_buf(), reason }),
+        Err(ReadError::Missing) => return Ok(Lock::default()),
+        Err(reason) => return Err(LockError::Unreadable { path: path.as_path().to_path_buf(), reason }),
     };
     let source = Source::new(path.display().to_string(), text);
     let tree = yaml11::parse(source.text())
@@ -208,6 +214,6 @@ pub fn read_lock(path: &Path) -> Result<Lock, LockError> {
 }
 
 /// Writes a lock atomically.
-pub fn write_lock(path: &Path, lock: &Lock) -> Result<(), LockError> {
-    Ok(write_atomically(path, lock.to_text().as_bytes())?)
+pub fn write_lock(path: &FilePath, lock: &Lock) -> Result<(), LockError> {
+    Ok(write_for(Readers::Usual, path, lock.to_text().as_bytes())?)
 }

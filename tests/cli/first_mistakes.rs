@@ -194,10 +194,20 @@ fn secretive() -> tempfile::TempDir {
 #[test]
 fn a_document_with_a_secret_is_its_owners_alone() {
     let project = secretive();
-    mkimg(project.path()).args(["render", "-o", "user-data.yaml"]).env("MKIMG_VAR_TOKEN", SECRET).run().success();
     let document = project.path().join("user-data.yaml");
-    assert!(fs::read_to_string(&document).unwrap().contains(SECRET));
-    assert_eq!(fs::metadata(&document).unwrap().permissions().mode() & 0o777, 0o600);
+    let outside = tempfile::tempdir().unwrap();
+    let other = outside.path().join("user-data.yaml");
+    for readable in [None, Some(0o644), Some(0o640)] {
+        for document in [&document, &other] {
+            if let Some(mode) = readable {
+                fs::set_permissions(document, fs::Permissions::from_mode(mode)).unwrap();
+            }
+            let render = mkimg(project.path()).args(["render", "-o"]).arg(document).env("MKIMG_VAR_TOKEN", SECRET);
+            render.run().success();
+            assert!(fs::read_to_string(document).unwrap().contains(SECRET));
+            assert_eq!(fs::metadata(document).unwrap().permissions().mode() & 0o777, 0o600, "{readable:?}");
+        }
+    }
 }
 
 #[test]

@@ -16,4 +16,5 @@ mod first_mistakes;
 mod import;
 mod lock;
 mod render;
+mod untrusted;
 mod validate;

@@ -10,14 +10,22 @@ use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use axum::body::Body;
 use axum::extract::{Path as UrlPath, State};
 use axum::http::StatusCode;
+use axum::http::header::CONTENT_LENGTH;
+use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use sha2::{Digest as _, Sha256};
+use tokio::io::AsyncReadExt as _;
 
 use crate::cli::error::{ErrorKind, ExpectedError, FileError};
 use crate::cli::runtime::AbortOnDrop;
 use crate::model::{Artifact, Lock, Pin, hexadecimal};
+use crate::workspace::{FilePath, ReadError, open_regular};
+
+/// An artifact can have gigabytes: it is read in pieces.
+const PIECE_BYTES: usize = 256 * 1024;
 
 /// A directory that cannot be served.
 #[derive(Debug, thiserror::Error)]
@@ -60,16 +68,15 @@ pub(crate) struct ArtifactDirectory {
 impl ArtifactDirectory {
     /// Hashes every file of a directory.
     pub(crate) fn read(path: &Path) -> Result<Self, FileError> {
-        let unreadable = |what: &Path, error: &std::io::Error| {
-            FileError::new("read", what, error).with_help("name a directory that holds the downloads")
-        };
+        const HELP: &str = "name a directory that holds the downloads";
+        let unreadable = |what: &Path, error: &std::io::Error| FileError::new("read", what, error).with_help(HELP);
         let mut by_sum = BTreeMap::new();
         for entry in std::fs::read_dir(path).map_err(|error| unreadable(path, &error))? {
             let file = entry.map_err(|error| unreadable(path, &error))?.path();
             if !file.is_file() {
                 continue;
             }
-            let (sum, size) = hash(&file).map_err(|error| unreadable(&file, &error))?;
+            let (sum, size) = hash(&file).map_err(|reason| FileError::unreadable(&file, &reason).with_help(HELP))?;
             by_sum.insert(sum, (file, size));
         }
         let path = std::path::absolute(path).map_err(|error| unreadable(path, &error))?;
@@ -143,15 +150,23 @@ impl ArtifactDirectory {
 async fn send_file(
     State(files): State<Arc<BTreeMap<String, (PathBuf, u64)>>>,
     UrlPath(sum): UrlPath<String>,
-) -> Result<Vec<u8>, StatusCode> {
+) -> Result<Response, StatusCode> {
     let (path, _) = files.get(&sum).ok_or(StatusCode::NOT_FOUND)?;
-    tokio::fs::read(path).await.map_err(|_| StatusCode::INTERNAL_SERVER_ERROR)
+    let opened = open_regular(&FilePath::typed(path)).map_err(|_| StatusCode::INTERNAL_SERVER_ERROR)?;
+    let (file, size) = (tokio::fs::File::from_std(opened.0), opened.1.len());
+    let pieces = futures_util::stream::try_unfold(file.take(size), |mut file| async move {
+        let mut piece = vec![0; PIECE_BYTES];
+        let read = file.read(&mut piece).await?;
+        piece.truncate(read);
+        Ok::<_, std::io::Error>((read > 0).then_some((piece, file)))
+    });
+    Ok(([(CONTENT_LENGTH, size)], Body::from_stream(pieces)).into_response())
 }
 
-fn hash(path: &Path) -> std::io::Result<(String, u64)> {
-    let mut file = std::fs::File::open(path)?;
+fn hash(path: &Path) -> Result<(String, u64), ReadError> {
+    let (mut file, _) = open_regular(&FilePath::typed(path))?;
     let mut sum = Sha256::new();
-    let mut buffer = vec![0; 256 * 1024];
+    let mut buffer = vec![0; PIECE_BYTES];
     let mut size = 0;
     loop {
         let read = file.read(&mut buffer)?;
@@ -208,5 +223,23 @@ mod tests {
         assert!(matches!(missing, Err(ArtifactError::NoSum { .. })), "{missing:?}");
         let unpinned = directory.check(&[artifact("other", None)]);
         assert!(matches!(unpinned, Err(ArtifactError::NoName { .. })), "{unpinned:?}");
+    }
+
+    #[tokio::test]
+    async fn artifacts_are_sent_completely() {
+        use tokio::io::AsyncWriteExt as _;
+        let directory = tempfile::tempdir().unwrap();
+        let content: Vec<u8> = (0..3 * PIECE_BYTES + 7).map(|n| u8::try_from(n % 251).unwrap()).collect();
+        std::fs::write(directory.path().join("a"), &content).unwrap();
+        let (sum, size) = hash(&directory.path().join("a")).unwrap();
+        assert_eq!(size, content.len() as u64);
+        let (port, _server) = ArtifactDirectory::read(directory.path()).unwrap().serve(0).await.unwrap();
+        let mut stream = tokio::net::TcpStream::connect(("127.0.0.1", port)).await.unwrap();
+        stream.write_all(format!("GET /sha256/{sum} HTTP/1.0\r\n\r\n").as_bytes()).await.unwrap();
+        let mut answer = Vec::new();
+        stream.read_to_end(&mut answer).await.unwrap();
+        let head = String::from_utf8_lossy(&answer[..answer.len() - content.len()]);
+        assert!(head.contains(&format!("content-length: {size}\r\n")), "{head}");
+        assert!(answer.ends_with(&content));
     }
 }

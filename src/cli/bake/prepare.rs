@@ -2,7 +2,7 @@
 //! and whether they are valid.
 
 use std::borrow::Cow;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use diagnostics::{Report, Verdict};
 use secrecy::{ExposeSecret as _, SecretString};
@@ -14,7 +14,7 @@ use crate::cli::options::Variant;
 use crate::cli::{Global, lock, project, project_lint};
 use crate::model::{self, Assignment, Lock, Places, Plan};
 use crate::render::{self, DOCUMENT_LIMIT, RenderedDocument};
-use crate::workspace::{ArtifactRequest, read_lock, write_lock};
+use crate::workspace::{ArtifactRequest, FilePath, read_lock, write_lock};
 
 /// Everything that is decided before the first request.
 pub(crate) struct Prepared {
@@ -65,7 +65,7 @@ impl ExpectedError for PrepareError {
 
 /// Completes the project's lock. A failed download is only a warning, since the droplet may still
 /// reach the server (`check_locked` says what this means).
-fn complete_lock(global: &Global, plan: &Plan, lock: &Lock, path: &Path) -> Option<Lock> {
+fn complete_lock(global: &Global, plan: &Plan, lock: &Lock, path: &FilePath) -> Option<Lock> {
     let wanted: Vec<ArtifactRequest> = plan
         .artifacts
         .iter()
@@ -115,7 +115,11 @@ pub(crate) fn prepare(args: &Args, global: &Global, variant: &Variant, local: bo
         let can_be_built = opened.project.root.join("fixtures/stand-ins/build").is_file();
         return Err(PrepareError::NoStubs { directory: stubs, can_be_built }.into());
     }
-    let lock_path = if args.stand_ins { stubs.join("mkimg.lock") } else { opened.project.lock_path() };
+    let lock_path = if args.stand_ins {
+        FilePath::inside(&opened.project.root, "target/stand-ins/mkimg.lock")
+    } else {
+        opened.project.lock_path()
+    };
     let mut lock: Lock = read_lock(&lock_path)?;
     let folder = directory.as_deref().map(ArtifactDirectory::read).transpose()?;
     let plan = opened.plan(global, assignments.clone(), &lock)?;

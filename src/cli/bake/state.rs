@@ -38,6 +38,8 @@ enum StateError {
     UnknownBake(BakeId),
     #[error("a process is working on bake {0}")]
     Running(BakeId),
+    #[error("{} {reason}", .path.display())]
+    NotPrivate { path: PathBuf, reason: String },
     #[error("{path}: {reason}")]
     Malformed { path: String, reason: String, bake: BakeId },
 }
@@ -45,7 +47,7 @@ enum StateError {
 impl ExpectedError for StateError {
     fn kind(&self) -> ErrorKind {
         match self {
-            Self::NoHome(_) => ErrorKind::System,
+            Self::NoHome(_) | Self::NotPrivate { .. } => ErrorKind::System,
             Self::UnknownBake(_) | Self::Running(_) => ErrorKind::Usage,
             Self::Malformed { .. } => ErrorKind::Input,
         }
@@ -53,6 +55,12 @@ impl ExpectedError for StateError {
     fn help(&self) -> Option<Cow<'static, str>> {
         Some(match self {
             Self::NoHome(_) => "set HOME, or XDG_STATE_HOME".into(),
+            Self::NotPrivate { path, .. } => format!(
+                "it holds tokens and decides what is destroyed: if all of it is yours, chmod 700 {0}; otherwise set \
+                 XDG_STATE_HOME to a directory of your own",
+                path.display()
+            )
+            .into(),
             Self::UnknownBake(_) => {
                 "`mkimg bakes` lists the bakes started from here; `mkimg gc` works without a journal".into()
             }
@@ -64,14 +72,47 @@ impl ExpectedError for StateError {
 
 /// `$XDG_STATE_HOME/mkimg`.
 pub(crate) fn state_home() -> Result<PathBuf, Failure> {
+    Ok(private_state_home()?)
+}
+
+fn private_state_home() -> Result<PathBuf, StateError> {
     let base = etcetera::choose_base_strategy().map_err(StateError::NoHome)?;
     let state = base.state_dir().unwrap_or_else(|| base.data_dir());
-    Ok(state.join("mkimg"))
+    require_private(state.join("mkimg"))
+}
+
+fn bakes_directory() -> Result<PathBuf, StateError> {
+    require_private(private_state_home()?.join("bakes"))
 }
 
 /// The directory of a bake.
 pub(crate) fn bake_directory(bake: &BakeId) -> Result<PathBuf, Failure> {
-    Ok(state_home()?.join("bakes").join(bake.as_str()))
+    Ok(private_bake_directory(bake)?)
+}
+
+fn private_bake_directory(bake: &BakeId) -> Result<PathBuf, StateError> {
+    require_private(bakes_directory()?.join(bake.as_str()))
+}
+
+/// Refuses a directory whose journals and secrets another user may have written, or may exchange.
+fn require_private(path: PathBuf) -> Result<PathBuf, StateError> {
+    #[cfg(unix)]
+    if let Some(reason) = exposure(&path) {
+        return Err(StateError::NotPrivate { path, reason });
+    }
+    Ok(path)
+}
+
+/// How other users can change a directory. What does not exist is created for this user only.
+#[cfg(unix)]
+fn exposure(path: &Path) -> Option<String> {
+    use std::os::unix::fs::MetadataExt as _;
+    let found = std::fs::metadata(path).ok()?;
+    if found.uid() != rustix::process::geteuid().as_raw() {
+        return Some("belongs to another user".to_owned());
+    }
+    let mode = found.mode() & 0o7777;
+    (mode & 0o022 != 0).then(|| format!("can be written by other users (mode {mode:04o})"))
 }
 
 /// Readable by this user only, where files have modes.
@@ -103,7 +144,7 @@ pub(crate) struct KnownBake {
 
 /// All bakes that were started from here, the oldest first.
 pub(crate) fn known_bakes() -> Result<Vec<KnownBake>, Failure> {
-    let home = state_home()?.join("bakes");
+    let home = bakes_directory()?;
     let unreadable = |error: io::Error| FileError::new("read", &home, &error);
     let entries = match std::fs::read_dir(&home) {
         Ok(entries) => entries,
@@ -145,7 +186,8 @@ pub(crate) fn close_journal(
     committed: bool,
     redaction: &Redaction,
 ) -> Result<(), JournalError> {
-    let folder = bake_directory(bake).unwrap_or_default();
+    let folder = private_bake_directory(bake)
+        .map_err(|error| JournalError { path: bake.to_string(), reason: error.to_string() })?;
     let failed =
         |path: &Path, error: &io::Error| JournalError { path: path.display().to_string(), reason: error.to_string() };
     let path = folder.join(JOURNAL);
@@ -368,7 +410,30 @@ mod tests {
         let bake = || BakeId::new(0, [1, 2, 3]);
         assert_error(StateError::UnknownBake(bake()), 2, "`mkimg bakes` lists the bakes started from here");
         assert_error(StateError::Running(bake()), 2, "let it finish, or stop it with Ctrl-C");
+        let shared = StateError::NotPrivate { path: "p".into(), reason: "r".into() };
+        assert_error(shared, 2, "it holds tokens and decides what is destroyed: if all of it is yours, chmod 700 p");
         let malformed = StateError::Malformed { path: "p".into(), reason: "r".into(), bake: bake() };
         assert_error(malformed, 2, "destroy its resources: mkimg gc 19700101-000000-010203");
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn directories_that_others_can_write_are_refused() {
+        use std::os::unix::fs::PermissionsExt as _;
+        let directory = tempfile::tempdir().unwrap();
+        let path = || directory.path().to_path_buf();
+        for (mode, is_private) in [(0o700, true), (0o755, true), (0o775, false), (0o777, false), (0o1777, false)] {
+            std::fs::set_permissions(path(), std::fs::Permissions::from_mode(mode)).unwrap();
+            assert_eq!(require_private(path()).is_ok(), is_private, "{mode:o}");
+        }
+        std::fs::set_permissions(path(), std::fs::Permissions::from_mode(0o700)).unwrap();
+        assert!(require_private(path().join("missing")).is_ok());
+        if rustix::process::geteuid().is_root() {
+            std::os::unix::fs::chown(path(), Some(65534), None).unwrap();
+            let error = require_private(path()).unwrap_err().to_string();
+            assert!(error.ends_with("belongs to another user"), "{error}");
+        } else {
+            assert!(require_private("/usr".into()).is_err());
+        }
     }
 }

@@ -2,7 +2,6 @@
 //!
 //! The report follows the order of the command line, and of names within a directory.
 
-use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
@@ -10,7 +9,7 @@ use std::sync::{Mutex, PoisonError};
 use diagnostics::{Document, escape_control};
 use userdata_lint::{MAX_DOCUMENT_BYTES, Options, lint_bytes};
 
-use crate::workspace::read_error_reason;
+use crate::workspace::{FilePath, ReadError, is_temporary, open_regular};
 
 /// Maximum number of threads.
 const MAX_THREADS: usize = 8;
@@ -35,7 +34,7 @@ pub(super) struct Checked {
 
 /// One document to check.
 enum Job {
-    File { name: String, path: PathBuf, named: bool },
+    File { name: String, path: FilePath, named: bool },
     StandardInput(Result<Vec<u8>, String>),
     Unreadable(String),
 }
@@ -55,7 +54,7 @@ pub(super) fn check(paths: &[PathBuf], place: impl Fn(&Path) -> PathBuf, stdin: 
         if place.is_dir() {
             directory(path, &place, &mut jobs);
         } else {
-            jobs.push(Job::File { name: path.display().to_string(), path: place, named: true });
+            jobs.push(Job::File { name: path.display().to_string(), path: FilePath::typed(place), named: true });
         }
     }
     let mut checked = Checked::default();
@@ -72,23 +71,26 @@ pub(super) fn check(paths: &[PathBuf], place: impl Fn(&Path) -> PathBuf, stdin: 
 fn directory(path: &Path, place: &Path, jobs: &mut Vec<Job>) {
     let before = jobs.len();
     let is_wanted = |entry: &walkdir::DirEntry| {
-        entry.depth() == 0
-            || !entry.file_type().is_dir()
-            || !VERSION_CONTROL.iter().any(|name| entry.file_name() == *name)
+        let is_version_control =
+            || entry.file_type().is_dir() && VERSION_CONTROL.iter().any(|name| entry.file_name() == *name);
+        entry.depth() == 0 || !(is_temporary(entry.file_name()) || is_version_control())
     };
     for entry in walkdir::WalkDir::new(place).sort_by_file_name().into_iter().filter_entry(is_wanted) {
         match entry {
             Ok(entry) if entry.file_type().is_file() => {
-                let below = entry.path().strip_prefix(place).map(|below| path.join(below));
-                let name = below.unwrap_or_else(|_| entry.path().to_path_buf()).display().to_string();
-                jobs.push(Job::File { name, path: entry.into_path(), named: false });
+                let below = entry.path().strip_prefix(place).unwrap_or(entry.path());
+                let name = path.join(below).display().to_string();
+                jobs.push(Job::File { name, path: FilePath::inside(place, below), named: false });
             }
             Ok(_) => {}
-            Err(error) => jobs.push(Job::Unreadable(unreadable(&path.display().to_string(), &error.into()))),
+            Err(error) => {
+                let error = io::Error::from(error).into();
+                jobs.push(Job::Unreadable(unreadable(&path.display().to_string(), &error)));
+            }
         }
     }
     if jobs.len() == before {
-        let none = io::Error::new(io::ErrorKind::NotFound, "the directory contains no files");
+        let none = ReadError::Unreadable("the directory contains no files".to_owned());
         jobs.push(Job::Unreadable(unreadable(&path.display().to_string(), &none)));
     }
 }
@@ -131,7 +133,7 @@ fn run_job(job: Job, stdin: &str, options: &Options) -> Outcome {
         Job::File { name, path, named } => (name, path, named),
     };
     let bytes = read(&path).map_err(|error| unreadable(&name, &error))?;
-    let skip_unmarked = !named && is_beside(&path, &bytes);
+    let skip_unmarked = !named && is_beside(path.as_path(), &bytes);
     Ok(checked(&name, &bytes, &Options { skip_unmarked, ..options.clone() }))
 }
 
@@ -142,10 +144,9 @@ fn checked(name: &str, bytes: &[u8], options: &Options) -> Vec<Document> {
 /// One byte more than is checked: enough to know that a document is too large.
 const MAX_READ_BYTES: u64 = MAX_DOCUMENT_BYTES as u64 + 1;
 
-fn read(path: &Path) -> io::Result<Vec<u8>> {
-    let file = File::open(path)?;
-    let length = file.metadata()?.len().min(MAX_READ_BYTES);
-    let mut bytes = Vec::with_capacity(usize::try_from(length).unwrap_or_default() + 1);
+fn read(path: &FilePath) -> Result<Vec<u8>, ReadError> {
+    let (file, metadata) = open_regular(path)?;
+    let mut bytes = Vec::with_capacity(usize::try_from(metadata.len().min(MAX_READ_BYTES)).unwrap_or_default() + 1);
     file.take(MAX_READ_BYTES).read_to_end(&mut bytes)?;
     Ok(bytes)
 }
@@ -161,6 +162,6 @@ fn is_beside(path: &Path, bytes: &[u8]) -> bool {
     }
 }
 
-fn unreadable(name: &str, error: &io::Error) -> String {
-    format!("cannot read {}: {}", escape_control(name), read_error_reason(error))
+fn unreadable(name: &str, error: &ReadError) -> String {
+    format!("cannot read {}: {error}", escape_control(name))
 }

@@ -11,7 +11,7 @@ use sha2::digest::common::hazmat::{SerializableState as _, SerializedState};
 use sha2::{Digest as _, Sha256};
 
 use crate::model::{Pin, hexadecimal};
-use crate::workspace::write_atomically;
+use crate::workspace::{FilePath, read_text, write_atomically};
 
 /// Version of the record format. Records of other versions are ignored.
 const VERSION: u32 = 1;
@@ -56,7 +56,7 @@ impl PartialDownload {
     }
 
     fn read(folder: &Path, url: &str) -> Option<Self> {
-        let text = crate::workspace::read_text(&record_path(folder, url)).ok()?;
+        let text = read_text(&FilePath::typed(record_path(folder, url))).ok()?;
         let record: Record = serde_json::from_str(&text).ok()?;
         if record.version != VERSION || record.proof != record.expected_proof() {
             return None;
