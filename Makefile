@@ -53,8 +53,16 @@ doc: ## build the documentation of all crates and their examples, run doctests
 bench: ## measure the linter's throughput; benches/ also has scripts for the whole program
 	$(CARGO) bench --locked --bench lint
 
-deny: ## check licences, sources and banned crates of the dependencies
+# Where known vulnerabilities of crates are published; cargo-deny downloads it.
+ADVISORIES := https://github.com/RustSec/advisory-db
+
+deny: ## check licences, sources, banned crates and known vulnerabilities of the dependencies
 	dev/cargo-deny --locked check bans licenses sources
+	@if GIT_TERMINAL_PROMPT=0 timeout 10 git ls-remote --quiet $(ADVISORIES) HEAD >/dev/null 2>&1; then \
+		dev/cargo-deny --locked check advisories; \
+	else \
+		echo 'SKIPPED: known vulnerabilities were not checked: $(ADVISORIES) cannot be reached'; \
+	fi
 
 unit: ## run the tests that need no virtual machine
 	$(CARGO) $(TESTS) --locked --workspace

@@ -9,6 +9,7 @@ use serde::Serialize;
 use super::Global;
 use super::bake::{ApiArgs, KnownBake, known_bakes};
 use super::error::Failure;
+use super::escape::one_line;
 use super::options::OutputFormat;
 use super::runtime::{block_on, unix_time};
 use crate::bake::journal::{JournalEntry, JournalLine};
@@ -161,7 +162,7 @@ fn table(rows: &[Row]) -> String {
     let mut text = String::new();
     for row in rows {
         // The id holds the time.
-        let first = crate::bake::untrusted::printable(row.detail.lines().next().unwrap_or_default());
+        let first = one_line(row.detail.lines().next().unwrap_or_default());
         let _ = writeln!(text, "{}  {:<11}  {first}", row.bake, row.state);
     }
     text
@@ -182,7 +183,13 @@ fn print_remaining(global: &Global, rows: &[Row], found: &[Orphan], options: &st
             _ => format!("its deadline passed {} ago", time(now.saturating_sub(tag.deadline))),
         };
         let here = rows.iter().find(|row| row.bake == tag.id).map_or("not started from here", |row| row.state);
-        let _ = writeln!(text, "  {} `{}` of bake {} ({here}; {deadline})", orphan.resource, orphan.name, tag.id);
+        let _ = writeln!(
+            text,
+            "  {} `{}` of bake {} ({here}; {deadline})",
+            orphan.resource,
+            one_line(&orphan.name),
+            tag.id
+        );
     }
     global.terminal.print(text)?;
     global.terminal.help(&format!(
@@ -202,5 +209,5 @@ fn print_json(global: &Global, rows: &[Row], found: Option<&[Orphan]>) -> Result
         found.iter().map(resource).collect()
     });
     let list = serde_json::json!({"version": 1, "bakes": rows, "left": left});
-    global.terminal.print(format!("{list}\n"))
+    global.terminal.print_json(list)
 }

@@ -113,7 +113,7 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<(), Failure> {
                 }
                 OutputFormat::Json => {
                     let json = serde_json::json!({"version": 1, "images": found});
-                    global.terminal.print(format!("{json:#}\n"))
+                    global.terminal.print_json(format!("{json:#}"))
                 }
             };
         }

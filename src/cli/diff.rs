@@ -82,7 +82,7 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<(), Failure> {
         [old, new] => {
             let (old, new) = (read(global, old)?, read(global, new)?);
             let found = differences(&old, &new);
-            global.terminal.print(unified_diff(&old, &new, &found))?;
+            global.terminal.print_styled(&unified_diff(&old, &new, &found))?;
             if found.is_empty() { Ok(()) } else { Err(Failure::Reported(ExitStatus::Finding)) }
         }
         paths => fixtures(args, global, paths.first().map(PathBuf::as_path)),
@@ -207,7 +207,7 @@ fn compare(
     for (_, secret) in &secrets {
         hidden.hide(secret.expose_secret());
     }
-    global.terminal.print(hidden.clean(&unified_diff(&old, &new, &differences(&old, &new))).as_bytes())?;
+    global.terminal.print_styled(&hidden.clean(&unified_diff(&old, &new, &differences(&old, &new))))?;
     Ok(true)
 }
 

@@ -15,6 +15,9 @@ use super::Global;
 use super::error::{ErrorKind, ExpectedError, Failure, FileError};
 use super::runtime::{StopSignals, block_on, random_token};
 
+/// The token, unless an option gives it.
+const TOKEN_VARIABLE: &str = "MKIMG_EMULATE_TOKEN";
+
 /// Prefix of temporary state directories.
 const TEMPORARY: &str = "mkimg-emulate-";
 
@@ -26,9 +29,13 @@ pub(super) struct Args {
     /// Loopback address to listen on; port 0 picks a free port
     #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:0")]
     listen: SocketAddr,
-    /// Token that clients must send [default: a random one, printed on standard error]
+    /// Token that clients must send; other users of this machine can read it. Better: --token-file,
+    /// or MKIMG_EMULATE_TOKEN in the environment [default: a random one, printed on standard error]
     #[arg(long, value_name = "TOKEN")]
     token: Option<String>,
+    /// File with the token that clients must send
+    #[arg(long, value_name = "FILE", conflicts_with = "token")]
+    token_file: Option<PathBuf>,
     /// Directory for droplets and snapshots [default: a temporary directory, removed at the end]
     #[arg(long, value_name = "DIR")]
     state: Option<PathBuf>,
@@ -85,8 +92,8 @@ fn default_cache() -> Result<PathBuf, Failure> {
 
 #[derive(Debug, thiserror::Error)]
 enum EmulateError {
-    #[error("--token: expected a text without white space")]
-    BadToken,
+    #[error("{0}: expected a text without white space")]
+    BadToken(&'static str),
     #[error("{0}: {1}")]
     Scenario(String, ParseScenarioError),
 }
@@ -98,11 +105,9 @@ impl ExpectedError for EmulateError {
 }
 
 pub(super) fn run(args: &Args, global: &Global) -> Result<(), Failure> {
-    if args.token.as_ref().is_some_and(|token| token.trim().is_empty() || token.contains(char::is_whitespace)) {
-        return Err(EmulateError::BadToken.into());
-    }
-    let token = match &args.token {
-        Some(token) => SecretString::from(token.clone()),
+    let given = given_token(args, global)?;
+    let token = match &given {
+        Some(token) => token.clone(),
         None => random_token()?,
     };
     // Removed at the end; if the command is killed, by the next one.
@@ -154,7 +159,7 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<(), Failure> {
         let mut signals = StopSignals::watch()?;
         let running = start(config).await?;
         global.terminal.print(format!("{}\n", running.url()))?;
-        if args.token.is_none() {
+        if given.is_none() {
             global.terminal.eprint(&format!("token: {}\n", token.expose_secret()));
         }
         for warning in running.warnings() {
@@ -165,6 +170,26 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<(), Failure> {
         global.terminal.note("stopping all droplets");
         Ok(running.stop().await?)
     })
+}
+
+/// The token from a file, the command line or the environment, in this order.
+fn given_token(args: &Args, global: &Global) -> Result<Option<SecretString>, Failure> {
+    let (origin, token) = if let Some(file) = &args.token_file {
+        let path = global.path(file);
+        let text = std::fs::read_to_string(&path).map_err(|error| FileError::new("read", &path, &error))?;
+        // A line end, as an editor writes it, is not part of the token.
+        ("--token-file", text.trim_end().to_owned())
+    } else if let Some(token) = &args.token {
+        ("--token", token.clone())
+    } else if let Ok(token) = std::env::var(TOKEN_VARIABLE) {
+        (TOKEN_VARIABLE, token)
+    } else {
+        return Ok(None);
+    };
+    if token.is_empty() || token.contains(char::is_whitespace) {
+        return Err(EmulateError::BadToken(origin).into());
+    }
+    Ok(Some(token.into()))
 }
 
 /// A scenario from a file, or a built-in one.

@@ -286,6 +286,7 @@ impl ExpectedError for ConnectError {
             Self::Unreadable(..) | Self::Insecure(_) => {
                 "--api-url takes an https:// address, or an http:// address of this machine"
             }
+            Self::Credentials(_) => "remove it from the address, and set DIGITALOCEAN_API_TOKEN",
             Self::BadToken => "copy the token again, without spaces or line breaks",
             Self::Tls(_) => "on Debian and Ubuntu: apt-get install ca-certificates",
         };
@@ -362,6 +363,7 @@ pub(super) mod tests {
         assert_error(RenderError::Conflict { key: "runcmd" }, 2, "remove it from `cloud_config:`");
         assert_error(DownloadError::TooLarge { url: "u".into(), limit: 1 }, 2, "check the address");
         assert_error(ConnectError::Insecure("http://x".into()), 2, "--api-url takes an https:// address");
+        assert_error(ConnectError::Credentials("x".into()), 2, "remove it from the address");
         assert_error(ConnectError::BadToken, 2, "copy the token again");
         assert_error(ConnectError::Tls("x".into()), 2, "on Debian and Ubuntu: apt-get install ca-certificates");
         assert_error(BakeId::parse("No").unwrap_err(), 2, "`mkimg bakes` lists the bakes");

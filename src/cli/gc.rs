@@ -9,6 +9,7 @@ use std::time::Duration;
 use super::Global;
 use super::bake::{AccountUnknown, Api, ApiArgs, close_journal, known_bakes};
 use super::error::{ErrorKind, ExpectedError, Failure};
+use super::escape::one_line;
 use super::runtime::{SystemClock, block_on, unix_time};
 use crate::bake::journal::{JournalEntry, JournalLine};
 use crate::bake::orphans::{Collector, Orphan, Selection};
@@ -255,7 +256,7 @@ fn repeat_command(selection: &Selection, api: &Api) -> String {
 }
 
 fn describe(orphan: &Orphan) -> String {
-    format!("{} `{}` of bake {}", orphan.resource, orphan.name, orphan.tag.id)
+    format!("{} `{}` of bake {}", orphan.resource, one_line(&orphan.name), orphan.tag.id)
 }
 
 /// The snapshot of a bake that is done, or was killed at its last step: its tag is removed already,

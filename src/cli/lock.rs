@@ -8,6 +8,7 @@ use futures_util::StreamExt as _;
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use super::error::{ErrorKind, ExpectedError, Failure};
+use super::escape::one_line;
 use super::options::variants;
 use super::runtime::{StopSignals, block_on};
 use super::{Global, project};
@@ -113,6 +114,7 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<(), Failure> {
     if args.locked {
         return check_pinned(global, &path, &missing);
     }
+    warn_of_plain_http(global, &missing);
     let downloads = downloads(&args.download)?;
     let fetched = fetch(global, &downloads, &missing, &args.download, true)?;
     let mut lock = before.clone();
@@ -154,6 +156,27 @@ fn check_pinned(global: &Global, lock: &FilePath, missing: &[ArtifactRequest]) -
     Err(PlanError::NotLocked { lock: lock.display().to_string(), urls }.into())
 }
 
+/// The first download decides what is pinned: over plain http, that is what anyone on the way sent.
+fn warn_of_plain_http(global: &Global, missing: &[ArtifactRequest]) {
+    let is_plain = |url: &&String| {
+        let url = reqwest::Url::parse(url).ok();
+        url.is_some_and(|url| url.scheme() == "http" && !crate::providers::is_loopback(&url))
+    };
+    let mut plain: Vec<&String> = missing
+        .iter()
+        .flat_map(|wanted| [Some(&wanted.url), wanted.checksum.as_ref()])
+        .flatten()
+        .filter(is_plain)
+        .collect();
+    plain.dedup();
+    for url in plain {
+        global.terminal.warning(&format!(
+            "{url} is plain http: anyone on the way can change what is pinned now; use https, or compare the sha256 with \
+             the publisher's"
+        ));
+    }
+}
+
 fn artifacts(count: usize) -> String {
     format!("{count} artifact{}", if count == 1 { "" } else { "s" })
 }
@@ -162,6 +185,7 @@ fn artifacts(count: usize) -> String {
 pub(super) fn complete(global: &Global, before: &Lock, wanted: &[ArtifactRequest]) -> Result<Lock, Failure> {
     let missing: Vec<ArtifactRequest> =
         wanted.iter().filter(|wanted| before.get(&wanted.url).is_none()).cloned().collect();
+    warn_of_plain_http(global, &missing);
     let args = DownloadArgs::default();
     let downloads = downloads(&args)?;
     let mut lock = before.clone();
@@ -262,7 +286,7 @@ fn bar(url: &str) -> ProgressBar {
     if let Ok(style) = ProgressStyle::with_template(style) {
         bar.set_style(style);
     }
-    bar.with_message(url.rsplit('/').next().unwrap_or(url).to_owned())
+    bar.with_message(one_line(url.rsplit('/').next().unwrap_or(url)))
 }
 
 #[cfg(test)]

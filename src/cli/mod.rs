@@ -15,6 +15,7 @@ mod completions;
 mod diff;
 mod emulate;
 mod error;
+mod escape;
 mod explain;
 mod gc;
 mod import;
@@ -140,16 +141,19 @@ struct CommandLine {
 /// Runs one command line; prints its messages and returns its exit status.
 #[must_use]
 pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
+    runtime::forbid_core_dumps();
     let line = match CommandLine::try_parse_from(arguments) {
         Ok(line) => line,
         Err(error) => {
-            // clap chooses the stream. A closed pipe is not an error.
-            let printed = error.print().or_else(|error| match error.kind() {
-                std::io::ErrorKind::BrokenPipe => Ok(()),
-                _ => Err(error),
-            });
-            let is_help = printed.is_ok() && !error.use_stderr();
-            return if is_help { ExitCode::SUCCESS } else { ExitCode::from(ExitStatus::Error as u8) };
+            // A wrong usage quotes words, which may be names of files in an untrusted directory.
+            let (terminal, text) = (Terminal::new(Color::Auto, false, 0), error.render().ansi().to_string());
+            if !error.use_stderr() && terminal.print_styled(&text).is_ok() {
+                return ExitCode::SUCCESS;
+            }
+            if error.use_stderr() {
+                terminal.eprint_styled(&text);
+            }
+            return ExitCode::from(ExitStatus::Error as u8);
         }
     };
     let global = Global::from(line.options);

@@ -71,7 +71,7 @@ fn invalid(global: &Global, source: &Source, diagnostics: Vec<Diagnostic>) -> Fa
 
 fn print_findings(global: &Global, source: &Source, diagnostics: Vec<Diagnostic>) {
     let findings = Findings { source: source.clone(), diagnostics };
-    global.terminal.eprint(&diagnostics::human(&findings, global.terminal.stderr_color()));
+    global.terminal.eprint_styled(&diagnostics::human(&findings, global.terminal.stderr_color()));
 }
 
 /// A `--var-file` that cannot be used.

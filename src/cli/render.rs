@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use serde_json::json;
 
 use super::error::{CannotWrite, ErrorKind, ExpectedError, Failure};
+use super::escape::escape_json;
 use super::options::Limit;
 use super::{Global, project};
 use crate::render::{self, DOCUMENT_LIMIT, RenderedDocument};
@@ -78,7 +79,7 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<(), Failure> {
     }
     match args.stats {
         Some(Stats::Human) => global.terminal.eprint(&human(&document, args.limit.0)),
-        Some(Stats::Json) => global.terminal.eprint(&format!("{}\n", machine(&document, args.limit.0))),
+        Some(Stats::Json) => global.terminal.eprint(&escape_json(format!("{}\n", machine(&document, args.limit.0)))),
         None => {}
     }
     Ok(())

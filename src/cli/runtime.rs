@@ -66,6 +66,16 @@ impl Clock for SystemClock {
     }
 }
 
+/// A crash must not write the memory, with its tokens and keys, to a file. Programs that are started inherit this.
+pub(super) fn forbid_core_dumps() {
+    #[cfg(unix)]
+    {
+        use rustix::process::{Resource, Rlimit, setrlimit};
+        // Lowering a limit is always allowed.
+        let _ = setrlimit(Resource::Core, Rlimit { current: Some(0), maximum: Some(0) });
+    }
+}
+
 /// A token for an emulator.
 pub(super) fn random_token() -> Result<SecretString, NoRandomness> {
     let mut bytes = [0; 24];

@@ -1,9 +1,11 @@
-//! Standard output and standard error: colour, `-q` and `-v`, and readers that go away.
+//! Standard output and standard error: colour, `-q` and `-v`, and readers that go away. Text is escaped here, once: see
+//! [`super::escape`].
 //!
 //! A closed pipe (`mkimg render | head`) is not an error: the remaining output is dropped, and the
 //! command's own result decides the exit status. Any other failure to write (a full disk) is an
 //! error.
 
+use std::borrow::Cow;
 use std::io::{self, IsTerminal, Write};
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -11,6 +13,8 @@ use anstream::{AutoStream, ColorChoice};
 use clap::builder::styling::{AnsiColor, Style};
 
 use super::error::{ErrorKind, ExpectedError, Failure};
+use super::escape::{escape, escape_json, escape_styled};
+use super::options::Format;
 use super::redaction::Redaction;
 
 /// `--color`.
@@ -64,11 +68,31 @@ impl Terminal {
         &self.redaction
     }
 
-    /// Writes the command's result to standard output. Colour codes are removed if the output has
-    /// no colour.
-    pub fn print(&self, text: impl AsRef<[u8]>) -> Result<(), Failure> {
+    /// Writes the command's result to standard output.
+    pub fn print(&self, text: impl AsRef<str>) -> Result<(), Failure> {
+        self.print_raw(escape(text.as_ref()).as_bytes())
+    }
+
+    /// Writes text to which the program has added colours to standard output. The colours are
+    /// removed if the output has none.
+    pub fn print_styled(&self, text: &str) -> Result<(), Failure> {
         let stdout = AutoStream::new(io::stdout().lock(), self.choice(&io::stdout()));
-        self.write(stdout, text.as_ref())
+        self.write(stdout, escape_styled(text).as_bytes())
+    }
+
+    /// Writes a value as one line of JSON to standard output.
+    pub fn print_json(&self, json: impl std::fmt::Display) -> Result<(), Failure> {
+        self.print_raw(escape_json(format!("{json}\n")).as_bytes())
+    }
+
+    /// Writes a report of findings, whose texts are escaped already.
+    pub(super) fn print_report(&self, text: &str, format: Format) -> Result<(), Failure> {
+        match format {
+            Format::Human => self.print_styled(text),
+            // Its lines are commands of the workflow.
+            Format::Github => self.print_raw(text.as_bytes()),
+            Format::Json | Format::Sarif => self.print_json(text.trim_end()),
+        }
     }
 
     /// Writes a document to standard output, byte for byte.
@@ -132,20 +156,29 @@ impl Terminal {
     /// Prints a detail on standard error; only with `-v`.
     pub fn detail(&self, text: &str) {
         if self.verbose > 0 {
-            self.eprint(&format!("{text}\n"));
+            self.eprint(&format!("{}\n", indented(text)));
         }
     }
 
     /// Writes to standard error without a label; the text has its own line ends. Failures to write
     /// are ignored.
     pub fn eprint(&self, text: &str) {
-        let mut stderr = AutoStream::new(io::stderr().lock(), self.choice(&io::stderr()));
-        let text = self.redaction.clean(text);
-        let _ = stderr.write_all(text.as_bytes()).and_then(|()| stderr.flush());
+        self.write_error(&escape(&self.redaction.clean(text)));
+    }
+
+    /// Writes text to which the program has added colours to standard error.
+    pub fn eprint_styled(&self, text: &str) {
+        self.write_error(&escape_styled(&self.redaction.clean(text)));
     }
 
     fn print_labelled(&self, style: Style, label: &str, text: &str) {
-        self.eprint(&format!("{style}{label}:{style:#} {text}\n"));
+        let text = self.redaction.clean(text);
+        self.write_error(&format!("{style}{label}:{style:#} {}\n", escape(&indented(&text))));
+    }
+
+    fn write_error(&self, text: &str) {
+        let mut stderr = AutoStream::new(io::stderr().lock(), self.choice(&io::stderr()));
+        let _ = stderr.write_all(text.as_bytes()).and_then(|()| stderr.flush());
     }
 
     /// `-q`.
@@ -185,5 +218,32 @@ impl Terminal {
             Color::Always => ColorChoice::Always,
             Color::Never => ColorChoice::Never,
         }
+    }
+}
+
+/// A message in which only the first line begins at the margin: the others must not look like messages of their own.
+fn indented(text: &str) -> Cow<'_, str> {
+    if !text.contains('\n') {
+        return Cow::Borrowed(text);
+    }
+    let mut out = String::with_capacity(text.len() + 16);
+    for (at, line) in text.split('\n').enumerate() {
+        if at > 0 {
+            out.push('\n');
+            out.push_str(if line.is_empty() || line.starts_with("  ") { "" } else { "  " });
+        }
+        out.push_str(line);
+    }
+    Cow::Owned(out)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::indented;
+
+    #[test]
+    fn only_the_first_line_of_a_message_begins_at_the_margin() {
+        assert_eq!(indented("one"), "one");
+        assert_eq!(indented("one\nerror: two\n  three\n\n"), "one\n  error: two\n  three\n\n");
     }
 }

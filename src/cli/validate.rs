@@ -94,7 +94,8 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<(), Failure> {
         let checked = documents::check(&args.paths, |path| global.path(path), &args.stdin_name, &options);
         (Report { documents: checked.documents }, checked.unreadable)
     };
-    global.terminal.print(report.render(args.format.into(), global.terminal.stdout_color(), &rules::describe))?;
+    let text = report.render(args.format.into(), global.terminal.stdout_color(), &rules::describe);
+    global.terminal.print_report(&text, args.format)?;
     for problem in &unreadable {
         global.terminal.error(problem);
     }

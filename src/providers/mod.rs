@@ -93,6 +93,9 @@ pub enum ConnectError {
     /// Not a URL.
     #[error("`{0}` is not a URL: {1}")]
     Unreadable(String, String),
+    /// A user name or a password in the URL.
+    #[error("{0} contains a user name or a password: the API knows its token only")]
+    Credentials(String),
     /// Plain HTTP to another machine.
     #[error("the token is sent to https:// or to this machine only, not to `{0}`")]
     Insecure(String),
@@ -104,12 +107,39 @@ pub enum ConnectError {
     Tls(String),
 }
 
+/// A URL for messages: without the user name and the password that it may contain, even if it is not a valid URL.
+pub(crate) fn without_credentials(url: &str) -> String {
+    let (scheme, rest) = url.split_at(url.find("://").map_or(0, |at| at + 3));
+    // The last one: a password may contain anything.
+    match rest.rfind('@') {
+        Some(at) => format!("{scheme}[redacted]{}", &rest[at..]),
+        None => url.to_owned(),
+    }
+}
+
 /// Whether an API's URL is on this machine.
 pub fn is_on_this_machine(url: &str) -> bool {
     Url::parse(url).is_ok_and(|url| is_loopback(&url))
 }
 
-fn is_loopback(url: &Url) -> bool {
+pub(crate) fn is_loopback(url: &Url) -> bool {
     let Some(host) = url.host_str() else { return false };
     host == "localhost" || host.trim_matches(['[', ']']).parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::without_credentials;
+
+    #[test]
+    fn urls_are_shown_without_credentials() {
+        for (url, shown) in [
+            ("https://me:pass@api.example/v2", "https://[redacted]@api.example/v2"),
+            ("me:pa/ss@api.example", "[redacted]@api.example"),
+            ("htps://me:p@ss@api.example", "htps://[redacted]@api.example"),
+            ("https://api.example/v2", "https://api.example/v2"),
+        ] {
+            assert_eq!(without_credentials(url), shown);
+        }
+    }
 }

@@ -66,6 +66,12 @@ impl Emulator {
         Self { process, url: url.trim().to_owned(), client, runtime, _temporary: temporary }
     }
 
+    /// A file of its process in `/proc`.
+    pub(crate) fn process_file(&self, name: &str) -> String {
+        let bytes = std::fs::read(format!("/proc/{}/{name}", self.process.id())).expect("a process");
+        String::from_utf8_lossy(&bytes).into_owned()
+    }
+
     /// Turns all droplets off, as if each had done so by itself.
     pub(crate) fn turn_off(&self) {
         for droplet in self.account().0 {

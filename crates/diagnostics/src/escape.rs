@@ -7,7 +7,8 @@ use std::fmt::Write;
 pub(crate) const MAX_QUOTE_CHARS: usize = 60;
 
 /// Whether a character controls a terminal or reorders its text. Includes line ends.
-pub(super) fn is_control(character: char) -> bool {
+#[must_use]
+pub fn is_control(character: char) -> bool {
     character.is_control()
         || matches!(character, '\u{200e}' | '\u{200f}' | '\u{061c}' | '\u{2028}' | '\u{2029}')
         || ('\u{202a}'..='\u{202e}').contains(&character)
@@ -41,7 +42,8 @@ pub fn quoted(text: &str) -> String {
 }
 
 /// Escapes control characters in JSON. They occur in strings only, so the value stays the same.
-pub(super) fn escape_control_in_json(json: String) -> String {
+#[must_use]
+pub fn escape_control_in_json(json: String) -> String {
     let needs_escape = |character: char| character != '\n' && is_control(character);
     if !json.chars().any(needs_escape) {
         return json;

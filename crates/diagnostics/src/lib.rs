@@ -35,7 +35,7 @@ pub mod source;
 
 use crate::source::{Position, Source, Span};
 
-pub use escape::{escape_control, quoted};
+pub use escape::{escape_control, escape_control_in_json, is_control, quoted};
 pub use human::human;
 pub use redact::redact;
 pub use rule::{HelpText, Rule, closest};

@@ -15,7 +15,7 @@ use crate::bake::ports::{Provider, ProviderError};
 use crate::cli::Global;
 use crate::cli::error::{ErrorKind, ExpectedError, Failure};
 use crate::cli::runtime::random_token;
-use crate::providers::{self, Options, RequestLog, Token, is_on_this_machine};
+use crate::providers::{self, Options, RequestLog, Token, is_on_this_machine, without_credentials};
 
 /// The address in the journal of a bake at the embedded emulator.
 const LOCAL: &str = "local";
@@ -78,13 +78,17 @@ impl ApiArgs {
         match (began_at, self.local) {
             (LOCAL, _) => return Ok(Target::Local),
             (_, true) => {
-                return Err(ApiError::NotLocal { began_at: began_at.to_owned() }.into());
+                return Err(ApiError::NotLocal { began_at: without_credentials(began_at) }.into());
             }
             _ => {}
         }
         let url = self.api_url.clone().filter(|url| !url.is_empty()).unwrap_or_else(|| began_at.to_owned());
         if url != began_at {
-            global.terminal.warning(&format!("the bake began at {began_at} and continues at {url}"));
+            global.terminal.warning(&format!(
+                "the bake began at {} and continues at {}",
+                without_credentials(began_at),
+                without_credentials(&url)
+            ));
         }
         Ok(Target::Remote { url, token: find_token()? })
     }

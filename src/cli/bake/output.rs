@@ -22,6 +22,7 @@ use crate::bake::preflight::Preflight;
 use crate::bake::report::Report;
 use crate::bake::untrusted::{UntrustedText, printable};
 use crate::bake::{FailureKind, MarkerKind, OnError, Outcome, Product, RemainingResource, Spec, duration};
+use crate::cli::escape::one_line;
 use crate::cli::{Failure, Global, Terminal};
 use crate::providers;
 use crate::render::{DOCUMENT_LIMIT, RenderedDocument};
@@ -65,7 +66,7 @@ impl<'g> Watcher<'g> {
         } else {
             let style = ProgressStyle::with_template(&format!(
                 "{{spinner}} {{elapsed}} {}{{prefix:.bold}} {{wide_msg}}",
-                label.replace('{', "{{").replace('}', "}}")
+                one_line(&label).replace('{', "{{").replace('}', "}}")
             ));
             bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_spinner()));
             bar.enable_steady_tick(Duration::from_millis(120));
@@ -100,7 +101,7 @@ impl<'g> Watcher<'g> {
 
     fn line(&self, text: &str) {
         let text = format!("{:>7} {}{text}", duration::short(self.elapsed()), self.label);
-        self.bar.suspend(|| self.terminal.eprint(&format!("{text}\n")));
+        self.bar.suspend(|| self.terminal.eprint(&format!("{}\n", one_line(&text))));
     }
 
     /// `news`: the event says something new about a droplet.
@@ -113,7 +114,7 @@ impl<'g> Watcher<'g> {
             _ if quiet => {}
             Event::Stage { stage, detail } => {
                 self.bar.set_prefix(stage.to_string());
-                self.bar.set_message(detail.clone());
+                self.bar.set_message(one_line(detail));
                 *self.stage.lock().unwrap_or_else(PoisonError::into_inner) = stage.to_string();
                 self.line(&format!("{stage}: {detail}"));
             }
@@ -129,14 +130,14 @@ impl<'g> Watcher<'g> {
                     .map(|elapsed| format!(" ({})", duration::short(elapsed)))
                     .unwrap_or_default();
                 let stage = self.stage.lock().unwrap_or_else(PoisonError::into_inner).clone();
-                self.bar.set_prefix(format!("{stage}: {}", step.name));
+                self.bar.set_prefix(format!("{stage}: {}", one_line(&step.name)));
                 self.line(&format!("  {}: {}{time}", step.name, step.state));
             }
             Event::Log { line } => {
                 if self.bar.is_hidden() || self.terminal.verbosity() > 0 {
                     self.line(&format!("  | {line}"));
                 }
-                self.bar.set_message(line.clone());
+                self.bar.set_message(one_line(line));
             }
             Event::Complete => self.line("  complete: everything is installed; running the check script"),
             Event::Checked(check) => {
@@ -153,7 +154,7 @@ impl<'g> Watcher<'g> {
 pub(crate) fn check_lines(check: &Check) -> Vec<String> {
     let mut lines =
         vec![format!("image check: {} passed, {} warnings, {} failed", check.passed, check.warnings, check.failed)];
-    lines.extend(check.findings.iter().map(|finding| format!("  {}: {}", finding.level, printable(&finding.text))));
+    lines.extend(check.findings.iter().map(|finding| one_line(&format!("  {}: {}", finding.level, finding.text))));
     lines
 }
 
@@ -178,7 +179,7 @@ impl Observer for Watcher<'_> {
                 text["bake"] = bake.into();
                 // A reader that went away does not end the bake: the droplet must still be cleaned
                 // up.
-                let _ = self.terminal.print(format!("{text}\n"));
+                let _ = self.terminal.print_json(text);
             }
             if let Event::Warning { message } = event {
                 self.terminal.warning(&format!("{}{message}", self.label));
@@ -199,8 +200,8 @@ impl Observer for Watcher<'_> {
             self.terminal.eprint(&format!(
                 "{}The bake failed: {}\nKeep {}? [y/N] ",
                 self.label,
-                why,
-                things.join(", ")
+                one_line(why),
+                one_line(&things.join(", "))
             ));
         });
         let answer = tokio::task::spawn_blocking(|| {
@@ -286,7 +287,7 @@ impl ResultPrinter<'_> {
                 "requests": self.api.client().requests_sent(),
                 "seconds": self.report.elapsed.as_secs_f64(),
             });
-            terminal.print(format!("{end}\n"))?;
+            terminal.print_json(end)?;
         }
         Ok(())
     }
@@ -366,19 +367,19 @@ impl ResultPrinter<'_> {
                 "requests": self.api.client().requests_sent(),
                 "seconds": self.report.elapsed.as_secs_f64(),
             });
-            return terminal.print(format!("{end}\n"));
+            return terminal.print_json(end);
         }
         if self.label.is_some() {
             terminal.note(&format!("{}snapshot {} ({}) is done", self.prefix(), snapshot.name, snapshot.id));
             return Ok(());
         }
         let mut text = String::new();
-        let _ = write!(text, "snapshot {} ({})", snapshot.name, snapshot.id);
+        let _ = write!(text, "snapshot {} ({})", one_line(&snapshot.name), snapshot.id);
         if snapshot.size_gb > 0.0 {
             let _ = write!(text, ", {:.2} GB", snapshot.size_gb);
         }
         if !snapshot.regions.is_empty() {
-            let _ = write!(text, ", in {}", snapshot.regions.join(", "));
+            let _ = write!(text, ", in {}", one_line(&snapshot.regions.join(", ")));
         }
         text.push('\n');
         if let Some(place) = place {
@@ -450,7 +451,7 @@ pub(crate) fn plan(spec: &Spec, preflight: &Preflight, document: &RenderedDocume
     ];
     let mut text = String::new();
     for (name, value) in lines {
-        let _ = writeln!(text, "{name:<12}  {value}");
+        let _ = writeln!(text, "{name:<12}  {}", one_line(&value));
     }
     text
 }

@@ -24,6 +24,7 @@ use crate::bake::untrusted::UntrustedText as _;
 use crate::bake::{self, BakeId, BakeState, Machine, Outcome, Ports, Spec, duration, preflight};
 use crate::cli::Global;
 use crate::cli::error::{ErrorKind, ExitStatus, ExpectedError, Failure, NoRandomness};
+use crate::cli::escape::one_line;
 use crate::cli::options::{OutputFormat, Variant};
 use crate::cli::runtime::{AbortOnDrop, StopRequests, SystemClock, unix_time};
 
@@ -356,8 +357,12 @@ impl Batch<'_> {
             output::write_reports(global, path, &reports);
         }
         // A summary that cannot be printed does not change the exit status.
-        if let Err(failure) = global.terminal.print(summary(&results, worst, args.format, api.client().requests_sent()))
-        {
+        let summary = summary(&results, worst, args.format, api.client().requests_sent());
+        let printed = match args.format {
+            OutputFormat::Json => global.terminal.print_json(summary),
+            OutputFormat::Human => global.terminal.print(summary),
+        };
+        if let Err(failure) = printed {
             failure.print(&global.terminal);
         }
         let kept = results.iter().filter_map(|result| result.ended.as_ref()).any(|ended| ended.is_kept(api));
@@ -404,7 +409,7 @@ fn summary(results: &[BatchResult], worst: u8, format: OutputFormat, requests: u
                 })
             })
             .collect();
-        return format!("{}\n", json!({"event": "summary", "bakes": bakes, "requests": requests, "exit": worst}));
+        return json!({"event": "summary", "bakes": bakes, "requests": requests, "exit": worst}).to_string();
     }
     let width = results.iter().filter_map(|result| result.label.as_ref()).map(|label| label.chars().count()).max();
     let mut text = String::new();
@@ -437,7 +442,7 @@ fn summary(results: &[BatchResult], worst: u8, format: OutputFormat, requests: u
             None if result.exit == ExitStatus::Interrupted as u8 => "interrupted  before it began".to_owned(),
             None => "failed       before it began".to_owned(),
         };
-        let _ = writeln!(text, "{label:<width$}  {said}", width = width.unwrap_or(0));
+        let _ = writeln!(text, "{label:<width$}  {}", one_line(&said), width = width.unwrap_or(0));
     }
     let done = results.iter().filter(|result| result.exit == 0).count();
     let _ = writeln!(text, "{done} of {} done, {requests} API requests", results.len());

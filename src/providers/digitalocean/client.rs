@@ -18,7 +18,7 @@ use super::answer::{advice, chain, error_kind, refusal, retry_after, unreadable}
 use super::rate_limit::RateLimit;
 use super::wire::Page;
 use crate::bake::ports::{ProviderError, ProviderErrorKind as Kind};
-use crate::providers::{ConnectError, Options, is_loopback};
+use crate::providers::{ConnectError, Options, is_loopback, without_credentials};
 
 /// Larger answers are refused.
 const MAX_BODY_BYTES: usize = 8 * 1024 * 1024;
@@ -43,15 +43,19 @@ pub(super) struct Client {
 impl Client {
     /// A client of the API at `base` (with or without `/v2`).
     pub(super) fn new(base: &str, token: &SecretString, options: Options) -> Result<Self, ConnectError> {
-        let url = Url::parse(base).map_err(|error| ConnectError::Unreadable(base.to_owned(), error.to_string()))?;
+        let shown = without_credentials(base);
+        let url = Url::parse(base).map_err(|error| ConnectError::Unreadable(shown.clone(), error.to_string()))?;
         let loopback = is_loopback(&url);
         match url.scheme() {
             "https" => {}
             "http" if loopback => {}
-            "http" => return Err(ConnectError::Insecure(base.to_owned())),
+            "http" => return Err(ConnectError::Insecure(shown)),
             other => {
-                return Err(ConnectError::Unreadable(base.to_owned(), format!("`{other}` is neither https nor http")));
+                return Err(ConnectError::Unreadable(shown, format!("`{other}` is neither https nor http")));
             }
+        }
+        if !url.username().is_empty() || url.password().is_some() {
+            return Err(ConnectError::Credentials(shown));
         }
         let base = url.as_str().trim_end_matches('/').trim_end_matches("/v2").trim_end_matches('/').to_owned();
         let mut authorization =

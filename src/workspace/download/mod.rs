@@ -183,7 +183,36 @@ fn find_checksum(text: &str, name: &str) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
-    use super::find_checksum;
+    use std::io::{Read as _, Write as _};
+    use std::time::Duration;
+
+    use super::{ArtifactRequest, DownloadError, Downloads, Options, find_checksum};
+
+    /// Without the limit, each of these downloads would be complete after some seconds.
+    #[tokio::test]
+    async fn a_download_that_drips_ends_at_its_time_limit() {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("http://{}/tool", listener.local_addr().unwrap());
+        std::thread::spawn(move || {
+            for mut connection in listener.incoming().flatten() {
+                std::thread::spawn(move || {
+                    let _ = connection.read(&mut [0; 4096]);
+                    let _ = connection.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 40\r\nconnection: close\r\n\r\n");
+                    for _ in 0..40 {
+                        std::thread::sleep(Duration::from_millis(100));
+                        let _ = connection.write_all(b"x");
+                    }
+                });
+            }
+        });
+        let limit = Duration::from_millis(300);
+        let downloads = Downloads::new(Options { time_limit: limit, folder: None, ..Options::default() }).unwrap();
+        for checksum in [None, Some(url.clone())] {
+            let request = ArtifactRequest { url: url.clone(), checksum };
+            let result = downloads.pin(&request, &|_, _| {}).await;
+            assert!(matches!(result, Err(DownloadError::Slow { .. })), "{result:?}");
+        }
+    }
 
     #[test]
     fn checksums_are_found_in_all_formats() {

@@ -96,3 +96,45 @@ fn any_answer_but_yes_destroys() {
         emulator.holds(0, 0, "destroyed");
     }
 }
+
+/// What a terminal or a CI system would obey: the clipboard, the cursor, reordering, commands of a workflow.
+const HOSTILE: &str = "a\u{1b}]52;c;aGk=\u{7}b\u{1b}[9Ac\u{202e}d\n::error file=x,line=1::forged\n##[error]forged";
+
+#[track_caller]
+fn commands_nothing(printed: &str, what: &str) {
+    for forbidden in ["\u{1b}]", "\u{7}", "\u{1b}[9A", "\u{202e}", "##["] {
+        assert!(!printed.contains(forbidden), "{what}: {forbidden:?} in {printed:?}");
+    }
+    let command = printed.split(['\n', '\r']).find(|line| line.trim_start().starts_with("::"));
+    assert_eq!(command, None, "{what}: {printed}");
+}
+
+#[test]
+fn a_droplets_texts_command_neither_a_terminal_nor_a_ci_system() {
+    let text = serde_json::Value::from(HOSTILE);
+    let home = Home::new();
+    let scenario = home.path().join("scenario.yaml");
+    let steps = format!("steps:\n  - {{name: {text}, takes: 100ms, log: {text}, fails: {text}}}\n");
+    std::fs::write(&scenario, steps).unwrap();
+    let emulator = Emulator::start(&["--backend", "scripted", "--scenario", scenario.to_str().unwrap()]);
+
+    let bake = ["bake", "--api-url", &emulator.url, "--poll-interval", "50ms", "-v"];
+
+    let plain = home.run(&bake).exits(3).stderr_has("step `a\\u{1b}]52;c;aGk=\\u{7}b").into_parts().2;
+    commands_nothing(&plain, "a log");
+
+    let json = home.run(&[&bake[..], &["--format", "json"]].concat()).exits(3).into_parts().1;
+    commands_nothing(&json, "JSON");
+    let last = json.lines().last().expect("an event");
+    let last: serde_json::Value = serde_json::from_str(last).expect("one JSON object a line");
+    assert_eq!(last["step"], HOSTILE, "the value stays the same");
+
+    let mut command = home.command(&bake);
+    command.env("TERM", "xterm");
+    let (exit, progress) = end(spawn_command(command, Some(180_000)).expect("mkimg runs at a terminal"));
+    assert_eq!(exit, 3, "{progress}");
+    commands_nothing(&progress, "a progress line");
+
+    let bakes = home.run(&["bakes", "--api-url", &emulator.url]);
+    commands_nothing(&bakes.success().into_parts().1, "a list");
+}

@@ -1,7 +1,9 @@
 //! Where the token comes from (variables in order, then doctl's configuration), and where it is sent.
 
+use std::process::{Command, Stdio};
+
 use super::project;
-use crate::harness::{Emulator, Home, Run, TOKEN};
+use crate::harness::{Emulator, Home, MKIMG, Run, TOKEN};
 
 const VARIABLES: [&str; 3] = ["DIGITALOCEAN_API_TOKEN", "DIGITALOCEAN_TOKEN", "DIGITALOCEAN_ACCESS_TOKEN"];
 
@@ -72,5 +74,37 @@ fn a_token_goes_to_https_or_this_machine_only() {
         let (exit, stderr) = dry_run(&home, url, &[("DIGITALOCEAN_TOKEN", TOKEN)]);
         assert_eq!(exit, 2, "{url}");
         assert!(stderr.contains("https://") && !stderr.contains(TOKEN), "{url}: {stderr}");
+    }
+}
+
+#[test]
+fn a_url_with_a_password_is_refused_without_showing_it() {
+    let home = project();
+    for url in ["https://me:hunter22@127.0.0.1:1", "http://me:hunter22@api.example", "htps://me:hunter22@api.example"] {
+        let (exit, stderr) = dry_run(&home, url, &[("DIGITALOCEAN_TOKEN", TOKEN)]);
+        assert_eq!(exit, 2, "{stderr}");
+        assert!(stderr.contains("[redacted]@") && !stderr.contains("hunter22"), "{stderr}");
+    }
+}
+
+#[test]
+fn an_emulators_token_is_neither_an_argument_nor_in_a_core_dump() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("token");
+    std::fs::write(&file, format!("{TOKEN}\n")).unwrap();
+    for from_file in [true, false] {
+        let mut command = Command::new(MKIMG);
+        command.args(["emulate", "--backend", "none"]);
+        // The file comes first.
+        command.env("MKIMG_EMULATE_TOKEN", if from_file { "another" } else { TOKEN });
+        if from_file {
+            command.arg("--token-file").arg(&file);
+        }
+        let emulator = Emulator::start_command(&mut command, Stdio::null());
+        assert_eq!(emulator.send(reqwest::Method::GET, "/v2/account", None).0, 200);
+        assert!(!emulator.process_file("cmdline").contains(TOKEN));
+        let limits = emulator.process_file("limits");
+        let core = limits.lines().find(|line| line.starts_with("Max core file size")).expect("a limit");
+        assert_eq!(core.split_whitespace().collect::<Vec<_>>()[4..6], ["0", "0"], "{core}");
     }
 }
