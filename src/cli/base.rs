@@ -45,6 +45,9 @@ enum What {
         /// URL of the directory to download from, with its SHA256SUMS, instead of the publisher's
         #[arg(long, value_name = "URL")]
         base_url: Option<String>,
+        /// How long the download may take
+        #[arg(long, value_name = "DURATION", default_value = "1h", value_parser = humantime::parse_duration)]
+        timeout_download: std::time::Duration,
     },
     /// List the local images
     List {
@@ -90,8 +93,14 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<(), Failure> {
             };
             build(&request, &say).map_err(|error| BaseError { error, building: true })?
         }
-        What::Pull { slug, base_url } => {
-            let request = PullRequest { slug, cache: &cache, base_url: base_url.as_deref(), user_agent: USER_AGENT };
+        What::Pull { slug, base_url, timeout_download } => {
+            let request = PullRequest {
+                slug,
+                cache: &cache,
+                base_url: base_url.as_deref(),
+                time_limit: *timeout_download,
+                user_agent: USER_AGENT,
+            };
             block_on(async { Ok(pull(&request, &say).await.map_err(|error| BaseError { error, building: false })?) })?
         }
         What::List { format } => {

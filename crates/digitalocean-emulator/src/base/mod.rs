@@ -69,6 +69,9 @@ pub struct BaseImage {
 /// The version of `base.json`.
 const VERSION: u32 = 1;
 
+/// A header and its extensions are in the first cluster, which has at most this size.
+const MAX_HEADER_BYTES: u64 = 2 << 20;
+
 /// Prefix of folders that are not complete yet.
 const INCOMPLETE_PREFIX: &str = ".making-";
 
@@ -102,6 +105,10 @@ pub enum Error {
     Download { url: String, reason: String },
     #[error("{url} has the sha256 {found}, but its publisher's list says {expected}; it was not kept")]
     Checksum { url: String, expected: String, found: String },
+    #[error("{url} is not complete after {}: {received} bytes were received; allow more time with --timeout-download", humantime::format_duration(*limit))]
+    Slow { url: String, limit: std::time::Duration, received: u64 },
+    #[error("{list} does not have its publisher's signature ({signature}); nothing was kept:\n{reason}")]
+    Signature { list: String, signature: String, reason: String },
     #[error("there is no home directory, and so no cache; name one with --cache DIR")]
     NoCache,
 }
@@ -160,21 +167,44 @@ pub(crate) fn read(folder: &Path) -> Result<BaseInfo, String> {
 pub(crate) struct DiskHeader {
     /// The size as the guest sees it, in bytes.
     pub(crate) virtual_size: u64,
-    /// Whether the disk is an overlay on another file.
-    pub(crate) has_backing_file: bool,
+    /// What another file is to this disk: QEMU would open it, wherever it is on this machine.
+    pub(crate) other_file: Option<&'static str>,
 }
 
-/// Reads the header of a qcow2 disk: big-endian numbers, the backing file at byte 8, the size at
-/// byte 24.
+/// In the incompatible features of a qcow2 disk: the data is in another file.
+const EXTERNAL_DATA_FILE: u64 = 1 << 2;
+/// The extension of the header that names this file.
+const DATA_FILE_NAME: u32 = 0x4441_5441;
+
+/// Reads the header of a qcow2 disk: big-endian numbers. The backing file is at byte 8, the size at
+/// byte 24; from version 3 on, the incompatible features at byte 72, and the header's length at byte
+/// 100. Extensions follow the header: type, length, and data up to a multiple of 8 bytes.
 pub(crate) fn read_disk_header(disk: &Path) -> Result<DiskHeader, String> {
-    let mut header = [0; 32];
-    let read = std::fs::File::open(disk).and_then(|mut file| file.read_exact(&mut header));
+    let mut header = Vec::new();
+    let read = std::fs::File::open(disk).and_then(|file| file.take(MAX_HEADER_BYTES).read_to_end(&mut header));
     read.map_err(|error| error.to_string())?;
-    if &header[..4] != b"QFI\xfb" {
+    let number = |at: usize, bytes: usize| {
+        let bytes = header.get(at..at + bytes).ok_or("the header of the disk is cut short")?;
+        Ok::<u64, &str>(bytes.iter().fold(0, |number, byte| number << 8 | u64::from(*byte)))
+    };
+    if !header.starts_with(b"QFI\xfb") {
         return Err("it is not a qcow2 disk".to_owned());
     }
-    let number = |at: usize| header[at..at + 8].iter().fold(0, |number, byte| number << 8 | u64::from(*byte));
-    Ok(DiskHeader { virtual_size: number(24), has_backing_file: number(8) != 0 })
+    let is_version_2 = number(4, 4)? == 2;
+    let has_data_file = if is_version_2 { false } else { number(72, 8)? & EXTERNAL_DATA_FILE != 0 };
+    let mut at = if is_version_2 { 72 } else { usize::try_from(number(100, 4)?).unwrap_or(usize::MAX / 2) };
+    let mut names_data_file = false;
+    // The list ends with an extension of type 0, or with the header's cluster.
+    while let (Ok(kind @ 1..), Ok(length)) = (number(at, 4), number(at + 4, 4)) {
+        names_data_file |= kind == u64::from(DATA_FILE_NAME);
+        at += 8 + usize::try_from(length.next_multiple_of(8)).unwrap_or(usize::MAX / 4);
+    }
+    let other_file = match (number(8, 8)?, has_data_file || names_data_file) {
+        (0, false) => None,
+        (0, true) => Some("data file"),
+        _ => Some("backing file"),
+    };
+    Ok(DiskHeader { virtual_size: number(24, 8)?, other_file })
 }
 
 /// A file system that is mounted somewhere below a folder, and must not be cleared.

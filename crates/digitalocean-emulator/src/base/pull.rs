@@ -1,12 +1,15 @@
-//! Published base images: downloaded and checked against the publisher's list of checksums.
+//! Published base images: downloaded and checked against the publisher's signed list of checksums.
 
 use std::io::Write;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use sha2::{Digest, Sha256};
 
 use super::{BaseImage, BaseInfo, Boot, Error, WorkDir, read_disk_header};
+use crate::support::{SEARCH_PATH, find_program};
 
 /// Published images: slug, URL of the folder, name of the file.
 pub const PUBLISHED: [(&str, &str, &str); 2] = [
@@ -25,6 +28,11 @@ pub const PUBLISHED: [(&str, &str, &str); 2] = [
 /// The list of checksums beside the image.
 const CHECKSUM_LIST: &str = "SHA256SUMS";
 const MAX_CHECKSUM_LIST_BYTES: usize = 1 << 20;
+/// The publisher's signature of the list, beside it.
+const SIGNATURE: &str = "SHA256SUMS.gpg";
+/// The publisher's public keys, from Ubuntu's package `ubuntu-cloudimage-keyring` or Debian's `ubuntu-keyring`.
+const KEYRING: &str = "/usr/share/keyrings/ubuntu-cloudimage-keyring.gpg";
+const MAX_IMAGE_BYTES: u64 = 16 << 30;
 const MAX_REDIRECTS: usize = 10;
 
 /// What to download.
@@ -36,18 +44,21 @@ pub struct PullRequest<'a> {
     pub cache: &'a Path,
     /// The URL of a mirror of the publisher's folder: https, or http on loopback.
     pub base_url: Option<&'a str>,
+    /// How long everything may take.
+    pub time_limit: Duration,
     /// The `user-agent` of the requests, such as `program/1.0`.
     pub user_agent: &'a str,
 }
 
 /// Downloads a base image. `report` gets a line for each stage and its progress.
 pub async fn pull(request: &PullRequest<'_>, report: &(dyn Fn(&str) + Sync)) -> Result<BaseImage, Error> {
-    pull_with(reqwest::Client::builder(), request, report).await
+    pull_with(reqwest::Client::builder(), Path::new(KEYRING), request, report).await
 }
 
-/// [`pull`] with a prepared client, for tests.
+/// [`pull`] with a prepared client and keys, for tests.
 async fn pull_with(
     client: reqwest::ClientBuilder,
+    keyring: &Path,
     request: &PullRequest<'_>,
     report: &(dyn Fn(&str) + Sync),
 ) -> Result<BaseImage, Error> {
@@ -59,18 +70,43 @@ async fn pull_with(
     let client = configure(client.user_agent(request.user_agent), folder)?;
     let url = format!("{folder}/{file}");
     report(&format!("{slug}: {url}"));
-    let expected = fetch_checksum(&client, &format!("{folder}/{CHECKSUM_LIST}"), file).await?;
     let work = WorkDir::open(request.cache)?;
     let disk = work.image().join("disk.qcow2");
-    let found = download(&client, &url, &disk, report).await?;
+    let received = AtomicU64::new(0);
+    let downloads = async {
+        let list_url = format!("{folder}/{CHECKSUM_LIST}");
+        let list = fetch_small(&client, &list_url).await?;
+        match find_gpgv(keyring) {
+            Ok(gpgv) => {
+                let signature_url = format!("{folder}/{SIGNATURE}");
+                let signature = fetch_small(&client, &signature_url).await?;
+                verify_signature(&gpgv, keyring, &list, &signature, work.path())
+                    .await
+                    .map_err(|reason| Error::Signature { list: list_url.clone(), signature: signature_url, reason })?;
+                report(&format!("the signature of {CHECKSUM_LIST} is the publisher's"));
+            }
+            Err(reason) => report(&format!(
+                "warning: the publisher's signature of {CHECKSUM_LIST} was not verified: {reason}; install with: \
+                 apt-get install gpgv ubuntu-keyring (on Ubuntu: ubuntu-cloudimage-keyring)"
+            )),
+        }
+        let expected = find_checksum(&String::from_utf8_lossy(&list), file)
+            .ok_or_else(|| Error::Download { url: list_url, reason: format!("it has no sha256 of {file}") })?;
+        Ok((expected, download(&client, &url, &disk, &received, report).await?))
+    };
+    // The client's own limits are for each part of an answer: a server that drips keeps them.
+    let (expected, found) = tokio::time::timeout(request.time_limit, downloads).await.unwrap_or_else(|_| {
+        let received = received.load(Ordering::Relaxed);
+        Err(Error::Slow { url: url.clone(), limit: request.time_limit, received })
+    })?;
     if found != expected {
         return Err(Error::Checksum { url, expected, found });
     }
     report("sha256 matches the publisher's list");
     let header = read_disk_header(&disk).map_err(|reason| Error::Download { url: url.clone(), reason })?;
-    if header.has_backing_file {
+    if let Some(other) = header.other_file {
         // QEMU would read that file from this machine.
-        let reason = "it is not a complete disk: it names another file as its base".to_owned();
+        let reason = format!("it is not a complete disk: it names another file as its {other}; it was not kept");
         return Err(Error::Download { url, reason });
     }
     work.publish(BaseInfo::new(slug, Boot::Loader, header.virtual_size, url))
@@ -131,7 +167,8 @@ async fn get(client: &reqwest::Client, url: &str) -> Result<reqwest::Response, E
     Ok(response)
 }
 
-async fn fetch_checksum(client: &reqwest::Client, url: &str, file: &str) -> Result<String, Error> {
+/// Downloads a list of checksums or a signature.
+async fn fetch_small(client: &reqwest::Client, url: &str) -> Result<Vec<u8>, Error> {
     let failed = |reason: String| Error::Download { url: url.to_owned(), reason };
     let mut response = get(client, url).await?;
     let mut list = Vec::new();
@@ -141,7 +178,41 @@ async fn fetch_checksum(client: &reqwest::Client, url: &str, file: &str) -> Resu
             return Err(failed("it is too large for a list of checksums".to_owned()));
         }
     }
-    find_checksum(&String::from_utf8_lossy(&list), file).ok_or_else(|| failed(format!("it has no sha256 of {file}")))
+    Ok(list)
+}
+
+/// The program that verifies signatures, if the publisher's keys are here, too.
+fn find_gpgv(keyring: &Path) -> Result<PathBuf, String> {
+    if !keyring.is_file() {
+        return Err(format!("{} does not exist", keyring.display()));
+    }
+    find_program("gpgv").ok_or_else(|| "gpgv is not installed".to_owned())
+}
+
+/// Whether the publisher has signed this list; the error says why not.
+async fn verify_signature(
+    gpgv: &Path,
+    keyring: &Path,
+    list: &[u8],
+    signature: &[u8],
+    folder: &Path,
+) -> Result<(), String> {
+    let failed = |error: std::io::Error| error.to_string();
+    let (list_file, signature_file) = (folder.join(CHECKSUM_LIST), folder.join(SIGNATURE));
+    std::fs::write(&list_file, list).and_then(|()| std::fs::write(&signature_file, signature)).map_err(failed)?;
+    let output = tokio::process::Command::new(gpgv)
+        .arg("--keyring")
+        .arg(std::path::absolute(keyring).map_err(failed)?)
+        .args(["--homedir".as_ref(), folder, &signature_file, &list_file])
+        .env_clear()
+        .env("PATH", SEARCH_PATH)
+        .env("LC_ALL", "C")
+        .stdin(Stdio::null())
+        .kill_on_drop(true)
+        .output()
+        .await
+        .map_err(failed)?;
+    if output.status.success() { Ok(()) } else { Err(String::from_utf8_lossy(&output.stderr).trim().to_owned()) }
 }
 
 /// The checksum of a file in a list as `sha256sum` writes it: `HEX *NAME` or `HEX  NAME`.
@@ -159,23 +230,27 @@ async fn download(
     client: &reqwest::Client,
     url: &str,
     to: &Path,
+    received: &AtomicU64,
     report: &(dyn Fn(&str) + Sync),
 ) -> Result<String, Error> {
     let mut response = get(client, url).await?;
     let length = response.content_length();
     let mut file = std::fs::File::create(to).map_err(|error| Error::io("can't write", to, error))?;
     let mut sum = Sha256::new();
-    let (mut received, mut reported) = (0_u64, 0_u64);
+    let mut reported = 0;
     let failed = |error| Error::Download { url: url.to_owned(), reason: with_causes(&error) };
     while let Some(chunk) = response.chunk().await.map_err(failed)? {
         sum.update(&chunk);
         file.write_all(&chunk).map_err(|error| Error::io("can't write", to, error))?;
-        received += chunk.len() as u64;
+        let bytes = received.fetch_add(chunk.len() as u64, Ordering::Relaxed) + chunk.len() as u64;
+        if bytes > MAX_IMAGE_BYTES {
+            return Err(Error::Download { url: url.to_owned(), reason: "it is too large for an image".to_owned() });
+        }
         // A line every 64 MiB.
-        if received >> 26 > reported {
-            reported = received >> 26;
+        if bytes >> 26 > reported {
+            reported = bytes >> 26;
             let total = length.map_or(String::new(), |length| format!(" of {}", length >> 20));
-            report(&format!("  {}{total} MiB", received >> 20));
+            report(&format!("  {}{total} MiB", bytes >> 20));
         }
     }
     Ok(hex(&sum.finalize()))
@@ -192,6 +267,8 @@ mod tests {
 
     use axum::Router;
     use axum::routing::get;
+    use base64::Engine as _;
+    use base64::engine::general_purpose::STANDARD;
 
     use super::*;
 
@@ -203,6 +280,13 @@ mod tests {
         disk
     }
 
+    /// A key, and its signature of the list that [`publisher`] has for `disk(0)`.
+    const TEST_KEY: &str = "mDMEZZIAgBYJKwYBBAHaRw8BAQdAcg+8YvX8J5b9jM+ud41sEh2ptXwsPkY9q9g5UbP67BK0BHRlc3SIkAQTFggAOBYhBMnujlOL\
+        y4OkJYySYVYVWuX2H+oEBQJlkgCAAhsDBQsJCAcCBhUKCQgLAgQWAgMBAh4BAheAAAoJEFYVWuX2H+oE/dYBANwBQM2K6zL7WnfeMc1Lj9AFGFw+Bn/9Ngu\
+        kT99j5fV+AQCkooVUH+hkcmMlot8Y8Q+/S+rRNMhIYR24S4brD3XTDg==";
+    const TEST_SIGNATURE: &str = "iHUEABYIAB0WIQTJ7o5Ti8uDpCWMkmFWFVrl9h/qBAUCZZNSAAAKCRBWFVrl9h/qBP4zAQDO+YUHw8B0PJ9N6TF2qQnkotAQITug\
+        TmAXKQgDJBNM4wD/dsiql4Zx8Y+mtNBgs8FNOA9lJLHtFT7f2mXiKnClVQQ=";
+
     /// Serves a disk and a list of checksums on loopback; returns the folder's URL.
     async fn publisher(disk: Vec<u8>, sum: Option<String>) -> String {
         let file = PUBLISHED[1].2;
@@ -211,6 +295,7 @@ mod tests {
         let disk = Arc::new(disk);
         let router = Router::new()
             .route("/noble/SHA256SUMS", get(move || async move { list.clone() }))
+            .route("/noble/SHA256SUMS.gpg", get(|| async { STANDARD.decode(TEST_SIGNATURE).unwrap() }))
             .route(&format!("/noble/{file}"), get(move || async move { disk.as_ref().clone() }));
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
@@ -219,11 +304,13 @@ mod tests {
     }
 
     fn request<'a>(url: &'a str, cache: &'a Path) -> PullRequest<'a> {
-        PullRequest { slug: "ubuntu-24-04-x64", cache, base_url: Some(url), user_agent: "test/1" }
+        let time_limit = Duration::from_secs(60);
+        PullRequest { slug: "ubuntu-24-04-x64", cache, base_url: Some(url), time_limit, user_agent: "test/1" }
     }
 
+    /// The keys of no publisher are at hand.
     async fn pulled(url: &str, cache: &Path) -> Result<BaseImage, Error> {
-        pull(&request(url, cache), &|_| ()).await
+        pull_with(reqwest::Client::builder(), Path::new("/nowhere"), &request(url, cache), &|_| ()).await
     }
 
     #[tokio::test]
@@ -248,14 +335,80 @@ mod tests {
         assert!(
             matches!(pulled(&wrong, cache.path()).await, Err(Error::Checksum { expected, .. }) if expected == "a".repeat(64))
         );
-        let hostile = publisher(disk(104), None).await;
-        assert!(pulled(&hostile, cache.path()).await.unwrap_err().to_string().contains("names another file"));
+        // Bit 2 of the incompatible features, and the extension that names the file.
+        let with_bit = || {
+            let mut disk = disk(0);
+            disk[79] = 4;
+            disk
+        };
+        let with_extension = || {
+            let mut disk = disk(0);
+            disk[103] = 104;
+            disk[104..108].copy_from_slice(&[0xe2, 0x79, 0x2a, 0xca]);
+            disk[111] = 3;
+            disk[120..128].copy_from_slice(&[0x44, 0x41, 0x54, 0x41, 0, 0, 0, 4]);
+            disk
+        };
+        for (hostile, what) in [(disk(104), "backing file"), (with_bit(), "data file"), (with_extension(), "data file")]
+        {
+            let url = publisher(hostile, None).await;
+            let error = pulled(&url, cache.path()).await.unwrap_err().to_string();
+            assert!(error.contains(&format!("names another file as its {what}; it was not kept")), "{error}");
+        }
         let html = publisher(b"<html>".to_vec(), None).await;
         assert!(matches!(pulled(&html, cache.path()).await, Err(Error::Download { .. })));
         let missing = pulled(&wrong.replace("noble", "none"), cache.path()).await.unwrap_err().to_string();
         assert!(missing.contains("404"), "{missing}");
         assert!(pulled("http://images.example/noble", cache.path()).await.unwrap_err().to_string().contains("https"));
         assert_eq!(super::super::list(cache.path()).unwrap(), []);
+    }
+
+    #[tokio::test]
+    async fn the_list_must_have_the_publishers_signature() {
+        if find_program("gpgv").is_none() {
+            eprintln!("SKIPPED: gpgv is not installed");
+            return;
+        }
+        let cache = tempfile::tempdir().unwrap();
+        let keyring = cache.path().join(".keyring");
+        std::fs::write(&keyring, STANDARD.decode(TEST_KEY).unwrap()).unwrap();
+        let said = std::sync::Mutex::new(String::new());
+        let report = |line: &str| said.lock().unwrap().push_str(line);
+        let pulled = async |url: &str, keyring: &Path| {
+            pull_with(reqwest::Client::builder(), keyring, &request(url, cache.path()), &report).await
+        };
+        let signed = publisher(disk(0), None).await;
+        pulled(&signed, &keyring).await.unwrap();
+        assert!(said.lock().unwrap().contains("the signature of SHA256SUMS is the publisher's"));
+
+        let mut other = disk(0);
+        other[4000] = 1;
+        let forged = publisher(other, None).await;
+        let error = pulled(&forged, &keyring).await.unwrap_err().to_string();
+        assert!(error.contains("BAD signature"), "{error}");
+        said.lock().unwrap().clear();
+        pulled(&forged, Path::new("/nowhere")).await.unwrap();
+        assert!(said.lock().unwrap().contains("was not verified: /nowhere does not exist"), "{}", said.lock().unwrap());
+    }
+
+    #[tokio::test]
+    async fn a_download_that_drips_ends_at_its_time_limit() {
+        // Without a limit, this list would be complete after some seconds.
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("http://{}/noble", listener.local_addr().unwrap());
+        std::thread::spawn(move || {
+            let (mut connection, _) = listener.accept().unwrap();
+            let _ = std::io::Read::read(&mut connection, &mut [0; 4096]);
+            let _ = connection.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 40\r\nconnection: close\r\n\r\n");
+            for _ in 0..40 {
+                std::thread::sleep(Duration::from_millis(100));
+                let _ = connection.write_all(b"x");
+            }
+        });
+        let cache = tempfile::tempdir().unwrap();
+        let request = PullRequest { time_limit: Duration::from_millis(300), ..request(&url, cache.path()) };
+        let error = pull(&request, &|_| ()).await.unwrap_err();
+        assert!(matches!(error, Error::Slow { .. }), "{error}");
     }
 
     #[test]
@@ -342,9 +495,8 @@ mod tests {
         let cache = tempfile::tempdir().unwrap();
         let root = reqwest::Certificate::from_der(&certificate).unwrap();
         let url = format!("https://localhost:{port}/noble");
-        let error = pull_with(reqwest::Client::builder().tls_certs_only([root]), &request(&url, cache.path()), &|_| ())
-            .await
-            .unwrap_err();
+        let client = reqwest::Client::builder().tls_certs_only([root]);
+        let error = pull_with(client, Path::new("/nowhere"), &request(&url, cache.path()), &|_| ()).await.unwrap_err();
         assert!(error.to_string().contains(&format!("redirects to {plain}SHA256SUMS, which is not https")), "{error}");
     }
 }
