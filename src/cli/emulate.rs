@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use digitalocean_emulator::{
-    BackendKind, Config, FaultSpec, ParseScenarioError, RateLimit, Scenario, Timing, USUAL_PORTS, remove_abandoned,
-    start,
+    BackendKind, Config, FaultSpec, HostPorts, ParseScenarioError, RateLimit, Scenario, Timing, USUAL_PORTS,
+    remove_abandoned, start,
 };
 use secrecy::{ExposeSecret, SecretString};
 
@@ -46,6 +46,10 @@ pub(super) struct Args {
     /// 8443 are if they are free
     #[arg(long, value_name = "PORT")]
     forward: Vec<u16>,
+    /// Port of this machine's loopback interface that droplets may reach, at 10.0.2.2 (repeatable);
+    /// by default they reach none
+    #[arg(long, value_name = "PORT")]
+    host_port: Vec<u16>,
     /// With `--backend none`: how long after its start a droplet powers off
     #[arg(long, value_name = "DURATION", value_parser = humantime::parse_duration)]
     off_after: Option<Duration>,
@@ -138,7 +142,10 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<(), Failure> {
         None => default_cache()?,
     };
     let scenarios = args.scenario.iter().map(|scenario| read_scenario(scenario, global)).collect::<Result<_, _>>()?;
+    let host_ports = HostPorts::default();
+    args.host_port.iter().for_each(|port| host_ports.allow(*port));
     let config = Config {
+        host_ports,
         listen: args.listen,
         token: token.clone(),
         state,

@@ -158,6 +158,7 @@ impl ResumedBake {
         }
         let _server = match self.artifacts.take() {
             Some(served) if !self.state.build.has_passed() && self.state.clean_up_reason().is_none() => {
+                api.serve_droplets(served.port);
                 Some(ArtifactDirectory::read(&served.folder)?.serve(served.port).await?.1)
             }
             _ => None,

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use secrecy::SecretString;
 
-use crate::backend::{BackendError, BackendKind, Scenario};
+use crate::backend::{BackendError, BackendKind, HostPorts, Scenario};
 use crate::faults::FaultSpec;
 use crate::rate_limit::RateLimit;
 use crate::timing::Timing;
@@ -40,6 +40,9 @@ pub struct Config {
     pub forward: Vec<u16>,
     /// TCP ports that are forwarded if they are free; for others there is a warning.
     pub forward_if_free: Vec<u16>,
+    /// What droplets may reach on this machine, at the address [`GATEWAY`](crate::GATEWAY): nothing
+    /// by default.
+    pub host_ports: HostPorts,
     /// Ends the error message about a missing base image: from its slug to how to get it.
     pub base_hint: Option<fn(&str) -> String>,
     /// How long actions and answers take.
@@ -66,6 +69,7 @@ impl Config {
             scenarios: Vec::new(),
             forward: Vec::new(),
             forward_if_free: USUAL_PORTS.to_vec(),
+            host_ports: HostPorts::default(),
             base_hint: None,
             timing: Timing::default(),
             faults: Vec::new(),

@@ -47,7 +47,7 @@ mod timing;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-pub use self::backend::{BackendKind, GATEWAY, ParseScenarioError, Scenario};
+pub use self::backend::{BackendKind, GATEWAY, HostPorts, ParseScenarioError, Scenario};
 use self::cloud::Cloud;
 pub use self::cloud::remove_abandoned;
 pub use self::config::{Config, Error, USUAL_PORTS};

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use digitalocean_emulator::{self as emulator, Emulator};
+use digitalocean_emulator::{self as emulator, Emulator, HostPorts};
 use secrecy::{ExposeSecret as _, SecretString};
 
 use super::state::{create_private_directory, state_home};
@@ -107,16 +107,17 @@ impl ApiArgs {
             retry_wait_max: self.retry_wait_max,
             log,
         };
+        let host_ports = HostPorts::default();
         let (url, token, origin, running) = match target {
             Target::Remote { url, token } => (url, token.value, token.origin, None),
             Target::Local => {
-                let (token, running) = start_emulator(global).await?;
+                let (token, running) = start_emulator(global, host_ports.clone()).await?;
                 (running.url(), token, "the embedded emulator".to_owned(), Some(running))
             }
         };
         global.terminal.redaction().hide(token.expose_secret());
         let client = (providers::DEFAULT.connect)(&url, &token, options)?;
-        Ok(Api { client, url, origin, running })
+        Ok(Api { client, url, origin, running, host_ports })
     }
 }
 
@@ -130,7 +131,7 @@ fn cache() -> Result<PathBuf, Failure> {
     Err(ApiError::NoQemu.into())
 }
 
-async fn start_emulator(global: &Global) -> Result<(SecretString, Emulator), Failure> {
+async fn start_emulator(global: &Global, host_ports: HostPorts) -> Result<(SecretString, Emulator), Failure> {
     let token = random_token()?;
     let state = state_home()?.join("local");
     create_private_directory(&state)?;
@@ -138,6 +139,7 @@ async fn start_emulator(global: &Global) -> Result<(SecretString, Emulator), Fai
     // The status channel must be reachable: a port in use is reported before anything is baked.
     config.forward = vec![crate::marker::PORT];
     config.base_hint = Some(crate::cli::base::hint);
+    config.host_ports = host_ports;
     let running = emulator::start(config).await?;
     for warning in running.warnings() {
         global.terminal.warning(warning);
@@ -194,9 +196,16 @@ pub(crate) struct Api {
     url: String,
     origin: String,
     running: Option<Emulator>,
+    host_ports: HostPorts,
 }
 
 impl Api {
+    /// Lets local droplets reach a port of this machine's loopback interface; returns its URL for them.
+    pub(crate) fn serve_droplets(&self, port: u16) -> String {
+        self.host_ports.allow(port);
+        format!("http://{}:{port}", emulator::GATEWAY)
+    }
+
     pub(crate) fn client(&self) -> &dyn Provider {
         self.client.as_ref()
     }
@@ -277,7 +286,8 @@ pub(crate) mod tests {
     /// An API that gets no request.
     pub(crate) fn unused_api(url: &str) -> Api {
         let client = (providers::DEFAULT.connect)(url, &SecretString::from("token"), Options::default()).unwrap();
-        Api { client, url: url.to_owned(), origin: String::new(), running: None }
+        let host_ports = HostPorts::default();
+        Api { client, url: url.to_owned(), origin: String::new(), running: None, host_ports }
     }
 
     #[test]

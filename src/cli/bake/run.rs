@@ -286,7 +286,7 @@ impl Batch<'_> {
             Some(folder) => serve(folder).await.map(|(artifacts, server)| (Some(artifacts), Some(server)))?,
             None => (None, None),
         };
-        let url = artifacts.as_ref().map(|served| format!("http://{}:{}", digitalocean_emulator::GATEWAY, served.port));
+        let url = artifacts.as_ref().map(|served| api.serve_droplets(served.port));
         let build = DocumentWithCredentials::new(&prepared.document, spec, url.clone())?;
         let verification =
             spec.verify.then(|| DocumentWithCredentials::new(&prepared.verification, spec, url)).transpose()?;

@@ -14,8 +14,8 @@ use std::fmt;
 use std::str::FromStr;
 
 pub use self::port::{
-    Backend, BackendEntry, BackendError, BackendOptions, DiskSource, EventSender, GATEWAY, Machine, MachineEvent,
-    OpenBackend, OpenFuture,
+    Backend, BackendEntry, BackendError, BackendOptions, DiskSource, EventSender, GATEWAY, HostPorts, Machine,
+    MachineEvent, OpenBackend, OpenFuture,
 };
 pub use self::scenario::{ParseScenarioError, Scenario};
 

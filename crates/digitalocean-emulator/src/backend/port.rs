@@ -3,10 +3,11 @@
 //! A backend knows machines, disks and addresses; it knows nothing about HTTP, accounts or actions.
 //! What a machine does by itself (power off, crash) is reported as a [`MachineEvent`].
 
+use std::collections::BTreeSet;
 use std::net::Ipv4Addr;
 use std::path::PathBuf;
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -14,8 +15,26 @@ use tokio::sync::mpsc::UnboundedSender;
 
 use super::scenario::Scenario;
 
-/// The address at which a droplet reaches the loopback interface of the host.
-pub const GATEWAY: &str = "10.0.2.2";
+/// The address at which a droplet reaches the allowed ports of the host's loopback interface.
+pub const GATEWAY: Ipv4Addr = Ipv4Addr::new(10, 0, 2, 2);
+
+/// TCP ports of this machine's loopback interface that guests may reach, at [`GATEWAY`]. Clones share
+/// them: a port can be added while the emulator runs.
+#[derive(Debug, Clone, Default)]
+pub struct HostPorts(Arc<RwLock<BTreeSet<u16>>>);
+
+impl HostPorts {
+    /// Allows one more port.
+    pub fn allow(&self, port: u16) {
+        self.0.write().unwrap_or_else(PoisonError::into_inner).insert(port);
+    }
+
+    /// Whether guests may reach this port.
+    #[must_use]
+    pub fn contains(&self, port: u16) -> bool {
+        self.0.read().unwrap_or_else(PoisonError::into_inner).contains(&port)
+    }
+}
 
 /// What a machine's disk starts from.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -139,6 +158,8 @@ pub struct BackendOptions {
     pub forward: Vec<u16>,
     /// TCP ports that are forwarded if they are free.
     pub forward_if_free: Vec<u16>,
+    /// What guests may reach on this machine.
+    pub host_ports: HostPorts,
     /// How long after its start a droplet without a machine powers off.
     pub off_after: Option<Duration>,
     /// What scripted droplets do; the last one repeats.

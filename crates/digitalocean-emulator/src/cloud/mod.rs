@@ -39,6 +39,7 @@ pub(crate) async fn open(config: Config, url: String) -> Result<(Arc<Cloud>, Vec
         state: store.directory().to_path_buf(),
         cache: config.cache,
         base_hint: config.base_hint,
+        host_ports: config.host_ports,
         forward: config.forward,
         forward_if_free: config.forward_if_free,
         off_after: config.off_after,

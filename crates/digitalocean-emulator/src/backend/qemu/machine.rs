@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use serde_json::{Value, json};
 
 use super::accelerator::Accelerator;
+use super::firewall::{self, NAME_SERVER};
 use super::iso9660::{VolumeError, write_volume};
 use super::network::PrivateNetwork;
 use super::process::MONITOR_SOCKET;
@@ -25,7 +26,6 @@ const EMULATED_KERNEL: &str = " norandmaps nokaslr mitigations=off";
 /// The guest's address in QEMU's user network. Each guest has its own network, so that the address
 /// is always the same.
 const GUEST_ADDRESS: &str = "10.0.2.15";
-const NAME_SERVER: &str = "10.0.2.3";
 
 /// The public network card's address: QEMU's prefix and the droplet's id.
 fn public_mac(id: u64) -> String {
@@ -52,6 +52,8 @@ pub(super) fn arguments(
     add("-name", &format!("droplet-{}", machine.id));
     add("-m", &machine.memory.to_string());
     add("-display", "none");
+    // A guest that breaks out of QEMU can start no program and gain no privilege.
+    add("-sandbox", "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny");
     add("-smbios", "type=0,vendor=DigitalOcean,version=20171212");
     add("-smbios", &format!("type=1,manufacturer=DigitalOcean,product=Droplet,serial={}", machine.id));
     if let Boot::Kernel { append } = boot {
@@ -68,6 +70,9 @@ pub(super) fn arguments(
     let forward = |port: &u16| format!(",hostfwd=tcp:{}:{port}-:{port}", machine.address);
     add("-netdev", &format!("user,id=net,ipv6=off{}", ports.iter().map(forward).collect::<String>()));
     add("-device", &format!("virtio-net-pci,netdev=net,mac={},romfile=", public_mac(machine.id)));
+    for (name, value) in firewall::arguments("net") {
+        add(name, &value);
+    }
     if let (Some(network), Some(_)) = (private, machine.private_address) {
         add("-netdev", &network.netdev("private"));
         add("-device", &format!("virtio-net-pci,netdev=private,mac={},romfile=", private_mac(machine.id)));

@@ -2,11 +2,12 @@
 //!
 //! A droplet's folder, `<state>/droplets/<id>/`, has its disk (an overlay on its image), config
 //! drive, console log, QEMU's output and the monitor's socket. Each droplet has its own loopback
-//! address, whose ports lead into the guest. The guest reaches the internet by NAT, and the host's
-//! loopback interface as `10.0.2.2`.
+//! address, whose ports lead into the guest. The guest reaches the internet by NAT, but not this
+//! machine: see [`firewall`].
 
 mod accelerator;
 mod disk;
+mod firewall;
 mod iso9660;
 mod machine;
 mod network;
@@ -309,6 +310,10 @@ impl Backend for Qemu {
         let instance = Arc::new(Instance { boot, process });
         self.running().insert(id, Arc::clone(&instance));
         self.wait_until_up(machine, &instance).await?;
+        if let Err(error) = firewall::start(&folder, self.options.host_ports.clone()).await {
+            instance.process.kill();
+            return Err(BackendError::Monitor { id, what: format!("its network is not filtered: {error}") });
+        }
         self.watch(id, instance);
         Ok(boot)
     }

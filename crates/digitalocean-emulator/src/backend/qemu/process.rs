@@ -129,7 +129,7 @@ impl Process {
 fn command_that_dies_with_us(program: &Path) -> Command {
     let Some(setpriv) = find_program("setpriv") else { return Command::new(program) };
     let mut command = Command::new(setpriv);
-    command.args(["--pdeathsig", "KILL", "--"]).arg(program);
+    command.args(["--pdeathsig", "KILL", "--no-new-privs", "--"]).arg(program);
     command
 }
 
@@ -182,13 +182,15 @@ pub(super) async fn is_up(folder: &Path) -> bool {
     tokio::time::timeout(Duration::from_secs(1), talk(folder, "query-status")).await.is_ok_and(|answer| answer.is_ok())
 }
 
-async fn talk(folder: &Path, command: &str) -> std::io::Result<()> {
-    // A socket's path has at most 107 bytes, but a state directory may be deep: go through an open
-    // folder.
+/// Connects to a socket in a folder. A socket's path has at most 107 bytes, but a state directory
+/// may be deep: this goes through an open folder.
+pub(super) async fn connect(folder: &Path, socket: &str) -> std::io::Result<UnixStream> {
     let opened = std::fs::File::open(folder)?;
-    let path = format!("/proc/self/fd/{}/{MONITOR_SOCKET}", std::os::fd::AsRawFd::as_raw_fd(&opened));
-    let (read, mut write) = UnixStream::connect(path).await?.into_split();
-    drop(opened);
+    UnixStream::connect(format!("/proc/self/fd/{}/{socket}", std::os::fd::AsRawFd::as_raw_fd(&opened))).await
+}
+
+async fn talk(folder: &Path, command: &str) -> std::io::Result<()> {
+    let (read, mut write) = connect(folder, MONITOR_SOCKET).await?.into_split();
     let mut lines = BufReader::new(read).lines();
     read_message(&mut lines).await?;
     for command in ["qmp_capabilities", command] {
