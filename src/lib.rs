@@ -2,6 +2,7 @@
 //! with it. `docs/design/architecture.md` is the map of these modules.
 
 pub mod bake;
+mod causes;
 pub mod cli;
 pub mod diff;
 pub mod import;

@@ -67,7 +67,7 @@ fn parse(text: &str) -> Result<Page, String> {
     for line in front_matter.lines() {
         let (key, value) = line.split_once(": ").ok_or(format!("expected `key: value`, found `{line}`"))?;
         if keys.insert(key, value.trim()).is_some() {
-            return Err(format!("the key `{key}` is there twice"));
+            return Err(format!("the key `{key}` occurs twice"));
         }
     }
     let mut optional = |key: &str| keys.remove(key);

@@ -307,7 +307,7 @@ mod tests {
         let fake = Fake::new(world);
         let account = account(&fake).await?;
         let looked = check(&fake, specs, &account, together).await;
-        assert_eq!(fake.there(), [""; 0], "nothing is created");
+        assert_eq!(fake.existing_resources(), [""; 0], "nothing is created");
         looked
     }
 

@@ -12,6 +12,7 @@ use std::path::Path;
 use super::Terminal;
 use crate::bake::id::InvalidBakeId;
 use crate::bake::journal::JournalError;
+use crate::causes::with_causes;
 use crate::marker::CredentialsError;
 use crate::model::{BadAssignment, PlanError};
 use crate::providers::ConnectError;
@@ -104,27 +105,11 @@ impl Failure {
     /// Prints the error with its causes, then the next step.
     pub(super) fn print(&self, terminal: &Terminal) {
         let Self::Error(error) = self else { return };
-        terminal.error(&with_causes(error.as_ref()));
+        terminal.error(&with_causes(error.to_string(), error.as_ref()));
         if let Some(help) = error.help() {
             terminal.help(&help);
         }
     }
-}
-
-/// An error's text with its causes. Some errors repeat their cause in their own text: once is
-/// enough.
-fn with_causes(error: &dyn Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        let cause_text = cause.to_string();
-        if !text.contains(&cause_text) {
-            text.push_str(": ");
-            text.push_str(&cause_text);
-        }
-        source = cause.source();
-    }
-    text
 }
 
 /// An operation on a file or directory that failed.
@@ -382,14 +367,5 @@ pub(super) mod tests {
         for (kind, status) in [(K::Finding, 1), (K::Remaining, 4), (K::Interrupted, 130)] {
             assert_eq!(kind.exit_status() as u8, status, "{kind:?}");
         }
-    }
-
-    #[test]
-    fn causes_are_printed_once() {
-        #[derive(Debug, thiserror::Error)]
-        #[error("outer")]
-        struct Outer(#[source] io::Error);
-        assert_eq!(with_causes(&Outer(io::Error::other("inner"))), "outer: inner");
-        assert_eq!(with_causes(&Outer(io::Error::other("outer"))), "outer");
     }
 }

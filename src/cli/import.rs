@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use diagnostics::source::Source;
-use diagnostics::{Diagnostic, Document, Findings, Report, Severity, Verdict};
+use diagnostics::{Diagnostic, Findings, LintedDocument, Report, Severity, Verdict};
 
 use super::error::{CannotWrite, ErrorKind, ExitStatus, ExpectedError, Failure, FileError};
 use super::init::NOTHING_WRITTEN;
@@ -163,7 +163,7 @@ fn read(input: &Path, shown: &Path) -> Result<(Vec<Source>, PathBuf, String), Fa
 
 /// Prints the findings: for people on standard error, for programs on standard output.
 fn report(sources: &[Source], notes: Vec<Vec<Diagnostic>>, format: Format, global: &Global) -> Result<(), Failure> {
-    let document = |(source, diagnostics): (&Source, Vec<Diagnostic>)| Document {
+    let document = |(source, diagnostics): (&Source, Vec<Diagnostic>)| LintedDocument {
         kind: "packer-template",
         verdict: Verdict::Skipped,
         findings: Findings { source: source.clone(), diagnostics },

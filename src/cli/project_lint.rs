@@ -4,7 +4,7 @@
 //! A finding in a file points into that file, not into the document that embeds it.
 
 use diagnostics::source::{Source, Span};
-use diagnostics::{Diagnostic, Document};
+use diagnostics::{Diagnostic, LintedDocument};
 use userdata_lint::{Allowance, Options, lint_file, lint_rendered};
 
 use super::project::Opened;
@@ -32,7 +32,7 @@ pub(super) fn options(plan: &Plan, secrets: &[String], options: &Options) -> Opt
 }
 
 /// The files and scripts that have findings, each as a document.
-pub(super) fn check_files(plan: &Plan, options: &Options) -> Vec<Document> {
+pub(super) fn check_files(plan: &Plan, options: &Options) -> Vec<LintedDocument> {
     let files = plan.files.iter().map(|file| (&file.source, file.path.clone(), file.mode.0, &file.content));
     let scripts = plan.all_scripts();
     let staged = |script: &Script| format!("{STAGED}scripts/{}", script.name);
@@ -42,7 +42,7 @@ pub(super) fn check_files(plan: &Plan, options: &Options) -> Vec<Document> {
         Some(lint_file(&Source::new(name.as_str(), text), &destination, mode, options))
     };
     let is_reported =
-        |document: &Document| !document.findings.diagnostics.is_empty() || !document.suppressed.is_empty();
+        |document: &LintedDocument| !document.findings.diagnostics.is_empty() || !document.suppressed.is_empty();
     files.chain(scripts).filter_map(check).filter(is_reported).collect()
 }
 
@@ -56,7 +56,7 @@ pub(super) fn check_rendered(
     plan: &Plan,
     places: &Places,
     options: &Options,
-) -> (Document, Vec<Diagnostic>) {
+) -> (LintedDocument, Vec<Diagnostic>) {
     let unlimited = if document.embedded.is_empty() { None } else { render::render(plan, None).ok() };
     let (document, mut allow) = match unlimited {
         Some(unlimited) => {

@@ -40,7 +40,7 @@ pub(super) struct Args {
     /// A provider that must accept the document: azure, digitalocean, ec2, gcp, hetzner, openstack,
     /// oxide or vsphere; may be repeated [default: digitalocean]
     #[arg(long, value_name = "NAME")]
-    provider: Vec<provider::Named>,
+    provider: Vec<provider::ProviderArgument>,
     /// Maximum size of a document in bytes, for a provider that is not listed; `none` for no limit
     #[arg(long, value_name = "N|none")]
     limit: Option<Limit>,

@@ -1,7 +1,6 @@
 //! Requests a droplet's status. A server without the bake's key learns nothing, not even the token: the token is sent only
 //! inside a connection whose other side has proved that it has the pinned certificate's key.
 
-use std::error::Error;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -17,6 +16,7 @@ use secrecy::{ExposeSecret, SecretString};
 use super::credentials::{Credentials, CredentialsError, server_name};
 use super::pin::Pinned;
 use crate::bake::ports::{Marker, MarkerError, Status};
+use crate::causes::causes;
 
 /// A status has at most 64 KiB of log, escaped, and the steps.
 const MAX_STATUS_BYTES: usize = 512 * 1024;
@@ -154,19 +154,6 @@ impl Client {
         }
         let cause = causes(error).last().map(|cause| format!(": {cause}")).unwrap_or_default();
         self.bad_answer(address, format!("its answer is cut short{cause}"))
-    }
-}
-
-/// The causes of an error, including those inside an I/O error, which does not report them as its source.
-fn causes(error: &reqwest::Error) -> impl Iterator<Item = &(dyn Error + 'static)> {
-    std::iter::successors(error.source(), cause_of)
-}
-
-fn cause_of<'e>(error: &&'e (dyn Error + 'static)) -> Option<&'e (dyn Error + 'static)> {
-    let error: &'e (dyn Error + 'static) = *error;
-    match error.downcast_ref::<std::io::Error>() {
-        Some(io) => io.get_ref().map(|inner| inner as &(dyn Error + 'static)),
-        None => error.source(),
     }
 }
 

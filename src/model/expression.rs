@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 
 use diagnostics::source::{Source, Span};
-use diagnostics::{Diagnostic, closest};
+use diagnostics::{Diagnostic, did_you_mean};
 use lint_rules as rules;
 use minijinja::value::ValueKind;
 use minijinja::{Environment, ErrorKind, UndefinedBehavior, Value};
@@ -190,10 +190,10 @@ impl Scope {
                 )
                 .with_help(TIMESTAMP_HELP);
             }
-            let help = match closest(name, self.values.keys().chain(&self.broken).map(String::as_str)) {
-                Some(meant) => format!("did you mean `{meant}`?"),
-                None => format!("add `{name}:` to `variables:`, or write {{% raw %}} before text for another program"),
-            };
+            let known = self.values.keys().chain(&self.broken).map(String::as_str);
+            let help = did_you_mean(name, known).unwrap_or_else(|| {
+                format!("add `{name}:` to `variables:`, or write {{% raw %}} before text for another program")
+            });
             return Diagnostic::new(
                 &rules::TEMPLATE_UNDEFINED_VARIABLE,
                 &text.path,

@@ -8,7 +8,7 @@
 use std::collections::BTreeMap;
 
 use diagnostics::source::{Source, Span};
-use diagnostics::{Diagnostic, Rule, closest};
+use diagnostics::{Diagnostic, Rule, did_you_mean};
 use lint_rules as rules;
 use yaml11::{Node, NodeKind, Scalar};
 
@@ -176,10 +176,9 @@ impl Reader<'_> {
 
     fn add_unknown_key(&mut self, written: &str, span: Span, fields: &[Field], path: &str) {
         let names = fields.iter().map(|field| field.name);
-        let help = match closest(written, names.clone()) {
-            Some(meant) => format!("did you mean `{meant}`?"),
-            None => format!("known keys: {}", names.map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ")),
-        };
+        let help = did_you_mean(written, names.clone()).unwrap_or_else(|| {
+            format!("known keys: {}", names.map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", "))
+        });
         self.add(&rules::TEMPLATE_UNKNOWN_KEY, path, span, format!("unknown key `{written}`"), Some(help));
     }
 

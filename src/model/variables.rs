@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use diagnostics::source::{Source, Span};
-use diagnostics::{Diagnostic, closest};
+use diagnostics::{Diagnostic, closest, did_you_mean};
 use indexmap::IndexMap;
 use lint_rules as rules;
 use minijinja::Value;
@@ -157,7 +157,7 @@ impl Variable {
                     _ => {
                         let written = scalar_text(source, key).unwrap_or_default();
                         let message = format!("unknown key `{written}`");
-                        let meant = closest(&written, KEYS).map(|meant| format!("did you mean `{meant}`?"));
+                        let meant = did_you_mean(&written, KEYS);
                         findings.push(
                             Diagnostic::new(&rules::TEMPLATE_UNKNOWN_KEY, path, key.used_at(), message)
                                 .with_help("a variable has `value`, `sensitive` and `description`")

@@ -1,7 +1,7 @@
 //! Shows one finding in each output format: `cargo run -p diagnostics --example formats`
 
 use diagnostics::source::{Source, Span};
-use diagnostics::{Diagnostic, Document, Findings, Format, Origin, Report, Severity, Verdict};
+use diagnostics::{Diagnostic, Findings, Format, LintedDocument, Origin, Report, Severity, Verdict};
 
 fn main() {
     let source = Source::new("user-data.yaml", "#cloud-config\npakages: [git]\n");
@@ -17,7 +17,7 @@ fn main() {
         related: Vec::new(),
     };
     let report = Report {
-        documents: vec![Document {
+        documents: vec![LintedDocument {
             kind: "cloud-config",
             verdict: Verdict::Invalid,
             findings: Findings { source, diagnostics: vec![finding] },

@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use super::escape::escape_control_in_json;
-use super::{Diagnostic, Document, Report, Suppressed, Verdict, positions};
+use super::{Diagnostic, LintedDocument, Report, Suppressed, Verdict, positions};
 use crate::source::Source;
 
 #[derive(Serialize)]
@@ -106,7 +106,7 @@ pub(super) fn render(report: &Report) -> String {
     escape_control_in_json(text) + "\n"
 }
 
-fn document(document: &Document) -> WireDocument<'_> {
+fn document(document: &LintedDocument) -> WireDocument<'_> {
     let source = &document.findings.source;
     let diagnostics = document.findings.diagnostics.iter().map(|found| diagnostic(source, found));
     let suppressed = document.suppressed.iter().map(|allowed| {

@@ -38,7 +38,7 @@ use crate::source::{Position, Source, Span};
 pub use escape::{escape_control, escape_control_in_json, is_control, quoted};
 pub use human::human;
 pub use redact::redact;
-pub use rule::{HelpText, Rule, closest};
+pub use rule::{HelpText, Rule, closest, did_you_mean};
 
 /// Severity of a finding. Only `Error` changes a verdict.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -90,7 +90,7 @@ pub enum Verdict {
 
 /// The result of checking one document.
 #[derive(Debug, Clone)]
-pub struct Document {
+pub struct LintedDocument {
     /// Kind of document in JSON: `cloud-config`, `script`, …
     pub kind: &'static str,
     pub verdict: Verdict,
@@ -114,7 +114,7 @@ pub struct Suppressed {
 /// A part of an archive or of a multi-part document.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Part {
-    /// Kind of document, as in [`Document::kind`].
+    /// Kind of document, as in [`LintedDocument::kind`].
     pub kind: &'static str,
     /// The verdict of `cloud-init schema` on this part alone.
     pub verdict: Verdict,
@@ -125,7 +125,7 @@ pub struct Part {
 /// The results of one run.
 #[derive(Debug, Clone, Default)]
 pub struct Report {
-    pub documents: Vec<Document>,
+    pub documents: Vec<LintedDocument>,
 }
 
 /// Number of findings of each severity.

@@ -2,7 +2,7 @@
 //!
 //! Each character is replaced by one of the same length in bytes, so that spans stay valid.
 
-use super::{Diagnostic, Document};
+use super::{Diagnostic, LintedDocument};
 use crate::escape::MAX_QUOTE_CHARS;
 use crate::source::{Source, Span};
 
@@ -12,7 +12,7 @@ const MIN_SECRET_BYTES: usize = 4;
 
 /// Redacts values in a checked document, in the forms in which YAML represents them as text. Base64 and
 /// compressed values are not redacted.
-pub fn redact(document: &mut Document, values: &[String]) {
+pub fn redact(document: &mut LintedDocument, values: &[String]) {
     let needles = needles(values);
     if needles.is_empty() {
         return;

@@ -1,7 +1,7 @@
 //! The kinds of findings, and how a finding is made of one.
 
 use crate::source::Span;
-use crate::{Diagnostic, Origin, Severity};
+use crate::{Diagnostic, Origin, Severity, quoted};
 
 /// A kind of finding, as `mkimg rules` lists it and `mkimg explain` shows it.
 #[derive(Debug, PartialEq, Eq)]
@@ -117,6 +117,12 @@ pub fn closest<'k>(written: &str, known: impl IntoIterator<Item = &'k str>) -> O
         }
     }
     best.map(|(_, name)| name).or(if let [one] = longer[..] { Some(one) } else { None })
+}
+
+/// The help "did you mean `NAME`?" with the [`closest`] known name.
+#[must_use]
+pub fn did_you_mean<'k>(written: &str, known: impl IntoIterator<Item = &'k str>) -> Option<String> {
+    closest(written, known).map(|name| format!("did you mean {}?", quoted(name)))
 }
 
 #[cfg(test)]

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
 use super::escape::escape_control_in_json;
-use super::{Describe, Diagnostic, Document, Report, Severity, Suppressed, positions};
+use super::{Describe, Diagnostic, LintedDocument, Report, Severity, Suppressed, positions};
 use crate::source::{Position, Source};
 
 /// The project's repository, if Cargo.toml names one.
@@ -24,7 +24,7 @@ const LINE_ENDS: [&str; 6] = ["\r\n", "\n", "\r", "\u{85}", "\u{2028}", "\u{2029
 /// A finding, and the suppression that allows it.
 type Finding<'a> = (&'a Diagnostic, Option<&'a Suppressed>);
 
-fn findings(document: &Document) -> impl Iterator<Item = Finding<'_>> {
+fn findings(document: &LintedDocument) -> impl Iterator<Item = Finding<'_>> {
     let suppressed = document.suppressed.iter().map(|allowed| (&allowed.diagnostic, Some(allowed)));
     document.findings.diagnostics.iter().map(|found| (found, None)).chain(suppressed)
 }

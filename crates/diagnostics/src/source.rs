@@ -178,7 +178,7 @@ mod tests {
     }
 
     #[test]
-    fn long_texts_are_counted_right() {
+    fn positions_in_long_texts_are_correct() {
         let text = (0..3000)
             .map(|number| number.to_string())
             .fold(String::new(), |text, number| text + "é" + &number + "\r\n");
@@ -195,16 +195,16 @@ mod tests {
     fn hidden_places_keep_their_length() {
         let source = Source::new("t", "a: sécret €𝟘\nb: secret\n");
         let hidden = source.hiding(vec![Span::new(22, 28), Span::new(3, 18)]);
-        let whole = Span::new(0, source.text().len());
-        assert_eq!(hidden.shown(whole).len(), whole.end);
+        let all = Span::new(0, source.text().len());
+        assert_eq!(hidden.shown(all).len(), all.end);
         assert_eq!(hidden.shown(Span::new(0, 10)), "a: *·****");
-        assert!(!hidden.shown(whole).contains('€') && hidden.shown(whole).ends_with("****\n"));
+        assert!(!hidden.shown(all).contains('€') && hidden.shown(all).ends_with("****\n"));
         assert!(matches!(hidden.shown(Span::new(0, 3)), Cow::Borrowed("a: ")));
-        assert!(matches!(source.shown(whole), Cow::Borrowed(_)));
+        assert!(matches!(source.shown(all), Cow::Borrowed(_)));
     }
 
     #[test]
-    fn every_place_is_counted_right() {
+    fn all_positions_are_correct() {
         let text = "é\r\n日本\u{2028}\r\rx\u{85}\n\u{1f600}e\u{301} ".repeat(60);
         let source = Source::new("t", text.as_str());
         let mut expected = Position { line: 1, column: 1 };

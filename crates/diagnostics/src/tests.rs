@@ -21,7 +21,7 @@ fn finding(start: usize, text: &str) -> Diagnostic {
 pub(super) fn report(diagnostics: Vec<Diagnostic>) -> Report {
     let findings = Findings { source: source(), diagnostics };
     Report {
-        documents: vec![Document {
+        documents: vec![LintedDocument {
             kind: "cloud-config",
             verdict: Verdict::Invalid,
             findings,
@@ -68,7 +68,7 @@ fn colour_can_be_switched() {
 }
 
 #[test]
-fn no_control_character_gets_through() {
+fn control_characters_are_escaped() {
     let source = Source::new("a\u{1b}[31m.yaml", "#cloud-config\nx\u{1b}]0;t\u{7}\u{202e}\u{9b}: 1\n");
     let mut finding = finding(14, "x");
     finding.message = "\u{1b}[2J\u{202e}".into();
@@ -76,7 +76,7 @@ fn no_control_character_gets_through() {
     finding.path = "x\u{1b}".into();
     let findings = Findings { source, diagnostics: vec![finding] };
     let report = Report {
-        documents: vec![Document {
+        documents: vec![LintedDocument {
             kind: "cloud-config",
             verdict: Verdict::Valid,
             findings,
@@ -92,7 +92,7 @@ fn no_control_character_gets_through() {
 }
 
 #[test]
-fn json_has_the_promised_shape() {
+fn json_has_the_documented_shape() {
     let value: serde_json::Value =
         serde_json::from_str(&report(vec![at_mode()]).render(Format::Json, false, &|_| None)).unwrap();
     let expected = serde_json::json!({"version": 1,
@@ -117,7 +117,7 @@ fn github_commands_are_escaped() {
 }
 
 #[test]
-fn github_properties_end_where_they_should() {
+fn github_properties_are_escaped() {
     let source = Source::new("a,b:c%\r\n::error::d.yaml", "#cloud-config\na: |\n  x\n");
     let mut finding = finding(17, "|\n  x\n");
     finding.name = "x,y:z%";
@@ -125,7 +125,7 @@ fn github_properties_end_where_they_should() {
     finding.help = None;
     let findings = Findings { source, diagnostics: vec![finding] };
     let (kind, verdict) = ("cloud-config", Verdict::Invalid);
-    let document = Document { kind, verdict, findings, parts: Vec::new(), suppressed: Vec::new() };
+    let document = LintedDocument { kind, verdict, findings, parts: Vec::new(), suppressed: Vec::new() };
     let text = Report { documents: vec![document] }.render(Format::Github, false, &|_| None);
     assert_eq!(
         text,
@@ -139,7 +139,7 @@ fn sarif_places_are_relative_and_have_fingerprints() {
     let about = |name: &str, text: &str, place: usize| {
         let findings = Findings { source: Source::new(name, text), diagnostics: vec![finding(place, "644")] };
         let (kind, verdict) = ("cloud-config", Verdict::Invalid);
-        let document = Document { kind, verdict, findings, parts: Vec::new(), suppressed: Vec::new() };
+        let document = LintedDocument { kind, verdict, findings, parts: Vec::new(), suppressed: Vec::new() };
         let text = Report { documents: vec![document] }.render(Format::Sarif, false, &|_| None);
         let log: serde_json::Value = serde_json::from_str(&text).unwrap();
         let result = log["runs"][0]["results"][0].clone();
@@ -157,7 +157,7 @@ fn sarif_places_are_relative_and_have_fingerprints() {
 }
 
 #[test]
-fn what_is_allowed_is_counted_and_listed_apart() {
+fn allowed_findings_are_listed_separately() {
     let mut report = report(vec![]);
     report.documents[0].suppressed =
         vec![Suppressed { diagnostic: at_mode(), reason: "old".into(), allowed_at: Some(Span::new(0, 5)) }];
@@ -193,7 +193,7 @@ fn sarif_refers_to_its_rules() {
 }
 
 #[test]
-fn a_very_long_line_is_cut_around_the_place() {
+fn very_long_lines_are_cut() {
     let text = format!("#cloud-config\nk: {}X{}\n", "é".repeat(50_000), "y".repeat(50_000));
     let place = text.find('X').unwrap();
     let findings = Findings { source: Source::new("t", text), diagnostics: vec![finding(place, "X")] };
@@ -203,7 +203,7 @@ fn a_very_long_line_is_cut_around_the_place() {
 }
 
 #[test]
-fn a_finding_over_many_lines_is_shown_by_its_first() {
+fn findings_over_many_lines_show_the_first() {
     let text = format!("#cloud-config\nk: {}", "  line\n".repeat(500));
     let findings = Findings { source: Source::new("t", text.clone()), diagnostics: vec![finding(17, &text[17..])] };
     assert!(human(&findings, false).lines().count() < 12);

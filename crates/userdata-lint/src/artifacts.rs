@@ -1,19 +1,20 @@
-//! What is known about downloads: CockroachDB's licence, and the processors that programs are for.
+//! Checks of downloads: the licence of CockroachDB and the processor architecture.
 
 use super::places::finding;
 use super::value::path_at;
-use super::{Document, rules};
+use super::{CloudConfig, rules};
 use diagnostics::source::{Source, Span};
 use diagnostics::{Diagnostic, quoted};
 
-/// CockroachDB versions of one text: more are not checked.
+/// Maximum number of CockroachDB versions that are checked in one text.
 const MAX_VERSIONS: usize = 200;
 
-/// The last patch of each line of CockroachDB before 2024-11-18, when its licence changed. Lines that had ended before have none
-/// after it.
+/// The last patch of each release line of CockroachDB before its licence changed on 2024-11-18.
+/// Lines that ended earlier are not listed.
 const LAST_BEFORE_CHANGE: &[((u32, u32), u32)] = &[((23, 1), 28), ((23, 2), 14), ((24, 1), 6), ((24, 2), 4)];
 
-/// Whether a version of CockroachDB, `24.3.0` or `v24.3.0-rc.1`, was released under the new licence; `None` for other texts.
+/// Whether a version of CockroachDB, such as `24.3.0` or `v24.3.0-rc.1`, has the new licence;
+/// `None` for other texts.
 fn is_after_licence_change(version: &str) -> Option<bool> {
     let mut numbers = version.trim_start_matches('v').split(['.', '-', '+']).map(|part| part.parse::<u32>().ok());
     let (year, half) = (numbers.next()??, numbers.next()??);
@@ -22,7 +23,8 @@ fn is_after_licence_change(version: &str) -> Option<bool> {
     Some(line.map_or((year, half) > (24, 2), |(_, last)| patch > *last))
 }
 
-/// The versions in addresses and image names of CockroachDB: `https://binaries.cockroachdb.com/cockroach-v24.3.0.linux-amd64.tgz`.
+/// The CockroachDB versions in URLs and image names, such as
+/// `https://binaries.cockroachdb.com/cockroach-v24.3.0.linux-amd64.tgz`.
 fn cockroachdb_versions(text: &str) -> impl Iterator<Item = (Span, &str)> {
     let prefixes = ["cockroach-v", "cockroachdb/cockroach:v"];
     prefixes.into_iter().flat_map(move |prefix| {
@@ -41,23 +43,22 @@ fn check_version(version: &str, path: String, span: Span) -> Option<Diagnostic> 
         return None;
     }
     let message = format!(
-        "CockroachDB {} is under the CockroachDB Software License: without a key it may not serve production, and a cluster is throttled \
-         after 7 days",
+        "CockroachDB {} is under the CockroachDB Software License: without a license key, production use is not allowed and clusters are \
+         throttled after 7 days",
         quoted(version)
     );
-    let help = "use one of the last builds before it (23.1.28, 23.2.14, 24.1.6, 24.2.4), or have every operator get a key and set \
-                `enterprise.license`";
+    let help = "use one of the last releases before it (23.1.28, 23.2.14, 24.1.6, 24.2.4), or set `enterprise.license` in every cluster";
     Some(finding(&rules::COCKROACHDB_LICENCE, path, span, message, Some(help.into())))
 }
 
-/// CockroachDB's licence in a text that is not a cloud-config.
+/// Checks user-data that is not a cloud-config.
 pub(super) fn check_text(source: &Source, out: &mut Vec<Diagnostic>) {
     let versions = cockroachdb_versions(source.text()).take(MAX_VERSIONS);
     out.extend(versions.filter_map(|(span, version)| check_version(version, String::new(), span)));
 }
 
-/// CockroachDB's licence in a cloud-config, and in its encoded contents.
-pub(super) fn check_document(document: &Document<'_>, out: &mut Vec<Diagnostic>) {
+/// Checks a cloud-config and its encoded contents.
+pub(super) fn check_document(document: &CloudConfig<'_>, out: &mut Vec<Diagnostic>) {
     for (span, version) in cockroachdb_versions(document.source.text()).take(MAX_VERSIONS) {
         let path = path_at(document.tree, document.root, span.start);
         out.extend(check_version(version, path, span));
@@ -70,7 +71,7 @@ pub(super) fn check_document(document: &Document<'_>, out: &mut Vec<Diagnostic>)
     }
 }
 
-/// CockroachDB's licence in the address of a template's download.
+/// Checks the URL of a template's artifact.
 pub(super) fn check_licence(url: &str, path: String, place: Span) -> Option<Diagnostic> {
     let (_, version) = cockroachdb_versions(url).next()?;
     check_version(version, path, place)
@@ -79,7 +80,7 @@ pub(super) fn check_licence(url: &str, path: String, place: Span) -> Option<Diag
 const X86: &str = "x86-64";
 const ARM: &str = "arm64";
 
-/// The processors that an address names; `None` where it names none, or both.
+/// The architecture that a URL names; `None` if it names none or both.
 fn processors_of_download(url: &str) -> Option<&'static str> {
     let words = || url.split(|c: char| !c.is_ascii_alphanumeric()).map(str::to_ascii_lowercase);
     let names = |known: &[&str]| words().any(|word| known.contains(&word.as_str()));
@@ -91,7 +92,7 @@ fn processors_of_download(url: &str) -> Option<&'static str> {
     }
 }
 
-/// The processors of an image: DigitalOcean's slugs end with them.
+/// The architecture of a DigitalOcean image, which is the end of its slug.
 fn processors_of_image(slug: &str) -> Option<&'static str> {
     let (_, end) = slug.rsplit_once('-')?;
     match end {
@@ -101,15 +102,14 @@ fn processors_of_image(slug: &str) -> Option<&'static str> {
     }
 }
 
-/// A download for other processors than those of the base image.
+/// Checks that an artifact has the architecture of the base image.
 pub(super) fn check_processors(url: &str, image: &str, path: String, place: Span) -> Option<Diagnostic> {
     let (download, base) = (processors_of_download(url)?, processors_of_image(image)?);
     if download == base {
         return None;
     }
-    let message = format!("this download is for {download}, and {} is an image for {base}", quoted(image));
-    let help =
-        format!("take the publisher's download for {base}, or an image and a size that have {download} processors");
+    let message = format!("this download is for {download}, but {} is an image for {base}", quoted(image));
+    let help = format!("use the download for {base}, or an image and a size with {download} processors");
     Some(finding(&rules::ARCHITECTURE_MISMATCH, path, place, message, Some(help)))
 }
 
@@ -118,7 +118,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_last_builds_under_the_old_licence_are_accepted() {
+    fn releases_under_the_old_licence_are_accepted() {
         let version_in = |text| cockroachdb_versions(text).next().map(|(_, version)| version);
         for version in ["23.1.28", "23.2.14", "24.1.6", "v24.2.4", "22.2.19", "19.1.3", "24.1.0"] {
             assert_eq!(is_after_licence_change(version), Some(false), "{version}");
@@ -132,7 +132,7 @@ mod tests {
     }
 
     #[test]
-    fn processors_are_known_by_the_words_that_publishers_use() {
+    fn architectures_are_recognized_in_urls() {
         for (url, expected) in [
             ("https://x.example/nakama-3.40.0-linux-amd64.tar.gz", Some(X86)),
             ("https://x.example/tool_Linux_x86_64.zip", Some(X86)),

@@ -7,7 +7,7 @@ use super::modules;
 use super::parts::{self, RawPart};
 use super::places::{Places, finding};
 use super::suppress::WrittenFile;
-use super::write_files::{self, Document, FileEntry};
+use super::write_files::{self, CloudConfig, FileEntry};
 use super::{
     Options, artifacts, boot, content, document, image, messages, rules, schema, secrets, suppress, template, value,
 };
@@ -38,7 +38,7 @@ pub(super) fn check_text(source: &Source, kind: Kind, options: &Options, depth: 
     let mut suppressed = Vec::new();
     let mut files = Vec::new();
     if !matches!(kind, Kind::CloudConfig | Kind::CloudConfigArchive | Kind::Mime) {
-        secrets::text(source, &mut diagnostics);
+        secrets::check_text(source, &mut diagnostics);
         artifacts::check_text(source, &mut diagnostics);
     }
     let verdict = match kind {
@@ -64,9 +64,9 @@ pub(super) fn check_text(source: &Source, kind: Kind, options: &Options, depth: 
             let decoded = parts::decoded(source.text(), options);
             diagnostics.push(document::unknown_header(source, decoded.is_some()));
             if let Some((text, kind)) = decoded {
-                let whole = Span::new(0, source.text().trim_end().len());
-                let places = Places::whole(text.len(), whole);
-                let part = RawPart { text, places, kind: Some(kind), span: whole };
+                let text_span = Span::new(0, source.text().trim_end().len());
+                let places = Places::of_one_span(text.len(), text_span);
+                let part = RawPart { text, places, kind: Some(kind), span: text_span };
                 inner = check_parts(source, vec![part], options, depth, &mut diagnostics, &mut suppressed);
             }
             Verdict::Invalid
@@ -98,7 +98,7 @@ pub(super) fn check_text(source: &Source, kind: Kind, options: &Options, depth: 
             Verdict::Skipped
         }
         Kind::Gzip => {
-            diagnostics.push(document::not_checked(source, "a compressed document inside another one is not checked"));
+            diagnostics.push(document::not_checked(source, "a compressed part is not checked"));
             Verdict::Skipped
         }
     };
@@ -170,8 +170,8 @@ fn jinja(source: &Source, options: &Options, depth: usize) -> Checked {
     let skipped = |diagnostics| Checked::new(Verdict::Skipped, diagnostics);
     let (text, places, warnings) = match template::render(source.text()) {
         template::Rendered::Text { text, places, warnings } => (text, places, warnings),
-        template::Rendered::Broken(finding) => return Checked::new(Verdict::Invalid, vec![finding]),
-        template::Rendered::Unknown(why) => return skipped(vec![document::not_checked(source, &why)]),
+        template::Rendered::Invalid(finding) => return Checked::new(Verdict::Invalid, vec![finding]),
+        template::Rendered::Unsupported(why) => return skipped(vec![document::not_checked(source, &why)]),
     };
     let rendered = Source::new(source.name(), text);
     // After rendering, cloud-init only reads text that begins with one of its own headers.
@@ -208,7 +208,7 @@ pub(super) fn cloud_config(
         }
         Err(error) => {
             diagnostics.push(document::invalid_yaml(source, &error));
-            secrets::text(source, diagnostics);
+            secrets::check_text(source, diagnostics);
             artifacts::check_text(source, diagnostics);
             document::ignored_parts(source, options, diagnostics);
             return (Verdict::Invalid, Vec::new());
@@ -216,7 +216,7 @@ pub(super) fn cloud_config(
     };
     let Some(root) = tree.root().filter(|root| root.entries().is_some()) else {
         diagnostics.push(document::not_a_mapping(source, &tree));
-        secrets::text(source, diagnostics);
+        secrets::check_text(source, diagnostics);
         artifacts::check_text(source, diagnostics);
         return (Verdict::Invalid, Vec::new());
     };
@@ -240,15 +240,15 @@ pub(super) fn cloud_config(
     document::unknown_keys(&context, &unknown, diagnostics);
     drop(unknown);
     document::ignored_parts(source, options, diagnostics);
-    let document = Document::new(source, &tree, root);
+    let document = CloudConfig::new(source, &tree, root);
     document::collections(&document, diagnostics);
-    content::bootcmd(&document, diagnostics);
-    content::runcmd(&document, diagnostics);
-    content::users(&document, diagnostics);
+    content::check_bootcmd(&document, diagnostics);
+    content::check_runcmd(&document, diagnostics);
+    content::check_sudo_of_users(&document, diagnostics);
     write_files::check(&document, diagnostics);
     boot::check(&document, diagnostics);
     image::check(&document, options, diagnostics);
-    secrets::document(&document, diagnostics);
+    secrets::check_cloud_config(&document, diagnostics);
     artifacts::check_document(&document, diagnostics);
     let written = |file: &FileEntry<'_>| WrittenFile {
         index: file.index,

@@ -68,7 +68,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn contents_are_decoded_as_their_encoding_says() {
+    fn contents_are_decoded_by_encoding() {
         let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());
         gzip.write_all(b"hello").unwrap();
         let packed = gzip.finish().unwrap();

@@ -8,7 +8,7 @@ use super::messages::{self, Context};
 use super::modules;
 use super::places::finding;
 use super::value::{self, key_text};
-use super::write_files::Document;
+use super::write_files::CloudConfig;
 use super::{MAX_DOCUMENT_BYTES, Options, content, header};
 use crate::rules::{self, Rule};
 use diagnostics::source::{Source, Span, floor_char_boundary};
@@ -160,13 +160,14 @@ pub(super) fn size(bytes: usize, largest: &[String], options: &Options, diagnost
         let over = bytes - limit;
         format!("the document has {bytes} bytes, {over} more than the limit of {limit}")
     });
-    let theirs = options.providers.iter().filter(|provider| provider.counts(bytes) > provider.limit).map(|provider| {
-        let (counts, title, limit) = (provider.counts(bytes), provider.title, provider.limit);
-        let over = bytes - provider.most();
-        let counted =
-            if provider.encoded { format!(" ({counts} in base64, which is what counts)") } else { String::new() };
-        format!("the document has {bytes} bytes{counted}, {over} more than fit: {title} accepts at most {limit}")
-    });
+    let theirs =
+        options.providers.iter().filter(|provider| provider.counted_bytes(bytes) > provider.limit).map(|provider| {
+            let (counts, title, limit) = (provider.counted_bytes(bytes), provider.title, provider.limit);
+            let over = bytes - provider.max_bytes();
+            let counted =
+                if provider.encoded { format!(" ({counts} in base64, which is what counts)") } else { String::new() };
+            format!("the document has {bytes} bytes{counted}, {over} more than fit: {title} accepts at most {limit}")
+        });
     for message in own.into_iter().chain(theirs) {
         let mut help = "compress the largest files (`encoding: gz+b64`), or download them at boot".to_string();
         if !largest.is_empty() {
@@ -220,7 +221,7 @@ fn python_quoted(text: &str) -> Option<String> {
 }
 
 /// Duplicate keys and joined list items, anywhere in the document.
-pub(super) fn collections(document: &Document<'_>, diagnostics: &mut Vec<Diagnostic>) {
+pub(super) fn collections(document: &CloudConfig<'_>, diagnostics: &mut Vec<Diagnostic>) {
     let mut seen: HashSet<NodeId> = HashSet::new();
     // An explicit stack, because documents may nest deeply and aliases may form cycles.
     let mut waiting: Vec<(Node<'_>, String)> = vec![(document.root, String::new())];
@@ -253,7 +254,7 @@ pub(super) fn collections(document: &Document<'_>, diagnostics: &mut Vec<Diagnos
                 let left = (MAX_DUPLICATES + 1).saturating_sub(diagnostics.len() - before);
                 for (later, earlier) in value::duplicates(document.tree, node).into_iter().take(left) {
                     let name = key_text(later);
-                    let message = format!("the key {} is there twice; only the last value is used", quoted(&name));
+                    let message = format!("the key {} occurs twice; only the last value is used", quoted(&name));
                     let help = Some("remove one of them, or merge their values".into());
                     let mut finding = finding(&rules::DUPLICATE_KEY, inside(&name), later.used_at(), message, help);
                     finding.related.push((earlier.used_at(), "this value is ignored".into()));
@@ -292,7 +293,7 @@ fn joined(source: &Source, item: Node<'_>) -> Option<Span> {
 
 /// Checks a script that is user-data.
 pub(super) fn script(source: &Source, diagnostics: &mut Vec<Diagnostic>) {
-    diagnostics.extend(content::script(source.text()).into_iter().map(content::in_source));
+    diagnostics.extend(content::check_user_data_script(source.text()).into_iter().map(content::to_diagnostic));
     diagnostics.push(not_checked(source, "`cloud-init schema` does not check scripts"));
 }
 
@@ -313,11 +314,11 @@ pub(super) fn boothook(source: &Source, diagnostics: &mut Vec<Diagnostic>) {
         let help = Some(format!("write `#!/bin/sh`, or another interpreter, {place}"));
         diagnostics.push(finding(&crate::rules::MISSING_INTERPRETER, String::new(), span, message, help));
     }
-    for mut fault in content::script(body) {
+    for mut fault in content::check_user_data_script(body) {
         for place in std::iter::once(&mut fault.span).chain(fault.related.iter_mut().map(|(place, _)| place)) {
             *place = Span::new(place.start + start, place.end + start);
         }
-        diagnostics.push(content::in_source(fault));
+        diagnostics.push(content::to_diagnostic(fault));
     }
 }
 
@@ -345,8 +346,8 @@ pub(super) fn ignored_parts(source: &Source, options: &Options, diagnostics: &mu
     let mut start = 0;
     for line in source.text().split_inclusive(is_line_end) {
         let text = line.trim_end_matches(is_line_end);
-        if let Some(said) = text.strip_prefix(IGNORED_PART) {
-            let message = format!("cloud-init ignored a part of the user-data: {}", said.trim());
+        if let Some(reason) = text.strip_prefix(IGNORED_PART) {
+            let message = format!("cloud-init ignored a part of the user-data: {}", reason.trim());
             let span = Span::new(start, start + text.len());
             let mut found = finding(&rules::IGNORED_PART_NOTICE, String::new(), span, message, None);
             if !counts {

@@ -93,7 +93,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn headers_are_read_as_cloud_init_reads_them() {
+    fn headers_are_parsed_like_cloud_init() {
         let kind = |text| kind(text, Version::LATEST);
         assert_eq!(kind("#cloud-config\n"), Kind::CloudConfig);
         assert_eq!(kind("\n \t#CLOUD-Config please\n"), Kind::CloudConfig);

@@ -4,7 +4,7 @@
 //! A document is for an image if it contains mkimg's runner.
 
 use super::places::finding;
-use super::{Document, Options, artifacts, value};
+use super::{CloudConfig, Options, artifacts, value};
 use crate::rules::{self, Rule};
 use crate::write_files::FileEntry;
 use diagnostics::source::Span;
@@ -15,16 +15,16 @@ use yaml11::{Node, Scalar};
 const RUNNER: &str = "/run/mkimg/runner.py";
 const PLAN: &str = "/run/mkimg/plan.json";
 
-/// The rules for image documents.
-pub(super) fn check(document: &Document<'_>, options: &Options, out: &mut Vec<Diagnostic>) {
+/// Checks a document if it is for an image.
+pub(super) fn check(document: &CloudConfig<'_>, options: &Options, out: &mut Vec<Diagnostic>) {
     if !document.files().iter().any(|file| file.destination == RUNNER) {
         return;
     }
-    passwords(document, out);
-    keys(document, out);
-    files(document, out);
-    agent(document, out);
-    machine(document, options, out);
+    check_passwords(document, out);
+    check_keys(document, out);
+    check_files(document, out);
+    check_agent(document, out);
+    check_firewall_and_upgrade(document, options, out);
 }
 
 fn push(rule: &Rule, path: String, span: Span, message: String, help: &str, out: &mut Vec<Diagnostic>) {
@@ -32,7 +32,7 @@ fn push(rule: &Rule, path: String, span: Span, message: String, help: &str, out:
 }
 
 /// The users under `users` with their paths.
-fn users<'t>(document: &Document<'t>) -> Vec<(String, Node<'t>)> {
+fn users<'t>(document: &CloudConfig<'t>) -> Vec<(String, Node<'t>)> {
     let mut out = Vec::new();
     for (index, user) in document.get("users").and_then(Node::items).into_iter().flatten().enumerate() {
         out.push((format!("users.{index}"), user));
@@ -41,7 +41,7 @@ fn users<'t>(document: &Document<'t>) -> Vec<(String, Node<'t>)> {
     out
 }
 
-fn passwords(document: &Document<'_>, out: &mut Vec<Diagnostic>) {
+fn check_passwords(document: &CloudConfig<'_>, out: &mut Vec<Diagnostic>) {
     let help = "remove it; every machine that is created from the image would have the same password";
     let message = || "the image check fails if an account has a password".to_string();
     for key in ["password", "chpasswd"] {
@@ -63,7 +63,7 @@ fn passwords(document: &Document<'_>, out: &mut Vec<Diagnostic>) {
     }
 }
 
-fn keys(document: &Document<'_>, out: &mut Vec<Diagnostic>) {
+fn check_keys(document: &CloudConfig<'_>, out: &mut Vec<Diagnostic>) {
     let help = "remove it; users of the image add their own keys";
     let message = || {
         "a key in the image gives access to every machine that is created from it, unless the cleanup removes it"
@@ -88,7 +88,7 @@ fn keys(document: &Document<'_>, out: &mut Vec<Diagnostic>) {
 }
 
 /// Files that belong to a single machine.
-fn files(document: &Document<'_>, out: &mut Vec<Diagnostic>) {
+fn check_files(document: &CloudConfig<'_>, out: &mut Vec<Diagnostic>) {
     for file in document.files() {
         let Some((_, place)) = file.path else { continue };
         let path = &*file.destination;
@@ -125,7 +125,7 @@ fn files(document: &Document<'_>, out: &mut Vec<Diagnostic>) {
     }
 }
 
-fn agent(document: &Document<'_>, out: &mut Vec<Diagnostic>) {
+fn check_agent(document: &CloudConfig<'_>, out: &mut Vec<Diagnostic>) {
     let help = "leave the agent out; DigitalOcean installs it when a droplet is created";
     let message = || {
         "DigitalOcean's agents are installed in /opt/digitalocean, and the image check fails if that exists".to_string()
@@ -152,7 +152,7 @@ fn agent(document: &Document<'_>, out: &mut Vec<Diagnostic>) {
 }
 
 /// Reports a missing firewall and missing updates.
-fn machine(document: &Document<'_>, options: &Options, out: &mut Vec<Diagnostic>) {
+fn check_firewall_and_upgrade(document: &CloudConfig<'_>, options: &Options, out: &mut Vec<Diagnostic>) {
     let root = Span::new(document.root.span().start, document.root.span().start);
     let text_of = |file: &FileEntry<'_>| file.content.as_ref().and_then(|content| content.text().map(str::to_owned));
     let is_script = |file: &&FileEntry<'_>| file.path.is_some() && file.destination != RUNNER;
@@ -209,7 +209,7 @@ pub struct ArtifactFacts<'a> {
     pub checksum: Option<&'a str>,
 }
 
-/// Checks a template, in addition to its rendered document.
+/// Checks an image template. Its rendered document is checked separately.
 #[must_use]
 pub fn template(facts: &TemplateFacts<'_>) -> Vec<Diagnostic> {
     let mut out = Vec::new();
@@ -345,7 +345,7 @@ mod tests {
     }
 
     #[test]
-    fn bases_are_those_of_the_check() {
+    fn supported_base_images_match_the_check() {
         for slug in ["ubuntu-24-04-x64", "debian-13-x64", "centos-stream-9-x64", "rockylinux-9-x64"] {
             assert_eq!(is_supported(slug), Some(true), "{slug}");
         }

@@ -58,13 +58,13 @@ mod write_files;
 
 use checks::Checked;
 use pipeline::Draft;
-use write_files::Document;
+use write_files::CloudConfig;
 
 use diagnostics::source::{Source, Span};
 use diagnostics::{Diagnostic, Verdict};
 
 pub use decode::decode;
-pub use diagnostics::{Document as LintedDocument, Report};
+pub use diagnostics::{LintedDocument, Report};
 pub use header::Kind;
 pub use lint_rules as rules;
 pub use provider::{DIGITALOCEAN, Provider};
@@ -119,7 +119,7 @@ impl Options {
     /// The size limit in bytes that fits [`Options::limit`] and all providers.
     #[must_use]
     pub fn max_bytes(&self) -> Option<usize> {
-        self.providers.iter().map(|provider| provider.most()).chain(self.limit).min()
+        self.providers.iter().map(|provider| provider.max_bytes()).chain(self.limit).min()
     }
 
     fn is_separate_file(&self, path: &str) -> bool {
@@ -184,7 +184,7 @@ pub fn lint_rendered(source: &Source, options: &Options) -> (LintedDocument, Vec
 #[must_use]
 pub fn lint_file(source: &Source, destination: &str, mode: u32, options: &Options) -> LintedDocument {
     let content = content::Content { text: source.text(), path: destination, mode, appends: false };
-    let diagnostics = content::check(&content).into_iter().map(content::in_source).collect();
+    let diagnostics = content::check(&content).into_iter().map(content::to_diagnostic).collect();
     let file = suppress::WrittenFile { index: 0, path: destination.to_owned(), bytes: source.text().len() };
     let checked = Checked { files: vec![file], ..Checked::new(Verdict::Skipped, diagnostics) };
     Draft::new(source, Kind::Unknown, None, checked).run(pipeline::FILE, options).into_document("file")

@@ -6,7 +6,7 @@ use super::value::{PathStep, describe, key_text, written};
 use super::version::Version;
 use crate::rules;
 use diagnostics::source::{Source, Span};
-use diagnostics::{Diagnostic, closest, quoted};
+use diagnostics::{Diagnostic, did_you_mean, quoted};
 use yaml11::{Node, NodeKind, Scalar, Tree};
 
 /// How many unknown keys of one mapping get a suggestion.
@@ -50,13 +50,13 @@ pub(crate) fn findings(context: &Context<'_>, error: &SchemaError<'_>) -> Vec<Di
     }
     let source = context.source;
     let found = || describe(source, error.node);
-    let whole = error.node.used_at();
+    let node_span = error.node.used_at();
     let key = match error.path.last() {
         Some(PathStep::Key(key)) => Some(key.used_at()),
         _ => None,
     };
     // An empty value has no place of its own.
-    let value = if whole.start == whole.end { key.unwrap_or(whole) } else { whole };
+    let value = if node_span.start == node_span.end { key.unwrap_or(node_span) } else { node_span };
     let item = |count: usize| if count == 1 { "1 item".to_string() } else { format!("{count} items") };
     let (rule, span, message, help) = match &error.violation {
         Violation::Type(types) => {
@@ -73,7 +73,7 @@ pub(crate) fn findings(context: &Context<'_>, error: &SchemaError<'_>) -> Vec<Di
             (rule, value, message, help)
         }
         Violation::Missing(name) => {
-            let place = key.or_else(|| first_key(context.tree, error.node)).unwrap_or(whole);
+            let place = key.or_else(|| first_key(context.tree, error.node)).unwrap_or(node_span);
             let message = format!("the key `{name}` is missing");
             // One entry that an extra `- ` splits in two.
             let next = super::value::next_item(context.tree, context.root, &error.path);
@@ -183,12 +183,12 @@ fn unknown_key(
     } else {
         let place =
             if parents.is_empty() { "at the top level".to_string() } else { format!("in `{}`", path_text(parents)) };
-        let help = match closest(&name, known.iter().copied()) {
+        let help = match did_you_mean(&name, known.iter().copied()) {
             // The exact name of a key that belongs elsewhere is not a typo.
             _ if super::modules::top_level(&name).is_some() && !parents.is_empty() => {
                 format!("`{name}` is a top-level key; move it there")
             }
-            Some(similar) => format!("did you mean `{similar}`?"),
+            Some(help) => help,
             None if known.len() <= MAX_LISTED && !known.is_empty() => {
                 format!("known keys here: {}", list(known, "and"))
             }
@@ -381,8 +381,8 @@ fn choice(
     });
     let written = written(source, node);
     let help = match node.scalar() {
-        Some(Scalar::Str(text)) => match closest(text, known.clone()) {
-            Some(similar) => Some(format!("did you mean `{similar}`?")),
+        Some(Scalar::Str(text)) => match did_you_mean(text, known.clone()) {
+            Some(help) => Some(help),
             None if literals.contains(&Literal::Bool(true)) && text.eq_ignore_ascii_case("true") => {
                 Some("write it without quotes: `true`".into())
             }

@@ -1,33 +1,33 @@
-//! The schema's regular expressions, written as functions: there are few, and nothing has to be compiled at start.
+//! The regular expressions of the schema as functions, so that nothing is compiled at run time.
 //!
-//! Patterns search, as Python's `re.search` does; all of these are anchored at both ends. Python's `$` also matches before
-//! one line end at the very end, hence [`body`].
+//! They search like Python's `re.search`, and all of them are anchored at both ends. Python's `$`
+//! also matches before a final newline, hence [`body`].
 
 use super::shape::Pattern;
 
-/// The text without the one final line end that `$` looks past.
-fn body(text: &str) -> &str {
+/// The text without a final newline, which `$` ignores.
+fn without_final_newline(text: &str) -> &str {
     text.strip_suffix('\n').unwrap_or(text)
 }
 
-fn all(text: &str, allowed: impl Fn(u8) -> bool) -> bool {
+fn is_made_of(text: &str, allowed: impl Fn(u8) -> bool) -> bool {
     !text.is_empty() && text.bytes().all(allowed)
 }
 
 pub(crate) const NOT_EMPTY: &Pattern = &Pattern {
-    means: "a text of one line that is not empty",
-    matches: |text| !body(text).is_empty() && !body(text).contains('\n'),
+    means: "non-empty text on one line",
+    matches: |text| !without_final_newline(text).is_empty() && !without_final_newline(text).contains('\n'),
 };
 
 pub(crate) const ONE_LINE: &Pattern =
-    &Pattern { means: "a text of one line", matches: |text| !body(text).contains('\n') };
+    &Pattern { means: "text on one line", matches: |text| !without_final_newline(text).contains('\n') };
 
 /// `name:password`
 pub(crate) const NAME_AND_PASSWORD: &Pattern = &Pattern {
     means: "`name:password`",
     matches: |text| {
-        let text = body(text);
-        // Something on both sides of some colon, on one line.
+        let text = without_final_newline(text);
+        // A colon with at least one character on each side, on one line.
         !text.contains('\n')
             && text.char_indices().any(|(at, character)| character == ':' && at > 0 && at + 1 < text.len())
     },
@@ -35,23 +35,30 @@ pub(crate) const NAME_AND_PASSWORD: &Pattern = &Pattern {
 
 pub(crate) const MINUTES: &Pattern = &Pattern {
     means: "digits, optionally after a `+`",
-    matches: |text| all(body(text).strip_prefix('+').unwrap_or(body(text)), |byte| byte.is_ascii_digit()),
+    matches: |text| {
+        is_made_of(without_final_newline(text).strip_prefix('+').unwrap_or(without_final_newline(text)), |byte| {
+            byte.is_ascii_digit()
+        })
+    },
 };
 
 pub(crate) const SIZE: &Pattern = &Pattern {
     means: "a number and a unit, one of B, K, M, G, T",
     matches: |text| {
-        let Some((number, unit)) = body(text).split_at_checked(body(text).len().saturating_sub(1)) else {
+        let Some((number, unit)) =
+            without_final_newline(text).split_at_checked(without_final_newline(text).len().saturating_sub(1))
+        else {
             return false;
         };
         let digits = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
-        let (whole, fraction) = number.split_once('.').map_or(("", number), |(whole, fraction)| (whole, fraction));
-        matches!(unit, "B" | "K" | "M" | "G" | "T") && digits(whole) && digits(fraction) && !fraction.is_empty()
+        let (integer, fraction) =
+            number.split_once('.').map_or(("", number), |(integer, fraction)| (integer, fraction));
+        matches!(unit, "B" | "K" | "M" | "G" | "T") && digits(integer) && digits(fraction) && !fraction.is_empty()
     },
 };
 
 fn is_host_key(text: &str, kinds: &[&str]) -> bool {
-    body(text)
+    without_final_newline(text)
         .split_once('_')
         .is_some_and(|(kind, part)| kinds.contains(&kind) && ["public", "private", "certificate"].contains(&part))
 }
@@ -69,24 +76,30 @@ pub(crate) const HOST_KEY_WITH_DSA: &Pattern = &Pattern {
 pub(crate) const TAGS: &Pattern = &Pattern {
     means: "words of letters, digits, `-` and `_`, separated by commas",
     matches: |text| {
-        body(text).split(',').all(|tag| all(tag, |byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte)))
+        without_final_newline(text)
+            .split(',')
+            .all(|tag| is_made_of(tag, |byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte)))
     },
 };
 
-/// The schema's set says `Z -_`, which is a range: everything from the blank to the underscore.
+/// The schema contains `Z -_`, which is a range from the space to the underscore.
 pub(crate) const YUM_REPOSITORY: &Pattern = &Pattern {
-    means: "letters, digits, blanks and most punctuation",
-    matches: |text| all(body(text), |byte| byte.is_ascii_lowercase() || (b' '..=b'_').contains(&byte)),
+    means: "letters, digits, spaces and most punctuation",
+    matches: |text| {
+        is_made_of(without_final_newline(text), |byte| byte.is_ascii_lowercase() || (b' '..=b'_').contains(&byte))
+    },
 };
 
 pub(crate) const YUM_OPTION: &Pattern = &Pattern {
     means: "letters, digits and underscores",
-    matches: |text| all(body(text), |byte| byte.is_ascii_alphanumeric() || byte == b'_'),
+    matches: |text| is_made_of(without_final_newline(text), |byte| byte.is_ascii_alphanumeric() || byte == b'_'),
 };
 
-/// Whether Python 3.11's `date.fromisoformat` takes a text: `2027-01-31`, `20270131`, `2027-W05`, `2027W055`.
+/// Whether Python 3.11's `date.fromisoformat` accepts the text: `2027-01-31`, `20270131`,
+/// `2027-W05`, `2027W055`.
 pub(crate) fn is_date(text: &str) -> bool {
-    let digits = |part: &str| if all(part, |byte| byte.is_ascii_digit()) { part.parse::<u32>().ok() } else { None };
+    let digits =
+        |part: &str| if is_made_of(part, |byte| byte.is_ascii_digit()) { part.parse::<u32>().ok() } else { None };
     if !text.is_ascii() || text.len() < 7 {
         return false;
     }
@@ -124,10 +137,11 @@ fn is_leap(year: u32) -> bool {
     year.is_multiple_of(4) && (!year.is_multiple_of(100) || year.is_multiple_of(400))
 }
 
-/// 52, or 53 for a year that starts on a Thursday, or on a Wednesday and is a leap year.
+/// The number of ISO weeks: 53 if the year starts on a Thursday, or is a leap year that starts on a
+/// Wednesday.
 fn weeks_in(year: u32) -> u32 {
     let before = year - 1;
-    // 1 is Monday; 0001-01-01 was one.
+    // 1 is Monday; 0001-01-01 was a Monday.
     let first_weekday = (before + before / 4 - before / 100 + before / 400) % 7 + 1;
     52 + u32::from(first_weekday == 4 || (first_weekday == 3 && is_leap(year)))
 }
@@ -146,7 +160,7 @@ mod tests {
     }
 
     #[test]
-    fn patterns_match_what_python_matches() {
+    fn patterns_match_like_python() {
         check(NOT_EMPTY, &["a", "a b\n", "é"], &["", "\n", "a\nb", "a\n\n"]);
         check(ONE_LINE, &["", "\n", "a"], &["a\nb", "\n\n"]);
         check(NAME_AND_PASSWORD, &["a:b", "a:b:", "::x", ":::", "a:é\n"], &["a:", ":b", "ab", "::", "a\n:b", ""]);
@@ -158,9 +172,9 @@ mod tests {
         check(YUM_OPTION, &["gpgcheck", "A_9"], &["", "a-b"]);
     }
 
-    /// Measured with Python 3.11.
+    /// Compared with Python 3.11.
     #[test]
-    fn dates_are_what_python_takes() {
+    fn dates_match_python() {
         for good in
             ["2021-02-03", "20210203", "2021-W01-1", "2020-W53-7", "2021W011", "2021-W01", "9999-12-31", "2024-02-29"]
         {

@@ -8,7 +8,7 @@ use super::header::{self, Kind};
 use super::places::finding;
 use super::{Options, document, rules, secrets, suppress};
 use diagnostics::source::Source;
-use diagnostics::{Diagnostic, Document, Findings, Origin, Severity, Verdict, quoted};
+use diagnostics::{Diagnostic, Findings, LintedDocument, Origin, Severity, Verdict, quoted};
 
 /// A document between the checks and the report.
 pub(super) struct Draft {
@@ -64,9 +64,9 @@ impl Draft {
     }
 
     /// The document as it is reported, under the name of its kind.
-    pub(super) fn into_document(self, kind: &'static str) -> Document {
+    pub(super) fn into_document(self, kind: &'static str) -> LintedDocument {
         let Checked { verdict, diagnostics, parts, suppressed, .. } = self.checked;
-        Document { kind, verdict, findings: Findings { source: self.source, diagnostics }, parts, suppressed }
+        LintedDocument { kind, verdict, findings: Findings { source: self.source, diagnostics }, parts, suppressed }
     }
 }
 
@@ -192,7 +192,7 @@ fn drop_duplicates(draft: &mut Draft, _: &Options) {
 }
 
 fn merge_secrets(draft: &mut Draft, _: &Options) {
-    secrets::merge(&mut draft.checked.diagnostics);
+    secrets::drop_duplicates(&mut draft.checked.diagnostics);
 }
 
 fn hide_secrets(draft: &mut Draft, _: &Options) {
@@ -214,9 +214,9 @@ fn redact(draft: &mut Draft, options: &Options) {
     let files = checked.files;
     let findings = Findings { source: draft.source.clone(), diagnostics: checked.diagnostics };
     let Checked { verdict, parts, suppressed, .. } = Checked { diagnostics: Vec::new(), files: Vec::new(), ..checked };
-    let mut document = Document { kind: draft.kind.name(), verdict, findings, parts, suppressed };
+    let mut document = LintedDocument { kind: draft.kind.name(), verdict, findings, parts, suppressed };
     diagnostics::redact(&mut document, &options.secrets);
-    let Document { findings, verdict, parts, suppressed, .. } = document;
+    let LintedDocument { findings, verdict, parts, suppressed, .. } = document;
     draft.source = findings.source;
     draft.checked = Checked { verdict, diagnostics: findings.diagnostics, parts, suppressed, files };
 }

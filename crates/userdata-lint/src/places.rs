@@ -54,7 +54,7 @@ impl Places {
     }
 
     /// The whole text came from one span, copied or not.
-    pub(crate) fn whole(length: usize, from: Span) -> Self {
+    pub(crate) fn of_one_span(length: usize, from: Span) -> Self {
         let mut places = Self::default();
         places.push(length, from);
         places
@@ -96,9 +96,9 @@ impl Places {
     pub(crate) fn of_scalar(source: &Source, node: Node<'_>, text: &str) -> Self {
         let mut places = Self::default();
         let span = node.span();
-        let whole = source.slice(span);
+        let scalar = source.slice(span);
         let written = value::written(source, node);
-        let mut at = span.start + (whole.len() - whole.trim_start().len());
+        let mut at = span.start + (scalar.len() - scalar.trim_start().len());
         at += source.slice(Span::new(at, span.end)).find(written).unwrap_or_default();
         let style = written.bytes().next();
         match style {
@@ -181,7 +181,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn copied_pieces_keep_their_bytes_and_others_their_whole() {
+    fn copied_pieces_map_byte_by_byte() {
         let mut places = Places::default();
         places.push(3, Span::new(10, 13));
         places.push(5, Span::new(20, 22));
@@ -195,7 +195,7 @@ mod tests {
     }
 
     #[test]
-    fn scalars_keep_their_places_in_every_style() {
+    fn scalars_of_every_style_map_to_their_source() {
         for (text, wanted, place) in [
             ("a: |\n  one\n  it's <here>\n", "<here>", (3, 8)),
             ("a: >\n  one\n  two\n\n  <here> three\n", "<here>", (5, 3)),

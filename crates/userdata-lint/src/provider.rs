@@ -1,30 +1,30 @@
-//! Providers of machines, and how much user-data each takes.
+//! Cloud providers and their limits for user-data.
 //!
-//! To add one, add a line to [`PROVIDERS`] with the source of its figure. Providers whose documents name no figure, or
-//! contradict themselves about it, are left out: `--limit N` is for them.
+//! To add a provider, add a line to [`PROVIDERS`] with the source of its limit. Providers that
+//! document no limit, or contradictory ones, are not listed; `--limit N` is for them.
 
 use std::fmt;
 use std::str::FromStr;
 
-/// A provider and its limit.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Provider {
-    /// As `--provider` takes it.
+    /// The value of `--provider`.
     pub name: &'static str,
-    /// As people write it.
+    /// The name in messages.
     pub title: &'static str,
-    /// The most bytes that it takes.
+    /// The limit in bytes.
     pub limit: usize,
-    /// What counts is the document in base64, which is longer by a third.
+    /// Whether the limit applies to the base64 form, which is a third longer.
     pub encoded: bool,
 }
 
-/// DigitalOcean: what `--provider` says when it is not given.
+/// The default provider.
 pub static DIGITALOCEAN: &Provider = &PROVIDERS[2];
 
-/// All of them, by name.
+/// All providers, in no particular order.
 pub static PROVIDERS: [Provider; 8] = [
-    // "The maximum length of the binary array is 65535 bytes": Compute REST API, OSProfile.customData.
+    // "The maximum length of the binary array is 65535 bytes": Compute REST API,
+    // OSProfile.customData.
     Provider { name: "azure", title: "Azure", limit: 65_535, encoded: false },
     // A custom metadata value has at most 256 KB: Compute Engine, "Limitations of custom metadata".
     Provider { name: "gcp", title: "Google Cloud", limit: 262_144, encoded: false },
@@ -36,22 +36,22 @@ pub static PROVIDERS: [Provider; 8] = [
     Provider { name: "hetzner", title: "Hetzner", limit: 32_768, encoded: false },
     // 65535 bytes of base64: Compute API of OpenStack, POST /servers. OVHcloud's public cloud is one.
     Provider { name: "openstack", title: "OpenStack", limit: 65_535, encoded: true },
-    // 32 KiB, unencoded: its API's description.
+    // 32 KiB, unencoded: API description.
     Provider { name: "oxide", title: "Oxide", limit: 32_768, encoded: false },
     // 524288 bytes: vSphere API, CustomizationCloudinitPrep.userdata.
     Provider { name: "vsphere", title: "vSphere", limit: 524_288, encoded: false },
 ];
 
 impl Provider {
-    /// What a document of so many bytes counts.
+    /// The size of a document in the form that the limit applies to.
     #[must_use]
-    pub const fn counts(&self, bytes: usize) -> usize {
+    pub const fn counted_bytes(&self, bytes: usize) -> usize {
         if self.encoded { bytes.div_ceil(3) * 4 } else { bytes }
     }
 
-    /// The most bytes that a document may have.
+    /// The maximum size of a document.
     #[must_use]
-    pub const fn most(&self) -> usize {
+    pub const fn max_bytes(&self) -> usize {
         if self.encoded { self.limit / 4 * 3 } else { self.limit }
     }
 }
@@ -62,11 +62,11 @@ impl fmt::Display for Provider {
     }
 }
 
-/// A provider by its name, for a command line.
+/// A provider as a command-line argument.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Named(pub &'static Provider);
+pub struct ProviderArgument(pub &'static Provider);
 
-impl FromStr for Named {
+impl FromStr for ProviderArgument {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
@@ -81,7 +81,7 @@ impl FromStr for Named {
         PROVIDERS.iter().find(|provider| provider.name == name).map(Self).ok_or_else(|| {
             let mut names: Vec<_> = PROVIDERS.iter().map(|provider| provider.name).collect();
             names.sort_unstable();
-            format!("expected one of {}; `--limit N` is for any other", names.join(", "))
+            format!("expected one of {}; use `--limit N` for any other provider", names.join(", "))
         })
     }
 }
@@ -91,17 +91,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn base64_is_counted_where_the_provider_counts_it() {
-        let Ok(Named(openstack)) = "ovh".parse() else { panic!("it is known") };
-        assert_eq!(openstack.counts(openstack.most()), 65_532);
-        assert!(openstack.counts(openstack.most() + 1) > openstack.limit);
-        assert_eq!(DIGITALOCEAN.counts(65_537), 65_537);
+    fn limits_of_base64_are_counted() {
+        let Ok(ProviderArgument(openstack)) = "ovh".parse() else { panic!("it is known") };
+        assert_eq!(openstack.counted_bytes(openstack.max_bytes()), 65_532);
+        assert!(openstack.counted_bytes(openstack.max_bytes() + 1) > openstack.limit);
+        assert_eq!(DIGITALOCEAN.counted_bytes(65_537), 65_537);
         assert_eq!(DIGITALOCEAN.name, "digitalocean");
         for (name, expected) in
             [("aws", "ec2"), ("Amazon", "ec2"), ("gce", "gcp"), ("do", "digitalocean"), ("VMware", "vsphere")]
         {
-            assert_eq!(name.parse::<Named>().map(|named| named.0.name), Ok(expected), "{name}");
+            assert_eq!(name.parse::<ProviderArgument>().map(|named| named.0.name), Ok(expected), "{name}");
         }
-        assert!("nobody".parse::<Named>().unwrap_err().contains("digitalocean, ec2"));
+        assert!("nobody".parse::<ProviderArgument>().unwrap_err().contains("digitalocean, ec2"));
     }
 }

@@ -161,7 +161,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn versions_are_read_as_packages_write_them() {
+    fn package_versions_are_parsed() {
         for (text, version) in [
             ("22.4", "22.4"),
             ("22.4.2", "22.4"),
@@ -176,7 +176,7 @@ mod tests {
     }
 
     #[test]
-    fn releases_are_read_by_name_number_and_slug() {
+    fn releases_are_parsed() {
         for (version, releases) in [
             ("22.4", &["Bookworm", "debian-12", "debian 12", "debian12", "debian-12-x64", "debian-bookworm"][..]),
             ("25.1", &["trixie", "debian-13", "debian-13-x64", "25.04", "ubuntu-25-04-x64", "plucky"]),
@@ -193,16 +193,16 @@ mod tests {
     }
 
     #[test]
-    fn anything_else_is_refused_with_what_is_offered() {
-        let said = |text: &str| text.parse::<Version>().unwrap_err().to_string();
+    fn unknown_versions_are_rejected_with_suggestions() {
+        let error_of = |text: &str| text.parse::<Version>().unwrap_err().to_string();
         assert_eq!(
-            said("24.1"),
+            error_of("24.1"),
             "cloud-init 24.1 is not supported; the nearest supported version is 25.1 (of 22.4, 25.1, 26.2)"
         );
-        assert!(said("26.3").contains("the nearest supported version is 26.2"));
-        assert!(said("bokworm").ends_with("found `bokworm`; did you mean `bookworm`?"), "{}", said("bokworm"));
-        assert!(said("ubunut-24.04").ends_with("did you mean `ubuntu-24.04`?"), "{}", said("ubunut-24.04"));
-        assert!(said("jessie").contains("22.4, 25.1, 26.2, or a release, such as debian-12, debian-13"));
+        assert!(error_of("26.3").contains("the nearest supported version is 26.2"));
+        assert!(error_of("bokworm").ends_with("found `bokworm`; did you mean `bookworm`?"), "{}", error_of("bokworm"));
+        assert!(error_of("ubunut-24.04").ends_with("did you mean `ubuntu-24.04`?"), "{}", error_of("ubunut-24.04"));
+        assert!(error_of("jessie").contains("22.4, 25.1, 26.2, or a release, such as debian-12, debian-13"));
         for wrong in
             ["", "22", "12", "22.x", "26.2.x", "99.99", "22.40", "debian-24.04", "ubuntu-12", "26.2.", "fedora-41"]
         {

@@ -24,21 +24,21 @@ pub(crate) const SCRIPT_FOLDERS: &[&str] =
     &["/var/lib/cloud/scripts/per-instance/", "/var/lib/cloud/scripts/per-boot/", "/var/lib/cloud/scripts/per-once/"];
 
 /// A parsed cloud-config, for the checks.
-pub(crate) struct Document<'t> {
+pub(crate) struct CloudConfig<'t> {
     pub source: &'t Source,
     pub tree: &'t Tree,
     pub root: Node<'t>,
     files: OnceCell<Vec<FileEntry<'t>>>,
 }
 
-impl<'t> Document<'t> {
+impl<'t> CloudConfig<'t> {
     pub(crate) fn new(source: &'t Source, tree: &'t Tree, root: Node<'t>) -> Self {
         Self { source, tree, root, files: OnceCell::new() }
     }
 
     /// The entries of `write_files`, with decoded contents.
     pub(crate) fn files(&self) -> &[FileEntry<'t>] {
-        self.files.get_or_init(|| entries(self.tree, self.root))
+        self.files.get_or_init(|| read_entries(self.tree, self.root))
     }
 
     /// The value of a top-level key.
@@ -54,7 +54,7 @@ pub(crate) struct FileEntry<'t> {
     pub node: Node<'t>,
     /// The path as written.
     pub path: Option<(&'t str, Node<'t>)>,
-    /// The path after [`normal`]; empty if there is none.
+    /// The path after [`normalize_path`]; empty if there is none.
     pub destination: Cow<'t, str>,
     pub deferred: bool,
     pub appends: bool,
@@ -101,7 +101,7 @@ impl<'t> FileContent<'t> {
 }
 
 /// The entries that are mappings, decoded.
-pub(crate) fn entries<'t>(tree: &'t Tree, root: Node<'t>) -> Vec<FileEntry<'t>> {
+pub(crate) fn read_entries<'t>(tree: &'t Tree, root: Node<'t>) -> Vec<FileEntry<'t>> {
     let Some(items) = value::get(tree, root, "write_files").and_then(Node::items) else { return Vec::new() };
     let is_true = |node: Option<Node<'_>>| matches!(node.and_then(Node::scalar), Some(Scalar::Bool(true)));
     let mut budget = MAX_UNPACKED_BYTES;
@@ -110,7 +110,7 @@ pub(crate) fn entries<'t>(tree: &'t Tree, root: Node<'t>) -> Vec<FileEntry<'t>> 
         .map(|(index, node)| {
             let get = |key: &str| value::get(tree, node, key);
             let path = get("path").and_then(|path| Some((path.as_str()?, path)));
-            let destination = path.map(|(path, _)| normal(path)).unwrap_or_default();
+            let destination = path.map(|(path, _)| normalize_path(path)).unwrap_or_default();
             let content = FileContent::read(tree, node, &mut budget);
             let (deferred, appends) = (is_true(get("defer")), is_true(get("append")));
             FileEntry { index, node, path, destination, deferred, appends, content }
@@ -119,16 +119,16 @@ pub(crate) fn entries<'t>(tree: &'t Tree, root: Node<'t>) -> Vec<FileEntry<'t>> 
 }
 
 /// Checks all entries.
-pub(crate) fn check(document: &Document<'_>, out: &mut Vec<Diagnostic>) {
+pub(crate) fn check(document: &CloudConfig<'_>, out: &mut Vec<Diagnostic>) {
     let late = boot::new_accounts(document);
     let mut seen: HashMap<&str, &FileEntry<'_>> = HashMap::new();
     let mut twice = 0;
     for entry in document.files() {
-        let mode = mode(document, entry, out);
-        owner(document, entry, &late, out);
-        content(document, entry, mode, out);
+        let mode = check_mode(document, entry, out);
+        check_owner(document, entry, &late, out);
+        check_content(document, entry, mode, out);
         let Some((path, place)) = entry.path else { continue };
-        destination(entry, path, place, out);
+        check_destination(entry, path, place, out);
         match seen.get(&*entry.destination) {
             Some(first) if !entry.appends && !first.appends && twice < MAX_DUPLICATES => {
                 twice += 1;
@@ -166,7 +166,7 @@ impl FileEntry<'_> {
 }
 
 /// Normalizes a path: removes repeated slashes and `.` steps.
-pub(crate) fn normal(path: &str) -> Cow<'_, str> {
+pub(crate) fn normalize_path(path: &str) -> Cow<'_, str> {
     let below = path.strip_prefix('/').unwrap_or(path);
     let is_kept = |step: &&str| !step.is_empty() && *step != ".";
     // Nearly every path is normal already and is not copied.
@@ -178,15 +178,15 @@ pub(crate) fn normal(path: &str) -> Cow<'_, str> {
 }
 
 /// The mode that an entry requests; `None` if [`mode`] reports a problem with it.
-pub(crate) fn file_mode(document: &Document<'_>, entry: &FileEntry<'_>) -> Option<u32> {
+pub(crate) fn file_mode(document: &CloudConfig<'_>, entry: &FileEntry<'_>) -> Option<u32> {
     let mut faults = Vec::new();
-    let mode = mode(document, entry, &mut faults);
+    let mode = check_mode(document, entry, &mut faults);
     let written = value::get(document.tree, entry.node, "permissions").and_then(Node::as_str);
-    (faults.is_empty() && !written.is_some_and(stands_for_another)).then_some(mode)
+    (faults.is_empty() && !written.is_some_and(is_replaced_later)).then_some(mode)
 }
 
 /// The mode that cloud-init would give the file.
-fn mode(document: &Document<'_>, entry: &FileEntry<'_>, out: &mut Vec<Diagnostic>) -> u32 {
+fn check_mode(document: &CloudConfig<'_>, entry: &FileEntry<'_>, out: &mut Vec<Diagnostic>) -> u32 {
     const DEFAULT: u32 = 0o644;
     let Some(node) = value::get(document.tree, entry.node, "permissions") else { return DEFAULT };
     match node.scalar() {
@@ -201,14 +201,14 @@ fn mode(document: &Document<'_>, entry: &FileEntry<'_>, out: &mut Vec<Diagnostic
             }
             mode
         }
-        Some(Scalar::Str(text)) if stands_for_another(text) => DEFAULT,
+        Some(Scalar::Str(text)) if is_replaced_later(text) => DEFAULT,
         Some(Scalar::Str(text)) => {
             // Python's `int(text, 8)`.
             let digits = text.trim().replace('_', "");
             let digits = digits.strip_prefix("0o").or_else(|| digits.strip_prefix("0O")).unwrap_or(&digits);
             u32::from_str_radix(digits, 8).ok().filter(|mode| *mode <= 0o7777).unwrap_or_else(|| {
                 let message = format!("expected a mode of octal digits up to 7777, found {}", quoted(text));
-                let help = Some("write it like `'0644'`; the file would get cloud-init's default instead".into());
+                let help = Some("write it like `'0644'`; otherwise cloud-init uses its default".into());
                 out.push(entry.finding(&rules::INVALID_MODE, "permissions", node.used_at(), message, help));
                 DEFAULT
             })
@@ -217,7 +217,12 @@ fn mode(document: &Document<'_>, entry: &FileEntry<'_>, out: &mut Vec<Diagnostic
     }
 }
 
-fn owner(document: &Document<'_>, entry: &FileEntry<'_>, late: &BTreeMap<&str, Span>, out: &mut Vec<Diagnostic>) {
+fn check_owner(
+    document: &CloudConfig<'_>,
+    entry: &FileEntry<'_>,
+    late: &BTreeMap<&str, Span>,
+    out: &mut Vec<Diagnostic>,
+) {
     if entry.deferred {
         return;
     }
@@ -226,42 +231,41 @@ fn owner(document: &Document<'_>, entry: &FileEntry<'_>, late: &BTreeMap<&str, S
     let mut names = owner.splitn(2, ':');
     let Some((name, place)) = names.find_map(|name| late.get_key_value(name)) else { return };
     let message = format!("{} does not exist yet when this file is written", quoted(name));
-    let help = Some("add `defer: true`: the file is then written after users and groups are made".into());
+    let help = Some("add `defer: true`: the file is then written after users and groups are created".into());
     let mut found = entry.finding(&rules::OWNER_CREATED_LATER, "owner", node.used_at(), message, help);
     found.related.push((*place, "created here, later".into()));
     out.push(found);
 }
 
-fn destination(entry: &FileEntry<'_>, path: &str, place: Node<'_>, out: &mut Vec<Diagnostic>) {
+fn check_destination(entry: &FileEntry<'_>, path: &str, place: Node<'_>, out: &mut Vec<Diagnostic>) {
     if !path.starts_with('/') {
-        let message = format!("expected a path from the root, found {}", quoted(path));
+        let message = format!("expected an absolute path, found {}", quoted(path));
         let rest = diagnostics::escape_control(path.trim_start_matches(['~', '.', '/']));
         let help = Some(match path.strip_prefix('~') {
             // The user is not known: `~` may mean root's home or that of another user.
             Some(below) if below.starts_with('/') => {
-                format!("nothing expands `~`: write the whole path, `/root/{rest}` or `/home/NAME/{rest}`")
+                format!("`~` is not expanded: write the full path, `/root/{rest}` or `/home/NAME/{rest}`")
             }
-            _ => format!("write the whole path: `/{rest}`"),
+            _ => format!("write the full path: `/{rest}`"),
         });
         out.push(entry.finding(&rules::RELATIVE_DESTINATION, "path", place.used_at(), message, help));
     }
     if entry.is_run_at_boot() {
-        let message =
-            "this script would run at the end of the boot that writes it: on the build machine too".to_string();
-        let help = Some("put it elsewhere, and move it there when the image is finished".into());
+        let message = "this script runs at the end of the boot that writes it, also on the build machine".to_string();
+        let help = Some("write it to another directory, and move it when the image is finished".into());
         out.push(entry.finding(&rules::RUNS_DURING_BAKE, "path", place.used_at(), message, help));
     }
 }
 
 /// Checks the content: its encoding, and the decoded file.
-fn content(document: &Document<'_>, entry: &FileEntry<'_>, mode: u32, out: &mut Vec<Diagnostic>) {
+fn check_content(document: &CloudConfig<'_>, entry: &FileEntry<'_>, mode: u32, out: &mut Vec<Diagnostic>) {
     let Some(content) = &entry.content else { return };
     let node = content.node;
-    if node.as_str().is_some_and(stands_for_another) {
+    if node.as_str().is_some_and(is_replaced_later) {
         return;
     }
     if let Err(problem) = &content.bytes {
-        let message = format!("the content is not encoded as {} says: {problem}", quoted(content.encoding));
+        let message = format!("the content is not {}: {problem}", quoted(content.encoding));
         let help = Some("encode it again, or correct `encoding`".into());
         out.push(entry.finding(&rules::UNDECODABLE_CONTENT, "content", node.used_at(), message, help));
         return;
@@ -271,7 +275,7 @@ fn content(document: &Document<'_>, entry: &FileEntry<'_>, mode: u32, out: &mut 
     let first = text.split('\n').next().unwrap_or_default();
     let span = node.used_at();
     if first.starts_with("#!") && first.ends_with('\r') {
-        let message = "the script has Windows line ends: its interpreter would not be found".to_string();
+        let message = "the script has Windows line ends: its interpreter is not found".to_string();
         let help = Some("save the script with Unix line ends".into());
         out.push(entry.finding(&rules::CRLF_SCRIPT, "content", span, message, help));
     }
@@ -281,20 +285,20 @@ fn content(document: &Document<'_>, entry: &FileEntry<'_>, mode: u32, out: &mut 
         && !first.starts_with("#!")
         && !text.trim().is_empty()
     {
-        let message = "an executable text without `#!` in its first line cannot be started".to_string();
+        let message = "an executable text file without `#!` in its first line cannot be executed".to_string();
         let help = Some(
-            "write `#!/bin/sh`, or another interpreter, in the first line; or take the executable bits away".into(),
+            "add `#!/bin/sh` or another interpreter as the first line, or remove the executable permission".into(),
         );
         out.push(entry.finding(&rules::MISSING_INTERPRETER, "content", span, message, help));
     }
     let inside = content::Content { text, path: &entry.destination, mode, appends: entry.appends };
     let place = format!("write_files.{}.content", entry.index);
-    content::in_scalar(document.source, node, encoded, &place, text, content::check(&inside), out);
+    content::report_in_scalar(document.source, node, encoded, &place, text, content::check(&inside), out);
 }
 
 /// Whether another program (Terraform, Helm, ERB) will replace this text before cloud-init reads
 /// it.
-fn stands_for_another(text: &str) -> bool {
+fn is_replaced_later(text: &str) -> bool {
     let text = text.trim();
     ["${", "%{", "{{", "<%"].iter().any(|mark| text.starts_with(mark)) && text.ends_with(['}', '>'])
 }
@@ -306,7 +310,7 @@ mod tests {
 
     /// Each branch of each check: the code, the keys of an entry for `/a`, and whether the code is reported.
     #[test]
-    fn entries() {
+    fn read_entries() {
         for (code, entry, is_found) in [
             ("MK203", "permissions: 644", true),
             ("MK203", "permissions: 0644", false),
@@ -351,7 +355,7 @@ mod tests {
         for (path, expected) in
             [("/a/b", "/a/b"), ("//a/./b/", "/a/b"), ("/", "/"), ("a//b", "a/b"), ("/a/../b", "/a/../b")]
         {
-            assert_eq!(normal(path), expected, "{path}");
+            assert_eq!(normalize_path(path), expected, "{path}");
         }
     }
 }

@@ -23,10 +23,10 @@ const FAULTS: [Fault; 8] = [
 /// that remains. A resource whose id is in the journal must be named by its id. "Something with
 /// this tag may be there" is enough only for the rest.
 pub(super) fn check_outcome(fake: &Fake, outcome: &Outcome, case: &str) {
-    let there = fake.there();
+    let existing = fake.existing_resources();
     match outcome {
         Outcome::Done(product) => {
-            assert_eq!(there, [format!("snapshot {}", product.snapshot.id)], "{case}");
+            assert_eq!(existing, [format!("snapshot {}", product.snapshot.id)], "{case}");
             assert_eq!(product.verified, fake.verifies.load(Ordering::Relaxed), "{case}");
         }
         Outcome::Failed { remaining, .. } | Outcome::Interrupted { remaining } => {
@@ -43,7 +43,7 @@ pub(super) fn check_outcome(fake: &Fake, outcome: &Outcome, case: &str) {
             let by_tag =
                 |one: &RemainingResource| matches!(one, RemainingResource::Unknown { tag: own, .. } if *own == tag);
             let is_tag_named = remaining.iter().any(by_tag);
-            for thing in &there {
+            for thing in &existing {
                 let is_named = remaining.iter().any(|resource| resource.name() == *thing);
                 assert!(
                     is_named || (is_tag_named && !recorded.contains(thing)),
@@ -57,7 +57,7 @@ pub(super) fn check_outcome(fake: &Fake, outcome: &Outcome, case: &str) {
 
 /// The requests of a successful bake, by number. Of a run of identical requests (polling), only the
 /// first two and the last: a fault in the middle has the same effect as one at the second.
-async fn happy_requests() -> Vec<u64> {
+async fn requests_without_faults() -> Vec<u64> {
     let fake = Fake::new(World::default());
     assert_eq!(fake.bake(&spec()).await.exit_status(), 0);
     let requests = &fake.state.lock().unwrap().requests;
@@ -95,7 +95,7 @@ async fn one_fault_at_every_request() {
     let names = happy.state.lock().unwrap().requests.clone();
     let complete = names.iter().position(|name| name == "delete droplet").unwrap() + 1;
     let mut failed = 0;
-    for at in happy_requests().await {
+    for at in requests_without_faults().await {
         for fault in FAULTS {
             let fake = Fake::new(World { faults: [(at, fault)].into(), ..World::default() });
             let outcome = fake.bake(&spec()).await;
@@ -106,7 +106,7 @@ async fn one_fault_at_every_request() {
                 3 => {
                     failed += 1;
                     assert!(may_fail(&names[index - 1], fault, index >= complete), "{case}: {outcome:?}");
-                    assert_eq!(fake.there(), [""; 0], "{case}");
+                    assert_eq!(fake.existing_resources(), [""; 0], "{case}");
                 }
                 other => panic!("{case}: {other}: {outcome:?}"),
             }
@@ -117,7 +117,7 @@ async fn one_fault_at_every_request() {
 
 #[tokio::test]
 async fn a_lost_answer_and_a_second_fault() {
-    let requests = happy_requests().await;
+    let requests = requests_without_faults().await;
     for first in requests {
         for gap in 1..=4 {
             for fault in FAULTS {
@@ -134,7 +134,7 @@ async fn a_lost_answer_and_a_second_fault() {
 
 #[tokio::test]
 async fn stopped_at_every_request_nothing_is_left() {
-    let requests = happy_requests().await;
+    let requests = requests_without_faults().await;
     for at in requests {
         for lost in [false, true] {
             let faults = if lost { [(at, Fault::After)].into() } else { [].into() };
@@ -143,7 +143,7 @@ async fn stopped_at_every_request_nothing_is_left() {
             check_outcome(&fake, &outcome, &format!("stopped at {at}, lost: {lost}"));
             if outcome.exit_status() != 0 {
                 assert_eq!(
-                    (outcome.exit_status(), fake.there().len(), outcome.remaining().len()),
+                    (outcome.exit_status(), fake.existing_resources().len(), outcome.remaining().len()),
                     (130, 0, 0),
                     "stopped at {at}: {outcome:?}"
                 );
@@ -154,7 +154,7 @@ async fn stopped_at_every_request_nothing_is_left() {
 
 #[tokio::test]
 async fn a_second_stop_ends_at_once_and_names_remaining_resources() {
-    let requests = happy_requests().await;
+    let requests = requests_without_faults().await;
     for at in requests {
         let fake = Fake::new(World { stop_at: Some(at), stop_again_at: Some(at + 1), ..World::default() });
         let outcome = fake.bake(&spec()).await;
@@ -163,7 +163,7 @@ async fn a_second_stop_ends_at_once_and_names_remaining_resources() {
 }
 
 /// Runs a bake until it has written entry `cut`, as if its process died there.
-pub(super) async fn cut_at(fake: &Fake, cut: usize) -> BakeState {
+pub(super) async fn run_until_entry(fake: &Fake, cut: usize) -> BakeState {
     let spec = spec();
     let bake = fake.bake(&spec);
     tokio::select! {
@@ -185,11 +185,11 @@ async fn a_clean_up_goes_on_from_every_entry_of_its_journal() {
     assert!(journal.len() - begins >= 5, "{journal:?}");
     for cut in begins..journal.len() - 1 {
         let fake = Fake::new(world());
-        let state = cut_at(&fake, cut).await;
+        let state = run_until_entry(&fake, cut).await;
         assert!(state.clean_up_reason().is_some_and(|why| why.contains("`errored`")), "{state:?}");
         let created = fake.state.lock().unwrap().created;
-        let outcome = fake.go_on(&spec(), state).await;
-        assert_eq!((outcome.exit_status(), fake.there().len()), (3, 0), "cut at {cut}: {outcome:?}");
+        let outcome = fake.resume(&spec(), state).await;
+        assert_eq!((outcome.exit_status(), fake.existing_resources().len()), (3, 0), "cut at {cut}: {outcome:?}");
         assert_eq!(fake.state.lock().unwrap().created, created, "nothing new is made");
     }
 }
@@ -203,8 +203,8 @@ async fn a_bake_goes_on_from_every_entry_of_its_journal() {
         // Simulates a process that dies after it has written entry `cut`: nothing takes effect
         // after it.
         let fake = Fake::new(World::default());
-        let state = cut_at(&fake, cut).await;
-        let outcome = fake.go_on(&spec(), state).await;
+        let state = run_until_entry(&fake, cut).await;
+        let outcome = fake.resume(&spec(), state).await;
         check_outcome(&fake, &outcome, &format!("cut at {cut}"));
         assert_eq!(outcome.exit_status(), 0, "cut at {cut}: {outcome:?}");
     }

@@ -10,36 +10,36 @@ use crate::bake::ports::{ProviderErrorKind, RunnerState};
 use crate::bake::state::SnapshotProgress;
 use crate::bake::{BakeState, Outcome, ResourceId, Spec};
 
-async fn happy_requests(world: World, spec: &Spec) -> u64 {
+async fn requests_without_faults(world: World, spec: &Spec) -> u64 {
     let fake = Fake::new(world);
     assert_eq!(fake.bake(spec).await.exit_status(), 0);
     fake.state.lock().unwrap().requests.len() as u64
 }
 
-pub(super) fn state_of(fake: &Fake) -> BakeState {
+pub(super) fn journaled_state(fake: &Fake) -> BakeState {
     BakeState::replay(fake.journal.lock().unwrap().iter())
 }
 
 /// Bakes until the process dies. Returns `None`, or the outcome if the bake ended before that.
-pub(super) async fn until_it_dies(fake: &Fake, spec: &Spec) -> Option<Outcome> {
+pub(super) async fn run_until_killed(fake: &Fake, spec: &Spec) -> Option<Outcome> {
     let outcome = tokio::select! {
         biased;
-        () = fake.died.notified() => None,
-        outcome = fake.go_on(spec, state_of(fake)) => Some(outcome),
+        () = fake.killed.notified() => None,
+        outcome = fake.resume(spec, journaled_state(fake)) => Some(outcome),
     };
     // The process died at the very end. Its unread notification must not be taken for the next
     // one's.
-    if outcome.is_some() && fake.is_dead() {
-        fake.died.notified().await;
+    if outcome.is_some() && fake.is_killed() {
+        fake.killed.notified().await;
     }
     // Nothing that it did after its death had an effect.
-    outcome.filter(|_| !fake.is_dead())
+    outcome.filter(|_| !fake.is_killed())
 }
 
 /// Checks that there is one snapshot without the bake's tag, and nothing else.
-pub(super) fn one_snapshot(fake: &Fake, case: &str) {
-    let there = fake.there();
-    assert!(there.len() == 1 && there[0].starts_with("snapshot "), "{case}: {there:?}");
+pub(super) fn assert_one_snapshot(fake: &Fake, case: &str) {
+    let existing = fake.existing_resources();
+    assert!(existing.len() == 1 && existing[0].starts_with("snapshot "), "{case}: {existing:?}");
     let state = fake.state.lock().unwrap();
     for (snapshot, _) in state.snapshots.values() {
         assert_eq!(
@@ -51,7 +51,7 @@ pub(super) fn one_snapshot(fake: &Fake, case: &str) {
     assert_eq!(state.created, 2, "{case}: {:?}", state.requests);
 }
 
-fn deaths(requests: u64) -> impl Iterator<Item = (u64, bool)> {
+fn kill_points(requests: u64) -> impl Iterator<Item = (u64, bool)> {
     (1..=requests).flat_map(|at| [(at, false), (at, true)])
 }
 
@@ -59,13 +59,13 @@ fn deaths(requests: u64) -> impl Iterator<Item = (u64, bool)> {
 async fn killed_at_every_request_and_resumed_there_is_one_snapshot() {
     for lag in [0, 5] {
         let world = || World { lag, ..World::default() };
-        for dies_at in deaths(happy_requests(world(), &spec()).await) {
-            let case = format!("lag {lag}, killed at {dies_at:?}");
-            let fake = Fake::new(World { dies_at: Some(dies_at), ..world() });
-            assert_eq!(until_it_dies(&fake, &spec()).await, None, "{case}");
-            let outcome = fake.go_on(&spec(), state_of(&fake)).await;
+        for killed_at in kill_points(requests_without_faults(world(), &spec()).await) {
+            let case = format!("lag {lag}, killed at {killed_at:?}");
+            let fake = Fake::new(World { killed_at: Some(killed_at), ..world() });
+            assert_eq!(run_until_killed(&fake, &spec()).await, None, "{case}");
+            let outcome = fake.resume(&spec(), journaled_state(&fake)).await;
             assert_eq!(outcome.exit_status(), 0, "{case}: {outcome:?}");
-            one_snapshot(&fake, &case);
+            assert_one_snapshot(&fake, &case);
         }
     }
 }
@@ -73,10 +73,10 @@ async fn killed_at_every_request_and_resumed_there_is_one_snapshot() {
 /// What `mkimg gc BAKE` does, with the journal or (as from another machine) without.
 pub(super) async fn gc(fake: &Fake, journal: bool) {
     let tag = spec().tag();
-    fake.rise();
+    fake.restart_process();
     let collector = collector(fake, Duration::from_secs(180));
     let found = if journal {
-        collector.find_bake(&tag, &state_of(fake)).await.unwrap()
+        collector.find_bake(&tag, &journaled_state(fake)).await.unwrap()
     } else {
         orphans::find(fake).await.unwrap()
     };
@@ -93,49 +93,50 @@ pub(super) fn collector(fake: &Fake, outage_budget: Duration) -> Collector<'_> {
 async fn killed_at_every_request_and_collected_there_is_nothing() {
     for (lag, journal) in [(0, true), (5, true), (0, false)] {
         let world = || World { lag, ..World::default() };
-        for dies_at in deaths(happy_requests(world(), &spec()).await) {
-            let case = format!("lag {lag}, journal {journal}, killed at {dies_at:?}");
-            let fake = Fake::new(World { dies_at: Some(dies_at), ..world() });
-            assert_eq!(until_it_dies(&fake, &spec()).await, None, "{case}");
+        for killed_at in kill_points(requests_without_faults(world(), &spec()).await) {
+            let case = format!("lag {lag}, journal {journal}, killed at {killed_at:?}");
+            let fake = Fake::new(World { killed_at: Some(killed_at), ..world() });
+            assert_eq!(run_until_killed(&fake, &spec()).await, None, "{case}");
             gc(&fake, journal).await;
-            let there = fake.there();
+            let existing = fake.existing_resources();
             let untagged = {
                 let state = fake.state.lock().unwrap();
                 state.snapshots.values().all(|(snapshot, _)| snapshot.tags == ["release"])
             };
             // Once the bake's tag is removed, the snapshot is the result, and nothing may delete
             // it.
-            let product =
-                state_of(&fake).snapshot.has_reached(SnapshotProgress::Committing) && untagged && there.len() == 1;
-            assert!(there.is_empty() || product, "{case}: {there:?}");
+            let product = journaled_state(&fake).snapshot.has_reached(SnapshotProgress::Committing)
+                && untagged
+                && existing.len() == 1;
+            assert!(existing.is_empty() || product, "{case}: {existing:?}");
         }
     }
 }
 
 #[tokio::test]
 async fn a_resume_that_is_killed_too_is_resumed_again() {
-    let requests = happy_requests(World::default(), &spec()).await;
+    let requests = requests_without_faults(World::default(), &spec()).await;
     // All pairs take half a minute, so only `make test-long` runs them.
-    let (step, next) = if swept() { (1, 1) } else { (17, 7) };
-    for first in deaths(requests).step_by(step) {
+    let (step, next) = if is_long_sweep() { (1, 1) } else { (17, 7) };
+    for first in kill_points(requests).step_by(step) {
         for more in (1..=requests).step_by(next) {
             let case = format!("killed at {first:?}, then {more} requests later");
-            let mut fake = Fake::new(World { dies_at: Some(first), ..World::default() });
-            assert_eq!(until_it_dies(&fake, &spec()).await, None, "{case}");
-            fake.world.dies_at = Some((first.0 + more, more % 2 == 0));
-            let outcome = match until_it_dies(&fake, &spec()).await {
+            let mut fake = Fake::new(World { killed_at: Some(first), ..World::default() });
+            assert_eq!(run_until_killed(&fake, &spec()).await, None, "{case}");
+            fake.world.killed_at = Some((first.0 + more, more % 2 == 0));
+            let outcome = match run_until_killed(&fake, &spec()).await {
                 // This run sent fewer requests.
                 Some(outcome) => outcome,
-                None => fake.go_on(&spec(), state_of(&fake)).await,
+                None => fake.resume(&spec(), journaled_state(&fake)).await,
             };
             assert_eq!(outcome.exit_status(), 0, "{case}: {outcome:?}");
-            one_snapshot(&fake, &case);
+            assert_one_snapshot(&fake, &case);
         }
     }
 }
 
 #[allow(clippy::disallowed_methods, reason = "a test reads whether it is to be the long one")]
-fn swept() -> bool {
+fn is_long_sweep() -> bool {
     std::env::var("MKIMG_SWEEP").is_ok_and(|what| what.split(',').any(|what| what == "kills" || what == "all"))
 }
 
@@ -145,27 +146,31 @@ async fn a_clean_up_that_is_killed_at_every_request_is_finished() {
     let first = Fake::new(world());
     assert_eq!(first.bake(&spec()).await.exit_status(), 3);
     let requests = first.state.lock().unwrap().requests.len() as u64;
-    for dies_at in deaths(requests) {
-        let fake = Fake::new(World { dies_at: Some(dies_at), ..world() });
-        assert_eq!(until_it_dies(&fake, &spec()).await, None, "{dies_at:?}");
-        let outcome = fake.go_on(&spec(), state_of(&fake)).await;
-        assert_eq!((outcome.exit_status(), fake.there()), (3, Vec::new()), "killed at {dies_at:?}: {outcome:?}");
+    for killed_at in kill_points(requests) {
+        let fake = Fake::new(World { killed_at: Some(killed_at), ..world() });
+        assert_eq!(run_until_killed(&fake, &spec()).await, None, "{killed_at:?}");
+        let outcome = fake.resume(&spec(), journaled_state(&fake)).await;
+        assert_eq!(
+            (outcome.exit_status(), fake.existing_resources()),
+            (3, Vec::new()),
+            "killed at {killed_at:?}: {outcome:?}"
+        );
     }
 }
 
 #[tokio::test]
 async fn stopped_at_every_request_while_lists_lag_nothing_is_left() {
     let world = || World { lag: 5, ..World::default() };
-    for at in 1..=happy_requests(world(), &spec()).await {
+    for at in 1..=requests_without_faults(world(), &spec()).await {
         for lost in [false, true] {
             let faults = if lost { [(at, Fault::After)].into() } else { [].into() };
             let fake = Fake::new(World { stop_at: Some(at), faults, ..world() });
             let outcome = fake.bake(&spec()).await;
             if outcome.exit_status() == 0 {
-                one_snapshot(&fake, &format!("stopped at {at}, lost: {lost}"));
+                assert_one_snapshot(&fake, &format!("stopped at {at}, lost: {lost}"));
             } else {
                 assert_eq!(
-                    (outcome.exit_status(), fake.there()),
+                    (outcome.exit_status(), fake.existing_resources()),
                     (130, Vec::new()),
                     "stopped at {at}, lost: {lost}: {outcome:?}"
                 );
@@ -176,30 +181,30 @@ async fn stopped_at_every_request_while_lists_lag_nothing_is_left() {
 
 #[tokio::test]
 async fn an_hour_asleep_at_any_request_fails_nothing() {
-    let requests = happy_requests(World::default(), &spec()).await;
+    let requests = requests_without_faults(World::default(), &spec()).await;
     for at in 1..=requests {
-        let fake = Fake::new(World { sleeps_at: Some(at), ..World::default() });
+        let fake = Fake::new(World { suspended_at: Some(at), ..World::default() });
         let outcome = fake.bake(&spec()).await;
         assert_eq!(outcome.exit_status(), 0, "asleep at {at}: {outcome:?}");
-        one_snapshot(&fake, &format!("asleep at {at}"));
+        assert_one_snapshot(&fake, &format!("asleep at {at}"));
     }
 }
 
 /// The computer went to sleep while a request was being sent, so the request never arrived.
 #[tokio::test]
 async fn an_hour_asleep_that_cuts_off_any_request_fails_nothing() {
-    let requests = happy_requests(World::default(), &spec()).await;
+    let requests = requests_without_faults(World::default(), &spec()).await;
     let mut done = 0;
     for at in 1..=requests {
         let faults = [(at, Fault::Before(ProviderErrorKind::Unanswered))].into();
-        let fake = Fake::new(World { sleeps_at: Some(at), faults, ..World::default() });
+        let fake = Fake::new(World { suspended_at: Some(at), faults, ..World::default() });
         let outcome = fake.bake(&spec()).await;
         if outcome.exit_status() == 2 {
-            assert_eq!(fake.there(), Vec::<String>::new(), "asleep at {at}: {outcome:?}");
+            assert_eq!(fake.existing_resources(), Vec::<String>::new(), "asleep at {at}: {outcome:?}");
             continue;
         }
         assert_eq!(outcome.exit_status(), 0, "asleep at {at}: {outcome:?}");
-        one_snapshot(&fake, &format!("asleep at {at}"));
+        assert_one_snapshot(&fake, &format!("asleep at {at}"));
         done += 1;
     }
     assert!(done > 20, "only {done} of {requests} came to anything");
@@ -207,23 +212,23 @@ async fn an_hour_asleep_that_cuts_off_any_request_fails_nothing() {
 
 #[tokio::test]
 async fn a_date_that_jumps_changes_nothing() {
-    let requests = happy_requests(World::default(), &spec()).await;
+    let requests = requests_without_faults(World::default(), &spec()).await;
     let century = 3_155_760_000;
     for at in (1..=requests).step_by(3) {
         // Forward by a hundred years, back by an hour and to 1970.
         for by in [century, -3_600, -century] {
             let case = format!("at {at} by {by} s");
-            let world = || World { clock_jumps: Some((at, by)), ..World::default() };
+            let world = || World { clock_jump: Some((at, by)), ..World::default() };
             let fake = Fake::new(world());
             let outcome = fake.bake(&spec()).await;
             assert_eq!(outcome.exit_status(), 0, "{case}: {outcome:?}");
-            one_snapshot(&fake, &case);
+            assert_one_snapshot(&fake, &case);
             // Killed, then resumed with the other date.
-            let fake = Fake::new(World { dies_at: Some((at, true)), ..world() });
-            assert_eq!(until_it_dies(&fake, &spec()).await, None, "{case}");
-            let outcome = fake.go_on(&spec(), state_of(&fake)).await;
+            let fake = Fake::new(World { killed_at: Some((at, true)), ..world() });
+            assert_eq!(run_until_killed(&fake, &spec()).await, None, "{case}");
+            let outcome = fake.resume(&spec(), journaled_state(&fake)).await;
             assert_eq!(outcome.exit_status(), 0, "{case}, resumed: {outcome:?}");
-            one_snapshot(&fake, &case);
+            assert_one_snapshot(&fake, &case);
         }
     }
 }
@@ -241,15 +246,15 @@ async fn a_persons_snapshot_of_a_kept_droplet_stays() {
         state.snapshots.insert("77".into(), (own, at));
     }
     gc(&fake, false).await;
-    assert_eq!(fake.there(), ["snapshot 77"]);
+    assert_eq!(fake.existing_resources(), ["snapshot 77"]);
 }
 
 #[tokio::test]
 async fn unanswered_requests_are_given_up_although_reads_succeed() {
     let away = Fault::Before(ProviderErrorKind::Unanswered);
-    let fake = Fake::new(World { outage: Some(("delete droplet".into(), 1, away)), ..World::default() });
+    let fake = Fake::new(World { permanent_failure: Some(("delete droplet".into(), 1, away)), ..World::default() });
     let outcome = fake.bake(&Spec { on_error: crate::bake::OnError::Keep, ..spec() }).await;
-    assert!(!fake.there().is_empty(), "{outcome:?}");
+    assert!(!fake.existing_resources().is_empty(), "{outcome:?}");
     let collector = collector(&fake, Duration::from_secs(30));
     let found = orphans::find(&fake).await.unwrap();
     let droplet = found.iter().find(|orphan| matches!(orphan.resource, ResourceId::Droplet(_))).expect("a droplet");
@@ -273,9 +278,9 @@ async fn short_outages_do_not_end_a_collection() {
     assert_eq!(fake.bake(&spec).await.exit_status(), 4);
     // The droplet is held for a long time, while reads fail for 20 s of every 25 s.
     fake.state.lock().unwrap().hold_droplets_until(fake.seconds() + 150);
-    fake.world.flickers = Some(("droplet", 5, 20));
+    fake.world.intermittent_failure = Some(("droplet", 5, 20));
     gc_within(&fake, Duration::from_secs(30)).await;
-    assert_eq!(fake.there(), [""; 0]);
+    assert_eq!(fake.existing_resources(), [""; 0]);
 }
 
 async fn gc_within(fake: &Fake, outage_budget: Duration) {
@@ -297,8 +302,8 @@ async fn a_collection_beside_a_bake_takes_nothing_before_the_deadline() {
     let mut seen = 0;
     for cut in 0..entries {
         let fake = Fake::new(World::default());
-        super::faults::cut_at(&fake, cut).await;
-        let before = fake.there();
+        super::faults::run_until_entry(&fake, cut).await;
+        let before = fake.existing_resources();
         let found = orphans::find(&fake).await.unwrap();
         seen += found.len();
         let selection = |now| orphans::Selection { now, older_than: Duration::ZERO, named: Vec::new() };
@@ -324,13 +329,13 @@ async fn a_resume_after_an_unproved_verification_verifies_again() {
             journal.iter().position(|entry| format!("{entry:?}").starts_with(reached)).unwrap()
         };
         let fake = Fake::new(World::default());
-        let mut state = super::faults::cut_at(&fake, cut).await;
+        let mut state = super::faults::run_until_entry(&fake, cut).await;
         let droplet = state.verification.present_id().unwrap();
         // As `mkimg resume` does with a local droplet that ended with its process.
         fake.state.lock().unwrap().droplets.remove(&droplet);
         state.apply(&JournalEntry::DropletGone { droplet });
         assert!(!state.verification.has_passed());
-        let outcome = fake.go_on(&spec(), state).await;
+        let outcome = fake.resume(&spec(), state).await;
         super::faults::check_outcome(&fake, &outcome, reached);
         let Outcome::Done(product) = outcome else { panic!("{reached}: {outcome:?}") };
         assert!(product.verified, "{reached}");
@@ -350,7 +355,7 @@ async fn a_persons_tagged_snapshot_survives_the_clean_up_of_a_bake() {
         let fake = Fake::new(World { persons_snapshot_at: Some(at as u64), ..failing() });
         let outcome = fake.bake(&spec()).await;
         let case = format!("a person's snapshot at request {at}");
-        assert_eq!(fake.there(), [format!("snapshot {PERSONS_SNAPSHOT}")], "{case}: {outcome:?}");
+        assert_eq!(fake.existing_resources(), [format!("snapshot {PERSONS_SNAPSHOT}")], "{case}: {outcome:?}");
         assert_eq!(outcome.exit_status(), 3, "{case}: {outcome:?}");
     }
     // While the bake's own snapshot is not known yet.
@@ -366,7 +371,7 @@ async fn a_persons_tagged_snapshot_survives_the_clean_up_of_a_bake() {
             let fake = Fake::new(world);
             let outcome = fake.bake(&spec()).await;
             let case = format!("stopped at {at}, lag {lag}");
-            assert_eq!(fake.there(), [format!("snapshot {PERSONS_SNAPSHOT}")], "{case}: {outcome:?}");
+            assert_eq!(fake.existing_resources(), [format!("snapshot {PERSONS_SNAPSHOT}")], "{case}: {outcome:?}");
         }
     }
 }

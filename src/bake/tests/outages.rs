@@ -23,7 +23,7 @@ const LASTING: [Fault; 8] = [
     Fault::Before(Kind::Refused),
 ];
 
-fn patient(marker: MarkerKind) -> Spec {
+fn spec_with_default_limits(marker: MarkerKind) -> Spec {
     Spec { limits: Limits::default(), marker, verify: false, ..spec() }
 }
 
@@ -33,7 +33,7 @@ fn world() -> World {
 }
 
 /// The distinct requests of an undisturbed bake, and how many seconds it takes.
-async fn undisturbed(spec: &Spec) -> (BTreeSet<String>, u64) {
+async fn bake_without_faults(spec: &Spec) -> (BTreeSet<String>, u64) {
     let fake = Fake::new(world());
     assert_eq!(fake.bake(spec).await.exit_status(), 0);
     let seconds = fake.seconds();
@@ -42,14 +42,14 @@ async fn undisturbed(spec: &Spec) -> (BTreeSet<String>, u64) {
 
 #[tokio::test]
 async fn one_request_that_fails_for_good_does_not_hold_a_bake_for_hours() {
-    let spec = patient(MarkerKind::Poweroff);
-    let (requests, happy) = undisturbed(&spec).await;
+    let spec = spec_with_default_limits(MarkerKind::Poweroff);
+    let (requests, happy) = bake_without_faults(&spec).await;
     let mut longest = (0, String::new());
     for request in &requests {
         for from in [1, 2] {
             for fault in LASTING {
                 let case = format!("{request}, from {from} on: {fault:?}");
-                let fake = Fake::new(World { outage: Some((request.clone(), from, fault)), ..world() });
+                let fake = Fake::new(World { permanent_failure: Some((request.clone(), from, fault)), ..world() });
                 let outcome = fake.bake(&spec).await;
                 check_outcome(&fake, &outcome, &case);
                 longest = longest.max((fake.seconds(), case));
@@ -64,12 +64,12 @@ async fn one_request_that_fails_for_good_does_not_hold_a_bake_for_hours() {
 
 #[tokio::test]
 async fn a_service_that_goes_away_is_given_up_and_remaining_resources_are_named() {
-    let spec = patient(MarkerKind::Poweroff);
+    let spec = spec_with_default_limits(MarkerKind::Poweroff);
     let happy = Fake::new(world());
     assert_eq!(happy.bake(&spec).await.exit_status(), 0);
     let requests = happy.state.lock().unwrap().requests.len() as u64;
     for at in 1..=requests {
-        let fake = Fake::new(World { away: Some((at, u64::MAX / 2)), ..world() });
+        let fake = Fake::new(World { outage: Some((at, u64::MAX / 2)), ..world() });
         let outcome = fake.bake(&spec).await;
         check_outcome(&fake, &outcome, &format!("away from {at} on"));
         let most = happy.seconds() + 2 * spec.limits.unreachable.as_secs() + 120;
@@ -77,7 +77,7 @@ async fn a_service_that_goes_away_is_given_up_and_remaining_resources_are_named(
         if let Outcome::Failed { failure, remaining, .. } = &outcome
             && matches!(failure.kind, FailureKind::Unavailable { .. })
         {
-            assert!(!remaining.is_empty() || fake.there().is_empty(), "{outcome:?}");
+            assert!(!remaining.is_empty() || fake.existing_resources().is_empty(), "{outcome:?}");
         }
     }
 }
@@ -86,13 +86,13 @@ async fn a_service_that_goes_away_is_given_up_and_remaining_resources_are_named(
 /// unneeded request counts.
 #[tokio::test]
 async fn a_service_that_hangs_gets_one_more_request_for_each_resource() {
-    let spec = patient(MarkerKind::Poweroff);
+    let spec = spec_with_default_limits(MarkerKind::Poweroff);
     let happy = Fake::new(world());
     assert_eq!(happy.bake(&spec).await.exit_status(), 0);
     let requests = happy.state.lock().unwrap().requests.len() as u64;
     let mut longest = (0, 0);
     for at in 1..=requests {
-        let fake = Fake::new(World { away: Some((at, u64::MAX / 2)), hangs: 20, ..world() });
+        let fake = Fake::new(World { outage: Some((at, u64::MAX / 2)), seconds_per_lost_request: 20, ..world() });
         let outcome = fake.bake(&spec).await;
         check_outcome(&fake, &outcome, &format!("hangs from {at} on"));
         longest = longest.max((fake.seconds(), at));
@@ -105,11 +105,11 @@ async fn a_service_that_hangs_gets_one_more_request_for_each_resource() {
 
 #[tokio::test]
 async fn a_service_that_is_away_for_a_while_is_waited_for() {
-    let spec = patient(MarkerKind::Poweroff);
-    let (.., happy) = undisturbed(&spec).await;
+    let spec = spec_with_default_limits(MarkerKind::Poweroff);
+    let (.., happy) = bake_without_faults(&spec).await;
     let requests = happy;
     for at in 1..=requests {
-        let fake = Fake::new(World { away: Some((at, 20)), ..world() });
+        let fake = Fake::new(World { outage: Some((at, 20)), ..world() });
         let outcome = fake.bake(&spec).await;
         check_outcome(&fake, &outcome, &format!("away at {at}"));
     }
@@ -117,13 +117,13 @@ async fn a_service_that_is_away_for_a_while_is_waited_for() {
 
 #[tokio::test]
 async fn a_snapshot_is_requested_again_only_if_none_exists() {
-    let spec = patient(MarkerKind::Poweroff);
+    let spec = spec_with_default_limits(MarkerKind::Poweroff);
     let happy = Fake::new(world());
     assert_eq!(happy.bake(&spec).await.exit_status(), 0);
     let asked =
         happy.state.lock().unwrap().requests.iter().position(|one| one.contains("Snapshot(")).unwrap() as u64 + 1;
     // The answer is lost, and the outage that follows is longer than the list lag and the snapshot.
-    let fake = Fake::new(World { faults: [(asked, Fault::After)].into(), away: Some((asked + 1, 40)), ..world() });
+    let fake = Fake::new(World { faults: [(asked, Fault::After)].into(), outage: Some((asked + 1, 40)), ..world() });
     let outcome = fake.bake(&spec).await;
     check_outcome(&fake, &outcome, "a lost answer before an outage");
     let state = fake.state.lock().unwrap();
@@ -133,14 +133,14 @@ async fn a_snapshot_is_requested_again_only_if_none_exists() {
 
 #[tokio::test]
 async fn a_droplet_is_requested_again_only_if_none_exists() {
-    let spec = patient(MarkerKind::Poweroff);
+    let spec = spec_with_default_limits(MarkerKind::Poweroff);
     let happy = Fake::new(world());
     assert_eq!(happy.bake(&spec).await.exit_status(), 0);
     let asked = happy.state.lock().unwrap().requests.iter().position(|one| one == "create").unwrap() as u64 + 1;
     // The answer is lost and the list lags. Then an outage begins that is longer than the lag.
     for seconds in [20, 60] {
-        let away = Some((asked + 2, seconds));
-        let fake = Fake::new(World { lag: 5, faults: [(asked, Fault::After)].into(), away, ..world() });
+        let outage = Some((asked + 2, seconds));
+        let fake = Fake::new(World { lag: 5, faults: [(asked, Fault::After)].into(), outage, ..world() });
         let outcome = fake.bake(&spec).await;
         check_outcome(&fake, &outcome, "a lost answer before an outage");
         let state = fake.state.lock().unwrap();
@@ -150,38 +150,44 @@ async fn a_droplet_is_requested_again_only_if_none_exists() {
 
 #[tokio::test]
 async fn a_snapshot_with_an_unreported_droplet_is_named_not_deleted() {
-    let fake = Fake::new(World { droplets_unsaid: true, ..world() });
-    let outcome = fake.bake(&patient(MarkerKind::Poweroff)).await;
+    let fake = Fake::new(World { omits_droplets: true, ..world() });
+    let outcome = fake.bake(&spec_with_default_limits(MarkerKind::Poweroff)).await;
     check_outcome(&fake, &outcome, "no droplets said");
-    assert_eq!((outcome.exit_status(), fake.there().len()), (4, 1), "{outcome:?}");
+    assert_eq!((outcome.exit_status(), fake.existing_resources().len()), (4, 1), "{outcome:?}");
     let left: Vec<String> = outcome.remaining().iter().map(ToString::to_string).collect();
-    assert!(left.len() == 1 && left[0].starts_with(&fake.there()[0]), "{left:?}");
+    assert!(left.len() == 1 && left[0].starts_with(&fake.existing_resources()[0]), "{left:?}");
     // The printed command removes it.
     let state = BakeState::replay(fake.journal.lock().unwrap().iter());
     let collector = collector(&fake, Duration::from_secs(30));
-    let found = collector.find_bake(&patient(MarkerKind::Poweroff).tag(), &state).await.unwrap();
+    let found = collector.find_bake(&spec_with_default_limits(MarkerKind::Poweroff).tag(), &state).await.unwrap();
     for orphan in &found {
         collector.remove(orphan, Duration::from_secs(300)).await.unwrap();
     }
-    assert_eq!((found.len(), fake.there()), (1, Vec::new()));
+    assert_eq!((found.len(), fake.existing_resources()), (1, Vec::new()));
 }
 
 /// On the way forward one usable answer restores the whole outage budget: outages that are each shorter than it never
 /// end a bake, however many there are.
 #[tokio::test]
 async fn an_outage_shorter_than_its_budget_may_come_again_and_again() {
-    let spec = patient(MarkerKind::Poweroff);
+    let spec = spec_with_default_limits(MarkerKind::Poweroff);
     let budget = spec.limits.unreachable.as_secs();
     let (up, down) = (10, budget - 40);
-    let fake =
-        Fake::new(World { crash_after: Some(5 * budget), flickers: Some(("droplet", up, down)), ..World::default() });
+    let fake = Fake::new(World {
+        crash_after: Some(5 * budget),
+        intermittent_failure: Some(("droplet", up, down)),
+        ..World::default()
+    });
     let outcome = fake.bake(&spec).await;
     check_outcome(&fake, &outcome, "flickers");
     assert_eq!(outcome.exit_status(), 0, "{outcome:?}");
     assert!(fake.seconds() > 5 * budget, "there was more than one outage");
     // A longer outage ends it.
-    let world =
-        World { crash_after: Some(5 * budget), flickers: Some(("droplet", up, budget + 40)), ..World::default() };
+    let world = World {
+        crash_after: Some(5 * budget),
+        intermittent_failure: Some(("droplet", up, budget + 40)),
+        ..World::default()
+    };
     let fake = Fake::new(world);
     let Outcome::Failed { failure, .. } = fake.bake(&spec).await else { panic!() };
     assert!(matches!(failure.kind, FailureKind::Unavailable { .. }), "{failure}");
@@ -190,14 +196,14 @@ async fn an_outage_shorter_than_its_budget_may_come_again_and_again() {
 /// While cleaning up, all waits share one budget: short outages between usable answers add up.
 #[tokio::test]
 async fn outages_of_a_clean_up_add_up() {
-    let spec = patient(MarkerKind::Poweroff);
+    let spec = spec_with_default_limits(MarkerKind::Poweroff);
     let budget = spec.limits.unreachable.as_secs();
     let world = World {
         final_state: RunnerState::Failed,
         crash_after: Some(30),
         snapshot_errors: true,
-        flickers: Some(("tagged", 1, budget / 2)),
-        outage: Some(("delete droplet".into(), 1, Fault::Before(Kind::Unreachable))),
+        intermittent_failure: Some(("tagged", 1, budget / 2)),
+        permanent_failure: Some(("delete droplet".into(), 1, Fault::Before(Kind::Unreachable))),
         ..World::default()
     };
     let fake = Fake::new(world);
@@ -220,7 +226,7 @@ async fn every_wait_honours_the_poll_interval() {
         for (number, world) in bases.into_iter().enumerate() {
             for marker in [MarkerKind::Poweroff, MarkerKind::Https] {
                 let fake = Fake::new(World { provision: 350, ..world.clone() });
-                let spec = Spec { poll_interval: interval, ..patient(marker) };
+                let spec = Spec { poll_interval: interval, ..spec_with_default_limits(marker) };
                 fake.bake(&spec).await;
                 let longest = fake.sleeps.lock().unwrap().iter().max().copied().unwrap();
                 assert!(longest <= interval, "{number} {marker:?} {interval:?}: {longest:?}");
@@ -269,24 +275,24 @@ async fn a_collection_does_not_believe_one_404() {
         .map(|(number, kind)| (number, Fault::Before(kind)))
         .into();
     collector(&fake, Duration::from_secs(30)).remove(&found[0], Duration::from_secs(300)).await.unwrap();
-    assert_eq!(fake.there(), [""; 0]);
+    assert_eq!(fake.existing_resources(), [""; 0]);
 }
 
 #[tokio::test]
 async fn a_service_without_a_list_of_all_snapshots_is_cleaned_up() {
     // The clean-up can list only the droplet's snapshots, and nothing once the droplet is gone.
-    let outage = Some(("transfer".into(), 1, Fault::Before(Kind::Refused)));
-    let fake = Fake::new(World { list_unknown: true, outage, ..world() });
-    let outcome = fake.bake(&patient(MarkerKind::Poweroff)).await;
+    let permanent_failure = Some(("transfer".into(), 1, Fault::Before(Kind::Refused)));
+    let fake = Fake::new(World { has_no_snapshot_list: true, permanent_failure, ..world() });
+    let outcome = fake.bake(&spec_with_default_limits(MarkerKind::Poweroff)).await;
     check_outcome(&fake, &outcome, "no list");
-    assert_eq!((outcome.exit_status(), fake.there().len()), (3, 0), "{outcome:?}");
+    assert_eq!((outcome.exit_status(), fake.existing_resources().len()), (3, 0), "{outcome:?}");
     // Its droplet is gone, and the user asks to stop.
-    let spec = patient(MarkerKind::Poweroff);
-    let happy = Fake::new(World { list_unknown: true, ..world() });
+    let spec = spec_with_default_limits(MarkerKind::Poweroff);
+    let happy = Fake::new(World { has_no_snapshot_list: true, ..world() });
     assert_eq!(happy.bake(&spec).await.exit_status(), 0);
     let stop_at = happy.state.lock().unwrap().requests.iter().position(|one| one == "untag").map(|at| at as u64 + 1);
-    let fake = Fake::new(World { list_unknown: true, stop_at, ..world() });
+    let fake = Fake::new(World { has_no_snapshot_list: true, stop_at, ..world() });
     let outcome = fake.bake(&spec).await;
     check_outcome(&fake, &outcome, "no list, no droplet");
-    assert_eq!((outcome.exit_status(), fake.there().len()), (130, 0), "{outcome:?}");
+    assert_eq!((outcome.exit_status(), fake.existing_resources().len()), (130, 0), "{outcome:?}");
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::kills::until_it_dies;
+use super::kills::run_until_killed;
 use super::support::{Fake, Fault, World, spec};
 use crate::bake::journal::JournalEntry;
 use crate::bake::ports::{Event, ProviderErrorKind, RunnerState};
@@ -23,8 +23,8 @@ async fn a_bake_ends_with_one_snapshot_and_nothing_else() {
     assert!(product.verified);
     assert_eq!(product.snapshot.tags, ["release"], "the bake's tag is off");
     assert_eq!(product.snapshot.regions, ["nyc3", "fra1"]);
-    assert_eq!(fake.there(), [format!("snapshot {}", product.snapshot.id)]);
-    assert!(fake.said("hello from the droplet"));
+    assert_eq!(fake.existing_resources(), [format!("snapshot {}", product.snapshot.id)]);
+    assert!(fake.has_event("hello from the droplet"));
     let state = fake.state.lock().unwrap();
     assert_eq!(state.created, 2, "build and verification");
     assert!(state.droplets[&1].tags.contains(&"mkimg:bake:19700101-000000-010203:10000".to_owned()));
@@ -35,7 +35,7 @@ async fn without_a_channel_powering_off_is_the_marker() {
     let fake = Fake::new(World { crash_after: Some(30), ..World::default() });
     let outcome = fake.bake(&crate::bake::Spec { marker: MarkerKind::Poweroff, ..spec() }).await;
     assert_eq!(outcome.exit_status(), 0, "{outcome:?}");
-    assert_eq!(fake.there().len(), 1);
+    assert_eq!(fake.existing_resources().len(), 1);
 }
 
 #[tokio::test]
@@ -52,19 +52,19 @@ async fn each_wait_has_its_own_limit() {
         assert_eq!((at, exit), (stage, 3), "{text}");
         let Outcome::Failed { failure, .. } = &outcome else { panic!() };
         assert!(matches!(failure.kind, FailureKind::Timeout { kind, .. } if kind == limit), "{text}");
-        assert_eq!(fake.there(), [""; 0], "{text}");
+        assert_eq!(fake.existing_resources(), [""; 0], "{text}");
     }
 }
 
 #[tokio::test]
 async fn a_guest_that_ignores_everything_is_switched_off() {
-    let fake = Fake::new(World { heeds_acknowledgement: false, heeds_shutdown: false, ..World::default() });
+    let fake = Fake::new(World { accepts_acknowledgement: false, accepts_shutdown: false, ..World::default() });
     let outcome = fake.bake(&spec()).await;
     assert_eq!(outcome.exit_status(), 0, "{outcome:?}");
-    assert!(fake.said("switching the droplet off"));
+    assert!(fake.has_event("switching the droplet off"));
     // Where the shutdown ends with `errored`, nothing is waited for.
     let world =
-        World { heeds_acknowledgement: false, heeds_shutdown: false, shutdown_errors: true, ..World::default() };
+        World { accepts_acknowledgement: false, accepts_shutdown: false, shutdown_errors: true, ..World::default() };
     let errored = Fake::new(world);
     assert_eq!(errored.bake(&spec()).await.exit_status(), 0);
     assert!(errored.seconds() + spec().limits.power_off.as_secs() / 2 < fake.seconds(), "{}", errored.seconds());
@@ -83,7 +83,7 @@ async fn an_errored_action_is_seen_at_once() {
         assert_eq!((at, exit), (stage, 3));
         assert!(text.contains("`errored`"), "{text}");
         assert!(fake.seconds() < 90, "not at the limit: {}", fake.seconds());
-        assert_eq!(fake.there(), [""; 0]);
+        assert_eq!(fake.existing_resources(), [""; 0]);
     }
 }
 
@@ -97,7 +97,7 @@ async fn a_failed_check_is_shown_with_its_log() {
     assert_eq!(runner.error.tail, "[FAIL] ufw");
     assert_eq!(runner.log.as_deref(), Some("state/build.log"));
     assert_eq!(fake.saved.lock().unwrap()["build.log"], b"the whole log");
-    assert_eq!(fake.there(), [""; 0]);
+    assert_eq!(fake.existing_resources(), [""; 0]);
 }
 
 #[tokio::test]
@@ -114,7 +114,7 @@ async fn on_error_keep_keeps_and_names_resources() {
     let outcome = fake.bake(&crate::bake::Spec { on_error: OnError::Keep, ..spec() }).await;
     assert_eq!(outcome.exit_status(), 4);
     assert!(matches!(outcome.remaining(), [RemainingResource::Droplet { id: 1, .. }]), "{outcome:?}");
-    assert_eq!(fake.there(), ["droplet 1"]);
+    assert_eq!(fake.existing_resources(), ["droplet 1"]);
 }
 
 /// A droplet is kept to look into its failure; whoever presses Ctrl-C wants no bake.
@@ -122,7 +122,7 @@ async fn on_error_keep_keeps_and_names_resources() {
 async fn on_error_keep_does_not_keep_what_is_interrupted() {
     let fake = Fake::new(World { stop_at: Some(12), ..World::default() });
     let outcome = fake.bake(&Spec { on_error: OnError::Keep, ..spec() }).await;
-    assert_eq!((outcome.exit_status(), fake.there().len()), (130, 0), "{outcome:?}");
+    assert_eq!((outcome.exit_status(), fake.existing_resources().len()), (130, 0), "{outcome:?}");
 }
 
 /// One lookup that does not find a resource proves nothing.
@@ -145,8 +145,8 @@ async fn a_full_disk_stops_the_bake_and_leaves_nothing() {
         let fake = Fake::new(World { journal_full_after: Some(full), ..World::default() });
         let outcome = fake.bake(&spec()).await;
         match outcome.exit_status() {
-            0 => assert_eq!(fake.there().len(), 1),
-            3 => assert_eq!(fake.there(), [""; 0], "{full}"),
+            0 => assert_eq!(fake.existing_resources().len(), 1),
+            3 => assert_eq!(fake.existing_resources(), [""; 0], "{full}"),
             other => panic!("{full}: {other}: {outcome:?}"),
         }
     }
@@ -157,10 +157,10 @@ async fn lists_that_lag_do_no_harm() {
     let fake = Fake::new(World { lag: 5, ..World::default() });
     let outcome = fake.bake(&spec()).await;
     assert_eq!(outcome.exit_status(), 0, "{outcome:?}");
-    assert_eq!(fake.there().len(), 1);
+    assert_eq!(fake.existing_resources().len(), 1);
 }
 
-fn to(regions: &[&str]) -> Spec {
+fn spec_for_regions(regions: &[&str]) -> Spec {
     let mut spec = spec();
     spec.snapshot.regions = regions.iter().map(|&region| region.to_owned()).collect();
     spec.verify = false;
@@ -181,17 +181,17 @@ async fn transfer(world: World, spec: &Spec) -> (Outcome, usize, u64) {
 #[tokio::test]
 async fn regions_are_reached_at_the_same_time() {
     let regions = ["fra1", "ams3", "sgp1"];
-    let (outcome, asked, together) = transfer(World::default(), &to(&regions)).await;
+    let (outcome, asked, together) = transfer(World::default(), &spec_for_regions(&regions)).await;
     let Outcome::Done(product) = outcome else { panic!("{outcome:?}") };
     assert_eq!(sorted(&product.snapshot.regions), ["ams3", "fra1", "nyc3", "sgp1"]);
     assert_eq!(asked, 3, "each is requested once");
     let (outcome, asked, one_by_one) =
-        transfer(World { one_transfer_at_a_time: true, ..World::default() }, &to(&regions)).await;
+        transfer(World { one_transfer_at_a_time: true, ..World::default() }, &spec_for_regions(&regions)).await;
     assert_eq!(outcome.exit_status(), 0, "{outcome:?}");
     assert!(asked > 3, "what is held up is asked for again");
     assert!(one_by_one > together + 7, "{one_by_one} {together}");
     // Each takes five seconds. The limit counts from the last request.
-    let mut short = to(&regions);
+    let mut short = spec_for_regions(&regions);
     short.limits.transfer = Duration::from_secs(9);
     let (outcome, ..) = transfer(World { one_transfer_at_a_time: true, ..World::default() }, &short).await;
     assert_eq!(outcome.exit_status(), 0, "{outcome:?}");
@@ -199,7 +199,7 @@ async fn regions_are_reached_at_the_same_time() {
 
 #[tokio::test]
 async fn transfers_need_not_be_waited_for() {
-    let mut spec = to(&["fra1", "ams3"]);
+    let mut spec = spec_for_regions(&["fra1", "ams3"]);
     spec.snapshot.await_transfers = false;
     // The transfers fail later, after the bake has stopped checking them.
     let (outcome, asked, _) = transfer(World { transfer_errors: true, ..World::default() }, &spec).await;
@@ -213,7 +213,7 @@ async fn transfers_need_not_be_waited_for() {
 
 #[tokio::test]
 async fn a_completed_transfer_that_does_not_arrive_is_given_up() {
-    let mut spec = to(&["fra1"]);
+    let mut spec = spec_for_regions(&["fra1"]);
     spec.limits.transfer = Duration::from_secs(1_800);
     let (outcome, _, seconds) = transfer(World { transfers_vanish: true, ..World::default() }, &spec).await;
     let (stage, text, exit) = failure(&outcome);
@@ -229,7 +229,8 @@ fn sorted(regions: &[String]) -> Vec<&str> {
 
 #[tokio::test]
 async fn the_droplets_own_region_and_repeated_ones_are_not_requested() {
-    let (outcome, requested, _) = transfer(World::default(), &to(&["fra1", "nyc3", "fra1", "ams3"])).await;
+    let (outcome, requested, _) =
+        transfer(World::default(), &spec_for_regions(&["fra1", "nyc3", "fra1", "ams3"])).await;
     let Outcome::Done(product) = outcome else { panic!("{outcome:?}") };
     assert_eq!((sorted(&product.snapshot.regions), requested), (vec!["ams3", "fra1", "nyc3"], 2));
 }
@@ -237,7 +238,7 @@ async fn the_droplets_own_region_and_repeated_ones_are_not_requested() {
 /// The journal names each region, and a resumed bake requests only the regions that are missing.
 #[tokio::test]
 async fn a_resumed_bake_requests_only_the_missing_regions() {
-    let spec = to(&["fra1", "ams3", "sgp1"]);
+    let spec = spec_for_regions(&["fra1", "ams3", "sgp1"]);
     let full = Fake::new(World::default());
     assert_eq!(full.bake(&spec).await.exit_status(), 0);
     let journal = full.journal.lock().unwrap().clone();
@@ -253,12 +254,12 @@ async fn a_resumed_bake_requests_only_the_missing_regions() {
     // Killed before its first transfer.
     let first =
         full.state.lock().unwrap().requests.iter().position(|request| request == "transfer").unwrap() as u64 + 1;
-    let fake = Fake::new(World { dies_at: Some((first, false)), ..World::default() });
-    assert_eq!(until_it_dies(&fake, &spec).await, None);
+    let fake = Fake::new(World { killed_at: Some((first, false)), ..World::default() });
+    assert_eq!(run_until_killed(&fake, &spec).await, None);
     let mut state = BakeState::replay(fake.journal.lock().unwrap().iter());
     state.apply(&JournalEntry::Transferred { region: "fra1".into() });
     let before = fake.count_requests("transfer");
-    let outcome = fake.go_on(&spec, state).await;
+    let outcome = fake.resume(&spec, state).await;
     // The journal says that `fra1` is done, but it is not: the commit checks every region.
     assert_eq!(fake.count_requests("transfer") - before, 2, "{outcome:?}");
     assert_eq!(outcome.exit_status(), 3, "{outcome:?}");

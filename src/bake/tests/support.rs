@@ -16,16 +16,16 @@ use crate::bake::journal::{Journal, JournalEntry, JournalError};
 use crate::bake::ports::*;
 use crate::bake::{BakeId, BakeState, Limits, Machine, MarkerKind, OnError, Outcome, Ports, Secrets, Spec};
 
-/// What goes wrong with a request.
+/// A fault of a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::bake) enum Fault {
-    /// It fails and has no effect.
+    /// The request fails without effect.
     Before(ProviderErrorKind),
-    /// It has its effect, and the answer is lost.
+    /// The request has its effect, but the answer is lost.
     After,
 }
 
-/// Seconds that a process is stopped for, where it is.
+/// For how many seconds a process is suspended.
 const ASLEEP: u64 = 3_600;
 
 fn nanoseconds(duration: Duration) -> u64 {
@@ -36,19 +36,18 @@ fn nanoseconds(duration: Duration) -> u64 {
 #[derive(Debug, Clone)]
 pub(in crate::bake) struct World {
     pub(in crate::bake) faults: BTreeMap<u64, Fault>,
-    /// Requests that begin with this text fail permanently, from the n-th one on.
-    pub(in crate::bake) outage: Option<(String, usize, Fault)>,
-    /// From this request on, nothing is answered for this many seconds.
-    pub(in crate::bake) away: Option<(u64, u64)>,
-    /// Requests that begin with this text are answered for some seconds, then unanswered for some
-    /// seconds, again and again.
-    pub(in crate::bake) flickers: Option<(&'static str, u64, u64)>,
+    /// Requests with this prefix fail permanently, from the n-th one on.
+    pub(in crate::bake) permanent_failure: Option<(String, usize, Fault)>,
+    /// From this request on, no request is answered for this many seconds.
+    pub(in crate::bake) outage: Option<(u64, u64)>,
+    /// Requests with this prefix succeed for some seconds, then fail for some seconds, repeatedly.
+    pub(in crate::bake) intermittent_failure: Option<(&'static str, u64, u64)>,
     /// At this request, a person makes a snapshot of the build droplet and tags it.
     pub(in crate::bake) persons_snapshot_at: Option<u64>,
     /// The smallest disk, in GiB, that the base image fits on.
     pub(in crate::bake) image_min_disk: u64,
-    /// How many seconds each request takes that is not answered then.
-    pub(in crate::bake) hangs: u64,
+    /// How many seconds an unanswered request takes.
+    pub(in crate::bake) seconds_per_lost_request: u64,
     /// Ctrl-C arrives with the request `stop_at`, and a second one with `stop_again_at`.
     pub(in crate::bake) stop_at: Option<u64>,
     pub(in crate::bake) stop_again_at: Option<u64>,
@@ -56,8 +55,8 @@ pub(in crate::bake) struct World {
     pub(in crate::bake) provision: u64,
     pub(in crate::bake) final_state: RunnerState,
     pub(in crate::bake) marker_answers: bool,
-    pub(in crate::bake) heeds_acknowledgement: bool,
-    pub(in crate::bake) heeds_shutdown: bool,
+    pub(in crate::bake) accepts_acknowledgement: bool,
+    pub(in crate::bake) accepts_shutdown: bool,
     /// The action that creates a droplet ends with `errored`.
     pub(in crate::bake) creation_errors: bool,
     pub(in crate::bake) shutdown_errors: bool,
@@ -65,46 +64,46 @@ pub(in crate::bake) struct World {
     pub(in crate::bake) transfer_errors: bool,
     /// Transfers are completed, and the snapshot does not arrive.
     pub(in crate::bake) transfers_vanish: bool,
-    /// A second transfer of an image is refused as long as the first is under way.
+    /// An image cannot be transferred while another transfer of it is in progress.
     pub(in crate::bake) one_transfer_at_a_time: bool,
-    /// How the account stands.
+    /// Status and droplet limit of the account.
     pub(in crate::bake) account: (&'static str, u64),
     /// The service lists snapshots without their droplets, and cannot list the snapshots of a
     /// droplet.
-    pub(in crate::bake) droplets_unsaid: bool,
-    /// The service has no list of all snapshots.
-    pub(in crate::bake) list_unknown: bool,
-    /// Seconds that lists lag behind.
+    pub(in crate::bake) omits_droplets: bool,
+    /// The service cannot list all snapshots.
+    pub(in crate::bake) has_no_snapshot_list: bool,
+    /// By how many seconds lists lag behind changes.
     pub(in crate::bake) lag: u64,
-    /// Crashes this long after it became active.
+    /// The droplet crashes this many seconds after it becomes active.
     pub(in crate::bake) crash_after: Option<u64>,
     pub(in crate::bake) journal_full_after: Option<usize>,
-    /// The process is killed while this request is under way: before it arrives (`false`) or after its effect.
-    pub(in crate::bake) dies_at: Option<(u64, bool)>,
+    /// The process is killed during this request: before it arrives (`false`) or after its effect.
+    pub(in crate::bake) killed_at: Option<(u64, bool)>,
     /// From this request on, the date is wrong by this many seconds.
-    pub(in crate::bake) clock_jumps: Option<(u64, i64)>,
-    /// The process is stopped for an hour when this request has been answered.
-    pub(in crate::bake) sleeps_at: Option<u64>,
+    pub(in crate::bake) clock_jump: Option<(u64, i64)>,
+    /// The process is suspended for an hour after this request.
+    pub(in crate::bake) suspended_at: Option<u64>,
 }
 
 impl Default for World {
     fn default() -> Self {
         Self {
             faults: BTreeMap::new(),
+            permanent_failure: None,
             outage: None,
-            away: None,
-            flickers: None,
+            intermittent_failure: None,
             persons_snapshot_at: None,
             image_min_disk: 7,
-            hangs: 0,
+            seconds_per_lost_request: 0,
             stop_at: None,
             stop_again_at: None,
             active_after: Some(5),
             provision: 20,
             final_state: RunnerState::Passed,
             marker_answers: true,
-            heeds_acknowledgement: true,
-            heeds_shutdown: true,
+            accepts_acknowledgement: true,
+            accepts_shutdown: true,
             creation_errors: false,
             shutdown_errors: false,
             snapshot_errors: false,
@@ -112,14 +111,14 @@ impl Default for World {
             transfers_vanish: false,
             one_transfer_at_a_time: false,
             account: ("active", 10),
-            droplets_unsaid: false,
-            list_unknown: false,
+            omits_droplets: false,
+            has_no_snapshot_list: false,
             lag: 0,
             crash_after: None,
             journal_full_after: None,
-            dies_at: None,
-            clock_jumps: None,
-            sleeps_at: None,
+            killed_at: None,
+            clock_jump: None,
+            suspended_at: None,
         }
     }
 }
@@ -153,11 +152,11 @@ pub(in crate::bake) struct State {
     pub(in crate::bake) requests: Vec<String>,
     pub(in crate::bake) created: u32,
     /// When the current outage began.
-    away_since: Option<u64>,
+    outage_since: Option<u64>,
 }
 
 impl State {
-    /// An event holds all droplets until then.
+    /// Locks all droplets until this time, as for an event.
     pub(in crate::bake) fn hold_droplets_until(&mut self, until: u64) {
         for droplet in self.droplets.values_mut() {
             droplet.locked_until = until;
@@ -170,13 +169,13 @@ pub(in crate::bake) struct Fake {
     pub(in crate::bake) state: Mutex<State>,
     /// Simulated time in nanoseconds. It advances only when something sleeps.
     time: AtomicU64,
-    /// A bake that still runs at this time hangs.
+    /// If a bake still runs at this time, the test fails.
     deadline: AtomicU64,
     stop: watch::Sender<u32>,
     pub(in crate::bake) journal: Mutex<Vec<JournalEntry>>,
-    /// The process was killed: nothing that it does after that takes effect.
+    /// Whether the process was killed, so that its actions have no effect.
     dead: AtomicBool,
-    pub(in crate::bake) died: tokio::sync::Notify,
+    pub(in crate::bake) killed: tokio::sync::Notify,
     pub(in crate::bake) written: tokio::sync::Notify,
     pub(in crate::bake) events: Mutex<Vec<Event>>,
     pub(in crate::bake) saved: Mutex<BTreeMap<String, Vec<u8>>>,
@@ -241,7 +240,7 @@ impl Fake {
             stop: watch::channel(0).0,
             journal: Mutex::default(),
             dead: AtomicBool::new(false),
-            died: tokio::sync::Notify::new(),
+            killed: tokio::sync::Notify::new(),
             written: tokio::sync::Notify::new(),
             events: Mutex::default(),
             saved: Mutex::default(),
@@ -251,15 +250,15 @@ impl Fake {
     }
 
     pub(in crate::bake) async fn bake(&self, spec: &Spec) -> Outcome {
-        self.go_on(spec, BakeState::default()).await
+        self.resume(spec, BakeState::default()).await
     }
 
-    pub(in crate::bake) async fn go_on(&self, spec: &Spec, state: BakeState) -> Outcome {
+    pub(in crate::bake) async fn resume(&self, spec: &Spec, state: BakeState) -> Outcome {
         let secrets = Secrets {
             user_data: SecretString::from("#cloud-config"),
             verification: Some(SecretString::from("#cloud-config\n# verification")),
         };
-        self.rise();
+        self.restart_process();
         self.verifies.store(spec.verify, Ordering::Relaxed);
         let https = spec.marker == MarkerKind::Https;
         let ports = Ports {
@@ -281,12 +280,12 @@ impl Fake {
         self.state.lock().unwrap().requests.iter().filter(|request| *request == name).count()
     }
 
-    /// Another process takes over.
-    pub(in crate::bake) fn rise(&self) {
+    /// Continues as another process.
+    pub(in crate::bake) fn restart_process(&self) {
         self.dead.store(false, Ordering::Relaxed);
     }
 
-    pub(in crate::bake) fn is_dead(&self) -> bool {
+    pub(in crate::bake) fn is_killed(&self) -> bool {
         self.dead.load(Ordering::Relaxed)
     }
 
@@ -295,16 +294,16 @@ impl Fake {
     }
 
     /// The resources that exist and cost money.
-    pub(in crate::bake) fn there(&self) -> Vec<String> {
+    pub(in crate::bake) fn existing_resources(&self) -> Vec<String> {
         // Actions in progress end by themselves, so check what exists after that.
         let state = self.state.lock().unwrap();
-        let mut there: Vec<String> =
+        let mut existing: Vec<String> =
             state.droplets.iter().filter(|(_, d)| d.gone_at.is_none()).map(|(id, _)| format!("droplet {id}")).collect();
-        there.extend(state.snapshots.keys().map(|id| format!("snapshot {id}")));
-        there
+        existing.extend(state.snapshots.keys().map(|id| format!("snapshot {id}")));
+        existing
     }
 
-    pub(in crate::bake) fn said(&self, text: &str) -> bool {
+    pub(in crate::bake) fn has_event(&self, text: &str) -> bool {
         format!("{:?}", self.events.lock().unwrap()).contains(text)
     }
 
@@ -349,16 +348,16 @@ impl Fake {
             };
             state.snapshots.insert(PERSONS_SNAPSHOT.into(), (snapshot, now));
         }
-        if let Some((_, arrives)) = self.world.dies_at.filter(|(at, _)| *at == number) {
+        if let Some((_, arrives)) = self.world.killed_at.filter(|(at, _)| *at == number) {
             if arrives {
                 let _ = handle(&mut state, now);
             }
             self.dead.store(true, Ordering::Relaxed);
-            self.died.notify_one();
+            self.killed.notify_one();
             return Err(Self::error(ProviderErrorKind::Unanswered, request));
         }
         let answer = self.faulty(number, request, &mut state, now, handle);
-        if self.world.sleeps_at == Some(number) {
+        if self.world.suspended_at == Some(number) {
             self.time.fetch_add(nanoseconds(Duration::from_secs(ASLEEP)), Ordering::Relaxed);
         }
         answer
@@ -372,20 +371,21 @@ impl Fake {
         now: u64,
         handle: impl FnOnce(&mut State, u64) -> Result<T, ProviderErrorKind>,
     ) -> Result<T, ProviderError> {
-        if let Some((from, seconds)) = self.world.away.filter(|(from, _)| number >= *from)
-            && now < *state.away_since.get_or_insert(now) + seconds
+        if let Some((from, seconds)) = self.world.outage.filter(|(from, _)| number >= *from)
+            && now < *state.outage_since.get_or_insert(now) + seconds
         {
             let _ = from;
-            self.time.fetch_add(nanoseconds(Duration::from_secs(self.world.hangs)), Ordering::Relaxed);
+            self.time
+                .fetch_add(nanoseconds(Duration::from_secs(self.world.seconds_per_lost_request)), Ordering::Relaxed);
             return Err(Self::error(ProviderErrorKind::Unreachable, request));
         }
-        if let Some((what, up, down)) = self.world.flickers
+        if let Some((what, up, down)) = self.world.intermittent_failure
             && request.starts_with(what)
             && now % (up + down) >= up
         {
             return Err(Self::error(ProviderErrorKind::Unreachable, request));
         }
-        let lasting = self.world.outage.as_ref().filter(|(what, from, _)| {
+        let lasting = self.world.permanent_failure.as_ref().filter(|(what, from, _)| {
             request.starts_with(what.as_str())
                 && state.requests.iter().filter(|one| one.starts_with(what.as_str())).count() >= *from
         });
@@ -443,7 +443,7 @@ impl Journal for Fake {
 impl Clock for Fake {
     fn unix(&self) -> u64 {
         let requests = self.state.lock().unwrap().requests.len() as u64;
-        let wrong = self.world.clock_jumps.filter(|(at, _)| requests >= *at).map_or(0, |(_, by)| by);
+        let wrong = self.world.clock_jump.filter(|(at, _)| requests >= *at).map_or(0, |(_, by)| by);
         (2_000_000_000 + self.seconds()).saturating_add_signed(wrong)
     }
     fn now(&self) -> Duration {

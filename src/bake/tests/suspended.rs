@@ -2,7 +2,7 @@
 //! resumes or removes it.
 
 use super::faults::check_outcome;
-use super::kills::{gc, one_snapshot, state_of};
+use super::kills::{assert_one_snapshot, gc, journaled_state};
 use super::support::{Fake, Fault, World, spec};
 use crate::bake::journal::JournalEntry;
 use crate::bake::ports::ProviderErrorKind as Kind;
@@ -22,43 +22,43 @@ const LAST_STEPS: [(&str, usize, Fault, Stage); 9] = [
 ];
 
 /// A bake that could not finish its last steps.
-async fn halted(what: &str, from: usize, fault: Fault, spec: &Spec) -> (Fake, Outcome) {
-    let fake = Fake::new(World { outage: Some((what.to_owned(), from, fault)), ..World::default() });
+async fn bake_with_failing_last_step(what: &str, from: usize, fault: Fault, spec: &Spec) -> (Fake, Outcome) {
+    let fake = Fake::new(World { permanent_failure: Some((what.to_owned(), from, fault)), ..World::default() });
     let outcome = fake.bake(spec).await;
     check_outcome(&fake, &outcome, what);
     (fake, outcome)
 }
 
 /// Checks that the verified snapshot exists, and nothing else.
-fn the_product(fake: &Fake, outcome: &Outcome, case: &str) {
+fn assert_verified_snapshot(fake: &Fake, outcome: &Outcome, case: &str) {
     let Outcome::Done(product) = outcome else { panic!("{case}: {outcome:?}") };
     assert!(product.verified, "{case}");
-    assert_eq!(fake.there(), [format!("snapshot {}", product.snapshot.id)], "{case}");
-    one_snapshot(fake, case);
+    assert_eq!(fake.existing_resources(), [format!("snapshot {}", product.snapshot.id)], "{case}");
+    assert_one_snapshot(fake, case);
 }
 
 #[tokio::test]
 async fn a_complete_snapshot_survives_later_failures() {
     for (what, from, fault, stage) in LAST_STEPS {
         let case = format!("{what} from {from} on: {fault:?}");
-        let (mut fake, outcome) = halted(what, from, fault, &spec()).await;
+        let (mut fake, outcome) = bake_with_failing_last_step(what, from, fault, &spec()).await;
         let Outcome::Failed { failure, remaining, resumable: true } = &outcome else { panic!("{case}: {outcome:?}") };
         assert_eq!((failure.stage, outcome.exit_status()), (stage, 4), "{case}: {failure}");
         assert!(remaining.iter().any(|one| matches!(one, RemainingResource::Snapshot { .. })), "{case}: {remaining:?}");
-        assert!(fake.said("trying once more"), "{case}");
+        assert!(fake.has_event("trying once more"), "{case}");
         assert!(matches!(fake.journal.lock().unwrap().last(), Some(JournalEntry::Suspended { .. })), "{case}");
         // The service works again.
-        fake.world.outage = None;
-        let outcome = fake.go_on(&spec(), state_of(&fake)).await;
-        the_product(&fake, &outcome, &case);
+        fake.world.permanent_failure = None;
+        let outcome = fake.resume(&spec(), journaled_state(&fake)).await;
+        assert_verified_snapshot(&fake, &outcome, &case);
     }
 }
 
 #[tokio::test]
 async fn a_suspended_bake_is_suspended_again_if_nothing_changes() {
     for (what, from, fault, stage) in LAST_STEPS.into_iter().filter(|(.., fault, _)| *fault != Fault::After) {
-        let (fake, _) = halted(what, from, fault, &spec()).await;
-        let again = fake.go_on(&spec(), state_of(&fake)).await;
+        let (fake, _) = bake_with_failing_last_step(what, from, fault, &spec()).await;
+        let again = fake.resume(&spec(), journaled_state(&fake)).await;
         let Outcome::Failed { failure, resumable: true, .. } = &again else { panic!("{what}: {again:?}") };
         assert_eq!(failure.stage, stage, "{what} from {from} on");
     }
@@ -82,8 +82,8 @@ async fn the_last_steps_are_tried_twice() {
     let refused = |number| (number, Fault::Before(Kind::Refused));
     let twice = Fake::new(World { faults: [refused(first), refused(second)].into(), ..World::default() });
     let outcome = twice.bake(&spec()).await;
-    assert!(twice.said("trying once more"));
-    the_product(&twice, &outcome, "refused twice");
+    assert!(twice.has_event("trying once more"));
+    assert_verified_snapshot(&twice, &outcome, "refused twice");
 }
 
 #[tokio::test]
@@ -91,12 +91,12 @@ async fn a_suspended_bake_can_be_removed() {
     for (what, from, fault, _) in LAST_STEPS {
         for journal in [true, false] {
             let case = format!("{what} from {from} on: {fault:?}, journal {journal}");
-            let (mut fake, _) = halted(what, from, fault, &spec()).await;
-            fake.world.outage = None;
+            let (mut fake, _) = bake_with_failing_last_step(what, from, fault, &spec()).await;
+            fake.world.permanent_failure = None;
             gc(&fake, journal).await;
             // Without the journal, a snapshot without the bake's tag looks like a finished one.
             let off = fault == Fault::After && !journal;
-            assert_eq!(fake.there().len(), usize::from(off), "{case}: {:?}", fake.there());
+            assert_eq!(fake.existing_resources().len(), usize::from(off), "{case}: {:?}", fake.existing_resources());
         }
     }
 }
@@ -108,10 +108,12 @@ async fn a_service_that_goes_away_at_the_end_costs_no_snapshot() {
     let requests = happy.state.lock().unwrap().requests.clone();
     let first = requests.iter().position(|one| one.starts_with("delete droplet")).unwrap() + 1;
     let mut halts = 0;
-    let away = |at| World { away: Some((at as u64, u64::MAX / 2)), ..World::default() };
+    let away = |at| World { outage: Some((at as u64, u64::MAX / 2)), ..World::default() };
     // The token is revoked.
-    let revoked =
-        |at| World { outage: Some((String::new(), at, Fault::Before(Kind::Unauthorized))), ..World::default() };
+    let revoked = |at| World {
+        permanent_failure: Some((String::new(), at, Fault::Before(Kind::Unauthorized))),
+        ..World::default()
+    };
     let worlds = (first..=requests.len()).flat_map(|at| [(at, away(at)), (at, revoked(at))]);
     for (at, world) in worlds {
         let mut fake = Fake::new(world);
@@ -123,11 +125,11 @@ async fn a_service_that_goes_away_at_the_end_costs_no_snapshot() {
         }
         assert!(outcome.is_resumable(), "away from {at} on: {outcome:?}");
         halts += 1;
-        (fake.world.away, fake.world.outage) = (None, None);
+        (fake.world.outage, fake.world.permanent_failure) = (None, None);
         // The outage is longer than the verification droplet waits for an acknowledgement, so that
         // droplet is useless.
-        let outcome = fake.go_on(&spec(), state_of(&fake)).await;
-        the_product(&fake, &outcome, &format!("away from {at} on, and back"));
+        let outcome = fake.resume(&spec(), journaled_state(&fake)).await;
+        assert_verified_snapshot(&fake, &outcome, &format!("away from {at} on, and back"));
     }
     assert!(halts > 10, "{halts}");
 }
@@ -146,7 +148,7 @@ async fn a_bad_snapshot_is_cleaned_up() {
         (
             3,
             World {
-                outage: Some(("snapshot".to_owned(), looks + 1, Fault::Before(Kind::NotFound))),
+                permanent_failure: Some(("snapshot".to_owned(), looks + 1, Fault::Before(Kind::NotFound))),
                 ..World::default()
             },
         ),
@@ -156,7 +158,7 @@ async fn a_bad_snapshot_is_cleaned_up() {
     for (exit, world) in worlds {
         let fake = Fake::new(world);
         let outcome = fake.bake(&spec()).await;
-        assert_eq!((outcome.exit_status(), fake.there()), (exit, Vec::new()), "{outcome:?}");
+        assert_eq!((outcome.exit_status(), fake.existing_resources()), (exit, Vec::new()), "{outcome:?}");
     }
 }
 
@@ -164,7 +166,8 @@ async fn a_bad_snapshot_is_cleaned_up() {
 async fn a_suspended_bake_ignores_on_error() {
     for on_error in [OnError::Keep, OnError::Ask] {
         let spec = Spec { on_error, ..spec() };
-        let (_, outcome) = halted("delete droplet", 1, Fault::Before(Kind::Forbidden), &spec).await;
+        let (_, outcome) =
+            bake_with_failing_last_step("delete droplet", 1, Fault::Before(Kind::Forbidden), &spec).await;
         assert!(outcome.is_resumable(), "{outcome:?}");
     }
 }
@@ -177,5 +180,5 @@ async fn a_full_disk_does_not_suspend_the_bake() {
     let full = happy.journal.lock().unwrap().iter().position(deleting).unwrap();
     let fake = Fake::new(World { journal_full_after: Some(full), ..World::default() });
     let outcome = fake.bake(&spec()).await;
-    assert_eq!((outcome.exit_status(), fake.there()), (3, Vec::new()), "{outcome:?}");
+    assert_eq!((outcome.exit_status(), fake.existing_resources()), (3, Vec::new()), "{outcome:?}");
 }

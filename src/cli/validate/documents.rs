@@ -6,7 +6,7 @@ use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
-use diagnostics::{Document, escape_control};
+use diagnostics::{LintedDocument, escape_control};
 use userdata_lint::{MAX_DOCUMENT_BYTES, Options, lint_bytes};
 
 use crate::workspace::{FilePath, ReadError, is_temporary, open_regular};
@@ -28,7 +28,7 @@ const BESIDE_BY_NAME: &[&str] =
 /// The checked documents, and messages about files that could not be read.
 #[derive(Debug, Default)]
 pub(super) struct Checked {
-    pub documents: Vec<Document>,
+    pub documents: Vec<LintedDocument>,
     pub unreadable: Vec<String>,
 }
 
@@ -95,7 +95,7 @@ fn directory(path: &Path, place: &Path, jobs: &mut Vec<Job>) {
     }
 }
 
-type Outcome = Result<Vec<Document>, String>;
+type Outcome = Result<Vec<LintedDocument>, String>;
 
 /// Runs all jobs; the results are in the order of the jobs.
 fn run_all(jobs: Vec<Job>, stdin: &str, options: &Options) -> Vec<Outcome> {
@@ -137,7 +137,7 @@ fn run_job(job: Job, stdin: &str, options: &Options) -> Outcome {
     Ok(checked(&name, &bytes, &Options { skip_unmarked, ..options.clone() }))
 }
 
-fn checked(name: &str, bytes: &[u8], options: &Options) -> Vec<Document> {
+fn checked(name: &str, bytes: &[u8], options: &Options) -> Vec<LintedDocument> {
     lint_bytes(name, bytes, options).documents
 }
 

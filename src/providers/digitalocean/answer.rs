@@ -1,7 +1,6 @@
 //! Answers that are not the requested body: how long to wait, why a request was refused, and what to do about it. Answers are
 //! not trusted: at most one short line of them is quoted.
 
-use std::error::Error as _;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use reqwest::Method;
@@ -9,6 +8,7 @@ use reqwest::header::HeaderMap;
 
 use super::wire::ErrorBody;
 use crate::bake::ports::ProviderErrorKind as Kind;
+use crate::causes::with_causes;
 
 /// How long to wait: `retry-after` in seconds or as a date, or `ratelimit-reset` in seconds since 1970 if no request remains.
 pub(super) fn retry_after(headers: &HeaderMap) -> Option<Duration> {
@@ -66,18 +66,7 @@ fn clean(text: &str) -> String {
 
 /// The causes of an error; reqwest's own text would repeat the URL.
 pub(super) fn chain(error: &reqwest::Error) -> String {
-    let mut text = String::new();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        let cause_text = cause.to_string();
-        if !text.contains(&cause_text) {
-            if !text.is_empty() {
-                text.push_str(": ");
-            }
-            text.push_str(&cause_text);
-        }
-        source = cause.source();
-    }
+    let text = with_causes(String::new(), error);
     if text.is_empty() { "the request failed".to_owned() } else { text }
 }
 

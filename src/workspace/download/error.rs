@@ -3,6 +3,8 @@
 
 use std::time::Duration;
 
+use crate::causes::causes;
+
 /// Why a download failed.
 #[derive(Debug, thiserror::Error)]
 pub enum DownloadError {
@@ -68,10 +70,6 @@ impl DownloadError {
 }
 
 /// Returns the innermost cause, which is the useful part of a reqwest error.
-pub(super) fn root_cause(error: &dyn std::error::Error) -> String {
-    let mut innermost = error;
-    while let Some(cause) = innermost.source() {
-        innermost = cause;
-    }
-    innermost.to_string()
+pub(super) fn root_cause(error: &(dyn std::error::Error + 'static)) -> String {
+    causes(error).last().unwrap_or(error).to_string()
 }

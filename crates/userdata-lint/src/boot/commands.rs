@@ -1,5 +1,5 @@
-//! Commands that must not run at boot: they wait for cloud-init, ask a question, never end, stop the machine too early, close the
-//! firewall, or run a download unchecked.
+//! Commands that must not run at boot: they wait for cloud-init, ask a question, never end, stop
+//! the machine too early, block SSH, or run a download unchecked.
 
 use std::cell::OnceCell;
 
@@ -9,7 +9,7 @@ use crate::shell::{self, Input, Interpreter, SimpleCommand};
 use diagnostics::source::Source;
 use diagnostics::{Diagnostic, quoted};
 
-/// Where mkimg puts an image's scripts.
+/// The directory of an image's scripts on the machine.
 const IMAGE_SCRIPTS: &str = "/run/mkimg/scripts/";
 
 pub(super) fn check(boot: &Boot<'_, '_>, out: &mut Vec<Diagnostic>) {
@@ -17,7 +17,7 @@ pub(super) fn check(boot: &Boot<'_, '_>, out: &mut Vec<Diagnostic>) {
     let assumes_yes = || *assumed.get_or_init(|| boot.source().text().contains("Assume-Yes"));
     for (step, command) in boot.all_commands() {
         check_command(boot.source(), step, command, &assumes_yes, out);
-        starts(boot, step, command, out);
+        check_unit_start(boot, step, command, out);
     }
     for step in &boot.steps {
         check_downloads(boot.source(), step, out);
@@ -43,10 +43,10 @@ pub(super) fn check(boot: &Boot<'_, '_>, out: &mut Vec<Diagnostic>) {
             step.commands.iter().for_each(|command| check_command(boot.source(), &step, command, &assumes_yes, out));
         }
     }
-    firewall(boot, out);
+    check_firewall(boot, out);
 }
 
-/// Checks one command. `assumes_yes`: the document tells apt not to ask.
+/// Checks one command. `assumes_yes` tells whether the document configures apt to assume yes.
 pub(super) fn check_command(
     source: &Source,
     step: &BootStep<'_>,
@@ -62,34 +62,32 @@ pub(super) fn check_command(
     };
     if waits && command.is_waited_for() {
         let message = "the command waits for cloud-init, which waits for the command: the boot never ends".to_string();
-        let help = "take it out: what must come after cloud-init belongs in a unit with `After=cloud-final.service`, started with `--no-block`";
+        let help = "remove it; for work after cloud-init, use a unit with `After=cloud-final.service` and start it with `--no-block`";
         out.push(step.finding(source, &rules::WAITS_FOR_CLOUD_INIT, command, message, help));
     }
     if never_ends(command) && !command.conditional && command.is_waited_for() {
         let message = format!("{} never ends: the commands after it do not run", quoted(command.written));
-        let help = "start it as a service (`systemd-run`, or a unit), or put `timeout` in front of it";
+        let help = "run it as a service (`systemd-run`, or a unit), or with `timeout`";
         out.push(step.finding(source, &rules::COMMAND_NEVER_ENDS, command, message, help));
     }
-    if asks(command) && !assumes_yes() {
+    if asks_for_confirmation(command) && !assumes_yes() {
         let message = format!(
-            "{} asks a question that is not answered at boot: it gives up, and changes nothing",
+            "{} asks for confirmation, which is impossible at boot: it gives up and changes nothing",
             quoted(program)
         );
         let help = match program {
             "pacman" => "add `--noconfirm`",
             "zypper" => "add `--non-interactive`",
-            "apt-get" | "apt" | "aptitude" => {
-                "add `-y`, and `DEBIAN_FRONTEND=noninteractive` in front; or use `packages`"
-            }
+            "apt-get" | "apt" | "aptitude" => "add `-y` and set `DEBIAN_FRONTEND=noninteractive`; or use `packages`",
             _ => "add `-y`, or use `packages`",
         };
         out.push(step.finding(source, &rules::INTERACTIVE_PROMPT, command, message, help));
     }
-    if ends_the_boot(command) && !command.background && !command.in_subshell {
+    if stops_machine(command) && !command.background && !command.in_subshell {
         match step.stage {
             Stage::Bootcmd if command.conditional => {}
             Stage::Bootcmd => {
-                let message = "`bootcmd` runs at every boot: the machine would never come up".to_string();
+                let message = "`bootcmd` runs in every boot: the machine never comes up".to_string();
                 let help = "use `power_state`, or `cloud-init-per once NAME …`";
                 out.push(step.finding(source, &rules::REBOOT_LOOP, command, message, help));
             }
@@ -98,16 +96,15 @@ pub(super) fn check_command(
                     "{} stops the machine while cloud-init runs: the commands after it do not run",
                     quoted(program)
                 );
-                let help =
-                    "use `power_state` (with `mode`, and `condition` if need be): it acts when everything is done";
+                let help = "use `power_state`, which acts when everything is done";
                 out.push(step.finding(source, &rules::REBOOT_IN_RUNCMD, command, message, help));
             }
         }
     }
 }
 
-/// Whether a package manager would ask for consent.
-fn asks(command: &SimpleCommand<'_>) -> bool {
+/// Whether a package manager would ask for confirmation.
+fn asks_for_confirmation(command: &SimpleCommand<'_>) -> bool {
     // `< /dev/null` answers the question.
     if command.input != Input::Inherited || command.arguments().iter().any(|word| word.contains('$')) {
         return false;
@@ -150,7 +147,8 @@ fn asks(command: &SimpleCommand<'_>) -> bool {
                 && !short('y', 1)
         }
         "pacman" => {
-            // `-Syy` alone only brings the lists; `-Ss`, `-Si`, `-Sl` and `-Sg` only show something.
+            // `-Syy` alone only updates the package lists; `-Ss`, `-Si`, `-Sl` and `-Sg` only
+            // print.
             let sync = command.arguments().iter().find(|word| word.starts_with("-S"));
             let shows = |word: &str| word.contains(['s', 'i', 'l', 'g', 'p', 'h']);
             let changes = |word: &str| word.contains(['u', 'c']) || command.operands().next().is_some();
@@ -160,7 +158,7 @@ fn asks(command: &SimpleCommand<'_>) -> bool {
     }
 }
 
-/// Whether a command never ends. A command that reads its output may end it.
+/// Whether a command never ends. If its output goes to a pipe, the reader may end it.
 fn never_ends(command: &SimpleCommand<'_>) -> bool {
     if command.feeds_pipe {
         return false;
@@ -185,8 +183,8 @@ fn never_ends(command: &SimpleCommand<'_>) -> bool {
     }
 }
 
-/// Whether a command stops the machine at once.
-fn ends_the_boot(command: &SimpleCommand<'_>) -> bool {
+/// Whether a command stops the machine immediately.
+fn stops_machine(command: &SimpleCommand<'_>) -> bool {
     let verb = command.operands().next().unwrap_or_default();
     match command.program() {
         "reboot" | "poweroff" | "halt" => !command.has(&["--help", "-w", "--wtmp-only"]),
@@ -197,8 +195,8 @@ fn ends_the_boot(command: &SimpleCommand<'_>) -> bool {
     }
 }
 
-/// Starting a unit of the document that is ordered after cloud-init: the start waits for its own end.
-fn starts(boot: &Boot<'_, '_>, step: &BootStep<'_>, command: &SimpleCommand<'_>, out: &mut Vec<Diagnostic>) {
+/// Reports starting a unit that is ordered after cloud-init: the command would wait forever.
+fn check_unit_start(boot: &Boot<'_, '_>, step: &BootStep<'_>, command: &SimpleCommand<'_>, out: &mut Vec<Diagnostic>) {
     let now = command.has(&["--now"]) && command.has(&["enable", "reenable"]);
     let starts = command.has(&["start", "restart"]) || now;
     if command.program() != "systemctl"
@@ -231,14 +229,14 @@ fn starts(boot: &Boot<'_, '_>, step: &BootStep<'_>, command: &SimpleCommand<'_>,
     }
 }
 
-/// `ufw enable` without a rule that allows SSH: nobody could log in.
-fn firewall(boot: &Boot<'_, '_>, out: &mut Vec<Diagnostic>) {
+/// Reports `ufw enable` without a rule that allows SSH.
+fn check_firewall(boot: &Boot<'_, '_>, out: &mut Vec<Diagnostic>) {
     let enables = |program: &str, verb: Option<&str>| program == "ufw" && verb == Some("enable");
     let found = boot
         .commands(Stage::Runcmd)
         .find(|(_, command)| !command.conditional && enables(command.program(), command.operands().next()));
     let Some((step, command)) = found else { return };
-    // The lines of packed contents are not in the source.
+    // Compressed contents are not visible in the source.
     let mut contents = boot.document.files().iter().filter_map(|file| file.content.as_ref()?.text());
     if allows_ssh(boot.source().text())
         || contents.any(allows_ssh)
@@ -246,13 +244,13 @@ fn firewall(boot: &Boot<'_, '_>, out: &mut Vec<Diagnostic>) {
     {
         return;
     }
-    let message = "the firewall is enabled without a rule that allows SSH: logging in becomes impossible".to_string();
+    let message = "the firewall is enabled without a rule that allows SSH: nobody can log in".to_string();
     let help = "add `ufw allow OpenSSH` (or `ufw limit 22/tcp`) before it";
     out.push(step.finding(boot.source(), &rules::FIREWALL_WITHOUT_SSH, command, message, help));
 }
 
-/// Whether any line of any script could open the port of SSH: by its name or number, from an address or an interface, or by
-/// something that is not known here. Where SSH has another port, numbers are not compared.
+/// Whether a script may open the SSH port: by name or number, from an address or an interface, or
+/// with a variable. If SSH has another port, numbers are not compared.
 fn allows_ssh(text: &str) -> bool {
     let another_port = text.lines().any(|line| {
         let words =
@@ -272,7 +270,7 @@ fn allows_ssh(text: &str) -> bool {
         })
 }
 
-/// Downloads that go to a shell, and apt-key.
+/// Reports downloads that are piped to a shell, and apt-key.
 pub(super) fn check_downloads(source: &Source, step: &BootStep<'_>, out: &mut Vec<Diagnostic>) {
     let mut before: Option<&SimpleCommand<'_>> = None;
     for command in &step.commands {
@@ -284,14 +282,14 @@ pub(super) fn check_downloads(source: &Source, step: &BootStep<'_>, out: &mut Ve
             && command.arguments().iter().any(|word| word.starts_with("$(curl ") || word.starts_with("$(wget "));
         if piped || substituted {
             let message = format!(
-                "the download is passed to {} unchecked: it may be incomplete, or another file tomorrow",
+                "the download is passed to {} without verification: it may be incomplete or changed",
                 quoted(program)
             );
             let help = "download it to a file, compare its sha256, then run it; or install a package";
             out.push(step.finding(source, &rules::DOWNLOAD_PIPED_TO_SHELL, command, message, help));
         }
         if program == "apt-key" && command.has(&["add", "adv"]) {
-            let message = "apt-key is gone from Debian 13 and from Ubuntu since 25.04".to_string();
+            let message = "Debian 13 and Ubuntu 25.04 and later do not have apt-key".to_string();
             let help =
                 "put the key into /etc/apt/keyrings and name it in the source: `signed-by=`; or use `apt: sources:`";
             out.push(step.finding(source, &rules::APT_KEY_REMOVED, command, message, help));

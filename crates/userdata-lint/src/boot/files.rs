@@ -1,26 +1,26 @@
-//! Files and units that the document writes: where, for whom, and whether they can be started.
+//! Files and units that the document writes: their paths, owners and whether they can be executed.
 
 use std::collections::BTreeSet;
 
-use super::order::{INSTALLERS, installed_packages};
+use super::order::{INSTALLER_KEYS, installed_packages};
 use super::{Boot, MAX_COMPARED, Stage, is_true, text};
 use crate::content::{self, ContentFault};
 use crate::rules;
 use crate::shell::SimpleCommand;
 use crate::value;
-use crate::write_files::{FileEntry, SCRIPT_FOLDERS, file_mode, normal};
-use diagnostics::{Diagnostic, closest, quoted};
+use crate::write_files::{FileEntry, SCRIPT_FOLDERS, file_mode, normalize_path};
+use diagnostics::{Diagnostic, did_you_mean, quoted};
 use yaml11::Node;
 
-/// Programs that give a file its executable bits, or put another one in its place.
-const CHANGERS: &[&str] =
+/// Programs that can make a file executable or replace it.
+const FILE_COMMANDS: &[&str] =
     &["chmod", "install", "cp", "mv", "ln", "find", "xargs", "curl", "wget", "tar", "unzip", "git", "rsync"];
 
-/// Where distributions put nothing.
-const LOCAL: [&str; 3] = ["/usr/local/", "/opt/", "/srv/"];
-/// Keys whose modules may put programs there.
-const BRING: &[&str] = &["apt", "apt_sources", "disk_setup", "mounts", "rh_subscription", "vendor_data"];
-/// Programs that put no other program anywhere.
+/// Directories that distributions leave empty.
+const LOCAL_DIRECTORIES: [&str; 3] = ["/usr/local/", "/opt/", "/srv/"];
+/// Keys of modules that may put programs there.
+const INSTALLING_KEYS: &[&str] = &["apt", "apt_sources", "disk_setup", "mounts", "rh_subscription", "vendor_data"];
+/// Programs that do not install other programs.
 const HARMLESS: &[&str] = &[
     "addgroup",
     "adduser",
@@ -57,22 +57,24 @@ const HARMLESS: &[&str] = &[
 ];
 
 pub(super) fn check(boot: &Boot<'_, '_>, out: &mut Vec<Diagnostic>) {
-    homes(boot, out);
-    paths(boot, out);
-    not_executable(boot, out);
-    missing_programs(boot, out);
-    drop_ins(boot, out);
-    without_install(boot, out);
+    check_homes(boot, out);
+    check_paths(boot, out);
+    check_executable_bits(boot, out);
+    check_unit_programs(boot, out);
+    check_drop_ins(boot, out);
+    check_install_sections(boot, out);
 }
 
-/// Files of the document that a command starts as they are, without a bit that lets it.
-fn not_executable(boot: &Boot<'_, '_>, out: &mut Vec<Diagnostic>) {
+/// Reports commands that execute a file without the executable bit.
+fn check_executable_bits(boot: &Boot<'_, '_>, out: &mut Vec<Diagnostic>) {
     let is_changed = |path: &str| {
         let name = path.rsplit('/').next().unwrap_or_default();
         boot.all_commands().any(|(_, command)| {
-            CHANGERS.contains(&command.program())
+            FILE_COMMANDS.contains(&command.program())
                 && command.arguments().iter().any(|word| {
-                    word.contains(['*', '$', '?', '[']) || word.ends_with(name) || path.starts_with(&*normal(word))
+                    word.contains(['*', '$', '?', '['])
+                        || word.ends_with(name)
+                        || path.starts_with(&*normalize_path(word))
                 })
         })
     };
@@ -83,22 +85,22 @@ fn not_executable(boot: &Boot<'_, '_>, out: &mut Vec<Diagnostic>) {
         if is_changed(program) || !reported.insert(&*file.destination) {
             continue;
         }
-        let message = format!("{} is written without an executable bit: it cannot be started", quoted(program));
-        let help = "write `permissions: '0755'` at the file; or start its interpreter, and name the file behind it";
+        let message = format!("{} is written without an executable bit: it cannot be executed", quoted(program));
+        let help = "add `permissions: '0755'` to the file, or pass its path to its interpreter";
         let mut found = step.finding(boot.source(), &rules::FILE_NOT_EXECUTABLE, command, message, help);
         found.related.extend(file.path.map(|(_, place)| (place.used_at(), "written here".to_string())));
         out.push(found);
     }
 }
 
-/// Whether any entry of the same path makes the file executable, or has a mode that is not known.
+/// Whether any entry for the same path makes the file executable or has an unknown mode.
 fn is_executable(boot: &Boot<'_, '_>, file: &FileEntry<'_>) -> bool {
     let same = boot.document.files().iter().filter(|other| other.destination == file.destination);
     same.into_iter().any(|entry| file_mode(boot.document, entry).is_none_or(|mode| mode & 0o111 != 0))
 }
 
-/// Units of the document that are enabled without an `[Install]` section.
-fn without_install(boot: &Boot<'_, '_>, out: &mut Vec<Diagnostic>) {
+/// Reports enabled units without an `[Install]` section.
+fn check_install_sections(boot: &Boot<'_, '_>, out: &mut Vec<Diagnostic>) {
     for (step, command) in boot.commands(Stage::Runcmd) {
         if command.program() != "systemctl" || command.operands().next() != Some("enable") {
             continue;
@@ -110,7 +112,7 @@ fn without_install(boot: &Boot<'_, '_>, out: &mut Vec<Diagnostic>) {
             let Some(file) = boot.file(&path) else { continue };
             let Some(text) = file.content.as_ref().and_then(|content| content.text()) else { continue };
             let mut headers = text.lines().map(str::trim).filter(|line| line.starts_with('['));
-            // A text without any section is another fault, or no unit yet.
+            // A text without any section is reported elsewhere, or is not complete yet.
             if headers.clone().next().is_none()
                 || headers.any(|line| line.eq_ignore_ascii_case("[install]"))
                 || file.appends
@@ -118,9 +120,9 @@ fn without_install(boot: &Boot<'_, '_>, out: &mut Vec<Diagnostic>) {
             {
                 continue;
             }
-            let now = if command.has(&["--now"]) { "it starts now, and not" } else { "it does not start" };
-            let message = format!("{} has no `[Install]`: enabled or not, {now} at the next boot", quoted(&unit));
-            let help = "add `[Install]` with `WantedBy=multi-user.target` to the unit; a timer has `timers.target`";
+            let now = if command.has(&["--now"]) { "it starts now, but not" } else { "it does not start" };
+            let message = format!("{} has no `[Install]` section: {now} at the next boot", quoted(&unit));
+            let help = "add `[Install]` with `WantedBy=multi-user.target` to the unit (in a timer, `timers.target`)";
             let mut found = step.finding(boot.source(), &rules::ENABLED_WITHOUT_INSTALL, command, message, help);
             found.related.extend(file.path.map(|(_, place)| (place.used_at(), "written here".to_string())));
             out.push(found);
@@ -129,8 +131,9 @@ fn without_install(boot: &Boot<'_, '_>, out: &mut Vec<Diagnostic>) {
     }
 }
 
-/// Files in the homes of users that are made later: the home is then made by root, and stays without its own files.
-fn homes(boot: &Boot<'_, '_>, out: &mut Vec<Diagnostic>) {
+/// Reports files in the home of a user that is created later: root would own the home, and it would
+/// lack the default files.
+fn check_homes(boot: &Boot<'_, '_>, out: &mut Vec<Diagnostic>) {
     let document = boot.document;
     for user in document.get("users").and_then(Node::items).into_iter().flatten().take(MAX_COMPARED) {
         let Some(name) = text(document, user, "name").filter(|name| *name != "root") else { continue };
@@ -139,50 +142,51 @@ fn homes(boot: &Boot<'_, '_>, out: &mut Vec<Diagnostic>) {
             continue;
         }
         let home = text(document, user, "homedir").map_or_else(|| format!("/home/{name}"), str::to_owned);
-        let home = format!("{}/", normal(&home));
+        let home = format!("{}/", normalize_path(&home));
         let below = boot.paths.range(&*home..).take_while(|(path, _)| path.starts_with(&home));
         for file in
             below.filter_map(|(_, place)| document.files().get(*place)).filter(|file| !file.deferred).take(MAX_COMPARED)
         {
             let Some((path, place)) = file.path else { continue };
-            // An owner that does not exist yet has its own finding.
+            // An owner that does not exist yet is reported separately.
             if text(document, file.node, "owner").is_some_and(|owner| owner.split(':').any(|part| part == name)) {
                 continue;
             }
             let message = format!(
-                "{} is written before the user {} is made: the home then belongs to root",
+                "{} is written before the user {} is created: root will own the home directory",
                 quoted(path),
                 quoted(name)
             );
-            let help = Some("add `defer: true`, and the user as the owner".into());
+            let help = Some("add `defer: true`, and set `owner` to the user".into());
             let mut found = file.finding(&rules::HOME_BEFORE_USER, "path", place.used_at(), message, help);
-            found
-                .related
-                .push((value::get(document.tree, user, "name").unwrap_or(user).used_at(), "made here, later".into()));
+            found.related.push((
+                value::get(document.tree, user, "name").unwrap_or(user).used_at(),
+                "created here, later".into(),
+            ));
             out.push(found);
         }
     }
 }
 
-/// Paths with variables: nothing expands them.
-fn paths(boot: &Boot<'_, '_>, out: &mut Vec<Diagnostic>) {
+/// Reports paths with variables, which are not expanded.
+fn check_paths(boot: &Boot<'_, '_>, out: &mut Vec<Diagnostic>) {
     for file in boot.document.files() {
         let Some((path, place)) = file.path.filter(|(path, _)| path.starts_with('/')) else { continue };
         let mut names = path.split('$').skip(1);
         let is_variable = names.any(|rest| rest.starts_with(|c: char| c == '{' || c.is_ascii_uppercase()));
         if is_variable || path.contains("/~/") {
             let message = format!("variables in a path are not expanded: {} is used literally", quoted(path));
-            let help = Some("write the whole path; in a `## template: jinja` document, `{{ … }}` is expanded".into());
+            let help = Some("write the full path; in a `## template: jinja` document, `{{ … }}` is expanded".into());
             out.push(file.finding(&rules::VARIABLE_IN_PATH, "path", place.used_at(), message, help));
         }
     }
 }
 
-/// Units whose program nothing puts on the machine.
-fn missing_programs(boot: &Boot<'_, '_>, out: &mut Vec<Diagnostic>) {
+/// Reports units whose program is not installed.
+fn check_unit_programs(boot: &Boot<'_, '_>, out: &mut Vec<Diagnostic>) {
     let document = boot.document;
     let is_sure = || {
-        let keys = INSTALLERS.iter().chain(BRING);
+        let keys = INSTALLER_KEYS.iter().chain(INSTALLING_KEYS);
         let scripts = boot.paths.keys().any(|path| SCRIPT_FOLDERS.iter().any(|folder| path.starts_with(folder)));
         let known = |key: &str, steps: usize| {
             document.get(key).is_none_or(|node| node.items().is_some_and(|items| items.count() == steps))
@@ -190,7 +194,7 @@ fn missing_programs(boot: &Boot<'_, '_>, out: &mut Vec<Diagnostic>) {
         let steps = |stage| boot.steps.iter().filter(|step| step.stage == stage && !step.commands.is_empty()).count();
         !scripts
             && keys.into_iter().all(|key| document.get(key).is_none())
-            // A package by its file, or of another archive, may bring anything.
+            // A package file or a package of another archive may contain anything.
             && boot.packages.iter().all(|name| !name.contains('/'))
             && known("bootcmd", steps(super::Stage::Bootcmd))
             && known("runcmd", steps(super::Stage::Runcmd))
@@ -202,10 +206,10 @@ fn missing_programs(boot: &Boot<'_, '_>, out: &mut Vec<Diagnostic>) {
         let path = &*file.destination;
         let Some(text) = content.text().filter(|_| path.contains("/systemd/")) else { continue };
         let missing = |program: &str| {
-            let is_local = LOCAL.iter().any(|folder| program.starts_with(folder));
-            is_local && !program.contains(['%', '$']) && !boot.paths.contains_key(&*normal(program))
+            let is_local = LOCAL_DIRECTORIES.iter().any(|folder| program.starts_with(folder));
+            is_local && !program.contains(['%', '$']) && !boot.paths.contains_key(&*normalize_path(program))
         };
-        let programs = content::programs(path, text).into_iter().filter(|(program, _)| missing(program));
+        let programs = content::required_programs(path, text).into_iter().filter(|(program, _)| missing(program));
         let mut programs = programs.peekable();
         if programs.peek().is_none() {
             continue;
@@ -214,21 +218,27 @@ fn missing_programs(boot: &Boot<'_, '_>, out: &mut Vec<Diagnostic>) {
             return;
         }
         let faults = programs.map(|(program, span)| {
-            let message = format!("nothing in this document puts {} on the machine", quoted(&program));
-            let near = closest(&program, boot.paths.keys().copied());
-            let help = match near {
-                Some(near) => format!("did you mean `{near}`?"),
-                None => "write it with `write_files`, or install it in `runcmd`; unless the image that you start from has it".into(),
-            };
+            let message = format!("nothing in this document installs {}", quoted(&program));
+            let help = did_you_mean(&program, boot.paths.keys().copied()).unwrap_or_else(|| {
+                "write it with `write_files`, or install it in `runcmd`, unless your base image has it".into()
+            });
             ContentFault::new(&rules::MISSING_UNIT_PROGRAM, span, message, Some(help))
         });
         let place = format!("write_files.{}.content", file.index);
-        content::in_scalar(document.source, content.node, !content.is_plain(), &place, text, faults.collect(), out);
+        content::report_in_scalar(
+            document.source,
+            content.node,
+            !content.is_plain(),
+            &place,
+            text,
+            faults.collect(),
+            out,
+        );
     }
 }
 
-/// Drop-ins of services that run already: systemd reads them after a reload only.
-fn drop_ins(boot: &Boot<'_, '_>, out: &mut Vec<Diagnostic>) {
+/// Reports drop-ins of running services: systemd reads them only after a reload.
+fn check_drop_ins(boot: &Boot<'_, '_>, out: &mut Vec<Diagnostic>) {
     let reloads = |command: &SimpleCommand<'_>| {
         command.program() == "systemctl"
             && command.has(&[
@@ -273,8 +283,8 @@ fn drop_ins(boot: &Boot<'_, '_>, out: &mut Vec<Diagnostic>) {
                 && command.has(&["restart", "try-restart", "reload-or-restart"])
                 && command.operands().any(|operand| operand == name || operand == unit.0);
             if restarts {
-                let message = format!("systemd has not read {} when {} is restarted", quoted(path), quoted(name));
-                let help = "run `systemctl daemon-reload` before";
+                let message = format!("systemd has not read {} yet when {} is restarted", quoted(path), quoted(name));
+                let help = "run `systemctl daemon-reload` first";
                 let mut found = step.finding(boot.source(), &rules::UNIT_NOT_RELOADED, command, message, help);
                 found.related.push((place.used_at(), "written here".into()));
                 out.push(found);

@@ -1,8 +1,8 @@
-//! Items as they are written: lists whose words only a shell understands, here-documents in folded text, expressions without a
-//! template header, and sources of packages whose key is missing.
+//! Checks of single items: lists with shell syntax, here-documents in folded text, template
+//! expressions without a template header, and package sources without a key.
 
 use super::{Boot, MAX_COMPARED};
-use crate::Document;
+use crate::CloudConfig;
 use crate::places::finding;
 use crate::rules;
 use crate::shell::{Interpreter, read};
@@ -11,32 +11,32 @@ use diagnostics::source::Span;
 use diagnostics::{Diagnostic, quoted};
 use yaml11::Node;
 
-/// Words that only a shell understands.
+/// Words that only a shell interprets.
 const OPERATORS: &[&str] = &["&&", "||", "|", ";", ">", ">>", "<", "&", "2>", "2>>", "&>", "2>&1", "1>&2", ">&2"];
-/// Programs to which such words are arguments.
-const TAKES_THEM: &[&str] = &[
+/// Programs that accept such words as arguments.
+const ACCEPT_OPERATORS: &[&str] = &[
     "[", "test", "expr", "find", "xargs", "sh", "bash", "dash", "zsh", "su", "ssh", "dpkg", "parallel", "awk", "rpm",
     "let", "runuser", "eval",
 ];
-/// Programs that read `$NAME` themselves.
-const EXPANDS: &[&str] =
+/// Programs that expand `$NAME` themselves.
+const EXPAND_VARIABLES: &[&str] =
     &["systemd-run", "envsubst", "make", "perl", "python3", "python", "php", "awk", "sed", "expect", "docker"];
 
-pub(super) fn check(document: &Document<'_>, key: &str, index: usize, item: Node<'_>, out: &mut Vec<Diagnostic>) {
+pub(super) fn check(document: &CloudConfig<'_>, key: &str, index: usize, item: Node<'_>, out: &mut Vec<Diagnostic>) {
     match item.items() {
-        Some(words) => list(key, index, &words.collect::<Vec<_>>(), out),
+        Some(words) => check_list(key, index, &words.collect::<Vec<_>>(), out),
         None => {
-            folded(document, key, index, item, out);
-            expanded(document, key, index, item, out);
+            check_folded_text(document, key, index, item, out);
+            check_here_documents(document, key, index, item, out);
         }
     }
 }
 
-fn list(key: &str, index: usize, words: &[Node<'_>], out: &mut Vec<Diagnostic>) {
+fn check_list(key: &str, index: usize, words: &[Node<'_>], out: &mut Vec<Diagnostic>) {
     let program = words.iter().filter_map(|word| word.as_str()).map(|word| word.rsplit('/').next().unwrap_or_default());
     let program =
         program.into_iter().find(|word| !matches!(*word, "sudo" | "env" | "nohup" | "timeout")).unwrap_or_default();
-    if words.len() < 2 || TAKES_THEM.contains(&program) {
+    if words.len() < 2 || ACCEPT_OPERATORS.contains(&program) {
         return;
     }
     for (at, word) in words.iter().enumerate().skip(1) {
@@ -48,54 +48,64 @@ fn list(key: &str, index: usize, words: &[Node<'_>], out: &mut Vec<Diagnostic>) 
         let is_variable = name.is_some_and(|name| {
             name.len() > 1
                 && name.bytes().all(|byte| byte.is_ascii_uppercase() || byte == b'_' || byte.is_ascii_digit())
-        }) && !EXPANDS.contains(&program);
-        let is_substitution = text.starts_with("$(") && text.ends_with(')') && !EXPANDS.contains(&program);
+        }) && !EXPAND_VARIABLES.contains(&program);
+        let is_substitution = text.starts_with("$(") && text.ends_with(')') && !EXPAND_VARIABLES.contains(&program);
         if !(OPERATORS.contains(&text) || is_redirection || is_variable || is_substitution) {
             continue;
         }
-        let message =
-            format!("a list is not read by a shell: {} is passed to {} literally", quoted(text), quoted(program));
+        let message = format!(
+            "a command in list form runs without a shell: {} is passed to {} literally",
+            quoted(text),
+            quoted(program)
+        );
         let help = Some("write the command as one string, or as `[sh, -c, '…']`".into());
         out.push(finding(&rules::SHELL_OPERATOR_IN_LIST, format!("{key}.{index}.{at}"), word.used_at(), message, help));
         return;
     }
 }
 
-/// A folded text (`>`) joins its lines: a here-document in it never ends.
-fn folded(document: &Document<'_>, key: &str, index: usize, item: Node<'_>, out: &mut Vec<Diagnostic>) {
+/// Reports a here-document in folded text (`>`): the lines are joined, so it never ends.
+fn check_folded_text(document: &CloudConfig<'_>, key: &str, index: usize, item: Node<'_>, out: &mut Vec<Diagnostic>) {
     let Some(text) = item.as_str().filter(|_| crate::value::written(document.source, item).starts_with('>')) else {
         return;
     };
     let script = read(text, Interpreter::Sh).script;
     let Some(open) = script.here_documents.iter().find(|document| !document.is_closed) else { return };
     let message = format!(
-        "a here-document in folded text: its lines are joined, and no line {} ends it",
+        "folded text joins the lines of the here-document: it has no line {} and never ends",
         quoted(&open.delimiter)
     );
-    let help = Some("write `|` instead of `>`; or write the file with `write_files`".into());
+    let help = Some("use `|` instead of `>`, or write the file with `write_files`".into());
     out.push(finding(&rules::HERE_DOCUMENT_IN_FOLDED_TEXT, format!("{key}.{index}"), item.used_at(), message, help));
 }
 
-/// A script in a here-document whose delimiter is not quoted: the shell replaces its `$1` while it writes the file.
-fn expanded(document: &Document<'_>, key: &str, index: usize, item: Node<'_>, out: &mut Vec<Diagnostic>) {
+/// Reports a script in a here-document with an unquoted delimiter: the shell expands `$1` while it
+/// writes the file.
+fn check_here_documents(
+    document: &CloudConfig<'_>,
+    key: &str,
+    index: usize,
+    item: Node<'_>,
+    out: &mut Vec<Diagnostic>,
+) {
     let Some(text) = item.as_str().filter(|text| text.contains("<<")) else { return };
-    // Commands that do have arguments: those of a function, or what `set --` gives.
+    // Here the arguments exist: in a function, or after `set --`.
     if text.contains("()") || text.contains("function ") || text.contains("set --") {
         return;
     }
     for here in read(text, Interpreter::Sh).script.here_documents.iter().filter(|here| !here.quoted) {
         let body = text.get(here.body.start..here.body.end).unwrap_or_default();
-        let Some(line) = body.lines().find(|line| argument(line).is_some()) else { continue };
+        let Some(line) = body.lines().find(|line| find_argument(line).is_some()) else { continue };
         if !body.trim_start_matches([' ', '\t']).starts_with("#!") {
             continue;
         }
         let place = super::place_in(document.source, item, line.trim());
         let message = format!(
-            "the shell puts {} in while it writes the script, and has nothing for it: the script has an empty text there",
-            quoted(argument(line).unwrap_or_default())
+            "the shell expands {} while it writes the script, and the result is empty",
+            quoted(find_argument(line).unwrap_or_default())
         );
         let help = Some(format!(
-            "put the word that ends it into quotes: `<<'{}'`; or write the file with `write_files`",
+            "quote the delimiter: `<<'{}'`; or write the file with `write_files`",
             diagnostics::escape_control(&here.delimiter)
         ));
         out.push(finding(&rules::UNQUOTED_HERE_DOCUMENT, format!("{key}.{index}"), place, message, help));
@@ -103,8 +113,8 @@ fn expanded(document: &Document<'_>, key: &str, index: usize, item: Node<'_>, ou
     }
 }
 
-/// The first `$1`, `$@` … of a line, not behind a backslash.
-fn argument(line: &str) -> Option<&str> {
+/// The first `$1`, `$@` and so on in a line that is not escaped.
+fn find_argument(line: &str) -> Option<&str> {
     let mut found = line.match_indices('$').map(|(at, _)| at).filter(|at| !line[..*at].ends_with('\\'));
     let at = found.find(|at| {
         line[at + 1..].starts_with(|c: char| c.is_ascii_digit() && c != '0' || matches!(c, '@' | '*' | '#'))
@@ -112,8 +122,9 @@ fn argument(line: &str) -> Option<&str> {
     Some(&line[at..at + 2])
 }
 
-/// Sources of `apt` that are signed by a key that nothing writes. No distribution puts anything into /etc/apt/keyrings.
-pub(super) fn signing_keys(boot: &Boot<'_, '_>, out: &mut Vec<Diagnostic>) {
+/// Reports sources of `apt` whose key is not written. Distributions put nothing into
+/// /etc/apt/keyrings.
+pub(super) fn check_signing_keys(boot: &Boot<'_, '_>, out: &mut Vec<Diagnostic>) {
     let document = boot.document;
     let Some(sources) = document.get("apt").and_then(|apt| value::get(document.tree, apt, "sources")) else { return };
     for (name, source) in sources.entries().into_iter().flatten() {
@@ -122,7 +133,7 @@ pub(super) fn signing_keys(boot: &Boot<'_, '_>, out: &mut Vec<Diagnostic>) {
         let path =
             text.split("signed-by=").nth(1).and_then(|rest| rest.split([']', ' ', ',']).next()).unwrap_or_default();
         let is_known = || {
-            // Once where it is asked for: whatever else in the document names the file may write it.
+            // The source itself mentions the file once; any other mention may write it.
             boot.source().text().matches(path).count() > text.matches(path).count() || boot.paths.contains_key(path)
         };
         if !path.starts_with("/etc/apt/keyrings/") || path.contains(['$', '{']) || is_known() {
@@ -131,19 +142,19 @@ pub(super) fn signing_keys(boot: &Boot<'_, '_>, out: &mut Vec<Diagnostic>) {
         let message =
             format!("nothing in this document writes the key {}: apt does not trust the source", quoted(path));
         let help = if ["key", "keyid"].iter().any(|key| value::get(document.tree, source, key).is_some()) {
-            "write `signed-by=$KEY_FILE`: cloud-init puts the path of the key that it writes there"
+            "use `signed-by=$KEY_FILE`: cloud-init replaces it by the path of the key"
         } else {
-            "give the key with `key` or `keyid`, and write `signed-by=$KEY_FILE`; or write the file with `write_files`"
+            "set `key` or `keyid` and use `signed-by=$KEY_FILE`, or write the file with `write_files`"
         };
         let path = format!("apt.sources.{}.source", value::key_text(name));
         out.push(finding(&rules::MISSING_SIGNING_KEY, path, node.used_at(), message, Some(help.into())));
     }
 }
 
-/// Expressions with cloud-init's own variables in a document that is not a template.
-pub(super) fn template_header(boot: &Boot<'_, '_>, out: &mut Vec<Diagnostic>) {
+/// Reports expressions with cloud-init's variables in a document that is not a template.
+pub(super) fn check_template_header(boot: &Boot<'_, '_>, out: &mut Vec<Diagnostic>) {
     let text = boot.source().text();
-    // Nearly all have none, and that is known with less than by looking for the first.
+    // A quick test: nearly all documents have no `{{`.
     if !text.contains("{{") {
         return;
     }
@@ -163,7 +174,7 @@ pub(super) fn template_header(boot: &Boot<'_, '_>, out: &mut Vec<Diagnostic>) {
         }
         let message =
             format!("{} is not a template: {} is not replaced", quoted("#cloud-config"), quoted(&text[at..end]));
-        let help = Some("write `## template: jinja` into the first line, above `#cloud-config`".into());
+        let help = Some("add `## template: jinja` as the first line, above `#cloud-config`".into());
         out.push(finding(&rules::TEMPLATE_WITHOUT_HEADER, path, Span::new(at, end), message, help));
         return;
     }

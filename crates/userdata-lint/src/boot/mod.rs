@@ -1,11 +1,15 @@
-//! What a document does to a machine, and in which order: hazards that no schema shows.
+//! What a document does at boot, and in which order: problems that no schema shows.
 //!
-//! cloud-init's stages, as its `cloud.cfg` lists them (22.4 to 26.2): with the network up, `bootcmd` (at every boot),
-//! `write_files`, disks and mounts, `users` and `groups`, SSH; then snaps, passwords, apt's sources, time, and `runcmd` is written
-//! down; at last `packages`, the deferred files, the configuration managers, per-once, per-boot and per-instance scripts,
-//! `runcmd`, `final_message`, `power_state`.
+//! The order in cloud-init's `cloud.cfg` (22.4 to 26.2):
 //!
-//! To add a hazard, add the page of its rule to the crate `lint-rules` and its check to one of the files here. Report only what is certain.
+//! 1. With the network up: `bootcmd` (in every boot), `write_files`, disks and mounts, `users` and
+//!    `groups`, SSH.
+//! 2. Then: snaps, passwords, apt sources, time; the script of `runcmd` is written.
+//! 3. At the end: `packages`, deferred files, configuration managers, scripts (per-once, per-boot,
+//!    per-instance), `runcmd`, `final_message`, `power_state`.
+//!
+//! To add a check, add the page of its rule to the crate `lint-rules` and the check to one of these
+//! files. Report only what is certain.
 
 mod commands;
 mod files;
@@ -19,27 +23,28 @@ use std::collections::BTreeMap;
 
 use super::places::finding;
 use super::shell::{self, Interpreter, SimpleCommand};
-use super::{Document, value};
+use super::{CloudConfig, value};
 use crate::rules::{self, Rule};
-use crate::write_files::{FileEntry, normal};
+use crate::write_files::{FileEntry, normalize_path};
 use diagnostics::Diagnostic;
 use diagnostics::source::{Source, Span};
 pub(super) use users::new_accounts;
 use yaml11::Node;
 
-/// Items, and commands, of a document: more are not checked.
+/// Maximum number of items, and of commands, that are checked.
 const MAX_ITEMS: usize = 5_000;
-/// Users, files and the like, where each is compared with all others: more are not checked.
+/// Maximum number of items that are each compared with all others.
 const MAX_COMPARED: usize = 300;
 
 /// When a command runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Stage {
-    /// At every boot, before nearly everything.
+    /// In every boot, before nearly everything else.
     Bootcmd,
     /// At the end of the first boot.
     Runcmd,
-    /// At the end of the first boot or of every one: a script that `write_files` puts where cloud-init runs it, or user-data.
+    /// A user-data script, or a script that `write_files` puts into one of cloud-init's
+    /// directories: at the end of the first boot or of every boot.
     Script,
 }
 
@@ -64,7 +69,7 @@ impl BootStep<'_> {
         finding(rule, self.path.clone(), self.place(source, command.written), message, Some(help.to_string()))
     }
 
-    /// The place of a piece of the step.
+    /// The span of a part of the step.
     fn place(&self, source: &Source, written: &str) -> Span {
         let Some(node) = self.node else {
             let at = source.text().find(written).unwrap_or_default();
@@ -74,37 +79,34 @@ impl BootStep<'_> {
     }
 }
 
-/// The place of a piece of a text; the whole text, if the document shows it in another form.
+/// The span of a part of a text; of the whole text if the document contains it in another form.
 fn place_in(source: &Source, node: Node<'_>, written: &str) -> Span {
-    let whole = node.used_at();
+    let node_span = node.used_at();
     let shown = source.slice(node.span());
-    match shown.find(written).filter(|_| !written.is_empty() && whole == node.span()) {
-        Some(at) => Span::new(whole.start + at, whole.start + at + written.len()),
-        None => whole,
+    match shown.find(written).filter(|_| !written.is_empty() && node_span == node.span()) {
+        Some(at) => Span::new(node_span.start + at, node_span.start + at + written.len()),
+        None => node_span,
     }
 }
 
-/// What a document does at boot.
 struct Boot<'d, 't> {
-    document: &'d Document<'t>,
+    document: &'d CloudConfig<'t>,
     steps: Vec<BootStep<'t>>,
-    /// Names under `packages`.
+    /// The package names under `packages`.
     packages: Vec<&'t str>,
-    /// The paths of `write_files`, with the places of the entries that have one.
+    /// The index in `write_files` by path, for entries with a path.
     paths: BTreeMap<&'d str, usize>,
 }
 
 impl<'t> Boot<'_, 't> {
-    /// The entry of `write_files` with a path.
     fn file(&self, path: &str) -> Option<&FileEntry<'t>> {
-        self.document.files().get(*self.paths.get(&*normal(path))?)
+        self.document.files().get(*self.paths.get(&*normalize_path(path))?)
     }
 
     fn source(&self) -> &Source {
         self.document.source
     }
 
-    /// The steps of a stage with their commands.
     fn commands(&self, stage: Stage) -> impl Iterator<Item = (&BootStep<'t>, &SimpleCommand<'t>)> {
         let steps = self.steps.iter().filter(move |step| step.stage == stage);
         steps.flat_map(|step| step.commands.iter().map(move |command| (step, command)))
@@ -115,7 +117,8 @@ impl<'t> Boot<'_, 't> {
     }
 }
 
-/// Rules about what a document lacks. They apply to whole user-data only, because another part may have it.
+/// Rules about what a document lacks. In one part of several they do not apply, because another
+/// part may have it.
 const WHOLE_DOCUMENT_RULES: [&str; 6] = [
     rules::UNKNOWN_OWNER.code,
     rules::PASSWORD_OF_UNKNOWN_USER.code,
@@ -125,23 +128,22 @@ const WHOLE_DOCUMENT_RULES: [&str; 6] = [
     rules::MISSING_SIGNING_KEY.code,
 ];
 
-/// Whether a finding applies to one part among others, too.
+/// Whether a finding also applies to one part of several.
 pub(super) fn applies_to_part(found: &Diagnostic) -> bool {
     !WHOLE_DOCUMENT_RULES.contains(&found.code)
 }
 
-/// Checks a cloud-config.
-pub(super) fn check(document: &Document<'_>, out: &mut Vec<Diagnostic>) {
+pub(super) fn check(document: &CloudConfig<'_>, out: &mut Vec<Diagnostic>) {
     let before = out.len();
-    hazards(document, out);
-    // Settings for merging mean that there are other parts.
+    check_boot(document, out);
+    // Merge settings mean that there are other parts.
     if ["merge_how", "merge_type"].iter().any(|key| document.get(key).is_some()) {
         let found = out.split_off(before);
         out.extend(found.into_iter().filter(applies_to_part));
     }
 }
 
-fn hazards(document: &Document<'_>, out: &mut Vec<Diagnostic>) {
+fn check_boot(document: &CloudConfig<'_>, out: &mut Vec<Diagnostic>) {
     let mut steps = Vec::new();
     let mut count = 0;
     for (key, stage) in [("bootcmd", Stage::Bootcmd), ("runcmd", Stage::Runcmd)] {
@@ -159,21 +161,21 @@ fn hazards(document: &Document<'_>, out: &mut Vec<Diagnostic>) {
     let files = document.files().iter().enumerate().filter(|(_, file)| file.path.is_some());
     let paths = files.map(|(place, file)| (&*file.destination, place)).collect();
     let boot = Boot { document, steps, packages: packages(document), paths };
-    items::template_header(&boot, out);
-    items::signing_keys(&boot, out);
+    items::check_template_header(&boot, out);
+    items::check_signing_keys(&boot, out);
     order::check(&boot, out);
     users::check(&boot, out);
     commands::check(&boot, out);
     files::check(&boot, out);
 }
 
-/// Checks a script that is user-data itself, or a boothook.
+/// Checks a user-data script or a boothook.
 pub(super) fn script(source: &Source, out: &mut Vec<Diagnostic>) {
     let Some(first) = source.text().lines().find(|line| line.starts_with("#!")) else { return };
     let Some(interpreter) = Interpreter::from_script(first) else { return };
     let commands = shell::commands(source.text(), interpreter);
     let step = BootStep { stage: Stage::Script, path: String::new(), node: None, commands };
-    // Once, not for each command: a script may have millions of both bytes and commands.
+    // Computed once per script, not once per command.
     let assumed = OnceCell::new();
     let assumes_yes = || *assumed.get_or_init(|| source.text().contains("Assume-Yes"));
     for command in &step.commands {
@@ -193,8 +195,8 @@ fn step<'t>(source: &'t Source, stage: Stage, path: String, item: Node<'t>) -> O
     Some(BootStep { stage, path, node: Some(item), commands })
 }
 
-/// The names of packages; `[name, version]` and the names under `apt:` and `snap:` too.
-fn packages<'t>(document: &Document<'t>) -> Vec<&'t str> {
+/// The package names, also those of `[name, version]` and under `apt:` and `snap:`.
+fn packages<'t>(document: &CloudConfig<'t>) -> Vec<&'t str> {
     let mut out = Vec::new();
     for item in document.get("packages").and_then(Node::items).into_iter().flatten() {
         out.extend(item.as_str());
@@ -209,12 +211,12 @@ fn packages<'t>(document: &Document<'t>) -> Vec<&'t str> {
     out
 }
 
-/// A key's text in a mapping.
-fn text<'t>(document: &Document<'t>, node: Node<'t>, key: &str) -> Option<&'t str> {
+/// The string under a key of a mapping.
+fn text<'t>(document: &CloudConfig<'t>, node: Node<'t>, key: &str) -> Option<&'t str> {
     value::get(document.tree, node, key)?.as_str()
 }
 
-fn is_true(document: &Document<'_>, node: Node<'_>, key: &str) -> bool {
+fn is_true(document: &CloudConfig<'_>, node: Node<'_>, key: &str) -> bool {
     matches!(value::get(document.tree, node, key).and_then(Node::scalar), Some(yaml11::Scalar::Bool(true)))
 }
 

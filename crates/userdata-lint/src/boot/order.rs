@@ -8,8 +8,8 @@ use crate::rules;
 use crate::shell::{Input, SimpleCommand};
 use diagnostics::{Diagnostic, quoted};
 
-/// Programs of every image, whatever package of the same name is asked for.
-const BASE: &[&str] = &[
+/// Programs that every image has, even if a package has the same name.
+const BASE_PROGRAMS: &[&str] = &[
     "apt",
     "awk",
     "bash",
@@ -54,8 +54,8 @@ const BASE: &[&str] = &[
 ];
 const INTERPRETERS: &[&str] = &["sh", "bash", "dash", "python3", "perl", "source", ".", "cat"];
 
-/// Keys whose modules install programs.
-pub(super) const INSTALLERS: &[&str] = &[
+/// Keys of modules that may install programs.
+pub(super) const INSTALLER_KEYS: &[&str] = &[
     "snap",
     "ansible",
     "chef",
@@ -71,12 +71,12 @@ pub(super) const INSTALLERS: &[&str] = &[
 ];
 
 pub(super) fn check(boot: &Boot<'_, '_>, out: &mut Vec<Diagnostic>) {
-    bootcmd(boot, out);
-    runcmd(boot, out);
+    check_bootcmd(boot, out);
+    check_runcmd(boot, out);
 }
 
-/// Commands of `bootcmd` that need what comes later.
-fn bootcmd(boot: &Boot<'_, '_>, out: &mut Vec<Diagnostic>) {
+/// Reports commands of `bootcmd` that use something that comes later.
+fn check_bootcmd(boot: &Boot<'_, '_>, out: &mut Vec<Diagnostic>) {
     let mut reported = BTreeSet::new();
     for (step, command) in boot.commands(Stage::Bootcmd).filter(|(_, command)| !command.conditional) {
         let program = command.program();
@@ -86,11 +86,11 @@ fn bootcmd(boot: &Boot<'_, '_>, out: &mut Vec<Diagnostic>) {
         let known = service.or_else(|| packages_of_program(program));
         let package = boot.packages.iter().find(|package| match known {
             Some(known) => provides(package, known),
-            None => **package == program && !BASE.contains(&program),
+            None => **package == program && !BASE_PROGRAMS.contains(&program),
         });
         if let Some(package) = package.filter(|_| reported.insert(command.written)) {
             let message = format!(
-                "{} comes with the package {}, which is installed only after `bootcmd`",
+                "{} is part of the package {}, which is installed after `bootcmd`",
                 quoted(program),
                 quoted(package)
             );
@@ -101,8 +101,8 @@ fn bootcmd(boot: &Boot<'_, '_>, out: &mut Vec<Diagnostic>) {
             || matches!(program, "apt-get" | "apt") && command.has(&["update", "upgrade", "dist-upgrade"])
         {
             let message =
-                "packages are installed at every boot, before cloud-init has set up apt's sources".to_string();
-            let help = "name them under `packages`, or move the command to `runcmd`";
+                "packages are installed in every boot, before cloud-init configures apt's sources".to_string();
+            let help = "list them under `packages`, or move the command to `runcmd`";
             out.push(step.finding(boot.source(), &rules::INSTALLS_IN_BOOTCMD, command, message, help));
         }
         let runs = if INTERPRETERS.contains(&program) {
@@ -114,8 +114,8 @@ fn bootcmd(boot: &Boot<'_, '_>, out: &mut Vec<Diagnostic>) {
         if let Some((file, place)) =
             boot.file(runs).and_then(|file| file.path).map(|(path, node)| (path, node.used_at()))
         {
-            let message = format!("{} is written only after `bootcmd`", quoted(file));
-            let help = "move the command to `runcmd`; at the first boot the file is not there";
+            let message = format!("{} does not exist yet: it is written after `bootcmd`", quoted(file));
+            let help = "move the command to `runcmd`";
             let mut found = step.finding(boot.source(), &rules::FILE_NOT_YET_WRITTEN, command, message, help);
             found.related.push((place, "written here, later".into()));
             out.push(found);
@@ -123,7 +123,7 @@ fn bootcmd(boot: &Boot<'_, '_>, out: &mut Vec<Diagnostic>) {
     }
 }
 
-/// The names of packages that a command installs; `None` where it installs none.
+/// The packages that a command installs; `None` if it installs none.
 pub(super) fn installed_packages<'c>(command: &'c SimpleCommand<'_>) -> Option<Vec<&'c str>> {
     let verbs: &[&str] = match command.program() {
         "apt-get" | "apt" | "aptitude" | "yum" | "dnf" | "microdnf" => &["install", "groupinstall", "reinstall"],
@@ -135,16 +135,16 @@ pub(super) fn installed_packages<'c>(command: &'c SimpleCommand<'_>) -> Option<V
     operands.any(|word| verbs.contains(&word)).then(|| operands.collect())
 }
 
-/// Programs that `runcmd` uses before something installs them, or that nothing installs.
-fn runcmd(boot: &Boot<'_, '_>, out: &mut Vec<Diagnostic>) {
-    if INSTALLERS.iter().any(|key| boot.document.get(key).is_some()) {
+/// Reports programs that `runcmd` uses before they are installed, or that nothing installs.
+fn check_runcmd(boot: &Boot<'_, '_>, out: &mut Vec<Diagnostic>) {
+    if INSTALLER_KEYS.iter().any(|key| boot.document.get(key).is_some()) {
         return;
     }
     let commands: Vec<_> = boot.commands(Stage::Runcmd).collect();
     let mut reported = BTreeSet::new();
     for (index, (step, command)) in commands.iter().enumerate() {
-        // After something whose effect is not known, nothing is sure.
-        if commands[..index].last().is_some_and(|(_, before)| is_opaque(before)) {
+        // The effect of this command is unknown, so any program may be installed from here on.
+        if commands[..index].last().is_some_and(|(_, before)| may_install_anything(before)) {
             return;
         }
         if command.conditional {
@@ -179,7 +179,7 @@ fn runcmd(boot: &Boot<'_, '_>, out: &mut Vec<Diagnostic>) {
         }
         match commands[index + 1..].iter().find(brought) {
             Some((later, install)) => {
-                let message = format!("{} is used here, and installed only later", quoted(name));
+                let message = format!("{} is used before it is installed", quoted(name));
                 let help = "install it first; `packages` are installed before `runcmd` runs";
                 let mut found = step.finding(boot.source(), &rules::USED_BEFORE_INSTALLED, command, message, help);
                 found.related.push((later.place(boot.source(), install.written), "installed here, later".into()));
@@ -187,17 +187,20 @@ fn runcmd(boot: &Boot<'_, '_>, out: &mut Vec<Diagnostic>) {
             }
             None if is_tested(boot, name) => {}
             None => {
-                let message =
-                    format!("nothing here installs {}, and no base image of Debian or Ubuntu has it", quoted(name));
-                let help = format!("add `{}` to `packages`, unless the image that you start from has it", packages[0]);
+                let message = format!(
+                    "nothing installs {}, and the base images of Debian and Ubuntu do not have it",
+                    quoted(name)
+                );
+                let help = format!("add `{}` to `packages`, unless your base image has it", packages[0]);
                 out.push(step.finding(boot.source(), &rules::UNKNOWN_PROGRAM, command, message, &help));
             }
         }
     }
 }
 
-/// Commands that may install anything: what downloads give to a shell, other package managers, unpacked archives, scripts.
-fn is_opaque(command: &SimpleCommand<'_>) -> bool {
+/// Whether a command may install any program: piped downloads, other package managers, archives,
+/// scripts.
+fn may_install_anything(command: &SimpleCommand<'_>) -> bool {
     let program = command.program();
     let runs_a_file = command.words.first().is_some_and(|word| {
         word.contains('/')
@@ -249,12 +252,12 @@ fn is_opaque(command: &SimpleCommand<'_>) -> bool {
                 || command.arguments().iter().any(|word| word.starts_with('-') && word.contains(['o', 'O'])))
 }
 
-/// Whether the document writes a program of this name.
+/// Whether the document writes a file with this name.
 fn is_written(boot: &Boot<'_, '_>, name: &str) -> bool {
     boot.document.files().iter().filter_map(|file| file.path).any(|(path, _)| path.rsplit('/').next() == Some(name))
 }
 
-/// Whether the document asks for a program before it uses it.
+/// Whether the document tests for a program before it uses it.
 fn is_tested(boot: &Boot<'_, '_>, name: &str) -> bool {
     boot.all_commands().any(|(_, command)| {
         matches!(command.program(), "command" | "which" | "type" | "hash" | "[" | "test")

@@ -1,8 +1,10 @@
-//! Programs and services that base images of Debian and Ubuntu lack, with their packages, and the accounts that packages create.
+//! Programs and services that base images of Debian and Ubuntu lack, with their packages, and the
+//! accounts that packages create.
 //!
-//! To add one, add a line. Only what neither a cloud image of Debian 12 and 13 nor one of Ubuntu 22.04 and 24.04 holds belongs here.
+//! To add one, add a line. It must be in neither the cloud images of Debian 12 and 13 nor those of
+//! Ubuntu 22.04 and 24.04.
 
-/// Program → packages, by name.
+/// Programs and their packages, sorted by name.
 const PROGRAMS: &[(&str, &[&str])] = &[
     ("a2dismod", &["apache2"]),
     ("a2enmod", &["apache2"]),
@@ -52,7 +54,7 @@ const PROGRAMS: &[(&str, &[&str])] = &[
     ("yarn", &["yarn", "yarnpkg"]),
 ];
 
-/// Service → packages, by name.
+/// Services and their packages, sorted by name.
 const SERVICES: &[(&str, &[&str])] = &[
     ("apache2", &["apache2"]),
     ("caddy", &["caddy"]),
@@ -68,7 +70,7 @@ const SERVICES: &[(&str, &[&str])] = &[
     ("supervisor", &["supervisor"]),
 ];
 
-/// Account → packages that create it, by name.
+/// Accounts and the packages that create them, sorted by name.
 const ACCOUNTS: &[(&str, &[&str])] = &[
     ("caddy", &["caddy"]),
     ("consul", &["consul"]),
@@ -92,7 +94,7 @@ const ACCOUNTS: &[(&str, &[&str])] = &[
     ("vault", &["vault"]),
 ];
 
-/// Users and groups of Debian, Ubuntu and the relatives of Red Hat.
+/// Users and groups of Debian, Ubuntu and Red Hat's relatives.
 const BASE_ACCOUNTS: &[&str] = &[
     "_apt",
     "_chrony",
@@ -173,7 +175,7 @@ const BASE_ACCOUNTS: &[&str] = &[
     "www-data",
 ];
 
-/// The users that distributions' images create at their first boot.
+/// The default users, which distributions' images create in the first boot.
 pub(super) const DEFAULT_USERS: &[&str] = &[
     "admin",
     "almalinux",
@@ -196,17 +198,17 @@ fn lookup(table: &'static [(&str, &[&str])], name: &str) -> Option<&'static [&'s
     Some(table[found].1)
 }
 
-/// The packages with a program that base images lack.
+/// The packages that contain a program.
 pub(super) fn packages_of_program(program: &str) -> Option<&'static [&'static str]> {
     lookup(PROGRAMS, program)
 }
 
-/// The packages with a service, named with or without `.service`.
+/// The packages that contain a service, with or without `.service`.
 pub(super) fn packages_of_service(unit: &str) -> Option<&'static [&'static str]> {
     lookup(SERVICES, unit.strip_suffix(".service").unwrap_or(unit))
 }
 
-/// The packages that create a user or a group.
+/// The packages that create a user or group.
 pub(super) fn packages_of_account(name: &str) -> Option<&'static [&'static str]> {
     lookup(ACCOUNTS, name)
 }
@@ -215,7 +217,8 @@ pub(super) fn is_base_account(name: &str) -> bool {
     BASE_ACCOUNTS.binary_search(&name).is_ok()
 }
 
-/// Whether a name means one of these packages: `postgresql-16` is a `postgresql`, `nginx=1.24*` is nginx.
+/// Whether a package is one of these: `postgresql-16` counts as `postgresql`, and `nginx=1.24*` as
+/// `nginx`.
 pub(super) fn provides(package: &str, packages: &[&str]) -> bool {
     let name = package.split(['=', '/', ':']).next().unwrap_or_default();
     packages.iter().any(|known| {
@@ -242,7 +245,7 @@ mod tests {
     }
 
     #[test]
-    fn packages_are_known_by_versions_and_flavours() {
+    fn versions_and_flavours_of_packages_match() {
         assert!(
             provides("nginx=1.24*", &["nginx"])
                 && provides("postgresql-16", &["postgresql"])

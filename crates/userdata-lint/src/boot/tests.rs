@@ -1,4 +1,4 @@
-//! What is said of orders that are wrong, and that nothing is said of those that are right.
+//! Documents with mistakes in the order of the boot, and correct ones.
 
 mod branches;
 mod unnoticed;
@@ -23,7 +23,7 @@ fn places(text: &str) -> Vec<String> {
 }
 
 #[test]
-fn the_command_itself_is_pointed_at() {
+fn findings_point_at_the_command() {
     let text = "#cloud-config\nruncmd:\n  - |\n    set -e\n    if true; then\n      sudo cloud-init status --long --wait\n    fi\n";
     assert_eq!(places(text), ["runcmd.0 sudo cloud-init status --long --wait"]);
     assert_eq!(
@@ -33,7 +33,7 @@ fn the_command_itself_is_pointed_at() {
 }
 
 #[test]
-fn waiting_for_oneself() {
+fn waiting_for_cloud_init_is_reported() {
     assert!(
         config("runcmd: ['cloud-init status --wait &', 'timeout 60 cloud-init status --wait', cloud-init status]\n")
             .is_empty()
@@ -50,7 +50,7 @@ fn waiting_for_oneself() {
 }
 
 #[test]
-fn questions() {
+fn confirmation_prompts_are_reported() {
     for text in [
         "apt-get install -qq x",
         "apt install -fy x",
@@ -87,7 +87,7 @@ fn questions() {
 }
 
 #[test]
-fn ends_of_boots() {
+fn reboots_are_reported() {
     assert!(
         config("runcmd: ['shutdown -r +5', '(sleep 9; reboot) &', 'echo reboot', 'systemctl restart x', 'reboot &']\n")
             .is_empty()
@@ -102,7 +102,7 @@ fn ends_of_boots() {
 }
 
 #[test]
-fn words_of_a_shell_in_lists() {
+fn shell_syntax_in_lists_is_reported() {
     for text in [
         "[echo, a, '>', b]",
         "[ls, '|', wc]",
@@ -127,7 +127,7 @@ fn words_of_a_shell_in_lists() {
 }
 
 #[test]
-fn what_bootcmd_uses() {
+fn programs_and_files_of_bootcmd_are_checked() {
     assert_eq!(config("packages: [nginx]\nbootcmd: ['systemctl start nginx']\n"), ["MK350"]);
     assert_eq!(config("packages: [foo]\nbootcmd: [foo]\n"), ["MK350"]);
     assert!(config("packages: [curl, nginx]\nbootcmd: ['curl x', 'command -v nginx && nginx -t']\n").is_empty());
@@ -178,7 +178,7 @@ fn owners_and_homes() {
 }
 
 #[test]
-fn programs_that_are_there_or_not() {
+fn missing_programs_are_reported() {
     assert!(config("runcmd: ['curl -fsSL https://get.docker.com | sh', 'docker run x']\n").is_empty());
     assert!(config("runcmd: ['command -v docker || exit 0', 'docker run x']\n").is_empty());
     assert!(config("snap: {commands: [snap install docker]}\nruncmd: ['docker run x']\n").is_empty());
@@ -209,7 +209,7 @@ fn templates_and_paths() {
 }
 
 #[test]
-fn strange_documents_do_no_harm() {
+fn unusual_documents_cause_no_panic() {
     for text in [
         "runcmd: 5\n",
         "runcmd: [5, null, [], [[x]], {a: b}]\n",
@@ -231,7 +231,7 @@ fn units(program: &str, rest: &str) -> Vec<&'static str> {
 }
 
 #[test]
-fn a_program_that_nothing_can_have_put_there_is_missed() {
+fn programs_of_units_are_missed_only_if_nothing_installs_them() {
     assert_eq!(units("/opt/app/bin/rum", ""), ["MK315"]);
     assert_eq!(units("/usr/local/bin/x", "packages: [nginx]\nruncmd: [[systemctl, start, a]]\n"), ["MK315"]);
     for (program, rest) in [
@@ -251,9 +251,9 @@ fn a_program_that_nothing_can_have_put_there_is_missed() {
     }
 }
 
-/// Of a long script of many commands, nothing is looked for once for each command. (Otherwise this takes seconds.)
+/// A long script with many commands is checked in linear time. (Otherwise this takes seconds.)
 #[test]
-fn a_long_script_of_many_commands_is_judged_in_a_moment() {
+fn long_scripts_are_checked_quickly() {
     let report =
         lint_bytes("t", ("#!/bin/sh\n".to_owned() + &"echo x\n".repeat(290_000)).as_bytes(), &Options::default());
     assert_eq!(report.documents[0].verdict, diagnostics::Verdict::Skipped);

@@ -1,9 +1,9 @@
-//! Users and groups that do not exist yet when something needs them.
+//! Users and groups that do not exist yet when they are needed.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::packages::{DEFAULT_USERS, is_base_account, packages_of_account, provides};
-use super::{Boot, Document, MAX_COMPARED, text};
+use super::{Boot, CloudConfig, MAX_COMPARED, text};
 use crate::places::finding;
 use crate::rules;
 use crate::value;
@@ -11,20 +11,20 @@ use diagnostics::source::Span;
 use diagnostics::{Diagnostic, quoted};
 use yaml11::Node;
 
-/// Keys whose modules may create any user or group.
+/// Keys of modules that may create any user or group.
 const ACCOUNT_MANAGERS: &[&str] = &["ansible", "chef", "puppet", "salt_minion", "snap", "apt", "landscape"];
 
 pub(super) fn check(boot: &Boot<'_, '_>, out: &mut Vec<Diagnostic>) {
-    let made = created_accounts(boot.document);
-    owners(boot, &made, out);
-    passwords(boot, &made, out);
-    members(boot, &made, out);
-    locked(boot, out);
-    groups_without_commas(boot, out);
+    let created = created_accounts(boot.document);
+    check_owners(boot, &created, out);
+    check_passwords(boot, &created, out);
+    check_members(boot, &created, out);
+    check_locked_passwords(boot, out);
+    check_group_separators(boot, out);
 }
 
-/// Users and groups that the document creates, with the places of their names.
-fn created_accounts<'t>(document: &Document<'t>) -> BTreeMap<&'t str, Span> {
+/// Users and groups that the document creates, with the spans of their names.
+fn created_accounts<'t>(document: &CloudConfig<'t>) -> BTreeMap<&'t str, Span> {
     let mut out = BTreeMap::new();
     let mut add = |name: &'t str, place: Span| {
         for part in name.split(',') {
@@ -59,15 +59,15 @@ fn created_accounts<'t>(document: &Document<'t>) -> BTreeMap<&'t str, Span> {
     out
 }
 
-/// Users and groups that do not exist before the document creates them, with the places of their names.
-pub(crate) fn new_accounts<'t>(document: &Document<'t>) -> BTreeMap<&'t str, Span> {
+/// Users and groups that do not exist before the document creates them, with the spans of their names.
+pub(crate) fn new_accounts<'t>(document: &CloudConfig<'t>) -> BTreeMap<&'t str, Span> {
     let mut out = created_accounts(document);
     out.retain(|name, _| !name.is_empty() && *name != "default" && !is_base_account(name));
     out
 }
 
-/// The groups under `groups`, each with its node and its members.
-fn groups<'t>(document: &Document<'t>) -> Vec<(&'t str, Node<'t>, Option<Node<'t>>)> {
+/// The entries of `groups`: name, node and members.
+fn groups<'t>(document: &CloudConfig<'t>) -> Vec<(&'t str, Node<'t>, Option<Node<'t>>)> {
     let Some(groups) = document.get("groups") else { return Vec::new() };
     let mut out = Vec::new();
     let mut add = |node: Node<'t>| {
@@ -85,7 +85,7 @@ fn groups<'t>(document: &Document<'t>) -> Vec<(&'t str, Node<'t>, Option<Node<'t
     out
 }
 
-fn owners(boot: &Boot<'_, '_>, made: &BTreeMap<&str, Span>, out: &mut Vec<Diagnostic>) {
+fn check_owners(boot: &Boot<'_, '_>, created: &BTreeMap<&str, Span>, out: &mut Vec<Diagnostic>) {
     let document = boot.document;
     let mut tries = 0;
     for file in document.files() {
@@ -96,7 +96,7 @@ fn owners(boot: &Boot<'_, '_>, made: &BTreeMap<&str, Span>, out: &mut Vec<Diagno
             if name.is_empty()
                 || is_number
                 || is_base_account(name)
-                || made.contains_key(name)
+                || created.contains_key(name)
                 || name.contains(['{', '$'])
             {
                 continue;
@@ -107,7 +107,7 @@ fn owners(boot: &Boot<'_, '_>, made: &BTreeMap<&str, Span>, out: &mut Vec<Diagno
             }
             let installed = packages_of_account(name)
                 .and_then(|packages| boot.packages.iter().find(|package| provides(package, packages)));
-            // A command of the boot may make it; what does so before files are written is `bootcmd` alone.
+            // A command may create the account. Only `bootcmd` runs before files are written.
             let mentioned = boot.steps.iter().any(|step| {
                 (file.deferred || step.stage == super::Stage::Bootcmd)
                     && step.commands.iter().any(|command| command.written.contains(name))
@@ -120,7 +120,7 @@ fn owners(boot: &Boot<'_, '_>, made: &BTreeMap<&str, Span>, out: &mut Vec<Diagno
                 Some(package) => (
                     &rules::OWNER_CREATED_BY_PACKAGE,
                     format!(
-                        "{} is made by the package {}, which is installed after this file is written",
+                        "{} is created by the package {}, which is installed after this file is written",
                         quoted(name),
                         quoted(package)
                     ),
@@ -131,7 +131,7 @@ fn owners(boot: &Boot<'_, '_>, made: &BTreeMap<&str, Span>, out: &mut Vec<Diagno
                 None if DEFAULT_USERS.contains(&name) => (
                     &rules::UNKNOWN_OWNER,
                     format!(
-                        "where {} is the distribution's own user, it is made after this file is written",
+                        "{} is a distribution's default user, which is created after this file is written",
                         quoted(name)
                     ),
                     "add `defer: true`",
@@ -139,10 +139,10 @@ fn owners(boot: &Boot<'_, '_>, made: &BTreeMap<&str, Span>, out: &mut Vec<Diagno
                 None => (
                     &rules::UNKNOWN_OWNER,
                     format!(
-                        "no base image has {}, and nothing here makes it before this file is written",
+                        "base images do not have {}, and nothing creates it before this file is written",
                         quoted(name)
                     ),
-                    "make it under `users` or `groups`, and add `defer: true`; or give the file away in `runcmd`",
+                    "create it under `users` or `groups` and add `defer: true`, or change the owner in `runcmd`",
                 ),
             };
             out.push(file.finding(rule, "owner", node.used_at(), message, Some(help.into())));
@@ -151,20 +151,20 @@ fn owners(boot: &Boot<'_, '_>, made: &BTreeMap<&str, Span>, out: &mut Vec<Diagno
     }
 }
 
-/// Passwords for users that the document, which does list users, does not make.
-fn passwords(boot: &Boot<'_, '_>, made: &BTreeMap<&str, Span>, out: &mut Vec<Diagnostic>) {
+/// Reports passwords of users that the document does not create, if it has `users`.
+fn check_passwords(boot: &Boot<'_, '_>, created: &BTreeMap<&str, Span>, out: &mut Vec<Diagnostic>) {
     let document = boot.document;
     if document.get("users").and_then(Node::items).is_none() {
         return;
     }
     let unknown = |name: &str| {
-        !(made.contains_key(name)
+        !(created.contains_key(name)
             || is_base_account(name)
             || DEFAULT_USERS.contains(&name)
             || name.contains(['{', '$']))
     };
     let mut report = |name: &str, path: String, place: Span| {
-        let message = format!("there is no user {} to give a password: setting the passwords would fail", quoted(name));
+        let message = format!("the user {} does not exist: setting the passwords fails", quoted(name));
         let help = Some("add it to `users`, or correct its name".into());
         out.push(finding(&rules::PASSWORD_OF_UNKNOWN_USER, path, place, message, help));
     };
@@ -185,8 +185,8 @@ fn passwords(boot: &Boot<'_, '_>, made: &BTreeMap<&str, Span>, out: &mut Vec<Dia
     }
 }
 
-/// Members of groups that `users` makes: groups come first.
-fn members(boot: &Boot<'_, '_>, made: &BTreeMap<&str, Span>, out: &mut Vec<Diagnostic>) {
+/// Reports group members that are created after their group.
+fn check_members(boot: &Boot<'_, '_>, created: &BTreeMap<&str, Span>, out: &mut Vec<Diagnostic>) {
     let document = boot.document;
     let users = document.get("users").and_then(Node::items).into_iter().flatten();
     let users: BTreeSet<_> = users.filter_map(|user| user.as_str().or_else(|| text(document, user, "name"))).collect();
@@ -199,28 +199,27 @@ fn members(boot: &Boot<'_, '_>, made: &BTreeMap<&str, Span>, out: &mut Vec<Diagn
                     continue;
                 }
                 let message = format!(
-                    "groups are made before users: {} would not become a member of {}",
+                    "groups are created before users: {} does not become a member of {}",
                     quoted(name),
                     quoted(group)
                 );
-                let help =
-                    Some(format!("write `groups: [{}]` at the user instead", diagnostics::escape_control(group)));
+                let help = Some(format!("set `groups: [{}]` at the user instead", diagnostics::escape_control(group)));
                 let mut found =
                     finding(&rules::GROUP_MEMBER_CREATED_LATER, "groups".into(), item.used_at(), message, help);
-                found.related.extend(made.get(name).map(|place| (*place, "made here, later".to_string())));
+                found.related.extend(created.get(name).map(|place| (*place, "created here, later".to_string())));
                 out.push(found);
             }
         }
     }
 }
 
-/// Users who get a password that cloud-init locks at once, as `lock_passwd` is true where it is left out.
-fn locked(boot: &Boot<'_, '_>, out: &mut Vec<Diagnostic>) {
+/// Reports passwords that cloud-init locks immediately, because `lock_passwd` defaults to true.
+fn check_locked_passwords(boot: &Boot<'_, '_>, out: &mut Vec<Diagnostic>) {
     let document = boot.document;
     let get = |user: Node<'_>, keys: &[&str]| {
         keys.iter().find_map(|key| value::get(document.tree, user, key)).map(Node::used_at)
     };
-    // Something else may unlock it, or give another one.
+    // Something else may unlock the password or set another one.
     let others = document.get("chpasswd").filter(|node| get(*node, &["users", "list"]).is_some());
     let is_unlocked = || {
         others.is_some()
@@ -244,15 +243,14 @@ fn locked(boot: &Boot<'_, '_>, out: &mut Vec<Diagnostic>) {
         if is_unlocked() {
             return;
         }
-        let message =
-            "the password is locked as soon as it is set: it works neither for login nor for sudo".to_string();
-        let help = Some("add `lock_passwd: false`; or leave the password out, and log in with SSH keys".into());
+        let message = "cloud-init locks the password immediately: it works neither for login nor for sudo".to_string();
+        let help = Some("add `lock_passwd: false`, or remove the password and log in with SSH keys".into());
         out.push(finding(&rules::LOCKED_PASSWORD, format!("users.{index}.{key}"), node.used_at(), message, help));
     }
 }
 
-/// Groups of a user that are separated by blanks.
-fn groups_without_commas(boot: &Boot<'_, '_>, out: &mut Vec<Diagnostic>) {
+/// Reports a user's groups that are separated by spaces.
+fn check_group_separators(boot: &Boot<'_, '_>, out: &mut Vec<Diagnostic>) {
     let document = boot.document;
     for (index, user) in
         document.get("users").and_then(Node::items).into_iter().flatten().enumerate().take(MAX_COMPARED)
@@ -262,7 +260,7 @@ fn groups_without_commas(boot: &Boot<'_, '_>, out: &mut Vec<Diagnostic>) {
         let Some(name) = groups.split(',').map(str::trim).find(|name| name.contains(char::is_whitespace)) else {
             continue;
         };
-        let message = format!("{} is one name to cloud-init: groups are separated by commas", quoted(name));
+        let message = format!("{} is a single name for cloud-init: separate groups by commas", quoted(name));
         let names: Vec<_> = groups.split([',', ' ', '\t', '\n']).filter(|name| !name.is_empty()).collect();
         let help = Some(format!("write `groups: [{}]`", diagnostics::escape_control(&names.join(", "))));
         out.push(finding(

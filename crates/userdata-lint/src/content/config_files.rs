@@ -1,13 +1,13 @@
-//! Configuration files: sshd's, /etc/fstab, kernel settings, and files that are JSON or YAML by their name.
+//! Checks sshd's configuration, /etc/fstab, sysctl settings, and JSON and YAML files.
 
 use super::{Content, ContentFault};
 use crate::places::json_error;
 use crate::rules;
-use diagnostics::closest;
+use diagnostics::did_you_mean;
 use diagnostics::quoted;
 use diagnostics::source::Span;
 
-/// The keywords of sshd_config(5), with those that sshd still takes and passes over, and those of Debian and Red Hat.
+/// The keywords of sshd_config(5), with deprecated ones and those of Debian and Red Hat.
 const SSHD: &str = "\
     AcceptEnv AddressFamily AllowAgentForwarding AllowGroups AllowStreamLocalForwarding AllowTcpForwarding AllowUsers \
     AuthenticationMethods AuthorizedKeysCommand AuthorizedKeysCommandUser AuthorizedKeysFile AuthorizedPrincipalsCommand \
@@ -30,7 +30,7 @@ const SSHD: &str = "\
     UsePrivilegeSeparation VersionAddendum X11DisplayOffset X11Forwarding X11UseLocalhost XAuthLocation";
 
 const YES_NO: &str = "yes no true false";
-/// Keywords whose values are words.
+/// Keywords with fixed values.
 const WORDS: &[(&str, &str)] = &[
     ("PasswordAuthentication", YES_NO),
     ("PubkeyAuthentication", YES_NO),
@@ -44,29 +44,25 @@ const WORDS: &[(&str, &str)] = &[
     ("PermitRootLogin", "yes no true false prohibit-password without-password forced-commands-only"),
 ];
 
-pub(super) fn sshd(content: &Content<'_>, out: &mut Vec<ContentFault>) {
+/// The lines of a configuration file with their positions, trimmed, without comments and blank lines.
+fn settings(text: &str) -> impl Iterator<Item = (usize, &str)> {
+    let lines = super::lines(text).map(|(start, line)| (start + line.len() - line.trim_start().len(), line.trim()));
+    lines.filter(|(_, bare)| !bare.is_empty() && !bare.starts_with('#'))
+}
+
+pub(super) fn check_sshd(content: &Content<'_>, out: &mut Vec<ContentFault>) {
     let below = content.path.strip_prefix("/etc/ssh/sshd_config");
     if !below.is_some_and(|rest| rest.is_empty() || rest.starts_with(".d/") && super::has_ending(rest, "conf")) {
         return;
     }
-    for (start, line) in super::lines(content.text) {
-        let bare = line.trim();
-        if bare.is_empty() || bare.starts_with('#') {
-            continue;
-        }
-        let at = start + (line.len() - line.trim_start().len());
+    for (at, bare) in settings(content.text) {
         let length = bare.find([' ', '\t', '=']).unwrap_or(bare.len());
         let (keyword, rest) = bare.split_at(length);
         let span = Span::new(at, at + length);
         let Some(known) = SSHD.split(' ').find(|known| known.eq_ignore_ascii_case(keyword)) else {
-            if let Some(near) = closest(keyword, SSHD.split(' ')) {
+            if let Some(help) = did_you_mean(keyword, SSHD.split(' ')) {
                 let message = format!("sshd does not know the keyword {}, and does not start", quoted(keyword));
-                out.push(ContentFault::new(
-                    &rules::INVALID_SSHD_SETTING,
-                    span,
-                    message,
-                    Some(format!("did you mean `{near}`?")),
-                ));
+                out.push(ContentFault::new(&rules::INVALID_SSHD_SETTING, span, message, Some(help)));
             }
             continue;
         };
@@ -74,12 +70,7 @@ pub(super) fn sshd(content: &Content<'_>, out: &mut Vec<ContentFault>) {
         let value = value.split([' ', '\t', '#']).next().unwrap_or_default().trim_matches('"');
         if value.is_empty() {
             let message = format!("the keyword {} has no value: sshd does not start", quoted(known));
-            out.push(ContentFault::new(
-                &rules::INVALID_SSHD_SETTING,
-                span,
-                message,
-                Some("write a value behind it".into()),
-            ));
+            out.push(ContentFault::new(&rules::INVALID_SSHD_SETTING, span, message, Some("add a value".into())));
             continue;
         }
         let words = WORDS.iter().find(|(name, _)| *name == known).map(|(_, words)| *words);
@@ -99,21 +90,17 @@ pub(super) fn sshd(content: &Content<'_>, out: &mut Vec<ContentFault>) {
     }
 }
 
-pub(super) fn fstab(content: &Content<'_>, out: &mut Vec<ContentFault>) {
+pub(super) fn check_fstab(content: &Content<'_>, out: &mut Vec<ContentFault>) {
     if content.path != "/etc/fstab" {
         return;
     }
-    for (start, line) in super::lines(content.text) {
-        let bare = line.trim();
-        if bare.is_empty() || bare.starts_with('#') {
-            continue;
-        }
-        let at = start + (line.len() - line.trim_start().len());
+    for (at, bare) in settings(content.text) {
         let span = Span::new(at, at + bare.len());
-        let help = || Some("write `what where type options 0 0`; `\\040` stands for a blank in a name".to_string());
+        let help =
+            || Some("write `device mount-point type options 0 0`; use `\\040` for a space in a path".to_string());
         let fields: Vec<&str> = bare.split_ascii_whitespace().take_while(|field| !field.starts_with('#')).collect();
         if fields.len() < 3 {
-            let message = format!("expected what to mount, where, and the type, found {} fields", fields.len());
+            let message = format!("expected device, mount point and type, found {} fields", fields.len());
             out.push(ContentFault::new(&rules::MALFORMED_FSTAB, span, message, help()));
             continue;
         }
@@ -125,7 +112,7 @@ pub(super) fn fstab(content: &Content<'_>, out: &mut Vec<ContentFault>) {
     }
 }
 
-pub(super) fn sysctl(content: &Content<'_>, out: &mut Vec<ContentFault>) {
+pub(super) fn check_sysctl(content: &Content<'_>, out: &mut Vec<ContentFault>) {
     let below = content.path.strip_prefix("/etc/sysctl.d/");
     if below.is_none() && content.path != "/etc/sysctl.conf" {
         return;
@@ -133,29 +120,26 @@ pub(super) fn sysctl(content: &Content<'_>, out: &mut Vec<ContentFault>) {
     let first = content.text.lines().next().unwrap_or_default().len();
     if let Some(name) = below.filter(|name| !super::has_ending(name, "conf")) {
         if !name.contains("README") && !name.contains('/') {
-            let message = format!("nothing reads a file named {} here", quoted(name));
+            let message = format!("sysctl ignores a file named {}", quoted(name));
             let help = Some(format!("name it {}", quoted(&format!("{name}.conf"))));
             out.push(ContentFault::new(&rules::MALFORMED_SYSCTL, Span::new(0, first), message, help));
         }
         return;
     }
-    for (start, line) in super::lines(content.text) {
-        let bare = line.trim();
-        // `-name` alone takes a name out of a pattern.
-        if bare.is_empty() || bare.starts_with(['#', ';', '-']) || bare.contains('=') {
-            continue;
-        }
-        let at = start + (line.len() - line.trim_start().len());
+    // `-name` excludes a name from a glob.
+    let is_malformed = |bare: &str| !bare.starts_with([';', '-']) && !bare.contains('=');
+    for (at, bare) in settings(content.text).filter(|(_, bare)| is_malformed(bare)) {
         let message = format!("expected `name = value`, found {}", quoted(bare));
         out.push(ContentFault::new(&rules::MALFORMED_SYSCTL, Span::new(at, at + bare.len()), message, None));
     }
 }
 
-/// Longer files are not parsed.
+/// Larger files are not parsed.
 const MAX_FILE_BYTES: usize = 1024 * 1024;
 
-/// JSON and YAML. Programs differ in what they add (comments, templates, several documents, tags); a text with any of that is accepted.
-pub(super) fn json_and_yaml(content: &Content<'_>, out: &mut Vec<ContentFault>) {
+/// Checks JSON and YAML files. Extensions that some programs accept (comments, templates, several
+/// documents, tags) are not reported.
+pub(super) fn check_json_and_yaml(content: &Content<'_>, out: &mut Vec<ContentFault>) {
     let ending = content.path.rsplit_once('.').map(|(_, ending)| ending);
     let is_json = ending == Some("json");
     if !(is_json || matches!(ending, Some("yaml" | "yml"))) || content.appends || content.text.len() > MAX_FILE_BYTES {
@@ -165,28 +149,28 @@ pub(super) fn json_and_yaml(content: &Content<'_>, out: &mut Vec<ContentFault>) 
     if text.trim().is_empty() || ["{{", "{%", "<%", "${"].iter().any(|mark| text.contains(mark)) {
         return;
     }
-    out.extend(if is_json { json(text) } else { yaml(text) });
+    out.extend(if is_json { check_json(text) } else { check_yaml(text) });
 }
 
-fn json(text: &str) -> Option<ContentFault> {
+fn check_json(text: &str) -> Option<ContentFault> {
     let error = serde_json::from_str::<serde::de::IgnoredAny>(text).err()?;
     let has_comments =
         text.lines().any(|line| ["//", "/*", "#"].iter().any(|mark| line.trim_start().starts_with(mark)));
-    let (said, at) = json_error(text, &error);
-    // Several documents one after the other, or nested more deeply than we read.
-    if has_comments || said.contains("recursion") || text.starts_with('\u{feff}') {
+    let (reason, at) = json_error(text, &error);
+    // Several documents, or nesting that is too deep for our parser.
+    if has_comments || reason.contains("recursion") || text.starts_with('\u{feff}') {
         return None;
     }
-    if said.starts_with("trailing characters") && text[at..].starts_with(['{', '[']) {
+    if reason.starts_with("trailing characters") && text[at..].starts_with(['{', '[']) {
         return None;
     }
     let end = text[at..].chars().next().map_or(at, |c| at + if c == '\n' { 0 } else { c.len_utf8() });
-    let message = format!("this file is not valid JSON: {said}");
+    let message = format!("this file is not valid JSON: {reason}");
     Some(ContentFault::new(&rules::INVALID_JSON, Span::new(at, end), message, None))
 }
 
-fn yaml(text: &str) -> Option<ContentFault> {
-    // What other readers of YAML accept: their own tags, several documents, directives.
+fn check_yaml(text: &str) -> Option<ContentFault> {
+    // Extensions that other YAML parsers accept: custom tags, several documents, directives.
     let is_extension = |line: &str| {
         line.starts_with("---")
             || line.starts_with('%')

@@ -1,4 +1,4 @@
-//! Tables of cron, as Debian's cron reads them, and the folders whose scripts it starts.
+//! Checks crontabs as Debian's cron reads them, and the directories of cron scripts.
 
 use super::{Content, ContentFault};
 use crate::rules;
@@ -10,7 +10,7 @@ const NICKNAMES: [&str; 8] = ["reboot", "yearly", "annually", "monthly", "weekly
 const MONTHS: [&str; 12] = ["jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"];
 const DAYS: [&str; 7] = ["sun", "mon", "tue", "wed", "thu", "fri", "sat"];
 
-/// A field of a time.
+/// One of the five time fields.
 struct Field {
     name: &'static str,
     least: u32,
@@ -31,7 +31,7 @@ pub(super) fn check(content: &Content<'_>, out: &mut Vec<ContentFault>) {
         return;
     }
     if let Some(name) = FOLDERS.iter().find_map(|folder| content.path.strip_prefix(folder)) {
-        folder(name, content, out);
+        check_script(name, content, out);
         return;
     }
     let below = content.path.strip_prefix("/etc/cron.d/");
@@ -39,16 +39,17 @@ pub(super) fn check(content: &Content<'_>, out: &mut Vec<ContentFault>) {
     if !has_user && !content.path.starts_with("/var/spool/cron/crontabs/") {
         return;
     }
-    if let Some(name) = below.filter(|name| !is_run(name)) {
-        ignored(name, "cron", content.text, out);
+    if let Some(name) = below.filter(|name| !is_accepted_name(name)) {
+        report_ignored(name, "cron", content.text, out);
     }
     for (start, line) in super::lines(content.text) {
-        entry(start, line, has_user, out);
+        check_entry(start, line, has_user, out);
     }
     if !content.text.is_empty() && !content.text.ends_with('\n') && !content.appends {
         let last = content.text.rfind('\n').map_or(0, |end| end + 1);
-        let message = "the last line has no line end: the cron of Debian and Ubuntu ignores the whole file".to_string();
-        let help = Some("end the file with a line end: in YAML, `|` keeps it and `|-` takes it away".into());
+        let message =
+            "the last line does not end with a newline: on Debian and Ubuntu, cron ignores the whole file".to_string();
+        let help = Some("add the final newline; in YAML, `|` keeps it and `|-` removes it".into());
         out.push(ContentFault::new(
             &rules::CRON_WITHOUT_FINAL_NEWLINE,
             Span::new(last, content.text.len()),
@@ -58,12 +59,12 @@ pub(super) fn check(content: &Content<'_>, out: &mut Vec<ContentFault>) {
     }
 }
 
-/// Whether cron and run-parts take a file of this name.
-fn is_run(name: &str) -> bool {
+/// Whether cron and run-parts accept the file name.
+fn is_accepted_name(name: &str) -> bool {
     !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-'))
 }
 
-fn ignored(name: &str, who: &str, text: &str, out: &mut Vec<ContentFault>) {
+fn report_ignored(name: &str, who: &str, text: &str, out: &mut Vec<ContentFault>) {
     let first = text.lines().next().unwrap_or_default();
     let message = format!("{who} ignores a file named {}", quoted(name));
     let better: String = name.chars().map(|c| if c == '.' || c.is_whitespace() { '-' } else { c }).collect();
@@ -71,13 +72,13 @@ fn ignored(name: &str, who: &str, text: &str, out: &mut Vec<ContentFault>) {
     out.push(ContentFault::new(&rules::IGNORED_CRON_FILE, Span::new(0, first.len()), message, help));
 }
 
-/// A script of `/etc/cron.daily` and its like.
-fn folder(name: &str, content: &Content<'_>, out: &mut Vec<ContentFault>) {
+/// Checks a script in `/etc/cron.daily` or a similar directory.
+fn check_script(name: &str, content: &Content<'_>, out: &mut Vec<ContentFault>) {
     if name.contains('/') || name == ".placeholder" {
         return;
     }
-    if !is_run(name) {
-        ignored(name, "the `run-parts` of Debian and Ubuntu", content.text, out);
+    if !is_accepted_name(name) {
+        report_ignored(name, "the `run-parts` of Debian and Ubuntu", content.text, out);
     } else if content.mode & 0o111 == 0 {
         let first = content.text.lines().next().unwrap_or_default();
         let message = "run-parts ignores a file that is not executable".to_string();
@@ -94,14 +95,14 @@ fn is_variable(line: &str) -> bool {
     !name.is_empty() && !name.contains(char::is_whitespace)
 }
 
-fn entry(start: usize, line: &str, has_user: bool, out: &mut Vec<ContentFault>) {
+fn check_entry(start: usize, line: &str, has_user: bool, out: &mut Vec<ContentFault>) {
     let bare = line.trim_start_matches([' ', '\t']);
     if bare.is_empty() || bare.starts_with('#') || is_variable(bare) {
         return;
     }
     let first = start + (line.len() - bare.len());
-    let whole = Span::new(first, first + bare.trim_end().len());
-    // The first five or so words with their places; the rest is the command.
+    let entry = Span::new(first, first + bare.trim_end().len());
+    // The time fields and the user; the rest is the command.
     let mut words: Vec<(Span, &str)> = Vec::new();
     let mut rest = bare;
     let wanted = if bare.starts_with('@') { 1 } else { FIELDS.len() } + usize::from(has_user);
@@ -117,23 +118,23 @@ fn entry(start: usize, line: &str, has_user: bool, out: &mut Vec<ContentFault>) 
     }
     let help = || {
         let user = if has_user { " user" } else { "" };
-        Some(format!("write `minute hour day month weekday{user} command`; `*` stands for every one"))
+        Some(format!("write `minute hour day month weekday{user} command`; `*` matches every value"))
     };
     let mut malformed =
         |span: Span, message: String| out.push(ContentFault::new(&rules::MALFORMED_CRON_ENTRY, span, message, help()));
     let times = if let Some(nickname) = bare.strip_prefix('@') {
         let name = nickname.split([' ', '\t']).next().unwrap_or_default();
-        // `@every_minute` and the like are other crons' own.
+        // `@every_minute` and similar times belong to other crons.
         if !NICKNAMES.iter().any(|known| known.eq_ignore_ascii_case(name)) && !name.starts_with("every") {
             let message = format!("cron does not know the time {}", quoted(&format!("@{name}")));
-            malformed(words.first().map_or(whole, |(span, _)| *span), message);
+            malformed(words.first().map_or(entry, |(span, _)| *span), message);
             return;
         }
         1
     } else {
         for (field, (span, text)) in FIELDS.iter().zip(&words) {
             if text.starts_with('/') {
-                malformed(whole, "expected five fields of time before the command, found fewer".into());
+                malformed(entry, "expected five time fields before the command, found fewer".into());
                 return;
             }
             if let Some(problem) = field.problem(text) {
@@ -145,7 +146,7 @@ fn entry(start: usize, line: &str, has_user: bool, out: &mut Vec<ContentFault>) 
     };
     let command = rest.trim();
     if words.len() < times {
-        malformed(whole, format!("expected five fields of time and a command, found {} fields", words.len()));
+        malformed(entry, format!("expected five time fields and a command, found {} fields", words.len()));
         return;
     }
     if let Some((span, user)) = words.get(times).filter(|_| has_user) {
@@ -157,32 +158,32 @@ fn entry(start: usize, line: &str, has_user: bool, out: &mut Vec<ContentFault>) 
     }
     if words.len() < wanted || command.is_empty() {
         let what = if has_user { "a user and a command" } else { "a command" };
-        malformed(whole, format!("expected {what} after the time, found the end of the line"));
+        malformed(entry, format!("expected {what} after the time, found the end of the line"));
         return;
     }
-    percent(first + (bare.len() - rest.len()), rest, out);
+    check_percent(first + (bare.len() - rest.len()), rest, out);
 }
 
-/// `date +%F`: a bare `%` ends the command.
-fn percent(start: usize, command: &str, out: &mut Vec<ContentFault>) {
+/// Reports an unescaped `%` in `date +%F`, which ends the command.
+fn check_percent(start: usize, command: &str, out: &mut Vec<ContentFault>) {
     let Some(at) = command.find("date ") else { return };
     let rest = &command[at..];
     let sign = rest.match_indices('%').find(|(place, _)| {
         let before = &rest.as_bytes()[..*place];
         before.last() != Some(&b'\\') && rest.as_bytes().get(place + 1).is_some_and(u8::is_ascii_alphabetic)
     });
-    // Only what follows `+`, as formats do.
+    // Only after `+`, as in formats.
     if let Some((place, _)) = sign.filter(|(place, _)| rest[..*place].contains('+')) {
         let span = Span::new(start + at + place, start + at + place + 1);
-        let message = "cron ends the command at a bare `%`, and hands what follows to its standard input".to_string();
+        let message = "cron ends the command at an unescaped `%` and passes the rest to its standard input".to_string();
         out.push(ContentFault::new(&rules::UNESCAPED_PERCENT_IN_CRON, span, message, Some("write `\\%`".into())));
     }
 }
 
 impl Field {
-    /// What is wrong with a field's text, if anything is.
+    /// The problem of a field's value.
     fn problem(&self, text: &str) -> Option<String> {
-        // Random times are other crons' own.
+        // Random times belong to other crons.
         if text.contains('~') {
             return None;
         }
@@ -190,7 +191,7 @@ impl Field {
             let (range, step) = item.split_once('/').map_or((item, None), |(range, step)| (range, Some(step)));
             if let Some(step) = step {
                 match step.parse::<u32>() {
-                    Ok(0) => return Some("a step of 0 never comes".into()),
+                    Ok(0) => return Some("a step cannot be 0".into()),
                     Ok(_) => {}
                     Err(_) => return Some(format!("{} is not a step", quoted(step))),
                 }
@@ -205,7 +206,7 @@ impl Field {
             };
             match high.map(|high| self.number(high)) {
                 Some(Err(problem)) => Some(problem),
-                Some(Ok(high)) if low > high => Some("the range goes backwards".into()),
+                Some(Ok(high)) if low > high => Some("the range is reversed".into()),
                 None | Some(Ok(_)) => None,
             }
         })
@@ -218,7 +219,7 @@ impl Field {
         }
         match text.parse::<u32>() {
             Ok(number) if (self.least..=self.most).contains(&number) => Ok(number),
-            Ok(_) => Err(format!("it goes from {} to {}", self.least, self.most)),
+            Ok(_) => Err(format!("the range is {} to {}", self.least, self.most)),
             Err(_) => Err(format!("{} is not a number", quoted(text))),
         }
     }

@@ -1,10 +1,11 @@
-//! The contents of a document: scripts, units, cron tables, sudo rules, and other files that a program of the machine reads.
-//! cloud-init passes them on unread; here they are checked by what their programs accept.
+//! Checks the contents that a document writes: scripts, units, crontabs, sudo rules, and other
+//! configuration files. cloud-init passes them on unread.
 //!
-//! Every check is conservative: what only some version, some shell or some other setting would refuse is not reported. A check sees
-//! the decoded text and says where in it something is wrong; this file brings that back to the place in the document.
+//! All checks are conservative: they do not report what only some versions, shells or settings
+//! reject. A check returns spans in the decoded text; this file maps them to the document.
 //!
-//! To add a kind of content, add a file with a function of the type [`Check`], its rules in `rules/`, and a line in [`CHECKS`].
+//! To add a kind of content, add a file with a function of type [`Check`] and a line in [`CHECKS`],
+//! and the pages of its rules to the crate `lint-rules`.
 
 mod config_files;
 mod cron;
@@ -18,22 +19,20 @@ use diagnostics::Diagnostic;
 use diagnostics::source::{Source, Span};
 use yaml11::Node;
 
-pub(crate) use script::{bootcmd, runcmd, script};
-pub(crate) use sudoers::users;
-pub(crate) use systemd::programs;
+pub(crate) use script::{check_bootcmd, check_runcmd, check_user_data_script};
+pub(crate) use sudoers::check_sudo_of_users;
+pub(crate) use systemd::required_programs;
 
-/// A text that a document puts on the machine.
 pub(crate) struct Content<'t> {
     pub text: &'t str,
-    /// Its normalized path on the machine; empty if it is not known.
+    /// The normalized path; empty if it is unknown.
     pub path: &'t str,
-    /// The file's mode.
     pub mode: u32,
-    /// It is added to a file, whose beginning is not known.
+    /// Whether the text is appended to an existing file.
     pub appends: bool,
 }
 
-/// Something wrong, with its place in the content.
+/// A finding with spans in the content.
 pub(crate) struct ContentFault {
     pub rule: &'static Rule,
     pub span: Span,
@@ -50,22 +49,21 @@ impl ContentFault {
 
 type Check = fn(&Content<'_>, &mut Vec<ContentFault>);
 
-/// Each decides by the path or the first bytes before it does anything that takes time.
+/// Each check first tests the path or the first bytes, so that most of them cost nothing.
 static CHECKS: &[Check] = &[
     script::check,
     systemd::check,
     cron::check,
     sudoers::check,
-    config_files::json_and_yaml,
-    config_files::sshd,
-    config_files::fstab,
-    config_files::sysctl,
+    config_files::check_json_and_yaml,
+    config_files::check_sshd,
+    config_files::check_fstab,
+    config_files::check_sysctl,
 ];
 
-/// Faults of one content: more are not reported.
+/// Maximum number of findings for one content.
 const MAX_FAULTS: usize = 100;
 
-/// Checks a content.
 pub(crate) fn check(content: &Content<'_>) -> Vec<ContentFault> {
     let mut out = Vec::new();
     for check in CHECKS {
@@ -75,15 +73,15 @@ pub(crate) fn check(content: &Content<'_>) -> Vec<ContentFault> {
     out
 }
 
-/// A fault of a text that is a source by itself.
-pub(crate) fn in_source(fault: ContentFault) -> Diagnostic {
+/// The finding for a content that is a source of its own.
+pub(crate) fn to_diagnostic(fault: ContentFault) -> Diagnostic {
     let mut found = finding(fault.rule, String::new(), fault.span, fault.message, fault.help);
     found.related = fault.related;
     found
 }
 
-/// Faults of a text that a scalar holds, plainly or `encoded`, at their places in the document.
-pub(crate) fn in_scalar(
+/// Maps findings from a scalar's text to the document.
+pub(crate) fn report_in_scalar(
     source: &Source,
     node: Node<'_>,
     encoded: bool,
@@ -96,9 +94,9 @@ pub(crate) fn in_scalar(
         return;
     }
     let places =
-        if encoded { Places::whole(text.len(), node.used_at()) } else { Places::of_scalar(source, node, text) };
+        if encoded { Places::of_one_span(text.len(), node.used_at()) } else { Places::of_scalar(source, node, text) };
     for fault in faults {
-        let mut found = in_source(fault);
+        let mut found = to_diagnostic(fault);
         let start = found.span.unwrap_or_default().start;
         if encoded || !places.is_exact(start) {
             let line = line_of(text, start);
@@ -110,7 +108,7 @@ pub(crate) fn in_scalar(
         }
         path.clone_into(&mut found.path);
         places.translate(&mut found);
-        // Through an alias: the text is written at its anchor.
+        // Used through an alias: the text is at the anchor.
         if node.used_at() != node.span() {
             found.related.push((node.used_at(), "used here".into()));
         }
@@ -118,12 +116,12 @@ pub(crate) fn in_scalar(
     }
 }
 
-/// The number of the line that holds a byte, from 1.
+/// The line number of a byte, from 1.
 fn line_of(text: &str, at: usize) -> usize {
     1 + text.char_indices().take_while(|(place, _)| *place < at).filter(|(_, c)| *c == '\n').count()
 }
 
-/// Whether a path ends with `.` and these letters. Programs tell capitals apart.
+/// Whether a path has this extension. Case matters.
 fn has_ending(path: &str, ending: &str) -> bool {
     path.rsplit_once('.').is_some_and(|(_, found)| found == ending)
 }

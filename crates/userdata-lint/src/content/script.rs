@@ -1,16 +1,16 @@
-//! Shell scripts: as files, as user-data, and as the commands of `runcmd` and `bootcmd`.
+//! Checks shell scripts: files, user-data, and the commands of `runcmd` and `bootcmd`.
 
 use super::{Content, ContentFault};
-use crate::Document;
+use crate::CloudConfig;
 use crate::rules;
-use crate::shell::{self, Dialect, Interpreter, Reading};
+use crate::shell::{self, Dialect, Interpreter, ParsedScript};
 use diagnostics::source::Span;
 use diagnostics::{Diagnostic, quoted};
 use yaml11::Node;
 
-/// Files that a shell reads: by their first line, or sourced by their place.
+/// Checks a file that a shell reads, by its first line or its directory.
 pub(super) fn check(content: &Content<'_>, out: &mut Vec<ContentFault>) {
-    // What is added to a script may begin in the middle of it.
+    // An appended text may begin in the middle of a script.
     if content.appends {
         return;
     }
@@ -21,11 +21,11 @@ pub(super) fn check(content: &Content<'_>, out: &mut Vec<ContentFault>) {
     }
 }
 
-/// A user-data script, or the script of a boothook: what is wrong in it.
-pub(crate) fn script(text: &str) -> Vec<ContentFault> {
+/// Checks a user-data script or the script of a boothook.
+pub(crate) fn check_user_data_script(text: &str) -> Vec<ContentFault> {
     let mut out = Vec::new();
     let Some(interpreter) = Interpreter::from_script(text) else { return out };
-    // cloud-init takes Windows line ends away where the first line has one.
+    // cloud-init converts Windows line ends if the first line has one.
     if !text.split('\n').next().is_some_and(|line| line.ends_with('\r')) {
         check_script(text, interpreter, &mut out);
         return out;
@@ -41,30 +41,30 @@ pub(crate) fn script(text: &str) -> Vec<ContentFault> {
     out
 }
 
-/// Whether a script ends before this point unless bash runs it: `[ -n "$BASH_VERSION" ] || return 0`. Other shells never read
-/// what follows.
-fn leaves_unless_bash(before: &str) -> bool {
+/// Whether a script exits before this point unless bash runs it, such as `[ -n "$BASH_VERSION" ] ||
+/// return 0`. Other shells never read the rest.
+fn exits_unless_bash(before: &str) -> bool {
     let leaves = |line: &str| {
         line.split_ascii_whitespace().any(|word| ["return", "exit", "exec"].contains(&word.trim_end_matches(';')))
     };
     before.lines().any(|line| !line.trim_start().starts_with('#') && line.contains("BASH_VERSION") && leaves(line))
 }
 
-/// Where the shell stops reading, and here-documents without an end.
+/// Reports syntax errors and unterminated here-documents.
 fn check_script(text: &str, interpreter: Interpreter, out: &mut Vec<ContentFault>) {
-    // Windows line ends have a finding of their own; what follows from them would only hide it.
+    // Windows line ends are reported separately, and would cause misleading errors.
     let has_windows_line_ends = text.starts_with("#!") && text.contains("\r\n");
     if has_windows_line_ends || interpreter == Interpreter::Ash {
         return;
     }
-    let Reading { script, posix_error } = shell::read(text, interpreter);
+    let ParsedScript { script, posix_error } = shell::read(text, interpreter);
     let line_of =
         |error: &shell::ShellError| text[..error.span.start.min(text.len())].rfind('\n').map_or(0, |end| end + 1);
-    if let Some(error) = posix_error.filter(|error| !leaves_unless_bash(&text[..line_of(error)])) {
+    if let Some(error) = posix_error.filter(|error| !exits_unless_bash(&text[..line_of(error)])) {
         let line = line_of(&error);
         let span = if error.span.end > error.span.start { error.span } else { Span::new(line, error.span.start) };
-        let message = format!("only bash reads this; for the `sh` of Debian and Ubuntu: {}", error.message);
-        let help = "begin the script with `#!/bin/bash`, or write it without what only bash has".to_string();
+        let message = format!("only bash accepts this; for the `sh` of Debian and Ubuntu: {}", error.message);
+        let help = "begin the script with `#!/bin/bash`, or use POSIX syntax only".to_string();
         out.push(ContentFault::new(&rules::BASH_SYNTAX_IN_SH, span, message, Some(help)));
         return;
     }
@@ -75,24 +75,24 @@ fn check_script(text: &str, interpreter: Interpreter, out: &mut Vec<ContentFault
     }
     for document in script.here_documents.iter().filter(|document| script.is_understood && !document.is_closed) {
         let message = format!(
-            "the here-document has no line {}: it continues to the end of the script",
+            "the here-document has no final line {}: it continues to the end of the script",
             quoted(&document.delimiter)
         );
         let help = if text.lines().any(|line| line.trim() == document.delimiter) {
-            "the line that ends it must hold nothing else, not even blanks in front of it"
+            "the final line must contain nothing else, not even spaces"
         } else {
-            "end it with a line that holds only that word"
+            "end it with a line that contains only the delimiter"
         };
         out.push(ContentFault::new(&rules::UNTERMINATED_HERE_DOCUMENT, document.span, message, Some(help.to_string())));
     }
 }
 
-/// `runcmd` and `bootcmd`: cloud-init makes one script for `sh` of all items, so a construct may reach over several of them.
-/// `[sh, -c, text]` holds a script of its own.
-fn commands(document: &Document<'_>, key: &str, out: &mut Vec<Diagnostic>) {
+/// Checks `runcmd` and `bootcmd`. cloud-init joins all items into one script for `sh`, so a
+/// construct may span several items. `[sh, -c, text]` contains a script of its own.
+fn check_commands(document: &CloudConfig<'_>, key: &str, out: &mut Vec<Diagnostic>) {
     let Some(items) = document.get(key).and_then(Node::items) else { return };
     let mut script = String::new();
-    // Each item's place in the script.
+    // The position of each item in the script.
     let mut starts: Vec<(usize, usize, Node<'_>)> = Vec::new();
     for (index, item) in items.enumerate() {
         if let Some(text) = item.as_str() {
@@ -111,25 +111,25 @@ fn commands(document: &Document<'_>, key: &str, out: &mut Vec<Diagnostic>) {
         if option.starts_with('-') && option.ends_with('c') && !option.starts_with("--") {
             let mut faults = Vec::new();
             check_script(text, interpreter, &mut faults);
-            super::in_scalar(document.source, node, false, &format!("{key}.{index}.2"), text, faults, out);
+            super::report_in_scalar(document.source, node, false, &format!("{key}.{index}.2"), text, faults, out);
         }
     }
     let mut faults = Vec::new();
     check_script(&script, Interpreter::Sh, &mut faults);
-    if faults.is_empty() && !is_for_another_sh(document.source.text()) {
-        faults = missing_in_dash(&script);
+    if faults.is_empty() && !uses_bash_as_sh(document.source.text()) {
+        faults = commands_missing_in_dash(&script);
     }
     for mut fault in faults {
         if fault.rule.code == rules::BASH_SYNTAX_IN_SH.code {
-            fault.help = Some("write `[bash, -c, '…']`, or the same without what only bash has".into());
+            fault.help = Some("use `[bash, -c, '…']`, or POSIX syntax only".into());
         }
         let before = starts.partition_point(|(start, ..)| *start <= fault.span.start);
         let Some((start, index, item)) = before.checked_sub(1).and_then(|before| starts.get(before)) else { continue };
         let Some(text) = item.as_str() else { continue };
         fault.span = Span::new(fault.span.start - start, fault.span.end.saturating_sub(*start).min(text.len()));
         let related = std::mem::take(&mut fault.related);
-        super::in_scalar(document.source, *item, false, &format!("{key}.{index}"), text, vec![fault], out);
-        // What is open since an earlier item.
+        super::report_in_scalar(document.source, *item, false, &format!("{key}.{index}"), text, vec![fault], out);
+        // The construct may have been opened by an earlier item.
         for (span, label) in related {
             let before = starts.partition_point(|(start, ..)| *start <= span.start);
             let Some((start, _, item)) = before.checked_sub(1).and_then(|before| starts.get(before)) else { continue };
@@ -143,33 +143,31 @@ fn commands(document: &Document<'_>, key: &str, out: &mut Vec<Diagnostic>) {
     }
 }
 
-/// Distributions whose `sh` knows what bash knows, as far as their package managers tell.
-fn is_for_another_sh(document: &str) -> bool {
+/// Whether the document is for a distribution whose `sh` is bash, judging by its package manager.
+fn uses_bash_as_sh(document: &str) -> bool {
     ["yum", "dnf", "zypper", "pacman", "apk "].iter().any(|manager| document.contains(manager))
 }
 
-/// Commands that dash reads, and then does not find.
-fn missing_in_dash(script: &str) -> Vec<ContentFault> {
-    // A script that asks which shell reads it knows what it does.
+/// Reports commands that dash parses but does not find.
+fn commands_missing_in_dash(script: &str) -> Vec<ContentFault> {
+    // A script that tests which shell runs it handles both.
     if script.contains("BASH") || script.contains("source()") {
         return Vec::new();
     }
     let mut out = Vec::new();
     for (span, name) in shell::parse(script, Dialect::Posix).bash_only {
-        let instead = if name == "source" { "`.` does the same" } else { "`[` compares, with `=` for texts" };
+        let instead = if name == "source" { "use `.` instead" } else { "use `[`, with `=` to compare strings" };
         let message =
-            format!("only bash has {}: the `sh` of Debian and Ubuntu does not find it; {instead}", quoted(name));
+            format!("only bash has {}; the `sh` of Debian and Ubuntu does not find it: {instead}", quoted(name));
         out.push(ContentFault::new(&rules::BASH_SYNTAX_IN_SH, span, message, None));
     }
     out
 }
 
-/// The check of `runcmd`.
-pub(crate) fn runcmd(document: &Document<'_>, out: &mut Vec<Diagnostic>) {
-    commands(document, "runcmd", out);
+pub(crate) fn check_runcmd(document: &CloudConfig<'_>, out: &mut Vec<Diagnostic>) {
+    check_commands(document, "runcmd", out);
 }
 
-/// The check of `bootcmd`.
-pub(crate) fn bootcmd(document: &Document<'_>, out: &mut Vec<Diagnostic>) {
-    commands(document, "bootcmd", out);
+pub(crate) fn check_bootcmd(document: &CloudConfig<'_>, out: &mut Vec<Diagnostic>) {
+    check_commands(document, "bootcmd", out);
 }

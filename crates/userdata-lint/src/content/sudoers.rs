@@ -1,9 +1,9 @@
-//! `sudoers`: files, and the rules that `users` gives to people. A small grammar that knows what nobody's sudo would take; what it does
-//! not know it lets pass.
+//! Checks `sudoers` files and the rules in `users`. The parser reports only what every version of
+//! sudo rejects.
 
 use super::{Content, ContentFault};
 use crate::rules;
-use crate::{Document, value};
+use crate::{CloudConfig, value};
 use diagnostics::closest;
 use diagnostics::source::Span;
 use diagnostics::{Diagnostic, quoted};
@@ -40,15 +40,15 @@ pub(super) fn check(content: &Content<'_>, out: &mut Vec<ContentFault>) {
     let first = content.text.lines().next().unwrap_or_default().len();
     if let Some(name) = below.filter(|name| name.contains('.') || name.ends_with('~')) {
         let message = format!("sudo ignores a file named {}", quoted(name));
-        let help = Some("leave out the `.`: sudo takes such files for backups".into());
+        let help = Some("rename it; sudo treats names with `.` or a final `~` as backups".into());
         out.push(ContentFault::new(&rules::IGNORED_SUDOERS_FILE, Span::new(0, first), message, help));
     }
     if content.mode & 0o002 != 0 {
-        let message = format!("sudo refuses a file that everybody may write: its mode is {:04o}", content.mode);
+        let message = format!("sudo rejects a file that everyone can write: its mode is {:04o}", content.mode);
         let help = Some("write `permissions: '0440'`".into());
         out.push(ContentFault::new(&rules::WRITABLE_SUDOERS, Span::new(0, first), message, help));
     }
-    // Lines, joined where a backslash ends them. Places are those of the first line then.
+    // Lines that end with a backslash continue; positions are those of the first line.
     let mut lines = super::lines(content.text);
     while let Some((start, line)) = lines.next() {
         let mut joined = line.to_string();
@@ -57,10 +57,10 @@ pub(super) fn check(content: &Content<'_>, out: &mut Vec<ContentFault>) {
             let Some((_, next)) = lines.next() else { break };
             joined.push_str(next);
         }
-        if let Some(problem) = problem(&joined) {
+        if let Some(problem) = find_problem(&joined) {
             let from = start + (line.len() - line.trim_start().len());
             let to = start + line.trim_end().len();
-            // The word that is wrong, where it stands in the line.
+            // The span of the invalid word.
             let place =
                 problem.word.as_ref().and_then(|word| content.text[from..to].find(word.as_str()).map(|at| (at, word)));
             let span = place.map_or(Span::new(from, to), |(at, word)| Span::new(from + at, from + at + word.len()));
@@ -69,8 +69,8 @@ pub(super) fn check(content: &Content<'_>, out: &mut Vec<ContentFault>) {
     }
 }
 
-/// `users[].sudo`: what cloud-init writes into a file of `/etc/sudoers.d` behind the user's name.
-pub(crate) fn users(document: &Document<'_>, out: &mut Vec<Diagnostic>) {
+/// Checks `users[].sudo`, which cloud-init writes to `/etc/sudoers.d` after the user's name.
+pub(crate) fn check_sudo_of_users(document: &CloudConfig<'_>, out: &mut Vec<Diagnostic>) {
     let tree = document.tree;
     let Some(items) = document.get("users").and_then(Node::items) else { return };
     for (index, user) in items.enumerate() {
@@ -81,30 +81,30 @@ pub(crate) fn users(document: &Document<'_>, out: &mut Vec<Diagnostic>) {
         };
         for (path, node) in all {
             let Some(text) = node.as_str().filter(|text| !text.trim().is_empty()) else { continue };
-            let Some(problem) = problem(&format!("user {text}")) else { continue };
+            let Some(problem) = find_problem(&format!("user {text}")) else { continue };
             let place = problem.word.as_ref().and_then(|word| text.find(word.as_str()).map(|at| (at, word.len())));
             let (at, length) = place.unwrap_or((0, text.len()));
             let span = Span::new(at, at + length);
             let fault = ContentFault::new(&rules::MALFORMED_SUDOERS, span, problem.message, problem.help);
-            super::in_scalar(document.source, node, false, &path, text, vec![fault], out);
+            super::report_in_scalar(document.source, node, false, &path, text, vec![fault], out);
         }
     }
 }
 
-struct Problem {
-    /// The word that is wrong, if it is one.
+struct SudoersProblem {
+    /// The invalid word, if it is one word.
     word: Option<String>,
     message: String,
     help: Option<String>,
 }
 
-#[allow(clippy::unnecessary_wraps, reason = "what every function here gives back")]
-fn wrong(word: Option<&str>, message: impl Into<String>, help: impl Into<String>) -> Option<Problem> {
-    Some(Problem { word: word.map(str::to_owned), message: message.into(), help: Some(help.into()) })
+#[allow(clippy::unnecessary_wraps, reason = "the return type of every function here")]
+fn invalid(word: Option<&str>, message: impl Into<String>, help: impl Into<String>) -> Option<SudoersProblem> {
+    Some(SudoersProblem { word: word.map(str::to_owned), message: message.into(), help: Some(help.into()) })
 }
 
-/// Where a byte stands outside quotes and not behind a backslash.
-fn bare(text: &str, wanted: u8) -> impl Iterator<Item = usize> {
+/// The positions of a byte that is neither quoted nor escaped.
+fn unquoted_positions(text: &str, wanted: u8) -> impl Iterator<Item = usize> {
     let mut quoted = false;
     let mut escaped = false;
     text.bytes().enumerate().filter_map(move |(at, byte)| {
@@ -117,14 +117,14 @@ fn bare(text: &str, wanted: u8) -> impl Iterator<Item = usize> {
     })
 }
 
-/// What is wrong with a line, if sudo would refuse it.
-fn problem(line: &str) -> Option<Problem> {
-    // A comment; `#1000` is a user by number, and `#include` an old way to include.
+/// The problem for which sudo would reject a line.
+fn find_problem(line: &str) -> Option<SudoersProblem> {
+    // `#1000` is a user by number, and `#include` an old directive.
     let mut line = line.trim();
     if line.starts_with('#') && !line[1..].starts_with(|c: char| c.is_ascii_digit()) {
         return None;
     }
-    if let Some(comment) = bare(line, b'#').find(|at| {
+    if let Some(comment) = unquoted_positions(line, b'#').find(|at| {
         *at > 0 && line[..*at].ends_with([' ', '\t']) && !line[at + 1..].starts_with(|c: char| c.is_ascii_digit())
     }) {
         line = line[..comment].trim_end();
@@ -134,30 +134,30 @@ fn problem(line: &str) -> Option<Problem> {
         return None;
     }
     if ALIASES.contains(&first) {
-        return alias(line[first.len()..].trim());
+        return check_alias(line[first.len()..].trim());
     }
-    // A regular expression may hold anything.
+    // A regular expression may contain anything.
     if line.contains('^') {
         return None;
     }
-    let Some(equals) = bare(line, b'=').next() else {
-        let help = "write `user host=(who) commands`, such as `ada ALL=(ALL) NOPASSWD:ALL`";
-        return wrong(None, "expected `=` between hosts and commands, found none", help);
+    let Some(equals) = unquoted_positions(line, b'=').next() else {
+        let help = "write `user host=(runas) commands`, such as `ada ALL=(ALL) NOPASSWD:ALL`";
+        return invalid(None, "expected `=` between hosts and commands", help);
     };
     let (before, after) = (line[..equals].trim_end(), line[equals + 1..].trim());
     if before.split_whitespace().count() < 2 && !before.contains([',', '"']) {
-        let help = "write `user host=(who) commands`, such as `ada ALL=(ALL) NOPASSWD:ALL`";
-        return wrong(None, "expected a user and a host before `=`", help);
+        let help = "write `user host=(runas) commands`, such as `ada ALL=(ALL) NOPASSWD:ALL`";
+        return invalid(None, "expected a user and a host before `=`", help);
     }
-    commands(after)
+    check_commands(after)
 }
 
 /// `NAME = a, b`
-fn alias(text: &str) -> Option<Problem> {
+fn check_alias(text: &str) -> Option<SudoersProblem> {
     let Some((name, members)) = text.split_once('=') else {
-        return wrong(
+        return invalid(
             None,
-            "expected `=` after the alias's name, found none",
+            "expected `=` after the name of the alias",
             "write `Cmnd_Alias NAME = /usr/bin/one, /usr/bin/two`",
         );
     };
@@ -165,11 +165,11 @@ fn alias(text: &str) -> Option<Problem> {
     let good = name.starts_with(|c: char| c.is_ascii_uppercase())
         && name.bytes().all(|byte| byte.is_ascii_uppercase() || byte.is_ascii_digit() || byte == b'_');
     if !good {
-        let message = format!("expected an alias's name in capital letters, found {}", quoted(name));
-        return wrong(Some(name), message, "use capital letters, digits and `_`");
+        let message = format!("expected the name of an alias in capital letters, found {}", quoted(name));
+        return invalid(Some(name), message, "use capital letters, digits and `_`");
     }
     if members.trim().is_empty() || members.trim_end().ends_with(',') {
-        return wrong(
+        return invalid(
             None,
             "expected another member of the alias, found the end of the line",
             "remove the comma, or add a member",
@@ -178,17 +178,17 @@ fn alias(text: &str) -> Option<Problem> {
     None
 }
 
-/// What stands after `=`: `(who) TAG: command, command`.
-fn commands(text: &str) -> Option<Problem> {
+/// The part after `=`: `(user) TAG: command, command`.
+fn check_commands(text: &str) -> Option<SudoersProblem> {
     let mut text = text;
     if text.is_empty() {
-        return wrong(
+        return invalid(
             None,
             "expected commands after `=`, found the end of the line",
             "write `ALL`, or the full paths of programs",
         );
     }
-    // Further hosts after `:` would need more of the grammar.
+    // Further hosts after `:` are not parsed.
     let mut items: Vec<&str> = Vec::new();
     let mut open = false;
     let mut from = 0;
@@ -205,7 +205,7 @@ fn commands(text: &str) -> Option<Problem> {
         }
     }
     if open {
-        return wrong(None, "`(` is not closed", "write `(user)` or `(user:group)`");
+        return invalid(None, "`(` is not closed", "write `(user)` or `(user:group)`");
     }
     items.push(&text[from..]);
     let count = items.len();
@@ -213,16 +213,12 @@ fn commands(text: &str) -> Option<Problem> {
         text = item.trim();
         if text.is_empty() {
             let found = if index + 1 == count { "the end of the line" } else { "a comma" };
-            return wrong(None, format!("expected a command, found {found}"), "remove the comma, or add a command");
+            return invalid(None, format!("expected a command, found {found}"), "remove the comma, or add a command");
         }
         if let Some(rest) = text.strip_prefix('(') {
             text = rest.split_once(')').map_or("", |(_, rest)| rest).trim_start();
             if text.is_empty() {
-                return wrong(
-                    None,
-                    "expected commands after `(…)`, found none",
-                    "write `ALL`, or the full paths of programs",
-                );
+                return invalid(None, "expected commands after `(…)`", "write `ALL`, or the full paths of programs");
             }
         }
         // Tags, and options such as `CWD=/tmp`.
@@ -242,13 +238,13 @@ fn commands(text: &str) -> Option<Problem> {
                         .or_else(|| closest(word, TAGS))
                     {
                         Some(near) => format!("did you mean `{near}:`?"),
-                        None => "further hosts after `:` are not looked into".into(),
+                        None => "use a tag such as `NOPASSWD:` or `SETENV:`".into(),
                     };
-                    // `: host = commands` is a second list.
+                    // `: host = commands` begins a second list.
                     if rest.contains('=') {
                         return None;
                     }
-                    return wrong(Some(word), format!("sudo does not know the tag {}", quoted(word)), help);
+                    return invalid(Some(word), format!("sudo does not know the tag {}", quoted(word)), help);
                 }
                 text = after.trim_start();
             } else if rest.starts_with('=') {
@@ -257,15 +253,15 @@ fn commands(text: &str) -> Option<Problem> {
                 break;
             }
         }
-        if let Some(found) = command(text) {
+        if let Some(found) = check_command(text) {
             return Some(found);
         }
     }
     None
 }
 
-/// One command: `ALL`, an alias, `sudoedit`, or a full path.
-fn command(text: &str) -> Option<Problem> {
+/// One command: `ALL`, an alias, `sudoedit`, or an absolute path.
+fn check_command(text: &str) -> Option<SudoersProblem> {
     let text = text.trim_start_matches(['!', ' ']);
     let word = text.split_whitespace().next().unwrap_or_default();
     let is_alias = word.starts_with(|c: char| c.is_ascii_uppercase())
@@ -276,11 +272,11 @@ fn command(text: &str) -> Option<Problem> {
     if is_alias {
         let more = text[word.len()..].trim_start();
         if TAGS.contains(&word) {
-            let help = format!("write a colon after it: `{word}:`");
-            return wrong(Some(word), format!("expected a command, found the tag {}", quoted(word)), help);
+            let help = format!("add a colon: `{word}:`");
+            return invalid(Some(word), format!("expected a command, found the tag {}", quoted(word)), help);
         }
         if !more.is_empty() && word == "ALL" && !more.starts_with(':') {
-            return wrong(
+            return invalid(
                 Some(more),
                 format!("expected a comma after `ALL`, found {}", quoted(more)),
                 "separate commands with commas",
@@ -289,5 +285,5 @@ fn command(text: &str) -> Option<Problem> {
         return None;
     }
     let message = format!("expected `ALL` or the full path of a program, found {}", quoted(word));
-    wrong((!word.is_empty()).then_some(word), message, format!("write where the program is, such as `/usr/bin/{word}`"))
+    invalid((!word.is_empty()).then_some(word), message, format!("write the full path, such as `/usr/bin/{word}`"))
 }

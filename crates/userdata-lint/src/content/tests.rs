@@ -1,15 +1,15 @@
-//! Each branch of each check of contents, with a text that it reports and one that it accepts.
+//! Each branch of each check, with a text that it reports and one that it accepts.
 
 use crate::{Options, lint_file};
 use diagnostics::source::Source;
 
-/// The codes that a file's text gets, in the order of its lines.
+/// The codes for a file, in the order of its lines.
 fn codes(path: &str, mode: u32, text: &str) -> Vec<&'static str> {
     let found = lint_file(&Source::new("t", text), path, mode, &Options::default()).findings.diagnostics;
     found.iter().map(|found| found.code).collect()
 }
 
-/// Texts for one path: the code that is reported, or "" for none.
+/// Texts for one path: the expected code, or "" for none.
 fn check(path: &str, mode: u32, table: &[(&str, &str)]) {
     for (code, text) in table {
         let expected: &[&str] = if code.is_empty() { &[] } else { &[code] };
@@ -196,7 +196,7 @@ fn unit_lines() {
 }
 
 #[test]
-fn units_that_are_not_complete() {
+fn incomplete_units() {
     let table: &[(&str, &str, bool)] = &[
         ("a.service", "[Service]\nType=oneshot\n", true),
         ("a.service", "[Service]\nRemainAfterExit=yes\n", true),
@@ -361,7 +361,7 @@ fn scripts_by_their_shell() {
     }
     check("/etc/profile.d/a.sh", 0o644, &[("MK300", "if a; then\n"), ("MK301", "a=(b)\n")]);
     check("/etc/profile.d/a", 0o644, &[("", "if a; then\n")]);
-    // Windows line ends have a finding of their own.
+    // Windows line ends are reported separately.
     check("/a", 0o755, &[("", "#!/bin/sh\r\nif a; then\r\n")]);
 }
 
@@ -376,7 +376,7 @@ fn long_scripts_are_not_parsed() {
 }
 
 #[test]
-fn at_most_a_hundred_faults_of_one_file() {
+fn findings_of_one_file_are_limited() {
     for (lines, expected) in [(99, 99), (100, 100), (101, 100)] {
         assert_eq!(codes("/etc/crontab", 0o644, &"x\n".repeat(lines)).len(), expected, "{lines}");
     }

@@ -1,11 +1,10 @@
-//! `cc_base_config`: Which modules run, and how documents are merged (no module of its own).
+//! Settings about modules and merging, which belong to no module.
 
 use super::{V25_1, V25_2};
 use crate::shape::Keyword::{Before, Closed, Enum, From, Items, MinItems, OneOf, Properties, Required, Type};
 use crate::shape::{ANYTHING, LIST, Literal, STRING, Shape, Types, deprecated};
 
 pub(super) const KEYS: &[(&str, Shape)] = &[
-    // `cc_base_config`: Which modules run, and how documents are merged (no module of its own).
     ("cloud_init_modules", MODULE_LIST),
     ("cloud_config_modules", MODULE_LIST),
     ("cloud_final_modules", MODULE_LIST),
@@ -19,12 +18,12 @@ pub(super) const KEYS: &[(&str, Shape)] = &[
             From(V25_1, &deprecated("24.2", "set it in /etc/cloud/cloud.cfg.d, not in user-data")),
         ]),
     ),
-    // Known, and not looked into.
+    // Their values are not checked.
     ("migrate", Shape(&[Before(V25_1, &Type(Types::BOOL))])),
     ("version", ANYTHING),
 ];
 
-/// Modules that both today's version and 22.4 know.
+/// Modules of both 22.4 and the latest version.
 const MODULE_NAMES: &[Literal] = &[
     Literal::Str("ansible"),
     Literal::Str("apk-configure"),
@@ -124,11 +123,11 @@ const MODULE_NAMES: &[Literal] = &[
     Literal::Str("zypper_add_repo"),
 ];
 
-/// Modules that came after version 22.4, and after 25.1.
+/// Modules added after 22.4, and after 25.1.
 const RECENT: &[Literal] = &[Literal::Str("ubuntu_pro")];
 const NEWEST: &[Literal] = &[Literal::Str("raspberry_pi"), Literal::Str("ubuntu_pro")];
 
-/// Modules that went after version 22.4.
+/// Modules removed after 22.4.
 const REMOVED: &[Literal] = &[
     Literal::Str("migrator"),
     Literal::Str("refresh-rmc-and-interface"),
@@ -137,7 +136,7 @@ const REMOVED: &[Literal] = &[
     Literal::Str("rightscale_userdata"),
 ];
 
-/// A module's name; or a list, of which the schema says nothing that its draft would check.
+/// A module's name, or a list, which the schema does not describe for draft 4.
 const MODULE_LIST: Shape = Shape(&[
     Type(Types::LIST),
     Items(Shape(&[

@@ -1,4 +1,4 @@
-//! Commands and scripts of the boot, its output, and what happens at its end.
+//! Commands and scripts, cloud-init's output, and the end of the boot.
 
 use super::V25_1;
 use crate::pattern::{MINUTES, NOT_EMPTY};
@@ -15,7 +15,7 @@ pub(super) const KEYS: &[(&str, Shape)] = &[
     ("bootcmd", Shape(&[Type(Types::LIST), Items(COMMAND), MinItems(1)])),
     // `cc_runcmd`: Commands that run once, late in the first boot.
     ("runcmd", Shape(&[Type(Types::LIST), Items(Shape(&[OneOf(&[STRINGS, STRING, NULL])])), MinItems(1)])),
-    // `cc_scripts_vendor`: What is done with the vendor's scripts.
+    // `cc_scripts_vendor`: How vendor scripts run.
     (
         "vendor_data",
         Shape(&[
@@ -38,10 +38,10 @@ pub(super) const KEYS: &[(&str, Shape)] = &[
     ),
     // `cc_final_message`: The message at the end of the boot.
     ("final_message", STRING),
-    // `cc_output_and_reporting`: Where cloud-init's own output and events go (no module of its own).
+    // `cc_output_and_reporting`: Where cloud-init's output and events go (not a module).
     ("output", Shape(&[From(V25_1, &Also(OUTPUT))])),
     ("reporting", REPORTING),
-    // `cc_phone_home`: A report to a URL when everything is done.
+    // `cc_phone_home`: A request to a URL at the end of the boot.
     (
         "phone_home",
         Shape(&[
@@ -61,7 +61,7 @@ pub(super) const KEYS: &[(&str, Shape)] = &[
             ]),
         ]),
     ),
-    // `cc_power_state_change`: Off, reboot or halt when everything is done.
+    // `cc_power_state_change`: Power-off, reboot or halt at the end of the boot.
     (
         "power_state",
         Shape(&[
@@ -86,7 +86,7 @@ pub(super) const KEYS: &[(&str, Shape)] = &[
     // `cc_grub_dpkg`: Where Debian's packages install the boot loader.
     ("grub_dpkg", GRUB),
     ("grub-dpkg", Shape(&[Type(Types::MAP), renamed("22.2", "grub_dpkg")])),
-    // `cc_seed_random`: Randomness for a machine that has none yet.
+    // `cc_seed_random`: Initial entropy.
     (
         "random_seed",
         Shape(&[

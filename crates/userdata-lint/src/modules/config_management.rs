@@ -1,4 +1,4 @@
-//! Agents of configuration management.
+//! Configuration management.
 
 use super::{V25_1, V25_2};
 use crate::pattern::{NOT_EMPTY, ONE_LINE, TAGS};

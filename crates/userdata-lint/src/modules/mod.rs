@@ -1,7 +1,8 @@
-//! The top-level keys of a cloud-config and the shapes of their values: declarative tables, grouped as cloud-init's documentation
-//! groups its modules.
+//! The top-level keys of a cloud-config and the shapes of their values, grouped like cloud-init's
+//! documentation.
 //!
-//! To add a module, write the shapes of its keys into the file of its group, and a line for each key into the group's `KEYS`.
+//! To add a module, add its keys and their shapes to the `KEYS` of its group. `tests/differential`
+//! compares the tables with cloud-init's schema.
 
 mod base_config;
 mod boot;
@@ -16,16 +17,16 @@ mod users;
 use super::shape::Shape;
 use super::version::Version;
 
-/// Found in 25.1 and not in 22.4: of what came between the two, the tables do not tell when.
+/// In 25.1 but not in 22.4. The tables do not tell in which release between them a key was added.
 const V25_1: Version = Version::new(25, 1);
-/// Found in 26.2 and not in 25.1; cloud-init dates it itself.
+/// In 26.2 but not in 25.1; cloud-init documents the version.
 const V25_2: Version = Version::new(25, 2);
 const V25_3: Version = Version::new(25, 3);
 
-/// From this version on, unknown top-level keys are errors.
+/// Since this version, unknown top-level keys are errors.
 pub(crate) const CLOSED_TOP_LEVEL: Version = V25_1;
 
-/// The top-level keys with the shapes of their values, group by group.
+/// The top-level keys of all groups.
 static GROUPS: &[&[(&str, Shape)]] = &[
     base_config::KEYS,
     boot::KEYS,
@@ -38,23 +39,23 @@ static GROUPS: &[&[(&str, Shape)]] = &[
     users::KEYS,
 ];
 
-/// All top-level keys with the shapes of their values.
+/// All top-level keys with their shapes.
 pub(crate) fn keys() -> impl Iterator<Item = (&'static str, Shape)> {
     GROUPS.iter().copied().flatten().copied()
 }
 
-/// The shape of the value under a top-level key, if any version knows the key.
+/// The shape of a top-level key, if any version knows it.
 pub(crate) fn top_level(key: &str) -> Option<Shape> {
     keys().find(|(name, _)| *name == key).map(|(_, shape)| shape)
 }
 
-/// The top-level keys that a version knows and that are not deprecated in any.
+/// The top-level keys of a version that no version deprecates.
 pub(crate) fn current_keys(version: Version) -> Vec<&'static str> {
     let known = keys().filter(|(_, shape)| super::schema::is_known(*shape, version));
     known.filter(|(_, shape)| !shape.is_deprecated()).map(|(name, _)| name).collect()
 }
 
-/// What to do about an unknown top-level key that is like no known one.
+/// The help for an unknown top-level key without a similar known one.
 pub(crate) fn hint(key: &str) -> &'static str {
     match key {
         "network" => "network configuration is not part of user-data: the provider or /etc/cloud/cloud.cfg.d sets it",
@@ -89,7 +90,7 @@ mod tests {
         assert_eq!(keys.iter().collect::<BTreeSet<_>>().len(), keys.len());
     }
 
-    /// A renamed key's new name must be known beside it.
+    /// The new name of a renamed key must be in the same table.
     #[test]
     fn new_names_exist() {
         fn visit(shape: Shape, siblings: &dyn Fn(&str) -> bool) {

@@ -1,4 +1,4 @@
-//! Host names, name resolution, and how the machine is reached.
+//! Host names, name resolution and networking.
 
 use super::V25_1;
 use crate::shape::Keyword::{Closed, Enum, Items, MinItems, MinProperties, OneOf, Properties, Required, Since, Type};

@@ -1,4 +1,4 @@
-//! Package managers, their sources, and certificate authorities that they trust.
+//! Package managers, their sources, and certificate authorities.
 
 use super::{V25_1, V25_3};
 use crate::pattern::{NOT_EMPTY, YUM_OPTION, YUM_REPOSITORY};
@@ -41,7 +41,7 @@ pub(super) const KEYS: &[(&str, Shape)] = &[
     // `cc_ca_certs`: Certificate authorities that the machine trusts.
     ("ca_certs", CERTIFICATES),
     ("ca-certs", Shape(&[Also(CERTIFICATES), renamed("22.3", "ca_certs")])),
-    // `cc_package_update_upgrade_install`: Packages: the lists, upgrades, and what is installed.
+    // `cc_package_update_upgrade_install`: Package lists, upgrades and packages.
     ("packages", Shape(&[Type(Types::LIST), Items(ITEM), MinItems(1)])),
     ("package_update", BOOLEAN),
     ("package_upgrade", BOOLEAN),

@@ -96,7 +96,7 @@ const FILE_SYSTEM: Shape = Shape(&[
             "partition",
             Shape(&[
                 Type(Types::STR.or(Types::INT)),
-                // A choice of one: an integer is refused although the type allows it.
+                // An `enum` that rejects integers although the type allows them.
                 OneOf(&[Shape(&[
                     Type(Types::STR),
                     Enum(&[Literal::Str("auto"), Literal::Str("any"), Literal::Str("none")]),

@@ -1,4 +1,4 @@
-//! The system itself: language, time, keyboard, logs, hardware.
+//! Language, time, keyboard, logs and hardware.
 
 use super::{V25_1, V25_2};
 use crate::shape::Keyword::{

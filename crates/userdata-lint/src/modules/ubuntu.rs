@@ -1,11 +1,11 @@
-//! What only Ubuntu has.
+//! Modules that only Ubuntu has.
 
 use super::V25_1;
 use crate::shape::Keyword::{Also, Closed, From, Properties, Required, Since, Type};
 use crate::shape::{BOOLEAN, INTEGER, STRING, STRING_OR_NULL, STRINGS, Shape, Types, renamed};
 
 pub(super) const KEYS: &[(&str, Shape)] = &[
-    // `cc_ubuntu_autoinstall`: The installer's answers, carried along.
+    // `cc_ubuntu_autoinstall`: Answers for the installer.
     ("autoinstall", Shape(&[Type(Types::MAP), Properties(&[("version", INTEGER)]), Required(&["version"])])),
     // `cc_ubuntu_drivers`: Drivers from Ubuntu's archive.
     (

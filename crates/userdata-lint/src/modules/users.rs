@@ -23,7 +23,7 @@ pub(super) const KEYS: &[(&str, Shape)] = &[
             Items(Shape(&[OneOf(&[STRING, STRINGS, A_USER])])),
         ]),
     ),
-    // `cc_set_passwords`: Passwords, and whether SSH takes them.
+    // `cc_set_passwords`: Passwords, and whether SSH accepts them.
     (
         "ssh_pwauth",
         Shape(&[OneOf(&[
@@ -34,7 +34,7 @@ pub(super) const KEYS: &[(&str, Shape)] = &[
     ("chpasswd", CHPASSWD),
     ("password", STRING),
     // `cc_ssh`: The SSH server's keys, and who may log in.
-    // DSA keys are refused by today's versions only.
+    // Only recent versions reject DSA keys.
     ("ssh_keys", Shape(&[Before(V25_1, &Also(HOST_KEYS_WITH_DSA)), From(V25_1, &Also(HOST_KEYS))])),
     ("ssh_authorized_keys", Shape(&[Type(Types::LIST), MinItems(1), Items(STRING)])),
     ("ssh_deletekeys", BOOLEAN),

@@ -225,6 +225,6 @@ fn leaf(
     if known.is_none() {
         diagnostics.push(ignored(kind, entity.head));
     }
-    let places = Places::whole(content.len(), entity.body);
+    let places = Places::of_one_span(content.len(), entity.body);
     Some(RawPart { places, text: content, kind: known, span: entity.body })
 }

@@ -60,10 +60,9 @@ fn ignored(name: &str, span: Span) -> Diagnostic {
         "text/part-handler",
         "text/x-shellscript",
     ];
-    let help = match diagnostics::closest(name, known) {
-        Some(closest) => format!("did you mean {}?", quoted(closest)),
-        None => "use a type such as `text/cloud-config` or `text/x-shellscript`, or a part handler for this one".into(),
-    };
+    let help = diagnostics::did_you_mean(name, known).unwrap_or_else(|| {
+        "use a type such as `text/cloud-config` or `text/x-shellscript`, or a part handler for this one".into()
+    });
     finding(&rules::IGNORED_PART, String::new(), span, message, Some(help))
 }
 

@@ -1,14 +1,14 @@
 use super::*;
 use crate::lint_bytes;
-use diagnostics::{Document, Severity, Verdict};
+use diagnostics::{LintedDocument, Severity, Verdict};
 
-fn judged(text: &str) -> Document {
+fn lint_text(text: &str) -> LintedDocument {
     lint_bytes("t", text.as_bytes(), &Options::default()).documents.remove(0)
 }
 
 /// Findings as `line:column code origin path`.
 fn findings(text: &str) -> Vec<String> {
-    let document = judged(text);
+    let document = lint_text(text);
     let source = &document.findings.source;
     let shown = document.findings.diagnostics.iter().map(|found| {
         let place = source.position(found.span.unwrap().start);
@@ -18,55 +18,57 @@ fn findings(text: &str) -> Vec<String> {
 }
 
 fn parts(text: &str) -> Vec<(&'static str, Verdict)> {
-    judged(text).parts.into_iter().map(|part| (part.kind, part.verdict)).collect()
+    lint_text(text).parts.into_iter().map(|part| (part.kind, part.verdict)).collect()
 }
 
 #[test]
-fn templates_are_rendered_and_shown_as_they_are_written() {
+fn findings_point_into_the_template() {
     let text = "## template: jinja\n#cloud-config\n{% for name in ['a', 'b'] %}\n{% endfor %}\nhostname: {{ v1.local_hostname }}\nfoo: {{ v1.region }}\nruncmd: [ {{ ds.x.y }}, \"{{ v1.nothing }}\" ]\n";
     assert_eq!(
         findings(text),
         ["6:1 MK101 cloud-init foo", "7:14 MK212 mkimg ", "7:29 MK212 mkimg "],
         "{:?}",
-        judged(text).findings.diagnostics
+        lint_text(text).findings.diagnostics
     );
-    assert_eq!(judged(text).verdict, Verdict::Invalid);
+    assert_eq!(lint_text(text).verdict, Verdict::Invalid);
     let text = "## template: jinja\n#cloud-config\nruncmd:\n  - {{ 5 }}\n  - echo {% if v1.cloud_name == 'x' %}a{% else %}b{% endif %}\n";
     assert_eq!(findings(text), ["4:8 MK102 cloud-init runcmd.0"]);
 }
 
 #[test]
-fn what_a_template_guards_is_not_missing() {
+fn guarded_variables_are_not_missing() {
     let text = "## template: jinja\n#cloud-config\n{% if ds.x is defined %}\nfoo: 1\n{% endif %}\nhostname: {{ ds.name | default('n') }}\n";
     assert!(findings(text).is_empty(), "{:?}", findings(text));
-    assert_eq!(judged(text).verdict, Verdict::Valid);
+    assert_eq!(lint_text(text).verdict, Verdict::Valid);
 }
 
 #[test]
 fn a_template_that_cannot_be_read_is_invalid() {
     let text = "## template: jinja\n#cloud-config\n{% if %}\nfoo: 1\n";
-    assert_eq!(judged(text).verdict, Verdict::Invalid);
+    assert_eq!(lint_text(text).verdict, Verdict::Invalid);
     assert_eq!(findings(text)[0].split(' ').collect::<Vec<_>>()[..3], ["3:7", "MK007", "cloud-init"]);
     assert_eq!(
-        judged("## template: jinja\n{% for x in range(100000) %}{% for y in range(100000) %}a{% endfor %}{% endfor %}")
-            .verdict,
+        lint_text(
+            "## template: jinja\n{% for x in range(100000) %}{% for y in range(100000) %}a{% endfor %}{% endfor %}"
+        )
+        .verdict,
         Verdict::Skipped
     );
-    assert_eq!(judged("\n## template: jinja\n#cloud-config\n").verdict, Verdict::Invalid);
-    assert_eq!(judged("## template: jinja\n").findings.diagnostics.len(), 1);
+    assert_eq!(lint_text("\n## template: jinja\n#cloud-config\n").verdict, Verdict::Invalid);
+    assert_eq!(lint_text("## template: jinja\n").findings.diagnostics.len(), 1);
 }
 
 #[test]
-fn methods_that_only_python_has_are_not_called_wrong() {
+fn methods_of_python_are_skipped() {
     let text = "## template: jinja\n#cloud-config\nfinal_message: {{ v1.region.upper() }} {{ 'a b' | wordcount }}\n";
-    assert_eq!(judged(text).verdict, Verdict::Valid);
+    assert_eq!(lint_text(text).verdict, Verdict::Valid);
     let text = "## template: jinja\n#cloud-config\nfinal_message: {{ v1.region.translate({}) }}\n";
-    assert_eq!(judged(text).verdict, Verdict::Skipped);
-    assert_eq!(judged(text).findings.diagnostics[0].code, "MK006");
+    assert_eq!(lint_text(text).verdict, Verdict::Skipped);
+    assert_eq!(lint_text(text).findings.diagnostics[0].code, "MK006");
 }
 
 #[test]
-fn archives_are_judged_part_by_part_with_places_in_the_file() {
+fn parts_of_archives_are_checked() {
     let text = "#cloud-config-archive\n- |\n  #cloud-config\n  packages: nginx\n- type: text/cloud-config\n  content: |\n    é: 1\n    runcmd: [[ls, 5]]\n- content: \"#!/bin/sh\\ndate\"\n- {content: 'foo: 1'}\n- 5\n";
     let found = findings(text);
     assert_eq!(
@@ -79,7 +81,7 @@ fn archives_are_judged_part_by_part_with_places_in_the_file() {
             "11:3 MK213 mkimg 4"
         ]
     );
-    assert_eq!(judged(text).verdict, Verdict::Skipped);
+    assert_eq!(lint_text(text).verdict, Verdict::Skipped);
     assert_eq!(
         parts(text),
         [
@@ -92,7 +94,7 @@ fn archives_are_judged_part_by_part_with_places_in_the_file() {
 }
 
 #[test]
-fn multi_part_documents_are_judged_part_by_part() {
+fn parts_of_multi_part_documents_are_checked() {
     let text = "Content-Type: multipart/mixed;\n boundary=\"=b=\"\nMIME-Version: 1.0\n\npreamble\n--=b=\nContent-Type: text/cloud-config; charset=\"utf-8\"\n\npackages: [nginx]\nfoo: 1\n--=b=\nContent-Type: text/x-shellscript\n\n#!/bin/sh\ndate\n--=b=\nContent-Type: text/plain\nContent-Transfer-Encoding: base64\n\nI2Nsb3VkLWNvbmZpZwpiYXI6IDEK\n--=b=\nContent-Type: text/html\n\nx\n--=b=--\nepilogue\n";
     assert_eq!(
         findings(text),
@@ -101,7 +103,7 @@ fn multi_part_documents_are_judged_part_by_part() {
     let crlf = text.replace('\n', "\r\n");
     assert_eq!(findings(&crlf)[..2], ["1:1 MK008 cloud-init ", "10:1 MK101 mkimg foo"], "{:?}", findings(&crlf));
     let open = text.replace("--=b=--\nepilogue\n", "");
-    let last = judged(&open).findings.diagnostics.pop().unwrap();
+    let last = lint_text(&open).findings.diagnostics.pop().unwrap();
     assert_eq!((last.code, last.severity), ("MK214", Severity::Warning));
     assert_eq!(findings("MIME-Version: 1.0\nContent-Type: multipart/mixed; boundary=b\n\nx\n")[1], "1:1 MK214 mkimg ");
 }
@@ -130,12 +132,12 @@ fn each_type_of_a_part_has_its_kind() {
 }
 
 #[test]
-fn base64_is_refused_and_looked_into() {
+fn base64_is_rejected_and_checked() {
     use base64::Engine;
     let text = base64::engine::general_purpose::STANDARD.encode("#cloud-config\nfoo: 1\n");
     assert_eq!(findings(&text), ["1:1 MK001 cloud-init ", "1:1 MK101 mkimg foo"]);
-    assert_eq!(judged(&text).verdict, Verdict::Invalid);
-    assert!(judged(&text).findings.diagnostics[0].help.as_ref().unwrap().contains("decode it first"));
+    assert_eq!(lint_text(&text).verdict, Verdict::Invalid);
+    assert!(lint_text(&text).findings.diagnostics[0].help.as_ref().unwrap().contains("decode it first"));
 }
 
 #[test]
@@ -151,7 +153,7 @@ fn patches_includes_boothooks_and_part_handlers() {
 
 /// cloud-init removes the header, if there is one, and converts Windows line ends.
 #[test]
-fn boothooks_need_no_header_where_their_type_says_what_they_are() {
+fn boothooks_with_a_type_need_no_header() {
     let archive = "#cloud-config-archive\n- type: text/cloud-boothook\n  content: |\n    #!/bin/sh\n    echo\n";
     assert!(findings(archive).is_empty(), "{:?}", findings(archive));
     assert_eq!(findings(&archive.replace("#!/bin/sh", "date")), ["4:5 MK208 mkimg "]);
@@ -161,7 +163,7 @@ fn boothooks_need_no_header_where_their_type_says_what_they_are() {
 }
 
 #[test]
-fn scripts_with_windows_line_ends_are_read_as_cloud_init_writes_them() {
+fn scripts_with_windows_line_ends_are_converted() {
     let script = "#!/bin/bash\r\nif true; then\r\n  cat <<EOF\r\nx\r\nEOF\r\nfi\r\n";
     assert_eq!(findings(script), ["1:1 MK006 mkimg "]);
     assert!(findings(&format!("#cloud-boothook\r\n{script}")).is_empty());
@@ -170,7 +172,7 @@ fn scripts_with_windows_line_ends_are_read_as_cloud_init_writes_them() {
 }
 
 #[test]
-fn content_right_below_the_headers_of_a_part_is_noticed() {
+fn missing_empty_lines_in_parts_are_reported() {
     let text = "MIME-Version: 1.0\nContent-Type: multipart/mixed; boundary=b\n\n--b\nContent-Type: text/cloud-config\npackages:\n- nginx\n--b--\n";
     assert_eq!(findings(text), ["1:1 MK008 cloud-init ", "6:1 MK214 mkimg ", "7:1 MK003 mkimg "]);
     assert_eq!(findings(&text.replace("packages:", "\npackages:")), ["1:1 MK008 cloud-init "]);
@@ -178,7 +180,7 @@ fn content_right_below_the_headers_of_a_part_is_noticed() {
 
 /// Another part may provide what one part lacks.
 #[test]
-fn a_part_is_not_blamed_for_what_stands_in_another_one() {
+fn parts_may_depend_on_each_other() {
     let config = "write_files:\n  - {path: /opt/a, owner: ada, defer: true, content: x}\n  - {path: /etc/systemd/system/a.service, content: \"[Service]\\nExecStart=/opt/b\\n\"}\nruncmd: [systemctl start nginx]\n";
     let part = |text: &str| format!("--b\nContent-Type: text/cloud-config\n\n{text}");
     let multi_part =
@@ -195,18 +197,18 @@ fn a_part_is_not_blamed_for_what_stands_in_another_one() {
 }
 
 #[test]
-fn what_every_machine_has_is_not_missing() {
+fn facts_of_the_machine_are_not_missing() {
     let text =
         "## template: jinja\n#cloud-config\nfinal_message: '{{ merged_system_cfg._doc }} {{ sys_info.dist[0] }}'\n";
     assert!(findings(text).is_empty(), "{:?}", findings(text));
 }
 
 #[test]
-fn parts_do_not_nest_without_end() {
+fn nesting_of_parts_is_limited() {
     let mut text = String::from("#cloud-config\nfoo: 1\n");
     for _ in 0..12 {
         text = format!("#cloud-config-archive\n- |\n  {}", text.replace('\n', "\n  "));
     }
-    assert_eq!(judged(&text).verdict, Verdict::Skipped);
-    assert_eq!(judged(&text).findings.diagnostics.last().unwrap().code, "MK006");
+    assert_eq!(lint_text(&text).verdict, Verdict::Skipped);
+    assert_eq!(lint_text(&text).findings.diagnostics.last().unwrap().code, "MK006");
 }

@@ -1,8 +1,9 @@
-//! Secrets in a document: user-data is no place for them, since every process of the machine can read it.
+//! Finds secrets. Every process on the machine can read user-data, so it must not contain any.
 //!
-//! `scan.rs` searches the text, and each encoded content, for everything that has a known shape (`patterns.rs`); `passwords.rs` checks
-//! cloud-init's own keys for passwords, and the modes of files. No finding repeats a secret: it names its kind and its first
-//! characters, and [`redact`] hides it in everything else that is shown of the document.
+//! `scan.rs` searches the text and each encoded content for known formats (`patterns.rs`).
+//! `passwords.rs` checks cloud-init's own keys for passwords, and the modes of files. A finding
+//! names the kind of a secret and its first characters only, and [`redact`] hides the secret in the
+//! rest of the report.
 
 mod passwords;
 mod patterns;
@@ -11,7 +12,7 @@ mod scan;
 
 use self::patterns::Form;
 use self::scan::FoundSecret;
-use super::Document;
+use super::CloudConfig;
 use super::places::finding;
 use super::value::path_at;
 use crate::rules::{self, Rule};
@@ -29,25 +30,25 @@ const CODES: [&str; 5] = [
     rules::UNHASHED_PASSWORD.code,
 ];
 
-/// Where secrets belong instead.
-const INSTEAD: &str = "take it out, make a new one, and let the machine fetch it when it runs: from a secret store, or over a connection \
-                       that you open";
+const INSTEAD: &str =
+    "remove it, replace the secret by a new one, and let the machine fetch that from a secret store at run time";
 
-/// The secrets of a text that is no cloud-config, or no YAML.
-pub(super) fn text(source: &Source, out: &mut Vec<Diagnostic>) {
+/// Checks a text that is not a cloud-config or not valid YAML.
+pub(super) fn check_text(source: &Source, out: &mut Vec<Diagnostic>) {
     for found in scan::scan(source.text()) {
         out.push(secret_finding(source.text(), &found, found.span, String::new(), ""));
     }
 }
 
-/// The secrets of a cloud-config.
-pub(super) fn document(document: &Document<'_>, out: &mut Vec<Diagnostic>) {
+/// Checks a cloud-config.
+pub(super) fn check_cloud_config(document: &CloudConfig<'_>, out: &mut Vec<Diagnostic>) {
     let before = out.len();
     let text = document.source.text();
     for found in scan::scan(text) {
         let path = path_at(document.tree, document.root, found.span.start);
         let mut finding = secret_finding(text, &found, found.span, path, "");
-        // cloud-init has keys for them: the machine's host keys, the keys of its VPN. In a comment it may be for show.
+        // These keys are meant for secrets: host keys, VPN keys. A key in a comment may be an
+        // example.
         let is_usual = ["ssh_keys.", "wireguard.", "chef.", "rsyslog."].iter().any(|key| finding.path.starts_with(key));
         if is_usual || finding.path.is_empty() {
             finding.severity = diagnostics::Severity::Warning;
@@ -69,12 +70,11 @@ pub(super) fn document(document: &Document<'_>, out: &mut Vec<Diagnostic>) {
     passwords::check_modes(document, out);
 }
 
-/// Whether a text holds a private key.
 fn holds_private_key(text: &str) -> bool {
     text.contains("PRIVATE KEY-----") && scan::scan(text).iter().any(|found| found.kind.form == Form::Pem)
 }
 
-/// The finding about a secret; never the secret.
+/// The finding about a secret, without the secret itself.
 fn secret_finding(text: &str, found: &FoundSecret, span: Span, path: String, place: &str) -> Diagnostic {
     let name = found.kind.name;
     let rule: &Rule = match found.kind.form {
@@ -85,12 +85,13 @@ fn secret_finding(text: &str, found: &FoundSecret, span: Span, path: String, pla
     let shown = &text[found.span.start..found.span.start + found.shown];
     let shown =
         if shown.is_empty() || found.kind.form == Form::Pem { String::new() } else { format!(" (`{shown}…`)") };
-    let message = format!("{place}{name}{shown} is in the document, which every process of the machine can read");
+    let message = format!("{place}{name}{shown} is in the document, which every process on the machine can read");
     finding(rule, path, span, message, Some(INSTEAD.into()))
 }
 
-/// What was found twice, in a template and in what it becomes, is told once: with its path.
-pub(super) fn merge(diagnostics: &mut Vec<Diagnostic>) {
+/// Removes duplicates: a secret in a template is found in its source and in its output, and only
+/// the latter has a path.
+pub(super) fn drop_duplicates(diagnostics: &mut Vec<Diagnostic>) {
     let is_pathless = |one: &Diagnostic| one.path.is_empty() && CODES.contains(&one.code);
     if !diagnostics.iter().any(is_pathless) {
         return;

@@ -1,23 +1,25 @@
-//! Secrets of well-known shapes: their prefixes, and what follows.
+//! The formats of well-known secrets: a prefix and what follows it.
 //!
-//! To add one, add a line to [`KINDS`] (a prefix, the characters after it, how many there are) and, where that is not
-//! enough, a [`Form`]. Prefixes and lengths are those that the issuers document, or that their own secret scanning uses.
+//! To add a secret, add a line to [`KINDS`] (prefix, name, form) and, if necessary, a [`Form`].
+//! Prefixes and lengths are those that the issuers document, or that their own secret scanning
+//! uses.
 //!
-//! [`find_prefixes`] finds all prefixes in one pass. Most places are ruled out by three look-ups in tables that are made when the
-//! crate is compiled: building the automaton of aho-corasick would take longer than all of a small document's checks.
+//! [`find_prefixes`] finds all prefixes in one pass. Three lookups in tables, which are built at
+//! compile time, exclude most positions. Building an automaton with aho-corasick would take longer
+//! than all checks of a small document.
 
 /// What follows a prefix.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Form {
-    /// Characters of an alphabet: at least the first number, at most the second.
+    /// Characters of an alphabet: minimum and maximum number.
     Token(Alphabet, usize, usize),
-    /// `-----BEGIN … PRIVATE KEY-----` up to its end.
+    /// `-----BEGIN … PRIVATE KEY-----` and the rest of the block.
     Pem,
-    /// A JSON web token: three parts with dots.
+    /// A JSON web token: three parts separated by dots.
     Jwt,
     /// `scheme://user:password@host`.
     UserInfo,
-    /// `NAME=value`, where the prefix ends the name.
+    /// `NAME=value`, where the prefix is the end of the name, and the minimum length of the value.
     Assignment(usize),
     /// `echo user:password | chpasswd`.
     Chpasswd,
@@ -56,11 +58,11 @@ impl Alphabet {
     }
 }
 
-/// What is looked for.
+/// A kind of secret.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct SecretKind {
     pub prefix: &'static str,
-    /// "a DigitalOcean token"
+    /// As in messages, such as "a DigitalOcean token".
     pub name: &'static str,
     pub form: Form,
 }
@@ -72,12 +74,12 @@ const fn kind(prefix: &'static str, name: &'static str, form: Form) -> SecretKin
 use Alphabet::{Alnum, Base64, Dashed, Dotted, Hex, Slashed, Upper, Url};
 use Form::{Assignment, Chpasswd, Jwt, Pem, Token, UserInfo};
 
-/// No limit that matters.
+/// A maximum for tokens without a documented one.
 const ANY: usize = 4_096;
 
 pub(super) const KINDS: &[SecretKind] = &[
     kind("-----BEGIN ", "a private key", Pem),
-    kind("PuTTY-User-Key-File-", "a private key of PuTTY's", Token(Dotted, 1, 2)),
+    kind("PuTTY-User-Key-File-", "a PuTTY private key", Token(Dotted, 1, 2)),
     kind("AGE-SECRET-KEY-1", "an age secret key", Token(Upper, 58, 58)),
     kind("PrivateKey = ", "a WireGuard private key", Token(Base64, 44, 44)),
     kind("PrivateKey=", "a WireGuard private key", Token(Base64, 44, 44)),
@@ -108,7 +110,7 @@ pub(super) const KINDS: &[SecretKind] = &[
     kind("xoxr-", "a Slack token", Token(Dashed, 20, 300)),
     kind("xoxs-", "a Slack token", Token(Dashed, 20, 300)),
     kind("xapp-", "a Slack token", Token(Dashed, 40, 300)),
-    kind("hooks.slack.com/services/", "the address of a Slack hook", Token(Slashed, 40, 200)),
+    kind("hooks.slack.com/services/", "a Slack webhook URL", Token(Slashed, 40, 200)),
     kind("sk_live_", "a Stripe key", Token(Alnum, 20, 255)),
     kind("rk_live_", "a Stripe key", Token(Alnum, 20, 255)),
     kind("npm_", "an npm token", Token(Alnum, 36, 36)),
@@ -128,7 +130,7 @@ pub(super) const KINDS: &[SecretKind] = &[
     kind("glsa_", "a Grafana token", Token(Url, 32, 60)),
     kind("shpat_", "a Shopify token", Token(Hex, 32, 32)),
     kind("eyJ", "a JSON web token", Jwt),
-    kind("://", "a password in an address", UserInfo),
+    kind("://", "a password in a URL", UserInfo),
     kind("PASSWORD=", "a password", Assignment(0)),
     kind("PASSWORD: ", "a password", Assignment(0)),
     kind("PGPASSWORD=", "a password", Assignment(0)),
@@ -141,12 +143,12 @@ pub(super) const KINDS: &[SecretKind] = &[
     kind("chpasswd", "a password", Chpasswd),
 ];
 
-/// The first bytes of a prefix that are looked up; every prefix has them.
+/// The number of bytes at the start of each prefix that the tables contain.
 const LOOKED_UP: usize = 3;
-/// The bits of a set of prefixes; a bit stands for every 64th of them.
+/// The number of bits in a set of prefixes; a bit represents every 64th prefix.
 const BITS: usize = 64;
 
-/// For each of the first bytes of a prefix: which prefixes have which byte there, as a set of bits.
+/// For each position: the set of prefixes that have a byte there.
 static BYTES: [[u64; 256]; LOOKED_UP] = bytes();
 
 const fn bytes() -> [[u64; 256]; LOOKED_UP] {
@@ -165,7 +167,6 @@ const fn bytes() -> [[u64; 256]; LOOKED_UP] {
     tables
 }
 
-/// A prefix in a text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct PrefixMatch {
     pub kind: &'static SecretKind,
@@ -199,7 +200,7 @@ fn next(bytes: &[u8], from: usize) -> Option<(usize, &'static SecretKind)> {
     None
 }
 
-/// The longest prefix that a text begins with, of those that share the bits.
+/// The longest prefix at the start of a text, among those of the set.
 fn longest(text: &[u8], mut bits: u64) -> Option<&'static SecretKind> {
     let mut longest: Option<&SecretKind> = None;
     while bits != 0 {
@@ -224,7 +225,7 @@ mod tests {
 
     use super::*;
 
-    /// The matches of an established library.
+    /// The matches of aho-corasick.
     fn expected(text: &str) -> Vec<(usize, usize, &'static str)> {
         let prefixes: Vec<_> = KINDS.iter().map(|kind| kind.prefix).collect();
         let automaton = AhoCorasick::builder().match_kind(MatchKind::LeftmostLongest).build(&prefixes).unwrap();
@@ -252,9 +253,9 @@ mod tests {
     }
 
     proptest! {
-        /// Texts of pieces of prefixes: cut ones, overlapping ones, one after the other.
+        /// Texts made of parts of prefixes: truncated, overlapping, adjacent.
         #[test]
-        fn texts_have_the_same_prefixes_as_a_library_finds(
+        fn prefixes_match_aho_corasick(
             pieces in prop::collection::vec((0..KINDS.len(), 0..12_usize, 0..30_usize, ".?"), 0..12),
         ) {
             let mut text = String::new();

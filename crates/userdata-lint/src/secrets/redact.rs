@@ -4,14 +4,14 @@ use super::CODES;
 use diagnostics::Diagnostic;
 use diagnostics::source::{Source, Span, floor_char_boundary};
 
-/// The characters of a secret's beginning that identify it in a message.
+/// The number of characters at the start of a secret that identify it in a message.
 const IDENTIFYING_CHARACTERS: usize = 6;
-/// A secret of this length is redacted wherever it stands, also in paths and within words.
+/// A secret of this length is redacted everywhere, also in paths and inside words.
 const UNMISTAKABLE_BYTES: usize = 16;
-/// The most of a secret's beginning that is shown.
+/// Maximum length of the start of a secret that is shown.
 const MAX_SHOWN_BYTES: usize = 4;
 
-/// The source with its secrets hidden, and messages that no longer repeat them.
+/// Returns the source with the secrets hidden, and removes them from the findings.
 pub(crate) fn redact(source: &Source, diagnostics: &mut [Diagnostic]) -> Source {
     let secrets = diagnostics.iter().filter(|found| CODES.contains(&found.code)).filter_map(|found| found.span);
     let mut places: Vec<Span> = secrets.filter(|span| span.end > span.start).collect();
@@ -24,7 +24,7 @@ pub(crate) fn redact(source: &Source, diagnostics: &mut [Diagnostic]) -> Source 
     for place in &mut places {
         let text = source.slice(*place);
         let label = if text.starts_with("-----BEGIN ") { text.find("-----\n").or(text.find("-----\r")) } else { None };
-        // The part that only names its kind is shown; of a password nothing.
+        // The part that identifies the kind is shown; of a password, nothing.
         let shown = match label {
             Some(label) => label + 5,
             None if text.len() >= 20 => floor_char_boundary(text, MAX_SHOWN_BYTES),
@@ -36,7 +36,8 @@ pub(crate) fn redact(source: &Source, diagnostics: &mut [Diagnostic]) -> Source 
     for found in diagnostics {
         let is_ours = CODES.contains(&found.code);
         for body in &bodies {
-            // A path is made of keys, and later steps need it unchanged: a short password is not a secret there.
+            // A path consists of keys, and later passes need it unchanged. A short password in it
+            // is a coincidence.
             if body.trim().len() >= UNMISTAKABLE_BYTES {
                 redact_text(&mut found.path, body);
             }
@@ -49,7 +50,7 @@ pub(crate) fn redact(source: &Source, diagnostics: &mut [Diagnostic]) -> Source 
     source.hiding(places)
 }
 
-/// Replaces a secret in a message, and its beginning where the message cuts it.
+/// Replaces a secret in a message, also if the message truncates it.
 fn redact_text(message: &mut String, secret: &str) {
     let secret = secret.trim();
     let beginning: String = secret.chars().take(IDENTIFYING_CHARACTERS).collect();
@@ -61,7 +62,8 @@ fn redact_text(message: &mut String, secret: &str) {
     while let Some(at) = message[from..].find(&beginning).map(|at| from + at) {
         let same = message[at..].chars().zip(secret.chars()).take_while(|(one, two)| one == two);
         let length: usize = same.map(|(one, _)| one.len_utf8()).sum();
-        // The password `pass` does not stand in `mkpasswd`: a short secret is a word of its own, or is cut.
+        // `pass` in `mkpasswd` is not the password: a short secret must be a word of its own, or
+        // truncated.
         let (before, after) = (&message[..at], &message[at + length..]);
         let is_part = in_word(before.chars().next_back()) && in_word(secret.chars().next())
             || in_word(after.chars().next()) && in_word(secret.chars().next_back());
@@ -79,7 +81,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn cut_secrets_are_struck_too() {
+    fn truncated_secrets_are_redacted() {
         let mut message = "found the string `tokenABCDEFGH…`, not `tokenABCDEFGHIJKL`".to_string();
         redact_text(&mut message, "tokenABCDEFGHIJKL");
         assert_eq!(message, "found the string `****…`, not `****`");
@@ -88,7 +90,7 @@ mod tests {
     }
 
     #[test]
-    fn words_that_hold_a_short_secret_stay() {
+    fn words_with_a_short_secret_inside_stay() {
         let mut message = "`password` is `pass`, or `pas…`; `mkpasswd` makes a hash of `pass word`".to_string();
         redact_text(&mut message, "pass");
         assert_eq!(message, "`password` is `****`, or `pas…`; `mkpasswd` makes a hash of `**** word`");

@@ -1,20 +1,19 @@
-//! Finds the secrets of a text: every prefix of `patterns.rs` with what follows it, unless that is a placeholder.
+//! Finds secrets in a text: every prefix of `patterns.rs` and what follows it, except placeholders.
 
 use super::patterns::{Alphabet, Form, PrefixMatch, SecretKind, find_prefixes};
 use diagnostics::source::{Span, floor_char_boundary};
 
-/// Secrets of one text: more are not reported.
+/// Maximum number of secrets that are reported for one text.
 const MAX_SECRETS: usize = 200;
 const MAX_PRIVATE_KEY_BYTES: usize = 20_000;
 const MAX_WEB_TOKEN_BYTES: usize = 8_000;
 
-/// A secret in a text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct FoundSecret {
     pub kind: &'static SecretKind,
-    /// All of it.
+    /// The whole secret.
     pub span: Span,
-    /// The bytes of its beginning that only say what it is, and may be shown.
+    /// The number of bytes at its start that only identify the kind and may be shown.
     pub shown: usize,
 }
 
@@ -23,7 +22,7 @@ pub(super) fn scan(text: &str) -> Vec<FoundSecret> {
     let mut out: Vec<FoundSecret> = Vec::new();
     for PrefixMatch { kind, start, end } in find_prefixes(text) {
         let Some((span, shown)) = match_form(text, start, end, kind.form) else { continue };
-        // The parts of one secret: a token in an assignment, an address in a token.
+        // A part of the previous secret: a token in an assignment, a URL in a token.
         if let Some(last) = out.last_mut().filter(|last| last.span.end > span.start) {
             if matches!(last.kind.form, Form::Assignment(_) | Form::UserInfo) && matches!(kind.form, Form::Token(..)) {
                 *last = FoundSecret { kind, span, shown };
@@ -38,18 +37,18 @@ pub(super) fn scan(text: &str) -> Vec<FoundSecret> {
     out
 }
 
-/// The place of the secret at a prefix, and how many bytes of it may be shown; `None` where there is none.
+/// The span of the secret at a prefix, and how many bytes of it may be shown.
 fn match_form(text: &str, start: usize, end: usize, form: Form) -> Option<(Span, usize)> {
     let bytes = text.as_bytes();
     match form {
         Form::Token(alphabet, least, most) => {
-            // In the middle of a longer word it is something else.
+            // Inside a longer word, this is not a secret.
             let previous = start.checked_sub(1).map(|at| bytes[at]);
             let is_word = bytes[start].is_ascii_alphanumeric();
             if is_word && previous.is_some_and(|byte| byte.is_ascii_alphanumeric() || byte == b'_') {
                 return None;
             }
-            let stop = run(&bytes[..bytes.len().min(end + most + 1)], end, alphabet);
+            let stop = end_of_run(&bytes[..bytes.len().min(end + most + 1)], end, alphabet);
             let (body, length) = (&text[end..stop], stop - end);
             if length < least || length > most || is_placeholder(body) {
                 return None;
@@ -70,8 +69,8 @@ fn match_form(text: &str, start: usize, end: usize, form: Form) -> Option<(Span,
     }
 }
 
-/// Where the run of an alphabet's characters ends.
-fn run(bytes: &[u8], start: usize, alphabet: Alphabet) -> usize {
+/// The end of a run of characters of the alphabet.
+fn end_of_run(bytes: &[u8], start: usize, alphabet: Alphabet) -> usize {
     bytes[start..].iter().position(|byte| !alphabet.has(*byte)).map_or(bytes.len(), |length| start + length)
 }
 
@@ -79,7 +78,8 @@ fn line_end(text: &str, start: usize) -> usize {
     text[start..].find(['\n', '\r']).map_or(text.len(), |length| start + length)
 }
 
-/// An access key's id alone opens nothing: the secret key, 40 characters, stands beside it.
+/// Whether an AWS secret key (40 characters) is near the id of the access key, which is harmless
+/// alone.
 fn has_secret_near(text: &str, from: usize) -> bool {
     let to = floor_char_boundary(text, from + 240);
     let words = text[from..to].split(|c: char| !c.is_ascii() || !Alphabet::Base64.has(c as u8));
@@ -92,7 +92,7 @@ fn has_secret_near(text: &str, from: usize) -> bool {
     })
 }
 
-/// A PEM block whose label ends in `PRIVATE KEY` (or PGP's), in clear, with a body that can be a key's.
+/// An unencrypted PEM block whose label ends in `PRIVATE KEY` (or PGP's), with a plausible body.
 fn pem(text: &str, start: usize) -> Option<(Span, usize)> {
     let label = text.get(start + "-----BEGIN ".len()..)?;
     let label = label.get(..label.find("-----").filter(|length| *length < 40)?)?;
@@ -101,7 +101,7 @@ fn pem(text: &str, start: usize) -> Option<(Span, usize)> {
     }
     let body_start = start + "-----BEGIN ".len() + label.len() + 5;
     let limit = floor_char_boundary(text, body_start + MAX_PRIVATE_KEY_BYTES);
-    // Another key begins where this one has no end.
+    // The next key begins, so this one has no end.
     let limit = text[body_start..limit].find("-----BEGIN ").map_or(limit, |length| body_start + length);
     let ending = text[body_start..limit].find("-----END ");
     let body_end = ending.map_or_else(|| line_end(&text[..limit], body_start), |length| body_start + length);
@@ -126,7 +126,7 @@ fn jwt(text: &str, start: usize) -> Option<(Span, usize)> {
     if start > 0 && Alphabet::Dotted.has(bytes[start - 1]) {
         return None;
     }
-    let end = run(&bytes[..bytes.len().min(start + MAX_WEB_TOKEN_BYTES)], start, Alphabet::Dotted);
+    let end = end_of_run(&bytes[..bytes.len().min(start + MAX_WEB_TOKEN_BYTES)], start, Alphabet::Dotted);
     let parts: Vec<&str> = text[start..end].split('.').collect();
     let fits = matches!(parts[..], [head, body, sign] if head.len() > 15 && body.starts_with("eyJ") && body.len() > 15 && sign.len() > 20);
     fits.then_some((Span::new(start, end), 3))
@@ -150,13 +150,13 @@ fn user_info(text: &str, start: usize) -> Option<(Span, usize)> {
     Some((Span::new(at, at + password.len()), 0))
 }
 
-/// The literal value of `NAME=value` or `NAME: value`, at least so many characters long.
+/// The literal value of `NAME=value` or `NAME: value`, with a minimum length.
 fn assignment(text: &str, start: usize, end: usize, least: usize) -> Option<(Span, usize)> {
     let is_name = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_';
     let bytes = text.as_bytes();
     let mut at = end;
     if is_name(bytes[end - 1]) {
-        // The prefix is the name; what separates it from its value follows.
+        // The prefix is the whole name, so the separator follows.
         let rest = &text[end..];
         let separator = rest.trim_start_matches([' ', '"', '\'']).strip_prefix(['=', ':'])?;
         at = text.len() - separator.trim_start_matches(' ').len();
@@ -164,7 +164,7 @@ fn assignment(text: &str, start: usize, end: usize, least: usize) -> Option<(Spa
             return None;
         }
     }
-    // A name ends with the prefix: DB_PASSWORD, not --no-PASSWORD.
+    // A prefix is the end of a name: DB_PASSWORD, but not --no-PASSWORD.
     if bytes[start] == b'-' && start.checked_sub(1).is_some_and(|before| !bytes[before].is_ascii_whitespace()) {
         return None;
     }
@@ -197,7 +197,7 @@ fn assignment(text: &str, start: usize, end: usize, least: usize) -> Option<(Spa
     Some((Span::new(at, at + value.len()), 0))
 }
 
-/// `echo user:password | chpasswd`, the line before the program's name.
+/// The password of `echo user:password | chpasswd`, before the program's name.
 fn chpasswd(text: &str, start: usize) -> Option<(Span, usize)> {
     let from = floor_char_boundary(text, start.saturating_sub(300));
     let line = text[from..start].rfind(['\n', '\r']).map_or(from, |at| from + at + 1);
@@ -211,7 +211,7 @@ fn chpasswd(text: &str, start: usize) -> Option<(Span, usize)> {
     let word_start = word.rfind([' ', '"', '\'', '\t']).map_or(0, |at| at + 1);
     let (user, password) = word[word_start..].split_once(':')?;
     let is_echo = word[..word_start].contains("echo") || word[..word_start].contains("printf");
-    // `chpasswd -e` takes hashes.
+    // `chpasswd -e` reads hashes.
     let hashed = text[start..floor_char_boundary(text, start + 100)]
         .lines()
         .next()
@@ -249,7 +249,8 @@ const PLACEHOLDER_WORDS: &[&str] = &[
     "****",
 ];
 
-/// Whether a text only takes the place of a secret: a variable, a template's expression, `CHANGEME`, `<token>`, `xxxx`.
+/// Whether a text is a placeholder: a variable, a template expression, `CHANGEME`, `<token>`,
+/// `xxxx`.
 pub(super) fn is_placeholder(text: &str) -> bool {
     let text = text.trim();
     if text.is_empty()
@@ -270,7 +271,7 @@ pub(super) fn is_placeholder(text: &str) -> bool {
     {
         return true;
     }
-    // `0000…`, `abababab…`: a long text of few different characters.
+    // A long text with few different characters, such as `0000…` or `abababab…`.
     let mut seen = [false; 256];
     text.bytes().for_each(|byte| seen[usize::from(byte)] = true);
     let different = seen.iter().filter(|seen| **seen).count();
@@ -282,7 +283,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn placeholders_are_told_from_secrets() {
+    fn placeholders_are_recognized() {
         for text in [
             "CHANGEME",
             "${DB_PASSWORD}",

@@ -1,9 +1,9 @@
-//! Which texts are secrets, where they are found, and that nothing repeats them.
+//! Which texts are secrets, where they are found, and that no output repeats them.
 
 use crate::{Options, lint_bytes};
 use diagnostics::{Format, Severity};
 
-/// Findings of this room as `code path line:column`.
+/// The findings about secrets as `code path line:column`.
 fn found(text: &str) -> Vec<String> {
     let report = lint_bytes("t.yaml", text.as_bytes(), &Options::default());
     let document = &report.documents[0];
@@ -24,7 +24,7 @@ const HEX: &str = "5b1f0c2a7d94e683b1c0f97a24d85e6310cf2b9874ad53e6f019c7b28d4a6
 const LETTERS: &str = "q7Rk2VxZp0LmN4sTb8WcY1dFgH6jK3uEoIaQ5rSvXy9zABCDEFGHIJKLMNOP";
 
 #[test]
-fn tokens_are_known_by_their_shape() {
+fn tokens_are_recognized_by_format() {
     let tokens = [
         format!("dop_v1_{HEX}"),
         format!("ghp_{}", &LETTERS[..36]),
@@ -54,7 +54,7 @@ fn tokens_are_known_by_their_shape() {
 }
 
 #[test]
-fn what_only_looks_like_a_token_is_let_pass() {
+fn texts_that_resemble_tokens_are_accepted() {
     for text in [
         format!("git checkout ghp_{}", &LETTERS[..20]),
         format!("sha {HEX}"),
@@ -114,7 +114,7 @@ fn passwords_under_keys() {
 }
 
 #[test]
-fn encoded_contents_and_every_kind_of_document_are_looked_into() {
+fn encoded_contents_and_all_kinds_are_searched() {
     use base64::Engine;
     use std::io::Write;
     let secret = format!("a\ntoken dop_v1_{HEX}\n");
@@ -138,7 +138,7 @@ fn encoded_contents_and_every_kind_of_document_are_looked_into() {
     assert_eq!(found(&format!("#cloud-config\n# dop_v1_{HEX}\nruncmd: [ls\n")).len(), 1, "in broken YAML, in comments");
 }
 
-/// Whatever else is wrong on the line, and in whatever format.
+/// In any format, whatever else is reported on the line.
 #[test]
 fn no_output_repeats_a_secret() {
     let key = "MHcCAQEEIJ4QmTVhV0s7zYkLq2dRbWnUoXc1pEaGf8ut3gIKHhNoAoGCCqGSM49AwEHoUQDQgAE";
@@ -155,9 +155,9 @@ fn no_output_repeats_a_secret() {
     }
 }
 
-/// The passwords are parts of keys, of programs' names and of our own words.
+/// The passwords are also parts of keys, program names and messages.
 #[test]
-fn paths_and_words_keep_what_a_password_is_like() {
+fn short_passwords_are_not_redacted_in_words() {
     let text = "#cloud-config\nusers: [{name: ada, plain_text_passwd: users, uid: x, shel: 1}]\nchpasswd:\n  expire: 1\n  users: [{name: root, password: pass, type: text}]\n";
     assert_eq!(found(text), ["MK372 users.0.plain_text_passwd 2:40", "MK372 chpasswd.users.0.password 5:34"]);
     let report = lint_bytes("t.yaml", text.as_bytes(), &Options::default());
@@ -178,15 +178,15 @@ fn host_keys_are_a_warning() {
     );
 }
 
-/// Text that nearly is a secret, over and over, in one long line.
+/// Text that resembles secrets, repeated in one long line.
 #[test]
-fn what_repeats_itself_takes_no_time() {
+fn repeated_texts_are_searched_quickly() {
     let piece = "chpasswd A_TOKEN= xoxb-xoxb- ://a -----BEGIN PRIVATE KEY----- eyJ sk- PASSWORD='";
     let text = format!("#cloud-config\nruncmd:\n  - |\n    {}\n", piece.repeat(4_000));
     assert!(found(&text).len() <= 200);
 }
 
-/// What a command gets: the code of its only finding, or "".
+/// The code of a command's only finding, or "".
 fn code_in_command(command: &str) -> String {
     let found = in_command(command);
     assert!(found.len() < 2, "{command}: {found:?}");

@@ -1,44 +1,42 @@
-//! The simple commands of a script: a program and its arguments, and how the shell runs it.
+//! Simple commands: a program, its arguments, and how the shell runs it.
 
 use std::borrow::Cow;
 
-use super::{Interpreter, Reading, read};
+use super::{Interpreter, ParsedScript, read};
 
-/// How deep `sh -c` in `sh -c` is read.
+/// How deep `sh -c` may nest.
 const MAX_SHELLS_IN_SHELLS: usize = 3;
 
-/// Where a command reads its input from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Input {
     Inherited,
-    /// From another command.
     Pipe,
-    /// From a file or a here-document.
     File,
 }
 
-/// A simple command: a program and its arguments, without redirections and without what runs it (`sudo`, `env`, …).
+/// A simple command without redirections and without prefixes (`sudo`, `env`, …).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct SimpleCommand<'t> {
-    /// Without quotes, the program first. Expansions stay as they are written.
+    /// The program and its arguments without quotes. Expansions are not evaluated.
     pub words: Vec<Cow<'t, str>>,
-    /// As it is written.
+    /// The source text.
     pub written: &'t str,
-    /// In `if`, after `&&` or `||`, in a loop, a function or a subshell: it may not run, or not as it would alone.
+    /// Whether the command may not run: in `if`, after `&&` or `||`, in a loop, a function or a
+    /// subshell.
     pub conditional: bool,
-    /// `&` follows.
+    /// Whether `&` follows.
     pub background: bool,
     pub input: Input,
-    /// Another command reads its output.
+    /// Whether its output goes to a pipe.
     pub feeds_pipe: bool,
-    /// `timeout` ends it.
+    /// Whether it runs under `timeout`.
     pub has_timeout: bool,
-    /// In parentheses, which as a whole may run in the background.
+    /// Whether it is in a subshell, which may run in the background.
     pub in_subshell: bool,
 }
 
 impl<'t> SimpleCommand<'t> {
-    /// A command that always runs, with its prefixes taken off.
+    /// A command that always runs.
     pub(super) fn new(words: Vec<Cow<'t, str>>) -> Self {
         let mut command = SimpleCommand {
             words,
@@ -54,7 +52,7 @@ impl<'t> SimpleCommand<'t> {
         command
     }
 
-    /// The program's name without its folder.
+    /// The program's name without its directory.
     pub(crate) fn program(&self) -> &str {
         self.words.first().map_or("", |word| base_name(word))
     }
@@ -63,22 +61,23 @@ impl<'t> SimpleCommand<'t> {
         self.words.get(1..).unwrap_or_default()
     }
 
-    /// Arguments that are not options.
+    /// The arguments that are not options.
     pub(crate) fn operands(&self) -> impl Iterator<Item = &str> {
         self.arguments().iter().map(AsRef::as_ref).filter(|word: &&str| !word.starts_with('-'))
     }
 
-    /// Whether any of these is an argument.
+    /// Whether any of the names is an argument.
     pub(crate) fn has(&self, names: &[&str]) -> bool {
         self.arguments().iter().any(|word| names.contains(&word.as_ref()))
     }
 
-    /// Whether the shell waits for the command without a limit.
+    /// Whether the shell waits for the command without a time limit.
     pub(crate) fn is_waited_for(&self) -> bool {
         !self.background && !self.in_subshell && !self.has_timeout
     }
 
-    /// The text of `sh -c '…'`, and the shell that reads it. Only a text that is a piece of the script can be pointed at.
+    /// The script of `sh -c '…'` and its shell. Only for a text that is part of the source, because
+    /// findings need a span.
     fn inner_script(&self) -> Option<(&'t str, Interpreter)> {
         let shell = Interpreter::from_program(self.program()).filter(|shell| *shell != Interpreter::Ash)?;
         let is_option = |word: &Cow<'_, str>| word.starts_with('-') && !word.starts_with("--") && word.ends_with('c');
@@ -89,13 +88,13 @@ impl<'t> SimpleCommand<'t> {
         }
     }
 
-    /// Takes off assignments, `sudo`, `env`, `timeout 5` and the like.
+    /// Removes assignments, `sudo`, `env`, `timeout 5` and similar prefixes.
     fn strip_prefixes(&mut self) {
         while let Some(first) = self.words.first() {
             let is_assignment = first.split_once('=').is_some_and(|(name, _)| {
                 !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
             });
-            // Options with a value, and words after the options.
+            // Options with a value, and the number of operands.
             let (with_value, operands): (&[&str], usize) = match base_name(first) {
                 _ if is_assignment => {
                     self.words.remove(0);
@@ -126,13 +125,13 @@ fn base_name(path: &str) -> &str {
     path.rsplit('/').next().unwrap_or_default()
 }
 
-/// The simple commands of a script, and after them those in its `sh -c '…'`.
+/// The simple commands of a script, followed by those in its `sh -c '…'`.
 pub(crate) fn commands(text: &str, interpreter: Interpreter) -> Vec<SimpleCommand<'_>> {
-    let Reading { script, .. } = read(text, interpreter);
+    let ParsedScript { script, .. } = read(text, interpreter);
     with_inner_scripts(script.commands, MAX_SHELLS_IN_SHELLS)
 }
 
-/// The command that a list of words is, and those in its `sh -c '…'`.
+/// The command that a list of words stands for, and those in its `sh -c '…'`.
 pub(crate) fn commands_of_list<'t>(words: &[&'t str], written: &'t str) -> Vec<SimpleCommand<'t>> {
     let words = words.iter().map(|word| Cow::Borrowed(*word)).collect();
     with_inner_scripts(vec![SimpleCommand { written, ..SimpleCommand::new(words) }], MAX_SHELLS_IN_SHELLS)
@@ -178,7 +177,7 @@ mod tests {
     }
 
     #[test]
-    fn commands_are_those_that_the_shell_runs() {
+    fn commands_match_the_shell() {
         for (text, expected) in [
             ("a b; c 'd e' \"f\" # x\ng\\ h", &["a,b", "c,d e,f", "g h"][..]),
             ("a && b || c & d | e", &["&a", "?&b", "?&c", ">d", "|e"]),

@@ -24,7 +24,7 @@ pub(super) enum Compound {
 }
 
 impl Parser<'_> {
-    /// A compound command and its redirections. Its commands may not run, or not as they would alone.
+    /// Parses a compound command and its redirections.
     pub(super) fn compound(&mut self, compound: Compound) -> Parse {
         let first = self.script.commands.len();
         let (context, chained) = (self.context, std::mem::take(&mut self.chained));
@@ -32,7 +32,7 @@ impl Parser<'_> {
         self.context.subshell |= compound == Compound::Subshell;
         self.compound_body(compound)?;
         (self.context, self.chained) = (context, chained);
-        // A function's own compound command has read its redirections.
+        // The redirections were read with the function's own compound command.
         if compound == Compound::Function {
             return Ok(());
         }
@@ -73,7 +73,7 @@ impl Parser<'_> {
             Compound::Subshell => self.subshell(start),
             Compound::Condition => self.condition(start),
             Compound::Function => self.function(start),
-            // Its optional name makes it the one command that needs to look ahead; it is very rare.
+            // Its optional name would need a lookahead, and it is very rare.
             Compound::Coprocess => Err(Stop::Unknown),
         }
     }
@@ -103,7 +103,7 @@ impl Parser<'_> {
         let opened = Span::new(start, self.at);
         let what = "this loop";
         self.blanks();
-        if self.is_bash() && self.looking_at("((") {
+        if self.is_bash() && self.is_next("((") {
             if !self.arithmetic()? {
                 return self.error("`((…; …; …))`", Some((opened, what)));
             }
@@ -181,15 +181,15 @@ impl Parser<'_> {
             self.patterns(opened)?;
             self.list()?;
             if self.eat(";;") {
-                if self.looking_at("&") {
+                if self.is_next("&") {
                     if !self.is_bash() {
                         return self.error("a pattern, or `esac`", Some((opened, what)));
                     }
                     self.at += 1;
                 }
-            } else if self.looking_at(";&") {
-                // In POSIX since 2024: whether a `sh` knows it depends on its age.
-                self.unsure |= !self.is_bash();
+            } else if self.is_next(";&") {
+                // In POSIX since 2024; older shells do not support it.
+                self.is_ambiguous |= !self.is_bash();
                 self.at += 2;
             } else if self.reserved(&["esac"]).is_none() {
                 if self.peek().is_none() {
@@ -200,7 +200,7 @@ impl Parser<'_> {
         }
     }
 
-    /// `(a | b)`: the patterns of one branch.
+    /// Parses the patterns of one branch, such as `(a | b)`.
     fn patterns(&mut self, opened: Span) -> Parse {
         let what = "this `case`";
         self.eat("(");
@@ -214,14 +214,14 @@ impl Parser<'_> {
             if self.eat(")") {
                 return Ok(());
             }
-            if self.looking_at("||") || !self.eat("|") {
+            if self.is_next("||") || !self.eat("|") {
                 return self.error("`)` after the pattern", Some((opened, what)));
             }
         }
     }
 
     fn subshell(&mut self, start: usize) -> Parse {
-        if self.is_bash() && self.looking_at("((") && self.arithmetic()? {
+        if self.is_bash() && self.is_next("((") && self.arithmetic()? {
             return Ok(());
         }
         self.at += 1;
@@ -230,7 +230,7 @@ impl Parser<'_> {
         if self.peek().is_none() {
             return unclosed(opened, "this `(`", "`)`");
         }
-        if !self.looking_at(")") {
+        if !self.is_next(")") {
             return self.error("`)`", Some((opened, "the subshell")));
         }
         if !any {
@@ -249,11 +249,11 @@ impl Parser<'_> {
         }
         self.word(false)?;
         self.blanks();
-        if self.looking_at("(") {
+        if self.is_next("(") {
             let bracket = self.at;
             self.at += 1;
             self.blanks();
-            // Without `)` it is a subshell: the function's body.
+            // Without `)`, this is a subshell, the body of the function.
             if !self.eat(")") {
                 self.at = bracket;
             }
@@ -265,7 +265,7 @@ impl Parser<'_> {
         }
     }
 
-    /// `[[ … ]]`: only its end is looked for, and what no condition may hold.
+    /// Parses `[[ … ]]`: finds its end and rejects what no condition may contain.
     fn condition(&mut self, start: usize) -> Parse {
         self.at += 2;
         let opened = Span::new(start, self.at);
@@ -285,17 +285,12 @@ impl Parser<'_> {
                 self.regex()?;
                 continue;
             }
+            if self.skip_parenthesis(&mut open) {
+                continue;
+            }
             match self.peek() {
                 None => return unclosed(opened, "this `[[`", "`]]`"),
-                Some(b'(') => {
-                    open += 1;
-                    self.at += 1;
-                }
-                Some(b')') if open > 0 => {
-                    open -= 1;
-                    self.at += 1;
-                }
-                Some(b'&' | b'|') if self.looking_at("&&") || self.looking_at("||") => self.at += 2,
+                Some(b'&' | b'|') if self.is_next("&&") || self.is_next("||") => self.at += 2,
                 Some(b'<' | b'>') if !self.process_substitution_here() => self.at += 1,
                 Some(b';' | b'&' | b'|' | b')') => return self.error("`]]`", Some((opened, "the condition"))),
                 Some(_) => self.word(false)?,
@@ -303,24 +298,19 @@ impl Parser<'_> {
         }
     }
 
-    /// A regular expression after `=~`: parentheses and bars are part of it.
+    /// Parses the regular expression after `=~`, which may contain parentheses and bars.
     fn regex(&mut self) -> Parse {
         let mut open = 0_usize;
         while let Some(byte) = self.peek() {
             self.spend()?;
+            if self.skip_parenthesis(&mut open) {
+                continue;
+            }
             match byte {
-                b'(' => {
-                    open += 1;
-                    self.at += 1;
-                }
-                b')' if open > 0 => {
-                    open -= 1;
-                    self.at += 1;
-                }
-                b'|' | b'<' | b'>' if open > 0 || byte == b'|' && !self.looking_at("||") => self.at += 1,
+                b'|' | b'<' | b'>' if open > 0 || byte == b'|' && !self.is_next("||") => self.at += 1,
                 b' ' | b'\t' | b'\n' if open > 0 => self.at += 1,
                 _ if super::word::ends_word(byte) => return Ok(()),
-                _ => self.piece(false)?,
+                _ => self.word_part(false)?,
             }
         }
         Ok(())

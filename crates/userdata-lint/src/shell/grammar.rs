@@ -1,15 +1,16 @@
-//! Lists, pipelines, simple commands: the grammar above words and below compound commands.
+//! Lists, pipelines and simple commands.
 
 use super::compound::Compound;
 use super::word::{Redirection, ends_word, unquote};
 use super::{Input, MAX_COMMANDS, Parse, Parser, SimpleCommand, Stop, stop, unclosed};
 use diagnostics::source::Span;
 
-/// Words that end a list where a command could begin.
+/// Words that end a list at the start of a command.
 const CLOSERS: [&str; 8] = ["then", "else", "elif", "fi", "do", "done", "esac", "}"];
 
 impl<'t> Parser<'t> {
-    /// The error for a token that cannot begin a command, after a complete list: most often a closing word without its beginning.
+    /// The error for a token that cannot begin a command, such as a closing word without its
+    /// opening word.
     pub(super) fn unexpected_closer(&self) -> Stop {
         let (span, found) = self.found();
         let opener = match self.text.get(span.start..span.end).unwrap_or_default() {
@@ -23,7 +24,7 @@ impl<'t> Parser<'t> {
         stop(span, format!("found {found} without {opener} before it"), None, None)
     }
 
-    /// Blanks, joined lines and a comment.
+    /// Skips spaces, joined lines and a comment.
     pub(super) fn blanks(&mut self) {
         loop {
             match self.bytes.get(self.at..).unwrap_or_default() {
@@ -38,7 +39,7 @@ impl<'t> Parser<'t> {
         }
     }
 
-    /// Blanks and line ends.
+    /// Skips spaces and line ends.
     pub(super) fn line_ends(&mut self) {
         self.blanks();
         while self.peek() == Some(b'\n') {
@@ -48,7 +49,7 @@ impl<'t> Parser<'t> {
         }
     }
 
-    /// The reserved word that stands here, if one does: bare, and ended like a word.
+    /// The reserved word at this position, if there is one.
     pub(super) fn reserved(&self, words: &[&'static str]) -> Option<&'static str> {
         let rest = &self.bytes[self.at.min(self.bytes.len())..];
         words
@@ -57,17 +58,17 @@ impl<'t> Parser<'t> {
             .find(|word| rest.starts_with(word.as_bytes()) && rest.get(word.len()).is_none_or(|byte| ends_word(*byte)))
     }
 
-    /// Whether a list ends here.
     fn list_ends(&self) -> bool {
         match self.peek() {
             None | Some(b')') => true,
-            Some(b';') => self.looking_at(";;") || self.looking_at(";&"),
+            Some(b';') => self.is_next(";;") || self.is_next(";&"),
             Some(byte) if byte.is_ascii_lowercase() || byte == b'}' => self.reserved(&CLOSERS).is_some(),
             Some(_) => false,
         }
     }
 
-    /// Commands up to a token that ends the list, which is left for the caller. Returns whether there was a command.
+    /// Parses commands up to a token that ends the list, without consuming it. Returns whether
+    /// there was a command.
     pub(super) fn list(&mut self) -> Parse<bool> {
         let mut any = false;
         loop {
@@ -81,7 +82,7 @@ impl<'t> Parser<'t> {
             any = true;
             self.blanks();
             match self.peek() {
-                Some(b';') if !self.looking_at(";;") && !self.looking_at(";&") => self.at += 1,
+                Some(b';') if !self.is_next(";;") && !self.is_next(";&") => self.at += 1,
                 Some(b'&') => {
                     self.at += 1;
                     for command in &mut self.script.commands[first..] {
@@ -126,7 +127,7 @@ impl<'t> Parser<'t> {
             }
             prefixed = true;
         }
-        // bash takes `!` and `time` alone.
+        // bash accepts `!` and `time` alone.
         if prefixed && self.is_bash() && matches!(self.peek(), None | Some(b'\n' | b';')) {
             return Ok(());
         }
@@ -135,7 +136,7 @@ impl<'t> Parser<'t> {
             let first = self.script.commands.len();
             self.command()?;
             self.blanks();
-            let feeds = !self.looking_at("||") && self.eat("|");
+            let feeds = !self.is_next("||") && self.eat("|");
             for command in &mut self.script.commands[first..] {
                 command.feeds_pipe |= feeds;
                 if is_fed && command.input == Input::Inherited {
@@ -162,7 +163,7 @@ impl<'t> Parser<'t> {
         self.simple()
     }
 
-    /// The compound command that begins here, if one does.
+    /// The compound command at this position, if there is one.
     pub(super) fn compound_here(&self) -> Option<Compound> {
         let first = self.peek()?;
         if first == b'(' {
@@ -191,7 +192,7 @@ impl<'t> Parser<'t> {
     fn simple(&mut self) -> Parse {
         let mut first: Option<Span> = None;
         let mut end = self.at;
-        // Assignments in front of the command: after them, arrays may still follow.
+        // The number of words; arrays may follow assignments.
         let mut count = 0;
         let mut input = Input::Inherited;
         let mut words = Vec::new();
@@ -227,7 +228,7 @@ impl<'t> Parser<'t> {
                     first.get_or_insert(Span::new(start, self.at));
                     if self.substitutions == 0 {
                         let written = &self.text[start..self.at];
-                        // Windows line ends have a finding of their own.
+                        // Windows line ends are reported separately.
                         let is_last = matches!(self.peek(), None | Some(b'\n'));
                         let word = if is_last { written.trim_end_matches('\r') } else { written };
                         if !word.is_empty() {
@@ -242,7 +243,6 @@ impl<'t> Parser<'t> {
         if count == 0 { self.error("a command", None) } else { Ok(()) }
     }
 
-    /// Adds a command to the script.
     fn collect(&mut self, words: Vec<std::borrow::Cow<'t, str>>, first: Option<Span>, end: usize, input: Input) {
         let Some(first) = first.filter(|first| end > first.start && self.script.commands.len() < MAX_COMMANDS) else {
             return;
@@ -257,7 +257,7 @@ impl<'t> Parser<'t> {
         }
     }
 
-    /// Notes a command's name, which begins at `start`, if only bash has it.
+    /// Records a command name that only bash has.
     fn note_bash_only(&mut self, start: usize) {
         if !self.is_bash() {
             let name = self.text.get(start..self.at);
@@ -269,10 +269,10 @@ impl<'t> Parser<'t> {
     fn unexpected_parenthesis(&self) -> Parse {
         let (span, _) = self.found();
         let help = "put the text with parentheses in quotes, or write `\\(`";
-        Err(stop(span, "found `(` where an argument may stand".into(), Some(help), None))
+        Err(stop(span, "expected an argument, found `(`".into(), Some(help), None))
     }
 
-    /// `name ()` and the body.
+    /// Parses the rest of `name ()` and the body.
     fn function_after(&mut self, name: Span) -> Parse {
         let bracket = self.at;
         self.at += 1;
@@ -284,7 +284,7 @@ impl<'t> Parser<'t> {
         self.line_ends();
         match self.compound_here() {
             Some(compound) => self.nested(|parser| parser.compound(compound)),
-            // dash takes any command as a function's body.
+            // dash accepts any command as the body of a function.
             None if !self.is_bash() => {
                 let context = self.context;
                 self.context.conditional = true;
@@ -296,7 +296,7 @@ impl<'t> Parser<'t> {
         }
     }
 
-    /// Reads the texts of the here-documents that wait for the end of the line.
+    /// Reads the texts of the pending here-documents.
     pub(super) fn here_documents(&mut self) {
         for mut document in std::mem::take(&mut self.pending) {
             let start = self.at.min(self.bytes.len());
@@ -306,29 +306,29 @@ impl<'t> Parser<'t> {
                 let line_start = self.at;
                 let rest = &self.bytes[line_start..];
                 let length = rest.iter().position(|byte| *byte == b'\n').unwrap_or(rest.len());
-                let whole = &rest[..length];
+                let full_line = &rest[..length];
                 self.at += (length + 1).min(rest.len());
                 let tabs =
-                    if document.strips_tabs { whole.iter().take_while(|byte| **byte == b'\t').count() } else { 0 };
-                let line = &whole[tabs..];
+                    if document.strips_tabs { full_line.iter().take_while(|byte| **byte == b'\t').count() } else { 0 };
+                let line = &full_line[tabs..];
                 if !joined && line == document.delimiter.as_bytes() {
                     document.body = Span::new(start, line_start);
                     document.is_closed = true;
                     break;
                 }
-                // `$(cat <<EOF … EOF)`: bash ends the text there, other shells do not.
+                // `$(cat <<EOF … EOF)`: bash ends the text here, other shells do not.
                 if self.substitutions > 0
                     && line.strip_prefix(document.delimiter.as_bytes()).is_some_and(|rest| rest.starts_with(b")"))
                 {
-                    self.unsure = true;
+                    self.is_ambiguous = true;
                 }
-                joined = !document.quoted && whole.iter().rev().take_while(|byte| **byte == b'\\').count() % 2 == 1;
+                joined = !document.quoted && full_line.iter().rev().take_while(|byte| **byte == b'\\').count() % 2 == 1;
             }
             self.script.here_documents.push(document);
         }
     }
 
-    /// A list that must not be empty, up to one of the words, which is taken.
+    /// Parses a list that must not be empty, and consumes the closing word.
     pub(super) fn body(
         &mut self,
         opened: Span,
@@ -351,9 +351,10 @@ impl<'t> Parser<'t> {
         Ok(closer)
     }
 
-    /// `((`: whether it is arithmetic up to `))`. Stays in front of it when it is not.
+    /// Whether `((` is arithmetic, which is then consumed up to `))`. Otherwise the position does
+    /// not change.
     pub(super) fn arithmetic(&mut self) -> Parse<bool> {
-        let (start, waiting, unsure) = (self.at, self.pending.len(), self.unsure);
+        let (start, waiting, is_ambiguous) = (self.at, self.pending.len(), self.is_ambiguous);
         let (context, chained, expansion_depth) = (self.context, self.chained, self.expansion_depth);
         let documents = self.script.here_documents.len();
         self.at += 2;
@@ -365,7 +366,7 @@ impl<'t> Parser<'t> {
         self.at = start;
         self.pending.truncate(waiting);
         self.script.here_documents.truncate(documents);
-        self.unsure = unsure;
+        self.is_ambiguous = is_ambiguous;
         (self.context, self.chained, self.expansion_depth) = (context, chained, expansion_depth);
         Ok(false)
     }
@@ -374,22 +375,17 @@ impl<'t> Parser<'t> {
         let mut open = 0_usize;
         while let Some(byte) = self.peek() {
             self.spend()?;
+            if self.skip_parenthesis(&mut open) {
+                continue;
+            }
             match byte {
-                b'(' => {
-                    open += 1;
-                    self.at += 1;
-                }
-                b')' if open > 0 => {
-                    open -= 1;
-                    self.at += 1;
-                }
                 b')' => return Ok(self.eat("))")),
                 // Shells differ on quotes in arithmetic.
                 b'\'' => {
-                    self.unsure = true;
+                    self.is_ambiguous = true;
                     self.at += 1;
                 }
-                _ => self.piece(true)?,
+                _ => self.word_part(true)?,
             }
         }
         Ok(false)

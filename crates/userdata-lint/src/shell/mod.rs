@@ -1,13 +1,15 @@
-//! Reads shell scripts: where `sh` or `bash` would refuse to read one, and which simple commands it holds. Nothing is run.
+//! Parses shell scripts: reports syntax errors and lists the simple commands. Nothing is executed.
 //!
-//! The parser follows the grammar of POSIX and what bash adds. Where a shell's answer depends on what ran before (aliases, `extglob`),
-//! or where versions differ, the parser is unsure, and an error after such a place is not reported: it accepts too much rather than
-//! too little. The text of here-documents and of backquotes is read when the script runs, so it is not checked here.
+//! The parser follows the POSIX grammar and bash's extensions. Where the result depends on the
+//! state of the shell (aliases, `extglob`) or on its version, the parser is unsure and reports no
+//! error after that point: it accepts too much rather than too little. Here-documents and
+//! backquotes are parsed by the shell at run time, so they are not checked.
 //!
-//! After an error the parser goes on at the next line, so that the commands behind it are known too.
+//! After an error, parsing continues on the next line, to find the remaining commands.
 //!
-//! To teach it a construct, add it to `grammar.rs` (lists, simple commands), `compound.rs` (`if`, loops, functions) or `word.rs`
-//! (quotes, expansions, redirections), with a line in the tables of `tests.rs`.
+//! To support a construct, add it to `grammar.rs` (lists, simple commands), `compound.rs` (`if`,
+//! loops, functions) or `word.rs` (quotes, expansions, redirections), with a line in the tables of
+//! `tests.rs`.
 
 mod command;
 mod compound;
@@ -18,26 +20,26 @@ use diagnostics::source::Span;
 
 pub(crate) use command::{Input, SimpleCommand, commands, commands_of_list};
 
-/// Longer scripts are not parsed: sixteen times what a provider accepts as user-data.
+/// Larger scripts are not parsed. The limit is 16 times what a provider accepts.
 pub(crate) const MAX_SCRIPT_BYTES: usize = 1024 * 1024;
-/// Deeper nesting is not parsed. Scripts written by hand have a tenth of it.
+/// Scripts with deeper nesting are not parsed.
 const MAX_DEPTH: usize = 100;
-/// Commands after these are not collected.
+/// Maximum number of commands that are collected.
 const MAX_COMMANDS: usize = 2_000;
 
-/// Which program reads a script.
+/// The program that runs a script.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Interpreter {
-    /// `sh`: dash on Debian and Ubuntu, bash on others.
+    /// dash on Debian and Ubuntu, bash elsewhere.
     Sh,
     Dash,
-    /// BusyBox's, which has some of bash's syntax.
+    /// BusyBox's shell, which supports a part of bash's syntax.
     Ash,
     Bash,
 }
 
 impl Interpreter {
-    /// By the name of a program, with or without its folder.
+    /// The interpreter by the name or path of a program.
     pub(crate) fn from_program(name: &str) -> Option<Self> {
         match name.rsplit('/').next().unwrap_or_default() {
             "sh" => Some(Self::Sh),
@@ -48,7 +50,7 @@ impl Interpreter {
         }
     }
 
-    /// By the first line of a script; `None` for other interpreters.
+    /// The interpreter by the first line of a script; `None` for others.
     pub(crate) fn from_script(text: &str) -> Option<Self> {
         let line = text.strip_prefix("#!")?.lines().next()?;
         let mut words = line.split_ascii_whitespace();
@@ -61,75 +63,72 @@ impl Interpreter {
     }
 }
 
-/// Whose grammar is used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Dialect {
-    /// `dash`, and what else is the `sh` of Debian and Ubuntu.
+    /// dash, and other POSIX shells.
     Posix,
     Bash,
 }
 
-/// The first place where a shell stops.
+/// The first syntax error of a script.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct ShellError {
     pub span: Span,
     pub message: String,
     pub help: Option<String>,
-    /// The construct that was open there, and where it begins.
+    /// The open construct, and where it begins.
     pub opened: Option<(Span, String)>,
 }
 
-/// A here-document and its text.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct HereDocument {
     /// The operator and the delimiter.
     pub span: Span,
     pub delimiter: String,
-    /// Whether the delimiter is quoted: nothing is expanded in the text then.
+    /// Whether the delimiter is quoted, so that nothing is expanded.
     pub quoted: bool,
-    /// `<<-`: tabs at the beginning of lines do not count.
+    /// Whether leading tabs are removed (`<<-`).
     strips_tabs: bool,
     pub body: Span,
-    /// Whether a line ends it before the end of the script.
+    /// Whether the script contains the final delimiter.
     pub is_closed: bool,
 }
 
-/// What a script holds.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Script<'t> {
     pub error: Option<ShellError>,
-    /// Commands that only bash has: other shells do not find them when the script runs. Empty for a script that is not understood.
+    /// Commands that only bash has; other shells do not find them at run time. Empty if the script
+    /// is not understood.
     pub bash_only: Vec<(Span, &'static str)>,
     pub here_documents: Vec<HereDocument>,
     /// Whether the whole script was understood.
     pub is_understood: bool,
-    /// In their order, without those of `$(…)`.
+    /// The commands in order, without those in `$(…)`.
     pub commands: Vec<SimpleCommand<'t>>,
 }
 
-/// A script as its interpreter reads it.
 #[derive(Debug, Default)]
-pub(crate) struct Reading<'t> {
+pub(crate) struct ParsedScript<'t> {
     pub script: Script<'t>,
-    /// The error of a POSIX shell, where bash reads the script and `sh` may be either.
+    /// The error of a POSIX shell, if bash accepts the script and `sh` may be either.
     pub posix_error: Option<ShellError>,
 }
 
-/// Reads a script as its interpreter does. For `sh` it is enough that one of dash and bash reads it.
-pub(crate) fn read(text: &str, interpreter: Interpreter) -> Reading<'_> {
+/// Parses a script for its interpreter. For `sh`, it is enough if dash or bash accepts it.
+pub(crate) fn read(text: &str, interpreter: Interpreter) -> ParsedScript<'_> {
     if interpreter == Interpreter::Bash {
-        return Reading { script: parse(text, Dialect::Bash), posix_error: None };
+        return ParsedScript { script: parse(text, Dialect::Bash), posix_error: None };
     }
     let script = parse(text, Dialect::Posix);
     if script.error.is_none() || interpreter == Interpreter::Dash {
-        return Reading { script, posix_error: None };
+        return ParsedScript { script, posix_error: None };
     }
     let bash = parse(text, Dialect::Bash);
     let posix_error = if bash.error.is_none() { script.error } else { None };
-    Reading { script: bash, posix_error }
+    ParsedScript { script: bash, posix_error }
 }
 
-/// Reads a script in one dialect.
+/// Parses a script in one dialect.
 pub(crate) fn parse(text: &str, dialect: Dialect) -> Script<'_> {
     if text.len() > MAX_SCRIPT_BYTES {
         return Script::default();
@@ -140,9 +139,9 @@ pub(crate) fn parse(text: &str, dialect: Dialect) -> Script<'_> {
         at: 0,
         dialect,
         depth: 0,
-        // Only `((` is read twice; a text that does so again and again is given up.
+        // Only `((` is parsed twice; the budget limits repeated attempts.
         fuel: text.len().saturating_mul(16) + 4096,
-        unsure: false,
+        is_ambiguous: false,
         pending: Vec::new(),
         substitutions: 0,
         expansion_depth: 0,
@@ -151,14 +150,14 @@ pub(crate) fn parse(text: &str, dialect: Dialect) -> Script<'_> {
         chained: false,
         script: Script::default(),
     };
-    parser.run()
+    parser.parse_script()
 }
 
-/// Why the parser stops before the end.
+/// Why the parser stops.
 #[derive(Debug)]
 enum Stop {
     Error(Box<ShellError>),
-    /// Nested too deeply, or read differently by every shell.
+    /// Too deeply nested, or read differently by different shells.
     Unknown,
 }
 
@@ -167,7 +166,7 @@ type Parse<T = ()> = Result<T, Stop>;
 /// The constructs around a command.
 #[derive(Debug, Clone, Copy, Default)]
 struct Context {
-    /// In a compound command or a function: the command may not run.
+    /// Whether the command may not run, because it is in a compound command or a function.
     conditional: bool,
     subshell: bool,
 }
@@ -179,23 +178,21 @@ struct Parser<'t> {
     dialect: Dialect,
     depth: usize,
     fuel: usize,
-    unsure: bool,
-    /// Here-documents whose text begins after the line.
+    is_ambiguous: bool,
+    /// Here-documents whose text begins on the next line.
     pending: Vec<HereDocument>,
-    /// Open `$(`.
+    /// The number of open `$(`.
     substitutions: usize,
     expansion_depth: usize,
-    /// The expansions of the current word.
     expansions: Vec<Span>,
     context: Context,
-    /// After `&&` or `||`.
+    /// Whether the command follows `&&` or `||`.
     chained: bool,
     script: Script<'t>,
 }
 
 impl<'t> Parser<'t> {
-    /// Reads the whole text.
-    fn run(mut self) -> Script<'t> {
+    fn parse_script(mut self) -> Script<'t> {
         let mut stopped = false;
         loop {
             let (stop, is_closer) = match self.list() {
@@ -203,7 +200,7 @@ impl<'t> Parser<'t> {
                 Ok(_) => (self.unexpected_closer(), true),
                 Err(stop) => (stop, false),
             };
-            if let (Stop::Error(error), false, false) = (stop, stopped, self.unsure) {
+            if let (Stop::Error(error), false, false) = (stop, stopped, self.is_ambiguous) {
                 self.script.error = Some(*error);
             }
             stopped = true;
@@ -213,14 +210,14 @@ impl<'t> Parser<'t> {
             self.skip_past_error(is_closer);
         }
         self.here_documents();
-        self.script.is_understood = !stopped && !self.unsure;
+        self.script.is_understood = !stopped && !self.is_ambiguous;
         if !self.script.is_understood {
             self.script.bash_only.clear();
         }
         self.script
     }
 
-    /// Goes on after the word that closes nothing, or else at the next line.
+    /// Continues after the unexpected closing word, or on the next line.
     fn skip_past_error(&mut self, is_closer: bool) {
         (self.depth, self.substitutions, self.expansion_depth, self.chained) = (0, 0, 0, false);
         if is_closer {
@@ -244,26 +241,37 @@ impl<'t> Parser<'t> {
         self.bytes.get(self.at).copied()
     }
 
-    fn looking_at(&self, text: &str) -> bool {
+    fn is_next(&self, text: &str) -> bool {
         self.bytes[self.at.min(self.bytes.len())..].starts_with(text.as_bytes())
     }
 
-    /// Consumes a text if it is next.
+    /// Consumes the text if it is next.
     fn eat(&mut self, text: &str) -> bool {
-        let found = self.looking_at(text);
+        let found = self.is_next(text);
         if found {
             self.at += text.len();
         }
         found
     }
 
-    /// Bounds the work for texts that are read more than once.
+    /// Consumes `(`, or the `)` of an open one. Counts the open ones.
+    fn skip_parenthesis(&mut self, open: &mut usize) -> bool {
+        match self.peek() {
+            Some(b'(') => *open += 1,
+            Some(b')') if *open > 0 => *open -= 1,
+            _ => return false,
+        }
+        self.at += 1;
+        true
+    }
+
+    /// Limits the work for texts that are parsed more than once.
     fn spend(&mut self) -> Parse {
         self.fuel = self.fuel.checked_sub(1).ok_or(Stop::Unknown)?;
         Ok(())
     }
 
-    /// Bounds the depth.
+    /// Limits the nesting.
     fn nested<T>(&mut self, inside: impl FnOnce(&mut Self) -> Parse<T>) -> Parse<T> {
         if self.depth >= MAX_DEPTH {
             return Err(Stop::Unknown);
@@ -274,7 +282,7 @@ impl<'t> Parser<'t> {
         out
     }
 
-    /// The token here, for a message, and its place.
+    /// The next token for a message, and its span.
     fn found(&self) -> (Span, String) {
         let at = self.at.min(self.bytes.len());
         let rest = &self.bytes[at..];
@@ -299,7 +307,7 @@ impl<'t> Parser<'t> {
     }
 }
 
-/// A construct was opened, and the script ends before it is closed.
+/// The error for a construct that is not closed.
 fn unclosed<T>(opened: Span, what: &str, close: &str) -> Parse<T> {
     let message = format!("{what} is not closed: the script ends without {close}");
     Err(stop(opened, message, None, None))

@@ -1,11 +1,11 @@
 use super::{Dialect, parse};
 
-/// What the parser says of a script: "" for nothing, else the message.
+/// The message of the parser; "" for none.
 fn error_message(text: &str, dialect: Dialect) -> String {
     parse(text, dialect).error.map(|error| error.message).unwrap_or_default()
 }
 
-/// Legal for both.
+/// Accepted by both dialects.
 const LEGAL: &[&str] = &[
     "",
     "# only a comment",
@@ -37,7 +37,7 @@ const LEGAL: &[&str] = &[
     "{ a; } 2>/dev/null & wait",
 ];
 
-/// Legal for bash only.
+/// Accepted by bash only.
 const BASH: &[&str] = &[
     "a=(1 2 'x y' $(z)); a+=(3)\nb[1 + 2]=c; declare -A m=([k]=v)",
     "[[ $a == b* && ( -f x || $c =~ ^(a|b)+$ ) ]] && echo",
@@ -53,7 +53,7 @@ const BASH: &[&str] = &[
     "diff <(a) >(b)",
 ];
 
-/// Refused by both, with a piece of the message.
+/// Rejected by both, with a part of the message.
 const BROKEN: &[(&str, &str)] = &[
     ("if a; then b", "this `if` is not closed"),
     ("if a; b; fi", "expected `then`, found `fi`"),
@@ -67,7 +67,7 @@ const BROKEN: &[(&str, &str)] = &[
     ("echo \"it", "this quote is not closed"),
     ("echo $(date", "this `$(` is not closed"),
     ("echo ${x", "this `${` is not closed"),
-    ("echo hello (world)", "found `(` where an argument may stand"),
+    ("echo hello (world)", "expected an argument, found `(`"),
     ("(a", "this `(` is not closed"),
     ("a )", "found `)` without `(`"),
     ("{ a", "this group is not closed"),
@@ -82,7 +82,7 @@ const BROKEN: &[(&str, &str)] = &[
 ];
 
 #[test]
-fn legal_scripts_are_legal() {
+fn valid_scripts_are_accepted() {
     for text in LEGAL {
         for dialect in [Dialect::Posix, Dialect::Bash] {
             assert_eq!(error_message(text, dialect), "", "{dialect:?}: {text}");
@@ -91,7 +91,7 @@ fn legal_scripts_are_legal() {
 }
 
 #[test]
-fn what_only_bash_reads_is_told_apart() {
+fn bash_syntax_is_distinguished() {
     for text in BASH {
         assert_eq!(error_message(text, Dialect::Bash), "", "{text}");
     }
@@ -112,7 +112,7 @@ fn broken_scripts_have_a_message() {
 }
 
 #[test]
-fn here_documents_know_their_end() {
+fn here_documents_end_at_their_delimiter() {
     let script = parse("cat <<EOF\nhello\n  EOF\n", Dialect::Posix);
     let found: Vec<_> = script.here_documents.iter().map(|one| (one.delimiter.as_str(), one.is_closed)).collect();
     assert_eq!(found, [("EOF", false)]);
@@ -124,7 +124,7 @@ fn here_documents_know_their_end() {
 }
 
 #[test]
-fn hostile_scripts_end_soon() {
+fn hostile_scripts_are_parsed_quickly() {
     for text in [
         "(".repeat(100_000),
         "$(".repeat(100_000),
@@ -138,7 +138,7 @@ fn hostile_scripts_end_soon() {
         "case x in a) ".repeat(50_000),
     ] {
         for dialect in [Dialect::Posix, Dialect::Bash] {
-            // Which of the two it is does not matter: it comes back.
+            // Either error is correct; the test only checks that the parser returns.
             let script = parse(&text, dialect);
             assert!(script.here_documents.is_empty());
         }

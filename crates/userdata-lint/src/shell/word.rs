@@ -1,4 +1,4 @@
-//! Words: quotes, expansions, redirections and the beginnings of here-documents.
+//! Words: quotes, expansions, redirections and the start of here-documents.
 
 use std::borrow::Cow;
 
@@ -10,7 +10,7 @@ pub(super) fn ends_word(byte: u8) -> bool {
     matches!(byte, b' ' | b'\t' | b'\n' | b';' | b'&' | b'|' | b'<' | b'>' | b'(' | b')')
 }
 
-/// Whether a byte means nothing to the shell, wherever it is in a word.
+/// Whether a byte never has a special meaning in a word.
 fn is_plain(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.' | b'/' | b':' | b',') || !byte.is_ascii()
 }
@@ -20,12 +20,12 @@ pub(super) fn is_name(byte: u8) -> bool {
 }
 
 impl Parser<'_> {
-    /// `<(` or `>(` of bash's.
+    /// Whether bash's `<(` or `>(` is next.
     pub(super) fn process_substitution_here(&self) -> bool {
-        self.is_bash() && (self.looking_at("<(") || self.looking_at(">("))
+        self.is_bash() && (self.is_next("<(") || self.is_next(">("))
     }
 
-    /// A word. `assigns`: it may be an assignment, and bash's arrays are read.
+    /// Parses a word. With `assigns`, it may be an assignment, including bash's arrays.
     pub(super) fn word(&mut self, assigns: bool) -> Parse {
         let start = self.at;
         while let Some(byte) = self.peek() {
@@ -60,12 +60,12 @@ impl Parser<'_> {
             if ends_word(byte) {
                 break;
             }
-            self.piece(false)?;
+            self.word_part(false)?;
         }
         Ok(())
     }
 
-    /// `name[…]=`: blanks may stand in the subscript. Takes it if an assignment follows.
+    /// Consumes `name[…]` if an assignment follows; the subscript may contain spaces.
     fn subscript(&mut self, start: usize) -> bool {
         let name = &self.bytes[start..self.at];
         if name.is_empty() || !name.iter().all(|byte| is_name(*byte)) {
@@ -84,7 +84,7 @@ impl Parser<'_> {
         }
     }
 
-    /// An array's words, up to `)`.
+    /// Parses the words of an array, up to `)`.
     fn array(&mut self, opened: Span) -> Parse {
         loop {
             self.line_ends();
@@ -99,9 +99,9 @@ impl Parser<'_> {
                 Some(b';' | b'&' | b'|' | b'<' | b'>' | b'(') => {
                     return self.error("a word, or `)`", Some((opened, "the array")));
                 }
-                // `[key]=value` may have blanks in the key.
+                // The key of `[key]=value` may contain spaces.
                 Some(b'[') => {
-                    self.unsure |= self.key_with_blanks();
+                    self.is_ambiguous |= self.key_with_blanks();
                     self.word(true)?;
                 }
                 Some(_) => self.word(true)?,
@@ -115,7 +115,7 @@ impl Parser<'_> {
         key.into_iter().any(|byte| ends_word(*byte))
     }
 
-    /// The inside of `@(…)` and its like, up to `)`.
+    /// Parses the inside of `@(…)` and similar patterns, up to `)`.
     fn pattern(&mut self) -> Parse {
         let opened = Span::new(self.at - 2, self.at);
         while let Some(byte) = self.peek() {
@@ -130,20 +130,21 @@ impl Parser<'_> {
                     self.nested(Self::pattern)?;
                 }
                 _ if ends_word(byte) => self.at += 1,
-                _ => self.piece(false)?,
+                _ => self.word_part(false)?,
             }
         }
         unclosed(opened, "this pattern", "`)`")
     }
 
-    /// One quoted piece, one expansion or one plain character. `quoted`: between double quotes, where `'` is plain.
-    pub(super) fn piece(&mut self, quoted: bool) -> Parse {
+    /// Parses one quoted part, one expansion, or plain characters. `quoted`: between double quotes,
+    /// where `'` is plain.
+    pub(super) fn word_part(&mut self, quoted: bool) -> Parse {
         match self.bytes.get(self.at..).unwrap_or_default() {
             [] => {}
-            // A backslash at the very end stands for itself.
+            // A backslash at the very end is plain.
             [b'\\', _, ..] => self.at += 2,
-            [b'\'', ..] if !quoted => self.single()?,
-            [b'"', ..] => self.nested(Self::double)?,
+            [b'\'', ..] if !quoted => self.single_quotes()?,
+            [b'"', ..] => self.nested(Self::double_quotes)?,
             [b'`', ..] => self.expansion(Self::backquotes)?,
             [b'$', ..] => self.expansion(|parser| parser.dollar(quoted))?,
             rest => self.at += rest.iter().take_while(|byte| is_plain(**byte)).count().max(1),
@@ -151,7 +152,7 @@ impl Parser<'_> {
         Ok(())
     }
 
-    /// Reads an expansion, and notes its place in the word.
+    /// Parses an expansion and records its span in the word.
     fn expansion(&mut self, inside: impl FnOnce(&mut Self) -> Parse) -> Parse {
         let start = self.at;
         self.expansion_depth += 1;
@@ -163,7 +164,7 @@ impl Parser<'_> {
         Ok(())
     }
 
-    fn single(&mut self) -> Parse {
+    fn single_quotes(&mut self) -> Parse {
         let opened = Span::new(self.at, self.at + 1);
         self.at += 1;
         match self.bytes[self.at..].iter().position(|byte| *byte == b'\'') {
@@ -178,8 +179,8 @@ impl Parser<'_> {
         }
     }
 
-    /// `$'…'`: as `'…'`, with backslashes.
-    fn escaped(&mut self) -> Parse {
+    /// Parses `$'…'`, in which backslashes escape.
+    fn ansi_c_quotes(&mut self) -> Parse {
         let opened = Span::new(self.at, self.at + 2);
         self.at += 2;
         while let Some(byte) = self.peek() {
@@ -192,7 +193,7 @@ impl Parser<'_> {
         unclosed(opened, "this quote", "another `'`")
     }
 
-    fn double(&mut self) -> Parse {
+    fn double_quotes(&mut self) -> Parse {
         let opened = Span::new(self.at, self.at + 1);
         self.at += 1;
         while let Some(byte) = self.peek() {
@@ -201,12 +202,12 @@ impl Parser<'_> {
                 self.at += 1;
                 return Ok(());
             }
-            self.piece(true)?;
+            self.word_part(true)?;
         }
         unclosed(opened, "this quote", "another `\"`")
     }
 
-    /// Only their end is looked for: what stands between them is read when the script runs.
+    /// Finds the end of backquotes. The shell parses the text between them at run time.
     fn backquotes(&mut self) -> Parse {
         let opened = Span::new(self.at, self.at + 1);
         self.at += 1;
@@ -223,15 +224,15 @@ impl Parser<'_> {
     fn dollar(&mut self, quoted: bool) -> Parse {
         let start = self.at;
         match self.bytes.get(start + 1) {
-            Some(b'\'') if !quoted && self.is_bash() => self.escaped(),
+            Some(b'\'') if !quoted && self.is_bash() => self.ansi_c_quotes(),
             Some(b'(') => {
-                if self.looking_at("$((") {
+                if self.is_next("$((") {
                     self.at += 1;
                     if self.arithmetic()? {
                         return Ok(());
                     }
-                    // dash takes it for arithmetic whatever follows; the others read on.
-                    self.unsure |= !self.is_bash();
+                    // dash always parses this as arithmetic; other shells do not.
+                    self.is_ambiguous |= !self.is_bash();
                     self.at = start;
                 }
                 self.at += 2;
@@ -241,7 +242,7 @@ impl Parser<'_> {
                 self.at += 2;
                 self.nested(|parser| parser.parameter(Span::new(start, start + 2), quoted))
             }
-            // `$#` is no comment, `$$` no second expansion.
+            // `$#` does not begin a comment, nor `$$` a second expansion.
             Some(b'#' | b'$') => {
                 self.at += 2;
                 Ok(())
@@ -253,14 +254,14 @@ impl Parser<'_> {
         }
     }
 
-    /// Commands up to `)`.
+    /// Parses commands up to `)`.
     fn substitution(&mut self, opened: Span) -> Parse {
-        // Here-documents of the line around it are not those of the commands inside.
+        // Here-documents of the outer line do not belong to the inner commands.
         let outer = std::mem::take(&mut self.pending);
         self.substitutions += 1;
         let inside = self.nested(Self::list);
         self.substitutions -= 1;
-        // A here-document whose line ends outside: shells differ on where its text is.
+        // Shells differ on where the text of such a here-document is.
         if !self.pending.is_empty() || (!outer.is_empty() && self.bytes[opened.end..self.at].contains(&b'\n')) {
             return Err(Stop::Unknown);
         }
@@ -276,7 +277,8 @@ impl Parser<'_> {
         self.error("`)`", Some((opened, "the substitution")))
     }
 
-    /// `${…}`. Between double quotes `'` is plain, but for the operators that cut and replace.
+    /// Parses `${…}`. Between double quotes, `'` is plain except for the operators that remove or
+    /// replace text.
     fn parameter(&mut self, opened: Span, quoted: bool) -> Parse {
         // bash 5.3: `${ commands; }`
         if matches!(self.peek(), Some(b' ' | b'\t' | b'\n' | b'|')) {
@@ -291,15 +293,15 @@ impl Parser<'_> {
             [b'}', ..] | [] => 0,
             [first, ..] if is_name(*first) => rest.iter().take_while(|byte| is_name(**byte)).count(),
             [b'\'' | b'"' | b'\\' | b'`', ..] => 0,
-            // A single special parameter. `${$` is `$$`'s name.
+            // A single special parameter. `${$` is the name of `$$`.
             _ => 1,
         };
         self.at += name;
         if self.peek() == Some(b'[') {
-            // A subscript is arithmetic or a key; quotes in it are quotes.
+            // A subscript is arithmetic or a key, in which quotes are special.
             while self.peek().is_some_and(|byte| byte != b']' && byte != b'}') {
                 self.spend()?;
-                self.piece(quoted)?;
+                self.word_part(quoted)?;
             }
             self.eat("]");
         }
@@ -311,14 +313,14 @@ impl Parser<'_> {
                 self.at += 1;
                 return Ok(());
             }
-            // A quote in quotes in braces: shells differ, and so do their versions.
-            self.unsure |= quoted && byte == b'\'';
-            self.piece(plain)?;
+            // Shells and their versions differ on a quote in a quoted `${…}`.
+            self.is_ambiguous |= quoted && byte == b'\'';
+            self.word_part(plain)?;
         }
         unclosed(opened, "this `${`", "`}`")
     }
 
-    /// Consumes the redirection that begins here, if there is one.
+    /// Parses the redirection at this position, if there is one.
     pub(super) fn redirection(&mut self) -> Parse<Option<Redirection>> {
         let start = self.at;
         let rest = self.bytes.get(start..).unwrap_or_default();
@@ -341,14 +343,14 @@ impl Parser<'_> {
         if prefix == 0 && self.process_substitution_here() {
             return Ok(None);
         }
-        let Some(operator) = OPERATORS.into_iter().find(|operator| self.looking_at(operator)) else {
+        let Some(operator) = OPERATORS.into_iter().find(|operator| self.is_next(operator)) else {
             self.at = start;
             return Ok(None);
         };
         let bash_only = matches!(operator, "<<<" | "&>");
         if bash_only && !self.is_bash() {
             if operator == "&>" {
-                // `&` and `>`: two operators, and legal.
+                // Two operators, `&` and `>`, which are valid.
                 return Ok(None);
             }
             let span = Span::new(self.at, self.at + operator.len());
@@ -385,15 +387,14 @@ impl Parser<'_> {
 /// Longer operators first.
 const OPERATORS: [&str; 11] = ["<<-", "<<<", "<<", "<&", "<>", "<", ">>", ">&", ">|", ">", "&>"];
 
-/// What a redirection changes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Redirection {
     Input,
     Output,
 }
 
-/// A word without its quotes. Expansions, whose places in the script are given, stay as they are written. `start` is the place of the
-/// word. The result is borrowed where it is a piece of the script.
+/// Removes the quotes of a word that begins at `start`. The expansions, given by their spans in the
+/// script, are not changed. The result is borrowed if it is part of the script.
 pub(super) fn unquote<'t>(word: &'t str, start: usize, expansions: &[Span]) -> Cow<'t, str> {
     if !word.contains(['\'', '"', '\\']) {
         return Cow::Borrowed(word);

@@ -207,7 +207,7 @@ mod tests {
     }
 
     #[test]
-    fn codes_names_and_reasons_are_told_apart() {
+    fn codes_names_and_reasons_are_parsed() {
         for (comment, rules, reason) in [
             ("allow MK201 because", &["MK201"][..], "because"),
             ("allow duplicate-key because it is", &["duplicate-key"], "because it is"),
@@ -230,7 +230,7 @@ mod tests {
     }
 
     #[test]
-    fn other_texts_are_left_alone() {
+    fn other_comments_are_ignored() {
         for text in [
             "# mkimg: this document was made by it\n",
             "see mkimg: allow MK201 x\n",
@@ -244,7 +244,7 @@ mod tests {
     }
 
     #[test]
-    fn a_comment_is_for_its_line_or_for_what_stands_below_it() {
+    fn comments_apply_to_their_line_or_the_item_below() {
         let (.., range) = one("a: 1\nb: 2 # mkimg: allow MK201 x\nc: 3\n");
         assert_eq!(range.as_deref(), Some("b: 2 # mkimg: allow MK201 x\n"));
         let (.., range) = one("a: 1\n# mkimg: allow MK201 x\n\n# more\nb:\n\n  c: 3\n  # d\nd: 4\n");
@@ -271,7 +271,7 @@ mod tests {
     }
 
     #[test]
-    fn there_is_a_limit() {
+    fn the_number_of_comments_is_limited() {
         let (found, more) = comments(&"# mkimg: allow MK201 x\n".repeat(MAX_COMMENTS + 5));
         assert_eq!((found.len(), more), (MAX_COMMENTS, true));
     }

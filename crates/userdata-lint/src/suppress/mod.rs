@@ -10,7 +10,7 @@ mod comment;
 use super::places::finding;
 use super::{Options, Version};
 use crate::rules;
-use diagnostics::closest;
+use diagnostics::did_you_mean;
 use diagnostics::source::{Source, Span};
 use diagnostics::{Diagnostic, Origin, Part, Severity, Suppressed, quoted};
 
@@ -271,11 +271,8 @@ pub(super) fn by_allow_list(
             let mut unused = unused_finding(code, None, path, "in the rendered document");
             let file = allowance.path.as_deref().filter(|path| path.starts_with('/'));
             if let Some(file) = file.filter(|file| files.iter().all(|written| written.path != *file)) {
-                let near = closest(file, files.iter().map(|written| written.path.as_str()));
-                unused.help = Some(match near {
-                    Some(near) => format!("did you mean {}?", quoted(near)),
-                    None => format!("`write_files` does not write {}", quoted(file)),
-                });
+                unused.help = did_you_mean(file, files.iter().map(|written| written.path.as_str()))
+                    .or_else(|| Some(format!("`write_files` does not write {}", quoted(file))));
             }
             findings.push(unused);
         }

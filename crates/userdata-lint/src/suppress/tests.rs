@@ -2,7 +2,7 @@ use super::*;
 use crate::{LintedDocument, lint, lint_rendered};
 use diagnostics::{Report, Verdict};
 
-fn judged(text: &str) -> LintedDocument {
+fn lint_text(text: &str) -> LintedDocument {
     let Report { mut documents } = lint(&Source::new("t", text), &Options::default());
     assert_eq!(documents.len(), 1);
     documents.remove(0)
@@ -10,9 +10,9 @@ fn judged(text: &str) -> LintedDocument {
 
 /// The codes that are found, and those that are allowed.
 fn codes(text: &str) -> (Vec<&'static str>, Vec<&'static str>) {
-    let judged = judged(text);
-    let found = judged.findings.diagnostics.iter().map(|found| found.code).collect();
-    (found, judged.suppressed.iter().map(|allowed| allowed.diagnostic.code).collect())
+    let document = lint_text(text);
+    let found = document.findings.diagnostics.iter().map(|found| found.code).collect();
+    (found, document.suppressed.iter().map(|allowed| allowed.diagnostic.code).collect())
 }
 
 const TWICE: &str = "#cloud-config\nruncmd: [ls]\n";
@@ -25,7 +25,7 @@ fn a_comment_allows_a_finding_on_its_line_below_it_and_in_the_file() {
         format!("#cloud-config\n# mkimg: allow-file mk201 a test\n{}runcmd: [date]\n", &TWICE[14..]),
     ] {
         assert_eq!(codes(&text), (vec![], vec!["MK201"]), "{text}");
-        let allowed = &judged(&text).suppressed[0];
+        let allowed = &lint_text(&text).suppressed[0];
         assert_eq!(allowed.reason, "a test");
         let place = allowed.allowed_at.unwrap_or_default();
         assert!(text[place.start..place.end].starts_with("mkimg: allow"), "{place:?}");
@@ -37,16 +37,16 @@ fn a_comment_allows_a_finding_on_its_line_below_it_and_in_the_file() {
 #[test]
 fn deprecations_can_be_allowed_and_the_verdict_stays() {
     let text = "#cloud-config\nusers:\n  # mkimg: allow deprecated-key old machines\n  - name: a\n    ssh-authorized-keys: [k]\n";
-    let judged = judged(text);
-    assert_eq!(judged.findings.diagnostics, []);
-    assert_eq!((judged.verdict, judged.suppressed.len()), (Verdict::Deprecated, 1));
+    let document = lint_text(text);
+    assert_eq!(document.findings.diagnostics, []);
+    assert_eq!((document.verdict, document.suppressed.len()), (Verdict::Deprecated, 1));
 }
 
 #[test]
 fn errors_of_cloud_init_cannot_be_allowed() {
     let text = "#cloud-config\npackges: [a] # mkimg: allow MK101 a test\n";
     assert_eq!(codes(text), (vec!["MK101", "MK233"], vec![]));
-    assert_eq!(judged(text).verdict, Verdict::Invalid);
+    assert_eq!(lint_text(text).verdict, Verdict::Invalid);
     // Not in a part either.
     let archive =
         "#cloud-config-archive\n- content: |\n    #cloud-config\n    packges: [a] # mkimg: allow MK101 a test\n";
@@ -55,18 +55,18 @@ fn errors_of_cloud_init_cannot_be_allowed() {
 }
 
 #[test]
-fn what_is_wrong_with_a_comment_is_said() {
+fn malformed_comments_are_reported() {
     let found = |comment: &str| codes(&format!("{TWICE}runcmd: [date] # mkimg: {comment}\n")).0;
     assert_eq!(found("allow MK201"), ["MK201", "MK231"]);
     assert_eq!(found("allow MK999 x"), ["MK201", "MK232"]);
     assert_eq!(found("disable MK201 x"), ["MK201", "MK234"]);
     assert_eq!(found("allow MK201, MK202 x"), ["MK230"]);
-    let help = judged(&format!("{TWICE}runcmd: [date] # mkimg: allow duplicate-kye x\n")).findings.diagnostics;
+    let help = lint_text(&format!("{TWICE}runcmd: [date] # mkimg: allow duplicate-kye x\n")).findings.diagnostics;
     assert!(help.iter().any(|found| found.help.as_deref() == Some("did you mean `duplicate-key`?")), "{help:?}");
 }
 
 #[test]
-fn nothing_is_unused_where_a_document_is_not_judged_to_its_end() {
+fn unused_suppressions_need_a_complete_check() {
     assert_eq!(codes("#cloud-config\n# mkimg: allow MK201 x\na: [\n").0, ["MK002"]);
     let options = Options { limit: None, providers: Vec::new(), ..Options::default() };
     let text = "#cloud-config\n# mkimg: allow-file MK202 large for some providers\nruncmd: [ls]\n";
@@ -102,11 +102,11 @@ fn comments_in_parts_and_templates_are_applied_once() {
     // the same.
     let preamble = packed.replacen("\n\n--b", "\n\n# mkimg: allow-file MK008 nobody asks the command\n--b", 1);
     assert_eq!(codes(&preamble), (vec![], vec!["MK008", "MK201"]));
-    assert_eq!(judged(&preamble).verdict, diagnostics::Verdict::Invalid);
+    assert_eq!(lint_text(&preamble).verdict, diagnostics::Verdict::Invalid);
 }
 
 #[test]
-fn what_is_found_in_a_script_can_be_allowed_in_it_and_above_its_entry() {
+fn findings_in_scripts_can_be_allowed_inside_and_above() {
     let entry = "path: /usr/local/bin/x\n    permissions: '0755'\n    content: |\n      echo\n";
     let plain = format!("#cloud-config\nwrite_files:\n  - {entry}");
     assert_eq!(codes(&plain), (vec!["MK208"], vec![]));
@@ -117,7 +117,7 @@ fn what_is_found_in_a_script_can_be_allowed_in_it_and_above_its_entry() {
 }
 
 #[test]
-fn what_is_allowed_from_outside_is_taken_out() {
+fn the_allow_list_of_a_template_is_applied() {
     let text = "#cloud-config\nwrite_files:\n  - {path: /a, permissions: 644, content: x}\n  - {path: /b, content: x}\n  - {path: /b, content: y}\n";
     let text = text.replace("644", "'0644'");
     let all = codes(&text).0;
@@ -144,7 +144,7 @@ fn what_is_allowed_from_outside_is_taken_out() {
 fn a_comment_for_another_version_is_not_called_unused() {
     let text =
         "#cloud-config\nrh_subscription:\n  activation-key: a # mkimg: allow deprecated-key for older machines\n";
-    assert_eq!(judged(text).suppressed.len(), 1);
+    assert_eq!(lint_text(text).suppressed.len(), 1);
     let options = Options { cloud_init: Version::OLDEST, ..Options::default() };
     let report = lint(&Source::new("t", text), &options);
     assert_eq!(report.documents[0].findings.diagnostics, []);

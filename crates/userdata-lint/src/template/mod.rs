@@ -1,11 +1,12 @@
-//! Documents with the header `## template: jinja`: rendered as cloud-init does on the machine, then judged.
+//! Renders documents with the header `## template: jinja` as cloud-init does on the machine.
 //!
-//! Values that only the machine has are not known here. The variables under `v1` get example values, since every platform sets
-//! them. Any other missing variable is a warning, as for cloud-init, and its text becomes `CI_MISSING_JINJA_VAR/…`. Findings point
-//! into the template: minijinja says which expression a piece of the output came from.
+//! Values of the machine are unknown here. The variables under `v1` get example values, because
+//! every platform sets them. Any other missing variable is a warning, and is rendered as
+//! `CI_MISSING_JINJA_VAR/…` like in cloud-init. Findings point into the template, because minijinja
+//! reports the source of each piece of output.
 //!
-//! `python.rs` makes values, methods and filters behave as Python's Jinja does. Syntax that only Jinja reads, such as tuples without
-//! parentheses (`{% if a, b %}`), makes the document `skipped`.
+//! `python.rs` makes values, methods and filters behave like in Python. Syntax that minijinja
+//! lacks, such as tuples without parentheses (`{% if a, b %}`), makes the document `skipped`.
 
 mod python;
 #[cfg(test)]
@@ -20,16 +21,16 @@ use crate::rules;
 use diagnostics::source::{Span, floor_char_boundary};
 use diagnostics::{Diagnostic, quoted};
 
-/// What cloud-init writes in front of the name of a variable that is missing.
+/// What cloud-init renders for a missing variable, followed by its name.
 const MISSING: &str = "CI_MISSING_JINJA_VAR/";
-/// Steps after which rendering stops: no document of 64 KiB needs as many.
+/// Maximum number of steps. No document of 64 KiB needs as many.
 const FUEL: u64 = 2_000_000;
 const MAX_RENDERED_BYTES: usize = 16 * 1024 * 1024;
 
-/// Larger templates are not rendered: in memory, one takes thirty times its bytes.
+/// Larger templates are not rendered, because rendering takes about 30 times their size in memory.
 const MAX_TEMPLATE_BYTES: usize = 2 * 1024 * 1024;
 
-/// The variables that cloud-init sets on every platform, with a value such as one finds there.
+/// The variables that cloud-init sets on every platform, with example values.
 const STANDARD: &[(&str, &str)] = &[
     ("availability_zone", "nyc3"),
     ("cloud_id", "digitalocean"),
@@ -49,35 +50,36 @@ const STANDARD: &[(&str, &str)] = &[
     ("variant", "ubuntu"),
 ];
 
-/// Filters and functions of Jinja that minijinja does not have: a template that uses them is right, but not rendered here.
+/// Filters and functions of Jinja that minijinja lacks. Templates that use them are not rendered.
 const JINJA_ONLY: &[&str] =
     &["do", "forceescape", "lipsum", "truncate", "urlize", "wordwrap", "xmlattr", "callable", "sameas"];
 
-/// What a template becomes.
 pub(super) enum Rendered {
     Text {
         text: String,
         places: Places,
         warnings: Vec<Diagnostic>,
     },
-    /// cloud-init could not render it either.
-    Broken(Diagnostic),
-    /// It needs something that only cloud-init's own Jinja has: why.
-    Unknown(String),
+    /// cloud-init cannot render it either.
+    Invalid(Diagnostic),
+    /// Only cloud-init's own Jinja can render it; the text says why.
+    Unsupported(String),
 }
 
-/// Renders a template. `text` is the whole document, with its header.
+/// Renders a template. `text` is the whole document with its header.
 pub(super) fn render(text: &str) -> Rendered {
     let (header, body) = text.split_once('\n').unwrap_or((text, ""));
     let offset = text.len() - body.len();
     if header.trim_start_matches('#').trim().to_ascii_lowercase().trim_start_matches("template:").trim() != "jinja" {
-        let message = "expected `## template: jinja`, and nothing else, in the first line".to_string();
-        let help = Some("put the header into the very first line".into());
+        let message = "expected only `## template: jinja` in the first line".to_string();
+        let help = Some("remove everything else from the first line".into());
         let span = Span::new(0, header.trim_end().len());
-        return Rendered::Broken(finding(&rules::INVALID_JINJA, String::new(), span, message, help));
+        return Rendered::Invalid(finding(&rules::INVALID_JINJA, String::new(), span, message, help));
     }
     if body.len() > MAX_TEMPLATE_BYTES {
-        return Rendered::Unknown(format!("a template of more than {MAX_TEMPLATE_BYTES} bytes is not rendered here"));
+        return Rendered::Unsupported(format!(
+            "a template of more than {MAX_TEMPLATE_BYTES} bytes is not rendered here"
+        ));
     }
     let mut environment = Environment::new();
     environment.set_undefined_behavior(UndefinedBehavior::Chainable);
@@ -93,10 +95,10 @@ pub(super) fn render(text: &str) -> Rendered {
     let rendered = environment.template_from_str(body).and_then(|template| template.render_with_spans(variables()));
     let (output, spans) = match rendered {
         Ok(rendered) => rendered,
-        Err(error) => return failed(&error, body, offset),
+        Err(error) => return render_error(&error, body, offset),
     };
     if output.len() > MAX_RENDERED_BYTES {
-        return Rendered::Unknown(format!("rendered, the document has more than {MAX_RENDERED_BYTES} bytes"));
+        return Rendered::Unsupported(format!("rendered, the document has more than {MAX_RENDERED_BYTES} bytes"));
     }
     let mut text = String::with_capacity(output.len());
     let mut places = Places::default();
@@ -109,10 +111,10 @@ pub(super) fn render(text: &str) -> Rendered {
         done = range.end;
         let written = body.get(source.clone()).unwrap_or_default();
         let from = Span::new(offset + source.start.min(body.len()), offset + source.end.min(body.len()));
-        // A filter may have changed its letters.
+        // A filter may have changed its case.
         if piece.eq_ignore_ascii_case(MISSING) {
             let name = written.split('|').next().unwrap_or_default().trim();
-            if !on_every_machine(name) && missing.insert((name, from)) {
+            if !exists_on_every_machine(name) && missing.insert((name, from)) {
                 warnings.push(unknown_variable(name, from));
             }
             let last = name.rsplit('.').next().unwrap_or_default();
@@ -123,7 +125,7 @@ pub(super) fn render(text: &str) -> Rendered {
             continue;
         }
         text.push_str(piece);
-        // Of the text around a block, minijinja may have cut white space.
+        // minijinja may have removed white space around a block.
         match written.find(piece).filter(|_| piece.len() <= written.len()) {
             Some(cut) => places.push(piece.len(), Span::new(from.start + cut, from.start + cut + piece.len())),
             None => places.push(piece.len(), from),
@@ -132,7 +134,8 @@ pub(super) fn render(text: &str) -> Rendered {
     Rendered::Text { text, places, warnings }
 }
 
-/// The variables that a template finds, by name; those under `v1` also without it, as in cloud-init.
+/// The variables of a template. Those under `v1` are also available without the prefix, as in
+/// cloud-init.
 fn variables() -> Value {
     let mut standard: BTreeMap<String, Value> = BTreeMap::new();
     for (name, value) in STANDARD {
@@ -147,20 +150,21 @@ fn variables() -> Value {
     Value::from(all)
 }
 
-/// What every machine has and nobody knows before: cloud-init's own settings, and facts about the system.
-fn on_every_machine(name: &str) -> bool {
+/// Whether every machine has a variable whose value is unknown here: cloud-init's settings and
+/// facts about the system.
+fn exists_on_every_machine(name: &str) -> bool {
     let first = name.split(['.', '[']).next().unwrap_or_default();
     matches!(first, "merged_system_cfg" | "merged_cfg" | "sys_info")
 }
 
 fn unknown_variable(name: &str, span: Span) -> Diagnostic {
     let message = format!("the value of {} is not known here", quoted(name));
-    let help = "where the machine does not have it either, cloud-init writes `CI_MISSING_JINJA_VAR/…` in its place; give \
-                a default (`| default('…')`), or use a variable under `v1`, which every platform has";
+    let help = "if it does not exist on the machine, cloud-init writes `CI_MISSING_JINJA_VAR/…` instead; add a default \
+                (`| default('…')`), or use a variable under `v1`, which every platform has";
     finding(&rules::MISSING_TEMPLATE_VARIABLE, String::new(), span, message, Some(help.into()))
 }
 
-fn failed(error: &minijinja::Error, body: &str, offset: usize) -> Rendered {
+fn render_error(error: &minijinja::Error, body: &str, offset: usize) -> Rendered {
     let range = error.range().unwrap_or_else(|| {
         let line = error.line().unwrap_or(1).max(1);
         let start = body.split_inclusive('\n').take(line - 1).map(str::len).sum::<usize>();
@@ -168,25 +172,25 @@ fn failed(error: &minijinja::Error, body: &str, offset: usize) -> Rendered {
     });
     let start = floor_char_boundary(body, range.start);
     let end = floor_char_boundary(body, range.end).max(start);
-    let detail = error.detail().unwrap_or("it is not Jinja").trim_end_matches('.').to_string();
+    let detail = error.detail().unwrap_or("invalid syntax").trim_end_matches('.').to_string();
     let words =
         |text: &str| text.split(|c: char| !(c.is_alphanumeric() || c == '_')).map(str::to_owned).collect::<Vec<_>>();
     let names_jinja_only =
         || words(&body[start..end]).iter().chain(&words(&detail)).any(|word| JINJA_ONLY.contains(&word.as_str()));
-    // `{% do x %}`: minijinja wants a call there, Jinja takes any expression.
+    // minijinja requires a call in `{% do x %}`, Jinja accepts any expression.
     let in_do = || body[..start].rsplit("{%").next().is_some_and(|tag| tag.trim_matches(['-', '+', ' ']) == "do");
-    // Jinja reads a tuple without parentheses.
+    // A tuple without parentheses.
     let at_comma = || detail.starts_with("unexpected `,`");
     match error.kind() {
         ErrorKind::SyntaxError | ErrorKind::UnknownFilter | ErrorKind::UnknownTest | ErrorKind::BadEscape
             if !in_do() && !names_jinja_only() && !at_comma() =>
         {
-            let message = format!("expected a template that Jinja can read: {detail}");
+            let message = format!("the template is not valid Jinja: {detail}");
             let help = Some("correct it, or put literal text between `{% raw %}` and `{% endraw %}`".into());
             let span = Span::new(offset + start, offset + end);
-            Rendered::Broken(finding(&rules::INVALID_JINJA, String::new(), span, message, help))
+            Rendered::Invalid(finding(&rules::INVALID_JINJA, String::new(), span, message, help))
         }
-        // A method of Python's, a value that only the machine has, a loop without an end.
-        _ => Rendered::Unknown(format!("the template cannot be rendered here: {error}")),
+        // A method of Python, a value that only the machine has, or an endless loop.
+        _ => Rendered::Unsupported(format!("the template cannot be rendered here: {error}")),
     }
 }

@@ -1,4 +1,4 @@
-//! Python's side of Jinja: how it writes values, its methods of texts and mappings, and which filters and tests there are.
+//! Makes minijinja behave like Jinja in Python: printed values, methods, filters and tests.
 
 use std::fmt::{self, Write as _};
 
@@ -7,30 +7,30 @@ use minijinja::{Environment, Error, Output, State};
 
 use super::MISSING;
 
-/// What minijinja has and Jinja has not: to cloud-init a template that uses it is broken.
-const NOT_JINJA: [&str; 5] = ["bool", "chain", "lines", "split", "zip"];
-const NO_TESTS_OF_JINJA: [&str; 4] = ["endingwith", "int", "safe", "startingwith"];
-/// Lists nested more deeply are not written.
+/// Filters of minijinja that Jinja lacks: cloud-init rejects a template that uses them.
+const FILTERS_NOT_IN_JINJA: [&str; 5] = ["bool", "chain", "lines", "split", "zip"];
+const TESTS_NOT_IN_JINJA: [&str; 4] = ["endingwith", "int", "safe", "startingwith"];
+/// Maximum nesting of printed lists.
 const MAX_DEPTH: usize = 32;
 
-/// The widest text that is padded, in characters.
+/// Maximum width of padded text, in characters.
 const MAX_WIDTH: usize = 100_000;
 
-/// Makes an environment Jinja's as cloud-init sets it up, as far as minijinja can be.
+/// Configures an environment like cloud-init's, as far as minijinja allows.
 pub(super) fn set_up(environment: &mut Environment<'_>) {
     environment.set_unknown_method_callback(method);
     environment.set_formatter(write);
-    for name in NOT_JINJA {
+    for name in FILTERS_NOT_IN_JINJA {
         environment.remove_filter(name);
     }
-    for name in NO_TESTS_OF_JINJA {
+    for name in TESTS_NOT_IN_JINJA {
         environment.remove_test(name);
     }
     environment.remove_global("debug");
-    texts(environment);
-    // Any of them may come: each is as good as another one.
+    wrap_string_filters(environment);
+    // Any item is a valid result.
     environment.add_filter("random", |items: Value| first(&items));
-    environment.add_filter("center", |text: String, width: Option<usize>| centred(&text, width.unwrap_or(80), ' '));
+    environment.add_filter("center", |text: String, width: Option<usize>| center(&text, width.unwrap_or(80), ' '));
     environment.add_filter("filesizeformat", minijinja_contrib::filters::filesizeformat);
     environment.add_filter("striptags", minijinja_contrib::filters::striptags);
     environment.add_function("cycler", |items: Rest<Value>| minijinja_contrib::globals::cycler(items.0));
@@ -38,8 +38,9 @@ pub(super) fn set_up(environment: &mut Environment<'_>) {
     environment.add_filter("wordcount", |text: String| text.split_whitespace().count());
 }
 
-/// Filters that take a text: of a variable that is missing, Jinja gives them what cloud-init writes in its place, minijinja nothing.
-fn texts(environment: &mut Environment<'_>) {
+/// Wraps filters of strings: for a missing variable, Jinja passes cloud-init's placeholder to them,
+/// but minijinja passes nothing.
+fn wrap_string_filters(environment: &mut Environment<'_>) {
     environment.add_filter("mkimg_capitalize", minijinja::filters::capitalize);
     environment.add_filter("mkimg_lower", minijinja::filters::lower);
     environment.add_filter("mkimg_replace", minijinja::filters::replace);
@@ -56,7 +57,7 @@ fn texts(environment: &mut Environment<'_>) {
     }
 }
 
-/// The first of a list's items, or of a text's characters; undefined where there is none.
+/// The first item of a list or character of a string; undefined if there is none.
 fn first(items: &Value) -> Value {
     match items.as_str() {
         Some(text) => text.chars().next().map_or(Value::UNDEFINED, |character| Value::from(character.to_string())),
@@ -64,7 +65,7 @@ fn first(items: &Value) -> Value {
     }
 }
 
-/// The methods of texts that `pycompat` lacks, and all that it has.
+/// The methods of strings: those that `pycompat` lacks, then its own.
 fn method(state: &mut State, value: &Value, name: &str, arguments: &[Value]) -> Result<Value, Error> {
     let padded = |text: &str| -> Option<String> {
         let width = arguments.first()?.as_usize().filter(|width| *width <= MAX_WIDTH)?;
@@ -81,7 +82,7 @@ fn method(state: &mut State, value: &Value, name: &str, arguments: &[Value]) -> 
             }
             "ljust" => format!("{text}{}", fills(missing)),
             "rjust" => format!("{}{text}", fills(missing)),
-            "center" => centred(text, width, fill),
+            "center" => center(text, width, fill),
             _ => return None,
         })
     };
@@ -91,15 +92,15 @@ fn method(state: &mut State, value: &Value, name: &str, arguments: &[Value]) -> 
     }
 }
 
-/// A text in the middle of so many characters, as Python puts it there.
-fn centred(text: &str, width: usize, fill: char) -> String {
+/// Centers a text like Python.
+fn center(text: &str, width: usize, fill: char) -> String {
     let missing = width.min(MAX_WIDTH).saturating_sub(text.chars().count());
     let left = missing / 2 + (missing & width & 1);
     let fills = |count: usize| std::iter::repeat_n(fill, count).collect::<String>();
     format!("{}{text}{}", fills(left), fills(missing - left))
 }
 
-/// A value that is printed, as Python's `str` writes it.
+/// Prints a value like Python's `str`.
 fn write(out: &mut Output, state: &mut State, value: &Value) -> Result<(), Error> {
     match value.kind() {
         ValueKind::Undefined => out.write_str(MISSING).map_err(Error::from),
@@ -112,7 +113,6 @@ fn write(out: &mut Output, state: &mut State, value: &Value) -> Result<(), Error
     }
 }
 
-/// Python's `repr`.
 fn repr(value: &Value, out: &mut String, depth: usize) -> fmt::Result {
     if depth > MAX_DEPTH {
         return out.write_str("...");
@@ -150,7 +150,8 @@ fn repr(value: &Value, out: &mut String, depth: usize) -> fmt::Result {
     }
 }
 
-/// A text as Python quotes it: with apostrophes, but where it holds one and no quotation mark.
+/// Quotes a string like Python: with apostrophes, unless it contains an apostrophe and no quotation
+/// mark.
 fn quoted(text: &str, out: &mut String) -> fmt::Result {
     let quote = if text.contains('\'') && !text.contains('"') { '"' } else { '\'' };
     out.push(quote);

@@ -3,14 +3,14 @@ use super::*;
 fn text(template: &str) -> String {
     match render(&format!("## template: jinja\n{template}")) {
         Rendered::Text { text, .. } => text,
-        Rendered::Broken(finding) => format!("broken: {}", finding.message),
-        Rendered::Unknown(why) => format!("unknown: {why}"),
+        Rendered::Invalid(finding) => format!("broken: {}", finding.message),
+        Rendered::Unsupported(why) => format!("unknown: {why}"),
     }
 }
 
-/// What Jinja 3.1 makes of them.
+/// The output of Jinja 3.1.
 #[test]
-fn values_are_written_as_python_writes_them() {
+fn values_are_printed_like_python() {
     for (template, expected) in [
         ("{{ [1, true, none, 'a', \"it's\", 1.0] }}", "[1, True, None, 'a', \"it's\", 1.0]"),
         ("{{ {'b': [true], 'a': 'x\\n'} }}", "{'b': [True], 'a': 'x\\n'}"),
@@ -35,14 +35,14 @@ fn values_are_written_as_python_writes_them() {
 }
 
 #[test]
-fn what_only_minijinja_has_is_broken() {
+fn filters_of_minijinja_are_rejected() {
     for template in ["{{ 'a b' | split }}", "{{ 'yes' | bool }}"] {
         assert!(text(template).starts_with("broken: "), "{template}: {}", text(template));
     }
 }
 
 #[test]
-fn what_only_jinja_does_is_not_called_wrong() {
+fn features_of_jinja_are_skipped() {
     for template in [
         "{% do x %}a",
         "{{ 'http://a.example' | urlize }}",
@@ -61,7 +61,7 @@ fn what_only_jinja_does_is_not_called_wrong() {
 }
 
 #[test]
-fn a_missing_variable_is_a_text_to_filters_too() {
+fn filters_get_the_placeholder_of_missing_variables() {
     for template in
         ["{{ ds.meta_data.name | lower }}", "{{ nothing | trim | upper }}", "{{ nothing | replace('x', 'y') }}"]
     {

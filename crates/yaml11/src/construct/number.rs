@@ -104,8 +104,8 @@ fn python_int(text: &str, base: u32) -> Option<(bool, String)> {
         _ => &[],
     };
     let digits = prefixes.iter().find_map(|prefix| rest.strip_prefix(prefix)).unwrap_or(rest);
-    let whole = !digits.is_empty() && digits.chars().all(|ch| ch.is_digit(base));
-    (whole && (base != 10 || digits.len() <= MAX_DIGITS)).then(|| (negative, digits.to_owned()))
+    let is_complete = !digits.is_empty() && digits.chars().all(|ch| ch.is_digit(base));
+    (is_complete && (base != 10 || digits.len() <= MAX_DIGITS)).then(|| (negative, digits.to_owned()))
 }
 
 fn signed(negative: bool, digits: &str) -> String {

@@ -133,13 +133,13 @@ impl DateTime {
         let Some(parts) = parts(text.as_bytes()) else { return Err("it is not written as a date or a date and time") };
         let [year, month, day] = parts.date.map(number);
         if year == 0 {
-            return Err("there is no year 0");
+            return Err("the year must not be 0");
         }
         if !(1..=12).contains(&month) {
-            return Err("there is no such month");
+            return Err("the month is out of range");
         }
         if day == 0 || day > days_in(year, month) {
-            return Err("the month has no such day");
+            return Err("the day is out of range for the month");
         }
         let time = match parts.time {
             None => None,
@@ -151,7 +151,7 @@ impl DateTime {
     fn time(parts: &TimeParts<'_>) -> Result<Time, &'static str> {
         let [hour, minute, second] = parts.clock.map(number);
         if hour > 23 || minute > 59 || second > 59 {
-            return Err("there is no such time of day");
+            return Err("the time of day is out of range");
         }
         let shown = &parts.fraction[..parts.fraction.len().min(6)];
         let microsecond = shown.len()..6;

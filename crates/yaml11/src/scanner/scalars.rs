@@ -298,8 +298,10 @@ impl<'a> Scanner<'a> {
             };
             code = code.wrapping_mul(16).wrapping_add(digit);
         }
-        let whole = Span::new(escape_at, self.pos + digits);
-        let error = |why| Error::within(format!("`{}` {why}", &self.text[whole.start..whole.end]), opening, whole);
+        let escape_span = Span::new(escape_at, self.pos + digits);
+        let error = |why| {
+            Error::within(format!("`{}` {why}", &self.text[escape_span.start..escape_span.end]), opening, escape_span)
+        };
         let ch = match char::from_u32(code) {
             Some(ch) => ch,
             None if (0xd800..0xe000).contains(&code) => {

@@ -55,11 +55,11 @@ impl Provider for Fake {
     }
     async fn snapshots(&self) -> Result<Vec<Snapshot>, ProviderError> {
         self.answer("snapshots", |state, now| {
-            if self.world.list_unknown {
+            if self.world.has_no_snapshot_list {
                 return Err(ProviderErrorKind::NotFound);
             }
             let seen = state.snapshots.values().filter(|(_, at)| at + self.world.lag <= now).map(|(s, _)| s.clone());
-            let said = |s: Snapshot| Snapshot { droplet: s.droplet.filter(|_| !self.world.droplets_unsaid), ..s };
+            let said = |s: Snapshot| Snapshot { droplet: s.droplet.filter(|_| !self.world.omits_droplets), ..s };
             Ok(seen.map(said).collect())
         })
     }
@@ -131,7 +131,7 @@ impl Provider for Fake {
             }
             let (kind, seconds, errored) = match action {
                 DropletAction::Shutdown => {
-                    if self.world.heeds_shutdown {
+                    if self.world.accepts_shutdown {
                         droplet.off_at.get_or_insert(now + 2);
                     }
                     ("shutdown", 2, self.world.shutdown_errors)
@@ -179,7 +179,7 @@ impl Provider for Fake {
     }
     async fn droplet_snapshots(&self, id: u64) -> Result<Vec<Snapshot>, ProviderError> {
         self.answer("droplet snapshots", |state, now| {
-            if self.world.droplets_unsaid {
+            if self.world.omits_droplets {
                 return Err(ProviderErrorKind::NotFound);
             }
             let of = state.snapshots.values().filter(|(s, at)| s.droplet == Some(id) && at + self.world.lag <= now);
@@ -309,7 +309,7 @@ impl Marker for Fake {
     }
     async fn acknowledge(&self, _address: IpAddr) -> Result<(), MarkerError> {
         let now = self.seconds();
-        if self.world.heeds_acknowledgement {
+        if self.world.accepts_acknowledgement {
             for droplet in self.state.lock().unwrap().droplets.values_mut() {
                 droplet.off_at.get_or_insert(now + 3);
             }

@@ -1,20 +1,20 @@
-//! Each branch of each check of the boot, with a document that it reports and one that it accepts.
+//! Each branch of each check, with a document that it reports and one that it accepts.
 
 use super::unnoticed::all_codes;
 
-/// Whether a document gets a code, whatever else it gets.
+/// Whether a document gets a code, among others.
 fn has(code: &str, document: &str) -> bool {
     all_codes(document).contains(&code)
 }
 
-/// Documents without their header: the code, the document, and whether the code is reported.
+/// Documents without a header: code, document, whether the code is reported.
 fn check(table: &[(&str, &str, bool)]) {
     for (code, document, found) in table {
         assert_eq!(has(code, document), *found, "{code} {document}: {:?}", all_codes(document));
     }
 }
 
-/// Commands, each alone in `runcmd`.
+/// Single commands in `runcmd`.
 fn check_commands(code: &str, found: bool, commands: &[&str]) {
     for command in commands {
         let document = format!("runcmd:\n  - |\n    {command}\n");
@@ -107,7 +107,7 @@ fn commands_that_never_end() {
 }
 
 #[test]
-fn commands_that_ask() {
+fn commands_that_ask_for_confirmation() {
     check_commands(
         "MK362",
         true,
@@ -178,7 +178,7 @@ fn commands_that_ask() {
 }
 
 #[test]
-fn commands_that_end_the_boot() {
+fn commands_that_stop_the_machine() {
     check_commands(
         "MK358",
         true,
@@ -250,7 +250,7 @@ fn units_that_wait_for_cloud_init() {
 }
 
 #[test]
-fn words_of_a_shell_in_a_list() {
+fn shell_syntax_in_a_list() {
     for (list, found) in [
         ("[a, '&&', b]", true),
         ("[a, '||', b]", true),
@@ -292,7 +292,7 @@ fn here_documents_in_folded_text() {
 }
 
 #[test]
-fn bootcmd_and_what_comes_later() {
+fn bootcmd_before_files_and_packages() {
     check(&[
         ("MK350", "packages: [nginx]\nbootcmd: [nginx -t]\n", true),
         ("MK350", "packages: [nginx=1.2*]\nbootcmd: [[service, nginx, start]]\n", true),
@@ -551,7 +551,7 @@ fn firewalls() {
 }
 
 #[test]
-fn where_bash_is_written_for_sh() {
+fn bash_syntax_in_sh() {
     let found = |key: &str, text: &str| has("MK301", &format!("{key}: [\"{text}\"]\n"));
     for text in ["a=(b)", "[[ a ]]", "source /a", "cat <<< b", "f() { [[ a ]]; }"] {
         assert!(found("runcmd", text) && found("bootcmd", text), "{text}");
@@ -572,9 +572,9 @@ fn where_bash_is_written_for_sh() {
     ]);
 }
 
-/// Limits at n − 1, n and n + 1.
+/// Limits at n - 1, n and n + 1.
 #[test]
-fn only_so_many_commands_are_looked_at() {
+fn numbers_of_items_are_limited() {
     let items = |before: usize| format!("runcmd:\n{}  - reboot\n", "  - 'true'\n".repeat(before));
     for (before, found) in [(4_998, true), (4_999, true), (5_000, false)] {
         assert_eq!(has("MK358", &items(before)), found, "{before}");

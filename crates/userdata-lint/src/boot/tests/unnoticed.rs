@@ -1,4 +1,5 @@
-//! What goes wrong without an error: what never starts, never ends, locks itself out, or is read as something else.
+//! Mistakes that cause no error: commands that never start, never end, block SSH, or are read as
+//! something else.
 
 use crate::{Options, lint_bytes};
 
@@ -8,7 +9,7 @@ pub(super) fn all_codes(text: &str) -> Vec<&'static str> {
 }
 
 #[test]
-fn files_that_cannot_be_started() {
+fn files_without_executable_bits_are_reported() {
     let file = "write_files: [{path: /usr/local/sbin/a, content: \"#!/bin/sh\\n\"}]\n";
     for started in ["[/usr/local/sbin/a]", "['sudo /usr/local/sbin/a -x']", "[[/usr/local/sbin/a, b]]"] {
         assert_eq!(all_codes(&format!("{file}runcmd: {started}\n")), ["MK219"], "{started}");
@@ -32,7 +33,7 @@ fn files_that_cannot_be_started() {
 }
 
 #[test]
-fn units_that_nothing_starts() {
+fn units_without_install_sections_are_reported() {
     let unit = |text: &str, command: &str| {
         all_codes(&format!(
             "write_files:\n  - path: /etc/systemd/system/a.service\n    content: \"{text}\"\nruncmd: [\"{command}\"]\n"
@@ -60,7 +61,7 @@ fn units_that_nothing_starts() {
 }
 
 #[test]
-fn commands_without_an_end() {
+fn endless_commands_are_reported() {
     for command in [
         "tail -f /var/log/syslog",
         "tail -n5 -F /x",
@@ -90,7 +91,7 @@ fn commands_without_an_end() {
 }
 
 #[test]
-fn firewalls_without_a_way_in() {
+fn firewalls_without_ssh_are_reported() {
     let rules = |rules: &str| all_codes(&format!("packages: [ufw]\nruncmd:\n{rules}  - ufw --force enable\n"));
     assert_eq!(rules(""), ["MK341"]);
     assert_eq!(
@@ -115,7 +116,7 @@ fn firewalls_without_a_way_in() {
 }
 
 #[test]
-fn arguments_in_here_documents() {
+fn arguments_in_here_documents_are_reported() {
     let document = |begin: &str, body: &str| {
         all_codes(&format!("runcmd:\n  - |\n    cat > /usr/local/bin/a {begin}\n    #!/bin/sh\n    {body}\n    EOF\n"))
     };
@@ -124,7 +125,7 @@ fn arguments_in_here_documents() {
         assert!(document("<<'EOF'", body).is_empty() && document("<< \"EOF\"", body).is_empty(), "{body}");
     }
     assert!(document("<<EOF", "echo \\$1").is_empty() && document("<<EOF", "echo $HOME $(date)").is_empty());
-    // Not a script: an awk program, say, in a text that is meant to be put together.
+    // Not a script, but for example an awk program.
     assert!(all_codes("runcmd:\n  - |\n    cat > /x <<EOF\n    a $1\n    EOF\n").is_empty());
     let inner =
         "runcmd:\n  - |\n    cat > /x <<'OUTER'\n    cat > /y <<EOF\n    #!/bin/sh\n    echo $1\n    EOF\n    OUTER\n";
@@ -134,7 +135,7 @@ fn arguments_in_here_documents() {
 }
 
 #[test]
-fn passwords_that_are_locked_at_once() {
+fn locked_passwords_are_reported() {
     let hash = "$6$vYq0mB1sT$hZ9mQ0r8pKQ1b6mX4Yw3kN7sD2fG5hJ8kL0zX1cV4bN7mQ2wE5rT8yU1iO4pA7s";
     let user = |more: &str| all_codes(&format!("users:\n  - default\n  - {{name: a, passwd: {hash}{more}}}\n"));
     assert_eq!(user(""), ["MK343"]);
@@ -150,7 +151,7 @@ fn passwords_that_are_locked_at_once() {
 }
 
 #[test]
-fn keys_of_sources() {
+fn missing_signing_keys_are_reported() {
     let source = |more: &str, rest: &str| {
         all_codes(&format!(
             "apt:\n  sources:\n    a:\n      source: deb [arch=amd64 signed-by=/etc/apt/keyrings/a.gpg] https://a.example stable main\n{more}{rest}"

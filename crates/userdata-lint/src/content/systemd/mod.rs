@@ -1,4 +1,4 @@
-//! systemd's unit files and drop-ins: sections, settings, commands, and what a unit must have to be loaded.
+//! Checks systemd units and drop-ins: sections, settings, commands, and required settings.
 
 mod names;
 
@@ -6,17 +6,17 @@ use std::borrow::Cow;
 
 use super::{Content, ContentFault};
 use crate::rules;
-use diagnostics::closest;
 use diagnostics::quoted;
 use diagnostics::source::Span;
+use diagnostics::{closest, did_you_mean};
 
-/// The folders whose units are known by path.
+/// The directories of units.
 const FOLDERS: [&str; 2] = ["/systemd/system/", "/systemd/user/"];
 const ROOTS: [&str; 5] = ["/etc", "/usr/lib", "/lib", "/run", "/usr/local/lib"];
 
 const BOOLEANS: &str = "1 yes y true t on 0 no n false f off";
 
-/// Settings whose values are words: the words, and what the setting is when it is left out.
+/// Settings with fixed values: section (empty for the unit's own section), name, values.
 const WORDS: &[(&str, &str, &str)] = &[
     ("Service", "Type", "simple exec forking oneshot dbus notify notify-reload idle"),
     ("Service", "Restart", "no on-success on-failure on-abnormal on-watchdog on-abort always"),
@@ -48,58 +48,58 @@ const WORDS: &[(&str, &str, &str)] = &[
     ("Socket", "Accept", BOOLEANS),
 ];
 
-/// A unit by the path of its file.
 struct Unit<'t> {
-    /// Its name's ending, such as `service`.
+    /// The suffix of the name, such as `service`.
     kind: &'static str,
-    /// The section of its own.
+    /// The section of this kind of unit, such as `Service`.
     own: Option<&'static str>,
     text: &'t str,
-    /// The last place of the header of its own section.
+    /// The span of the last header of this section.
     header: Option<Span>,
     settings: Vec<Setting<'t>>,
 }
 
-/// A setting, lines joined.
+/// A setting, with continuation lines joined.
 struct Setting<'t> {
     section: &'t str,
     name: &'t str,
     name_span: Span,
     value: Cow<'t, str>,
-    /// Of the first line.
+    /// On the first line.
     value_span: Span,
 }
 
 pub(super) fn check(content: &Content<'_>, out: &mut Vec<ContentFault>) {
-    let Some((kind, own, is_drop_in)) = unit(content.path) else { return };
-    // An empty file masks the unit; what is added to one may begin inside a section.
+    let Some((kind, own, is_drop_in)) = unit_of_path(content.path) else { return };
+    // An empty file masks the unit; an appended text may begin inside a section.
     if content.appends || content.text.trim().is_empty() {
         return;
     }
     let mut unit = Unit { kind, own, text: content.text, header: None, settings: Vec::new() };
     unit.read(out);
     for setting in &unit.settings {
-        unit.words(setting, out);
+        unit.check_value(setting, out);
         if setting.name.starts_with("Exec") && Some(setting.section) == unit.own {
             check_command(setting, out);
         }
     }
     if !is_drop_in {
-        unit.complete(out);
+        unit.check_required_settings(out);
     }
 }
 
-/// The programs that a unit starts and cannot do without, with their places: `ExecStart=` of a service, without a `-`.
-pub(crate) fn programs(path: &str, text: &str) -> Vec<(String, Span)> {
-    let Some(("service", own, _)) = unit(path) else { return Vec::new() };
+/// The programs of `ExecStart=` in a service, with their spans; without those whose failure is
+/// ignored (`-`).
+pub(crate) fn required_programs(path: &str, text: &str) -> Vec<(String, Span)> {
+    let Some(("service", own, _)) = unit_of_path(path) else { return Vec::new() };
     let mut unit = Unit { kind: "service", own, text, header: None, settings: Vec::new() };
     unit.read(&mut Vec::new());
-    let commands = unit.values("ExecStart");
+    let commands = unit.effective_values("ExecStart");
     commands.iter().filter_map(|setting| Some((program_of(&setting.value)?, setting.value_span))).collect()
 }
 
-/// What unit, if any, a path is of: its kind, the section of its own, and whether it is a drop-in.
-fn unit(path: &str) -> Option<(&'static str, Option<&'static str>, bool)> {
+/// The kind and section of a unit by its path, and whether the file is a drop-in.
+fn unit_of_path(path: &str) -> Option<(&'static str, Option<&'static str>, bool)> {
     let root = ROOTS.iter().find(|root| path.strip_prefix(*root).is_some_and(|rest| rest.starts_with("/systemd/")))?;
     let below = FOLDERS.iter().find_map(|folder| path[root.len()..].strip_prefix(folder))?;
     let (name, is_drop_in) = match below.split_once('/') {
@@ -118,12 +118,12 @@ fn unit(path: &str) -> Option<(&'static str, Option<&'static str>, bool)> {
 }
 
 impl<'t> Unit<'t> {
-    /// The sections that systemd reads in a unit of this kind.
+    /// The sections that systemd accepts in a unit of this kind.
     fn sections(&self) -> Vec<&'static str> {
         ["Unit", "Install"].into_iter().chain(self.own).collect()
     }
 
-    /// Reads sections and settings, and says what no unit of this kind has.
+    /// Parses sections and settings, and reports unknown ones.
     fn read(&mut self, out: &mut Vec<ContentFault>) {
         let sections = self.sections();
         let mut section: Option<&str> = None;
@@ -136,7 +136,7 @@ impl<'t> Unit<'t> {
             }
             let first = start + (line.len() - line.trim_start().len());
             let span = Span::new(first, first + bare.len());
-            // A backslash at the end joins lines; comments between them are passed over.
+            // A backslash at the end joins lines; comments between them are skipped.
             let mut joined = Cow::Borrowed(bare);
             while joined.ends_with('\\') {
                 let before = joined.trim_end_matches('\\').trim_end().to_string();
@@ -221,8 +221,8 @@ impl<'t> Unit<'t> {
         ContentFault::new(&rules::UNKNOWN_UNIT_SECTION, span, message, Some(help))
     }
 
-    /// Values that are one of a few words.
-    fn words(&self, setting: &Setting<'_>, out: &mut Vec<ContentFault>) {
+    /// Reports a value that is not one of the setting's fixed values.
+    fn check_value(&self, setting: &Setting<'_>, out: &mut Vec<ContentFault>) {
         let entry = WORDS.iter().find(|(section, name, _)| {
             *name == setting.name
                 && (*section == setting.section || section.is_empty() && self.own == Some(setting.section))
@@ -231,22 +231,22 @@ impl<'t> Unit<'t> {
         let value = setting.value.as_ref();
         let is_boolean = *words == BOOLEANS;
         let fits = words.split(' ').any(|word| word == value || is_boolean && word.eq_ignore_ascii_case(value));
-        // An empty value sets it back; what has specifiers is not known here.
+        // An empty value resets the setting; values with specifiers are unknown here.
         if value.is_empty() || value.contains('%') || fits {
             return;
         }
         let message =
             format!("{} does not accept the value {}: systemd ignores it", quoted(setting.name), quoted(value));
-        let help = match closest(value, words.split(' ')).filter(|_| !is_boolean) {
-            Some(near) => format!("did you mean `{near}`?"),
+        let help = match did_you_mean(value, words.split(' ')).filter(|_| !is_boolean) {
+            Some(help) => help,
             None if is_boolean => "write `yes` or `no`".into(),
             None => format!("use one of: {}", words.split(' ').collect::<Vec<_>>().join(", ")),
         };
         out.push(ContentFault::new(&rules::UNKNOWN_UNIT_VALUE, setting.value_span, message, Some(help)));
     }
 
-    /// The values of a setting that hold: an empty one sets back what was before it.
-    fn values(&self, name: &str) -> Vec<&Setting<'t>> {
+    /// The effective values of a setting: an empty value resets the previous ones.
+    fn effective_values(&self, name: &str) -> Vec<&Setting<'t>> {
         let mut out = Vec::new();
         for setting in self.settings.iter().filter(|setting| setting.name == name) {
             if setting.value.is_empty() {
@@ -258,12 +258,12 @@ impl<'t> Unit<'t> {
         out
     }
 
-    fn has(&self, name: &str) -> bool {
-        !self.values(name).is_empty()
+    fn is_set(&self, name: &str) -> bool {
+        !self.effective_values(name).is_empty()
     }
 
-    /// What systemd refuses to load a unit without.
-    fn complete(&self, out: &mut Vec<ContentFault>) {
+    /// Reports missing settings without which systemd does not load a unit.
+    fn check_required_settings(&self, out: &mut Vec<ContentFault>) {
         let starts = |prefix: &str, names: &[&str]| {
             self.settings.iter().any(|setting| {
                 !setting.value.is_empty()
@@ -272,22 +272,22 @@ impl<'t> Unit<'t> {
             })
         };
         let missing = match self.kind {
-            "service" => self.service(out),
+            "service" => self.check_service(out),
             "timer" if !starts("On", &[]) => Some((
                 "the timer never elapses: it has no `OnCalendar=`, `OnBootSec=` or other `On…=`",
                 "add one, such as `OnCalendar=daily`",
             )),
-            "path" if !starts("Path", &["DirectoryNotEmpty"]) => {
-                Some(("the path unit watches nothing: it has no `PathExists=`, `PathChanged=` or the like", "add one"))
-            }
+            "path" if !starts("Path", &["DirectoryNotEmpty"]) => Some((
+                "the path unit watches nothing: it has no `PathExists=`, `PathChanged=` or similar setting",
+                "add one",
+            )),
             "socket" if !starts("Listen", &[]) => Some((
                 "the socket listens nowhere: it has no `ListenStream=` or other `Listen…=`",
                 "add one, such as `ListenStream=8080`",
             )),
-            "mount" | "swap" if !self.has("What") => Some((
-                "the unit does not say what to mount: `What=` is missing",
-                "add `What=` with a device or a share",
-            )),
+            "mount" | "swap" if !self.is_set("What") => {
+                Some(("`What=` is missing", "add `What=` with a device or a share"))
+            }
             _ => None,
         };
         if let Some((message, help)) = missing {
@@ -298,51 +298,46 @@ impl<'t> Unit<'t> {
     fn incomplete(&self, message: &str, help: &str) -> ContentFault {
         let first = self.text.lines().next().unwrap_or_default();
         let span = self.header.unwrap_or(Span::new(0, first.len()));
-        let message = format!("systemd would not load this unit: {message}");
+        let message = format!("systemd does not load this unit: {message}");
         ContentFault::new(&rules::INCOMPLETE_UNIT, span, message, Some(help.into()))
     }
 
-    fn service(&self, out: &mut Vec<ContentFault>) -> Option<(&'static str, &'static str)> {
-        let commands = self.values("ExecStart");
-        let kind = self.values("Type").last().map(|setting| setting.value.as_ref());
-        let remains = self.values("RemainAfterExit").last().is_some_and(|setting| {
+    fn check_service(&self, out: &mut Vec<ContentFault>) -> Option<(&'static str, &'static str)> {
+        let commands = self.effective_values("ExecStart");
+        let kind = self.effective_values("Type").last().map(|setting| setting.value.as_ref());
+        let remains = self.effective_values("RemainAfterExit").last().is_some_and(|setting| {
             ["1", "yes", "y", "true", "t", "on"].iter().any(|word| word.eq_ignore_ascii_case(&setting.value))
         });
-        let after = self.has("SuccessAction");
-        let oneshot = kind == Some("oneshot") || kind.is_none() && commands.is_empty() && !self.has("BusName");
+        let after = self.is_set("SuccessAction");
+        let oneshot = kind == Some("oneshot") || kind.is_none() && commands.is_empty() && !self.is_set("BusName");
         if commands.is_empty() {
-            return if !self.has("ExecStop") && !after {
+            return if !self.is_set("ExecStop") && !after {
                 Some(("a service needs `ExecStart=`", "add `ExecStart=` with the program's full path"))
             } else if !remains && !after {
                 Some(("a service without `ExecStart=` needs `RemainAfterExit=yes`", "add one of the two"))
             } else if !oneshot {
-                Some((
-                    "only a service of `Type=oneshot` may do without `ExecStart=`",
-                    "add `ExecStart=`, or make it `Type=oneshot`",
-                ))
+                Some(("`ExecStart=` is optional only with `Type=oneshot`", "add `ExecStart=`, or use `Type=oneshot`"))
             } else {
                 None
             };
         }
         if let (false, [first, .., last]) = (oneshot, commands.as_slice()) {
-            let message =
-                "systemd would not load this unit: only a service of `Type=oneshot` may have two `ExecStart=`";
-            let help = "put what prepares into `ExecStartPre=`, or make it `Type=oneshot`";
+            let message = "systemd does not load this unit: several `ExecStart=` are allowed only with `Type=oneshot`";
+            let help = "move preparations to `ExecStartPre=`, or use `Type=oneshot`";
             let mut fault =
                 ContentFault::new(&rules::INCOMPLETE_UNIT, last.name_span, message.into(), Some(help.into()));
             fault.related.push((first.name_span, "the first one".into()));
             out.push(fault);
         }
-        let restart = self.values("Restart").last().copied();
+        let restart = self.effective_values("Restart").last().copied();
         if let Some(restart) =
             restart.filter(|restart| oneshot && matches!(restart.value.as_ref(), "always" | "on-success"))
         {
-            let message =
-                "systemd would not load this unit: a service of `Type=oneshot` cannot be started again after success";
+            let message = "systemd does not load this unit: `Type=oneshot` does not allow a restart after success";
             let help = "use `Restart=on-failure` or `no`, or another `Type=`";
             out.push(ContentFault::new(&rules::INCOMPLETE_UNIT, restart.value_span, message.into(), Some(help.into())));
         }
-        if kind == Some("dbus") && !self.has("BusName") {
+        if kind == Some("dbus") && !self.is_set("BusName") {
             return Some(("a service of `Type=dbus` needs `BusName=`", "add `BusName=`"));
         }
         None
@@ -351,19 +346,19 @@ impl<'t> Unit<'t> {
 
 fn unknown_setting(name: &str, section: &str, span: Span, sections: &[&'static str]) -> ContentFault {
     let message = format!("systemd does not know the setting {} in `[{section}]`, and ignores it", quoted(name));
-    let near = names::settings(section).and_then(|names| closest(name, names));
-    let help = match (names::home(name, sections), near) {
-        (Some(home), _) => Some(format!("move it to the section `[{home}]`")),
-        (None, Some(near)) => Some(format!("did you mean `{near}`?")),
-        (None, None) => Some("remove it, or begin its name with `X-` if it is for another program".into()),
+    let help = match names::home(name, sections) {
+        Some(home) => format!("move it to the section `[{home}]`"),
+        None => names::settings(section)
+            .and_then(|names| did_you_mean(name, names))
+            .unwrap_or_else(|| "remove it, or begin its name with `X-` if it is for another program".into()),
     };
-    ContentFault::new(&rules::UNKNOWN_UNIT_SETTING, span, message, help)
+    ContentFault::new(&rules::UNKNOWN_UNIT_SETTING, span, message, Some(help))
 }
 
-/// What a shell takes for itself and systemd hands to the program.
+/// Shell syntax that systemd passes to the program as arguments.
 const OPERATORS: [&str; 9] = ["&&", "||", "|", ">", ">>", "<", "2>&1", "2>/dev/null", ">/dev/null"];
-/// Programs whose arguments are such words.
-const TAKERS: [&str; 4] = ["test", "[", "expr", "find"];
+/// Programs that accept such arguments.
+const ACCEPT_OPERATORS: [&str; 4] = ["test", "[", "expr", "find"];
 
 /// Checks the command of an `Exec…=` setting.
 fn check_command(setting: &Setting<'_>, out: &mut Vec<ContentFault>) {
@@ -372,7 +367,7 @@ fn check_command(setting: &Setting<'_>, out: &mut Vec<ContentFault>) {
         return;
     }
     let Some(words) = split_words(value) else {
-        let message = format!("a quote in {} is not closed: systemd refuses the command", quoted(setting.name));
+        let message = format!("a quote in {} is not closed: systemd rejects the command", quoted(setting.name));
         let help = Some("close it, or write `\\'` for an apostrophe".into());
         out.push(ContentFault::new(&rules::INVALID_UNIT_COMMAND, setting.value_span, message, help));
         return;
@@ -383,23 +378,22 @@ fn check_command(setting: &Setting<'_>, out: &mut Vec<ContentFault>) {
         let help = if program.contains('$') {
             "systemd puts no variables into the program's name: write the path, or start it through `/bin/sh -c`"
         } else {
-            "write the whole path, from `/`"
+            "write the full path"
         };
         out.push(ContentFault::new(&rules::INVALID_UNIT_COMMAND, setting.value_span, message, Some(help.into())));
         return;
     }
     let name = program.rsplit('/').next().unwrap_or_default();
     let operator = words.iter().skip(1).find(|word| !word.quoted && OPERATORS.contains(&word.text.as_str()));
-    if let Some(operator) = operator.filter(|_| !TAKERS.contains(&name)) {
+    if let Some(operator) = operator.filter(|_| !ACCEPT_OPERATORS.contains(&name)) {
         let message =
-            format!("{} is an argument here, not an operator: systemd starts no shell", quoted(&operator.text));
-        let help =
-            Some("start the command through `/bin/sh -c '…'`, or use several commands, or `StandardOutput=`".into());
+            format!("{} is passed to the program as an argument: systemd does not use a shell", quoted(&operator.text));
+        let help = Some("use `/bin/sh -c '…'`, several `Exec…=` settings, or `StandardOutput=`".into());
         out.push(ContentFault::new(&rules::SHELL_SYNTAX_IN_UNIT, setting.value_span, message, help));
     }
 }
 
-/// The program of a command whose failure matters.
+/// The program of a command, unless its failure is ignored.
 fn program_of(value: &str) -> Option<String> {
     let command = value.trim_start_matches(['@', '-', ':', '+', '!', '|']);
     let prefix = &value[..value.len() - command.len()];
@@ -412,7 +406,7 @@ struct Word {
     quoted: bool,
 }
 
-/// Words as systemd splits them; `None` where a quote is not closed.
+/// Splits words like systemd; `None` if a quote is not closed.
 fn split_words(value: &str) -> Option<Vec<Word>> {
     let mut out: Vec<Word> = Vec::new();
     let mut word: Option<Word> = None;

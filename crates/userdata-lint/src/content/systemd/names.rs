@@ -1,10 +1,12 @@
-//! The sections and settings of units, by name: those of systemd.unit(5), systemd.service(5), systemd.exec(5), systemd.kill(5),
-//! systemd.resource-control(5) and their like, with what systemd still takes for older units' sake.
+//! The names of unit sections and settings, from systemd.unit(5), systemd.service(5),
+//! systemd.exec(5), systemd.kill(5), systemd.resource-control(5) and related pages, with deprecated
+//! names that systemd still accepts.
 //!
-//! Complete for systemd 252; `tests/differential/content.rs` holds it to the systemd of Debian 12. Of later versions, up to
-//! 258, it has what their release notes name. To add a setting, add its name to its list.
+//! Complete for systemd 252: `tests/differential/content.rs` compares the lists with the systemd of
+//! Debian 12. For later versions, up to 258, they follow the release notes. To add a setting, add
+//! its name to its list.
 
-/// How programs run: services, sockets, mounts, swap.
+/// How programs are executed, in services, sockets, mounts and swap.
 const EXEC: &str = "\
     AmbientCapabilities AppArmorProfile BPFDelegateAttachments BPFDelegateCommands BPFDelegateMaps \
     BPFDelegatePrograms BindLogSockets BindPaths BindReadOnlyPaths CPUAffinity CPUSchedulingPolicy \
@@ -32,11 +34,11 @@ const EXEC: &str = "\
     TimeoutCleanSec TimeoutSec TimerSlackNSec UMask UnsetEnvironment User UserNamespacePath UtmpIdentifier UtmpMode \
     WorkingDirectory";
 
-/// How programs are ended.
+/// How programs are stopped.
 const KILL: &str = "\
     FinalKillSignal KillMode KillSignal RestartKillSignal SendSIGHUP SendSIGKILL WatchdogSignal";
 
-/// What a unit may use.
+/// Resource control.
 const CONTROL: &str = "\
     AllowedCPUs AllowedMemoryNodes BPFProgram BlockIOAccounting BlockIODeviceWeight BlockIOReadBandwidth \
     BlockIOWeight BlockIOWriteBandwidth CPUAccounting CPUQuota CPUQuotaPeriodSec CPUShares CPUWeight CoredumpReceive \
@@ -50,7 +52,6 @@ const CONTROL: &str = "\
     StartupBlockIOWeight StartupCPUShares StartupCPUWeight StartupIOWeight StartupMemoryZSwapMax TasksAccounting \
     TasksMax";
 
-/// `[Unit]`.
 const UNIT: &str = "\
     After AllowIsolate AssertACPower AssertArchitecture AssertCPUFeature AssertCPUPressure AssertCPUs \
     AssertCapability AssertControlGroupController AssertCredential AssertDirectoryNotEmpty AssertEnvironment \
@@ -75,7 +76,6 @@ const UNIT: &str = "\
     StopPropagatedFrom StopWhenUnneeded SuccessAction SuccessActionExitStatus SurviveFinalKillSignal Upholds Wants \
     WantsMountsFor";
 
-/// `[Service]` alone.
 const SERVICE: &str = "\
     BusName ExecCondition ExecReload ExecReloadPost ExecStart ExecStartPost ExecStartPre ExecStop ExecStopPost \
     ExitType FailureAction FileDescriptorStoreMax FileDescriptorStorePreserve GuessMainPID NonBlocking NotifyAccess \
@@ -85,7 +85,6 @@ const SERVICE: &str = "\
     StartLimitInterval SuccessExitStatus TimeoutAbortSec TimeoutStartFailureMode TimeoutStartSec \
     TimeoutStopFailureMode TimeoutStopSec Type USBFunctionDescriptors USBFunctionStrings WatchdogSec";
 
-/// `[Socket]` alone.
 const SOCKET: &str = "\
     Accept AcceptFileDescriptors Backlog BindIPv6Only BindToDevice Broadcast DeferAcceptSec DeferTrigger \
     DeferTriggerMaxSec DirectoryMode ExecStartPost ExecStartPre ExecStopPost ExecStopPre FileDescriptorName \
@@ -97,42 +96,34 @@ const SOCKET: &str = "\
     SmackLabel SmackLabelIPIn SmackLabelIPOut SocketGroup SocketMode SocketProtocol SocketUser Symlinks \
     TCPCongestion Timestamping Transparent TriggerLimitBurst TriggerLimitIntervalSec Writable";
 
-/// `[Mount]` alone.
 const MOUNT: &str = "\
     DirectoryMode ForceUnmount LazyUnmount Options ReadWriteOnly SloppyOptions Type What Where";
 
-/// `[Automount]`.
 const AUTOMOUNT: &str = "\
     DirectoryMode ExtraOptions TimeoutIdleSec Where";
 
-/// `[Swap]` alone.
 const SWAP: &str = "\
     Options Priority What";
 
-/// `[Timer]`.
 const TIMER: &str = "\
     AccuracySec DeferReactivation FixedRandomDelay OnActiveSec OnBootSec OnCalendar OnClockChange OnStartupSec \
     OnTimezoneChange OnUnitActiveSec OnUnitInactiveSec Persistent RandomizedDelaySec RemainAfterElapse Unit \
     WakeSystem";
 
-/// `[Path]`.
 const PATH: &str = "\
     DirectoryMode DirectoryNotEmpty MakeDirectory PathChanged PathExists PathExistsGlob PathModified \
     TriggerLimitBurst TriggerLimitIntervalSec Unit";
 
-/// `[Slice]` alone.
 const SLICE: &str = "\
     ConcurrencyHardMax ConcurrencySoftMax";
 
-/// `[Scope]` alone.
 const SCOPE: &str = "\
     OOMPolicy RuntimeMaxSec RuntimeRandomizedExtraSec TimeoutStopSec";
 
-/// `[Install]`.
 const INSTALL: &str = "\
     Alias Also DefaultInstance RequiredBy UpheldBy WantedBy";
 
-/// The sections that hold settings, with the lists of their names.
+/// The sections and the lists of their settings.
 const SECTIONS: &[(&str, &[&str])] = &[
     ("Unit", &[UNIT]),
     ("Install", &[INSTALL]),
@@ -147,7 +138,7 @@ const SECTIONS: &[(&str, &[&str])] = &[
     ("Scope", &[SCOPE, KILL, CONTROL]),
 ];
 
-/// Kinds of units by the ending of their names, with the section of their own.
+/// The kinds of units by suffix, with their section.
 const KINDS: &[(&str, Option<&str>)] = &[
     ("service", Some("Service")),
     ("socket", Some("Socket")),
@@ -162,18 +153,18 @@ const KINDS: &[(&str, Option<&str>)] = &[
     ("device", None),
 ];
 
-/// The kind of a unit by the ending of its name: the ending, and the section of its own.
+/// The kind of unit and its section, by suffix.
 pub(super) fn kind(ending: &str) -> Option<(&'static str, Option<&'static str>)> {
     KINDS.iter().copied().find(|(name, _)| *name == ending)
 }
 
-/// The names of a section's settings; `None` for a section that no unit has.
+/// The settings of a section; `None` for an unknown section.
 pub(super) fn settings(section: &str) -> Option<impl Iterator<Item = &'static str> + Clone + use<>> {
     let (_, lists) = SECTIONS.iter().find(|(name, _)| *name == section)?;
     Some(lists.iter().flat_map(|list| list.split(' ')))
 }
 
-/// The section that has a setting, of those that a unit may have.
+/// The section, among those of a unit, that has a setting.
 pub(super) fn home(setting: &str, sections: &[&'static str]) -> Option<&'static str> {
     sections
         .iter()
