@@ -80,7 +80,7 @@ def size(file):
 
 
 def add_files(tar, top):
-    """Adds a folder of the database, whose user could put a link in the place of a file that is being read."""
+    """Adds a folder of the database. Follows no links: the database's user could replace a file with one."""
     for folder, _, names, at in os.fwalk(top):
         for name in names:
             with open(os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK, dir_fd=at), "rb") as file:

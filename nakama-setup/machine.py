@@ -173,7 +173,7 @@ class Redirects(urllib.request.HTTPRedirectHandler):
 
 @contextlib.contextmanager
 def open_url(request, seconds):
-    """Opens a URL for `with`, which must end within so many seconds, however slowly the server sends."""
+    """Opens a URL. The `with` block fails after this many seconds, even if the server sends slowly."""
     url = getattr(request, "full_url", request)
 
     def expire(*_):
@@ -195,7 +195,7 @@ def open_url(request, seconds):
 
 
 def copy_limited(source, target, limit):
-    """Copies a file of at most so many bytes."""
+    """Copies a file. Fails if it has more bytes than the limit."""
     while data := source.read(1 << 20):
         target.write(data)
         if target.tell() > limit:

@@ -434,7 +434,7 @@ mod tests {
         assert_eq!(fs::read(root.join("real/new")).unwrap(), b"new");
     }
 
-    /// A link that another process puts in the place of a file or directory, again and again.
+    /// Another process repeatedly replaces a file or a directory with a link.
     #[cfg(unix)]
     #[test]
     fn links_that_appear_meanwhile_are_not_followed() {

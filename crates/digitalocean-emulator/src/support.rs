@@ -55,6 +55,19 @@ pub(crate) fn random_uuid() -> String {
 #[cfg(feature = "qemu")]
 pub(crate) const SEARCH_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
+/// A command for an installed program, with a clean environment and no input. Dropping its future ends the program.
+#[cfg(feature = "qemu")]
+pub(crate) fn tool(program: &Path) -> tokio::process::Command {
+    let mut command = tokio::process::Command::new(program);
+    command
+        .env_clear()
+        .env("PATH", SEARCH_PATH)
+        .env("LC_ALL", "C")
+        .stdin(std::process::Stdio::null())
+        .kill_on_drop(true);
+    command
+}
+
 /// Finds an installed program on the caller's `PATH` or in [`SEARCH_PATH`]. `MKIMG_PROGRAMS`
 /// replaces both.
 #[cfg(feature = "qemu")]

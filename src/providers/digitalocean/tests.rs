@@ -396,7 +396,7 @@ async fn a_snapshot_is_found_and_deleted_where_a_service_shows_it() {
     let server = Server::start(vec![missing(), json(200, all)]).await;
     let found = server.client().droplet_snapshots(4).await.unwrap();
     assert_eq!(found.iter().map(|snapshot| snapshot.id.as_str()).collect::<Vec<_>>(), ["8"]);
-    // There is no such droplet: the 404 stays.
+    // The droplet does not exist, so every answer is 404.
     let server = Server::start(vec![missing(), json(200, all)]).await;
     assert_eq!(server.client().droplet_snapshots(5).await.unwrap_err().kind, Kind::NotFound);
 }

@@ -2,14 +2,13 @@
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::process::Stdio;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use sha2::{Digest, Sha256};
 
 use super::{BaseImage, BaseInfo, Boot, Error, WorkDir, read_disk_header};
-use crate::support::{SEARCH_PATH, find_program};
+use crate::support::{find_program, tool};
 
 /// Published images: slug, URL of the folder, name of the file.
 pub const PUBLISHED: [(&str, &str, &str); 2] = [
@@ -200,15 +199,10 @@ async fn verify_signature(
     let failed = |error: std::io::Error| error.to_string();
     let (list_file, signature_file) = (folder.join(CHECKSUM_LIST), folder.join(SIGNATURE));
     std::fs::write(&list_file, list).and_then(|()| std::fs::write(&signature_file, signature)).map_err(failed)?;
-    let output = tokio::process::Command::new(gpgv)
+    let output = tool(gpgv)
         .arg("--keyring")
         .arg(std::path::absolute(keyring).map_err(failed)?)
         .args(["--homedir".as_ref(), folder, &signature_file, &list_file])
-        .env_clear()
-        .env("PATH", SEARCH_PATH)
-        .env("LC_ALL", "C")
-        .stdin(Stdio::null())
-        .kill_on_drop(true)
         .output()
         .await
         .map_err(failed)?;

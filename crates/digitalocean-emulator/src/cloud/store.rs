@@ -75,7 +75,7 @@ impl Store {
             written => written,
         };
         written.map_err(|source| io_error(&path, "can't be written", source))?;
-        // If there is no space for the reserve now, a write after a deletion creates it.
+        // If the disk is full now, the next write after a deletion creates the reserve.
         if !reserve.exists() {
             let _ = write_atomically(&reserve, &vec![0; RESERVED_BYTES]);
         }

@@ -3,13 +3,12 @@
 
 use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
-use std::process::Stdio;
 
 use serde::{Deserialize, Serialize};
 
 use crate::backend::port::BackendError;
 use crate::base::Boot;
-use crate::support::{SEARCH_PATH, timestamp};
+use crate::support::{timestamp, tool};
 
 /// Prefix of folders that are not complete yet.
 pub(super) const INCOMPLETE_PREFIX: &str = ".making-";
@@ -72,13 +71,8 @@ impl QemuImg {
         arguments: impl IntoIterator<Item = &'a OsStr>,
         product: &Path,
     ) -> Result<(), BackendError> {
-        let output = tokio::process::Command::new(&self.0)
+        let output = tool(&self.0)
             .args(arguments)
-            .env_clear()
-            .env("PATH", SEARCH_PATH)
-            .env("LC_ALL", "C")
-            .stdin(Stdio::null())
-            .kill_on_drop(true)
             .output()
             .await
             .map_err(|error| BackendError::io("can't start", &self.0, error))?;
