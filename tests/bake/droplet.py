@@ -12,6 +12,7 @@ import json
 import os
 import sys
 import time
+import types
 import urllib.request
 
 import yaml
@@ -50,12 +51,14 @@ def write_files(document):
 
 
 def load():
-    """The runner's modules, from the program that the document carries: all of it but the last line, which would run it."""
+    """The runner's namespace, from the program that the document carries: all of it but the last line, which would run it."""
     path = ROOT + "/run/mkimg/runner.py"
     with open(path) as file:
         body, last = file.read().rstrip("\n").rsplit("\n", 1)
-    assert last == "sys.exit(sys.modules['runner'].main())", last
-    exec(compile(body, path, "exec"), {})
+    assert last == "sys.exit(main())", last
+    runner = types.ModuleType("runner")
+    exec(compile(body, path, "exec"), runner.__dict__)
+    return runner
 
 
 def power_off(id):
@@ -67,15 +70,14 @@ def power_off(id):
 def main():
     id, address, user_data = droplet()
     write_files(user_data)
-    load()
-    channel, runner, system = (sys.modules[name] for name in ("channel", "runner", "system"))
+    runner = load()
 
     def listen(port):
         import socket
         listener = socket.create_server((address, port))
         return listener
 
-    class Machine(system.System):
+    class Machine(runner.System):
         COMMANDS = ("systemctl", "cloud-init", "shutdown", "fstrim")
 
         def which(self, name):
@@ -86,19 +88,21 @@ def main():
                 power_off(id)
             return 0, ""
 
-        def run(self, argv, line, time_limit, environment=None):
+        def run(self, argv, line, time_limit, environment={}):
             if argv[0] in self.COMMANDS:
                 return 0
-            return system.System.run(self, argv, line, time_limit, environment)
+            return runner.System.run(self, argv, line, time_limit, environment)
 
     # A renamed method would run the real commands on this machine.
-    assert {"which", "capture", "run"} <= set(vars(system.System))
-    channel.listen = listen
+    assert {"which", "capture", "run"} <= set(vars(runner.System))
     # Do not read or fill a file system of this machine, and do not make a busy machine wait for its disks.
     os.makedirs(ROOT + "/proc/self")
     open(ROOT + "/proc/self/mountinfo", "w").close()
     os.sync = lambda: None
-    made = runner.Runner(Machine(ROOT))
+    made = runner.make_runner(Machine(ROOT))
+    # The other half is loaded.
+    assert callable(runner.listen)
+    runner.listen = listen
     made.finish(made.run())
 
 

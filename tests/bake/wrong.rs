@@ -215,7 +215,7 @@ fn an_artifact_that_is_not_there() {
     assert_eq!(
         baked.stderr,
         concat!(
-            "error: provision: on the droplet, step `artifact tool-1.0.tar.gz` failed: http://ADDRESS/tool-1.0.tar.gz: HTTP status 404; check its URL in the template\n",
+            "error: provision: on the droplet, step `artifact tool-1.0.tar.gz` failed: http://ADDRESS/tool-1.0.tar.gz: HTTP Error 404: Not Found; check its URL in the template\n",
             "help: the droplet's whole log: HOME/state/mkimg/bakes/BAKE/build.log; `--on-error keep` keeps the droplet to look inside\n",
         )
     );

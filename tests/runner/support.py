@@ -2,23 +2,34 @@
 
 With MKIMG_RUNNER_PROGRAM the modules come from the joined program that droplets get, otherwise from the sources.
 """
+import json
 import os
 import shutil
 import sys
 import tempfile
+import types
 import unittest
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 PROGRAM = os.environ.get("MKIMG_RUNNER_PROGRAM")
+MODULES = ("progress", "system", "packages", "artifacts", "image", "runner",
+           "channel", "firewall", "seal", "wipe", "check", "verification", "bake")
 if PROGRAM:
+    # All modules share one namespace.
     with open(PROGRAM) as file:
         body, last = file.read().rstrip("\n").rsplit("\n", 1)
-    assert last == "sys.exit(sys.modules['runner'].main())", last
-    exec(compile(body, PROGRAM, "exec"), {})
+    assert last == "sys.exit(main())", last
+    joined = types.ModuleType("joined")
+    sys.modules.update(dict.fromkeys(MODULES, joined))
+    exec(compile(body, PROGRAM, "exec"), joined.__dict__)
 else:
-    sys.path.insert(0, os.path.join(HERE, "..", "..", "src", "render", "runner"))
+    for half in ("install", "bake"):
+        sys.path.insert(0, os.path.join(HERE, "..", "..", "src", "render", "runner", half))
 
-from progress import Log, Step  # noqa: E402
+from channel import PagedLog  # noqa: E402
+from bake import Bake  # noqa: E402
+from runner import BAKE, Runner  # noqa: E402
+from seal import remove  # noqa: E402
 from system import System  # noqa: E402
 
 OWNER = "%d:%d" % (os.getuid(), os.getgid())
@@ -36,12 +47,15 @@ class Machine(System):
     def which(self, name):
         return "/usr/bin/" + name if name in self.commands else None
 
+    def remove(self, path):
+        remove(self.root + path)
+
     def capture(self, argv, time_limit=60):
         self.asked.append(argv)
         answer = self.answers.get(argv[0], (0, ""))
         return answer(argv) if callable(answer) else answer
 
-    def run(self, argv, line, time_limit, environment=None):
+    def run(self, argv, line, time_limit, environment={}):
         """Runs scripts, but only records the machine's own commands."""
         if argv[0] in self.commands:
             status, output = self.capture(argv)
@@ -56,10 +70,8 @@ class Case(unittest.TestCase):
         self.root = tempfile.mkdtemp(prefix="mkimg-runner-")
         self.addCleanup(shutil.rmtree, self.root)
         self.machine = Machine(self.root)
-        self.log = Log()
+        self.log = PagedLog(self.root + "/run/log")
         self.lines = []
-        self.step = Step("a step", None)
-        self.step.line = self.lines.append
 
     def put(self, path, data, mode=0o644):
         target = self.root + path
@@ -72,6 +84,12 @@ class Case(unittest.TestCase):
     def read(self, path):
         with open(self.root + path, "rb") as file:
             return file.read()
+
+    def make_runner(self, pause=lambda _: None):
+        """The half that a droplet would take."""
+        if not self.exists(BAKE):
+            return Runner(self.machine, pause)
+        return Bake(self.machine, json.loads(self.read(BAKE)), pause)
 
     def exists(self, path):
         return os.path.lexists(self.root + path)

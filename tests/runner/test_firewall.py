@@ -42,12 +42,12 @@ class IptablesTest(Case):
             self.assertEqual(self.firewall.pause_seconds(), pause_seconds)
 
     def test_a_step_right_after_a_check_needs_no_other(self):
-        self.firewall.check_before_step()
+        self.firewall.check_port()
         self.present["iptables"] = 0
-        self.firewall.check_before_step()
+        self.firewall.check_port()
         self.assertEqual(self.present["iptables"], 0)
         self.firewall.checked_at -= CHECK_SECONDS
-        self.firewall.check_before_step()
+        self.firewall.check_port()
         self.assertEqual(self.present["iptables"], 1)
 
     def test_all_copies_are_removed_at_the_end_and_stay_removed(self):

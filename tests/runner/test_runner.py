@@ -1,21 +1,26 @@
 from support import OWNER, Case, Machine  # first: it sets up the module path
 
+import base64
 import json
+import lzma
 import os
 import sys
 import threading
 import time
 from unittest import mock
 
-import power
+import bake
 import runner
 from firewall import RULE_COMMENT
-from runner import Runner
 
 POWEROFF = ["systemctl", "--no-wall", "poweroff"]
 SLEEP = time.sleep
 TARGETS = ["poweroff.target", "reboot.target", "halt.target", "kexec.target"]
 SECRETS = {"certificate": "CERTIFICATE", "key": "PRIVATE", "token": "TOKEN"}
+
+
+PLAN = {"version": 1, "kind": "image", "upgrade": False, "packages": [], "artifacts": [], "environment": {}, "scripts": [],
+        "held_back": [], "cleanup": None, "check": None, "time_limits": {"packages": 20, "download": 20, "script": 20}}
 
 
 class StaysUp(Exception):
@@ -32,7 +37,7 @@ class FinishTest(Case):
         self.machine.answers["iptables"] = self.iptables
         self.sleeps = []
         self.put("/run/mkimg/plan.json", json.dumps(
-            {"version": 1, "kind": "image", "time_limits": {"packages": 20, "download": 20, "script": 20}}))
+            dict(PLAN)))
 
     def iptables(self, argv):
         action = argv[3]
@@ -53,25 +58,25 @@ class FinishTest(Case):
         """Makes a runner with a bake entry, and mocks its status channel."""
         self.put("/run/mkimg/bake.json", json.dumps(
             dict(SECRETS, version=1, bake="bake-1", channel=channel, port=8443, power_off_after=power_off_after)))
-        self.runner = Runner(self.machine, lambda _: None)
+        self.runner = self.make_runner()
         if channel == "https":
-            with mock.patch("channel.make_tls_context") as self.make_tls_context, mock.patch("channel.Channel") as self.channel, \
-                    mock.patch("runner.lock_memory") as self.lock_memory:
-                self.runner._open_channel()
+            with mock.patch("bake.make_tls_context") as self.make_tls_context, mock.patch("bake.Channel") as self.channel, \
+                    mock.patch("bake.lock_memory") as self.lock_memory:
+                self.runner.open_channel()
             self.addCleanup(self.runner.firewall.join)
             self.addCleanup(self.runner.firewall.close_port)
 
     def finish(self, passed):
         """Returns the systemctl commands that `finish` runs."""
         self.machine.asked.clear()
-        with mock.patch("runner.time.sleep", self.sleep), self.assertRaises(StaysUp):
+        with mock.patch("bake.time.sleep", self.sleep), self.assertRaises(StaysUp):
             self.runner.finish(passed)
         return [argv for argv in self.machine.asked if argv[0] == "systemctl"]
 
     def test_an_acknowledged_bake_closes_its_port_and_powers_off(self):
         self.start(power_off_after=600)
         self.assertEqual(self.rules, 1)
-        self.runner.status.acknowledged.set()
+        self.runner.acknowledged.set()
         self.assertEqual(self.finish(True), [POWEROFF])
         self.assertEqual(self.rules, 0)
         self.assertLess([argv[0] for argv in self.machine.asked].index("iptables"), self.machine.asked.index(POWEROFF))
@@ -80,14 +85,14 @@ class FinishTest(Case):
 
     def test_an_unacknowledged_bake_powers_off_at_its_deadline(self):
         self.start(power_off_after=0.2)
-        with mock.patch.object(self.runner.status.acknowledged, "wait", return_value=False) as wait:
+        with mock.patch.object(self.runner.acknowledged, "wait", return_value=False) as wait:
             self.assertEqual(self.finish(True), [POWEROFF])
         wait.assert_called_once_with(0.2)
         self.assertEqual((self.rules, self.sleeps), (0, [600]))
 
     def test_a_bake_without_a_channel_does_not_wait(self):
         self.start("poweroff", power_off_after=600)
-        with mock.patch.object(self.runner.status.acknowledged, "wait") as wait:
+        with mock.patch.object(self.runner.acknowledged, "wait") as wait:
             self.assertEqual(self.finish(True), [POWEROFF])
         self.assertFalse(wait.called)
         self.assertIsNone(self.runner.firewall)
@@ -95,7 +100,7 @@ class FinishTest(Case):
     def test_a_failed_bake_stays_up_with_its_port_open(self):
         for channel in ("poweroff", "https"):
             self.start(channel)
-            self.runner.status.acknowledged.set()
+            self.runner.acknowledged.set()
             self.assertEqual(self.finish(False), [])
         self.assertEqual((self.rules, self.sleeps), (1, [3600, 3600]))
         self.assertFalse(self.runner.firewall.stopped.is_set())
@@ -108,13 +113,13 @@ class FinishTest(Case):
             sleeps.append(seconds)
             if len(sleeps) == 3:
                 raise StaysUp()
-        with mock.patch("runner.time.sleep", sleep), self.assertRaises(StaysUp):
+        with mock.patch("bake.time.sleep", sleep), self.assertRaises(StaysUp):
             self.runner.finish(False)
         self.assertEqual(sleeps, [3600] * 3)
 
     def test_a_machine_that_does_not_power_off_is_a_failure(self):
         self.start("poweroff")
-        with mock.patch("runner.time.sleep"):
+        with mock.patch("bake.time.sleep"):
             self.assertEqual(self.runner.finish(True), 1)
 
     def test_a_refused_power_off_is_forced(self):
@@ -130,26 +135,10 @@ class FinishTest(Case):
         self.assertEqual(masks, [["systemctl", "mask", "--runtime"] + TARGETS, ["systemctl", "unmask", "--runtime"] + TARGETS])
         self.assertEqual(self.finish(True), [POWEROFF])
 
-    def test_masked_targets_are_unmasked_before_power_off(self):
-        machine = Machine(self.root)
-        control = power.Power(machine)
-        control.mask()
-        control.power_off()
-        self.assertEqual([argv[1:3] for argv in machine.asked],
-                         [["mask", "--runtime"], ["unmask", "--runtime"], ["--no-wall", "poweroff"]])
-
-    def test_targets_that_cannot_be_masked_are_not_unmasked(self):
-        machine = Machine(self.root)
-        machine.answers["systemctl"] = (1, "")
-        control = power.Power(machine)
-        control.mask()
-        control.unmask()
-        self.assertEqual(len(machine.asked), 1)
-
     def test_the_channel_gets_the_secrets_and_the_runner_keeps_none(self):
         self.start()
         self.make_tls_context.assert_called_once_with(self.machine, "CERTIFICATE", "PRIVATE")
-        self.channel.assert_called_once_with(self.runner.status, 8443, "TOKEN", self.make_tls_context.return_value)
+        self.channel.assert_called_once_with(self.runner.status, self.runner.acknowledged, 8443, "TOKEN", self.make_tls_context.return_value)
         self.channel.return_value.start.assert_called_once_with()
         self.lock_memory.assert_called_once_with()
         self.assertEqual(set(self.runner.bake) & set(SECRETS), set())
@@ -161,14 +150,13 @@ class FinishTest(Case):
         self.assertTrue(self.runner.firewall.is_alive())
         self.assertIn("tcp", self.machine.asked[0])
         self.assertIn(RULE_COMMENT, self.machine.asked[0])
+        self.put("/proc/self/mountinfo", "")
         looks = []
-        self.put("/run/mkimg/scripts/a", "#!/bin/sh\n")
-        plan = json.loads(self.read("/run/mkimg/plan.json"))
-        plan["scripts"] = [{"name": "a", "path": "/run/mkimg/scripts/a"}]
-        with mock.patch.object(self.runner.firewall, "check_before_step", lambda: looks.append(1)), \
-                mock.patch("image.ImageSteps.bake_steps", lambda _: []):
-            self.assertTrue(self.runner._run_image(plan))
-        self.assertEqual(looks, [1])
+        with mock.patch.object(self.runner.firewall, "check_port", lambda: looks.append(
+                [step.name for step in self.runner.status.steps if step.state == "running"])), \
+                mock.patch.object(self.runner, "open_channel"):
+            self.assertTrue(self.runner.run())
+        self.assertEqual([names for names in looks if names], [["clean"], ["trim"]])
 
 
 class VerifyTest(Case):
@@ -177,21 +165,31 @@ class VerifyTest(Case):
                                                      "commands": ["exit 0", "exit 0"]}))
         self.put("/run/cloud-init/result.json", json.dumps({"v1": {"errors": ["one"]}}))
         self.put("/run/mkimg/bake.json", json.dumps({"version": 1, "bake": "b", "channel": "poweroff", "power_off_after": 1}))
-        program = Runner(self.machine, lambda _: None)
+        program = self.make_runner()
         self.assertFalse(program.run())
         self.assertEqual([(step.name, step.state) for step in program.status.steps],
                          [("cloud-init", "failed"), ("command exit 0", "passed"), ("command exit 0", "passed")])
         self.assertEqual(self.machine.asked, [])
-        with mock.patch("runner.time.sleep"):
+        with mock.patch("bake.time.sleep"):
             program.finish(True)
         self.assertEqual(self.machine.asked, [POWEROFF])
 
 
 class MainTest(Case):
+    def test_without_a_bakes_entry_the_server_is_installed(self):
+        self.assertIs(type(runner.make_runner(self.machine)), runner.Runner)
+
+    def test_the_bakes_entry_brings_its_own_program(self):
+        program = lzma.compress(b"def Bake(system, bake):\n    return system, bake, Log\n", lzma.FORMAT_ALONE)
+        self.put("/run/mkimg/bake.json", json.dumps({"version": 1, "runner": base64.b85encode(program).decode()}))
+        before = vars(runner).get("Bake")
+        self.addCleanup(setattr, runner, "Bake", before)
+        self.assertEqual(runner.make_runner(self.machine), (self.machine, {"version": 1}, runner.Log))
+
     def test_the_umask_and_the_exit_status(self):
         before = os.umask(0o077)
         self.addCleanup(os.umask, before)
-        with mock.patch("runner.Runner") as made:
+        with mock.patch("runner.make_runner") as made:
             made.return_value.finish.return_value = 5
             self.assertEqual(runner.main(), 5)
         made.return_value.finish.assert_called_once_with(made.return_value.run.return_value)
@@ -199,13 +197,13 @@ class MainTest(Case):
 
     def test_current_and_future_pages_are_locked_on_fault(self):
         with mock.patch("ctypes.CDLL") as library:
-            runner.lock_memory()
+            bake.lock_memory()
         library.assert_called_once_with(None)
         library.return_value.mlockall.assert_called_once_with(7)
 
     def test_a_failure_to_lock_memory_is_ignored(self):
         with mock.patch("ctypes.CDLL", side_effect=OSError):
-            runner.lock_memory()
+            bake.lock_memory()
 
 
 PRINT_ENVIRONMENT = "#!%s -BEs\nimport json, os, sys\n" \
@@ -227,19 +225,18 @@ class EnvironmentTest(Case):
             self.put("/run/mkimg/" + name, PRINT_ENVIRONMENT)
         named = {name: {"name": name, "path": "/run/mkimg/" + name} for name in ("script", "cleanup", "check")}
         self.put("/run/mkimg/plan.json", json.dumps({
-            "version": 1, "kind": "image", "scripts": [named["script"]], "cleanup": named["cleanup"], "check": named["check"],
+            **PLAN, "scripts": [named["script"]], "cleanup": named["cleanup"], "check": named["check"],
             "environment": {"application": "Nakama", "LANG": "de_DE.UTF-8"},
-            "held_back": [{"path": on_boot, "staged": "/run/mkimg/held", "owner": OWNER, "mode": "0700"}],
-            "time_limits": {"packages": 20, "download": 20, "script": 20}}))
+            "held_back": [{"path": on_boot, "staged": "/run/mkimg/held", "owner": OWNER, "mode": "0700"}]}))
         self.put("/proc/self/mountinfo", "")
         if bake:
             self.put("/run/mkimg/bake.json", json.dumps(
                 dict(SECRETS, version=1, bake="bake-1", channel="poweroff", power_off_after=1, artifacts_url="http://x/SECRET")))
         with mock.patch.dict(os.environ, {"SECRET": "of the runner's own"}):
-            program = Runner(self.machine, lambda _: None)
+            program = self.make_runner()
             self.assertTrue(program.run(), program.status.error)
         found = {}
-        for line in program.status.log.read_all().decode().splitlines():
+        for line in (program.status.log.read_all() if bake else self.read(runner.INSTALL_LOG)).decode().splitlines():
             _, _, text = line.partition(": ")
             if text.startswith("[{"):
                 found[line.split(": ")[0].split(None, 1)[1]] = json.loads(text)
@@ -259,6 +256,6 @@ class ThreadTest(Case):
     def test_threads_do_not_keep_the_program_alive(self):
         from channel import Channel
         from firewall import Firewall
-        for thread in (Channel(None, 0, "", None), Firewall(self.machine, 0, None)):
+        for thread in (Channel(None, None, 0, "", None), Firewall(self.machine, 0, None)):
             self.assertTrue(thread.daemon)
         self.assertIs(threading.current_thread(), threading.main_thread())

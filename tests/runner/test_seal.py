@@ -16,7 +16,7 @@ LOG_WRITERS = ["rsyslog.service", "syslog.socket", "syslog-ng.service", "systemd
 class SealTest(Case):
     def clean(self):
         self.put("/etc/machine-id", "0123456789abcdef0123456789abcdef\n", 0o644)
-        Seal(self.machine).clean(self.step)
+        Seal(self.machine).clean(self.lines.append)
 
     def assert_gone(self, *paths):
         self.assertEqual([path for path in paths if self.exists(path)], [])

@@ -83,7 +83,7 @@ class VerificationTest(Case):
     def test_a_failed_service_shows_its_journal(self):
         self.shown = [("failed", 5)]
         self.assert_fails("service nakama.service", "it is failed .x, result exit-code, 5 restarts")
-        self.assertIn("last words of the service", self.log.read_page(0)[1])
+        self.assertIn("last words of the service", self.log.read_all().decode())
 
     def test_a_missing_unit_is_not_waited_for(self):
         self.shown = [("missing", 0)]

@@ -12,7 +12,7 @@ import tempfile
 import unittest
 from unittest import mock
 
-from progress import Step, StepFailed
+from progress import StepFailed
 from system import System
 from wipe import EDGE_BYTES, Wipe, list_extents, fill_with_zeros, ranges_to_zero, write_zeros
 
@@ -72,7 +72,7 @@ class WipeTest(Case):
                 mock.patch("wipe.fill_with_zeros", lambda path: open(path, "w").close() or 0), mock.patch("os.sync", lambda: self.machine.asked.append("sync")), \
                 mock.patch("wipe.os.fsync", lambda handle: self.synced.append(os.path.basename(os.readlink("/proc/self/fd/%d" % handle)))), \
                 mock.patch("wipe.flush_metadata", lambda _: self.flushed.append(sorted(os.listdir(glob.glob(mount + "/.mkimg-*")[0])))):
-            Wipe(self.machine).wipe_free_space(self.step)
+            Wipe(self.machine).wipe_free_space(self.lines.append)
 
     def test_each_disk_is_wiped_once_then_trimmed(self):
         mount = self.root + "/mnt"
@@ -158,13 +158,11 @@ def wipe_ext4(image, mount, discards):
         os.unlink("%s/large%d" % (mount, number))
     os.sync()
     lines = []
-    step = Step("trim", None)
-    step.line = lines.append
     wipe = Wipe(Mounted(root))
     if not discards:
         wipe._discard_granularity = lambda _: 0
     try:
-        wipe.wipe_free_space(step)
+        wipe.wipe_free_space(lines.append)
     finally:
         shutil.rmtree(root)
     names = sorted(os.listdir(mount))

@@ -1,33 +1,61 @@
 //! The first-boot runner: Python 3.8 or later, standard library only.
 //!
-//! Its modules are the `*.py` files of this folder. [`program`] joins them into one file, [`PATH`]
-//! on the droplet; [`START`] is the `runcmd` entry that starts it. To add a module, add its file
-//! and a line in [`MODULES`], after the modules that it imports. It must not have the name of a
-//! module of the standard library.
+//! It has two halves. [`install_program`] is in every document: [`PATH`] on the droplet, started by
+//! the `runcmd` entry [`START`]. [`bake_program`] travels in the entry that a bake adds, and the
+//! installing half runs it in its own namespace.
 //!
-//! Scripts and deferred files can be embedded in the program, which writes them before it does
-//! anything else. Compressed separately, each would need its own header and repeat what the others
-//! contain. `tests/bake/runner.rs` runs the tests of the modules and of the joined program.
+//! A half is made of the `*.py` files of its folder. They are joined into one file with one
+//! namespace: tests import them as modules, droplets get them without the imports between them. So a
+//! top-level name must be unique in all of them. To add a module, add its file and a line to
+//! [`INSTALL`] or [`BAKE`], after the modules that it imports.
+
+use std::collections::BTreeSet;
 
 /// The runner's path on the droplet: a tmpfs, mounted `noexec`, empty after power-off.
 pub const PATH: &str = "/run/mkimg/runner.py";
 
-/// Name and source of each module, after the modules that it imports. The last one is the main
-/// program.
-pub const MODULES: &[(&str, &str)] = &[
-    ("progress", include_str!("progress.py")),
-    ("system", include_str!("system.py")),
-    ("power", include_str!("power.py")),
-    ("packages", include_str!("packages.py")),
-    ("artifacts", include_str!("artifacts.py")),
-    ("firewall", include_str!("firewall.py")),
-    ("channel", include_str!("channel.py")),
-    ("seal", include_str!("seal.py")),
-    ("wipe", include_str!("wipe.py")),
-    ("image", include_str!("image.py")),
-    ("verification", include_str!("verification.py")),
-    ("runner", include_str!("runner.py")),
+/// Name and source of each module of the installing half, after the modules that it imports.
+pub const INSTALL: &[(&str, &str)] = &[
+    ("progress", include_str!("install/progress.py")),
+    ("system", include_str!("install/system.py")),
+    ("packages", include_str!("install/packages.py")),
+    ("artifacts", include_str!("install/artifacts.py")),
+    ("image", include_str!("install/image.py")),
+    ("runner", include_str!("install/runner.py")),
 ];
+
+/// Name and source of each module of the bake half.
+pub const BAKE: &[(&str, &str)] = &[
+    ("channel", include_str!("bake/channel.py")),
+    ("firewall", include_str!("bake/firewall.py")),
+    ("seal", include_str!("bake/seal.py")),
+    ("wipe", include_str!("bake/wipe.py")),
+    ("check", include_str!("bake/check.py")),
+    ("verification", include_str!("bake/verification.py")),
+    ("bake", include_str!("bake/bake.py")),
+];
+
+/// The modules of the installing half that not every plan needs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Needs {
+    /// The plan upgrades or installs packages.
+    pub packages: bool,
+    /// The plan has artifacts.
+    pub artifacts: bool,
+}
+
+impl Needs {
+    /// A plan with everything.
+    pub const ALL: Self = Self { packages: true, artifacts: true };
+
+    fn include(self, module: &str) -> bool {
+        match module {
+            "packages" => self.packages,
+            "artifacts" => self.artifacts,
+            _ => true,
+        }
+    }
+}
 
 /// The arguments of the `runcmd` entry: a transient unit that waits for cloud-init's last stage.
 ///
@@ -50,18 +78,23 @@ pub const START: &[&str] = &[
     PATH,
 ];
 
-const PREAMBLE: &str = "\
-# mkimg's first-boot runner: the modules of src/render/runner, joined and minified.
-import sys
-import types
+const MAIN: &str = "import sys\nsys.exit(main())\n";
 
+/// Returns the installing half with the modules that a plan needs, as one Python file.
+#[must_use]
+pub fn install_program(needs: Needs) -> String {
+    let modules = INSTALL.iter().filter(|(name, _)| needs.include(name));
+    join(modules.map(|(_, source)| *source)) + MAIN
+}
 
-def module(name, source):
-    made = sys.modules[name] = types.ModuleType(name)
-    exec(compile(source, name + '.py', 'exec'), made.__dict__)
+/// Returns the bake half, which runs in the namespace of the installing half.
+#[must_use]
+pub fn bake_program() -> String {
+    join(BAKE.iter().map(|(_, source)| *source))
+}
 
-
-";
+// Until documents carry a bundle: both halves in one file, and files embedded in it. To remove it,
+// delete everything from here to `join`.
 
 /// The function that writes embedded files. No script starts before all files are complete.
 const WRITER: &str = "\
@@ -87,15 +120,14 @@ pub struct EmbeddedFile<'a> {
     pub text: &'a str,
 }
 
-/// Returns the runner as one Python file, about 16 KB when compressed. Each module is a string that
-/// runs in its own namespace.
+/// Returns both halves as one Python file.
 pub fn program() -> String {
     program_with_files(&[])
 }
 
-/// Returns the runner with embedded files, which it writes first.
+/// Returns both halves with embedded files, which they write first.
 pub fn program_with_files(files: &[EmbeddedFile<'_>]) -> String {
-    let mut program = PREAMBLE.to_owned();
+    let mut program = String::new();
     if !files.is_empty() {
         program.push_str(WRITER);
         for file in files {
@@ -104,11 +136,7 @@ pub fn program_with_files(files: &[EmbeddedFile<'_>]) -> String {
             program.push_str(&statement);
         }
     }
-    for (name, source) in MODULES {
-        program.extend(["module('", name, "', r'''\n", &minify(source), "''')\n"]);
-    }
-    program.push_str("sys.exit(sys.modules['runner'].main())\n");
-    program
+    program + &join(INSTALL.iter().chain(BAKE).map(|(_, source)| *source)) + MAIN
 }
 
 /// Returns a Python literal: a raw string with line breaks where Python reads it back unchanged, so
@@ -124,54 +152,60 @@ fn escaped(text: &str) -> String {
     serde_json::Value::from(text).to_string()
 }
 
-/// Removes blank lines, comment lines and docstrings, and indents by one space instead of four.
-/// This saves a quarter of the size.
+/// Joins modules into one namespace: the imports of the standard library first, each once, then the
+/// code without comments and docstrings, indented by one space instead of four.
 ///
-/// This relies on the style of the modules: only a docstring starts a line with three quotes, and
-/// no function consists of a docstring alone.
-fn minify(source: &str) -> String {
-    let mut kept = String::with_capacity(source.len());
+/// This relies on the style of the modules: imports are at the start of a line, only a docstring
+/// starts a line with three double quotes, and no function consists of a docstring alone.
+fn join<'a>(sources: impl Iterator<Item = &'a str>) -> String {
+    let mut imports = BTreeSet::new();
+    let mut code = String::new();
     let mut in_docstring = false;
-    for line in source.lines() {
+    for line in sources.flat_map(str::lines) {
         let text = line.trim();
         if in_docstring {
             in_docstring = !text.ends_with("\"\"\"");
         } else if let Some(rest) = text.strip_prefix("\"\"\"") {
             in_docstring = !rest.ends_with("\"\"\"");
-        } else if !text.is_empty() && !text.starts_with('#') {
+        } else if line.starts_with("import ") {
+            imports.insert(line);
+        } else if !text.is_empty() && !text.starts_with('#') && !line.starts_with("from ") {
             let indentation = (line.len() - line.trim_start().len()) / 4;
-            kept.extend(std::iter::repeat_n(' ', indentation));
-            kept.push_str(line.trim_start());
-            kept.push('\n');
+            code.extend(std::iter::repeat_n(' ', indentation));
+            code.push_str(line.trim_start());
+            code.push('\n');
         }
     }
-    kept
+    imports.into_iter().flat_map(|line| [line, "\n"]).collect::<String>() + &code
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{MODULES, minify, program, python_literal};
+    use super::{BAKE, INSTALL, Needs, bake_program, install_program, join, python_literal};
 
     #[test]
-    fn docstrings_comments_blank_lines_and_indentation_are_removed() {
-        let source =
-            "\"\"\"One.\n\nTwo.\n\"\"\"\nimport os\n\n# Why.\ndef f():\n    \"\"\"Does.\"\"\"\n    return '#'\n";
-        assert_eq!(minify(source), "import os\ndef f():\n return '#'\n");
+    fn imports_come_once_and_first_without_docstrings_comments_and_blank_lines() {
+        let one = "\"\"\"One.\n\nTwo.\n\"\"\"\nimport os\n\n# Why.\ndef f():\n    \"\"\"Does.\"\"\"\n    return '#'\n";
+        let two = "import io\nimport os\n\nfrom one import f\n\nf()\n";
+        assert_eq!(join([one, two].into_iter()), "import io\nimport os\ndef f():\n return '#'\nf()\n");
     }
 
     #[test]
-    fn no_module_ends_the_string_that_contains_it() {
-        for (name, source) in MODULES {
-            assert!(!source.contains("'''"), "{name}");
-            assert!(!source.contains('\r') && !source.contains('\t'), "{name}");
-        }
-        assert_eq!(program().matches("\nmodule('").count(), MODULES.len());
+    fn a_plan_gets_only_the_modules_that_it_needs() {
+        let least = install_program(Needs { packages: false, artifacts: false });
+        assert!(!least.contains("\ndef apt_get(") && !least.contains("\ndef download("), "{least}");
+        assert!(least.contains("APT_CONFIG") && least.contains("\nBOOT_JOBS"), "{least}");
+        let most = install_program(Needs::ALL);
+        assert!(most.contains("\ndef apt_get(") && most.contains("\ndef download("), "{most}");
+        assert!(most.ends_with("\nimport sys\nsys.exit(main())\n") && !bake_program().contains("main()"));
     }
 
     #[test]
     fn modules_come_after_their_imports() {
-        for (place, (name, source)) in MODULES.iter().enumerate() {
-            for (later, _) in &MODULES[place..] {
+        let modules: Vec<_> = INSTALL.iter().chain(BAKE).collect();
+        for (place, (name, source)) in modules.iter().enumerate() {
+            assert!(!source.contains('\r') && !source.contains('\t'), "{name}");
+            for (later, _) in &modules[place..] {
                 assert!(!source.contains(&format!("\nfrom {later} import")), "{name} imports {later}");
             }
         }

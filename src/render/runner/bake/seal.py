@@ -1,4 +1,5 @@
 """Removes the traces of the build from the machine. `wipe` then makes deleted data unreadable."""
+import contextlib
 import glob
 import json
 import os
@@ -6,13 +7,14 @@ import re
 import shutil
 import stat
 
+from channel import TLS_FILE
 from firewall import Firewall
-from progress import StepFailed
+from system import require_success
 
 # Stopped first: they write at shutdown, and two machines must not start with the same random seed.
 LOG_WRITERS = ["rsyslog.service", "syslog.socket", "syslog-ng.service", "systemd-random-seed.service",
                "systemd-update-utmp.service", "wtmpdb-update-boot.service"]
-BUILD_TRACES = ["/var/lib/mkimg", "/var/log/mkimg", "/var/lib/systemd/random-seed", "/run/mkimg/tls.pem"]
+BUILD_TRACES = ["/var/lib/mkimg", "/var/log/mkimg", "/var/lib/systemd/random-seed", TLS_FILE]
 ROTATED_LOG = re.compile(r"\.gz$|\.xz$|\.[0-9]+$|\.old$|-[0-9]{8}$")
 # The build droplet's addresses. cloud-init writes these files again for each new instance.
 NETWORK_FILES = ["/etc/systemd/network/10-cloud-init-*.network", "/etc/netplan/50-cloud-init.yaml",
@@ -25,36 +27,34 @@ class Seal:
     def __init__(self, system):
         self.system = system
 
-    def clean(self, step):
+    def clean(self, line):
         self.system.capture(["systemctl", "stop"] + LOG_WRITERS)
         self.system.write_file("/run/systemd/journald.conf.d/mkimg.conf", JOURNALD_CONF)
         self.system.capture(["systemctl", "restart", "systemd-journald.service"])
         self._reset_hostname()
         self._overwrite_files("/var/lib/cloud")
-        self._clean_cloud_init(step)
+        self._clean_cloud_init(line)
         # Must be an empty file: if it is missing or `uninitialized`, systemd resets all units to their presets.
         self.system.write_file("/etc/machine-id", b"", 0o444)
         copy = self.system.path("/var/lib/dbus/machine-id")
-        if os.path.isfile(copy) and not os.path.islink(copy):
-            os.unlink(copy)
+        if not os.path.islink(copy):
+            remove(copy)
         for path in BUILD_TRACES:
-            self.system.remove(path)
+            remove(self.system.path(path))
         for pattern in NETWORK_FILES:
             for path in glob.glob(self.system.path(pattern)):
-                os.unlink(path)
+                remove(path)
         Firewall(self.system, 0, None).remove_saved_rules()
-        self._empty_logs(step)
-        return None
+        self._empty_logs(line)
 
-    def _clean_cloud_init(self, step):
+    def _clean_cloud_init(self, line):
         for flags in (["--logs", "--machine-id", "--seed"], ["--logs", "--seed"]):
             argv = ["cloud-init", "clean"] + flags
-            status = self.system.run(argv, step.line, 300)
+            status = self.system.run(argv, line, 300)
             # 2 means an unknown flag: releases before 22.3 have no --machine-id.
             if status != 2:
                 break
-        if status:
-            raise StepFailed("%s: exit status %d" % (" ".join(argv), status), status)
+        require_success(status, " ".join(argv) + ": ")
 
     def _reset_hostname(self):
         """Resets the host name of the build droplet. A name that the template set stays."""
@@ -89,7 +89,7 @@ class Seal:
             except OSError:
                 pass
 
-    def _empty_logs(self, step):
+    def _empty_logs(self, line):
         """Removes rotated logs and empties the others in place."""
         count = 0
         for path, state in self._regular_files("/var/log"):
@@ -101,9 +101,9 @@ class Seal:
                 continue
             count += 1
         # Journal folders are named after the machine id. Their parent stays: without it no journal is kept.
-        for folder in glob.glob(self.system.path("/var/log/journal/*")):
-            shutil.rmtree(folder, ignore_errors=True)
-        step.line("%d log files emptied or removed" % count)
+        for path in glob.glob(self.system.path("/var/log/journal/*")):
+            remove(path)
+        line("%d log files emptied or removed" % count)
 
     def _regular_files(self, folder):
         for parent, _, names in os.walk(self.system.path(folder)):
@@ -112,3 +112,10 @@ class Seal:
                 state = os.lstat(path)
                 if stat.S_ISREG(state.st_mode):
                     yield path, state
+
+
+def remove(path):
+    """Removes a file or a tree, if it exists."""
+    shutil.rmtree(path, ignore_errors=True)
+    with contextlib.suppress(OSError):
+        os.unlink(path)

@@ -7,19 +7,55 @@ block the controller; never one that has shown the token.
 import base64
 import collections
 import hmac
+import http
 import json
+import os
+import re
 import socket
 import ssl
 import textwrap
 import threading
 import time
 
+from progress import MAX_LOG_BYTES, Log
+
 MAX_CONNECTIONS = 64
 MAX_SECONDS = 15
 MAX_HEAD_BYTES = 8 << 10
-MAX_BODY_BYTES = 64 << 10
-REASONS = {200: "OK", 202: "Accepted", 400: "Bad Request", 401: "Unauthorized", 404: "Not Found",
-           405: "Method Not Allowed", 409: "Conflict", 413: "Content Too Large", 501: "Not Implemented"}
+MAX_PAGE_BYTES = 64 << 10
+TLS_FILE = "/run/mkimg/tls.pem"
+
+
+class PagedLog(Log):
+    """Also keeps the last 4 MiB in memory. Offsets count bytes from the start, including those that it has dropped."""
+
+    def __init__(self, path):
+        Log.__init__(self, path)
+        self.lock = threading.Lock()
+        self.buffer = bytearray()
+
+    def write(self, data):
+        with self.lock:
+            Log.write(self, data)
+            self.buffer += data
+            if len(self.buffer) > MAX_LOG_BYTES:
+                # Drop many lines at once, so that a busy log does not move its buffer for every line.
+                del self.buffer[:self.buffer.find(b"\n", len(self.buffer) - MAX_LOG_BYTES + MAX_PAGE_BYTES) + 1]
+
+    def read_page(self, offset):
+        """At most 64 KiB of complete lines from byte `offset`, and where the next page begins."""
+        with self.lock:
+            size = len(self.buffer)
+            dropped = self.size - size
+            start = min(max(offset - dropped, 0), size)
+            end = min(start + MAX_PAGE_BYTES, size)
+            if end < size:
+                end = self.buffer.rfind(b"\n", start, end) + 1 or end
+            return {"next": dropped + end, "text": self.buffer[start:end].decode("utf-8", "replace")}
+
+    def read_all(self):
+        with self.lock:
+            return bytes(self.buffer)
 
 
 def make_tls_context(system, certificate, key):
@@ -31,19 +67,19 @@ def make_tls_context(system, certificate, key):
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     pem = ssl.DER_cert_to_PEM_cert(base64.b64decode(certificate))
     pem += "-----BEGIN PRIVATE KEY-----\n%s\n-----END PRIVATE KEY-----\n" % "\n".join(textwrap.wrap(key, 64))
-    path = "/run/mkimg/tls.pem"
-    system.write_file(path, pem.encode(), 0o600)
+    system.write_file(TLS_FILE, pem.encode(), 0o600)
     try:
-        context.load_cert_chain(system.path(path))
+        context.load_cert_chain(system.path(TLS_FILE))
     finally:
-        system.remove(path)
+        os.unlink(system.path(TLS_FILE))
     return context
 
 
 class Channel(threading.Thread):
-    def __init__(self, status, port, token, context):
+    def __init__(self, status, acknowledged, port, token, context):
         threading.Thread.__init__(self, name="channel", daemon=True)
         self.status = status
+        self.acknowledged = acknowledged
         self.port = port
         self.expected_token = token.encode()
         self.context = context
@@ -92,7 +128,7 @@ class Channel(threading.Thread):
 
     def _serve(self, connection):
         deadline = time.monotonic() + MAX_SECONDS
-        after = None
+        code = None
         try:
             connection.settimeout(MAX_SECONDS)
             # `connections` is keyed by the socket object, so TLS gets a duplicate.
@@ -100,9 +136,9 @@ class Channel(threading.Thread):
                 tls.settimeout(MAX_SECONDS)
                 tls.do_handshake()
                 head, rest = read_head(tls, deadline)
-                code, content_type, body, after = self._handle_request(connection, head, rest, tls, deadline)
+                code, body = self._handle_request(connection, head, rest, tls, deadline)
                 tls.settimeout(MAX_SECONDS)
-                tls.sendall(format_response(code, content_type, body))
+                tls.sendall(format_response(code, body))
                 tls.settimeout(1)
                 tls.unwrap()
         except (OSError, ValueError):
@@ -110,65 +146,50 @@ class Channel(threading.Thread):
             pass
         finally:
             self._close(connection)
-            if after:
-                after()
+            if code == 202:
+                self.acknowledged.set()
 
     def _handle_request(self, connection, head, rest, tls, deadline):
         try:
             method, target, headers = parse_head(head)
         except ValueError:
-            return 401, None, b"", None
-        authorization = headers.get(b"authorization", b"")
-        scheme, _, token = authorization.partition(b" ")
+            return 401, b""
+        scheme, _, token = headers.get(b"authorization", b"").partition(b" ")
         if not (hmac.compare_digest(token.strip(), self.expected_token) and scheme.lower() == b"bearer"):
-            return 401, None, b"", None
+            return 401, b""
         with self.lock:
             if connection in self.connections:
                 self.trusted.add(self.connections[connection])
                 self.connections[connection] = None
-        code = discard_body(tls, headers, len(rest), deadline)
-        if code:
-            return code, None, b"", None
+        # Read the body, so that closing does not reset the connection.
+        length = headers.get(b"content-length", b"0")
+        if b"transfer-encoding" in headers or not re.fullmatch(b"[0-9]{1,5}", length):
+            return 400, b""
+        have = len(rest)
+        while have < int(length):
+            have += len(receive(tls, deadline))
         return self._route(method, target)
 
     def _route(self, method, target):
         path, _, query = target.partition("?")
         if path not in ("/v1/status", "/v1/log", "/v1/acknowledge"):
-            return 404, None, b"", None
+            return 404, b""
         if method != ("POST" if path == "/v1/acknowledge" else "GET"):
-            return 405, None, b"", None
+            return 405, b""
         if path == "/v1/log":
-            return 200, "text/plain; charset=utf-8", self.status.log.read_all(), None
+            return 200, self.status.log.read_all()
         if path == "/v1/acknowledge":
-            passed = self.status.state == "passed"
-            return (202 if passed else 409), None, b"", (self.status.acknowledged.set if passed else None)
-        offset = "0"
-        for pair in query.split("&"):
-            name, _, value = pair.partition("=")
-            if name == "log":
-                offset = value
-        if not (offset.isascii() and offset.isdigit() and len(offset) <= 15):
-            return 400, None, b"", None
-        return 200, "application/json", json.dumps(self.status.describe(int(offset))).encode(), None
+            return 202 if self.status.state == "passed" else 409, b""
+        offset = query.partition("log=")[2] or "0"
+        if not re.fullmatch("[0-9]{1,15}", offset):
+            return 400, b""
+        return 200, dict(self.status.describe(), log=self.status.log.read_page(int(offset)))
 
 
 def listen(port):
     """Listens on all addresses, on IPv4 only if the kernel has no IPv6."""
-    try:
-        listener = socket.socket(socket.AF_INET6, socket.SOCK_STREAM)
-        listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
-        address = "::"
-    except OSError:
-        listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
-        address = "0.0.0.0"
-    try:
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind((address, port))
-        listener.listen(128)
-    except OSError:
-        listener.close()
-        raise
-    return listener
+    dual = socket.has_dualstack_ipv6()
+    return socket.create_server(("", port), family=socket.AF_INET6 if dual else socket.AF_INET, backlog=128, dualstack_ipv6=dual)
 
 
 def network(host):
@@ -212,30 +233,13 @@ def parse_head(head):
     return method, target, headers
 
 
-def discard_body(tls, headers, have, deadline):
-    """Reads the body, so that closing does not reset the connection. Returns an error status or None."""
-    if b"transfer-encoding" in headers:
-        return 501
-    length = headers.get(b"content-length", b"0")
-    if not length.isdigit() or len(length) > 15:
-        return 400
-    if int(length) > MAX_BODY_BYTES:
-        return 413
-    while have < int(length):
-        have += len(receive(tls, deadline))
-    return None
-
-
-def format_response(code, content_type, body):
-    head = ["HTTP/1.1 %d %s" % (code, REASONS[code]), "content-length: %d" % len(body), "connection: close",
-            "cache-control: no-store"]
-    if content_type:
-        head.append("content-type: " + content_type)
-    if code == 401:
-        head.append("www-authenticate: Bearer")
-    if code == 405:
-        head.append("allow: GET, POST")
-    return "\r\n".join(head + ["", ""]).encode() + body
+def format_response(code, body):
+    """The body is bytes of text, or an object for JSON."""
+    content_type = "text/plain; charset=utf-8"
+    if isinstance(body, dict):
+        content_type, body = "application/json", json.dumps(body).encode()
+    return b"HTTP/1.1 %d %s\r\ncontent-length: %d\r\ncontent-type: %s\r\nconnection: close\r\ncache-control: no-store\r\n\r\n%s" % (
+        code, http.HTTPStatus(code).phrase.encode(), len(body), content_type.encode(), body)
 
 
 def _shut_down(connection):

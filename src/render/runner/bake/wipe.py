@@ -15,7 +15,7 @@ import tempfile
 
 from progress import StepFailed
 
-CHUNK_BYTES = 1 << 20
+ZERO_BYTES = 1 << 20
 EDGE_BYTES = 1 << 20
 # The first file leaves this much: the smallest gaps. The second file fills them, and the disk is full until it is removed.
 REMAINDER_BYTES = 64 << 20
@@ -29,17 +29,16 @@ class Wipe:
     def __init__(self, system):
         self.system = system
 
-    def wipe_free_space(self, step):
+    def wipe_free_space(self, line):
         trims = False
         for mount, device, source, kind in self._file_systems():
             granularity = self._discard_granularity(device)
             trims = trims or bool(granularity)
-            self._overwrite_free_space(step, mount, source, kind, granularity)
+            self._overwrite_free_space(line, mount, source, kind, granularity)
         os.sync()
         if trims:
             for text in self.system.capture(["fstrim", "-av"], TRIM_SECONDS)[1].splitlines():
-                step.line(text)
-        return None
+                line(text)
 
     def _file_systems(self):
         """Writable file systems on disks, each device once: (mount point, major:minor, device, type)."""
@@ -64,7 +63,7 @@ class Wipe:
                 continue
         return 0
 
-    def _overwrite_free_space(self, step, mount, source, kind, granularity):
+    def _overwrite_free_space(self, line, mount, source, kind, granularity):
         # ext4 reserves up to 16 MiB of clusters, which may hold deleted data. The setting lasts until reboot.
         if kind == "ext4":
             self._write_setting("/sys/fs/ext4/%s/reserved_clusters" % os.path.basename(os.path.realpath(source)), b"0")
@@ -83,7 +82,7 @@ class Wipe:
             raise StepFailed("%s: free space cannot be overwritten: %s" % (mount, error.strerror or error))
         finally:
             shutil.rmtree(folder, ignore_errors=True)
-        step.line("%s: overwrote %d MiB of free space%s" % (
+        line("%s: overwrote %d MiB of free space%s" % (
             mount, written >> 20, "" if granularity else ", its disk cannot discard"))
 
     def _write_setting(self, path, value):
@@ -105,14 +104,14 @@ def allocate_most(handle, mount):
         except OSError as error:
             if error.errno not in (errno.ENOSPC, errno.EFBIG):
                 raise
-        size -= max(size // 50, CHUNK_BYTES)
+        size -= max(size // 50, ZERO_BYTES)
     return 0
 
 
 def fill_with_zeros(path):
     """Fills the disk with zeros in a new file. Returns the bytes written."""
     written = 0
-    chunk = CHUNK_BYTES
+    chunk = ZERO_BYTES
     with open(path, "wb", buffering=0) as file:
         while chunk >= 512:
             try:
@@ -139,11 +138,11 @@ def flush_metadata(handle):
 
 
 def write_zeros(handle, offset, length):
-    data = b"\0" * CHUNK_BYTES
+    data = b"\0" * ZERO_BYTES
     end = offset + length
     while offset < end:
         offset += os.pwrite(handle, data[:end - offset], offset)
-        if offset % (64 * CHUNK_BYTES) == 0:
+        if offset % (64 * ZERO_BYTES) == 0:
             os.fdatasync(handle)
     return length
 

@@ -36,8 +36,8 @@ class Firewall(threading.Thread):
     def pause_seconds(self):
         return min(max(CHECK_SECONDS, PAUSE_FACTOR * self.check_took), MAX_CHECK_SECONDS)
 
-    def check_before_step(self):
-        """Checks the port, unless that was done just now."""
+    def check_port(self):
+        """Opens the port again if it was closed, unless that was checked just now."""
         if self.checked_at is None or time.monotonic() - self.checked_at >= CHECK_SECONDS:
             self.open_port()
 

@@ -1,4 +1,5 @@
 """Checks a machine made from the snapshot: cloud-init, on-boot scripts, services, ports, commands."""
+import functools
 import json
 import os
 import socket
@@ -25,9 +26,9 @@ class Verification:
 
     def steps(self):
         def each(kind, key, probe):
-            return [Step("%s %s" % (kind, short_name(item)), lambda step, it=item: self._wait_until_ready(step, probe, it))
+            return [Step("%s %s" % (kind, short_name(item)), functools.partial(self._wait_until_ready, probe, item))
                     for item in self.plan.get(key) or []]
-        steps = [Step("cloud-init", lambda step: self._wait_until_ready(step, self._check_cloud_init, None))]
+        steps = [Step("cloud-init", functools.partial(self._wait_until_ready, self._check_cloud_init, None))]
         steps += each("on boot", "on_boot", self._check_on_boot)
         steps += each("service", "services", self._check_service)
         steps += each("port", "ports", self._check_port)
@@ -36,17 +37,17 @@ class Verification:
             steps.append(Step("still up", self._check_still_up))
         return steps
 
-    def _wait_until_ready(self, step, probe, item):
+    def _wait_until_ready(self, probe, item, line):
         """Runs the probe until it passes or the deadline has passed, at least once."""
         while True:
-            problem = probe(step, item)
+            problem = probe(item, line)
             if problem is None:
                 return None
             if time.monotonic() >= self.deadline:
                 raise StepFailed("not ready after %d s: %s" % (self.ready_seconds, problem))
             self.pause(POLL_SECONDS)
 
-    def _check_cloud_init(self, step, _):
+    def _check_cloud_init(self, _, line):
         try:
             with open(self.system.path("/run/cloud-init/result.json")) as file:
                 result = json.load(file)["v1"]
@@ -54,10 +55,10 @@ class Verification:
             return "cloud-init has not finished"
         if result.get("errors"):
             raise StepFailed("cloud-init reports errors: %s" % "; ".join(map(str, result["errors"])))
-        step.line("datasource %s, no errors" % result.get("datasource"))
+        line("datasource %s, no errors" % result.get("datasource"))
         return None
 
-    def _check_on_boot(self, step, path):
+    def _check_on_boot(self, path, line):
         local = self.system.path(path)
         if not os.path.isfile(local):
             raise StepFailed("%s is not in the image" % path)
@@ -73,7 +74,7 @@ class Verification:
         _, output = self.system.capture(["systemctl", "show", "-p", "LoadState,ActiveState,SubState,Result,NRestarts", unit])
         return dict(text.split("=", 1) for text in output.splitlines() if "=" in text)
 
-    def _check_service(self, step, unit):
+    def _check_service(self, unit, line):
         found = self._unit_properties(unit)
         state = found.get("ActiveState")
         if state == "active":
@@ -83,38 +84,38 @@ class Verification:
             state, found.get("SubState"), found.get("Result"), found.get("NRestarts"))
         missing = found.get("LoadState") == "not-found"
         if missing or time.monotonic() >= self.deadline:
-            self._log_journal(step, unit)
+            self._log_journal(unit, line)
         if missing:
             raise StepFailed("%s is not in the image" % unit)
         return problem
 
-    def _log_journal(self, step, unit):
+    def _log_journal(self, unit, line):
         for text in self.system.capture(["journalctl", "--no-pager", "-n", "15", "-o", "cat", "-u", unit])[1].splitlines():
-            step.line(text)
+            line(text)
 
-    def _check_port(self, step, port):
+    def _check_port(self, port, line):
         try:
             socket.create_connection(("127.0.0.1", port), 5).close()
         except OSError as error:
             return "127.0.0.1:%d: %s" % (port, error.strerror or error)
         return None
 
-    def _check_command(self, step, command):
+    def _check_command(self, command, line):
         remaining = max(self.deadline - time.monotonic(), 10)
-        status = self.system.run(["/bin/sh", "-c", command], step.line, remaining)
+        status = self.system.run(["/bin/sh", "-c", command], line, remaining)
         return "exit status %d" % status if status else None
 
-    def _check_still_up(self, step):
+    def _check_still_up(self, line):
         """Checks that nothing was only up between two crashes."""
         self.pause(STABLE_SECONDS)
         for unit, before in self.restarts.items():
             found = self._unit_properties(unit)
             if found.get("ActiveState") != "active" or found.get("NRestarts") != before:
-                self._log_journal(step, unit)
+                self._log_journal(unit, line)
                 raise StepFailed("%s did not stay up: it is %s, %s restarts (%s before)" % (
                     unit, found.get("ActiveState"), found.get("NRestarts"), before))
         for port in self.plan.get("ports") or []:
-            problem = self._check_port(step, port)
+            problem = self._check_port(port, line)
             if problem:
                 raise StepFailed("it stopped answering: %s" % problem)
         return None

@@ -1,0 +1,85 @@
+"""mkimg's first-boot runner: installs /run/mkimg/plan.json on this server and keeps the result.
+
+docs/design/first-boot.md describes the plan. With a bake's entry, the entry's own program takes over.
+"""
+import base64
+import json
+import lzma
+import os
+import time
+
+from image import BOOT_JOBS, Image
+from progress import Log, Status, Step, StepFailed
+from system import System
+
+PLAN = "/run/mkimg/plan.json"
+BAKE = "/run/mkimg/bake.json"
+UNBUNDLED = "/run/mkimg/unbundle.json"
+INSTALL_LOG = "/var/log/mkimg/first-boot.log"
+INSTALL_STATUS = "/var/lib/mkimg/status.json"
+
+
+class Runner:
+    def __init__(self, system, pause=time.sleep):
+        self.system = system
+        self.pause = pause
+        self.status = Status(Log(system.path(INSTALL_LOG)), changed=self.save_status)
+
+    def save_status(self):
+        self.system.write_file(INSTALL_STATUS, json.dumps(self.status.describe(), indent=1).encode() + b"\n")
+
+    def run(self):
+        """Runs the plan to its final state, which every error reaches. Returns whether it passed."""
+        try:
+            passed = self.run_plan()
+        except Exception as error:
+            self.status.record_failure("mkimg", error)
+            passed = False
+        self.status.set_state("passed" if passed else "failed")
+        return passed
+
+    def run_plan(self):
+        image = Image(self.system, self.read_json(PLAN), self.pause)
+        steps = self.add_steps(self.file_steps() + image.steps() + image.on_boot_steps())
+        with image.masked_power_off():
+            passed = self.status.run(steps)
+        self.system.capture(["systemctl", "start", "--no-block"] + BOOT_JOBS[:2])
+        return passed
+
+    def add_steps(self, steps):
+        """Adds steps as pending, so that they are visible before they run."""
+        self.status.steps += steps
+        return steps
+
+    def file_steps(self):
+        return [Step("files", self.check_files)] if os.path.exists(self.system.path(UNBUNDLED)) else []
+
+    def check_files(self, line):
+        failed = self.read_json(UNBUNDLED)["failed"]
+        if failed:
+            raise StepFailed("not written: " + "; ".join("%s: %s" % (path, message) for path, message in failed))
+
+    def finish(self, passed):
+        return 0 if passed else 1
+
+    def read_json(self, path):
+        with open(self.system.path(path)) as file:
+            return json.load(file)
+
+
+def make_runner(system):
+    try:
+        with open(system.path(BAKE)) as file:
+            bake = json.load(file)
+    except FileNotFoundError:
+        return Runner(system)
+    # Until documents carry their bundle, the bake half is already here.
+    if "runner" in bake:
+        exec(compile(lzma.decompress(base64.b85decode(bake.pop("runner"))), "bake.py", "exec"), globals())
+    return Bake(system, bake)  # noqa: F821
+
+
+def main():
+    os.umask(0o022)
+    runner = make_runner(System())
+    return runner.finish(runner.run())
