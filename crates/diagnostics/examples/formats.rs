@@ -1,4 +1,4 @@
-//! Shows one finding in each output format: `cargo run -p diagnostics --example formats`
+//! Shows one finding in each output format: `cargo run -p mkimg-diagnostics --example formats`
 
 use diagnostics::source::{Source, Span};
 use diagnostics::{Diagnostic, Findings, Format, LintedDocument, Origin, Report, Severity, Verdict};
