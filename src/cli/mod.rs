@@ -197,7 +197,6 @@ mod tests {
     #[test]
     fn help_begins_with_the_text_of_the_command_list() {
         let commands = CommandLine::command();
-        assert_eq!(commands.get_subcommands().count(), 17);
         for command in commands.get_subcommands() {
             for words in [["mkimg", command.get_name(), "-h"], ["mkimg", "help", command.get_name()]] {
                 let help = CommandLine::command().try_get_matches_from(words).unwrap_err().to_string();

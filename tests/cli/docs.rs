@@ -61,7 +61,7 @@ fn helps() -> BTreeMap<String, String> {
         .filter_map(|line| line.split_whitespace().next().map(str::to_owned))
         .filter(|name| name != "help")
         .collect();
-    assert!(names.len() >= 17, "{names:?}");
+    assert!(!names.is_empty());
     let mut helps: BTreeMap<String, String> = names
         .into_iter()
         .map(|name| (name.clone(), mkimg(repository()).args([&name, "--help"]).run().stdout))

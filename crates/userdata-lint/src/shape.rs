@@ -81,6 +81,17 @@ pub(crate) enum Literal {
     Bool(bool),
 }
 
+/// Texts as literals.
+pub(crate) const fn words<const N: usize>(texts: [&'static str; N]) -> [Literal; N] {
+    let mut literals = [Literal::Bool(false); N];
+    let mut at = 0;
+    while at < N {
+        literals[at] = Literal::Str(texts[at]);
+        at += 1;
+    }
+    literals
+}
+
 /// A regular expression of the schema as a function, so that nothing is compiled at run time.
 #[derive(Debug)]
 pub(crate) struct Pattern {

@@ -7,7 +7,7 @@ use crate::shape::Keyword::{
     Properties, Required, Since, Type,
 };
 use crate::shape::{
-    BOOLEAN, COMMAND, INTEGER, LIST, Literal, NULL, STRING, STRINGS, Shape, Types, changed, deprecated, renamed,
+    BOOLEAN, COMMAND, INTEGER, LIST, Literal, NULL, STRING, STRINGS, Shape, Types, changed, deprecated, renamed, words,
 };
 
 pub(super) const KEYS: &[(&str, Shape)] = &[
@@ -50,13 +50,7 @@ pub(super) const KEYS: &[(&str, Shape)] = &[
             Closed,
             Properties(&[
                 ("url", STRING),
-                (
-                    "post",
-                    Shape(&[OneOf(&[
-                        Shape(&[Enum(&[Literal::Str("all")])]),
-                        Shape(&[Type(Types::LIST), Items(FACT)]),
-                    ])]),
-                ),
+                ("post", Shape(&[OneOf(&[Shape(&[Enum(&words(["all"]))]), Shape(&[Type(Types::LIST), Items(FACT)])])])),
                 ("tries", INTEGER),
             ]),
         ]),
@@ -70,13 +64,7 @@ pub(super) const KEYS: &[(&str, Shape)] = &[
             Closed,
             Properties(&[
                 ("delay", DELAY),
-                (
-                    "mode",
-                    Shape(&[
-                        Type(Types::STR),
-                        Enum(&[Literal::Str("poweroff"), Literal::Str("reboot"), Literal::Str("halt")]),
-                    ]),
-                ),
+                ("mode", Shape(&[Type(Types::STR), Enum(&words(["poweroff", "reboot", "halt"]))])),
                 ("message", STRING),
                 ("timeout", INTEGER),
                 ("condition", Shape(&[OneOf(&[STRING, BOOLEAN, LIST])])),
@@ -115,29 +103,25 @@ const OUTPUT: Shape = Shape(&[
     Properties(&[("all", STREAM), ("init", STREAM), ("config", STREAM), ("final", STREAM)]),
 ]);
 
-const LEVELS: &[Literal] =
-    &[Literal::Str("DEBUG"), Literal::Str("INFO"), Literal::Str("WARN"), Literal::Str("ERROR"), Literal::Str("FATAL")];
+const LEVELS: &[Literal] = &words(["DEBUG", "INFO", "WARN", "ERROR", "FATAL"]);
 
 const LOG: Shape = Shape(&[
     Closed,
     Required(&["type"]),
     Properties(&[
-        ("type", Shape(&[Type(Types::STR), Enum(&[Literal::Str("log")])])),
+        ("type", Shape(&[Type(Types::STR), Enum(&words(["log"]))])),
         ("level", Shape(&[Type(Types::STR), Enum(LEVELS)])),
     ]),
 ]);
 
-const PRINT: Shape = Shape(&[
-    Closed,
-    Required(&["type"]),
-    Properties(&[("type", Shape(&[Type(Types::STR), Enum(&[Literal::Str("print")])]))]),
-]);
+const PRINT: Shape =
+    Shape(&[Closed, Required(&["type"]), Properties(&[("type", Shape(&[Type(Types::STR), Enum(&words(["print"]))]))])]);
 
 const WEBHOOK: Shape = Shape(&[
     Closed,
     Required(&["type", "endpoint"]),
     Properties(&[
-        ("type", Shape(&[Type(Types::STR), Enum(&[Literal::Str("webhook")])])),
+        ("type", Shape(&[Type(Types::STR), Enum(&words(["webhook"]))])),
         ("endpoint", STRING),
         ("consumer_key", STRING),
         ("token_key", STRING),
@@ -152,7 +136,7 @@ const HYPERV: Shape = Shape(&[
     Closed,
     Required(&["type"]),
     Properties(&[
-        ("type", Shape(&[Type(Types::STR), Enum(&[Literal::Str("hyperv")])])),
+        ("type", Shape(&[Type(Types::STR), Enum(&words(["hyperv"]))])),
         ("kvp_file_path", STRING),
         ("event_types", STRINGS),
     ]),
@@ -164,24 +148,11 @@ const REPORTING: Shape = Shape(&[
     PatternProperties(NOT_EMPTY, Shape(&[Type(Types::MAP), OneOf(&[LOG, PRINT, WEBHOOK, HYPERV])])),
 ]);
 
-const FACTS: &[Literal] = &[
-    Literal::Str("pub_key_rsa"),
-    Literal::Str("pub_key_ecdsa"),
-    Literal::Str("pub_key_ed25519"),
-    Literal::Str("instance_id"),
-    Literal::Str("hostname"),
-    Literal::Str("fqdn"),
-];
+const FACTS: &[Literal] =
+    &words(["pub_key_rsa", "pub_key_ecdsa", "pub_key_ed25519", "instance_id", "hostname", "fqdn"]);
 
-const FACTS_WITH_DSA: &[Literal] = &[
-    Literal::Str("pub_key_dsa"),
-    Literal::Str("pub_key_rsa"),
-    Literal::Str("pub_key_ecdsa"),
-    Literal::Str("pub_key_ed25519"),
-    Literal::Str("instance_id"),
-    Literal::Str("hostname"),
-    Literal::Str("fqdn"),
-];
+const FACTS_WITH_DSA: &[Literal] =
+    &words(["pub_key_dsa", "pub_key_rsa", "pub_key_ecdsa", "pub_key_ed25519", "instance_id", "hostname", "fqdn"]);
 
 const FACT: Shape = Shape(&[Type(Types::STR), Before(V25_1, &Enum(FACTS_WITH_DSA)), From(V25_1, &Enum(FACTS))]);
 
@@ -192,7 +163,7 @@ const DELAY: Shape = Shape(&[OneOf(&[
         Matches(MINUTES),
         changed("22.3", "write the minutes as an integer without quotes, or `now`"),
     ]),
-    Shape(&[Enum(&[Literal::Str("now")])]),
+    Shape(&[Enum(&words(["now"]))]),
 ])]);
 
 const GRUB: Shape = Shape(&[
@@ -212,5 +183,4 @@ const GRUB: Shape = Shape(&[
     ]),
 ]);
 
-const ENCODINGS: &[Literal] =
-    &[Literal::Str("raw"), Literal::Str("base64"), Literal::Str("b64"), Literal::Str("gzip"), Literal::Str("gz")];
+const ENCODINGS: &[Literal] = &words(["raw", "base64", "b64", "gzip", "gz"]);

@@ -6,7 +6,7 @@ use crate::shape::Keyword::{
     Also, Before, Closed, Enum, From, Items, Matches, MinItems, MinProperties, Minimum, OneOf, PatternProperties,
     Properties, Required, Since, Type, Unique,
 };
-use crate::shape::{BOOLEAN, INTEGER, Literal, MAPPING, STRING, STRINGS, Shape, Types, deprecated, renamed};
+use crate::shape::{BOOLEAN, INTEGER, Literal, MAPPING, STRING, STRINGS, Shape, Types, deprecated, renamed, words};
 
 pub(super) const KEYS: &[(&str, Shape)] = &[
     // `cc_ansible`: Ansible, installed and run.
@@ -128,7 +128,7 @@ const ANSIBLE: Shape = Shape(&[
     Type(Types::MAP),
     Closed,
     Properties(&[
-        ("install_method", Shape(&[Type(Types::STR), Enum(&[Literal::Str("distro"), Literal::Str("pip")])])),
+        ("install_method", Shape(&[Type(Types::STR), Enum(&words(["distro", "pip"]))])),
         ("run_user", STRING),
         ("ansible_config", STRING),
         (
@@ -174,8 +174,7 @@ const ANSIBLE: Shape = Shape(&[
     ]),
 ]);
 
-const LICENSES: &[Literal] =
-    &[Literal::Str("accept"), Literal::Str("accept-silent"), Literal::Str("accept-no-persist")];
+const LICENSES: &[Literal] = &words(["accept", "accept-silent", "accept-no-persist"]);
 
 const CHEF: Shape = Shape(&[
     Type(Types::MAP),
@@ -207,25 +206,13 @@ const CHEF: Shape = Shape(&[
         ("validation_name", STRING),
         ("force_install", BOOLEAN),
         ("initial_attributes", Shape(&[Type(Types::MAP), Items(STRING)])),
-        (
-            "install_type",
-            Shape(&[
-                Type(Types::STR),
-                Enum(&[Literal::Str("packages"), Literal::Str("gems"), Literal::Str("omnibus")]),
-            ]),
-        ),
+        ("install_type", Shape(&[Type(Types::STR), Enum(&words(["packages", "gems", "omnibus"]))])),
         ("run_list", STRINGS),
         ("chef_license", Shape(&[Type(Types::STR), From(V25_1, &Enum(LICENSES))])),
     ]),
 ]);
 
-const LEVELS: &[Literal] = &[
-    Literal::Str("debug"),
-    Literal::Str("info"),
-    Literal::Str("warning"),
-    Literal::Str("error"),
-    Literal::Str("critical"),
-];
+const LEVELS: &[Literal] = &words(["debug", "info", "warning", "error", "critical"]);
 
 const CLIENT: Shape = Shape(&[
     Type(Types::MAP),
@@ -265,7 +252,7 @@ const PUPPET: Shape = Shape(&[
     Properties(&[
         ("install", BOOLEAN),
         ("version", STRING),
-        ("install_type", Shape(&[Type(Types::STR), Enum(&[Literal::Str("packages"), Literal::Str("aio")])])),
+        ("install_type", Shape(&[Type(Types::STR), Enum(&words(["packages", "aio"]))])),
         ("collection", STRING),
         ("aio_install_url", STRING),
         ("cleanup", BOOLEAN),

@@ -2,7 +2,7 @@
 
 use super::V25_1;
 use crate::shape::Keyword::{Closed, Enum, Items, MinItems, MinProperties, OneOf, Properties, Required, Since, Type};
-use crate::shape::{BOOLEAN, LIST, Literal, MAPPING, STRING, Shape, Types, UNIQUE_STRINGS, changed};
+use crate::shape::{BOOLEAN, LIST, Literal, MAPPING, STRING, Shape, Types, UNIQUE_STRINGS, changed, words};
 
 pub(super) const KEYS: &[(&str, Shape)] = &[
     // `cc_set_hostname`: The machine's name (`cc_update_hostname` reads the same keys).
@@ -16,7 +16,7 @@ pub(super) const KEYS: &[(&str, Shape)] = &[
         "manage_etc_hosts",
         Shape(&[OneOf(&[
             Shape(&[Enum(&[Literal::Bool(true), Literal::Bool(false), Literal::Str("localhost")])]),
-            Shape(&[Enum(&[Literal::Str("template")]), changed("22.3", "write `true`")]),
+            Shape(&[Enum(&words(["template"])), changed("22.3", "write `true`")]),
         ])]),
     ),
     // `cc_resolv_conf`: The name resolver's configuration.
@@ -86,5 +86,4 @@ pub(super) const KEYS: &[(&str, Shape)] = &[
 const INTERFACE: Shape =
     Shape(&[Type(Types::MAP), Properties(&[("name", STRING), ("config_path", STRING), ("content", STRING)]), Closed]);
 
-const EVENTS: &[Literal] =
-    &[Literal::Str("boot-new-instance"), Literal::Str("boot-legacy"), Literal::Str("boot"), Literal::Str("hotplug")];
+const EVENTS: &[Literal] = &words(["boot-new-instance", "boot-legacy", "boot", "hotplug"]);

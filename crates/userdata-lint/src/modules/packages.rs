@@ -8,6 +8,7 @@ use crate::shape::Keyword::{
 };
 use crate::shape::{
     BOOLEAN, COMMAND_TEXT_FIRST, INTEGER, Literal, MAPPING, SOME_STRINGS, STRING, Shape, Types, deprecated, renamed,
+    words,
 };
 
 pub(super) const KEYS: &[(&str, Shape)] = &[
@@ -32,7 +33,7 @@ pub(super) const KEYS: &[(&str, Shape)] = &[
             Shape(&[
                 Type(Types::STR),
                 OneOf(&[
-                    Shape(&[Enum(&[Literal::Str("os")])]),
+                    Shape(&[Enum(&words(["os"]))]),
                     Shape(&[From(V25_1, &deprecated("22.4", "write `os`")), Enum(WORDS)]),
                 ]),
             ]),
@@ -160,7 +161,7 @@ const APT: Shape = Shape(&[
     ]),
 ]);
 
-const WORDS: &[Literal] = &[Literal::Str("none"), Literal::Str("unchanged")];
+const WORDS: &[Literal] = &words(["none", "unchanged"]);
 
 const CERTIFICATES: Shape = Shape(&[
     Type(Types::MAP),

@@ -6,7 +6,7 @@ use crate::shape::Keyword::{
     Additional, AnyOf, Before, Closed, Enum, From, Items, Matches, MaxItems, MinItems, MinProperties, Minimum, OneOf,
     PatternProperties, Properties, Required, Since, Type,
 };
-use crate::shape::{BOOLEAN, INTEGER, Literal, NULL, STRING, STRINGS, Shape, Types, changed};
+use crate::shape::{BOOLEAN, INTEGER, Literal, NULL, STRING, STRINGS, Shape, Types, changed, words};
 
 pub(super) const KEYS: &[(&str, Shape)] = &[
     // `cc_disk_setup`: Partitions and file systems.
@@ -70,11 +70,11 @@ const DISK: Shape = Shape(&[
     Type(Types::MAP),
     Closed,
     Properties(&[
-        ("table_type", Shape(&[Type(Types::STR), Enum(&[Literal::Str("mbr"), Literal::Str("gpt")])])),
+        ("table_type", Shape(&[Type(Types::STR), Enum(&words(["mbr", "gpt"]))])),
         (
             "layout",
             Shape(&[OneOf(&[
-                Shape(&[Type(Types::STR), Enum(&[Literal::Str("remove")])]),
+                Shape(&[Type(Types::STR), Enum(&words(["remove"]))]),
                 BOOLEAN,
                 Shape(&[Type(Types::LIST), Items(PARTITION)]),
             ])]),
@@ -97,10 +97,7 @@ const FILE_SYSTEM: Shape = Shape(&[
             Shape(&[
                 Type(Types::STR.or(Types::INT)),
                 // An `enum` that rejects integers although the type allows them.
-                OneOf(&[Shape(&[
-                    Type(Types::STR),
-                    Enum(&[Literal::Str("auto"), Literal::Str("any"), Literal::Str("none")]),
-                ])]),
+                OneOf(&[Shape(&[Type(Types::STR), Enum(&words(["auto", "any", "none"]))])]),
             ]),
         ),
         ("overwrite", BOOLEAN),
@@ -110,7 +107,7 @@ const FILE_SYSTEM: Shape = Shape(&[
     ]),
 ]);
 
-const MODES: &[Literal] = &[Literal::Str("auto"), Literal::Str("growpart"), Literal::Str("gpart"), Literal::Str("off")];
+const MODES: &[Literal] = &words(["auto", "growpart", "gpart", "off"]);
 
 const SIZE_TEXT: Shape = Shape(&[Type(Types::STR), Matches(SIZE)]);
 
@@ -121,22 +118,13 @@ const SWAP: Shape = Shape(&[
     Closed,
     Properties(&[
         ("filename", STRING),
-        ("size", Shape(&[OneOf(&[Shape(&[Enum(&[Literal::Str("auto")])]), INTEGER, SIZE_TEXT])])),
+        ("size", Shape(&[OneOf(&[Shape(&[Enum(&words(["auto"]))]), INTEGER, SIZE_TEXT])])),
         ("maxsize", Shape(&[OneOf(&[INTEGER, SIZE_TEXT])])),
     ]),
 ]);
 
-const ENCODINGS: &[Literal] = &[
-    Literal::Str("gz"),
-    Literal::Str("gzip"),
-    Literal::Str("gz+base64"),
-    Literal::Str("gzip+base64"),
-    Literal::Str("gz+b64"),
-    Literal::Str("gzip+b64"),
-    Literal::Str("b64"),
-    Literal::Str("base64"),
-    Literal::Str("text/plain"),
-];
+const ENCODINGS: &[Literal] =
+    &words(["gz", "gzip", "gz+base64", "gzip+base64", "gz+b64", "gzip+b64", "b64", "base64", "text/plain"]);
 
 const REMOTE: Shape = Shape(&[
     Since(V25_1),
@@ -168,13 +156,7 @@ const INIT: Shape = Shape(&[
     Properties(&[
         ("network_address", STRING),
         ("network_port", INTEGER),
-        (
-            "storage_backend",
-            Shape(&[
-                Type(Types::STR),
-                Enum(&[Literal::Str("zfs"), Literal::Str("dir"), Literal::Str("lvm"), Literal::Str("btrfs")]),
-            ]),
-        ),
+        ("storage_backend", Shape(&[Type(Types::STR), Enum(&words(["zfs", "dir", "lvm", "btrfs"]))])),
         ("storage_create_device", STRING),
         ("storage_create_loop", INTEGER),
         ("storage_pool", STRING),
@@ -187,10 +169,7 @@ const BRIDGE: Shape = Shape(&[
     Required(&["mode"]),
     Closed,
     Properties(&[
-        (
-            "mode",
-            Shape(&[Type(Types::STR), Enum(&[Literal::Str("none"), Literal::Str("existing"), Literal::Str("new")])]),
-        ),
+        ("mode", Shape(&[Type(Types::STR), Enum(&words(["none", "existing", "new"]))])),
         ("name", STRING),
         ("mtu", Shape(&[Type(Types::INT), Minimum(-1)])),
         ("ipv4_address", STRING),

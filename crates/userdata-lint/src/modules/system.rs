@@ -4,7 +4,7 @@ use super::{V25_1, V25_2};
 use crate::shape::Keyword::{
     Before, Closed, Enum, From, Items, MinProperties, OneOf, Properties, Required, Since, Type, Unique,
 };
-use crate::shape::{BOOLEAN, Literal, MAPPING, STRING, STRINGS, Shape, Types, UNIQUE_STRINGS};
+use crate::shape::{BOOLEAN, MAPPING, STRING, STRINGS, Shape, Types, UNIQUE_STRINGS, words};
 
 pub(super) const KEYS: &[(&str, Shape)] = &[
     // `cc_locale`: The system's language.
@@ -35,7 +35,7 @@ pub(super) const KEYS: &[(&str, Shape)] = &[
                 ("config_filename", STRING),
                 ("configs", Shape(&[Type(Types::LIST), Items(RSYSLOG_CONFIG)])),
                 ("remotes", MAPPING),
-                ("service_reload_command", Shape(&[OneOf(&[Shape(&[Enum(&[Literal::Str("auto")])]), STRINGS])])),
+                ("service_reload_command", Shape(&[OneOf(&[Shape(&[Enum(&words(["auto"]))]), STRINGS])])),
                 ("install_rsyslog", Shape(&[Since(V25_1), Type(Types::BOOL)])),
                 ("check_exe", Shape(&[Since(V25_1), Type(Types::STR)])),
                 ("packages", Shape(&[Since(V25_1), Type(Types::LIST), Items(STRING), Unique])),
@@ -47,16 +47,9 @@ pub(super) const KEYS: &[(&str, Shape)] = &[
         "byobu_by_default",
         Shape(&[
             Type(Types::STR),
-            Enum(&[
-                Literal::Str("enable-system"),
-                Literal::Str("enable-user"),
-                Literal::Str("disable-system"),
-                Literal::Str("disable-user"),
-                Literal::Str("enable"),
-                Literal::Str("disable"),
-                Literal::Str("user"),
-                Literal::Str("system"),
-            ]),
+            Enum(&words([
+                "enable-system", "enable-user", "disable-system", "disable-user", "enable", "disable", "user", "system",
+            ])),
         ]),
     ),
     // `cc_raspberry_pi`: The Raspberry Pi's interfaces.

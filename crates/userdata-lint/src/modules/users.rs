@@ -8,7 +8,7 @@ use crate::shape::Keyword::{
 };
 use crate::shape::{
     BOOLEAN, INTEGER, Literal, SOME_STRINGS, STRING, STRING_OR_NULL, STRINGS, Shape, Types, UNIQUE_STRINGS, changed,
-    deprecated, renamed,
+    deprecated, renamed, words,
 };
 
 pub(super) const KEYS: &[(&str, Shape)] = &[
@@ -171,7 +171,7 @@ const A_USER: Shape = Shape(&[Type(Types::MAP), Also(USER)]);
 const RANDOM: Shape = Shape(&[
     Required(&["name", "type"]),
     Closed,
-    Properties(&[("name", STRING), ("type", Shape(&[Enum(&[Literal::Str("RANDOM")]), Type(Types::STR)]))]),
+    Properties(&[("name", STRING), ("type", Shape(&[Enum(&words(["RANDOM"])), Type(Types::STR)]))]),
 ]);
 
 const GIVEN: Shape = Shape(&[
@@ -179,7 +179,7 @@ const GIVEN: Shape = Shape(&[
     Closed,
     Properties(&[
         ("name", STRING),
-        ("type", Shape(&[Enum(&[Literal::Str("hash"), Literal::Str("text")]), Type(Types::STR)])),
+        ("type", Shape(&[Enum(&words(["hash", "text"])), Type(Types::STR)])),
         ("password", STRING),
     ]),
 ]);
@@ -208,7 +208,6 @@ const HOST_KEYS: Shape = Shape(&[Type(Types::MAP), Closed, PatternProperties(HOS
 
 const HOST_KEYS_WITH_DSA: Shape = Shape(&[Type(Types::MAP), Closed, PatternProperties(HOST_KEY_WITH_DSA, STRING)]);
 
-const KINDS: &[Literal] = &[Literal::Str("ecdsa"), Literal::Str("ed25519"), Literal::Str("rsa")];
+const KINDS: &[Literal] = &words(["ecdsa", "ed25519", "rsa"]);
 
-const KINDS_WITH_DSA: &[Literal] =
-    &[Literal::Str("dsa"), Literal::Str("ecdsa"), Literal::Str("ed25519"), Literal::Str("rsa")];
+const KINDS_WITH_DSA: &[Literal] = &words(["dsa", "ecdsa", "ed25519", "rsa"]);
