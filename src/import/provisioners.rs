@@ -57,21 +57,9 @@ pub(super) struct Provisioned {
 
 /// Options that change how Packer runs a script, but not its effect.
 const NOT_NEEDED: &[&str] = &[
-    "binary",
-    "execute_command",
-    "expect_disconnect",
-    "remote_file",
-    "remote_folder",
-    "remote_path",
-    "remote_env_var_path",
-    "skip_clean",
-    "start_retry_timeout",
-    "use_env_var_file",
-    "env_var_format",
-    "pause_before",
-    "pause_after",
-    "timeout",
-    "max_retries",
+    "binary", "execute_command", "expect_disconnect", "remote_file", "remote_folder", "remote_path",
+    "remote_env_var_path", "skip_clean", "start_retry_timeout", "use_env_var_file", "env_var_format", "pause_before",
+    "pause_after", "timeout", "max_retries",
 ];
 
 const ENVIRONMENT_HELP: &str = "write it under `environment:` by hand";

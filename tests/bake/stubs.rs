@@ -8,18 +8,8 @@ use std::path::Path;
 use crate::harness::{python, tests};
 
 const FILES: [&str; 12] = [
-    "test_backup.py",
-    "test_build.py",
-    "test_cleanup.py",
-    "test_cockroach.py",
-    "test_image.py",
-    "test_join.py",
-    "test_nakama.py",
-    "test_onboot.py",
-    "test_partner_check.py",
-    "test_setup.py",
-    "test_tls.py",
-    "test_upgrade.py",
+    "test_backup.py", "test_build.py", "test_cleanup.py", "test_cockroach.py", "test_image.py", "test_join.py",
+    "test_nakama.py", "test_onboot.py", "test_partner_check.py", "test_setup.py", "test_tls.py", "test_upgrade.py",
 ];
 
 /// Runs one file, and prints its output if it fails.

@@ -69,14 +69,9 @@ impl Cloud {
         let _droplet =
             ChildGuard(droplet.stdin(Stdio::null()).spawn().expect("these tests need python3 and python3-yaml"));
         let mut bake = command(self.home.path());
-        bake.arg("-C").arg(self.path("project")).args([
-            "-q",
-            "bake",
-            "--marker",
-            "https",
-            "--api-url",
-            &self.emulator.url,
-        ]);
+        bake.arg("-C")
+            .arg(self.path("project"))
+            .args(["-q", "bake", "--marker", "https", "--api-url", &self.emulator.url]);
         bake.args(["--poll-interval", "50ms", "--report", "../report.json"]).args(more);
         let (exit, stdout, stderr) = Run::of(bake.env("DIGITALOCEAN_API_TOKEN", TOKEN)).into_parts();
         let report = serde_json::from_str(&fs::read_to_string(self.path("report.json")).unwrap()).unwrap();

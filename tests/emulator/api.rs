@@ -123,13 +123,7 @@ async fn invalid_requests_get_errors_in_the_services_form() {
     let raw = client.http.post(format!("{}/v2/droplets", client.url)).bearer_auth("secret");
     assert_eq!(raw.body("x".repeat(2 << 20)).send().await.expect("an answer").status(), 413);
     for path in [
-        "/v2/droplets/1",
-        "/v2/droplets/x",
-        "/v2/actions/1",
-        "/v2/images/1",
-        "/v2/tags/t",
-        "/v2/account/keys/1",
-        "/v3",
+        "/v2/droplets/1", "/v2/droplets/x", "/v2/actions/1", "/v2/images/1", "/v2/tags/t", "/v2/account/keys/1", "/v3",
         "/v2/snapshots/1",
     ] {
         let (status, body) = client.send(Method::GET, path, None).await;

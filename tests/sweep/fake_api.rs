@@ -65,16 +65,8 @@ fn play(options: &[String]) -> (Result<i32, String>, Vec<String>) {
     // The timeout is short only where a request hangs: a busy machine may answer late.
     let request_limit = if options.iter().any(|option| option.ends_with("hang")) { "2s" } else { "10s" };
     let bake = [
-        "bake",
-        "--marker",
-        "poweroff",
-        "--api-url",
-        &service.url,
-        "--poll-interval",
-        "50ms",
-        "--timeout-request",
-        request_limit,
-        "--no-verify",
+        "bake", "--marker", "poweroff", "--api-url", &service.url, "--poll-interval", "50ms", "--timeout-request",
+        request_limit, "--no-verify",
     ];
     let ended = mkimg(&home, &bake);
     let account = service.account();
@@ -216,18 +208,8 @@ fn every_request_with_every_fault_at_another_service() {
 #[test]
 fn services_that_differ_in_form() {
     let forms = [
-        "lists=wide",
-        "ids=text",
-        "sizes=missing",
-        "one=missing",
-        "tags=missing",
-        "actions=nested",
-        "actions=empty",
-        "status=200",
-        "bodies=chunked",
-        "headers=upper",
-        "headers=lower",
-        "snapshots=late",
+        "lists=wide", "ids=text", "sizes=missing", "one=missing", "tags=missing", "actions=nested", "actions=empty",
+        "status=200", "bodies=chunked", "headers=upper", "headers=lower", "snapshots=late",
     ];
     let mut cases: Vec<Vec<String>> = forms.iter().map(|&option| vec![option.to_owned()]).collect();
     cases.push(vec!["12:429".to_owned(), "limit=date".to_owned()]);

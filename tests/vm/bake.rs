@@ -153,11 +153,7 @@ fn this_repository_is_baked_and_verified_and_nothing_is_left() {
     run("qemu-img", ["convert", "-O", "raw", disk, raw.to_str().expect("UTF-8")]);
     let bake = done["bake"].as_str().expect("an id");
     let traces = [
-        bake,
-        "\"power_off_after\"",
-        "\"certificate\":\"MI",
-        "\"certificate\": \"MI",
-        "/run/mkimg/runner.py",
+        bake, "\"power_off_after\"", "\"certificate\":\"MI", "\"certificate\": \"MI", "/run/mkimg/runner.py",
         "mkimg-first-boot",
     ];
     let (mut found, mut searches) = (Vec::<&str>::new(), false);

@@ -103,11 +103,7 @@ mod tests {
         assert_eq!(kind("#!/bin/sh\n"), Kind::Script);
         assert_eq!(kind("Content-Type: multipart/mixed\n"), Kind::Mime);
         for unknown in [
-            "\u{feff}#cloud-config\n",
-            "# cloud-config\n",
-            "---\n#cloud-config\n",
-            "#cloud-confi",
-            "# x\n#cloud-config",
+            "\u{feff}#cloud-config\n", "# cloud-config\n", "---\n#cloud-config\n", "#cloud-confi", "# x\n#cloud-config",
         ] {
             assert_eq!(kind(unknown), Kind::Unknown, "{unknown:?}");
         }

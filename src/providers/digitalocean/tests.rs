@@ -307,12 +307,8 @@ async fn the_token_goes_to_https_or_this_machine_only_and_follows_no_redirect() 
         assert!(client(url).is_ok(), "{url}");
     }
     for url in [
-        "http://api.example",
-        "http://localhost.example",
-        "http://127.0.0.1.example",
-        "http://127.0.0.1@api.example",
-        "http://0.0.0.0",
-        "http://192.0.2.1",
+        "http://api.example", "http://localhost.example", "http://127.0.0.1.example", "http://127.0.0.1@api.example",
+        "http://0.0.0.0", "http://192.0.2.1",
     ] {
         let error = client(url).unwrap_err();
         assert!(matches!(error, ConnectError::Insecure(_)) && !error.to_string().contains(TOKEN), "{url}: {error}");

@@ -81,14 +81,8 @@ fn killed_and_resumed(at: &str) {
 #[test]
 fn a_bake_that_was_killed_goes_on_to_one_snapshot() {
     let points = [
-        "create: build droplet",
-        "boot: waiting",
-        "provision: waiting",
-        "power off: waiting",
-        "snapshot: snapshot",
-        "destroy: destroying",
-        "verify: verification droplet",
-        "commit: snapshot",
+        "create: build droplet", "boot: waiting", "provision: waiting", "power off: waiting", "snapshot: snapshot",
+        "destroy: destroying", "verify: verification droplet", "commit: snapshot",
     ];
     std::thread::scope(|scope| {
         let threads: Vec<_> = points.iter().map(|at| scope.spawn(|| killed_and_resumed(at))).collect();

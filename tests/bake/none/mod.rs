@@ -62,14 +62,7 @@ fn a_droplet_that_never_answers_is_given_up_and_destroyed() {
     let home = project();
     let emulator = Emulator::without_machines(&[]);
     home.run(&[
-        "bake",
-        "--api-url",
-        &emulator.url,
-        "--timeout-provision",
-        "2s",
-        "--poll-interval",
-        "100ms",
-        "--no-verify",
+        "bake", "--api-url", &emulator.url, "--timeout-provision", "2s", "--poll-interval", "100ms", "--no-verify",
     ])
     .exits(3)
     .stderr_has("marker took longer than 2s")
@@ -83,16 +76,8 @@ fn kept_resources_are_named_and_removed_by_gc() {
     let home = project();
     let emulator = Emulator::without_machines(&[]);
     let arguments = [
-        "bake",
-        "--api-url",
-        &emulator.url,
-        "--timeout-provision",
-        "1s",
-        "--poll-interval",
-        "100ms",
-        "--no-verify",
-        "--on-error",
-        "keep",
+        "bake", "--api-url", &emulator.url, "--timeout-provision", "1s", "--poll-interval", "100ms", "--no-verify",
+        "--on-error", "keep",
     ];
     let (exit, _, stderr) = home.run(&arguments).into_parts();
     assert_eq!(exit, 4, "{stderr}");

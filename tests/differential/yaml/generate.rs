@@ -34,130 +34,16 @@ impl Random {
 
 /// Tokens with a meaning in YAML.
 const PIECES: &[&str] = &[
-    "a",
-    "b",
-    "key",
-    "x y",
-    " ",
-    "  ",
-    "\n",
-    "\n",
-    "\n  ",
-    "\n    ",
-    "\n- ",
-    "\n  - ",
-    "- ",
-    "-",
-    ": ",
-    ":",
-    "? ",
-    "?",
-    ", ",
-    ",",
-    "[",
-    "]",
-    "{",
-    "}",
-    "&a ",
-    "&b ",
-    "*a",
-    "*b",
-    "*a ",
-    "!",
-    "! ",
-    "!!str ",
-    "!!int ",
-    "!!float ",
-    "!!bool ",
-    "!!null ",
-    "!!binary ",
-    "!!timestamp ",
-    "!!set ",
-    "!!omap ",
-    "!!pairs ",
-    "!!seq ",
-    "!!map ",
-    "!!merge ",
-    "!!value ",
-    "!x ",
-    "!e!y ",
-    "!<tag:yaml.org,2002:str> ",
-    "!<!> ",
-    "!%21 ",
-    "!%C3%A9",
-    "!%zz",
-    "|",
-    ">",
-    "|-",
-    ">+",
-    "|2",
-    ">1-",
-    "|+1",
-    "|\n",
-    ">\n",
-    "|-\n  ",
-    "'",
-    "''",
-    "\"",
-    "\\",
-    "\\n",
-    "\\x41",
-    "\\u00e9",
-    "\\U0001F600",
-    "\\ud800",
-    "\\\n",
-    "#",
-    " #",
-    "# c\n",
-    "%",
-    "%YAML 1.1\n",
-    "%TAG !e! tag:e,1:\n",
-    "---",
-    "--- ",
-    "\n---\n",
-    "...",
-    "\n...\n",
-    "\t",
-    "\r",
-    "\r\n",
-    "\u{85}",
-    "\u{2028}",
-    "\u{2029}",
-    "\u{feff}",
-    "\u{7}",
-    "\u{e9}",
-    "\u{65e5}\u{672c}",
-    "\u{1f600}",
-    "e\u{301}",
-    "<<",
-    "<<: ",
-    "=",
-    "=: ",
-    "~",
-    "null",
-    "yes",
-    "no",
-    "on",
-    "0644",
-    "0o7",
-    "0x1F",
-    "0b1",
-    "1_000",
-    "12:30:45",
-    "1.5",
-    "1e3",
-    "1.0e+3",
-    ".inf",
-    "-.INF",
-    ".nan",
-    "2021-02-28",
-    "2021-02-30",
-    "2001-12-14t21:59:43.10-05:00",
-    "@",
-    "`",
-    "0",
-    "-1",
-    "@x",
+    "a", "b", "key", "x y", " ", "  ", "\n", "\n", "\n  ", "\n    ", "\n- ", "\n  - ", "- ", "-", ": ", ":", "? ", "?",
+    ", ", ",", "[", "]", "{", "}", "&a ", "&b ", "*a", "*b", "*a ", "!", "! ", "!!str ", "!!int ", "!!float ",
+    "!!bool ", "!!null ", "!!binary ", "!!timestamp ", "!!set ", "!!omap ", "!!pairs ", "!!seq ", "!!map ", "!!merge ",
+    "!!value ", "!x ", "!e!y ", "!<tag:yaml.org,2002:str> ", "!<!> ", "!%21 ", "!%C3%A9", "!%zz", "|", ">", "|-", ">+",
+    "|2", ">1-", "|+1", "|\n", ">\n", "|-\n  ", "'", "''", "\"", "\\", "\\n", "\\x41", "\\u00e9", "\\U0001F600",
+    "\\ud800", "\\\n", "#", " #", "# c\n", "%", "%YAML 1.1\n", "%TAG !e! tag:e,1:\n", "---", "--- ", "\n---\n", "...",
+    "\n...\n", "\t", "\r", "\r\n", "\u{85}", "\u{2028}", "\u{2029}", "\u{feff}", "\u{7}", "\u{e9}", "\u{65e5}\u{672c}",
+    "\u{1f600}", "e\u{301}", "<<", "<<: ", "=", "=: ", "~", "null", "yes", "no", "on", "0644", "0o7", "0x1F", "0b1",
+    "1_000", "12:30:45", "1.5", "1e3", "1.0e+3", ".inf", "-.INF", ".nan", "2021-02-28", "2021-02-30",
+    "2001-12-14t21:59:43.10-05:00", "@", "`", "0", "-1", "@x",
 ];
 
 /// Characters of numbers, dates and booleans.
@@ -255,19 +141,8 @@ fn scalar(random: &mut Random) -> String {
 /// Scalars with and without tags, in one document, so most of them are valid.
 fn scalars(random: &mut Random) -> String {
     let text = scalar(random);
-    let tag = random.pick(&[
-        "",
-        "",
-        "",
-        "! ",
-        "!!int ",
-        "!!float ",
-        "!!bool ",
-        "!!timestamp ",
-        "!!binary ",
-        "!!null ",
-        "!!str ",
-    ]);
+    let tag = random
+        .pick(&["", "", "", "! ", "!!int ", "!!float ", "!!bool ", "!!timestamp ", "!!binary ", "!!null ", "!!str "]);
     let quoted = random.one_in(3) || text.contains('\n');
     if quoted { format!("- {tag}\"{}\"\n", text.replace('\n', "\\n")) } else { format!("- {tag}{text}\n") }
 }
@@ -298,18 +173,10 @@ fn structure(random: &mut Random, column: usize, out: &mut String) {
             }
         }
         if random.one_in(6) {
-            out.push_str(random.pick(&[
-                "&a ",
-                "&b ",
-                "&c ",
-                "&d ",
-                "!!str ",
-                "!!set ",
-                "!!omap ",
-                "! ",
-                "&e !!map ",
-                "!!seq &f ",
-            ]));
+            out.push_str(
+                random
+                    .pick(&["&a ", "&b ", "&c ", "&d ", "!!str ", "!!set ", "!!omap ", "! ", "&e !!map ", "!!seq &f "]),
+            );
         }
         match random.below(if depth > 3 { 7 } else { 10 }) {
             0 => out.push_str(random.pick(&["*a", "*b", "*c", "*d"])),
@@ -326,26 +193,14 @@ fn structure(random: &mut Random, column: usize, out: &mut String) {
                         let deep = random.pick(&["  ", "  ", "  ", "    ", "   ", " "]);
                         out.push_str(&pad);
                         out.push_str(deep);
-                        out.push_str(random.pick(&[
-                            "text",
-                            "more: text",
-                            "# no comment",
-                            "\tt",
-                            "t ",
-                            "",
-                            "\u{2028}x",
-                        ]));
+                        out.push_str(
+                            random.pick(&["text", "more: text", "# no comment", "\tt", "t ", "", "\u{2028}x"]),
+                        );
                     }
                 }
             }
             4 => out.push_str(random.pick(&[
-                "plain text",
-                "'single ''quoted'''",
-                "\"dou\\tble\"",
-                "a\n   b",
-                "\"a\n\n  b\"",
-                "'a\n  b'",
-                "x # c",
+                "plain text", "'single ''quoted'''", "\"dou\\tble\"", "a\n   b", "\"a\n\n  b\"", "'a\n  b'", "x # c",
             ])),
             5 => out.push_str(random.pick(&["", "~", "1", "0644", "true", "2021-01-01", "1.5", "{}", "[]"])),
             6 => out.push_str(random.pick(&["a", "b c", "/etc/motd", "root:root"])),
@@ -376,21 +231,11 @@ fn flow(random: &mut Random, depth: usize, out: &mut String) {
             0 if depth < 4 => flow(random, depth + 1, out),
             1 => out.push_str(random.pick(&["*a", "*b ", "&c x", "!!str 1", "&a {k: v}", "&b [1]"])),
             2 => {}
-            _ => out.push_str(random.pick(&[
-                "x",
-                "1",
-                "yes",
-                "'q'",
-                "\"r\"",
-                "a b",
-                "a:b",
-                "http://x/y",
-                "-1",
-                "~",
-                "a#b",
-                "- x",
-                "?x",
-            ])),
+            _ => {
+                out.push_str(random.pick(&[
+                    "x", "1", "yes", "'q'", "\"r\"", "a b", "a:b", "http://x/y", "-1", "~", "a#b", "- x", "?x",
+                ]))
+            }
         }
     }
     out.push(if map { '}' } else { ']' });

@@ -64,18 +64,9 @@ const FILES: [(&str, &str); 8] = [
 /// Units that only cost time in a virtual machine without a screen: consoles, crash stores, mounts
 /// that are made on demand, and searches for hardware.
 const MASKED: [&str; 12] = [
-    "getty@tty1.service",
-    "serial-getty@ttyS0.service",
-    "e2scrub_reap.service",
-    "e2scrub_all.timer",
-    "systemd-pstore.service",
-    "systemd-binfmt.service",
-    "systemd-rfkill.socket",
-    "dev-hugepages.mount",
-    "sys-kernel-debug.mount",
-    "sys-kernel-tracing.mount",
-    "modprobe@drm.service",
-    "ldconfig.service",
+    "getty@tty1.service", "serial-getty@ttyS0.service", "e2scrub_reap.service", "e2scrub_all.timer",
+    "systemd-pstore.service", "systemd-binfmt.service", "systemd-rfkill.socket", "dev-hugepages.mount",
+    "sys-kernel-debug.mount", "sys-kernel-tracing.mount", "modprobe@drm.service", "ldconfig.service",
 ];
 
 /// Units that are enabled in a droplet: link and unit.

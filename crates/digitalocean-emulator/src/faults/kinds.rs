@@ -45,18 +45,7 @@ impl RequestFault {
     /// The names of faults that every client should survive, as a [`FaultSpec`](super::FaultSpec)
     /// has them.
     pub const USUAL: [&'static str; 13] = [
-        "500",
-        "502",
-        "503",
-        "429",
-        "closed",
-        "lost",
-        "handled-500",
-        "hang",
-        "truncated",
-        "garbage",
-        "404",
-        "401",
+        "500", "502", "503", "429", "closed", "lost", "handled-500", "hang", "truncated", "garbage", "404", "401",
         "422",
     ];
 
@@ -135,21 +124,6 @@ pub(super) const EVENT_FAULTS: [(&str, &str, EventFault); 5] = [
 
 /// The events, as the API names them.
 pub(super) const EVENTS: [&str; 17] = [
-    "create",
-    "power_on",
-    "power_off",
-    "power_cycle",
-    "shutdown",
-    "reboot",
-    "snapshot",
-    "rename",
-    "resize",
-    "rebuild",
-    "restore",
-    "enable_ipv6",
-    "enable_backups",
-    "disable_backups",
-    "destroy",
-    "transfer",
-    "convert",
+    "create", "power_on", "power_off", "power_cycle", "shutdown", "reboot", "snapshot", "rename", "resize", "rebuild",
+    "restore", "enable_ipv6", "enable_backups", "disable_backups", "destroy", "transfer", "convert",
 ];

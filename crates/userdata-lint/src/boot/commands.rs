@@ -124,15 +124,8 @@ fn asks_for_confirmation(command: &SimpleCommand<'_>) -> bool {
                 || short('s', 1)
                 || short('d', 1)
                 || command.has(&[
-                    "--yes",
-                    "--assume-yes",
-                    "--force-yes",
-                    "-q=2",
-                    "--simulate",
-                    "--dry-run",
-                    "--just-print",
-                    "--download-only",
-                    "--print-uris",
+                    "--yes", "--assume-yes", "--force-yes", "-q=2", "--simulate", "--dry-run", "--just-print",
+                    "--download-only", "--print-uris",
                 ]);
             changes && !asked
         }

@@ -22,37 +22,9 @@ const LOCAL_DIRECTORIES: [&str; 3] = ["/usr/local/", "/opt/", "/srv/"];
 const INSTALLING_KEYS: &[&str] = &["apt", "apt_sources", "disk_setup", "mounts", "rh_subscription", "vendor_data"];
 /// Programs that do not install other programs.
 const HARMLESS: &[&str] = &[
-    "addgroup",
-    "adduser",
-    "apt",
-    "apt-get",
-    "chgrp",
-    "chmod",
-    "chown",
-    "date",
-    "echo",
-    "groupadd",
-    "hostnamectl",
-    "locale-gen",
-    "loginctl",
-    "mkdir",
-    "passwd",
-    "printf",
-    "reboot",
-    "rm",
-    "service",
-    "shutdown",
-    "sleep",
-    "swapon",
-    "sysctl",
-    "systemctl",
-    "timedatectl",
-    "touch",
-    "true",
-    "ufw",
-    "update-alternatives",
-    "update-locale",
-    "useradd",
+    "addgroup", "adduser", "apt", "apt-get", "chgrp", "chmod", "chown", "date", "echo", "groupadd", "hostnamectl",
+    "locale-gen", "loginctl", "mkdir", "passwd", "printf", "reboot", "rm", "service", "shutdown", "sleep", "swapon",
+    "sysctl", "systemctl", "timedatectl", "touch", "true", "ufw", "update-alternatives", "update-locale", "useradd",
     "usermod",
 ];
 
@@ -242,15 +214,7 @@ fn check_drop_ins(boot: &Boot<'_, '_>, out: &mut Vec<Diagnostic>) {
     let reloads = |command: &SimpleCommand<'_>| {
         command.program() == "systemctl"
             && command.has(&[
-                "daemon-reload",
-                "daemon-reexec",
-                "enable",
-                "disable",
-                "preset",
-                "reenable",
-                "mask",
-                "unmask",
-                "edit",
+                "daemon-reload", "daemon-reexec", "enable", "disable", "preset", "reenable", "mask", "unmask", "edit",
                 "link",
             ])
             || installed_packages(command).is_some()
@@ -267,11 +231,7 @@ fn check_drop_ins(boot: &Boot<'_, '_>, out: &mut Vec<Diagnostic>) {
             continue;
         };
         let base = [
-            "ssh.service",
-            "cron.service",
-            "rsyslog.service",
-            "systemd-journald.service",
-            "systemd-resolved.service",
+            "ssh.service", "cron.service", "rsyslog.service", "systemd-journald.service", "systemd-resolved.service",
             "systemd-timesyncd.service",
         ];
         if !base.contains(&unit.0) {

@@ -52,19 +52,9 @@ fn waiting_for_cloud_init_is_reported() {
 #[test]
 fn confirmation_prompts_are_reported() {
     for text in [
-        "apt-get install -qq x",
-        "apt install -fy x",
-        "apt-get -o A=b install --yes x",
-        "yes | apt-get install x",
-        "apt-get update",
-        "apt-get $OPTIONS install x",
-        "dnf -y install x",
-        "pacman -Sy --noconfirm x",
-        "pacman -Syy",
-        "pacman -Ss x",
-        "apt-get install x < /dev/null",
-        "zypper -n in x",
-        "apt-get install -qqy x",
+        "apt-get install -qq x", "apt install -fy x", "apt-get -o A=b install --yes x", "yes | apt-get install x",
+        "apt-get update", "apt-get $OPTIONS install x", "dnf -y install x", "pacman -Sy --noconfirm x", "pacman -Syy",
+        "pacman -Ss x", "apt-get install x < /dev/null", "zypper -n in x", "apt-get install -qqy x",
     ] {
         assert!(
             config(&format!("runcmd: [\"{text}\"]\n")).is_empty(),
@@ -104,23 +94,14 @@ fn reboots_are_reported() {
 #[test]
 fn shell_syntax_in_lists_is_reported() {
     for text in [
-        "[echo, a, '>', b]",
-        "[ls, '|', wc]",
-        "[a, '&&', b]",
-        "[echo, $HOME]",
-        "[cmd, '2>/dev/null']",
+        "[echo, a, '>', b]", "[ls, '|', wc]", "[a, '&&', b]", "[echo, $HOME]", "[cmd, '2>/dev/null']",
         "[echo, '$(date)']",
     ] {
         assert_eq!(config(&format!("runcmd: [{text}]\n")), ["MK363"], "{text}");
     }
     for text in [
-        "[sh, -c, 'a > b']",
-        "[test, a, '>', b]",
-        "[find, /, -exec, rm, '{}', ';']",
-        "[sed, -i, 's/a$/b/', /x]",
-        "[echo, '$5']",
-        "[awk, '$1 > 2', /x]",
-        "[envsubst, '$HOME']",
+        "[sh, -c, 'a > b']", "[test, a, '>', b]", "[find, /, -exec, rm, '{}', ';']", "[sed, -i, 's/a$/b/', /x]",
+        "[echo, '$5']", "[awk, '$1 > 2', /x]", "[envsubst, '$HOME']",
     ] {
         assert!(config(&format!("runcmd: [{text}]\n")).is_empty(), "{text}");
     }

@@ -11,24 +11,8 @@ use yaml11::Node;
 
 const ALIASES: [&str; 5] = ["User_Alias", "Runas_Alias", "Host_Alias", "Cmnd_Alias", "Cmd_Alias"];
 const TAGS: [&str; 18] = [
-    "NOPASSWD",
-    "PASSWD",
-    "NOEXEC",
-    "EXEC",
-    "SETENV",
-    "NOSETENV",
-    "LOG_INPUT",
-    "NOLOG_INPUT",
-    "LOG_OUTPUT",
-    "NOLOG_OUTPUT",
-    "MAIL",
-    "NOMAIL",
-    "FOLLOW",
-    "NOFOLLOW",
-    "FOLLOWLNK",
-    "NOFOLLOWLNK",
-    "INTERCEPT",
-    "NOINTERCEPT",
+    "NOPASSWD", "PASSWD", "NOEXEC", "EXEC", "SETENV", "NOSETENV", "LOG_INPUT", "NOLOG_INPUT", "LOG_OUTPUT",
+    "NOLOG_OUTPUT", "MAIL", "NOMAIL", "FOLLOW", "NOFOLLOW", "FOLLOWLNK", "NOFOLLOWLNK", "INTERCEPT", "NOINTERCEPT",
 ];
 const DIGESTS: [&str; 4] = ["sha224:", "sha256:", "sha384:", "sha512:"];
 

@@ -51,14 +51,8 @@ fn kind_of_type(name: &str) -> Option<Kind> {
 fn ignored(name: &str, span: Span) -> Diagnostic {
     let message = format!("cloud-init ignores parts of type {}", quoted(name));
     let known = [
-        "text/cloud-config",
-        "text/cloud-config-archive",
-        "text/cloud-config-jsonp",
-        "text/jinja2",
-        "text/x-include-url",
-        "text/cloud-boothook",
-        "text/part-handler",
-        "text/x-shellscript",
+        "text/cloud-config", "text/cloud-config-archive", "text/cloud-config-jsonp", "text/jinja2",
+        "text/x-include-url", "text/cloud-boothook", "text/part-handler", "text/x-shellscript",
     ];
     let help = diagnostics::did_you_mean(name, known).unwrap_or_else(|| {
         "use a type such as `text/cloud-config` or `text/x-shellscript`, or a part handler for this one".into()

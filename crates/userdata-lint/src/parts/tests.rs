@@ -74,10 +74,7 @@ fn parts_of_archives_are_checked() {
     assert_eq!(
         found,
         [
-            "4:13 MK102 mkimg packages",
-            "7:5 MK101 mkimg é",
-            "8:19 MK102 mkimg runcmd.0.1",
-            "10:14 MK101 mkimg foo",
+            "4:13 MK102 mkimg packages", "7:5 MK101 mkimg é", "8:19 MK102 mkimg runcmd.0.1", "10:14 MK101 mkimg foo",
             "11:3 MK213 mkimg 4"
         ]
     );

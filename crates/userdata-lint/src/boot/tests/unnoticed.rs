@@ -63,11 +63,7 @@ fn units_without_install_sections_are_reported() {
 #[test]
 fn endless_commands_are_reported() {
     for command in [
-        "tail -f /var/log/syslog",
-        "tail -n5 -F /x",
-        "journalctl -fu ssh",
-        "sleep infinity",
-        "python3 -m http.server",
+        "tail -f /var/log/syslog", "tail -n5 -F /x", "journalctl -fu ssh", "sleep infinity", "python3 -m http.server",
         "watch -n1 date",
     ] {
         assert_eq!(all_codes(&format!("runcmd: [{command}]\n")), ["MK340"], "{command}");
