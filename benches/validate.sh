@@ -1,5 +1,5 @@
 #!/bin/sh
-# How fast a document is judged: a cold process on 16 KiB, beside `cloud-init schema`; many small documents in one call; and large documents.
+# How fast a document is checked: a cold process on 16 KiB, beside `cloud-init schema`; many small documents in one call; and documents as large as are read (2 MiB).
 # usage: benches/validate.sh [MKIMG]   (default: target/release/mkimg; build it first with `cargo build --release`)
 # Each line has the mean of the processor time (user and system), which other work on the machine disturbs least, and in brackets
 # the median of the time by the clock. Ratios and rates are of processor time.
@@ -23,7 +23,7 @@ rest = 16 * 1024 - len("#cloud-config\n") - len(small)
 assert 2 <= rest < 600, rest
 write("small.yaml", small + "#" * (rest - 1) + "\n")
 write("content.yaml", "write_files:\n" + "".join(
-    f"  - path: /etc/app/{n}.conf\n    content: |\n{line * 1500}" for n in range(80)))
+    f"  - path: /etc/app/{n}.conf\n    content: |\n{line * 1500}" for n in range(17)))
 import os, random
 random.seed(1)
 os.mkdir(f"{folder}/many")
@@ -33,7 +33,7 @@ for n in range(1600):
         text += f"  - path: /etc/app/{k}.conf\n    permissions: '0644'\n    content: |\n{line}"
         k += 1
     write(f"many/{n:04}.yaml", text)
-write("items.yaml", "runcmd:\n" + "".join(f"  - ls {n % 1000}\n" for n in range(400_000)))
+write("items.yaml", "runcmd:\n" + "".join(f"  - ls {n % 1000}\n" for n in range(120_000)))
 PYTHON
 
 # The processor seconds of one run of a command, the mean of several; and the median of the seconds by the clock.
