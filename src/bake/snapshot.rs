@@ -208,7 +208,7 @@ struct Transfer {
 
 impl Transfer {
     /// Whether to request the transfer: the first time, or again if the answer was lost and the
-    /// snapshot has not arrived within `patience`.
+    /// snapshot has not arrived within `retry_after`.
     fn is_due(&self, now: Duration, retry_after: Duration) -> bool {
         match self.state {
             TransferState::Wanted => true,

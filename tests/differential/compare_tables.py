@@ -9,7 +9,7 @@ packages that cloud-init does not require), and when a key was new.
 import json
 import sys
 
-from cloudinit.config import schema as judge
+from cloudinit.config import schema as cloud_init
 
 SILENT = {
     "$defs", "$schema", "default", "description", "label", "title", "deprecated_description", "changed_description",
@@ -134,7 +134,7 @@ def without_versions(shape):
 
 
 def main():
-    whole = judge.get_schema()
+    whole = cloud_init.get_schema()
     theirs = {}
     out = []
     for part in whole["allOf"]:

@@ -138,8 +138,8 @@ def main():
         with open(path, encoding="utf-8", newline="") as file:
             good.append(file.read())
     with tempfile.TemporaryDirectory() as scratch:
-        judge = verdict.Judge(scratch)
-        generator = Generator(judge.schema, seed)
+        cloud_init = verdict.CloudInit(scratch)
+        generator = Generator(cloud_init.schema, seed)
         pick = generator.random
         keys = generator.top_level()
         # First each key by itself, so that every module is covered.
@@ -161,8 +161,8 @@ def main():
             path = os.path.join(directory, f"{number:06}.yaml")
             with open(path, "w", encoding="utf-8", newline="", errors="surrogatepass") as file:
                 file.write(text)
-            expected.append(judge.said(path))
-    print(json.dumps({"version": judge.version, "expected": expected}))
+            expected.append(cloud_init.verdict_of(path))
+    print(json.dumps({"version": cloud_init.version, "expected": expected}))
 
 
 main()

@@ -161,7 +161,7 @@ fn mutate(corpus: &[Vec<u8>], random: &mut Random) -> Vec<u8> {
 }
 
 /// Lints, writes the report in every format, and checks the spans. Returns the number of findings.
-fn judge(bytes: &[u8], version: Version) -> u32 {
+fn check_document(bytes: &[u8], version: Version) -> u32 {
     let report = lint_bytes("t", bytes, &Options { cloud_init: version, ..Options::default() });
     for document in &report.documents {
         let text = document.findings.source.text();
@@ -209,7 +209,7 @@ fn no_bytes_stop_the_linter() {
         let version = if random.below(4) == 0 { Version::OLDEST } else { Version::LATEST };
         let before = spent();
         tried += 1;
-        let result = catch_unwind(AssertUnwindSafe(|| judge(&bytes, version)));
+        let result = catch_unwind(AssertUnwindSafe(|| check_document(&bytes, version)));
         let took = spent().saturating_sub(before);
         let shown = || String::from_utf8_lossy(&bytes).into_owned();
         match result {

@@ -123,7 +123,7 @@ fn verdicts_and_paths_are_those_of_cloud_init() {
             totals.differences.len()
         );
         let died: usize = totals.died.values().sum();
-        assert!(died * 20 <= count, "cloud-init judged only {} of {count}", count - died);
+        assert!(died * 20 <= count, "cloud-init checked only {} of {count}", count - died);
         if !totals.differences.is_empty() {
             let shown = totals.differences[..totals.differences.len().min(MAX_SHOWN)].join("\n----\n");
             wrong.push(format!("cloud-init {version}: {} of {count} differ:\n{shown}", totals.differences.len()));
@@ -152,13 +152,13 @@ fn compare_batch(cloud_init: &Path, version: Version, count: usize, seed: usize,
         .unwrap();
     assert!(generated.status.success(), "{}", String::from_utf8_lossy(&generated.stderr));
     let generated: Value = serde_json::from_slice(&generated.stdout).unwrap();
-    let judged = Command::new(MKIMG)
+    let linted = Command::new(MKIMG)
         .args(["validate", "--format", "json", "--limit", "none", "--cloud-init", &version.to_string()])
         .arg(directory.path())
         .output()
         .unwrap();
-    let judged: Value = serde_json::from_slice(&judged.stdout).unwrap();
-    let documents = judged["documents"].as_array().unwrap();
+    let linted: Value = serde_json::from_slice(&linted.stdout).unwrap();
+    let documents = linted["documents"].as_array().unwrap();
     let expected = generated["expected"].as_array().unwrap();
     assert_eq!(documents.len(), expected.len());
     for (document, expected) in documents.iter().zip(expected) {

@@ -18,7 +18,7 @@ logging.disable(logging.CRITICAL)
 
 import yaml
 from cloudinit import version
-from cloudinit.config import schema as judge
+from cloudinit.config import schema as cloud_init
 
 # What mkimg substitutes for values that only the machine knows (`crates/userdata-lint/src/template`).
 STANDARD = {
@@ -32,21 +32,21 @@ STANDARD = {
 DASHED = ("availability_zone", "cloud_name", "instance_id", "local_hostname")
 
 
-class Judge:
+class CloudInit:
     def __init__(self, scratch):
-        self.schema = judge.get_schema()
+        self.schema = cloud_init.get_schema()
         self.version = version.version_string()
         self.raised = None
-        whole = judge.validate_cloudconfig_schema
+        whole = cloud_init.validate_cloudconfig_schema
 
         def recorded(*args, **keywords):
             try:
                 return whole(*args, **keywords)
-            except judge.SchemaValidationError as found:
+            except cloud_init.SchemaValidationError as found:
                 self.raised = found
                 raise
 
-        judge.validate_cloudconfig_schema = recorded
+        cloud_init.validate_cloudconfig_schema = recorded
         self.instance_data = os.path.join(scratch, "instance-data.json")
         known = {**STANDARD, **{name.replace("_", "-"): STANDARD[name] for name in DASHED}}
         with open(self.instance_data, "w", encoding="utf-8") as file:
@@ -54,9 +54,9 @@ class Judge:
 
     def ask(self, path):
         arguments = [path, self.schema]
-        if hasattr(judge, "SchemaType"):
-            arguments += [judge.SchemaType.CLOUD_CONFIG, False, self.instance_data]
-        return judge.validate_cloudconfig_file(*arguments)
+        if hasattr(cloud_init, "SchemaType"):
+            arguments += [cloud_init.SchemaType.CLOUD_CONFIG, False, self.instance_data]
+        return cloud_init.validate_cloudconfig_file(*arguments)
 
     def has_no_line(self, path, cause):
         """Bytes that YAML cannot read have no mark, the command says line 1; in a template, it counts the rendered lines."""
@@ -64,7 +64,7 @@ class Judge:
             start = file.read(200).lstrip().lower()
         return isinstance(cause, yaml.reader.ReaderError) or start.startswith("## template:")
 
-    def said(self, path):
+    def verdict_of(self, path):
         """{"verdict", "errors", "deprecated", "line"}; for a document that crashes cloud-init, {"died": why}."""
         self.raised = None
         printed = io.StringIO()
@@ -73,7 +73,7 @@ class Judge:
         try:
             with contextlib.redirect_stdout(printed), contextlib.redirect_stderr(printed):
                 verdict = "skipped" if self.ask(path) is False else "valid"
-        except judge.SchemaValidationError as found:
+        except cloud_init.SchemaValidationError as found:
             cause = found.__cause__
             verdict, errors = "invalid", [problem[0] for problem in found.schema_errors or []]
         except RuntimeError as found:
@@ -101,9 +101,9 @@ class Judge:
 def main():
     """Prints one JSON object per line for each file on the command line."""
     with tempfile.TemporaryDirectory() as scratch:
-        one = Judge(scratch)
+        one = CloudInit(scratch)
         for path in sys.argv[1:]:
-            print(json.dumps({"file": path, **one.said(path)}))
+            print(json.dumps({"file": path, **one.verdict_of(path)}))
 
 
 if __name__ == "__main__":

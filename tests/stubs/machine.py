@@ -8,9 +8,9 @@ import http.server
 import os
 import threading
 
-import ground
+import support
 
-SETUP = os.path.join(ground.PROJECT, "files/usr/local/sbin/nakama-setup")
+SETUP = os.path.join(support.PROJECT, "files/usr/local/sbin/nakama-setup")
 INSTANCE = "/etc/nakama/instance.yml"
 SECRETS = {"console": ("username", "password", "signing_key"), "socket": ("server_key",), "session": ("encryption_key", "refresh_encryption_key"),
            "runtime": ("http_key",), "mfa": ("storage_encryption_key",)}
@@ -47,7 +47,7 @@ class Health(http.server.BaseHTTPRequestHandler):
         pass
 
 
-class Machine(ground.Case):
+class Machine(support.Case):
     def setUp(self):
         super().setUp()
         self.make_machine()
@@ -57,7 +57,7 @@ class Machine(ground.Case):
     def make_machine(self):
         """The machine after its first boot."""
         for folder in ("root", "state", "bin"):
-            ground.shutil.rmtree(self.path(folder), ignore_errors=True)
+            support.shutil.rmtree(self.path(folder), ignore_errors=True)
         text = ""
         for section, names in SECRETS.items():
             text += section + ":\n" + "".join('  %s: "%s"\n' % (name, (name + section).ljust(32, "x")) for name in names)
@@ -88,11 +88,11 @@ class Machine(ground.Case):
                            NAKAMA_SETUP_HEALTH="http://127.0.0.1:%d/" % self.health.server_address[1], NAKAMA_SETUP_PATIENCE="2",
                            NAKAMA_SETUP_DATABASE="localhost:%d" % self.port)
         environment.update(more)
-        return self.run_(ground.sys.executable, "-B", SETUP, *words, status=status, env=environment)
+        return self.run_(support.sys.executable, "-B", SETUP, *words, status=status, env=environment)
 
     def start_database(self):
         """The stub of CockroachDB, with its store and certificates where the machine has them."""
-        ground.shutil.rmtree(self.path("root/etc/cockroach"))
+        support.shutil.rmtree(self.path("root/etc/cockroach"))
         certs = self.certificates(("root", "nakama"), "root/etc/cockroach/pki/node")
         os.unlink(self.path("bin/cockroach"))
         os.symlink(self.cockroach, self.path("bin/cockroach"))

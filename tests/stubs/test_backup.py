@@ -10,7 +10,7 @@ import tarfile
 import threading
 import unittest
 
-import ground
+import support
 import machine
 
 SECRET = "spaces-secret-key"

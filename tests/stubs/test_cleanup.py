@@ -3,7 +3,7 @@
 import os
 import unittest
 
-import ground
+import support
 from test_image import FakeMachine
 
 SHADOW = "root:$6$a:1:0:99999:7:::\ndaemon:*:1:::::\nann:!$6$b:1:0:99999:7:::\ncy::1:0:99999:7:::\n"
@@ -12,7 +12,7 @@ PASSWD = ("root:x:0:0::/root:/bin/bash\ndaemon:x:1:1::/usr/sbin:/bin/false\nann:
 
 
 class Cleanup(FakeMachine):
-    script = os.path.join(ground.PROJECT, "scripts/90-cleanup.sh")
+    script = os.path.join(support.PROJECT, "scripts/90-cleanup.sh")
 
     binds = [("etc", "/etc"), ("var", "/var"), ("run", "/run"), ("root", "/root"), ("home", "/home"), ("opt", "/opt")]
 

@@ -11,11 +11,11 @@ import unittest
 import urllib.error
 import urllib.request
 
-import ground
+import support
 import pgwire
 
 
-class CommandLine(ground.Case):
+class CommandLine(support.Case):
     def test_what_the_real_one_does_not_know_is_an_error(self):
         for arguments, text in (
             (("start-single-node", "--nonsense"), 'ERROR: unknown flag: --nonsense\nFailed running "start-single-node"'),
@@ -75,7 +75,7 @@ class CommandLine(ground.Case):
             self.assertEqual(os.stat(os.path.join(certs, name)).st_mode & 0o777, 0o600)
 
 
-class Server(ground.Case):
+class Server(support.Case):
     def test_missing_and_too_open_certificates(self):
         start = [self.cockroach, "start-single-node", "--store=s", "--certs-dir=certs"]
         self.assertIn("problem with CA certificate: not found", self.run_(*start, status=1))
@@ -106,7 +106,7 @@ class Server(ground.Case):
     def test_one_process_per_store(self):
         process, port, _ = self.database(None)
         answer = self.run_(self.cockroach, "start-single-node", "--insecure", "--store=" + self.path("store"),
-                           "--listen-addr=localhost:%d" % ground.free_port(), "--http-addr=localhost:%d" % ground.free_port(), status=1)
+                           "--listen-addr=localhost:%d" % support.free_port(), "--http-addr=localhost:%d" % support.free_port(), status=1)
         self.assertIn("LOCK: resource temporarily unavailable", answer)
         other = self.run_(self.cockroach, "start-single-node", "--insecure", "--store=" + self.path("other"),
                           "--listen-addr=localhost:%d" % port, status=1)
@@ -195,7 +195,7 @@ class Server(ground.Case):
             receiver.bind(path)
             receiver.settimeout(90)
             process = self.start(self.cockroach, "start-single-node", "--insecure", "--store=s",
-                                 "--listen-addr=localhost:%d" % ground.free_port(), "--http-addr=localhost:%d" % ground.free_port(),
+                                 "--listen-addr=localhost:%d" % support.free_port(), "--http-addr=localhost:%d" % support.free_port(),
                                  env=dict(os.environ, NOTIFY_SOCKET=path))
             self.assertEqual(receiver.recv(100), b"READY=1")
             process.send_signal(signal.SIGTERM)
@@ -204,7 +204,7 @@ class Server(ground.Case):
 
     def test_three_nodes_become_a_cluster(self):
         certs = self.certificates(("root", "node"))
-        ports = [ground.free_port() for _ in range(3)]
+        ports = [support.free_port() for _ in range(3)]
         join = "--join=" + ",".join("localhost:%d" % port for port in ports)
         nodes = [self.database(certs, "store%d" % n, port, "start", (join,)) for n, port in enumerate(ports)]
         self.assertIn("not initialised", self.sql(ports[1], certs, "SELECT 1", status=1))
@@ -237,7 +237,7 @@ class Server(ground.Case):
 
     def test_a_member_does_not_change_its_cluster(self):
         certs = self.certificates()
-        ports = [ground.free_port() for _ in range(3)]
+        ports = [support.free_port() for _ in range(3)]
         for number in (0, 1):
             self.database(certs, "store%d" % number, ports[number], "start", ("--join=localhost:%d" % ports[number],))
             self.run_(self.cockroach, "init", "--certs-dir=" + certs, "--host=localhost:%d" % ports[number])

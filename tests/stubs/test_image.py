@@ -7,7 +7,7 @@ import shutil
 import subprocess
 import unittest
 
-import ground
+import support
 
 SERVICES = ("cockroachdb.service", "nakama.service")
 UNITS = SERVICES + ("nakama-backup.service", "nakama-backup.timer")
@@ -16,7 +16,7 @@ SHELLCHECK = ("shellcheck", "--enable=all", "--severity=style", "--exclude=SC231
 
 
 def files(pattern):
-    return sorted(path for path in glob.glob(os.path.join(ground.PROJECT, pattern), recursive=True) if os.path.isfile(path))
+    return sorted(path for path in glob.glob(os.path.join(support.PROJECT, pattern), recursive=True) if os.path.isfile(path))
 
 
 def scripts():
@@ -28,9 +28,9 @@ def scripts():
     return sorted(set(found))
 
 
-class Units(ground.Case):
+class Units(support.Case):
     def unit(self, name):
-        with open(os.path.join(ground.PROJECT, "files/etc/systemd/system", name), encoding="utf-8") as file:
+        with open(os.path.join(support.PROJECT, "files/etc/systemd/system", name), encoding="utf-8") as file:
             return file.read()
 
     def test_systemd_takes_them(self):
@@ -42,7 +42,7 @@ class Units(ground.Case):
 
     def test_exposure_is_at_most_2(self):
         for name in UNITS[:3]:
-            path = os.path.join(ground.PROJECT, "files/etc/systemd/system", name)
+            path = os.path.join(support.PROJECT, "files/etc/systemd/system", name)
             output = self.run_("systemd-analyze", "security", "--offline=true", "--threshold=20", path)
             exposure = float(re.search(r"exposure level for \S+: ([0-9.]+)", output).group(1))
             self.assertLessEqual(exposure, 2.0)
@@ -70,7 +70,7 @@ class Units(ground.Case):
                 self.assertNotRegex(output, "unknown flag|not defined|not supported")
 
 
-class FirstBoot(ground.Case):
+class FirstBoot(support.Case):
     """What cloud-init's own unit does before it begins: the drop-in's command, with a folder instead of cloud-init's."""
 
     def begin(self, *names):
@@ -84,7 +84,7 @@ class FirstBoot(ground.Case):
         return sorted(os.path.relpath(os.path.join(top, name), folder) for top, _, names in os.walk(folder) for name in names)
 
     def drop_in(self):
-        with open(os.path.join(ground.PROJECT, "files/etc/systemd/system/cloud-init-local.service.d/first-boot.conf"), encoding="utf-8") as file:
+        with open(os.path.join(support.PROJECT, "files/etc/systemd/system/cloud-init-local.service.d/first-boot.conf"), encoding="utf-8") as file:
             return file.read()
 
     def test_one_that_was_cut_off_begins_again(self):
@@ -108,7 +108,7 @@ class FirstBoot(ground.Case):
         self.assertEqual(self.run_("systemd-analyze", "verify", "--man=no", self.path(unit)), "")
 
 
-class Scripts(ground.Case):
+class Scripts(support.Case):
     def test_shellcheck_finds_nothing(self):
         if shutil.which("shellcheck") is None:
             self.fail("shellcheck is missing: apt-get install shellcheck")
@@ -126,7 +126,7 @@ class Scripts(ground.Case):
                 self.assertIn("\nset -eu\n", text, path)
 
     def test_cleanup_refuses_where_no_bake_is_under_way(self):
-        path = os.path.join(ground.PROJECT, "scripts/90-cleanup.sh")
+        path = os.path.join(support.PROJECT, "scripts/90-cleanup.sh")
         with open(path, encoding="utf-8") as file:
             text = file.read()
         # In front of everything else, so that trying it on the wrong machine cannot hurt it.
@@ -141,13 +141,13 @@ class Scripts(ground.Case):
                 self.assertNotRegex(file.read(), r"BEGIN [A-Z ]*PRIVATE KEY|defaultkey|defaultencryptionkey")
 
 
-class FakeMachine(ground.Case):
+class FakeMachine(support.Case):
     """Runs `script` in a mount namespace of its own, where it is root and sees the files of a test.
 
     To give it more of them, add to `binds`: a path of the test's folder, and where it is seen.
     """
 
-    script = os.path.join(ground.PROJECT, "scripts/99-img-check.sh")
+    script = os.path.join(support.PROJECT, "scripts/99-img-check.sh")
     binds = [("passwd", "/etc/passwd"), ("shadow", "/etc/shadow"), ("os-release", "/etc/os-release"), ("root", "/root"),
              ("home", "/home"), ("log", "/var/log"), ("ssh", "/etc/ssh"), ("opt", "/opt"), ("var-opt", "/var/opt"),
              ("var-tmp", "/var/tmp")]
@@ -236,7 +236,7 @@ class ImageCheck(FakeMachine):
             command = ["setpriv", "--reuid=65534", "--clear-groups", "bash", "/dev/stdin"]
         else:
             command = ["bash", "/dev/stdin"]
-        with open(os.path.join(ground.PROJECT, "scripts/99-img-check.sh"), encoding="utf-8") as file:
+        with open(os.path.join(support.PROJECT, "scripts/99-img-check.sh"), encoding="utf-8") as file:
             done = subprocess.run(command, stdin=file, capture_output=True, text=True, check=False)
         self.assertEqual((done.returncode, "run it as root" in done.stdout), (1, True))
 

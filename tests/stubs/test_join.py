@@ -18,7 +18,7 @@ import sys
 import time
 import unittest
 
-import ground
+import support
 from machine import SETUP
 
 UNIT = "etc/systemd/system/cockroachdb.service"
@@ -30,7 +30,7 @@ NEW = {"etc/cockroach/pki/ca/ca.key": 0o600, "etc/cockroach/pki/node/ca.crt": 0o
        "etc/systemd/system/nakama.service.d/cluster.conf": 0o644}
 
 
-class Machines(ground.Case):
+class Machines(support.Case):
     def setUp(self):
         super().setUp()
         # Addresses at random: several runs of this test may be under way on one host.
@@ -42,7 +42,7 @@ class Machines(ground.Case):
     def machine(self, number, conf=None, card="eth1"):
         """A machine from the image, before its first boot."""
         root = "m%d" % number
-        shutil.copytree(os.path.join(ground.PROJECT, "files/etc/systemd"), self.path(root, "etc/systemd"))
+        shutil.copytree(os.path.join(support.PROJECT, "files/etc/systemd"), self.path(root, "etc/systemd"))
         os.makedirs(self.path(root, "var/lib/cockroach"))
         cards = [{"ifname": "lo", "addr_info": [{"local": "127.0.0.1", "prefixlen": 8}]}, {"ifname": "eth0"},
                  {"ifname": card, "addr_info": [{"local": self.address(number), "prefixlen": 24}]}]
@@ -63,7 +63,7 @@ class Machines(ground.Case):
         return self.run_(sys.executable, "-B", SETUP, "join", *words, status=status, env=self.environment(number), **more)
 
     def boot(self, number, status=0):
-        return self.run_("sh", ground.ONBOOT, status=status, env=self.environment(number))
+        return self.run_("sh", support.ONBOOT, status=status, env=self.environment(number))
 
     def text(self, number, name):
         with open(self.path("m%d" % number, name), encoding="utf-8") as file:
@@ -83,7 +83,7 @@ class Machines(ground.Case):
 
     def token(self):
         """Made with openssl alone, as the documentation says."""
-        with open(os.path.join(ground.PROJECT, "docs/image.md"), encoding="utf-8") as file:
+        with open(os.path.join(support.PROJECT, "docs/image.md"), encoding="utf-8") as file:
             command = re.search(r"^    umask 077\n(?:    .*\n)+", file.read(), re.M).group()
         self.run_("sh", "-euc", command)
         with open(self.path("token"), encoding="utf-8") as file:
@@ -276,7 +276,7 @@ class Cluster(Machines):
         for old, new in (("/usr/local/sbin/nakama-setup", "%s -B %s" % (sys.executable, SETUP)), ("/usr/local/bin/cockroach", self.cockroach),
                          ("/etc/cockroach", self.path("m%d/etc/cockroach" % number)), ("/var/lib/cockroach", self.path("m%d/var/lib/cockroach" % number)),
                          ("--listen-addr=:", "--listen-addr=%s:" % self.address(number)), ("localhost:26257", self.address(number) + ":26257"),
-                         ("localhost:8080", "localhost:%d" % ground.free_port())):
+                         ("localhost:8080", "localhost:%d" % support.free_port())):
             commands = [command.replace(old, new) for command in commands]
         return [shlex.split(command) for command in commands]
 

@@ -11,7 +11,7 @@ import sys
 import time
 import unittest
 
-import ground
+import support
 
 SECRETS = {"console.username": "ops", "console.password": "console-pass", "console.signing_key": "s", "socket.server_key": "server-key",
            "session.encryption_key": "e", "session.refresh_encryption_key": "r", "runtime.http_key": "h",
@@ -23,7 +23,7 @@ def messages(text):
     return [json.loads(line) for line in text.splitlines() if line.startswith("{")]
 
 
-class Settings(ground.Case):
+class Settings(support.Case):
     def test_flags_are_gos(self):
         answer = self.run_(self.nakama, "--nonsense", status=2)
         self.assertIn("flag provided but not defined: -nonsense\nUsage of nakama", answer)
@@ -60,7 +60,7 @@ class Settings(ground.Case):
                 self.assertIn(expected, self.run_(self.nakama, *flags, status=1))
 
     def test_each_insecure_default_is_warned_of(self):
-        address = "--database.address=root@localhost:%d?sslmode=disable" % ground.free_port()
+        address = "--database.address=root@localhost:%d?sslmode=disable" % support.free_port()
 
         def warned(*flags):
             log = messages(self.run_(self.nakama, address, *flags, status=1))
@@ -75,12 +75,12 @@ class Settings(ground.Case):
     def test_the_reader_without_pyyaml_reads_our_files_alike(self):
         """In a process whose `yaml` cannot be imported, the subset reader gives what PyYAML gives."""
         instance = self.path("etc/nakama/instance.yml")
-        self.run_("sh", ground.ONBOOT, env=dict(os.environ, ONBOOT_ROOT=self.folder, ONBOOT_COCKROACH=self.cockroach))
+        self.run_("sh", support.ONBOOT, env=dict(os.environ, ONBOOT_ROOT=self.folder, ONBOOT_COCKROACH=self.cockroach))
         script = ("import sys, json; sys.path[:0] = sys.argv[1:3]\nif sys.argv[3] == 'without': sys.modules['yaml'] = None\n"
                   "import settings; print(json.dumps([settings.read_yaml(path) for path in sys.argv[4:]], sort_keys=True))")
-        files = [os.path.join(ground.PROJECT, "files/etc/nakama/nakama.yml"), instance,
+        files = [os.path.join(support.PROJECT, "files/etc/nakama/nakama.yml"), instance,
                  self.write("more.yml", 'a: 1\nb:\n  c: true  # note\n  d: "x # y"\n  e:\n    - one\n    - "two"\n  f: [1, 2]\ng:\nh:\n- z\ni: plain text\n')]
-        folders = [os.path.join(ground.STAND_INS, "nakama"), os.path.join(ground.STAND_INS, "shared")]
+        folders = [os.path.join(support.STAND_INS, "nakama"), os.path.join(support.STAND_INS, "shared")]
         run = lambda how: json.loads(self.run_("/usr/bin/python3", "-B", "-c", script, *folders, how, *files))
         without = run("without")
         self.assertEqual(set(without[1]), {"console", "socket", "session", "runtime", "mfa", "database"})
@@ -94,13 +94,13 @@ class Settings(ground.Case):
                 run("without")
 
 
-class Server(ground.Case):
+class Server(support.Case):
     def setUp(self):
         super().setUp()
         self.certs = self.certificates(("root", "nakama"))
         self.process, self.port, _ = self.database(self.certs)
         self.sql(self.port, self.certs, "CREATE DATABASE nakama; CREATE USER nakama; ALTER DATABASE nakama OWNER TO nakama")
-        self.base = ground.free_port(4)  # console gRPC, gRPC, API, console: 7348 to 7351 elsewhere
+        self.base = support.free_port(4)  # console gRPC, gRPC, API, console: 7348 to 7351 elsewhere
         self.flags = ["--%s=%s" % pair for pair in SECRETS.items()] + [
             "--data_dir=" + self.path("data"), "--socket.port=%d" % (self.base + 2), "--console.port=%d" % (self.base + 3),
             "--database.address=nakama@localhost:%d/nakama?sslmode=verify-full&sslrootcert=%s/ca.crt&sslcert=%s/client.nakama.crt"
@@ -155,7 +155,7 @@ class Server(ground.Case):
         server = self.up()
         self.assertEqual(self.ask(self.api, "GET", "/healthcheck"), (200, "{}"))
         self.assertIn("healthcheck ok", self.run_(self.nakama, "healthcheck", str(self.api)))
-        self.assertIn("healthcheck failed", self.run_(self.nakama, "healthcheck", str(ground.free_port()), status=1))
+        self.assertIn("healthcheck failed", self.run_(self.nakama, "healthcheck", str(support.free_port()), status=1))
         for port in range(self.base, self.base + 4):
             socket.create_connection(("localhost", port), 60).close()
 
@@ -192,7 +192,7 @@ class Server(ground.Case):
             self.assertIn("address already in use", self.run_(self.nakama, *self.flags, status=1))
 
     def test_passwords_in_addresses_are_not_logged(self):
-        answer = self.run_(self.nakama, "--database.address=u:s3cret@localhost:%d/db?sslmode=require" % ground.free_port(), status=1)
+        answer = self.run_(self.nakama, "--database.address=u:s3cret@localhost:%d/db?sslmode=require" % support.free_port(), status=1)
         self.assertNotIn("s3cret", answer)
         self.assertIn("u:xxxxx@localhost", answer)
 

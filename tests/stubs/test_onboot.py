@@ -8,7 +8,7 @@ import subprocess
 import time
 import unittest
 
-import ground
+import support
 
 EIGHT = ("username", "password", "signing_key", "server_key", "encryption_key", "refresh_encryption_key", "http_key",
          "storage_encryption_key")
@@ -28,13 +28,13 @@ db_database="defaultdb"
 """
 
 
-class OnBoot(ground.Case):
+class OnBoot(support.Case):
     def environment(self, root, **more):
         return dict(os.environ, ONBOOT_ROOT=root, ONBOOT_COCKROACH=self.cockroach, **more)
 
     def boot(self, name="root", status=0, **more):
         os.makedirs(self.path(name), exist_ok=True)
-        return self.run_("sh", ground.ONBOOT, status=status, env=self.environment(self.path(name), **more))
+        return self.run_("sh", support.ONBOOT, status=status, env=self.environment(self.path(name), **more))
 
     def files(self, name="root"):
         found = {}
@@ -89,8 +89,8 @@ class OnBoot(ground.Case):
         self.sql(port, node, "CREATE DATABASE IF NOT EXISTS nakama; CREATE USER IF NOT EXISTS nakama; "
                              "ALTER DATABASE nakama OWNER TO nakama; GRANT ALL ON DATABASE nakama TO nakama")
         text = self.secrets()[1].replace("/etc/cockroach", self.path("root/etc/cockroach")).replace("26257", str(port))
-        config, base = self.write("instance.yml", text), ground.free_port(4)
-        flags = ["--config", os.path.join(ground.PROJECT, "files/etc/nakama/nakama.yml"), "--config", config,
+        config, base = self.write("instance.yml", text), support.free_port(4)
+        flags = ["--config", os.path.join(support.PROJECT, "files/etc/nakama/nakama.yml"), "--config", config,
                  "--socket.port=%d" % (base + 2), "--console.port=%d" % (base + 3), "--data_dir=" + self.path("data")]
         self.run_(self.nakama, "migrate", "up", *flags)
         server = self.start(self.nakama, *flags)
@@ -118,7 +118,7 @@ class OnBoot(ground.Case):
             os.mkdir(root)
             environment = dict(os.environ, ONBOOT_ROOT=root, ONBOOT_COCKROACH=fake, COUNT=count, STOP=str(stop),
                                PATH=fakes + ":" + os.environ["PATH"])
-            done = subprocess.run(["sh", ground.ONBOOT], env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=False)
+            done = subprocess.run(["sh", support.ONBOOT], env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=False)
             if done.returncode == 0:
                 break
             with open(count, encoding="utf-8") as file:
@@ -126,7 +126,7 @@ class OnBoot(ground.Case):
             # The steps that were finished before the cut are not repeated.
             kept = {path: entry for path, entry in self.files("r%d" % stop).items() if path in EXPECTED}
             environment["STOP"] = "0"
-            subprocess.run(["sh", ground.ONBOOT], env=environment, stdout=subprocess.DEVNULL, check=True)
+            subprocess.run(["sh", support.ONBOOT], env=environment, stdout=subprocess.DEVNULL, check=True)
             self.assert_complete("r%d" % stop)
             self.assertEqual(kept, {path: entry for path, entry in self.files("r%d" % stop).items() if path in kept})
         for command in commands:
@@ -138,7 +138,7 @@ class OnBoot(ground.Case):
         for number in range(6):
             root = self.path("k%d" % number)
             os.mkdir(root)
-            process = self.start("sh", ground.ONBOOT, env=self.environment(root), start_new_session=True)
+            process = self.start("sh", support.ONBOOT, env=self.environment(root), start_new_session=True)
             time.sleep(moments.uniform(0.02, 0.6))
             try:
                 os.killpg(process.pid, signal.SIGKILL)
@@ -151,7 +151,7 @@ class OnBoot(ground.Case):
     def test_a_failing_database_program_stops_it_and_leaves_no_half(self):
         os.makedirs(self.path("root"))
         environment = dict(os.environ, ONBOOT_ROOT=self.path("root"), ONBOOT_COCKROACH="/bin/false")
-        self.run_("sh", ground.ONBOOT, status=1, env=environment)
+        self.run_("sh", support.ONBOOT, status=1, env=environment)
         self.assertFalse(os.path.exists(self.path("root/etc/cockroach/pki")))
         self.assertFalse(os.path.exists(self.path("root/etc/nakama/instance.yml")))
 

@@ -5,11 +5,11 @@ import re
 import sys
 import unittest
 
-import ground
+import support
 from test_image import FakeMachine
 
-sys.path.insert(0, os.path.join(ground.PROJECT, "src/render/runner"))
-CHECK = os.path.join(ground.PROJECT, "tests/stubs/partner_check.sh")
+sys.path.insert(0, os.path.join(support.PROJECT, "src/render/runner"))
+CHECK = os.path.join(support.PROJECT, "tests/stubs/partner_check.sh")
 
 
 class PartnerCheck(FakeMachine):
@@ -77,7 +77,7 @@ class PartnerCheck(FakeMachine):
 
     def test_what_passes_ours_passes_it(self):
         """Ours is the stricter one: every fault of this file but the holes is one of ours too."""
-        self.script = os.path.join(ground.PROJECT, "scripts/99-img-check.sh")
+        self.script = os.path.join(support.PROJECT, "scripts/99-img-check.sh")
         for break_it in (lambda: os.makedirs(self.path("log/unattended-upgrades")), lambda: self.write("log/cloud-init.log", ""),
                          lambda: self.write("shadow", "root:!$6$a:1::::::\nann:!:1::::::\n")):
             self.clean_machine()

@@ -6,16 +6,16 @@ import subprocess
 import sys
 import unittest
 
-import ground
+import support
 import machine
 
 INSTANCE = machine.INSTANCE
 
 
-class Program(ground.Case):
+class Program(support.Case):
     def test_it_is_up_to_date(self):
         fresh = self.path("fresh")
-        self.run_(sys.executable, os.path.join(ground.PROJECT, "nakama-setup/build"), fresh)
+        self.run_(sys.executable, os.path.join(support.PROJECT, "nakama-setup/build"), fresh)
         with open(fresh, encoding="utf-8") as one, open(machine.SETUP, encoding="utf-8") as other:
             self.assertEqual(one.read(), other.read(), "run nakama-setup/build")
         self.assertTrue(os.access(machine.SETUP, os.X_OK))
@@ -23,19 +23,19 @@ class Program(ground.Case):
     def test_two_modules_with_one_name_are_refused(self):
         folder = self.path("copy")
         os.mkdir(folder)
-        for name in os.listdir(os.path.join(ground.PROJECT, "nakama-setup")):
-            with open(os.path.join(ground.PROJECT, "nakama-setup", name), encoding="utf-8") as file:
+        for name in os.listdir(os.path.join(support.PROJECT, "nakama-setup")):
+            with open(os.path.join(support.PROJECT, "nakama-setup", name), encoding="utf-8") as file:
                 text = file.read()
             self.write("copy/" + name, text + ("\ndef is_open():\n    pass\n" if name == "status.py" else ""))
         self.assertIn("firewall.py and status.py both define is_open", self.run_(sys.executable, self.path("copy/build"), self.path("out"), status=1))
 
     def test_no_module_is_long_and_none_is_forgotten(self):
-        modules = [name for name in os.listdir(os.path.join(ground.PROJECT, "nakama-setup")) if name.endswith(".py")]
-        with open(os.path.join(ground.PROJECT, "nakama-setup/build"), encoding="utf-8") as file:
+        modules = [name for name in os.listdir(os.path.join(support.PROJECT, "nakama-setup")) if name.endswith(".py")]
+        with open(os.path.join(support.PROJECT, "nakama-setup/build"), encoding="utf-8") as file:
             build = file.read()
         for name in modules:
             self.assertIn('"%s"' % name[:-3], build)
-            with open(os.path.join(ground.PROJECT, "nakama-setup", name), encoding="utf-8") as file:
+            with open(os.path.join(support.PROJECT, "nakama-setup", name), encoding="utf-8") as file:
                 self.assertLessEqual(len(file.readlines()), 400, name)
 
 

@@ -81,7 +81,7 @@ class Tls(machine.Machine):
         self.assertEqual(self.ufw(), "22/tcp\nNakama\n")
 
     def test_the_login_message_names_it(self):
-        with open(os.path.join(machine.ground.PROJECT, "files/etc/update-motd.d/99-nakama"), encoding="utf-8") as file:
+        with open(os.path.join(machine.support.PROJECT, "files/etc/update-motd.d/99-nakama"), encoding="utf-8") as file:
             text = file.read()
         for path in (SITE, machine.INSTANCE, "/etc/cockroach/pki/node/node.key"):
             self.assertIn(path, text)

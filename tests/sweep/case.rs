@@ -107,12 +107,12 @@ impl Case {
     pub(crate) async fn play_and_tell(self) -> (Verdict, Vec<String>) {
         let requests = Arc::new(Mutex::new(Vec::new()));
         let folder = tempfile::tempdir().unwrap();
-        let (verdict, ended) = match tokio::time::timeout(LIMIT, self.judge(folder.path(), &requests)).await {
+        let (verdict, ended) = match tokio::time::timeout(LIMIT, self.check_end(folder.path(), &requests)).await {
             Ok((Verdict::Wrong(why), ended)) => {
                 let asked = requests.lock().unwrap().join("\n  ");
                 (Verdict::Wrong(format!("{why}\n  {asked}")), ended)
             }
-            Ok(judged) => judged,
+            Ok(result) => result,
             Err(_) => {
                 let asked = requests.lock().unwrap().join("\n  ");
                 (Verdict::Wrong(format!("it hangs\n  {asked}")), None)
@@ -187,7 +187,7 @@ impl Case {
         (copy.to_owned(), start(self.config(copy, false)).await.expect("an emulator"))
     }
 
-    async fn judge(&self, folder: &Path, requests: &Arc<Mutex<Vec<String>>>) -> (Verdict, Option<u8>) {
+    async fn check_end(&self, folder: &Path, requests: &Arc<Mutex<Vec<String>>>) -> (Verdict, Option<u8>) {
         let state = folder.join("cloud");
         let running = start(self.config(&state, true)).await.expect("an emulator");
         let hangs = self.faults.iter().any(|fault| fault.ends_with("hang"));

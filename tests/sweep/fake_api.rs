@@ -79,7 +79,7 @@ fn play(options: &[String]) -> (Result<i32, String>, Vec<String>) {
     let wrong = |why: &str| Err(format!("{why}; exit {exit}; {account}\n{printed}"));
     let (droplets, snapshots) = (account["droplets"].as_array().unwrap(), account["snapshots"].as_array().unwrap());
     let nothing = droplets.is_empty() && snapshots.is_empty();
-    let judged = match exit {
+    let result = match exit {
         0 if is_the_product(&account) => Ok(exit),
         0 => wrong("a false success"),
         2 | 3 if nothing => Ok(exit),
@@ -124,7 +124,7 @@ fn play(options: &[String]) -> (Result<i32, String>, Vec<String>) {
         }
         _ => wrong("no such end"),
     };
-    (judged, requests)
+    (result, requests)
 }
 
 /// Whether the account holds the requested snapshot and nothing else.
@@ -151,17 +151,17 @@ fn sweep(cases: Vec<Vec<String>>) {
                 loop {
                     let Some(case) = cases.lock().unwrap().pop() else { return };
                     let start = Instant::now();
-                    let (mut judged, requests) = play(&case);
+                    let (mut result, requests) = play(&case);
                     // One request that fails for a moment must not fail the bake.
                     let transient = case[0].split_once(':').is_some_and(|(when, fault)| {
                         when.bytes().all(|byte| byte.is_ascii_digit()) && super::is_transient(fault)
                     });
-                    if transient && judged.as_ref().is_ok_and(|exit| *exit != 0) {
-                        judged = Err(format!("it ended with {judged:?}, and could have succeeded"));
+                    if transient && result.as_ref().is_ok_and(|exit| *exit != 0) {
+                        result = Err(format!("it ended with {result:?}, and could have succeeded"));
                     }
                     println!("{case:?}: {:.0} s", start.elapsed().as_secs_f64());
                     let mut ended = ended.lock().unwrap();
-                    match judged {
+                    match result {
                         Ok(exit) => {
                             let row = case[0].rsplit(':').next().unwrap().to_owned();
                             *ended.0.entry(row).or_default().entry(exit).or_default() += 1;

@@ -1,7 +1,7 @@
 #!/bin/sh
-# Judges the cleaned machine. mkimg reads [PASS], [WARN] and [FAIL]; any [FAIL] fails the bake.
+# Checks the cleaned machine. mkimg reads [PASS], [WARN] and [FAIL]; any [FAIL] fails the bake.
 failed=0
-judge() {
+check() {
     if eval "$2"; then
         echo "[PASS] $1"
     else
@@ -9,8 +9,8 @@ judge() {
         failed=1
     fi
 }
-judge "cloud-init is there" 'command -v cloud-init > /dev/null'
-judge "nginx starts at boot" 'systemctl is-enabled --quiet nginx.service'
-judge "nobody's key opens root's door" '[ ! -s /root/.ssh/authorized_keys ]'
-judge "root has no password" 'grep -q "^root:[*!]*:" /etc/shadow'
+check "cloud-init is there" 'command -v cloud-init > /dev/null'
+check "nginx starts at boot" 'systemctl is-enabled --quiet nginx.service'
+check "no key logs in as root" '[ ! -s /root/.ssh/authorized_keys ]'
+check "root has no password" 'grep -q "^root:[*!]*:" /etc/shadow'
 exit "$failed"

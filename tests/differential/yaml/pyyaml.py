@@ -51,7 +51,7 @@ def mark(place):
     return None if place is None else [place.index, place.line]
 
 
-def judge(text):
+def check(text):
     try:
         value = yaml.load(text, yaml.SafeLoader)
     except yaml.MarkedYAMLError as error:
@@ -74,7 +74,7 @@ def main():
     sys.set_int_max_str_digits(4300)
     with open(sys.argv[1], encoding="utf-8", newline="\n") as texts:
         for line in texts:
-            print(json.dumps(judge(json.loads(line))))
+            print(json.dumps(check(json.loads(line))))
 
 
 main()
