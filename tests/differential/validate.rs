@@ -99,7 +99,9 @@ fn cloud_init_accepts_a_rendered_document_without_a_warning() {
             .expect("python3 runs");
         let printed = String::from_utf8_lossy(&output.stdout) + String::from_utf8_lossy(&output.stderr);
         assert!(output.status.success(), "cloud-init {version}: {printed}");
-        assert_eq!(printed.trim(), "Valid cloud-config: out.yaml", "cloud-init {version}");
+        // 22.4 says the one, later versions the other; a warning would be one more line.
+        let valid = ["Valid cloud-config: out.yaml", "Valid schema out.yaml"];
+        assert!(valid.contains(&printed.trim()), "cloud-init {version}: {printed}");
     }
 }
 
