@@ -343,7 +343,7 @@ mod tests {
             (with(|s| s.droplet.image = "retired".into()), "image `retired` is retired"),
             (with(|s| s.droplet.vpc_uuid = Some("none".into())), "there is no VPC `none`"),
             (with(|s| s.droplet.vpc_uuid = Some("v".into())), "VPC `v` is in region `ams3`, the droplet in `nyc3`"),
-            (with(|s| s.droplet.ssh_keys = vec!["18".into()]), "the account has no SSH key `18`"),
+            (with(|s| s.droplet.ssh_keys = vec!["17".into(), "18".into()]), "the account has no SSH key `18`"),
         ];
         for (spec, text) in &cases {
             let failure = look(World::default(), &[spec], 1).await.unwrap_err().to_string();
@@ -373,6 +373,26 @@ mod tests {
         let narrow = World { account: ("active", 1), ..World::default() };
         let failure = look(narrow, &[&first, &second], 2).await.unwrap_err().to_string();
         assert!(failure.contains("1 more droplets, and 2 bakes run at a time"), "{failure}");
+    }
+
+    #[tokio::test]
+    async fn an_account_may_be_full_or_have_a_warning() {
+        let fake = Fake::new(World { account: ("warning", 1), ..World::default() });
+        let account = account(&fake).await.unwrap();
+        let looked = check(&fake, &[&spec()], &account, 1).await.unwrap();
+        assert_eq!(looked[0].warnings, ["the account has a warning: unpaid"]);
+        assert_eq!(
+            fake.bake(&Spec { on_error: crate::bake::OnError::Keep, limits: short(), ..spec() }).await.exit_status(),
+            4
+        );
+        let failure = check(&fake, &[&with(|s| s.snapshot.name = "b".into())], &account, 1).await.unwrap_err();
+        assert_eq!(failure.to_string(), "preflight: the account has 1 droplets and may have 1");
+        let FailureKind::Preflight(problems) = failure.kind else { panic!() };
+        assert_eq!(problems[0].remedy, Some(PreflightRemedy::FreeDroplets));
+    }
+
+    fn short() -> crate::bake::Limits {
+        crate::bake::Limits { provision: std::time::Duration::from_secs(1), ..spec().limits }
     }
 
     #[tokio::test]

@@ -240,6 +240,48 @@ build {
     );
 }
 
+/// Where several parts of a template want the same place, the first keeps it, and nothing is lost silently.
+#[test]
+fn what_collides_is_said_or_renamed() {
+    let text = r#"{"_comment": "x", "variables": {"key": {"default": ""}, "secret": "s3cret"}, "sensitive-variables": ["secret"],
+      "builders": [{"type": "digitalocean", "image": "x", "region": null, "droplet_name": "b-{{timestamp}}",
+        "snapshot_tags": ["a"], "state_timeout": "9m", "communicator": "ssh", "user_data_file": "u"}],
+      "provisioners": [{"type": "shell", "script": "scripts/a.sh", "execute_command": "x", "max_retries": 2},
+        {"type": "shell", "script": "scripts/clean-up.sh"}, {"type": "shell", "script": "scripts/x/cleanup.sh"},
+        {"type": "shell", "script": "scripts/x/a.sh"}, {"type": "shell", "inline": ["echo {{user `secret`}}"]},
+        {"type": "file", "source": "motd", "destination": "/etc/motd"},
+        {"type": "file", "source": "motd", "destination": "/srv/in/"}]}"#;
+    let (imported, notes) = import(&[Source::new("t", text)], "image", &lookup);
+    let imported = imported.unwrap();
+    let scripts: Vec<&str> = imported.scripts.iter().map(|script| script.to.as_str()).collect();
+    assert_eq!(scripts, ["scripts/a.sh", "scripts/clean-up.sh", "scripts/a-2.sh", "scripts/00-inline.sh"]);
+    assert!(imported.template.contains("  secret:\n    sensitive: true\n"), "{}", imported.template);
+    assert!(
+        !imported.template.contains("s3cret") && imported.template.contains("  tags:\n  - a\n"),
+        "{}",
+        imported.template
+    );
+    assert_eq!(
+        imported.files,
+        [
+            FileCopy::File { from: "motd".into(), to: "files/etc/motd".into() },
+            FileCopy::File { from: "motd".into(), to: "files/srv/in/motd".into() }
+        ]
+    );
+    let said: Vec<String> = notes.concat().into_iter().map(|note| note.message).collect();
+    for part in [
+        "`droplet_name` is not needed",
+        "`communicator` is not needed",
+        "`execute_command` is not needed",
+        "there is a script for cleanup or check already: `scripts/x/cleanup.sh` was left out",
+        "`a.sh` now runs before cleanup and check",
+        "in place before the first script runs",
+    ] {
+        assert!(said.iter().any(|message| message.contains(part)), "{part}: {said:#?}");
+    }
+    assert!(!said.iter().any(|message| message.contains("_comment") || message.contains("region")), "{said:#?}");
+}
+
 /// If only one of several HCL files was named, the missing source is reported.
 #[test]
 fn a_missing_source_is_reported() {

@@ -370,6 +370,95 @@ mod tests {
         assert!(!format!("{faults:?}").contains("hunter"), "{faults:?}");
     }
 
+    /// A part of a template, and the codes of its errors.
+    #[test]
+    fn each_value_has_its_rules() {
+        for (text, expected) in [
+            ("upgrade: Yes", &[][..]),
+            ("upgrade: maybe", &["MK915"]),
+            ("upgrade: ''", &["MK915"]),
+            ("packages: [curl, 'g++', 'libc6:arm64', 'a~b']", &[]),
+            ("packages: ['-y']", &["MK913"]),
+            ("packages: ['a b']", &["MK913"]),
+            ("packages: curl", &["MK902"]),
+            ("packages: null", &[]),
+            ("users: [{name: Ada}]", &["MK913"]),
+            ("users: [{name: _a-1}, b]", &[]),
+            ("users: [{shell: /bin/sh}]", &["MK903"]),
+            ("users: [{name: a, nome: b}]", &["MK901"]),
+            ("users: [{name: a, name: b}]", &["MK917"]),
+            ("users: [{name: a, system: true, create_home: true}]", &["MK915"]),
+            ("users: [{name: a, system: true, create_home: false}, {name: b, create_home: true}]", &[]),
+            ("users: [{name: a, home: srv}]", &["MK914"]),
+            ("files: [{source: ../a, to: /a}]", &["MK915"]),
+            ("files: [{source: /a, to: /a}]", &["MK915"]),
+            ("files: [{source: a/../b, to: /a}]", &["MK915"]),
+            ("files: [{source: ./a..b, to: /a/}]", &[]),
+            ("files: [{source: a, to: a}]", &["MK914"]),
+            ("files: [{source: a, to: /a//b}]", &["MK914"]),
+            ("files: [{source: a, to: /a/./b}]", &["MK914"]),
+            ("files: [{source: a, to: /proc/a}]", &["MK914"]),
+            ("files: [{source: a, to: /sys}]", &["MK914"]),
+            ("files: [{source: a, to: /dev/a}]", &["MK914"]),
+            ("files: [{source: a, to: /run/a}]", &["MK914"]),
+            ("files: [{source: a, to: /tmp/a}]", &["MK914"]),
+            ("files: [{source: a, to: /var/run/a}]", &["MK914"]),
+            ("files: [{source: a, to: /var/running}, {source: a, to: /srv/tmp}]", &[]),
+            ("files: [{source: a, to: /a, owner: 'a:b:c'}]", &["MK909"]),
+            ("files: [{source: a, to: /a, owner: game}]", &["MK918"]),
+            ("files: [{source: a, to: /a, owner: 'root:web'}]\nusers: [{name: a, groups: [web]}]", &[]),
+            ("files: [{source: a, to: /a, owner: game}]\ncloud_config: {users: [{name: game}]}", &[]),
+            ("files: [{source: a, to: /a, owner: 'root:web'}]\ncloud_config: {groups: [{web: [root]}]}", &[]),
+            ("files: [{source: a, to: /a, owner: 'root:web'}]\ncloud_config: {groups: [other]}", &["MK918"]),
+            ("attributes: [{path: /a, owner: game}]", &["MK918"]),
+            ("attributes: [{path: '/a/[', mode: '0644'}]", &["MK915"]),
+            ("attributes: [{path: /a, mode: '0999'}]", &["MK910"]),
+            ("artifacts: [{url: 'ftp://a/b', to: /b}]", &["MK911"]),
+            ("artifacts: [{url: 'https://u:p@a/b', to: /b}]", &["MK911"]),
+            ("artifacts: [{url: 'https:///b', to: /b}]", &["MK911"]),
+            ("artifacts: [{url: 'https://:80/b', to: /b}]", &["MK911"]),
+            ("artifacts: [{url: 'https://a/b c', to: /b}]", &["MK911"]),
+            ("artifacts: [{url: 'https://a/b@c', to: /b}]", &[]),
+            ("artifacts: [{url: 'https://a/b'}]", &["MK903"]),
+            ("artifacts: [{url: 'https://a/b', to: /b, unpack: {c: /c}}]", &["MK912"]),
+            ("artifacts: [{url: 'https://a/b', to: /c}, {url: 'https://a/d', unpack: {c: /c}}]", &["MK912"]),
+            ("time_limits: {script: 24h}", &[]),
+            ("time_limits: {script: 1s}", &[]),
+            ("time_limits: {script: 24h1s}", &["MK915"]),
+            ("time_limits: {script: 0s}", &["MK915"]),
+            ("time_limits: {script: 90}", &["MK915"]),
+            ("verify: {ports: [1, 65535]}", &[]),
+            ("verify: {ports: [0]}", &["MK915"]),
+            ("verify: {ports: [65536]}", &["MK915"]),
+            ("cloud_config: {power_state: {mode: poweroff}}", &["MK916"]),
+            ("cloud_config: {runcmd: {a: b}}", &["MK916"]),
+            ("cloud_config: {write_files: text}", &["MK916"]),
+            ("cloud_config: {users: alice}", &["MK916"]),
+            ("cloud_config: {bootcmd: {a: b}}", &[]),
+            ("droplet: {image: a, region: b}", &["MK903"]),
+            ("droplet: {image: a, region: b, size: c, name: a-}", &["MK913"]),
+            ("droplet: {image: a, region: b, size: c, tags: ['a b']}", &["MK913"]),
+            ("snapshot: {name: \"a\\nb\"}", &["MK915"]),
+            ("variables: {timestamp: a}", &["MK913"]),
+            ("variables: {a-b: c}", &["MK913"]),
+            ("environment: {a-b: c}", &["MK913"]),
+            ("environment: {A: \"{{ nothing }}\"}", &["MK904"]),
+            ("environment: {A: \"{{ timestamp }}\"}", &["MK908"]),
+            ("variables: {a: \"b {{ timestamp }}\"}\nenvironment: {A: \"{{ a }}\"}", &["MK908"]),
+            ("variables: {a: \"{{ b }}\", b: \"{{ a }}\"}", &["MK906"]),
+            ("variables: {a:}\nenvironment: {A: \"{{ a }}\"}", &["MK905"]),
+            ("scripts: [a, b]\ncleanup: [c]", &["MK902"]),
+        ] {
+            let found = match resolve(text) {
+                Ok(resolved) => resolved.warnings,
+                Err(ResolveError::Template(faults)) => faults,
+                Err(error) => panic!("{text}: {error}"),
+            };
+            let codes: Vec<&str> = found.iter().map(|found| found.code).collect();
+            assert_eq!(codes, expected, "{text}: {found:#?}");
+        }
+    }
+
     #[test]
     fn aliases_are_allowed() {
         let resolved =

@@ -133,12 +133,12 @@ class ArtifactTest(Case):
         self.assertEqual(self.read("/opt/raw"), b"raw")
 
     def test_a_full_path_wins_over_a_file_name(self):
-        self.install(tar([("docs/tool", b"text"), ("./tool", TOOL)]))
+        self.install(tar([("docs/tool", b"text"), ("./tool", TOOL), ("a-tool", b"x")]))
         self.assertEqual(self.read("/usr/local/bin/tool"), TOOL)
 
     def test_paths_outside_the_archive_are_ignored(self):
         outside = self.root + "/outside"
-        self.install(tar([("../../../outside", b"evil"), (outside, b"evil"), ("x/tool", TOOL)]))
+        self.install(tar([("../../../outside", b"evil"), (outside, b"evil"), ("x/tool", TOOL), ("x/other-tool", b"x")]))
         self.assertFalse(os.path.exists(outside))
         self.assertEqual(self.read("/usr/local/bin/tool"), TOOL)
 

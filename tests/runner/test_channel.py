@@ -112,6 +112,7 @@ class ChannelTest(Case):
                     ("GET /v1/status HTTP/1.1\r\n%s\r\n%s\r\n\r\n" % (right, right)).encode(),
                     ("GET /v1/status HTTP/1.1\r\n%sx\r\n\r\n" % right).encode(),
                     ("GET /v1/status HTTP/1.1\r\n%s\r\n\r\n" % right[:-1]).encode(),
+                    ("GET /v1/status HTTP/1.1\r\nAuthorization: Bearer %s\r\n\r\n" % TOKEN.swapcase()).encode(),
                     ("GET /v1/status HTTP/1.1\r\n%s\r\n\r\n" % right.replace("Bearer", "Basic")).encode()]
         answers = {(code, tuple(sorted(headers.items())), body) for code, headers, body in map(self.raw, requests)}
         self.assertEqual(len(answers), 1)

@@ -8,8 +8,7 @@ import unittest
 import support
 from test_image import FakeMachine
 
-for half in ("install", "bake"):
-    sys.path.append(os.path.join(support.PROJECT, "src/render/runner", half))
+sys.path.insert(0, os.path.join(support.PROJECT, "src/render/runner"))
 CHECK = os.path.join(support.PROJECT, "tests/stubs/partner_check.sh")
 
 
@@ -18,7 +17,7 @@ class PartnerCheck(FakeMachine):
 
     def read_by_mkimg(self, output, status):
         """The runner's own reading of the lines, as in a bake."""
-        from check import parse_check  # pylint: disable=import-outside-toplevel
+        from image import parse_check  # pylint: disable=import-outside-toplevel
         return parse_check(output.splitlines(), status)
 
     def test_a_clean_machine_passes(self):

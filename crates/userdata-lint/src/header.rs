@@ -111,6 +111,19 @@ mod tests {
     }
 
     #[test]
+    fn a_wrong_header_is_explained() {
+        for (text, help) in [
+            ("\u{feff}#cloud-config\n", "without a byte order mark"),
+            ("## template:jinja\n#cloud-config\n", "`## template: jinja`"),
+            ("# cloud-config\n", "without the space"),
+        ] {
+            let report = crate::lint_bytes("t", text.as_bytes(), &crate::Options::default());
+            let found = report.documents[0].findings.diagnostics[0].help.clone().unwrap_or_default();
+            assert!(found.contains(help), "{text}: {found}");
+        }
+    }
+
+    #[test]
     fn old_versions_are_strict() {
         assert_eq!(kind("\n#cloud-config\n", Version::OLDEST), Kind::Unknown);
         assert_eq!(kind("#Cloud-config\n", Version::OLDEST), Kind::Unknown);

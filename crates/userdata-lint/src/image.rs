@@ -4,7 +4,7 @@
 //! A document is for an image if it contains mkimg's runner.
 
 use super::places::finding;
-use super::{CloudConfig, Options, artifacts, value};
+use super::{CloudConfig, Options, artifacts, boot, value};
 use crate::rules::{self, Rule};
 use crate::write_files::FileEntry;
 use diagnostics::source::Span;
@@ -131,7 +131,7 @@ fn check_agent(document: &CloudConfig<'_>, out: &mut Vec<Diagnostic>) {
         "DigitalOcean's agents are installed in /opt/digitalocean, and the image check fails if that exists".to_string()
     };
     for (index, item) in document.get("packages").and_then(Node::items).into_iter().flatten().enumerate() {
-        if matches!(item.as_str(), Some("droplet-agent" | "do-agent")) {
+        if boot::package_names(item).iter().any(|name| matches!(*name, "droplet-agent" | "do-agent")) {
             push(&rules::IMAGE_HAS_AGENT, format!("packages.{index}"), item.used_at(), message(), help, out);
         }
     }
@@ -303,6 +303,18 @@ mod tests {
             ("MK380", "user: {name: a, passwd: $6$a$b}".into(), true),
             ("MK380", "users: [{name: a, plain_text_passwd: b}]".into(), true),
             ("MK380", "users: [{name: a, hashed_passwd: '!'}]".into(), false),
+            ("MK380", "users: [{name: a, plain-text-passwd: b}]".into(), true),
+            ("MK380", "users: [{name: a, hashed-passwd: $6$a$b}]".into(), true),
+            ("MK381", "users: [{name: a, ssh-import-id: [b]}]".into(), true),
+            ("MK383", "apt_upgrade: true".into(), false),
+            ("MK383", "runcmd: [yum update -y]".into(), false),
+            ("MK383", "runcmd: [apt-get dist-upgrade -y]".into(), false),
+            ("MK383", "runcmd: [apt-get update]".into(), true),
+            ("MK383", "write_files: [{path: /run/mkimg/plan.json, content: '{\"upgrade\": true}'}]".into(), false),
+            ("MK383", "write_files: [{path: /run/mkimg/plan.json, content: '{\"upgrade\": false}'}]".into(), true),
+            ("MK384", "packages: [droplet-agent]".into(), true),
+            ("MK384", "packages: [[do-agent, 1]]".into(), true),
+            ("MK384", "packages: [{apt: [curl, droplet-agent]}]".into(), true),
             ("MK381", "ssh_authorized_keys: [a]".into(), true),
             ("MK381", "user: {name: a, ssh_import_id: [b]}".into(), true),
             ("MK381", "users: [{name: a, ssh_authorized_keys: []}]".into(), false),
@@ -344,15 +356,42 @@ mod tests {
         }
     }
 
+    /// Base image, address, checksum file, whether the lock pins it: the codes.
+    #[test]
+    fn templates_of_images() {
+        let zip = "https://a.example/t_amd64.tar.gz";
+        for (base, url, checksum, locked, expected) in [
+            ("debian-12-x64", zip, None, true, &[][..]),
+            ("fedora-41-x64", zip, None, true, &["MK386"]),
+            ("docker-20-04", zip, None, true, &[]),
+            ("debian-12-x64", "https://a.example/t_arm64.tar.gz", None, true, &["MK395"]),
+            ("debian-12-x64", zip, None, false, &["MK391"]),
+            ("debian-12-x64", zip, Some("https://a.example/sums"), false, &["MK391"]),
+            ("debian-12-x64", "http://a.example/t", None, false, &["MK391", "MK392"]),
+            ("debian-12-x64", "http://a.example/t", Some("http://a.example/sums"), false, &["MK391", "MK392"]),
+            ("debian-12-x64", "http://a.example/t", Some("https://a.example/sums"), false, &["MK391"]),
+            ("debian-12-x64", "http://a.example/t", None, true, &[]),
+        ] {
+            let place = Span::default();
+            let artifacts = vec![ArtifactFacts { url, place, locked, checksum }];
+            let found = template(&TemplateFacts { base: Some((base, place)), monitoring: None, artifacts });
+            let codes: Vec<_> = found.iter().map(|found| found.code).collect();
+            assert_eq!(codes, expected, "{base} {url} {checksum:?} {locked}");
+        }
+    }
+
     #[test]
     fn supported_base_images_match_the_check() {
-        for slug in ["ubuntu-24-04-x64", "debian-13-x64", "centos-stream-9-x64", "rockylinux-9-x64"] {
+        for slug in [
+            "ubuntu-24-04-x64", "debian-13-x64", "centos-stream-9-x64", "rockylinux-9-x64", "almalinux-8-x64",
+            "ubuntu-16-04-x32",
+        ] {
             assert_eq!(is_supported(slug), Some(true), "{slug}");
         }
         for slug in ["ubuntu-23-10-x64", "debian-8-x64", "fedora-41-x64", "ubuntu-25-04-x64"] {
             assert_eq!(is_supported(slug), Some(false), "{slug}");
         }
-        for slug in ["docker-20-04", "12345", "ubuntu-server", "wordpress"] {
+        for slug in ["docker-20-04", "12345", "ubuntu-server", "wordpress", "ubuntu-x64"] {
             assert_eq!(is_supported(slug), None, "{slug}");
         }
     }

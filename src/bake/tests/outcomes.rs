@@ -38,6 +38,96 @@ async fn without_a_channel_powering_off_is_the_marker() {
     assert_eq!(fake.existing_resources().len(), 1);
 }
 
+/// What a user sees of a droplet's work: each step once for each of its states, each line of its log once.
+#[tokio::test]
+async fn steps_and_log_lines_are_shown_once() {
+    let fake = Fake::new(World::default());
+    assert_eq!(fake.bake(&Spec { verify: false, ..spec() }).await.exit_status(), 0);
+    let events = fake.events.lock().unwrap();
+    let steps: Vec<&str> = events
+        .iter()
+        .filter_map(|event| match event {
+            Event::Step(step) => Some(step.state.as_str()),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(steps, ["running", "passed"]);
+    let lines =
+        |wanted: &str| events.iter().filter(|event| matches!(event, Event::Log { line } if line == wanted)).count();
+    assert_eq!(lines("hello from the droplet"), 1);
+    assert!(events.iter().any(|event| matches!(event, Event::Checked(check) if check.passed == 8)));
+    let stages: Vec<Stage> = events
+        .iter()
+        .filter_map(|event| match event {
+            Event::Stage { stage, .. } => Some(*stage),
+            _ => None,
+        })
+        .collect();
+    assert!(stages.is_sorted() && stages.contains(&Stage::PowerOff), "{stages:?}");
+}
+
+/// The status channel needs an address.
+#[tokio::test]
+async fn a_droplet_without_an_address_is_not_ready() {
+    let fake = Fake::new(World { address_after: 20, ..World::default() });
+    assert_eq!(fake.bake(&spec()).await.exit_status(), 0);
+    let fake = Fake::new(World { address_after: 10_000, ..World::default() });
+    let (stage, text, exit) = failure(&fake.bake(&spec()).await);
+    assert_eq!((stage, exit), (Stage::Boot, 3), "{text}");
+    // Without a status channel nobody needs it.
+    let world = World { address_after: 10_000, crash_after: Some(30), ..World::default() };
+    let fake = Fake::new(world);
+    assert_eq!(fake.bake(&Spec { marker: MarkerKind::Poweroff, ..spec() }).await.exit_status(), 0);
+}
+
+/// A person may ask for tags that the bake sets anyway; the snapshot keeps all that the template names.
+#[tokio::test]
+async fn each_resource_gets_its_tags_once() {
+    let fake = Fake::new(World::default());
+    let mut spec = spec();
+    spec.droplet.tags = vec!["mkimg".into(), "mine".into()];
+    spec.snapshot.tags = vec!["release".into(), "debian".into()];
+    let Outcome::Done(product) = fake.bake(&spec).await else { panic!() };
+    assert_eq!(product.snapshot.tags, ["release", "debian"]);
+    let state = fake.state.lock().unwrap();
+    let own = spec.tag().to_string();
+    assert_eq!(state.droplets[&1].tags, ["mkimg", &own, "mine"]);
+    let verification = state.droplets.values().last().unwrap();
+    assert_eq!(verification.tags, ["mkimg", &own]);
+    assert_eq!((state.droplets[&1].name.as_str(), verification.name.as_str()), ("build", "build-verification"));
+}
+
+/// The snapshot is requested, and the bake fails before anything shows it. Its droplet is the only way to it.
+#[tokio::test]
+async fn a_hidden_snapshot_keeps_its_droplet() {
+    let happy = Fake::new(World::default());
+    assert_eq!(happy.bake(&spec()).await.exit_status(), 0);
+    let requests = happy.state.lock().unwrap().requests.clone();
+    let asked = requests.iter().position(|request| request.contains("Snapshot(")).unwrap() as u64 + 1;
+    // No list of snapshots can be read any more, and the user asks to stop.
+    let fake = Fake::new(World { stop_at: Some(asked + 1), permanent_failures_of_lists: true, ..World::default() });
+    let outcome = fake.bake(&spec()).await;
+    assert_eq!(outcome.exit_status(), 130);
+    let existing = fake.existing_resources();
+    assert!(existing.contains(&"droplet 1".to_owned()), "the droplet leads to it: {existing:?}");
+    let kept = outcome.remaining().iter().map(ToString::to_string).collect::<Vec<_>>().join("; ");
+    assert!(kept.contains("kept, because it leads to a snapshot"), "{kept}");
+}
+
+/// A snapshot that no list shows until its droplet is being destroyed is found by the second look.
+#[tokio::test]
+async fn a_late_snapshot_is_cleaned_up() {
+    let happy = Fake::new(World::default());
+    assert_eq!(happy.bake(&spec()).await.exit_status(), 0);
+    let requests = happy.state.lock().unwrap().requests.clone();
+    let asked = requests.iter().position(|request| request.contains("Snapshot(")).unwrap() as u64 + 1;
+    for lag in [12, 20, 30, 40] {
+        let fake = Fake::new(World { stop_at: Some(asked + 1), lag, ..World::default() });
+        let outcome = fake.bake(&spec()).await;
+        assert_eq!((outcome.exit_status(), fake.existing_resources()), (130, Vec::new()), "{lag}: {outcome:?}");
+    }
+}
+
 #[tokio::test]
 async fn each_wait_has_its_own_limit() {
     let cases = [

@@ -42,6 +42,8 @@ pub(in crate::bake) struct World {
     pub(in crate::bake) outage: Option<(u64, u64)>,
     /// Requests with this prefix succeed for some seconds, then fail for some seconds, repeatedly.
     pub(in crate::bake) intermittent_failure: Option<(&'static str, u64, u64)>,
+    /// From the request for a snapshot on, no list of snapshots can be read.
+    pub(in crate::bake) permanent_failures_of_lists: bool,
     /// At this request, a person makes a snapshot of the build droplet and tags it.
     pub(in crate::bake) persons_snapshot_at: Option<u64>,
     /// The smallest disk, in GiB, that the base image fits on.
@@ -52,6 +54,8 @@ pub(in crate::bake) struct World {
     pub(in crate::bake) stop_at: Option<u64>,
     pub(in crate::bake) stop_again_at: Option<u64>,
     pub(in crate::bake) active_after: Option<u64>,
+    /// How many seconds after its creation a droplet has an address.
+    pub(in crate::bake) address_after: u64,
     pub(in crate::bake) provision: u64,
     pub(in crate::bake) final_state: RunnerState,
     pub(in crate::bake) marker_answers: bool,
@@ -93,12 +97,14 @@ impl Default for World {
             permanent_failure: None,
             outage: None,
             intermittent_failure: None,
+            permanent_failures_of_lists: false,
             persons_snapshot_at: None,
             image_min_disk: 7,
             seconds_per_lost_request: 0,
             stop_at: None,
             stop_again_at: None,
             active_after: Some(5),
+            address_after: 0,
             provision: 20,
             final_state: RunnerState::Passed,
             marker_answers: true,
@@ -389,6 +395,12 @@ impl Fake {
             request.starts_with(what.as_str())
                 && state.requests.iter().filter(|one| one.starts_with(what.as_str())).count() >= *from
         });
+        if self.world.permanent_failures_of_lists
+            && (request == "snapshots" || request == "droplet snapshots")
+            && state.requests.iter().any(|one| one.contains("Snapshot("))
+        {
+            return Err(Self::error(ProviderErrorKind::Unreachable, request));
+        }
         match lasting.map(|(.., fault)| fault).or_else(|| self.world.faults.get(&number)) {
             Some(Fault::Before(kind)) => Err(Self::error(*kind, request)),
             Some(Fault::After) => {
@@ -414,7 +426,7 @@ impl Fake {
             name: droplet.name.clone(),
             status: self.status(droplet, now),
             locked: now < droplet.locked_until,
-            address: Some(IpAddr::V4(Ipv4Addr::LOCALHOST)),
+            address: (now >= droplet.born + self.world.address_after).then_some(IpAddr::V4(Ipv4Addr::LOCALHOST)),
             tags: droplet.tags.clone(),
         }
     }

@@ -249,6 +249,12 @@ async fn refusals_are_told_apart_and_not_repeated() {
         (422, "creating this/these droplet(s) will exceed your droplet limit", Kind::Refused, "mkimg gc"),
         (422, "Size is not available in this region.", Kind::Refused, "another size or region"),
         (422, "You specified an invalid image for Droplet creation.", Kind::Refused, "another base image"),
+        (422, "Snapshot transfer already in progress", Kind::Pending, ""),
+        (422, "This Droplet is currently locked.", Kind::Pending, ""),
+        (422, "User data is too long (maximum is 64 KiB).", Kind::Refused, "`mkimg render --stats`"),
+        (403, "You have reached the limit of droplets", Kind::Forbidden, "mkimg gc"),
+        (400, "bad", Kind::Refused, ""),
+        (409, "conflict", Kind::Refused, ""),
     ];
     for (status, message, kind, advice) in cases {
         let server = Server::start(vec![json(status, &body(message))]).await;

@@ -256,6 +256,16 @@ async fn events_are_refused_in_the_wrong_power_state() {
         assert_eq!(api.act(&actions, json!({"type": name})).await["status"], "completed", "{name}");
     }
     try_all(&["enable_backups", "enable_ipv6"]).await;
+    api.act(&actions, json!({"type": "rename", "name": "b"})).await;
+    assert_eq!(api.get(&format!("/v2/droplets/{droplet}")).await["droplet"]["name"], "b");
+    api.act(&actions, json!({"type": "disable_backups"})).await;
+    let features = json!({"ipv6": true, "monitoring": true, "backups": true, "with_droplet_agent": false});
+    let other = api.droplet(features).await;
+    assert_eq!(
+        api.get(&format!("/v2/droplets/{other}")).await["droplet"]["features"],
+        json!(["backups", "ipv6", "monitoring", "private_networking"])
+    );
+    api.act(&actions, json!({"type": "enable_backups"})).await;
     let found = api.get(&format!("/v2/droplets/{droplet}")).await["droplet"].clone();
     assert_eq!(
         (&found["status"], &found["features"]),
@@ -314,6 +324,89 @@ async fn tags_reach_exactly_the_resources_that_have_them() {
     }
 }
 
+/// Each list shows what its filter says, and single resources are only found under their own path.
+#[tokio::test]
+async fn lists_show_what_their_filters_say() {
+    let api = Api::start(Timing::none()).await;
+    let (first, second) = (api.droplet(json!({"name": "one", "tags": ["a"]})).await, api.droplet(json!({})).await);
+    let snapshot = api.snapshot(json!({"name": "three"})).await;
+    let image = json!({"resources": [{"resource_id": snapshot, "resource_type": "image"}]});
+    assert_eq!(api.status("POST", "/v2/tags/a/resources", image).await, 204);
+    let all = api.get("/v2/images?per_page=200").await["meta"]["total"].as_u64().unwrap();
+    for (path, total) in [
+        ("/v2/droplets", 3),
+        ("/v2/droplets?name=ONE", 1),
+        ("/v2/droplets?name=on", 0),
+        ("/v2/droplets?tag_name=a", 1),
+        ("/v2/droplets?type=gpus", 0),
+        ("/v2/images?private=true", 1),
+        ("/v2/images?type=application", 0),
+        ("/v2/images?type=distribution", all - 1),
+        ("/v2/images?tag_name=a", 1),
+        ("/v2/images?tag_name=b", 0),
+        ("/v2/snapshots", 1),
+        ("/v2/tags", 1),
+    ] {
+        assert_eq!(api.get(path).await["meta"]["total"], total, "{path}");
+    }
+    for (path, expected) in [
+        ("/v2/droplets?tag_name=a&name=one".to_owned(), 400),
+        (format!("/v2/images/{snapshot}/actions"), 200),
+        (format!("/v2/images/{first}/actions"), 404),
+        (format!("/v2/droplets/{snapshot}/actions"), 404),
+        (
+            format!(
+                "/v2/droplets/{second}/actions/{}",
+                api.get(&format!("/v2/droplets/{first}/actions")).await["actions"][0]["id"]
+            ),
+            404,
+        ),
+        (format!("/v2/snapshots/{first}"), 404),
+    ] {
+        assert_eq!(api.status("GET", &path, json!({})).await, expected, "{path}");
+    }
+    let tag = api.get("/v2/tags/a").await["tag"]["resources"].clone();
+    assert_eq!((&tag["count"], &tag["droplets"]["count"], &tag["images"]["count"]), (&json!(2), &json!(1), &json!(1)));
+    for (method, path, body, expected) in [
+        ("DELETE", "/v2/images/debian-12-x64", json!({}), 404),
+        ("DELETE", "/v2/snapshots/1", json!({}), 404),
+        ("DELETE", "/v2/tags/b", json!({}), 404),
+        ("POST", "/v2/tags/b/resources", json!({"resources": [{"resource_id": "1", "resource_type": "droplet"}]}), 404),
+        ("POST", "/v2/tags/a/resources", json!({"resources": [{"resource_id": "1", "resource_type": "pond"}]}), 422),
+        ("POST", "/v2/tags/a/resources", json!({"resources": [{"resource_type": "droplet"}]}), 422),
+        (
+            "POST",
+            "/v2/droplets",
+            json!({"name": "a", "region": "nyc3", "size": "s-1vcpu-1gb", "image": "debian-12-x64", "volumes": ["v"]}),
+            422,
+        ),
+    ] {
+        assert_eq!(api.status(method, path, body).await, expected, "{method} {path}");
+    }
+    // Removing a tag from resources keeps the tag.
+    let droplet = json!({"resources": [{"resource_id": first.to_string(), "resource_type": "droplet"}]});
+    assert_eq!(api.status("DELETE", "/v2/tags/a/resources", droplet).await, 204);
+    assert_eq!(api.get("/v2/droplets?tag_name=a").await["meta"]["total"], 0);
+    assert_eq!(api.get("/v2/tags/a").await["tag"]["resources"]["count"], 1);
+}
+
+/// While an event of a droplet is under way, each other event and its deletion are refused.
+#[tokio::test]
+async fn a_busy_droplet_refuses_everything() {
+    let api = Api::start(Timing { snapshot: Duration::from_secs(3600), ..Timing::none() }).await;
+    let droplet = api.droplet(json!({})).await;
+    let (path, actions) = (format!("/v2/droplets/{droplet}"), format!("/v2/droplets/{droplet}/actions"));
+    api.act(&actions, json!({"type": "power_off"})).await;
+    assert_eq!(api.get(&path).await["droplet"]["locked"], false);
+    assert_eq!(api.status("POST", &actions, json!({"type": "snapshot", "name": "s"})).await, 201);
+    assert_eq!(api.get(&path).await["droplet"]["locked"], true);
+    let (status, refused) = api.send("POST", &actions, json!({"type": "power_on"})).await;
+    assert_eq!(status, 422);
+    assert!(refused["message"].as_str().unwrap().contains("pending event"), "{refused}");
+    assert_eq!(api.status("DELETE", &path, json!({})).await, 422);
+    assert_eq!(api.get("/v2/snapshots").await["meta"]["total"], 0, "it is not finished");
+}
+
 #[tokio::test]
 async fn private_addresses_are_the_lowest_free_ones() {
     let api = Api::start(Timing::none()).await;
@@ -331,7 +424,7 @@ async fn private_addresses_are_the_lowest_free_ones() {
 
 #[tokio::test]
 async fn faults_of_events_have_their_effects() {
-    let faults = ["create#1:no-address", "create#2:stuck", "snapshot:errored", "shutdown:ignored"];
+    let faults = ["create#1:no-address", "create#2:stuck", "create#3:errored", "snapshot:errored", "shutdown:ignored"];
     let api = Api::start_with(Timing::none(), &faults, None).await;
     let hidden = api.droplet(json!({})).await;
     let path = format!("/v2/droplets/{hidden}");
@@ -352,6 +445,10 @@ async fn faults_of_events_have_their_effects() {
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
     assert_eq!(api.finish(action).await["status"], "errored");
+    let (_, failed) = api.create(json!({})).await;
+    assert_eq!(api.finish(&failed["links"]["actions"][0]["id"]).await["status"], "errored");
+    let path = format!("/v2/droplets/{}", failed["droplet"]["id"]);
+    assert_eq!(api.get(&path).await["droplet"]["status"], "off");
 }
 
 #[tokio::test]

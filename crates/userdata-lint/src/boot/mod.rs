@@ -195,20 +195,17 @@ fn step<'t>(source: &'t Source, stage: Stage, path: String, item: Node<'t>) -> O
     Some(BootStep { stage, path, node: Some(item), commands })
 }
 
-/// The package names, also those of `[name, version]` and under `apt:` and `snap:`.
 fn packages<'t>(document: &CloudConfig<'t>) -> Vec<&'t str> {
-    let mut out = Vec::new();
-    for item in document.get("packages").and_then(Node::items).into_iter().flatten() {
-        out.extend(item.as_str());
-        out.extend(item.items().and_then(|mut parts| parts.next()).and_then(Node::as_str));
-        for (_, list) in item.entries().into_iter().flatten() {
-            for part in list.items().into_iter().flatten() {
-                out.extend(part.as_str());
-                out.extend(part.items().and_then(|mut parts| parts.next()).and_then(Node::as_str));
-            }
-        }
+    document.get("packages").and_then(Node::items).into_iter().flatten().flat_map(package_names).collect()
+}
+
+/// The package names of an item of `packages`, also those of `[name, version]` and under `apt:` and `snap:`.
+pub(crate) fn package_names(item: Node<'_>) -> Vec<&str> {
+    fn name(part: Node<'_>) -> Option<&str> {
+        part.as_str().or_else(|| part.items()?.next()?.as_str())
     }
-    out
+    let listed = item.entries().into_iter().flatten().flat_map(|(_, list)| list.items().into_iter().flatten());
+    name(item).into_iter().chain(listed.filter_map(name)).collect()
 }
 
 /// The string under a key of a mapping.

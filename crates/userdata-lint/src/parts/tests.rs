@@ -105,6 +105,53 @@ fn parts_of_multi_part_documents_are_checked() {
     assert_eq!(findings("MIME-Version: 1.0\nContent-Type: multipart/mixed; boundary=b\n\nx\n")[1], "1:1 MK214 mkimg ");
 }
 
+/// Forms of parts that cloud-init accepts, and faults in each; the code, or "" for none.
+#[test]
+fn forms_of_parts() {
+    let mime = |parameter: &str, headers: &str, body: &str| {
+        format!(
+            "MIME-Version: 1.0\nContent-Type: multipart/mixed; {parameter}\n\n--b\nContent-Type: text/cloud-config\n{headers}\n{body}\n--b--\n"
+        )
+    };
+    for (code, text) in [
+        ("", mime("boundary=b", "", "hostname: a")),
+        ("", mime("Boundary=\"b\"", "", "hostname: a")),
+        ("", mime("charset=utf-8; BOUNDARY=b", "", "hostname: a")),
+        ("MK214", mime("border=b", "", "hostname: a")),
+        ("MK214", mime("boundary=", "", "hostname: a")),
+        ("", mime("boundary=b", "Content-Transfer-Encoding: base64\n", "aG9zdG5hbWU6IGEK")),
+        ("", mime("boundary=b", "Content-Transfer-Encoding: quoted-printable\n", "hostname: =61")),
+        ("MK101", mime("boundary=b", "Content-Transfer-Encoding: BASE64\n", "Zm9vOiAxCg==")),
+        ("", "#cloud-config-archive\n- {type: null, content: 'hostname: a'}\n".into()),
+        ("", "#cloud-config-archive\n- {type: text/x-shellscript, content: \"#!/bin/sh\"}\n".into()),
+        ("MK213", "#cloud-config-archive\n- {type: shell, content: a}\n".into()),
+        ("MK213", "#cloud-config-archive\n- {type: text/cloud-config}\n".into()),
+        ("MK213", "#cloud-config-archive\n- {content: [a]}\n".into()),
+        ("MK213", "#cloud-config-archive\na: b\n".into()),
+        ("", "#cloud-config-archive\n- {content: !!binary aGk=}\n".into()),
+        ("", "#cloud-config-jsonp\n[{\"op\": \"copy\", \"from\": \"/a\", \"path\": \"/b\"}, {\"op\": \"remove\", \"path\": \"/a\"}]".into()),
+        ("MK216", "#cloud-config-jsonp\n[{\"op\": \"copy\", \"path\": \"/b\"}]".into()),
+        ("MK216", "#cloud-config-jsonp\n[{\"op\": \"move\", \"path\": \"/b\"}]".into()),
+        ("MK216", "#cloud-config-jsonp\n[{\"op\": \"add\", \"path\": \"/b\"}]".into()),
+        ("MK216", "#cloud-config-jsonp\n[{\"op\": \"remove\", \"path\": \"b\"}]".into()),
+        ("MK216", "#cloud-config-jsonp\n[{\"op\": \"drop\", \"path\": \"/b\"}]".into()),
+        ("", "#include\nhttps://a.example\nhttp://a.example\nftp://a.example\nfile:///a\n/a\n# a comment\n".into()),
+        ("MK217", "#include\ngopher://a.example\n".into()),
+        ("MK217", "#include\nhttps://\n".into()),
+        ("MK217", "#include\na b\n".into()),
+        ("MK217", "#include\n\n".into()),
+        ("", "#part-handler\ndef list_types(): pass\ndef handle_part(a, b, c, d): pass\n".into()),
+        ("", "#part-handler\nfrom a import list_types, handle_part\n".into()),
+        ("MK218", "#part-handler\ndef list_types(): pass\n".into()),
+    ] {
+        let document = lint_text(&text);
+        // The command `cloud-init schema` refuses every document with parts.
+        let codes = document.findings.diagnostics.iter().map(|found| found.code).filter(|code| *code != "MK008");
+        let codes: Vec<&str> = codes.collect();
+        assert_eq!(codes.first().copied().unwrap_or_default(), code, "{text}: {codes:?}");
+    }
+}
+
 #[test]
 fn each_type_of_a_part_has_its_kind() {
     for (name, kind) in [

@@ -164,7 +164,7 @@ fn assignment(text: &str, start: usize, end: usize, least: usize) -> Option<(Spa
             return None;
         }
     }
-    // A prefix is the end of a name: DB_PASSWORD, but not --no-PASSWORD.
+    // `PASSWORD=` may be the end of a name; `--password=` is an option of its own.
     if bytes[start] == b'-' && start.checked_sub(1).is_some_and(|before| !bytes[before].is_ascii_whitespace()) {
         return None;
     }

@@ -34,6 +34,31 @@ fn tokens_are_recognized_by_format() {
         format!("sk_live_{}", &LETTERS[..24]),
         format!("AIza{}", &LETTERS[..35]),
         format!("npm_{}", &LETTERS[..36]),
+        format!("doo_v1_{HEX}"),
+        format!("dor_v1_{HEX}"),
+        format!("gho_{}", &LETTERS[..36]),
+        format!("ghu_{}", &LETTERS[..36]),
+        format!("ghs_{}", &LETTERS[..36]),
+        format!("ghr_{}", &LETTERS[..36]),
+        format!("gldt-{}", &LETTERS[..20]),
+        format!("glrt-{}", &LETTERS[..20]),
+        format!("glptt-{}", &LETTERS[..40]),
+        format!("xoxp-123456789012-{}", &LETTERS[..24]),
+        format!("xapp-1-A0123456789-{}", &LETTERS[..40]),
+        format!("rk_live_{}", &LETTERS[..24]),
+        format!("rubygems_{}", &HEX[..48]),
+        format!("dckr_pat_{}", &LETTERS[..27]),
+        format!("GOCSPX-{}", &LETTERS[..28]),
+        format!("sk-proj-{LETTERS}"),
+        format!("sk-svcacct-{LETTERS}"),
+        format!("hvb.{}", &LETTERS[..30]),
+        format!("q7Rk2VxZp0LmN4.atlasv1.{LETTERS}{}", &LETTERS[..6]),
+        format!("SG.{}.{}", &LETTERS[..22], &LETTERS[..43]),
+        format!("glsa_{}_5b1f0c2a", &LETTERS[..32]),
+        format!("shpat_{}", &HEX[..32]),
+        format!("https://hooks.slack.com/services/T0123456/B0123456/{}", &LETTERS[..24]),
+        format!("SharedAccessKey={}=", &LETTERS[..43]),
+        format!("AWS_SECRET_ACCESS_KEY={}", &LETTERS[..40]),
         format!("pypi-AgEIcHlwaS5vcmcC{LETTERS}"),
         format!("hf_{}", &LETTERS[..34]),
         format!("sk-ant-api03-{LETTERS}"),
@@ -49,6 +74,11 @@ fn tokens_are_recognized_by_format() {
         assert_eq!(found.len(), 1, "{token}: {found:?}");
         assert!(found[0].starts_with("MK371 runcmd.0 4:"), "{token}: {found:?}");
     }
+    for key in ["PrivateKey = ", "PrivateKey=", "PresharedKey = "] {
+        let found = in_command(&format!("{key}{}=", &LETTERS[..43]));
+        assert!(found.len() == 1, "{key}: {found:?}");
+    }
+    assert_eq!(in_command("PuTTY-User-Key-File-3: ssh-ed25519").len(), 1);
     let age = format!("AGE-SECRET-KEY-1{}", &LETTERS[..58].to_uppercase());
     assert!(in_command(&age)[0].starts_with("MK370"));
 }
@@ -71,6 +101,10 @@ fn texts_that_resemble_tokens_are_accepted() {
         "-----BEGIN PRIVATE KEY----- your key here -----END PRIVATE KEY-----".into(),
         "-----BEGIN ENCRYPTED PRIVATE KEY-----\n    MHcCAQEEIJ4QmTVhV0s7zYkLq2dRbWnUoXc1pEaGf8ut3gIKHhNo\n    -----END ENCRYPTED PRIVATE KEY-----".into(),
         "-----BEGIN PUBLIC KEY-----\n    MHcCAQEEIJ4QmTVhV0s7zYkLq2dRbWnUoXc1pEaGf8ut3gIKHhNo\n    -----END PUBLIC KEY-----".into(),
+        "-----BEGIN RSA PRIVATE KEY-----\n    Proc-Type: 4,ENCRYPTED\n    MHcCAQEEIJ4QmTVhV0s7zYkLq2dRbWnUoXc1pEaGf8ut3gIKHhNo\n    -----END RSA PRIVATE KEY-----".into(),
+        "-----BEGIN PRIVATE KEY-----\n    <MHcCAQEEIJ4QmTVhV0s7zYkLq2dRbWnUoXc1pEaGf8ut3gIKHhNo>\n    -----END PRIVATE KEY-----".into(),
+        "tool x--password=hunter2x; A_PASSWORD=change_me B_PASSWORD=dummy C_PASSWORD=your_password".into(),
+        "echo 'root:hunter2' | ./my-tool chpasswd; echo 'root:abJnggxhB/yWI' | chpasswd --encrypted".into(),
         "read -p 'PASSWORD: ' x; echo PASSWORD: see /root/password".into(),
     ] {
         assert!(in_command(&text).is_empty(), "{text}: {:?}", in_command(&text));
@@ -85,9 +119,14 @@ fn passwords_in_texts() {
         "docker run -e MYSQL_ROOT_PASSWORD='hunter2' mysql",
         "echo 'root:hunter2' | chpasswd",
         "echo \"root:hunter2\" | sudo /usr/sbin/chpasswd",
+        "printf 'root:hunter2\\n' | chpasswd",
         "export K3S_TOKEN=f1ghterPl4ne9876",
         "tool --password=hunter2",
         "POSTGRES_PASSWORD: hunter2",
+        "MYSQL_PWD=hunter2 mysql",
+        "export APP_SECRET=f1ghterPl4ne9876",
+        "export APP_SECRET_KEY=f1ghterPl4ne9876",
+        "export APP_API_KEY=f1ghterPl4ne9876",
         "curl -H 'x: eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxMjM0NTY3ODkwIn0.dozjgNryP4J3jVmNHl0w5N_XgL0n3I9P'",
     ] {
         assert_eq!(in_command(text).len(), 1, "{text}: {:?}", in_command(text));
@@ -206,6 +245,8 @@ fn passwords_in_addresses() {
     ] {
         assert_eq!(code_in_command(&format!("use {address}")), expected, "{address}");
     }
+    // All of the password is marked, and so redacted.
+    assert_eq!(in_command("use https://ada:hunter2:part2@host.example"), ["MK372 runcmd.0 4:21"]);
 }
 
 /// Limits at n - 1, n and n + 1.
@@ -253,6 +294,8 @@ fn modes_of_files() {
         ("0644", key, &["MK375"]),
         ("0604", key, &["MK375"]),
         ("0700", key, &["MK375"]),
+        ("0610", key, &["MK375"]),
+        ("0660", key, &[]),
     ] {
         assert_eq!(code(mode, content), expected, "{mode} {content}");
     }

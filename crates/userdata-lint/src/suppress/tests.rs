@@ -137,6 +137,14 @@ fn the_allow_list_of_a_template_is_applied() {
     }
     assert_eq!(allow("MK999", None), (1, 0, vec![("MK232", "allow.0".into(), None)]));
     assert_eq!(allow("unknown-key", None), (1, 0, vec![("MK233", "allow.0".into(), None)]));
+    // A script that is checked on its own.
+    for (path, is_allowed) in [(None, true), (Some("/a"), true), (Some("/b"), false), (Some("write_files.0"), false)] {
+        let allowance = Allowance { rule: "MK300".into(), path: path.map(str::to_owned), reason: "a test".into() };
+        let options = Options { allow: vec![allowance], ..Options::default() };
+        let document = crate::lint_file(&Source::new("s.sh", "#!/bin/sh\nif a\n"), "/a", 0o755, &options);
+        assert_eq!(document.findings.diagnostics.is_empty(), is_allowed, "{path:?}");
+        assert_eq!(document.suppressed.len(), usize::from(is_allowed), "{path:?}");
+    }
 }
 
 /// A document for several versions may allow what only one of them reports.

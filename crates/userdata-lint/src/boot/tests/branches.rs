@@ -101,7 +101,8 @@ fn commands_that_ask_for_confirmation() {
         &[
             "apt-get reinstall a", "apt upgrade", "apt-get dist-upgrade", "apt full-upgrade", "aptitude safe-upgrade",
             "apt-get build-dep a", "apt-get -q install a", "yum groupinstall a", "dnf update", "dnf distro-sync",
-            "microdnf upgrade", "zypper in a", "zypper dup", "pacman -S a", "pacman -Su", "(apt-get install a)",
+            "microdnf upgrade", "zypper in a", "zypper dup", "zypper up", "zypper update", "zypper install a",
+            "yum install a", "dnf upgrade", "apt install a", "pacman -S a", "pacman -Su", "(apt-get install a)",
             "a || apt-get install a",
         ],
     );
@@ -134,6 +135,9 @@ fn commands_that_ask_for_confirmation() {
             "pacman -Sl a",
             "pacman -Sg a",
             "pacman -Sc --noconfirm",
+            "pacman -Sp a",
+            "pacman -Sh",
+            "pacman -R a",
             "pacman -Sy",
             "apt-get install a < /a",
             "echo y | apt-get install a",
@@ -201,6 +205,12 @@ fn units_that_wait_for_cloud_init() {
     ] {
         assert_eq!(has("MK361", &document(after, command)), found, "{after} {command}");
     }
+    for (folder, found) in
+        [("/usr/lib/systemd/system", true), ("/lib/systemd/system", true), ("/run/systemd/system", false)]
+    {
+        let text = document("cloud-final.service", "systemctl start a").replace("/etc/systemd/system", folder);
+        assert_eq!(has("MK361", &text), found, "{folder}");
+    }
 }
 
 #[test]
@@ -209,6 +219,14 @@ fn shell_syntax_in_a_list() {
         ("[a, '&&', b]", true),
         ("[a, '||', b]", true),
         ("[a, '2>&1']", true),
+        ("[a, '1>&2']", true),
+        ("[a, '>&2']", true),
+        ("[a, '2>>']", true),
+        ("[a, '<', b]", true),
+        ("[a, '&']", true),
+        ("[runuser, a, -c, '|']", false),
+        ("[perl, -e, '$(a)']", false),
+        ("[awk, '{ print > 5 }', '$HOME']", false),
         ("[a, '>/b']", true),
         ("[a, '>> /b']", true),
         ("[a, '&>/b']", true),
@@ -256,6 +274,12 @@ fn bootcmd_before_files_and_packages() {
         ("MK350", "packages: [nginx]\nbootcmd: ['a || nginx -t']\n", false),
         ("MK350", "packages: [nginx]\nruncmd: [nginx -t]\n", false),
         ("MK350", "packages: [curl]\nbootcmd: [curl a]\n", false),
+        ("MK350", "packages: [htop]\nbootcmd: [htop a]\n", false),
+        ("MK350", "packages: [own-tool]\nbootcmd: [own-tool a]\n", true),
+        ("MK350", "packages: [nginx]\nbootcmd: [systemctl start nginx.service]\n", true),
+        ("MK351", "bootcmd: [perl /a/b]\nwrite_files: [{path: /a/b, content: x}]\n", true),
+        ("MK351", "bootcmd: [. /a/b]\nwrite_files: [{path: /a/b, content: x}]\n", true),
+        ("MK351", "bootcmd: [sh /a/c]\nwrite_files: [{path: /a/b, content: x}]\n", false),
         ("MK351", "bootcmd: [/a/b]\nwrite_files: [{path: /a/b, content: x}]\n", true),
         ("MK351", "bootcmd: [sh /a/b]\nwrite_files: [{path: /a//b, content: x}]\n", true),
         ("MK351", "bootcmd: [cat /a/b]\nwrite_files: [{path: /a/b, content: x}]\n", true),
@@ -305,6 +329,7 @@ fn owners_of_files() {
         ("MK205", file("root:web", "") + "groups: web\n", true),
         ("MK205", file("root:web", "") + "users: [{name: app, groups: [web]}]\n", true),
         ("MK205", file("root:web", "") + "users: [{name: app, primary_group: web}]\n", true),
+        ("MK205", file("root:web", "") + "users: [{name: app, primary-group: web}]\n", true),
         ("MK205", file("root:adm", "") + "users: [{name: app, groups: adm}]\n", false),
         ("MK354", file("root:web", ", defer: true") + "users: [{name: app, primary_group: web}]\n", false),
         ("MK205", file("root:web", ", defer: true") + "groups: [web]\n", false),
@@ -342,6 +367,8 @@ fn homes_and_users() {
         ("MK357", "groups: [web]\nusers: [{name: ada}]\n", false),
         ("MK343", "users: [{name: a, hashed_passwd: $6$a$b}]\n", true),
         ("MK343", "users: [{name: a, plain_text_passwd: hunter2x}]\n", true),
+        ("MK343", "users: [{name: a, plain-text-passwd: hunter2x}]\n", true),
+        ("MK343", "users: [{name: a, hashed-passwd: $6$a$b}]\n", true),
         ("MK343", "users: [{name: a, plain_text_passwd: ''}]\n", false),
         ("MK343", "users: [{name: a, passwd: '!'}]\n", false),
         ("MK343", "users: [{name: a, passwd: $6$a$b, lock-passwd: false}]\n", false),
@@ -378,6 +405,28 @@ fn programs_and_their_packages() {
         ("MK365", "runcmd: [sh a.sh, docker run a]\n", false),
         ("MK365", "runcmd: [dpkg -i a, docker run a]\n", false),
         ("MK365", "ansible: {}\nruncmd: [docker run a]\n", false),
+        ("MK365", "snap: {}\nruncmd: [docker run a]\n", false),
+        ("MK365", "yum_repos: {}\nruncmd: [docker run a]\n", false),
+        ("MK365", "apt: {}\nruncmd: [docker run a]\n", true),
+        ("MK365", "runcmd: [wget -O a b, docker run a]\n", false),
+        ("MK365", "runcmd: [curl -LO b, docker run a]\n", false),
+        ("MK365", "runcmd: [pip3 install a, docker run a]\n", false),
+        ("MK365", "packages: [composer]\nruncmd: [composer install, docker run a]\n", false),
+        ("MK365", "runcmd: [cp a b, docker run a]\n", false),
+        ("MK365", "runcmd: [sh -c true, docker run a]\n", true),
+        ("MK365", "runcmd: [/sbin/a, /bin/b, /usr/sbin/c, docker run a]\n", true),
+        ("MK365", "runcmd: ['command -v docker', docker run a]\n", false),
+        ("MK365", "runcmd: ['type docker', docker run a]\n", false),
+        ("MK365", "write_files: [{path: /usr/local/bin/docker, content: a}]\nruncmd: [docker run a]\n", false),
+        ("MK365", "packages: [build-essential]\nruncmd: [gcc a]\n", false),
+        ("MK365", "runcmd: [gcc a]\n", true),
+        ("MK365", "packages: [openjdk-21-jre-headless]\nruncmd: [java -jar a]\n", false),
+        ("MK365", "packages: [mariadb-server]\nruncmd: [mysql -e a]\n", false),
+        ("MK365", "packages: [apache2]\nruncmd: [a2enmod rewrite]\n", false),
+        ("MK365", "runcmd: [a2enmod rewrite]\n", true),
+        ("MK365", "packages: [nodejs]\nruncmd: [npx a]\n", false),
+        ("MK365", "runcmd: [npx a]\n", true),
+        ("MK365", "packages: [npm]\nruncmd: [npx a]\n", false),
         ("MK365", "merge_how: []\nruncmd: [docker run a]\n", false),
         ("MK364", "runcmd: [docker run a, apt-get install -y docker-ce]\n", true),
         ("MK364", "runcmd: [apt-get install -y docker-ce, docker run a]\n", false),
@@ -395,6 +444,11 @@ fn drop_ins_and_units() {
         ("ssh.service", "systemctl restart ssh", true),
         ("cron.service", "systemctl try-restart cron.service", true),
         ("rsyslog.service", "systemctl reload-or-restart rsyslog", true),
+        ("systemd-journald.service", "systemctl restart systemd-journald", true),
+        ("systemd-resolved.service", "systemctl restart systemd-resolved", true),
+        ("ssh.service", "systemctl daemon-reexec; systemctl restart ssh", false),
+        ("ssh.service", "systemctl unmask a; systemctl restart ssh", false),
+        ("ssh.service", "dpkg -i a; systemctl restart ssh", false),
         ("ssh.service", "systemctl restart cron", false),
         ("ssh.service", "systemctl reload ssh", false),
         ("nginx.service", "systemctl restart nginx", false),
@@ -415,6 +469,39 @@ fn drop_ins_and_units() {
     ]);
 }
 
+/// MK319 is reported only where nothing else can have put the program there.
+#[test]
+fn programs_of_units() {
+    let unit = |program: &str, rest: &str| {
+        format!(
+            "write_files:\n  - {{path: /etc/systemd/system/a.service, content: \"[Service]\\nExecStart={program}\\n\"}}\n{rest}"
+        )
+    };
+    for (program, rest, found) in [
+        ("/usr/local/bin/a", "", true),
+        ("/opt/a/b -c", "", true),
+        ("/srv/a", "", true),
+        ("-/srv/a", "", false),
+        ("/usr/bin/a", "", false),
+        ("/opt/%i", "", false),
+        ("/opt/a", "  - {path: /opt/a, content: b}\n", false),
+        ("/opt/a", "  - {path: /opt/b, content: b}\n", true),
+        ("/opt/a", "  - {path: /var/lib/cloud/scripts/per-once/b, content: b}\n", false),
+        ("/opt/a", "packages: [nginx]\n", true),
+        ("/opt/a", "packages: [./a.deb]\n", false),
+        ("/opt/a", "runcmd: [systemctl start a, swapon /b]\n", true),
+        ("/opt/a", "runcmd: [locale-gen, echo b > /opt/a]\n", false),
+        ("/opt/a", "runcmd: [curl b]\n", false),
+        ("/opt/a", "bootcmd: [make]\n", false),
+        ("/opt/a", "runcmd: [5]\n", false),
+        ("/opt/a", "mounts: [[a, /opt]]\n", false),
+        ("/opt/a", "apt: {}\n", false),
+        ("/opt/a", "puppet: {}\n", false),
+    ] {
+        assert_eq!(has("MK315", &unit(program, rest)), found, "{program} {rest}");
+    }
+}
+
 #[test]
 fn files_that_are_started() {
     let file = |mode: &str, command: &str| {
@@ -430,6 +517,9 @@ fn files_that_are_started() {
         ("", "sh /a/b", false),
         ("", "chmod +x /a/b; /a/b", false),
         ("", "chmod +x /a/c; /a/b", true),
+        ("", "rsync /x /a/b; /a/b", false),
+        ("", "install -m 755 /x /a/b; /a/b", false),
+        ("", "touch /a/b; /a/b", true),
         ("", "cp /x /a/b; /a/b", false),
     ] {
         assert_eq!(has("MK219", &file(mode, command)), found, "{mode} {command}");
@@ -443,7 +533,7 @@ fn downloads_and_keys() {
         true,
         &[
             "curl a | sh", "wget -O - a | bash", "curl a | sudo bash -s", "sh -c \"$(curl -fsSL a)\"",
-            "bash -c \"$(wget a)\"", "(curl a) | sh", "curl a | zsh", "curl a |\n    zsh",
+            "bash -c \"$(wget a)\"", "(curl a) | sh", "curl a | zsh", "curl a | dash", "curl a |\n    zsh",
         ],
     );
     check_commands(
@@ -488,6 +578,11 @@ fn firewalls() {
     check(&[
         ("MK341", "write_files: [{path: /etc/ufw/user.rules, content: a}]\nruncmd: [ufw enable]\n", false),
         ("MK341", "bootcmd: [ufw enable]\n", false),
+        (
+            "MK341",
+            "write_files: [{path: /a, encoding: b64, content: dWZ3IGFsbG93IHNzaAo=}]\nruncmd: [ufw enable]\n",
+            false,
+        ),
     ]);
 }
 

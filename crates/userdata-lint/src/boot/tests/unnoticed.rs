@@ -50,6 +50,13 @@ fn units_without_install_sections_are_reported() {
             .is_empty()
     );
     assert!(unit("${unit}", "systemctl enable a").is_empty());
+    let more = |entry: &str| {
+        all_codes(&format!(
+            "write_files:\n  - {{path: /etc/systemd/system/a.service, {entry}}}\nruncmd: [systemctl enable a]\n"
+        ))
+    };
+    assert!(more("append: true, content: \"[Service]\\nExecStart=/bin/true\\n\"").is_empty(), "the rest is elsewhere");
+    assert!(more("content: \"[Unit]\\nA=b\\n[INSTALL]\\n\"").iter().all(|code| *code != "MK318"));
     // A drop-in may hold the section.
     let with_drop_in = |unit: &str| {
         all_codes(&format!(
