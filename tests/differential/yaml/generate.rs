@@ -234,7 +234,7 @@ fn flow(random: &mut Random, depth: usize, out: &mut String) {
             _ => {
                 out.push_str(random.pick(&[
                     "x", "1", "yes", "'q'", "\"r\"", "a b", "a:b", "http://x/y", "-1", "~", "a#b", "- x", "?x",
-                ]))
+                ]));
             }
         }
     }
