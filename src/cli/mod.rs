@@ -40,8 +40,8 @@ use std::process::ExitCode;
 use clap::{CommandFactory, Parser, Subcommand};
 
 pub use error::{ErrorKind, ExitStatus, ExpectedError, Failure};
-pub use options::{Format, Global};
-pub use terminal::{Color, Terminal};
+pub use options::Global;
+pub use terminal::{Color, Format, Terminal};
 
 use options::GlobalOptions;
 

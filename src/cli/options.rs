@@ -68,27 +68,6 @@ impl Global {
     }
 }
 
-/// `--format` of the commands that report findings.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
-pub enum Format {
-    #[default]
-    Human,
-    Json,
-    Github,
-    Sarif,
-}
-
-impl From<Format> for diagnostics::Format {
-    fn from(format: Format) -> Self {
-        match format {
-            Format::Human => Self::Human,
-            Format::Json => Self::Json,
-            Format::Github => Self::Github,
-            Format::Sarif => Self::Sarif,
-        }
-    }
-}
-
 /// `--format` of the commands that print a list or a result.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
 pub(super) enum OutputFormat {

@@ -14,8 +14,28 @@ use clap::builder::styling::{AnsiColor, Style};
 
 use super::error::{ErrorKind, ExpectedError, Failure};
 use super::escape::{escape, escape_json, escape_styled};
-use super::options::Format;
 use super::redaction::Redaction;
+
+/// `--format` of the commands that report findings.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
+pub enum Format {
+    #[default]
+    Human,
+    Json,
+    Github,
+    Sarif,
+}
+
+impl From<Format> for diagnostics::Format {
+    fn from(format: Format) -> Self {
+        match format {
+            Format::Human => Self::Human,
+            Format::Json => Self::Json,
+            Format::Github => Self::Github,
+            Format::Sarif => Self::Sarif,
+        }
+    }
+}
 
 /// `--color`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]

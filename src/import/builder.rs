@@ -3,8 +3,7 @@
 use packer_import::{Block, Place, Setting, Template, Text, Value};
 use yaml11::emit;
 
-use super::Notes;
-use super::template::expression;
+use super::{Notes, expression};
 
 /// What an option is converted to.
 enum Target {

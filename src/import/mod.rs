@@ -15,7 +15,7 @@ mod template;
 use diagnostics::source::{Source, Span};
 use diagnostics::{Diagnostic, Rule};
 use lint_rules as rules;
-use packer_import::{FindingKind, Place};
+use packer_import::{FindingKind, Place, Text, TextPart};
 
 pub use provisioners::{FileCopy, Script, ScriptRole, ScriptText, adapt_script};
 
@@ -126,6 +126,37 @@ impl Notes {
         }
         self.lists
     }
+}
+
+/// Writes a text as a value of the image template.
+fn expression(text: &Text) -> String {
+    let part = |part: &TextPart| match part {
+        TextPart::Literal(text) | TextPart::Unsupported(text) => escape(text),
+        TextPart::Variable(name) | TextPart::Environment(name) => format!("{{{{ {} }}}}", variable_name(name)),
+        TextPart::Timestamp => "{{ timestamp }}".to_owned(),
+        TextPart::Directory => ".".to_owned(),
+    };
+    text.parts().iter().map(part).collect()
+}
+
+/// Writes a literal that minijinja does not change.
+fn escape(text: &str) -> String {
+    let has_braces = ["{{", "{%", "{#"].iter().any(|mark| text.contains(mark));
+    match has_braces {
+        false => text.to_owned(),
+        true if !text.contains("endraw") => format!("{{% raw %}}{text}{{% endraw %}}"),
+        true => text.replace('{', "{{ '{' }}"),
+    }
+}
+
+/// Converts a name to one that mkimg accepts for variables.
+fn variable_name(name: &str) -> String {
+    let mut out: String = name.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '_' }).collect();
+    if !out.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_') {
+        out.insert(0, '_');
+    }
+    // `timestamp` is reserved.
+    if out == "timestamp" { "build_timestamp".to_owned() } else { out }
 }
 
 #[cfg(test)]

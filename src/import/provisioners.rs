@@ -4,8 +4,7 @@ use std::collections::BTreeMap;
 
 use packer_import::{Block, Place, Setting, Template, Text, TextPart, Value};
 
-use super::template::{expression, variable_name};
-use super::{Lookup, Notes, PathKind};
+use super::{Lookup, Notes, PathKind, expression, variable_name};
 
 /// Files to copy into the project.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -5,9 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use packer_import::{Template, Text, TextPart, Value, Variable};
 use yaml11::emit::{self, Map};
 
-use super::Notes;
 use super::builder::Builder;
 use super::provisioners::{Provisioned, ScriptRole};
+use super::{Notes, expression, variable_name};
 
 /// Writes the image template; `inlined` are the variables whose items replaced them.
 pub(super) fn write(
@@ -217,53 +217,4 @@ pub(super) fn inline_timestamps(packer: &mut Template) {
 
 fn settings(packer: &mut Template) -> impl Iterator<Item = &mut packer_import::Setting> {
     packer.builders.iter_mut().chain(&mut packer.provisioners).flat_map(|block| &mut block.options)
-}
-
-/// Writes a text as a value of the image template.
-pub(super) fn expression(text: &Text) -> String {
-    let part = |part: &TextPart| match part {
-        TextPart::Literal(text) | TextPart::Unsupported(text) => escape(text),
-        TextPart::Variable(name) | TextPart::Environment(name) => format!("{{{{ {} }}}}", variable_name(name)),
-        TextPart::Timestamp => "{{ timestamp }}".to_owned(),
-        TextPart::Directory => ".".to_owned(),
-    };
-    text.parts().iter().map(part).collect()
-}
-
-/// Writes a literal that minijinja does not change.
-fn escape(text: &str) -> String {
-    let has_braces = ["{{", "{%", "{#"].iter().any(|mark| text.contains(mark));
-    match has_braces {
-        false => text.to_owned(),
-        true if !text.contains("endraw") => format!("{{% raw %}}{text}{{% endraw %}}"),
-        true => text.replace('{', "{{ '{' }}"),
-    }
-}
-
-/// Converts a name to one that mkimg accepts for variables.
-pub(super) fn variable_name(name: &str) -> String {
-    let mut out: String = name.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '_' }).collect();
-    if !out.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_') {
-        out.insert(0, '_');
-    }
-    // `timestamp` is reserved.
-    if out == "timestamp" { "build_timestamp".to_owned() } else { out }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn braces_of_other_programs_are_escaped() {
-        assert_eq!(expression(&Text::literal("a {{ b }}")), "{% raw %}a {{ b }}{% endraw %}");
-        assert_eq!(expression(&Text::literal("{{x}} endraw")), "{{ '{' }}{{ '{' }}x}} endraw");
-    }
-
-    #[test]
-    fn variable_names_are_converted() {
-        assert_eq!(variable_name("do-token"), "do_token");
-        assert_eq!(variable_name("2nd"), "_2nd");
-        assert_eq!(variable_name("timestamp"), "build_timestamp");
-    }
 }

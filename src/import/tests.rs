@@ -291,3 +291,16 @@ fn a_missing_source_is_reported() {
     assert_eq!(missing, ["no digitalocean builder was found: the project has neither `droplet:` nor `snapshot:`"]);
     assert!(!found.template.contains("droplet:"), "{}", found.template);
 }
+
+#[test]
+fn braces_of_other_programs_are_escaped() {
+    assert_eq!(expression(&Text::literal("a {{ b }}")), "{% raw %}a {{ b }}{% endraw %}");
+    assert_eq!(expression(&Text::literal("{{x}} endraw")), "{{ '{' }}{{ '{' }}x}} endraw");
+}
+
+#[test]
+fn variable_names_are_converted() {
+    assert_eq!(variable_name("do-token"), "do_token");
+    assert_eq!(variable_name("2nd"), "_2nd");
+    assert_eq!(variable_name("timestamp"), "build_timestamp");
+}
