@@ -16,7 +16,7 @@ use super::project::{self, Opened};
 use super::redaction::Redaction;
 use crate::diff::{Difference, differences};
 use crate::model::Assignment;
-use crate::render::DOCUMENT_LIMIT;
+use crate::render::Target;
 use crate::workspace::{FilePath, LINK_HELP, ReadError, Readers, read_lock, read_standard_input, read_text, write_for};
 
 #[derive(Debug, clap::Args)]
@@ -171,7 +171,7 @@ fn compare(
     if !has_own_lock && reported.insert(plan.unlocked().map(str::to_owned).collect()) {
         project::check_locked(global, &plan, &lock_path, args.locked)?;
     }
-    let document = project::document(&plan, Some(DOCUMENT_LIMIT))?;
+    let document = project::document(&plan, Target::DIGITALOCEAN)?;
     let name = expected_path.display().to_string();
     let expected = match read_text(&expected_path) {
         Ok(text) => Some(text),

@@ -12,6 +12,7 @@ use super::init::NOTHING_WRITTEN;
 use super::{Format, Global, project};
 use crate::import::{self, FileCopy, Imported, PathKind, ScriptText};
 use crate::model::{Assignment, Given, Lock};
+use crate::render::Target;
 use crate::workspace::{
     FilePath, LINK_HELP, MAX_FILE_BYTES, MAX_TREE_BYTES, ReadError, StagedProject, describe_kind, is_executable,
     read_regular, read_text,
@@ -358,7 +359,7 @@ fn check_render(root: &Path) -> Result<(), Failure> {
     let value = |name: &str| Assignment { name: name.to_owned(), value: "x".to_owned(), given: given.clone() };
     let required = opened.template.required().map(value).collect();
     let plan = opened.plan(&global, required, &Lock::default())?;
-    project::document(&plan, None).map(|_| ())
+    project::document(&plan, Target::UNLIMITED).map(|_| ())
 }
 
 #[cfg(test)]

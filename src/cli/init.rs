@@ -7,7 +7,7 @@ use std::path::{Component, Path, PathBuf};
 
 use super::error::{CannotWrite, ErrorKind, ExpectedError, Failure};
 use super::{Global, project};
-use crate::render::DOCUMENT_LIMIT;
+use crate::render::Target;
 use crate::workspace::StagedProject;
 
 #[derive(Debug, clap::Args)]
@@ -67,7 +67,7 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<(), Failure> {
     }
     let opened = project::open(&Global::for_project(project.directory()), None)?;
     let plan = opened.plan(global, Vec::new(), &crate::model::Lock::default())?;
-    let document = project::document(&plan, Some(DOCUMENT_LIMIT))?;
+    let document = project::document(&plan, Target::DIGITALOCEAN)?;
     project.write("fixtures/default/user-data.yaml", document.text.as_bytes(), !EXECUTABLE).map_err(&cannot_write)?;
     project.commit().map_err(&cannot_write)?;
     // Without `.` at the end.

@@ -13,7 +13,7 @@ use secrecy::{ExposeSecret, SecretString};
 use super::Global;
 use super::error::{ErrorKind, ExitStatus, ExpectedError, Failure};
 use crate::model::{self, Assignment, Inputs, Lock, Plan, ResolveError, Resolved, Secrets, Template};
-use crate::render::{self, RenderedDocument};
+use crate::render::{self, RenderedDocument, Target};
 use crate::workspace::{self, FilePath, Project, ReadError};
 
 /// A project with its parsed template.
@@ -239,8 +239,8 @@ fn timestamp() -> String {
 }
 
 /// Renders a plan.
-pub(super) fn document(plan: &Plan, limit: Option<usize>) -> Result<RenderedDocument, Failure> {
-    Ok(render::render(plan, limit)?)
+pub(super) fn document(plan: &Plan, target: Target) -> Result<RenderedDocument, Failure> {
+    Ok(render::render(plan, target)?)
 }
 
 #[cfg(test)]

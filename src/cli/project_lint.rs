@@ -48,8 +48,8 @@ pub(super) fn check_files(plan: &Plan, options: &Options) -> Vec<LintedDocument>
 
 /// Checks the rendered document. Also returns findings about the template's `allow:`.
 ///
-/// If scripts are embedded in the runner's entry to save space, the document is checked as it would
-/// be without a limit, where each script has an entry.
+/// If files are in the bundle, the document is checked as it would be without a limit, where each
+/// file has an entry.
 pub(super) fn check_rendered(
     name: &str,
     document: &render::RenderedDocument,
@@ -57,7 +57,8 @@ pub(super) fn check_rendered(
     places: &Places,
     options: &Options,
 ) -> (LintedDocument, Vec<Diagnostic>) {
-    let unlimited = if document.embedded.is_empty() { None } else { render::render(plan, None).ok() };
+    let is_readable = document.bundled().next().is_none();
+    let unlimited = if is_readable { None } else { render::render_readable(plan).ok() };
     let (document, mut allow) = match unlimited {
         Some(unlimited) => {
             let options = Options { providers: Vec::new(), limit: None, ..options.clone() };

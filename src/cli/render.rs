@@ -1,6 +1,7 @@
 //! `mkimg render [TEMPLATE]`.
 
 use std::borrow::Cow;
+use std::io::IsTerminal as _;
 use std::path::{Path, PathBuf};
 
 use serde_json::json;
@@ -9,7 +10,9 @@ use super::error::{CannotWrite, ErrorKind, ExpectedError, Failure};
 use super::escape::escape_json;
 use super::options::Limit;
 use super::{Global, project};
-use crate::render::{self, DOCUMENT_LIMIT, RenderedDocument};
+use userdata_lint::provider::{DIGITALOCEAN, ProviderArgument};
+
+use crate::render::{self, Container, DOCUMENT_LIMIT, RenderedDocument, Target};
 use crate::workspace::{self, FilePath, Readers, write_for};
 
 #[derive(Debug, clap::Args)]
@@ -22,9 +25,12 @@ pub(super) struct Args {
     /// Print on standard error how many bytes each entry takes
     #[arg(long, value_enum, value_name = "FORMAT", num_args = 0..=1, require_equals = true, default_missing_value = "human")]
     stats: Option<Stats>,
-    /// Maximum size of the document in bytes; `none` for no limit
-    #[arg(long, value_name = "N|none", default_value_t = Limit(Some(DOCUMENT_LIMIT)))]
-    limit: Limit,
+    /// Render for another provider: its limit, and a gzip of the document where it takes bytes
+    #[arg(long, value_name = "NAME", default_value_t = ProviderArgument(DIGITALOCEAN))]
+    provider: ProviderArgument,
+    /// Maximum size in bytes instead of the provider's limit; `none` for no limit
+    #[arg(long, value_name = "N|none")]
+    limit: Option<Limit>,
     /// Fail if mkimg.lock does not pin an artifact
     #[arg(long)]
     locked: bool,
@@ -53,6 +59,30 @@ impl ExpectedError for StatsInTwoWords {
     }
 }
 
+/// Compressed bytes would go to a terminal.
+#[derive(Debug, thiserror::Error)]
+#[error("a document for {0} is compressed, and a terminal cannot show it")]
+struct BytesForTerminal(&'static str);
+
+impl ExpectedError for BytesForTerminal {
+    fn kind(&self) -> ErrorKind {
+        ErrorKind::Usage
+    }
+    fn help(&self) -> Option<Cow<'static, str>> {
+        Some("name a file with `-o FILE`".into())
+    }
+}
+
+impl Args {
+    fn target(&self) -> Target {
+        let provider = self.provider.0;
+        let container = if provider.takes_bytes { Container::Gzip } else { Container::Text };
+        // A bake adds its own entry, at DigitalOcean.
+        let limit = if provider == DIGITALOCEAN { DOCUMENT_LIMIT } else { provider.max_bytes() };
+        Target { limit: self.limit.as_ref().map_or(Some(limit), |limit| limit.0), container }
+    }
+}
+
 pub(super) fn run(args: &Args, global: &Global) -> Result<(), Failure> {
     if let Some(format @ ("json" | "human")) = args.template.as_deref().and_then(Path::to_str)
         && args.stats.is_some()
@@ -60,45 +90,48 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<(), Failure> {
     {
         return Err(StatsInTwoWords(format.to_owned()).into());
     }
+    let file = args.output.as_deref().filter(|path| *path != Path::new("-"));
+    if file.is_none() && args.target().container != Container::Text && std::io::stdout().is_terminal() {
+        return Err(BytesForTerminal(args.provider.0.title).into());
+    }
     let opened = project::open(global, args.template.as_deref())?;
     let lock_path = opened.lock_path(global, args.lock.as_deref());
     let assignments = project::assignments(global)?;
     let has_secrets = !opened.secrets(assignments.clone()).is_empty();
     let plan = opened.plan(global, assignments, &workspace::read_lock(&lock_path)?)?;
     project::check_locked(global, &plan, &lock_path, args.locked)?;
-    let document = project::document(&plan, args.limit.0)?;
-    match args.output.as_deref().filter(|path| *path != Path::new("-")) {
+    let target = args.target();
+    let document = project::document(&plan, target)?;
+    let bytes = target.container.pack(&document.text);
+    match file {
         Some(path) => {
             // A document is as secret as the values that the template puts into it.
             let readers = if has_secrets { Readers::Owner } else { Readers::Usual };
             let path = FilePath::typed_for_project(&opened.project.root, global.path(path));
-            write_for(readers, &path, document.text.as_bytes())
+            write_for(readers, &path, &bytes)
                 .map_err(CannotWrite::new("name a file in a writable directory, on a disk with free space"))?;
         }
-        None => global.terminal.print_raw(document.text.as_bytes())?,
+        None => global.terminal.print_raw(&bytes)?,
     }
     match args.stats {
-        Some(Stats::Human) => global.terminal.eprint(&human(&document, args.limit.0)),
-        Some(Stats::Json) => global.terminal.eprint(&escape_json(format!("{}\n", machine(&document, args.limit.0)))),
+        Some(Stats::Human) => global.terminal.eprint(&human(&document, bytes.len(), target.limit)),
+        Some(Stats::Json) => {
+            global.terminal.eprint(&escape_json(format!("{}\n", machine(&document, bytes.len(), target.limit))));
+        }
         None => {}
     }
     Ok(())
 }
 
-fn human(document: &RenderedDocument, limit: Option<usize>) -> String {
-    let bytes = document.text.len();
+fn human(document: &RenderedDocument, bytes: usize, limit: Option<usize>) -> String {
     let of = limit.map_or_else(String::new, |limit| {
         let percent = bytes * 100 / limit.max(1);
         format!(" of {limit} ({percent} %)")
     });
-    let carried = match document.embedded.as_slice() {
-        [] => String::new(),
-        paths => format!("embedded in {}, to make room: {}\n", render::runner::PATH, paths.join(", ")),
-    };
-    format!("{}\n{carried}{bytes} bytes{of}, {}\n", render::Listing(&document.entries), document.digest)
+    format!("{}\n{bytes} bytes{of}, {}\n", render::Listing(&document.entries), document.digest)
 }
 
-fn machine(document: &RenderedDocument, limit: Option<usize>) -> serde_json::Value {
+fn machine(document: &RenderedDocument, bytes: usize, limit: Option<usize>) -> serde_json::Value {
     let entries = document.entries.iter().map(|entry| {
         json!({
             "path": entry.path,
@@ -108,10 +141,10 @@ fn machine(document: &RenderedDocument, limit: Option<usize>) -> serde_json::Val
         })
     });
     json!({
-        "bytes": document.text.len(),
+        "bytes": bytes,
         "limit": limit,
         "entries": entries.collect::<Vec<_>>(),
-        "carried": document.embedded,
+        "carried": document.bundled().collect::<Vec<_>>(),
         "digest": document.digest,
     })
 }
@@ -124,5 +157,6 @@ mod tests {
     #[test]
     fn errors_have_a_status_and_a_next_step() {
         assert_error(StatsInTwoWords("json".into()), 2, "write --stats=json, in one word");
+        assert_error(BytesForTerminal("Amazon EC2"), 2, "name a file with `-o FILE`");
     }
 }

@@ -15,7 +15,7 @@ use super::error::{ErrorKind, ExitStatus, ExpectedError, Failure};
 use super::options::Limit;
 use super::{Format, Global, project, project_lint};
 use crate::model::{self, Places, Plan, PlanError, ResolveError};
-use crate::render::{self, RenderError};
+use crate::render::{self, RenderError, Target};
 use crate::workspace::{self, Project, ProjectError};
 
 #[derive(Debug, clap::Args)]
@@ -172,7 +172,7 @@ fn check_project(global: &Global, options: &Options, limit: Option<usize>) -> Re
                 let is_reported = |code: &&str| diagnostics.iter().any(|found| found.code == *code);
                 options.reported_rules = reported.into_iter().filter(is_reported).collect();
                 documents = project_lint::check_files(&plan, &options);
-                match render::render(&plan, limit) {
+                match render::render(&plan, Target { limit, ..Target::DIGITALOCEAN }) {
                     Ok(document) => {
                         let name = format!("{} (rendered)", source.name());
                         let (document, mut allow) =

@@ -6,7 +6,7 @@ use diagnostics::source::Source;
 use indexmap::IndexMap;
 use yaml11::{Node, NodeKind, Scalar, Tree};
 
-use crate::render::decode_content;
+use crate::render::{Member, decode_content, members_of_command};
 
 /// Documents that expand to more values are compared as text.
 const MAX_VALUES: u64 = 1_000_000;
@@ -33,10 +33,7 @@ pub fn parts(source: &Source) -> Parts {
     let tree = yaml11::parse(source.text()).ok().filter(|tree| tree.expanded_len() < MAX_VALUES);
     let root = tree.as_ref().and_then(Tree::root);
     let Some(entries) = root.and_then(Node::entries) else {
-        let text = source.text().to_owned();
-        let bytes = text.clone().into_bytes();
-        let part = Part { attributes: String::new(), content: text.clone(), bytes, stored: text };
-        return Parts::from([("the document".to_owned(), part)]);
+        return Parts::from([("the document".to_owned(), text_part(source.text().to_owned()))]);
     };
     let mut parts = Parts::new();
     for (key, value) in entries {
@@ -47,12 +44,21 @@ pub fn parts(source: &Source) -> Parts {
                     insert(&mut parts, &name, part);
                 }
             }
+            (Some("bootcmd"), Some(commands)) => {
+                let (bundles, commands): (Vec<_>, Vec<_>) = commands
+                    .map(|command| (members_of_command(command), command))
+                    .partition(|(found, _)| found.is_some());
+                for member in bundles.into_iter().filter_map(|(members, _)| members).flatten() {
+                    insert(&mut parts, &member.path.clone(), member_part(member));
+                }
+                let content: String = commands.iter().map(|(_, command)| outline_item(*command)).collect();
+                if !content.is_empty() {
+                    insert(&mut parts, "bootcmd", text_part(content));
+                }
+            }
             (name, _) => {
                 let name = name.map_or_else(|| shown_key(key), str::to_owned);
-                let content = outline(value);
-                let bytes = content.clone().into_bytes();
-                let part = Part { attributes: String::new(), stored: content.clone(), content, bytes };
-                insert(&mut parts, &name, part);
+                insert(&mut parts, &name, text_part(outline(value)));
             }
         }
     }
@@ -67,6 +73,20 @@ fn insert(parts: &mut Parts, name: &str, part: Part) {
         unique = format!("{name} ({count})");
     }
     parts.insert(unique, part);
+}
+
+fn text_part(content: String) -> Part {
+    Part { attributes: String::new(), bytes: content.clone().into_bytes(), stored: content.clone(), content }
+}
+
+/// A file of the bundle: as a `write_files` entry would show it.
+fn member_part(member: Member) -> Part {
+    let mut attributes = format!("owner: {:?}\npermissions: {:?}\n", member.owner, member.mode);
+    if member.is_deferred {
+        attributes.push_str("defer: true\n");
+    }
+    let content = readable(&member.path, &member.content);
+    Part { attributes, content, stored: "bundle".to_owned(), bytes: member.content }
 }
 
 fn file_part(file: Node<'_>) -> (String, Part) {
@@ -99,18 +119,15 @@ fn outline(node: Node<'_>) -> String {
     text
 }
 
+/// Writes an item of a list.
+fn outline_item(node: Node<'_>) -> String {
+    let mut text = String::new();
+    write_child("-", node, 0, &mut text);
+    text
+}
+
 fn write_outline(node: Node<'_>, depth: usize, text: &mut String) {
     let indent = "  ".repeat(depth);
-    // `label` ends before the space that separates it from a scalar.
-    let mut write_child = |label: &str, value: Node<'_>| match value.scalar() {
-        Some(scalar) => {
-            let _ = writeln!(text, "{indent}{label} {}", shown_scalar(scalar));
-        }
-        None => {
-            let _ = writeln!(text, "{indent}{label}");
-            write_outline(value, depth + 1, text);
-        }
-    };
     match node.kind() {
         NodeKind::Scalar(scalar) => {
             let _ = writeln!(text, "{indent}{}", shown_scalar(scalar));
@@ -118,14 +135,28 @@ fn write_outline(node: Node<'_>, depth: usize, text: &mut String) {
         NodeKind::Mapping(_) | NodeKind::Pairs(_) => {
             let entries = node.entries().into_iter().flatten();
             for (key, value) in entries.chain(node.pairs().into_iter().flatten()) {
-                write_child(&format!("{}:", shown_key(key)), value);
+                write_child(&format!("{}:", shown_key(key)), value, depth, text);
             }
         }
         NodeKind::Sequence(_) | NodeKind::Set(_) => {
             let items = node.items().into_iter().flatten();
             for item in items.chain(node.members().into_iter().flatten()) {
-                write_child("-", item);
+                write_child("-", item, depth, text);
             }
+        }
+    }
+}
+
+/// Writes a value after a label, which ends before the space that separates it from a scalar.
+fn write_child(label: &str, value: Node<'_>, depth: usize, text: &mut String) {
+    let indent = "  ".repeat(depth);
+    match value.scalar() {
+        Some(scalar) => {
+            let _ = writeln!(text, "{indent}{label} {}", shown_scalar(scalar));
+        }
+        None => {
+            let _ = writeln!(text, "{indent}{label}");
+            write_outline(value, depth + 1, text);
         }
     }
 }

@@ -66,6 +66,8 @@ pub struct PlannedFile {
     pub source: String,
     pub owner: Owner,
     pub mode: Mode,
+    /// Whether it is in the document's bundle; `None` if that depends on the room.
+    pub bundle: Option<bool>,
     pub content: Vec<u8>,
 }
 
@@ -142,6 +144,7 @@ impl Plan {
         let mut files = tree.files;
         for file in &mut files {
             attributes.apply(&file.path, &mut file.owner, &mut file.mode);
+            file.bundle = attributes.bundle(&file.path);
         }
         files.sort_by(|left, right| left.path.cmp(&right.path));
         let mut artifacts = Vec::new();
@@ -230,8 +233,16 @@ impl<'a> Overrides<'a> {
         Ok(Self(attributes.iter().map(compile).collect::<Result<_, _>>()?))
     }
 
+    fn of<'b>(&'b self, path: &'b str) -> impl DoubleEndedIterator<Item = &'a Attributes> + 'b {
+        self.0.iter().filter(move |(glob, _)| glob.is_match(path)).map(|(_, attributes)| *attributes)
+    }
+
+    fn bundle(&self, path: &str) -> Option<bool> {
+        self.of(path).rev().find_map(|attributes| attributes.bundle)
+    }
+
     fn apply(&self, path: &str, owner: &mut Owner, mode: &mut Mode) {
-        for (_, attributes) in self.0.iter().filter(|(glob, _)| glob.is_match(path)) {
+        for attributes in self.of(path) {
             if let Some(new) = &attributes.owner {
                 owner.clone_from(new);
             }

@@ -108,7 +108,7 @@ pub(super) const TEMPLATE: &[Field] = &[
     optional(
         "attributes",
         Shape::List(&Shape::Record(ATTRIBUTES)),
-        "Owner and mode of files and unpacked artifacts, by their path on the machine; later lines win.",
+        "Owner and mode of files and unpacked artifacts, and whether a file is readable in the document, by their path on the machine; later lines win.",
     ),
     optional(
         "environment",
@@ -212,6 +212,11 @@ const ATTRIBUTES: &[Field] = &[
     ),
     optional("owner", Shape::Leaf(Leaf::Owner), "`user` or `user:group`."),
     optional("mode", Shape::Leaf(Leaf::Mode), "Octal, such as 0640."),
+    optional(
+        "bundle",
+        Shape::Leaf(Leaf::Flag),
+        "`true`: always in the document's compressed bundle; `false`: always readable in the document. Default: readable if there is room.",
+    ),
 ];
 
 const TIME_LIMITS: &[Field] = &[

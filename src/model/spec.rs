@@ -106,7 +106,7 @@ pub struct FilesSpec {
     pub mode: Option<Mode>,
 }
 
-/// Owner and mode by path on the machine.
+/// Owner, mode and place in the document, by path on the machine.
 #[derive(Debug, Clone, Deserialize)]
 pub struct Attributes {
     pub path: String,
@@ -114,6 +114,7 @@ pub struct Attributes {
     pub owner: Option<Owner>,
     #[serde(default, deserialize_with = "mode")]
     pub mode: Option<Mode>,
+    pub bundle: Option<bool>,
 }
 
 /// Time limits of the steps on the droplet.

@@ -8,8 +8,9 @@ use serde_json::json;
 
 use yaml11::Node;
 
-use super::entry::Encoding;
+use super::bundle::{Effort, base85, compress};
 use super::error::BakeEntryError;
+use super::runner;
 use crate::model::{Mapping, Value};
 
 const PATH: &str = "/run/mkimg/bake.json";
@@ -63,6 +64,8 @@ impl BakeEntry {
             }
             Channel::PowerOff => object["channel"] = json!("poweroff"),
         }
+        let program = compress(runner::bake_program().as_bytes(), Effort::Best);
+        object["runner"] = json!(base85(&program));
         object["power_off_after"] = json!(self.power_off_after.as_secs());
         if let Some(url) = &self.artifacts_url {
             object["artifacts_url"] = json!(url);
@@ -74,12 +77,8 @@ impl BakeEntry {
         let pairs = [("path", PATH), ("owner", "root:root"), ("permissions", "0600")];
         let mut mapping: Mapping =
             pairs.into_iter().map(|(key, value)| (Value::from(key), Value::from(value))).collect();
-        let json = self.json();
-        let encoding = Encoding::readable(json.as_bytes());
-        if encoding != Encoding::Text {
-            mapping.insert(Value::from("encoding"), Value::from(encoding.name()));
-        }
-        mapping.insert(Value::from("content"), Value::from(encoding.encode(json.as_bytes()).unwrap_or_default()));
+        // JSON of ASCII letters, digits and signs is always text.
+        mapping.insert(Value::from("content"), Value::from(self.json()));
         Value::Mapping(mapping)
     }
 

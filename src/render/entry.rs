@@ -1,12 +1,12 @@
-//! One `write_files` entry: the file, and its content as text, base64, or gzip and base64.
+//! One file of a document: a `write_files` entry, or a member of the bundle.
 
 use std::fmt;
-use std::io::{Read as _, Write as _};
+use std::io::Read as _;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use flate2::{Compression, GzBuilder};
 
+use super::bundle::Member;
 use crate::model::{Mapping, Mode, Owner, PlannedFile, Value};
 use yaml11::emit::{Representation, representation};
 
@@ -18,75 +18,42 @@ pub(super) const MIME_HEADER: &str = "mime-version:";
 /// bomb.
 const MAX_DECODED_BYTES: u64 = 64 << 20;
 
-/// The `encoding` of a `write_files` entry.
+/// How a document contains a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Encoding {
+    /// A `write_files` entry with the text.
     Text,
+    /// A `write_files` entry with base64.
     Base64,
-    GzipBase64(Effort),
-}
-
-/// How much time to spend on compression. The format is the same.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Effort {
-    /// Microseconds for each kilobyte.
-    Quick,
-    /// About 2 ms for each kilobyte and 3 to 5 % smaller: for documents that would exceed the limit
-    /// otherwise.
-    Thorough,
+    /// A member of the bundle.
+    Bundle,
 }
 
 impl Encoding {
-    /// Returns cloud-init's name of the encoding.
+    /// Returns the name in statistics: cloud-init's, or `bundle`.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
             Self::Text => "text/plain",
             Self::Base64 => "b64",
-            Self::GzipBase64(_) => "gz+b64",
+            Self::Bundle => "bundle",
         }
     }
 
     /// Returns the most readable encoding: text if YAML can represent it, else base64.
+    ///
+    /// cloud-init takes user-data with `mime-version:` near the beginning for a MIME message, so a
+    /// file that contains it (a mail template) is not written as text.
     #[must_use]
     pub fn readable(bytes: &[u8]) -> Self {
-        if as_text(bytes).is_some() { Self::Text } else { Self::Base64 }
-    }
-
-    /// Encodes the bytes. Returns `None` for text that YAML cannot represent.
-    #[must_use]
-    pub fn encode(self, bytes: &[u8]) -> Option<String> {
-        match self {
-            Self::Text => as_text(bytes).map(str::to_owned),
-            Self::Base64 => Some(STANDARD.encode(bytes)),
-            Self::GzipBase64(effort) => Some(STANDARD.encode(gzip(bytes, effort)?)),
-        }
+        let is_text = representation(bytes) == Representation::Text && !contains_mime_header(bytes);
+        if is_text { Self::Text } else { Self::Base64 }
     }
 }
 
-/// Returns the bytes as text if a reviewer can read it and YAML represents it without loss.
-///
-/// cloud-init takes user-data with `mime-version:` near the beginning for a MIME message, so a file
-/// that contains it (a mail template) is not written as text.
-fn as_text(bytes: &[u8]) -> Option<&str> {
-    let text = std::str::from_utf8(bytes).ok()?;
-    (representation(bytes) == Representation::Text && !text.to_ascii_lowercase().contains(MIME_HEADER)).then_some(text)
-}
-
-/// Compresses without a time or file name, so that equal input gives equal bytes.
-fn gzip(bytes: &[u8], effort: Effort) -> Option<Vec<u8>> {
-    match effort {
-        Effort::Quick => {
-            let mut encoder = GzBuilder::new().mtime(0).operating_system(255).write(Vec::new(), Compression::best());
-            encoder.write_all(bytes).ok()?;
-            encoder.finish().ok()
-        }
-        Effort::Thorough => {
-            let mut zipped = Vec::new();
-            zopfli::compress(zopfli::Options::default(), zopfli::Format::Gzip, bytes, &mut zipped).ok()?;
-            Some(zipped)
-        }
-    }
+fn contains_mime_header(bytes: &[u8]) -> bool {
+    let header = MIME_HEADER.as_bytes();
+    bytes.windows(header.len()).any(|window| window.eq_ignore_ascii_case(header))
 }
 
 /// Decodes the content of a `write_files` entry as cloud-init does. Returns `None` if it cannot be
@@ -113,41 +80,38 @@ fn gunzip(bytes: &[u8]) -> Option<Vec<u8>> {
     (out.len() as u64 <= MAX_DECODED_BYTES).then_some(out)
 }
 
-/// One `write_files` entry.
+/// A file of a document.
 #[derive(Debug, Clone)]
 pub(super) struct DocumentEntry {
     pub path: String,
     pub owner: Owner,
     pub mode: Mode,
-    /// Whether cloud-init writes it after it has created the users.
+    /// Whether it is written after cloud-init has created the users.
     pub is_deferred: bool,
+    /// Whether it is in the bundle; `None` if that depends on the room in the document.
+    pub bundle: Option<bool>,
+    /// Whether it is mkimg's own: no one reviews it, and no one can make it smaller.
+    pub is_own: bool,
     pub content: Vec<u8>,
-    pub encoding: Encoding,
-    /// The encoded content. Kept because thorough compression is too slow to repeat.
-    encoded: String,
 }
 
 impl DocumentEntry {
     pub(super) fn new(path: impl Into<String>, mode: Mode, content: Vec<u8>) -> Self {
-        let encoding = Encoding::readable(&content);
-        let encoded = encoding.encode(&content).unwrap_or_default();
-        Self { path: path.into(), owner: Owner::root(), mode, is_deferred: false, content, encoding, encoded }
+        let owner = Owner::root();
+        Self { path: path.into(), owner, mode, is_deferred: false, bundle: None, is_own: false, content }
+    }
+
+    /// An entry of mkimg's own.
+    pub(super) fn own(path: &str, content: String) -> Self {
+        Self { is_own: true, ..Self::new(path, Mode(0o600), content.into_bytes()) }
     }
 
     pub(super) fn from_file(file: &PlannedFile) -> Self {
         let entry = Self::new(file.path.clone(), file.mode, file.content.clone());
-        Self { owner: file.owner.clone(), is_deferred: file.is_deferred(), ..entry }
+        Self { owner: file.owner.clone(), is_deferred: file.is_deferred(), bundle: file.bundle, ..entry }
     }
 
-    /// Changes the encoding, unless it cannot represent the content.
-    pub(super) fn encoded_as(self, encoding: Encoding) -> Self {
-        match encoding.encode(&self.content) {
-            Some(encoded) => Self { encoding, encoded, ..self },
-            None => self,
-        }
-    }
-
-    /// Returns the entry as cloud-init reads it.
+    /// Returns the `write_files` entry as cloud-init reads it.
     pub(super) fn value(&self) -> Value {
         let mut mapping = Mapping::new();
         let mut set = |key: &str, value: Value| mapping.insert(Value::from(key), value);
@@ -157,21 +121,34 @@ impl DocumentEntry {
         if self.is_deferred {
             set("defer", Value::Bool(true));
         }
-        if self.encoding != Encoding::Text {
-            set("encoding", Value::from(self.encoding.name()));
-        }
-        set("content", Value::from(self.encoded.as_str()));
+        match (Encoding::readable(&self.content), std::str::from_utf8(&self.content)) {
+            (Encoding::Text, Ok(text)) => set("content", Value::from(text)),
+            _ => {
+                set("encoding", Value::from(Encoding::Base64.name()));
+                set("content", Value::from(STANDARD.encode(&self.content)))
+            }
+        };
         Value::Mapping(mapping)
+    }
+
+    pub(super) fn member(&self) -> Member {
+        Member {
+            path: self.path.clone(),
+            mode: self.mode.to_string(),
+            owner: self.owner.to_string(),
+            is_deferred: self.is_deferred,
+            content: self.content.clone(),
+        }
     }
 }
 
-/// The size of one `write_files` entry.
+/// The size of one file of a document.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct EntryStat {
     pub path: String,
     /// Bytes of the file on the machine.
     pub raw_bytes: usize,
-    /// Bytes of the whole entry in the document.
+    /// Bytes of the whole entry in the document. Of a member of the bundle: its share, by its size.
     pub stored_bytes: usize,
     pub encoding: Encoding,
 }
@@ -210,21 +187,5 @@ mod tests {
         {
             assert_eq!(Encoding::readable(bytes), Encoding::Base64, "{bytes:?}");
         }
-    }
-
-    #[test]
-    fn gzip_has_no_time() {
-        for effort in [Effort::Quick, Effort::Thorough] {
-            assert_eq!(gzip(b"x", effort).unwrap()[3..8], [0, 0, 0, 0, 0]);
-        }
-    }
-
-    #[test]
-    fn thorough_compression_is_smaller() {
-        let text: Vec<u8> =
-            (0..2_000_u32).flat_map(|n| format!("line {} of a file\n", n * n % 977).into_bytes()).collect();
-        let [quick, thorough] = [Effort::Quick, Effort::Thorough].map(|effort| gzip(&text, effort).unwrap());
-        assert!(thorough.len() < quick.len(), "{} and {}", thorough.len(), quick.len());
-        assert_eq!(decode_content("gz", &thorough), Some(text));
     }
 }

@@ -5,7 +5,7 @@ use super::entry::{EntryStat, Listing};
 /// Why a plan has no document.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum RenderError {
-    #[error("the document has {bytes} bytes, {} more than the limit of {limit}, with everything compressed:\n{}", .bytes - .limit, Listing(.entries))]
+    #[error("the document has {bytes} bytes, {} more than the limit of {limit}, with everything compressed that may be:\n{}", .bytes - .limit, Listing(.entries))]
     OverLimit { bytes: usize, limit: usize, entries: Vec<EntryStat> },
     #[error("`cloud_config.{key}` conflicts with what mkimg writes")]
     Conflict { key: &'static str },
@@ -38,7 +38,7 @@ impl RenderError {
 /// Why the bake's entry cannot be added to a document.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum BakeEntryError {
-    #[error("the bake's entry takes {bytes} bytes of the document, more than the 2,048 that are reserved for it")]
+    #[error("the bake's entry takes {bytes} bytes of the document, more than the {limit} that are reserved for it", limit = super::BAKE_ENTRY_LIMIT)]
     TooLarge { bytes: usize },
     #[error("internal error: the bake's entry is not at the end of the document")]
     NotAppended,

@@ -2,16 +2,16 @@
 //! and the files.
 //!
 //! `write_files` comes last. In it, the files of the machine come first, because a reviewer reads
-//! them before mkimg's own; the bake appends its entry to the text. `/run/mkimg/plan.json` holds
+//! them before mkimg's own; the bake appends its entry to the text. `document` puts the bundle before it. `/run/mkimg/plan.json` holds
 //! the runner's instructions; `docs/design/first-boot.md` defines it.
 
 use std::collections::BTreeSet;
 
 use serde_json::json;
 
-use super::entry::{DocumentEntry, Effort, Encoding};
+use super::entry::DocumentEntry;
 use super::error::RenderError;
-use super::runner;
+use super::runner::{self, Needs};
 use crate::model::{Mapping, Mode, Plan, PlannedFile, Script, User, Value};
 
 const PLAN_PATH: &str = "/run/mkimg/plan.json";
@@ -23,7 +23,8 @@ pub(super) fn image_entries(plan: &Plan) -> Vec<DocumentEntry> {
     let files = plan.files.iter().filter(|file| !file.runs_on_boot());
     let mut entries: Vec<DocumentEntry> = files.map(DocumentEntry::from_file).collect();
     for (index, file) in on_boot_files(plan) {
-        entries.push(DocumentEntry::new(deferred_path(index), Mode(0o600), file.content.clone()));
+        let entry = DocumentEntry::new(deferred_path(index), Mode(0o600), file.content.clone());
+        entries.push(DocumentEntry { bundle: file.bundle, ..entry });
     }
     // A check that is also listed as a script is one file.
     let mut seen = BTreeSet::new();
@@ -33,44 +34,20 @@ pub(super) fn image_entries(plan: &Plan) -> Vec<DocumentEntry> {
             entries.push(DocumentEntry::new(path, Mode(0o700), script.content.clone()));
         }
     }
-    entries.extend(runner_entries(image_plan(plan)));
+    let needs = Needs { packages: plan.upgrade || !plan.packages.is_empty(), artifacts: !plan.artifacts.is_empty() };
+    entries.extend(runner_entries(image_plan(plan), needs));
     entries
 }
 
 /// Returns the entries of a verification.
 pub(super) fn verification_entries(plan: &Plan) -> Vec<DocumentEntry> {
-    runner_entries(verification_plan(plan)).into()
+    runner_entries(verification_plan(plan), Needs { packages: false, artifacts: false }).into()
 }
 
-fn runner_entries(plan: String) -> [DocumentEntry; 2] {
-    let program = DocumentEntry::new(runner::PATH, Mode(0o600), runner::program().into_bytes());
-    [
-        DocumentEntry::new(PLAN_PATH, Mode(0o600), plan.into_bytes()),
-        program.encoded_as(Encoding::GzipBase64(Effort::Quick)),
-    ]
-}
-
-/// Moves scripts and deferred files from their entries into the runner's program. Returns the paths
-/// of the moved files.
-pub(super) fn embed_in_runner(entries: Vec<DocumentEntry>) -> (Vec<DocumentEntry>, Vec<String>) {
-    let is_embeddable = |entry: &DocumentEntry| {
-        (entry.path.starts_with(SCRIPTS_DIRECTORY) || entry.path.starts_with(DEFERRED_DIRECTORY))
-            && std::str::from_utf8(&entry.content).is_ok()
-    };
-    let (moved, mut kept): (Vec<_>, Vec<_>) = entries.into_iter().partition(is_embeddable);
-    let files: Vec<runner::EmbeddedFile<'_>> = moved
-        .iter()
-        .filter_map(|entry| {
-            let text = std::str::from_utf8(&entry.content).ok()?;
-            Some(runner::EmbeddedFile { path: &entry.path, mode: entry.mode.0, text })
-        })
-        .collect();
-    for entry in kept.iter_mut().filter(|entry| entry.path == runner::PATH) {
-        let program = runner::program_with_files(&files).into_bytes();
-        *entry =
-            DocumentEntry::new(runner::PATH, entry.mode, program).encoded_as(Encoding::GzipBase64(Effort::Thorough));
-    }
-    (kept, moved.into_iter().map(|entry| entry.path).collect())
+fn runner_entries(plan: String, needs: Needs) -> [DocumentEntry; 2] {
+    let program = DocumentEntry::own(runner::PATH, runner::install_program(needs));
+    let program = DocumentEntry { bundle: Some(true), ..program };
+    [DocumentEntry::own(PLAN_PATH, plan), program]
 }
 
 fn script_path(script: &Script) -> String {
@@ -141,8 +118,11 @@ fn to_text(value: &serde_json::Value) -> String {
 /// A document without its entries.
 #[derive(Debug, Clone)]
 pub(super) struct Frame {
-    /// Everything before `write_files`.
+    /// Everything before `bootcmd`.
     pub head: Mapping,
+    /// The items of `bootcmd` that `cloud_config` adds. They come before mkimg's, which writes files,
+    /// as they come before `write_files`.
+    pub boot_commands: Vec<Value>,
     /// The entries that `cloud_config` adds.
     pub more_files: Vec<Value>,
 }
@@ -156,6 +136,7 @@ pub(super) fn image_frame(plan: &Plan) -> Result<Frame, RenderError> {
         Some(_) => Err(RenderError::Conflict { key }),
     };
     let (more_users, more_commands, more_files) = (list("users")?, list("runcmd")?, list("write_files")?);
+    let boot_commands = list("bootcmd")?;
     if rest.contains_key("power_state") {
         return Err(RenderError::Conflict { key: "power_state" });
     }
@@ -168,12 +149,12 @@ pub(super) fn image_frame(plan: &Plan) -> Result<Frame, RenderError> {
     let mut commands = start_command();
     commands.extend(more_commands);
     head.insert(Value::from("runcmd"), Value::Sequence(commands));
-    Ok(Frame { head, more_files })
+    Ok(Frame { head, boot_commands, more_files })
 }
 
 pub(super) fn verification_frame() -> Frame {
     let head = Mapping::from_iter([(Value::from("runcmd"), Value::Sequence(start_command()))]);
-    Frame { head, more_files: Vec::new() }
+    Frame { head, boot_commands: Vec::new(), more_files: Vec::new() }
 }
 
 fn start_command() -> Vec<Value> {

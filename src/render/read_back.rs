@@ -1,37 +1,63 @@
 //! Reads a document back as cloud-init does and compares it with the intended values.
 
+use std::collections::HashMap;
+
 use yaml11::{Node, NodeKind, Scalar};
 
+use super::bundle::{self, Member};
 use super::entry::{DocumentEntry, decode_content};
 use super::error::RenderError;
 use crate::model::Value;
 
 /// Compares every value of the document and the decoded bytes of every entry.
-pub(super) fn verify(text: &str, root: &Value, entries: &[DocumentEntry]) -> Result<(), RenderError> {
-    let failed = |entry: &str, difference: String| RenderError::ReadBack { entry: entry.to_owned(), difference };
+pub(super) fn verify(
+    text: &str,
+    root: &Value,
+    entries: &[DocumentEntry],
+    is_bundled: &[bool],
+) -> Result<(), RenderError> {
+    let failed = |entry: &str, difference: &str| RenderError::ReadBack {
+        entry: entry.to_owned(),
+        difference: difference.to_owned(),
+    };
     if !text.starts_with("#cloud-config\n") {
-        return Err(failed("the document", "it does not begin with #cloud-config".to_owned()));
+        return Err(failed("the document", "it does not begin with #cloud-config"));
     }
-    let tree = yaml11::parse(text).map_err(|error| failed("the document", format!("it is not YAML: {error}")))?;
-    let read = tree.root().ok_or_else(|| failed("the document", "it is empty".to_owned()))?;
-    compare(read, root, "").map_err(|path| failed(&path, "another value".to_owned()))?;
-    let files = read.get("write_files").and_then(|files| Some(files.items()?.collect::<Vec<_>>())).unwrap_or_default();
-    for (index, entry) in entries.iter().enumerate() {
-        let file = files.get(index).ok_or_else(|| failed(&entry.path, "it is missing".to_owned()))?;
-        let text = |key: &str| file.get(key).and_then(Node::as_str).unwrap_or_default();
-        let permissions = u32::from_str_radix(text("permissions"), 8);
-        let deferred = matches!(file.get("defer").and_then(Node::scalar), Some(Scalar::Bool(true)));
-        if text("path") != entry.path || text("owner") != entry.owner.to_string() || deferred != entry.is_deferred {
-            return Err(failed(&entry.path, "another path, owner or `defer`".to_owned()));
-        }
-        if permissions != Ok(entry.mode.0) {
-            return Err(failed(&entry.path, "another mode".to_owned()));
-        }
-        if decode_content(text("encoding"), text("content").as_bytes()).as_deref() != Some(entry.content.as_slice()) {
-            return Err(failed(&entry.path, "other bytes".to_owned()));
+    let tree = yaml11::parse(text).map_err(|error| failed("the document", &format!("it is not YAML: {error}")))?;
+    let read = tree.root().ok_or_else(|| failed("the document", "it is empty"))?;
+    compare(read, root, "").map_err(|path| failed(&path, "another value"))?;
+    let mut files = read.get("write_files").and_then(Node::items).into_iter().flatten();
+    let bundle = read.get("bootcmd").and_then(|commands| bundle::members_of_command(commands.items()?.last()?));
+    let bundle = bundle.ok_or_else(|| failed("the bundle", "it cannot be unpacked"))?;
+    let members: HashMap<&str, &Member> = bundle.iter().map(|member| (member.path.as_str(), member)).collect();
+    for (entry, is_bundled) in entries.iter().zip(is_bundled) {
+        let found = if *is_bundled {
+            members.get(entry.path.as_str()).copied().cloned()
+        } else {
+            files.next().and_then(member_of_entry)
+        };
+        let found = found.ok_or_else(|| failed(&entry.path, "it is missing"))?;
+        if found != entry.member() {
+            return Err(failed(&entry.path, "another path, owner, mode or content, or other bytes"));
         }
     }
-    Ok(())
+    if members.len() == is_bundled.iter().filter(|is_bundled| **is_bundled).count() {
+        Ok(())
+    } else {
+        Err(failed("the bundle", "another number of files"))
+    }
+}
+
+/// Returns the file that a `write_files` entry writes.
+fn member_of_entry(file: Node<'_>) -> Option<Member> {
+    let text = |key: &str| file.get(key).and_then(Node::as_str);
+    Some(Member {
+        path: text("path")?.to_owned(),
+        mode: text("permissions")?.to_owned(),
+        owner: text("owner")?.to_owned(),
+        is_deferred: matches!(file.get("defer").and_then(Node::scalar), Some(Scalar::Bool(true))),
+        content: decode_content(text("encoding").unwrap_or_default(), text("content")?.as_bytes())?,
+    })
 }
 
 /// Returns the path of the first value that differs.

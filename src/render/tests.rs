@@ -19,13 +19,12 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::fs;
-use std::io::Read as _;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
 use base64::Engine as _;
 
-use super::{BakeEntry, Channel, HttpsChannel, RenderError, render, runner, verification_document};
+use super::{BakeEntry, Channel, HttpsChannel, RenderError, Target, bundle, render, runner, verification_document};
 use crate::model::{self, Inputs, Plan, Secrets, Template, Value};
 use crate::workspace::{self, Project};
 
@@ -124,9 +123,12 @@ fn shown(case: &str) -> String {
         fs::set_permissions(&path, fs::Permissions::from_mode(section.mode)).unwrap();
     }
     let plan = plan(directory.path(), &options);
-    let readable = render(&plan, None).unwrap();
+    let readable = render(&plan, Target::UNLIMITED).unwrap();
     let document = match options.below {
-        Some(bytes) => render(&plan, Some(readable.text.len() - bytes)).unwrap(),
+        Some(bytes) => {
+            let limit = Some(readable.text.len() - bytes);
+            render(&plan, Target { limit, ..Target::UNLIMITED }).unwrap()
+        }
         None => readable,
     };
     if !options.bake {
@@ -149,7 +151,7 @@ fn shown(case: &str) -> String {
     )
 }
 
-/// A document as a person reads it: its keys as YAML, then each file with its decoded content.
+/// A document as a person reads it: its keys as YAML, then each file with its content.
 fn decoded(document: &str) -> String {
     assert!(document.starts_with("#cloud-config\n"), "{document}");
     let mut root: model::Mapping = serde_yaml::from_str(document).unwrap();
@@ -160,7 +162,23 @@ fn decoded(document: &str) -> String {
             *command = Value::from("(the runner's start)");
         }
     }
+    let mut bundled = Vec::new();
+    if let Some(Value::Sequence(commands)) = root.get_mut("bootcmd") {
+        let Some(Value::Sequence(command)) = commands.pop() else { panic!("no bundle") };
+        bundled = bundle::unpack(command.last().unwrap().as_str().unwrap()).unwrap();
+        if commands.is_empty() {
+            root.shift_remove("bootcmd");
+        }
+    }
     let mut out = serde_yaml::to_string(&root).unwrap();
+    for member in bundled {
+        if member.path == runner::PATH {
+            continue;
+        }
+        let defer = if member.is_deferred { " defer=true" } else { "" };
+        writeln!(out, "\n{}  {} {}{defer}  bundle", member.path, member.owner, member.mode).unwrap();
+        show_content(&mut out, &member.path, member.content);
+    }
     for file in files {
         let Value::Mapping(mut file) = file else { panic!("not a mapping: {file:?}") };
         let mut text = |key: &str| match file.shift_remove(key) {
@@ -176,22 +194,26 @@ fn decoded(document: &str) -> String {
         }
         writeln!(out, "  {encoding}").unwrap();
         let mut bytes = content.into_bytes();
-        if encoding.ends_with("b64") {
+        if encoding == "b64" {
             bytes = base64::engine::general_purpose::STANDARD.decode(bytes).unwrap();
         }
-        if encoding.starts_with("gz") {
-            let zipped = std::mem::take(&mut bytes);
-            flate2::read::GzDecoder::new(zipped.as_slice()).read_to_end(&mut bytes).unwrap();
-        }
-        let content = String::from_utf8(bytes).unwrap();
-        match path.as_str() {
-            runner::PATH if content == runner::program() => out.push_str("    (the runner's program)\n"),
-            "/run/mkimg/plan.json" | "/run/mkimg/bake.json" => indent(&mut out, &lines_of_json(&content)),
-            _ => indent(&mut out, &content),
-        }
+        show_content(&mut out, &path, bytes);
     }
     // No line ends with a space.
     out.lines().fold(String::new(), |text, line| text + line.trim_end() + "\n")
+}
+
+fn show_content(out: &mut String, path: &str, bytes: Vec<u8>) {
+    let content = String::from_utf8(bytes).unwrap();
+    match path {
+        "/run/mkimg/plan.json" => indent(out, &lines_of_json(&content)),
+        "/run/mkimg/bake.json" => {
+            let (before, program) = content.split_once("\"runner\":\"").unwrap();
+            let (_, after) = program.split_once('"').unwrap();
+            indent(out, &lines_of_json(&format!("{before}\"runner\":\"(the bake's half)\"{after}")));
+        }
+        _ => indent(out, &content),
+    }
 }
 
 /// An object with one line for each key, and one for each item of a list of objects.
@@ -227,7 +249,7 @@ fn a_document_that_cloud_init_takes_for_mime_is_refused() {
     for (message, is_refused) in [("MIME-Version: 1.0", true), ("MIME Version 1.0", false)] {
         let template = format!("snapshot: {{name: x}}\ncloud_config: {{final_message: '{message}'}}\n");
         fs::write(directory.path().join("templates/image.yaml"), template).unwrap();
-        let rendered = render(&plan(directory.path(), &Options::default()), None);
+        let rendered = render(&plan(directory.path(), &Options::default()), Target::UNLIMITED);
         assert_eq!(matches!(rendered, Err(RenderError::LooksLikeMime)), is_refused, "{message}");
     }
 }

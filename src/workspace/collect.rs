@@ -145,6 +145,7 @@ fn load_file(root: &Path, start: &Path, entry: &DirEntry, files: &FilesSpec) -> 
         source,
         owner: files.owner.clone().unwrap_or_else(Owner::root),
         mode: files.mode.unwrap_or(tree_mode),
+        bundle: None,
         content,
     }))
 }

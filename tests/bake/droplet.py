@@ -7,9 +7,10 @@ downloads too; what would change this machine (systemctl, cloud-init …) is onl
 Usage: droplet.py STATE URL ROOT, with the API's token in MKIMG_TEST_TOKEN.
 """
 import base64
-import gzip
 import json
 import os
+import shutil
+import subprocess
 import sys
 import time
 import types
@@ -34,15 +35,29 @@ def droplet():
         time.sleep(0.02)
 
 
-def write_files(document):
-    assert document.startswith("#cloud-config\n"), document[:40]
-    for entry in yaml.safe_load(document)["write_files"]:
+def boot(text):
+    """What cloud-init does with the document before the runner starts: unpacks the bundle, then writes files."""
+    assert text.startswith("#cloud-config\n"), text[:40]
+    document = yaml.safe_load(text)
+    asked = []
+    saved = sys.argv, shutil.chown, subprocess.run
+    shutil.chown = lambda *arguments: None
+    subprocess.run = lambda argv, **_: asked.append(argv)
+    stub, bundle = document["bootcmd"][-1][-2:]
+    for run in ([], ["second"]):
+        if run and not any("--unit=mkimg-files" in argv for argv in asked):
+            break
+        sys.argv = ["-c", bundle, ROOT] + run
+        try:
+            exec(stub, {"__name__": "__main__"})
+        except SystemExit as ended:
+            assert not ended.code, ended.code
+    sys.argv, shutil.chown, subprocess.run = saved
+    for entry in document["write_files"]:
         if not entry["path"].startswith("/run/mkimg/"):
             continue
-        content, encoding = entry["content"], entry.get("encoding", "")
-        data = content.encode() if encoding == "" else base64.b64decode(content, validate=True)
-        if encoding == "gz+b64":
-            data = gzip.decompress(data)
+        content = entry["content"]
+        data = base64.b64decode(content, validate=True) if "encoding" in entry else content.encode()
         path = ROOT + entry["path"]
         os.makedirs(os.path.dirname(path), exist_ok=True)
         with open(path, "wb") as file:
@@ -69,7 +84,7 @@ def power_off(id):
 
 def main():
     id, address, user_data = droplet()
-    write_files(user_data)
+    boot(user_data)
     runner = load()
 
     def listen(port):

@@ -3,13 +3,12 @@
 //! They need `python3` and `openssl`, use only the loopback network, and write only to a temporary folder.
 //! While working on a module, `cd tests/runner && python3 -B -m unittest` runs them against the sources.
 
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::process::Output;
 
-use crate::harness::{python, tests};
-use mkimg::render::runner::{
-    BAKE, EmbeddedFile, INSTALL, Needs, bake_program, install_program, program, program_with_files,
-};
+use crate::harness::{mkimg, python, tests, write_files_below};
+use mkimg::render::runner::{BAKE, INSTALL, Needs, bake_program, install_program};
 
 fn run(arguments: &[&str], program: &Path) -> Output {
     python()
@@ -23,7 +22,10 @@ fn run(arguments: &[&str], program: &Path) -> Output {
 fn written() -> (tempfile::TempDir, std::path::PathBuf) {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let path = folder.path().join("runner.py");
-    std::fs::write(&path, program()).expect("the program is written");
+    let install = install_program(Needs::ALL);
+    let start = "import sys\nsys.exit(main())\n";
+    let body = install.strip_suffix(start).expect("the program ends with its start");
+    std::fs::write(&path, [body, &bake_program(), start].concat()).expect("the program is written");
     (folder, path)
 }
 
@@ -99,24 +101,54 @@ for half in (install, bake):
     assert!(sizes[0] <= 6_300 && sizes[1] <= 8_900, "installing half and bake half take {sizes:?} bytes");
 }
 
+/// Files whose names and contents YAML, shells and Python's text mode change.
+const HOSTILE: [(&str, &[u8]); 12] = [
+    ("empty", b""),
+    ("no newline", b"text"),
+    ("it's \"quoted\"", b"'\"'''\"\"\" $(id) `id` \\ %s {{ x }} ${x}\n"),
+    ("\u{e9}\u{65e5}", "\u{e9}\u{65e5}\u{1f3ae}\n".as_bytes()),
+    ("crlf", b"one\r\ntwo\rthree"),
+    ("nul", b"\0\0a\0\n"),
+    ("latin-1", b"\xe9\xff\xfe\n"),
+    ("bom", b"\xef\xbb\xbfx\n"),
+    ("separators", "\u{85}a\u{2028}b\u{2029}\n".as_bytes()),
+    ("document", b"---\n...\n%YAML 1.1\n\tx: [\n"),
+    ("mail", b"MIME-Version: 1.0\n#cloud-config\n"),
+    ("spaces", b"  indented\n \n\n   trailing   \n\n\n"),
+];
+
 #[test]
-fn embedded_files_are_written_unchanged() {
+fn readable_and_bundled_files_arrive_unchanged() {
     let folder = tempfile::tempdir().expect("a temporary folder");
-    let texts =
-        ["#!/bin/sh\necho 'a\\n'\n", "", "a\r\nb\rc", "it''' ends\\", "\0\x0c\u{85}é日🎮 \u{feff}\n'", "\"\"\"\\'\\'"];
-    let paths: Vec<String> =
-        (0..texts.len()).map(|index| folder.path().join(format!("below/{index}")).display().to_string()).collect();
-    let files: Vec<EmbeddedFile<'_>> =
-        paths.iter().zip(texts).map(|(path, text)| EmbeddedFile { path, mode: 0o640, text }).collect();
-    let program = program_with_files(&files);
-    let (writer, _) = program.split_once("\nimport array\n").expect("modules come after the files");
-    let script = folder.path().join("writer.py");
-    std::fs::write(&script, writer).expect("the first part is written");
-    let output = python().arg("-BEs").arg(&script).output().expect("the runner's tests need python3");
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    for (path, text) in paths.iter().zip(texts) {
-        assert_eq!(std::fs::read_to_string(path).expect("the file is there"), text);
-        let mode = std::os::unix::fs::PermissionsExt::mode(&std::fs::metadata(path).expect("the file").permissions());
-        assert_eq!(mode & 0o7777, 0o640);
+    let project = folder.path().join("project");
+    for directory in ["templates", "files"] {
+        std::fs::create_dir_all(project.join(directory)).expect("a folder");
+    }
+    for (name, content) in HOSTILE {
+        std::fs::write(project.join("files").join(name), content).expect("a file");
+    }
+    // Deferred files come in a second run.
+    let template = "snapshot: {name: x}\nusers: [{name: game, system: true}]\n\
+        files: [{source: files, to: /etc/a}, {source: files, to: /srv/b/c, owner: game, mode: '0640'}]\n";
+    for (case, attributes) in [
+        ("readable", ""),
+        ("bundled", "attributes: [{path: '/**', bundle: true}]\n"),
+        ("mixed", "attributes: [{path: '/etc/a/*a*', bundle: true}, {path: '/srv/**/*o*', bundle: true}]\n"),
+    ] {
+        std::fs::write(project.join("templates/image.yaml"), format!("{template}{attributes}")).expect("a template");
+        let document = folder.path().join(format!("{case}.yaml"));
+        let root = folder.path().join(case);
+        mkimg(&project).args(["render", "--limit", "none", "-o"]).arg(&document).run().success();
+        write_files_below(&root, &document);
+        for (name, content) in HOSTILE {
+            for (directory, mode) in [("etc/a", 0o644), ("srv/b/c", 0o640)] {
+                let path = root.join(directory).join(name);
+                assert_eq!(std::fs::read(&path).expect("the file is there"), content, "{case}: {}", path.display());
+                let permissions = std::fs::metadata(&path).expect("the file is there").permissions();
+                assert_eq!(permissions.mode() & 0o7777, mode, "{case}: {}", path.display());
+            }
+        }
+        let report = std::fs::read_to_string(root.join("run/mkimg/unbundle.json")).expect("the report");
+        assert_eq!(report, r#"{"failed": []}"#, "{case}");
     }
 }

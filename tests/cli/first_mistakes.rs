@@ -291,8 +291,8 @@ fn a_project_has_one_limit() {
     let project = project();
     let bytes = mkimg(project.path()).args(["render", "--stats=json", "-o", "user-data.yaml"]).run().stderr;
     let bytes = serde_json::from_str::<serde_json::Value>(&bytes).unwrap()["bytes"].as_u64().unwrap();
-    assert!(bytes < 63_488);
-    let tight = (bytes - 20_000).to_string();
+    assert!(bytes < 16_384);
+    let tight = (bytes / 3).to_string();
     assert_eq!(mkimg(project.path()).args(["render", "--limit", &tight]).run().exit, 1);
     assert_eq!(mkimg(project.path()).args(["validate", "--limit", &tight]).run().exit, 1);
     assert_eq!(mkimg(project.path()).arg("validate").run().exit, 0);

@@ -5,13 +5,14 @@
 //! the last two.
 
 use std::fs;
+use std::io::Read as _;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::Path;
 use std::process::Command;
 
 use proptest::prelude::*;
 
-use crate::harness::{MKIMG, compare_with_file, mkimg, python, tests};
+use crate::harness::{MKIMG, compare_with_file, mkimg, tests, write_files_below};
 
 fn copy(from: &Path, to: &Path) {
     for entry in walkdir::WalkDir::new(from).min_depth(1) {
@@ -70,38 +71,75 @@ fn wrong_input_is_explained() {
 }
 
 #[test]
-fn the_runner_embeds_the_scripts_if_the_document_is_too_large() {
+fn files_move_to_the_bundle_if_the_document_is_too_large() {
     let project = base();
-    let render = |limit: usize| {
-        let limit = limit.to_string();
-        let run = mkimg(project.path()).args(["render", "--stats=json", "--limit", &limit]).run();
-        let stats: serde_json::Value = serde_json::from_str(&run.stderr).unwrap_or_default();
-        (run.stdout, stats)
+    let render = |limit: &str| {
+        let run = mkimg(project.path()).args(["render", "--stats=json", "--limit", limit]).run().success();
+        let stats: serde_json::Value = serde_json::from_str(&run.stderr).unwrap();
+        assert_eq!(run.stdout.len() as u64, stats["bytes"].as_u64().unwrap());
+        stats
     };
-    // The smallest limit under which every file has an entry, and one byte less.
-    let (mut enough, mut short) = (40_000, 10_000);
-    while enough - short > 1 {
-        let limit = usize::midpoint(enough, short);
-        if render(limit).0.contains("path: /run/mkimg/scripts/") { enough = limit } else { short = limit }
-    }
-    let ((_, roomy), (_, tight)) = (render(enough), render(short));
-    assert_eq!(roomy["carried"], serde_json::json!([]));
-    let carried = tight["carried"].as_array().unwrap();
-    assert!(!carried.is_empty());
-    assert!(carried.iter().all(|path| path.as_str().unwrap().starts_with("/run/mkimg/")), "{carried:?}");
-    assert!(tight["bytes"].as_u64().unwrap() + 500 < roomy["bytes"].as_u64().unwrap(), "{tight} {roomy}");
+    let all_readable = render("none");
+    let bytes = all_readable["bytes"].as_u64().unwrap();
+    assert_eq!(all_readable["carried"], serde_json::json!([]));
+    assert_eq!(render(&bytes.to_string()), {
+        let mut same = all_readable.clone();
+        same["limit"] = bytes.into();
+        same
+    });
+    let tight = render(&(bytes - 1).to_string());
+    assert!(tight["bytes"].as_u64().unwrap() < bytes, "{tight}");
     let entries = tight["entries"].as_array().unwrap();
-    assert!(entries.iter().all(|entry| !carried.contains(&entry["path"])), "{tight}");
+    assert_eq!(entries.len(), all_readable["entries"].as_array().unwrap().len());
+    let is_bundled = |entry: &&serde_json::Value| entry["encoding"] == "bundle";
+    let bundled: Vec<_> = entries.iter().filter(is_bundled).map(|entry| entry["path"].clone()).collect();
+    let carried = tight["carried"].as_array().unwrap();
+    assert!(!carried.is_empty() && carried.len() + 1 == bundled.len(), "{tight}");
+    assert!(bundled.contains(&"/run/mkimg/runner.py".into()) && carried.iter().all(|path| bundled.contains(path)));
 }
 
 #[test]
-fn a_document_over_its_limit_says_which_entries_are_how_large() {
+fn a_document_over_its_limit_says_which_files_are_how_large() {
     let project = base();
+    fs::write(project.path().join("files/etc/larger.conf"), "a=1\n".repeat(99)).unwrap();
     let run = mkimg(project.path()).args(["render", "--limit", "5000"]).run();
     let stderr = run.exits(1).stdout_is("").stderr_has("more than the limit of 5000").stderr;
-    // Largest first.
-    let runner = stderr.find("/run/mkimg/runner.py").unwrap();
-    assert!(runner < stderr.find("/etc/hello.conf").unwrap(), "{stderr}");
+    // Largest first, and nothing that the user cannot change.
+    let larger = stderr.find("/etc/larger.conf").unwrap();
+    assert!(larger < stderr.find("/etc/hello.conf").unwrap(), "{stderr}");
+    assert!(!stderr.contains("runner.py") && !stderr.contains("plan.json"), "{stderr}");
+}
+
+#[test]
+fn hopeless_input_is_refused_from_an_estimate() {
+    let project = base();
+    let mut state = 1_u32;
+    let mut word = || {
+        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        format!("{:x} ", state >> 8)
+    };
+    let text: String = (0..700_000).map(|_| word()).collect();
+    fs::write(project.path().join("files/etc/huge"), text).unwrap();
+    let run = mkimg(project.path()).arg("render").run();
+    run.exits(1).stdout_is("").stderr_has("more than the limit of").stderr_has("/etc/huge");
+}
+
+#[test]
+fn a_provider_sets_the_limit_and_the_container() {
+    let project = base();
+    let render = |provider: &str| mkimg(project.path()).args(["render", "--provider", provider, "-o", "out"]).run();
+    render("hetzner").success();
+    assert_eq!(fs::read_to_string(project.path().join("out")).unwrap(), document(project.path(), &[]));
+    render("aws").success();
+    let bytes = fs::read(project.path().join("out")).unwrap();
+    let mut text = String::new();
+    flate2::read::GzDecoder::new(bytes.as_slice()).read_to_string(&mut text).unwrap();
+    assert_eq!(text, document(project.path(), &[]));
+    assert!(bytes.len() < 16_384, "{}", bytes.len());
+    fs::write(project.path().join("files/etc/large"), "0123456789abcdef ".repeat(9_000)).unwrap();
+    render("ec2").success();
+    assert!(fs::metadata(project.path().join("out")).unwrap().len() <= 16_384);
+    render("nobody").exits(2).stderr_has("expected one of azure, digitalocean, ec2");
 }
 
 #[test]
@@ -175,23 +213,6 @@ fn a_secret_comes_from_the_environment_or_a_file_and_is_not_shown() {
     render().env("MKIMG_VAR_TOKEN", "hunter 2!").run().exits(2).never_prints("hunter");
 }
 
-/// Decodes every entry as cloud-init does and compares it with the files that were rendered.
-const DECODE: &str = r#"
-import base64, gzip, os, sys, yaml
-root, document = sys.argv[1:]
-config = yaml.safe_load(open(document, "rb").read())
-files = {entry["path"]: entry for entry in config["write_files"]}
-for name in os.listdir(os.path.join(root, "files/etc")):
-    path = os.path.join(root, "files/etc", name)
-    entry = files["/etc/" + name]
-    content, encoding = entry["content"], entry.get("encoding", "")
-    assert isinstance(content, str), (name, type(content))
-    data = content.encode() if encoding == "" else base64.b64decode(content, validate=True)
-    if encoding == "gz+b64":
-        data = gzip.decompress(data)
-    assert data == open(path, "rb").read(), name
-"#;
-
 fn contents() -> impl Strategy<Value = Vec<u8>> {
     let tricky = prop::sample::select(vec![
         "\n", " ", "\t", "#", ": ", "- ", "---\n", "...\n", "{{ x }}", "'", "\"", "\\", "%", "!!binary ", "&a ", "*a",
@@ -214,14 +235,16 @@ proptest! {
         for (index, content) in files.iter().enumerate() {
             fs::write(project.path().join(format!("files/etc/file-{index}")), content).unwrap();
         }
-        // With a tight limit, more than the large file is compressed.
+        // With a tight limit, the large file and some others are in the bundle.
         fs::write(project.path().join("files/etc/large"), "all work and no play\n".repeat(1500)).unwrap();
-        let limit = if tight { "42000" } else { "none" };
+        let limit = if tight { "14000" } else { "none" };
         fs::write(project.path().join("out.yaml"), document(project.path(), &["--limit", limit])).unwrap();
-        let decoded = python()
-            .args(["-c", DECODE]).arg(project.path()).arg(project.path().join("out.yaml"))
-            .output().expect("this test needs Debian's package python3");
-        prop_assert!(decoded.status.success(), "{}", String::from_utf8_lossy(&decoded.stderr));
+        let root = project.path().join("root");
+        write_files_below(&root, &project.path().join("out.yaml"));
+        for (index, content) in files.iter().enumerate() {
+            let written = fs::read(root.join(format!("etc/file-{index}"))).unwrap();
+            prop_assert_eq!(&written, content);
+        }
     }
 }
 

@@ -48,6 +48,12 @@ pub(crate) fn compare_with_file(file: &Path, found: &str) -> Option<String> {
     })
 }
 
+/// Writes the files of a document below a folder, as cloud-init does.
+#[track_caller]
+pub(crate) fn write_files_below(root: &Path, document: &Path) {
+    run_python(include_str!("write_files.py"), [document, root]);
+}
+
 /// Calls `look` until it returns something, often enough to see each entry of a journal.
 #[track_caller]
 pub(crate) fn until<T>(what: &str, look: impl FnMut() -> Option<T>) -> T {

@@ -192,7 +192,7 @@ class BakeTest(ImageCase):
 
     def test_files_that_could_not_be_written_fail_the_first_step(self):
         self.put("/run/mkimg/unbundle.json", '{"failed": []}')
-        self.assertEqual(list(self.bake().items())[0], ("files", "passed"))
+        self.assertNotIn("files", self.bake())
         self.put("/run/mkimg/unbundle.json", '{"failed": [["/etc/a", "no such user"], ["/etc/b", "disk full"]]}')
         states = self.bake()
         self.assertEqual((states.pop("files"), set(states.values())), ("failed", {"skipped"}))

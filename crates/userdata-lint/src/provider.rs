@@ -16,6 +16,9 @@ pub struct Provider {
     pub limit: usize,
     /// Whether the limit applies to the base64 form, which is a third longer.
     pub encoded: bool,
+    /// Whether user-data may be any bytes, such as a gzip of the document, because its API takes
+    /// base64. Others take text.
+    pub takes_bytes: bool,
 }
 
 /// The default provider.
@@ -25,21 +28,21 @@ pub static DIGITALOCEAN: &Provider = &PROVIDERS[2];
 pub static PROVIDERS: [Provider; 8] = [
     // "The maximum length of the binary array is 65535 bytes": Compute REST API,
     // OSProfile.customData.
-    Provider { name: "azure", title: "Azure", limit: 65_535, encoded: false },
+    Provider { name: "azure", title: "Azure", limit: 65_535, encoded: false, takes_bytes: true },
     // A custom metadata value has at most 256 KB: Compute Engine, "Limitations of custom metadata".
-    Provider { name: "gcp", title: "Google Cloud", limit: 262_144, encoded: false },
+    Provider { name: "gcp", title: "Google Cloud", limit: 262_144, encoded: false, takes_bytes: false },
     // 64 KiB: API reference, POST /v2/droplets.
-    Provider { name: "digitalocean", title: "DigitalOcean", limit: 65_536, encoded: false },
+    Provider { name: "digitalocean", title: "DigitalOcean", limit: 65_536, encoded: false, takes_bytes: false },
     // 16 KB "in raw form, before it is base64-encoded": EC2 User Guide. The API's error says 16384 bytes.
-    Provider { name: "ec2", title: "Amazon EC2", limit: 16_384, encoded: false },
+    Provider { name: "ec2", title: "Amazon EC2", limit: 16_384, encoded: false, takes_bytes: true },
     // 32 KiB: Cloud API, POST /servers.
-    Provider { name: "hetzner", title: "Hetzner", limit: 32_768, encoded: false },
+    Provider { name: "hetzner", title: "Hetzner", limit: 32_768, encoded: false, takes_bytes: false },
     // 65535 bytes of base64: Compute API of OpenStack, POST /servers. OVHcloud's public cloud is one.
-    Provider { name: "openstack", title: "OpenStack", limit: 65_535, encoded: true },
+    Provider { name: "openstack", title: "OpenStack", limit: 65_535, encoded: true, takes_bytes: true },
     // 32 KiB, unencoded: API description.
-    Provider { name: "oxide", title: "Oxide", limit: 32_768, encoded: false },
+    Provider { name: "oxide", title: "Oxide", limit: 32_768, encoded: false, takes_bytes: true },
     // 524288 bytes: vSphere API, CustomizationCloudinitPrep.userdata.
-    Provider { name: "vsphere", title: "vSphere", limit: 524_288, encoded: false },
+    Provider { name: "vsphere", title: "vSphere", limit: 524_288, encoded: false, takes_bytes: false },
 ];
 
 impl Provider {
@@ -65,6 +68,12 @@ impl fmt::Display for Provider {
 /// A provider as a command-line argument.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ProviderArgument(pub &'static Provider);
+
+impl fmt::Display for ProviderArgument {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(formatter)
+    }
+}
 
 impl FromStr for ProviderArgument {
     type Err = String;

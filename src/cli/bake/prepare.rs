@@ -13,7 +13,7 @@ use crate::cli::error::{ErrorKind, ExpectedError, Failure};
 use crate::cli::options::Variant;
 use crate::cli::{Global, lock, project, project_lint};
 use crate::model::{self, Assignment, Lock, Places, Plan};
-use crate::render::{self, DOCUMENT_LIMIT, RenderedDocument};
+use crate::render::{self, RenderedDocument, Target};
 use crate::workspace::{ArtifactRequest, FilePath, read_lock, write_lock};
 
 /// Everything that is decided before the first request.
@@ -149,7 +149,7 @@ pub(crate) fn prepare(args: &Args, global: &Global, variant: &Variant, local: bo
         folder.check(&plan.artifacts)?;
     }
     project::check_locked(global, &plan, &lock_path, args.locked)?;
-    let document = project::document(&plan, Some(DOCUMENT_LIMIT))?;
+    let document = project::document(&plan, Target::DIGITALOCEAN)?;
     let secrets = project_lint::secrets(&opened, &assignments);
     check_documents(global, &plan, &document, &secrets)?;
     let verification = render::verification_document(&plan)?;

@@ -93,71 +93,12 @@ pub fn bake_program() -> String {
     join(BAKE.iter().map(|(_, source)| *source))
 }
 
-// Until documents carry a bundle: both halves in one file, and files embedded in it. To remove it,
-// delete everything from here to `join`.
-
-/// The function that writes embedded files. No script starts before all files are complete.
-const WRITER: &str = "\
-import os
-
-
-def carried(path, mode, text):
-    os.makedirs(os.path.dirname(path), exist_ok=True)
-    with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode), 'wb') as file:
-        os.fchmod(file.fileno(), mode)
-        file.write(text.encode())
-
-
-";
-
-/// A file that is embedded in the program.
-#[derive(Debug, Clone, Copy)]
-pub struct EmbeddedFile<'a> {
-    /// Absolute path on the machine.
-    pub path: &'a str,
-    /// Permission bits.
-    pub mode: u32,
-    pub text: &'a str,
-}
-
-/// Returns both halves as one Python file.
-pub fn program() -> String {
-    program_with_files(&[])
-}
-
-/// Returns both halves with embedded files, which they write first.
-pub fn program_with_files(files: &[EmbeddedFile<'_>]) -> String {
-    let mut program = String::new();
-    if !files.is_empty() {
-        program.push_str(WRITER);
-        for file in files {
-            let statement =
-                format!("carried({}, 0o{:o}, {})\n", escaped(file.path), file.mode, python_literal(file.text));
-            program.push_str(&statement);
-        }
-    }
-    program + &join(INSTALL.iter().chain(BAKE).map(|(_, source)| *source)) + MAIN
-}
-
-/// Returns a Python literal: a raw string with line breaks where Python reads it back unchanged, so
-/// that `mkimg diff` shows lines.
-fn python_literal(text: &str) -> String {
-    // Python converts CR and CR LF in its source to LF, and a source cannot contain NUL.
-    let raw = !text.contains("'''") && !text.ends_with(['\'', '\\']) && !text.contains(['\r', '\0']);
-    if raw { format!("r'''{text}'''") } else { escaped(text) }
-}
-
-/// JSON strings are also Python strings: the escapes are the same.
-fn escaped(text: &str) -> String {
-    serde_json::Value::from(text).to_string()
-}
-
 /// Joins modules into one namespace: the imports of the standard library first, each once, then the
 /// code without comments and docstrings, indented by one space instead of four.
 ///
 /// This relies on the style of the modules: imports are at the start of a line, only a docstring
 /// starts a line with three double quotes, and no function consists of a docstring alone.
-fn join<'a>(sources: impl Iterator<Item = &'a str>) -> String {
+pub(super) fn join<'a>(sources: impl Iterator<Item = &'a str>) -> String {
     let mut imports = BTreeSet::new();
     let mut code = String::new();
     let mut in_docstring = false;
@@ -181,7 +122,7 @@ fn join<'a>(sources: impl Iterator<Item = &'a str>) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{BAKE, INSTALL, Needs, bake_program, install_program, join, python_literal};
+    use super::{BAKE, INSTALL, Needs, bake_program, install_program, join};
 
     #[test]
     fn imports_come_once_and_first_without_docstrings_comments_and_blank_lines() {
@@ -208,15 +149,6 @@ mod tests {
             for (later, _) in &modules[place..] {
                 assert!(!source.contains(&format!("\nfrom {later} import")), "{name} imports {later}");
             }
-        }
-    }
-
-    #[test]
-    fn text_that_python_would_change_is_escaped() {
-        assert_eq!(python_literal("#!/bin/sh\necho \\n 'a'\n"), "r'''#!/bin/sh\necho \\n 'a'\n'''");
-        assert_eq!(python_literal(""), "r''''''");
-        for text in ["a'''b", "a'", "a\\", "a\r\n", "a\0"] {
-            assert!(python_literal(text).starts_with('"'), "{text:?}");
         }
     }
 }

@@ -52,12 +52,14 @@ class Runner:
         return steps
 
     def file_steps(self):
-        return [Step("files", self.check_files)] if os.path.exists(self.system.path(UNBUNDLED)) else []
-
-    def check_files(self, line):
+        """Returns a step that fails, if files of the bundle could not be written."""
+        if not os.path.exists(self.system.path(UNBUNDLED)):
+            return []
         failed = self.read_json(UNBUNDLED)["failed"]
-        if failed:
+
+        def fail(line):
             raise StepFailed("not written: " + "; ".join("%s: %s" % (path, message) for path, message in failed))
+        return [Step("files", fail)] if failed else []
 
     def finish(self, passed):
         return 0 if passed else 1
@@ -73,9 +75,7 @@ def make_runner(system):
             bake = json.load(file)
     except FileNotFoundError:
         return Runner(system)
-    # Until documents carry their bundle, the bake half is already here.
-    if "runner" in bake:
-        exec(compile(lzma.decompress(base64.b85decode(bake.pop("runner"))), "bake.py", "exec"), globals())
+    exec(compile(lzma.decompress(base64.b85decode(bake.pop("runner"))), "bake.py", "exec"), globals())
     return Bake(system, bake)  # noqa: F821
 
 

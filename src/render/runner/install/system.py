@@ -62,7 +62,8 @@ class System:
                     child.wait(GRACE_SECONDS)
             raise StepFailed("killed at its time limit of %d s" % time_limit)
         finally:
-            reader.join(GRACE_SECONDS)
+            # A process that stays in the background keeps the pipe open.
+            reader.join(1)
         return child.returncode
 
     def write_file(self, path, data, mode=0o644, owner=None):
