@@ -11,6 +11,7 @@ import threading
 import support
 
 SETUP = os.path.join(support.PROJECT, "files/usr/local/sbin/nakama-setup")
+MODULES = os.path.join(support.PROJECT, "files/usr/local/lib/nakama-setup")
 INSTANCE = "/etc/nakama/instance.yml"
 SECRETS = {"console": ("username", "password", "signing_key"), "socket": ("server_key",), "session": ("encryption_key", "refresh_encryption_key"),
            "runtime": ("http_key",), "mfa": ("storage_encryption_key",)}

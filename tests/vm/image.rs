@@ -249,6 +249,9 @@ async fn machines_of_the_image_come_up_and_come_back() {
     let whole = begun.elapsed();
     let mut all = vec![client.ended(&first).await];
     if std::env::var_os("MKIMG_VM_IMAGE").is_some() {
+        for entry in std::fs::read_dir("files/usr/local/lib/nakama-setup").expect("the modules") {
+            client.install(&first, &entry.expect("a module").path().display().to_string()).await;
+        }
         client.install(&first, "files/usr/local/sbin/nakama-setup").await;
     }
     operate(&client, &first).await;

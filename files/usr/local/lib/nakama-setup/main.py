@@ -1,14 +1,14 @@
-"""The command line. A command is a module with an `add_NAME` function, listed in COMMANDS and in `build`."""
+"""The command line. A command is a module with an `add_NAME` function, listed in COMMANDS."""
 
 import argparse
 import os
 import sys
 
 from backup import add_backup
+from credentials import add_secrets
 from firewall import add_firewall
 from join import add_join
 from machine import ROOT, Failure
-from secrets import add_secrets
 from status import add_status
 from tls import add_tls
 from upgrade import add_upgrade
@@ -49,7 +49,3 @@ def main():
         return getattr(failure, "status", 1)
     except KeyboardInterrupt:
         return 130
-
-
-if __name__ == "__main__":
-    sys.exit(main())
