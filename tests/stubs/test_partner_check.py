@@ -8,7 +8,8 @@ import unittest
 import support
 from test_image import FakeMachine
 
-sys.path.insert(0, os.path.join(support.PROJECT, "src/render/runner"))
+for half in ("install", "bake"):
+    sys.path.append(os.path.join(support.PROJECT, "src/render/runner", half))
 CHECK = os.path.join(support.PROJECT, "tests/stubs/partner_check.sh")
 
 
@@ -17,7 +18,7 @@ class PartnerCheck(FakeMachine):
 
     def read_by_mkimg(self, output, status):
         """The runner's own reading of the lines, as in a bake."""
-        from image import parse_check  # pylint: disable=import-outside-toplevel
+        from check import parse_check  # pylint: disable=import-outside-toplevel
         return parse_check(output.splitlines(), status)
 
     def test_a_clean_machine_passes(self):
