@@ -14,10 +14,11 @@ use super::Global;
 use super::error::{CannotWrite, ErrorKind, ExitStatus, ExpectedError, Failure, FileError};
 use super::project::{self, Opened};
 use super::redaction::Redaction;
+use super::show;
 use crate::diff::{Difference, differences};
 use crate::model::Assignment;
 use crate::render::Target;
-use crate::workspace::{FilePath, LINK_HELP, ReadError, Readers, read_lock, read_standard_input, read_text, write_for};
+use crate::workspace::{FilePath, LINK_HELP, ReadError, Readers, read_lock, read_text, write_for};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
@@ -80,20 +81,14 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<(), Failure> {
         [old, new] if args.update => Err(DiffError::UpdateOfDocuments { old: old.clone(), new: new.clone() }.into()),
         [old, new] if old == Path::new("-") && new == Path::new("-") => Err(DiffError::StandardInputTwice.into()),
         [old, new] => {
-            let (old, new) = (read(global, old)?, read(global, new)?);
+            let help = "name two user-data documents";
+            let (old, new) = (show::read(global, old, help)?, show::read(global, new, help)?);
             let found = differences(&old, &new);
             global.terminal.print_styled(&unified_diff(&old, &new, &found))?;
             if found.is_empty() { Ok(()) } else { Err(Failure::Reported(ExitStatus::Finding)) }
         }
         paths => fixtures(args, global, paths.first().map(PathBuf::as_path)),
     }
-}
-
-fn read(global: &Global, path: &Path) -> Result<Source, Failure> {
-    let text =
-        if path == Path::new("-") { read_standard_input() } else { read_text(&FilePath::typed(global.path(path))) };
-    let text = text.map_err(|reason| FileError::unreadable(path, &reason).with_help("name two user-data documents"))?;
-    Ok(Source::new(path.display().to_string(), text))
 }
 
 fn fixtures(args: &Args, global: &Global, template: Option<&Path>) -> Result<(), Failure> {

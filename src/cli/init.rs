@@ -39,6 +39,7 @@ const EXECUTABLE: bool = true;
 /// Path in the project, content, whether it is executable.
 const FILES: &[(&str, &str, bool)] = &[
     ("templates/image.yaml", include_str!("example/image.yaml"), !EXECUTABLE),
+    (".gitattributes", include_str!("example/gitattributes"), !EXECUTABLE),
     ("files/etc/hello.conf", include_str!("example/hello.conf"), !EXECUTABLE),
     ("files/var/lib/cloud/scripts/per-instance/001_onboot", include_str!("example/001_onboot"), EXECUTABLE),
     ("scripts/01-hello.sh", include_str!("example/01-hello.sh"), EXECUTABLE),

@@ -31,6 +31,7 @@ mod resume;
 mod rules;
 mod runtime;
 mod schema;
+mod show;
 mod terminal;
 mod validate;
 
@@ -68,6 +69,10 @@ enum Command {
     /// payloads decoded. If the case's directory has a mkimg.lock, it is used instead of the
     /// project's, so that new pins do not change the expected document.
     Diff(diff::Args),
+    /// Print any user-data document decoded: its keys, then each file with its owner and mode
+    ///
+    /// To see fixtures this way in `git diff` and `git log -p`: git config diff.mkimg.textconv 'mkimg show'
+    Show(show::Args),
     /// Pin the sha256 of every artifact in mkimg.lock
     Lock(lock::Args),
     /// Convert a Packer template (JSON or HCL2) into a project: image template, files, scripts
@@ -106,6 +111,7 @@ impl Command {
             Self::Render(args) => render::run(args, global),
             Self::Validate(args) => validate::run(args, global),
             Self::Diff(args) => diff::run(args, global),
+            Self::Show(args) => show::run(args, global),
             Self::Lock(args) => lock::run(args, global),
             Self::Import(args) => import::run(args, global),
             Self::Bake(args) => bake::run(args, global),

@@ -178,9 +178,18 @@ pub fn read_text(path: &FilePath) -> Result<String, ReadError> {
     to_text(read_regular(path, MAX_TEXT_BYTES)?.0)
 }
 
-/// Reads standard input as text, up to the size limit.
-pub fn read_standard_input() -> Result<String, ReadError> {
-    to_text(read_limited(io::stdin().lock(), MAX_TEXT_BYTES)?)
+/// Reads a user-data document up to the size limit, or standard input if there is no path. Like
+/// cloud-init, decompresses a document that is a gzip.
+pub fn read_document(path: Option<&FilePath>) -> Result<String, ReadError> {
+    let bytes = match path {
+        Some(path) => read_regular(path, MAX_TEXT_BYTES)?.0,
+        None => read_limited(io::stdin().lock(), MAX_TEXT_BYTES)?,
+    };
+    if bytes.starts_with(b"\x1f\x8b") {
+        to_text(read_limited(flate2::read::MultiGzDecoder::new(bytes.as_slice()), MAX_TEXT_BYTES)?)
+    } else {
+        to_text(bytes)
+    }
 }
 
 /// Reads to the end, which may never come.

@@ -19,8 +19,8 @@ pub use collect::{Collected, MAX_FILE_BYTES, MAX_TREE_BYTES, collect, is_executa
 pub use download::{ArtifactRequest, DownloadError, Downloads, Options as DownloadOptions, Progress};
 pub use error::{TreeError, TreeFault};
 pub use files::{
-    FilePath, LINK_HELP, ReadError, Readers, WriteError, describe_kind, is_temporary, open_regular, read_error_reason,
-    read_regular, read_standard_input, read_text, write_atomically, write_for,
+    FilePath, LINK_HELP, ReadError, Readers, WriteError, describe_kind, is_temporary, open_regular, read_document,
+    read_error_reason, read_regular, read_text, write_atomically, write_for,
 };
 pub use project::{LockError, Project, ProjectError, read_lock, write_lock};
 pub use staged::StagedProject;

@@ -99,6 +99,33 @@ fn files_move_to_the_bundle_if_the_document_is_too_large() {
 }
 
 #[test]
+fn show_prints_a_document_the_same_in_any_form() {
+    let project = base();
+    fs::write(project.path().join("files/etc/none"), "no line break").unwrap();
+    fs::write(project.path().join("files/etc/binary"), b"\0\x1b").unwrap();
+    let show = |arguments: &[&str]| {
+        mkimg(project.path()).arg("render").args(arguments).args(["-o", "document"]).run().success();
+        mkimg(project.path()).args(["show", "document"]).run().success().stdout
+    };
+    let readable = show(&["--limit", "none"]);
+    for expected in [
+        "=== runcmd\n-\n  - \"systemd-run\"\n",
+        "\n=== /etc/none (owner: \"root:root\", permissions: \"0644\")\nno line break\n(no line break at the end)\n\n",
+        "\n=== /etc/binary (owner: \"root:root\", permissions: \"0644\")\n00000000  00 1b\n",
+        "\n=== /run/mkimg/runner.py (",
+    ] {
+        assert!(readable.contains(expected), "{expected}\n{readable}");
+    }
+    let bytes = fs::metadata(project.path().join("document")).unwrap().len();
+    assert_eq!(show(&["--limit", &(bytes - 1).to_string()]), readable);
+    assert_eq!(show(&["--provider", "ec2"]), readable);
+    let piped = mkimg(project.path()).arg("show").stdin(fs::read(project.path().join("document")).unwrap()).run();
+    assert_eq!(piped.success().stdout, readable);
+    let missing = mkimg(project.path()).args(["show", "nothing"]).run().exits(2);
+    missing.stderr_has("cannot read nothing").stderr_has("name a user-data document");
+}
+
+#[test]
 fn a_document_over_its_limit_says_which_files_are_how_large() {
     let project = base();
     fs::write(project.path().join("files/etc/larger.conf"), "a=1\n".repeat(99)).unwrap();
