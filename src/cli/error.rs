@@ -219,7 +219,7 @@ impl ExpectedError for PlanError {
 impl ExpectedError for RenderError {
     fn kind(&self) -> ErrorKind {
         match self {
-            Self::OverLimit { .. } => ErrorKind::Finding,
+            Self::OverLimit { .. } | Self::BundleOverLimit { .. } => ErrorKind::Finding,
             Self::ReadBack { .. } => ErrorKind::Internal,
             _ => ErrorKind::Input,
         }
@@ -344,7 +344,11 @@ pub(super) mod tests {
         assert_error(ProjectError::SeveralTemplates(vec!["a".into()]), 2, "name one of them");
         assert_error(BadAssignment::NotAnAssignment("x".into()), 2, "for example --var region=fra1");
         assert_error(PlanError::NotLocked { lock: "mkimg.lock".into(), urls: Vec::new() }, 1, "run `mkimg lock`");
-        assert_error(RenderError::OverLimit { bytes: 2, limit: 1, entries: Vec::new() }, 1, "make the largest files");
+        let entries = Vec::new;
+        let over = RenderError::OverLimit { bytes: 2, is_estimate: false, limit: 1, entries: entries() };
+        assert_error(over, 1, "make the largest files");
+        let over = RenderError::BundleOverLimit { characters: 2, limit: 1, entries: entries() };
+        assert_error(over, 1, "make the largest files");
         assert_error(RenderError::Conflict { key: "runcmd" }, 2, "remove it from `cloud_config:`");
         assert_error(DownloadError::TooLarge { url: "u".into(), limit: 1 }, 2, "check the address");
         assert_error(ConnectError::Insecure("http://x".into()), 2, "--api-url takes an https:// address");

@@ -39,13 +39,14 @@ const EXECUTABLE: bool = true;
 /// Path in the project, content, whether it is executable.
 const FILES: &[(&str, &str, bool)] = &[
     ("templates/image.yaml", include_str!("example/image.yaml"), !EXECUTABLE),
-    (".gitattributes", include_str!("example/gitattributes"), !EXECUTABLE),
     ("files/etc/hello.conf", include_str!("example/hello.conf"), !EXECUTABLE),
     ("files/var/lib/cloud/scripts/per-instance/001_onboot", include_str!("example/001_onboot"), EXECUTABLE),
     ("scripts/01-hello.sh", include_str!("example/01-hello.sh"), EXECUTABLE),
     ("scripts/02-firewall.sh", include_str!("example/02-firewall.sh"), EXECUTABLE),
     ("scripts/90-cleanup.sh", include_str!("example/90-cleanup.sh"), EXECUTABLE),
     ("scripts/99-check.sh", include_str!("example/99-check.sh"), EXECUTABLE),
+    // In the new directory, because a repository may have one of its own.
+    ("fixtures/.gitattributes", include_str!("example/gitattributes"), !EXECUTABLE),
     (
         "fixtures/default/variables.yaml",
         "# Values of variables in this case; none differ from the template's.\n{}\n",

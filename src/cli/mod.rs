@@ -69,7 +69,9 @@ enum Command {
     /// payloads decoded. If the case's directory has a mkimg.lock, it is used instead of the
     /// project's, so that new pins do not change the expected document.
     Diff(diff::Args),
-    /// Print any user-data document decoded: its keys, then each file with its owner and mode
+    /// Print a cloud-config decoded: its keys, then each file with its owner and mode
+    ///
+    /// A gzip is decompressed first. Other kinds of user-data are printed as they are.
     ///
     /// To see fixtures this way in `git diff` and `git log -p`: git config diff.mkimg.textconv 'mkimg show'
     Show(show::Args),

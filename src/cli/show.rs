@@ -29,12 +29,11 @@ pub(super) fn read(global: &Global, path: &Path, help: &'static str) -> Result<S
     Ok(Source::new(path.display().to_string(), text))
 }
 
-/// Writes a document as a person reads it: its keys in order, then its files by path.
-///
-/// Where a file is in the document makes no difference, so neither does the room that it has.
+/// Writes a document as a person reads it: its keys in order, then its files by path, whether they
+/// are readable in the document or in its bundle.
 fn shown(source: &Source) -> String {
     let parts = parts(source);
-    let (mut files, keys): (Vec<_>, Vec<_>) = parts.iter().partition(|(_, part)| !part.attributes.is_empty());
+    let (mut files, keys): (Vec<_>, Vec<_>) = parts.iter().partition(|(name, _)| name.starts_with('/'));
     files.sort_by_key(|(path, _)| path.as_str());
     let mut text = String::new();
     for (name, Part { attributes, content, .. }) in keys.into_iter().chain(files) {
@@ -53,8 +52,8 @@ mod tests {
     #[test]
     fn keys_come_in_order_and_files_by_path() {
         let text = "#cloud-config\nruncmd: [[a, b c]]\npackages: [x]\nwrite_files:\n- {path: /b, permissions: '0600', content: b}\n\
-                    - {path: /a, owner: 'root:root', encoding: b64, content: YQo=}\n";
-        let expected = "=== runcmd\n-\n  - \"a\"\n  - \"b c\"\n\n=== packages\n- \"x\"\n\n=== /a (owner: \"root:root\")\na\n\n\
+                    - {path: /a, owner: 'root:root', encoding: b64, content: YQo=}\n- {path: /0, content: c}\n";
+        let expected = "=== runcmd\n-\n  - \"a\"\n  - \"b c\"\n\n=== packages\n- \"x\"\n\n=== /0\nc\n(no line break at the end)\n\n=== /a (owner: \"root:root\")\na\n\n\
                         === /b (permissions: \"0600\")\nb\n(no line break at the end)\n\n";
         assert_eq!(shown(&Source::new("x", text)), expected);
     }

@@ -15,7 +15,7 @@ use super::error::{ErrorKind, ExitStatus, ExpectedError, Failure};
 use super::options::Limit;
 use super::{Format, Global, project, project_lint};
 use crate::model::{self, Places, Plan, PlanError, ResolveError};
-use crate::render::{self, RenderError, Target};
+use crate::render::{self, EntryStat, RenderError, Target};
 use crate::workspace::{self, Project, ProjectError};
 
 #[derive(Debug, clap::Args)]
@@ -232,18 +232,31 @@ fn plan(
     Ok(Some((plan, places)))
 }
 
+/// The three largest files, with their sizes.
+fn largest(entries: &[EntryStat]) -> String {
+    let mut largest: Vec<_> = entries.iter().collect();
+    largest.sort_by(|left, right| (right.stored_bytes, &left.path).cmp(&(left.stored_bytes, &right.path)));
+    let shown = largest.iter().take(3).map(|entry| format!("{} ({})", entry.path, entry.stored_bytes));
+    shown.collect::<Vec<_>>().join(", ")
+}
+
 /// The finding that a plan cannot be rendered. An internal error is a failure instead.
 fn not_rendered(error: RenderError, places: &Places) -> Result<Diagnostic, Failure> {
     let help = error.help();
     let (rule, path, message) = match &error {
-        RenderError::OverLimit { bytes, limit, entries } => {
-            let mut largest: Vec<_> = entries.iter().collect();
-            largest.sort_by(|left, right| (right.stored_bytes, &left.path).cmp(&(left.stored_bytes, &right.path)));
-            let largest = largest.iter().take(3).map(|entry| format!("{} ({})", entry.path, entry.stored_bytes));
+        RenderError::OverLimit { bytes, is_estimate, limit, entries } => {
+            let about = if *is_estimate { "about " } else { "" };
+            let over = bytes - limit;
             let message = format!(
-                "the document has {bytes} bytes, {} more than the limit of {limit}, with everything compressed; largest: {}",
-                bytes - limit,
-                largest.collect::<Vec<_>>().join(", ")
+                "the document has {about}{bytes} bytes, {over} more than the limit of {limit}, with everything compressed; largest: {}",
+                largest(entries)
+            );
+            (&rules::OVER_PROVIDER_LIMIT, "files".to_owned(), message)
+        }
+        RenderError::BundleOverLimit { characters, limit, entries } => {
+            let message = format!(
+                "the document's bundle has {characters} characters, and Linux passes at most {limit} to a program; largest: {}",
+                largest(entries)
             );
             (&rules::OVER_PROVIDER_LIMIT, "files".to_owned(), message)
         }

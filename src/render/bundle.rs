@@ -49,7 +49,7 @@ pub struct Member {
 pub(super) enum Effort {
     /// About 5 ms for 100 KB, to estimate a size.
     Estimate,
-    /// About 35 ms for 100 KB, and 5 to 8 % smaller.
+    /// About 35 ms for 100 KB, and 5 to 9 % smaller.
     Best,
 }
 

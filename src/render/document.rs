@@ -31,9 +31,8 @@ pub const DOCUMENT_LIMIT: usize = USER_DATA_LIMIT - BAKE_ENTRY_LIMIT;
 const MIN_PERCENT_OF_ESTIMATE: usize = 70;
 
 /// In what a document is sent.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Container {
-    #[default]
     Text,
     /// cloud-init decompresses user-data by itself. For providers that take bytes.
     Gzip,
@@ -158,35 +157,41 @@ impl Layout {
     /// Chooses the readable files: all that may be, or the smallest ones for which there is room.
     fn choose(&self) -> Result<Draft, RenderError> {
         let must: Vec<bool> = self.entries.iter().map(|entry| entry.bundle == Some(true)).collect();
-        let Some(limit) = self.target.limit else { return Ok(self.draft(must)) };
+        let Some(limit) = self.target.limit else { return self.check(self.draft(must)) };
         let raw: usize = self.unbundled(&must).map(|entry| entry.content.len()).sum();
-        if raw <= limit || self.target.container == Container::Gzip {
-            let draft = self.draft(must);
-            if self.fits(&draft) {
-                return Ok(draft);
-            }
+        if (raw <= limit || self.target.container == Container::Gzip)
+            && let Ok(draft) = self.check(self.draft(must))
+        {
+            return Ok(draft);
         }
         let may: Vec<bool> = self.entries.iter().map(|entry| entry.bundle != Some(false)).collect();
         self.refuse_hopeless(&may, limit)?;
-        let smallest = self.draft(may);
-        if !self.fits(&smallest) {
-            return Err(self.over_limit(smallest.bytes, limit, &smallest.is_bundled, smallest.bundle_characters));
-        }
+        let smallest = self.check(self.draft(may))?;
         let readable = self.readable_within(limit - smallest.bytes, &smallest.is_bundled);
         if readable == smallest.is_bundled {
             return Ok(smallest);
         }
         // Fewer members nearly always make a smaller bundle, but nothing guarantees it.
-        let draft = self.draft(readable);
-        Ok(if self.fits(&draft) { draft } else { smallest })
+        Ok(self.check(self.draft(readable)).unwrap_or(smallest))
     }
 
     fn unbundled<'a>(&'a self, is_bundled: &'a [bool]) -> impl Iterator<Item = &'a DocumentEntry> {
         self.entries.iter().zip(is_bundled).filter_map(|(entry, is_bundled)| (!is_bundled).then_some(entry))
     }
 
-    fn fits(&self, draft: &Draft) -> bool {
-        self.target.limit.is_none_or(|limit| draft.bytes <= limit) && draft.bundle_characters <= MAX_BUNDLE_CHARACTERS
+    /// Returns a draft that is within the limits.
+    fn check(&self, draft: Draft) -> Result<Draft, RenderError> {
+        let (bytes, characters) = (draft.bytes, draft.bundle_characters);
+        let entries = || self.user_stats(&draft.is_bundled, characters);
+        match self.target.limit {
+            Some(limit) if bytes > limit => {
+                Err(RenderError::OverLimit { bytes, is_estimate: false, limit, entries: entries() })
+            }
+            _ if characters > MAX_BUNDLE_CHARACTERS => {
+                Err(RenderError::BundleOverLimit { characters, limit: MAX_BUNDLE_CHARACTERS, entries: entries() })
+            }
+            _ => Ok(draft),
+        }
     }
 
     /// Takes files out of the bundle, the smallest first, while they fit into `room` bytes.
@@ -211,28 +216,27 @@ impl Layout {
     /// Fails quickly if a document is far beyond its limit.
     fn refuse_hopeless(&self, is_bundled: &[bool], limit: usize) -> Result<(), RenderError> {
         let unpacked = bundle::unpacked(&self.members(is_bundled));
+        let part_len = limit.max(8 << 10).saturating_mul(16);
         // Smaller ones are as quick to compress as to estimate.
-        if unpacked.len() < 8 * limit {
+        if unpacked.len() < part_len / 2 {
             return Ok(());
         }
-        // A part is enough if it alone is too large.
-        let mut bytes = 0;
-        for part in unpacked.chunks(16 * limit) {
-            bytes += bundle::compress(part, Effort::Estimate).len().div_ceil(4) * 5;
+        // Parts may have much in common, so only a part that is too large alone proves something.
+        for part in unpacked.chunks(part_len) {
+            let bytes = bundle::compress(part, Effort::Estimate).len().div_ceil(4) * 5;
             if bytes * MIN_PERCENT_OF_ESTIMATE / 100 > limit {
-                let part_of_all = (bytes as u128 * unpacked.len() as u128) / part.len().min(unpacked.len()) as u128;
-                let estimate = usize::try_from(part_of_all).unwrap_or(usize::MAX);
-                return Err(self.over_limit(estimate, limit, is_bundled, estimate));
+                let bytes = bytes.saturating_mul(unpacked.len() / part.len());
+                let entries = self.user_stats(is_bundled, bytes);
+                return Err(RenderError::OverLimit { bytes, is_estimate: true, limit, entries });
             }
         }
         Ok(())
     }
 
-    fn over_limit(&self, bytes: usize, limit: usize, is_bundled: &[bool], bundle_characters: usize) -> RenderError {
-        let mut entries = self.stats(is_bundled, bundle_characters);
-        // The user cannot change mkimg's own files.
-        entries.retain(|stat| !self.entries.iter().any(|entry| entry.is_own && entry.path == stat.path));
-        RenderError::OverLimit { bytes, limit, entries }
+    /// The sizes without those of mkimg's own files, which the user cannot change.
+    fn user_stats(&self, is_bundled: &[bool], bundle_characters: usize) -> Vec<EntryStat> {
+        let stats = self.entries.iter().zip(self.stats(is_bundled, bundle_characters));
+        stats.filter_map(|(entry, stat)| (!entry.is_own).then_some(stat)).collect()
     }
 
     /// Members in the order of the bundle: similar ones are next to each other.

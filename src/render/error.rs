@@ -5,8 +5,10 @@ use super::entry::{EntryStat, Listing};
 /// Why a plan has no document.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum RenderError {
-    #[error("the document has {bytes} bytes, {} more than the limit of {limit}, with everything compressed that may be:\n{}", .bytes - .limit, Listing(.entries))]
-    OverLimit { bytes: usize, limit: usize, entries: Vec<EntryStat> },
+    #[error("the document has {}{bytes} bytes, {} more than the limit of {limit}, with everything compressed that may be:\n{}", if *.is_estimate { "about " } else { "" }, .bytes - .limit, Listing(.entries))]
+    OverLimit { bytes: usize, is_estimate: bool, limit: usize, entries: Vec<EntryStat> },
+    #[error("the document's bundle has {characters} characters, and Linux passes at most {limit} to a program:\n{}", Listing(.entries))]
+    BundleOverLimit { characters: usize, limit: usize, entries: Vec<EntryStat> },
     #[error("`cloud_config.{key}` conflicts with what mkimg writes")]
     Conflict { key: &'static str },
     #[error("`cloud_config.write_files` writes {path}, which the template writes too")]
@@ -26,6 +28,9 @@ impl RenderError {
         match self {
             Self::OverLimit { .. } => {
                 "make the largest files smaller, or let the droplet download them with `artifacts:`; `mkimg render --limit none` prints the document anyway"
+            }
+            Self::BundleOverLimit { .. } => {
+                "make the largest files smaller, or let the droplet download them with `artifacts:`"
             }
             Self::Conflict { .. } => "remove it from `cloud_config:`",
             Self::TwoSources { .. } => "remove one of them from the template",

@@ -178,8 +178,8 @@ pub fn read_text(path: &FilePath) -> Result<String, ReadError> {
     to_text(read_regular(path, MAX_TEXT_BYTES)?.0)
 }
 
-/// Reads a user-data document up to the size limit, or standard input if there is no path. Like
-/// cloud-init, decompresses a document that is a gzip.
+/// Reads a user-data document up to the size limit: from a file, or from standard input. A gzip is
+/// decompressed, as cloud-init does.
 pub fn read_document(path: Option<&FilePath>) -> Result<String, ReadError> {
     let bytes = match path {
         Some(path) => read_regular(path, MAX_TEXT_BYTES)?.0,

@@ -148,7 +148,42 @@ fn hopeless_input_is_refused_from_an_estimate() {
     let text: String = (0..700_000).map(|_| word()).collect();
     fs::write(project.path().join("files/etc/huge"), text).unwrap();
     let run = mkimg(project.path()).arg("render").run();
-    run.exits(1).stdout_is("").stderr_has("more than the limit of").stderr_has("/etc/huge");
+    run.exits(1).stdout_is("").stderr_has("the document has about ").stderr_has("/etc/huge");
+    // Within these limits, but not within that of an argument.
+    fs::write(project.path().join("files/etc/huge"), (0..40_000).map(|_| word()).collect::<String>()).unwrap();
+    for arguments in [["--provider", "gcp"], ["--limit", "250000"]] {
+        let run = mkimg(project.path()).args(["render"]).args(arguments).run();
+        run.exits(1).stdout_is("").stderr_has("Linux passes at most 131071").stderr_has("/etc/huge");
+    }
+    let template = project.path().join("templates/image.yaml");
+    let text = fs::read_to_string(&template).unwrap();
+    fs::write(&template, text.replace("attributes:", "attributes:\n  - {path: /etc/huge, bundle: true}\n #")).unwrap();
+    mkimg(project.path()).args(["render", "--limit", "none"]).run().exits(1).stderr_has("Linux passes at most");
+}
+
+#[test]
+fn any_limit_is_refused_or_kept() {
+    let project = base();
+    for limit in ["0", "1", "9", "18446744073709551615"] {
+        let run = mkimg(project.path()).args(["render", "--limit", limit]).run();
+        assert!(matches!((limit.len(), run.exit), (1, 1) | (20, 0)), "{limit}: {}", run.stderr);
+    }
+}
+
+#[test]
+fn parts_with_much_in_common_are_not_refused_from_an_estimate() {
+    let project = base();
+    let mut state = 7_u32;
+    let mut word = || {
+        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        format!("{:x} ", state >> 8)
+    };
+    // Each of them takes most of the document, and all of them take little more.
+    let text: String = (0..7_000).map(|_| word()).collect();
+    for number in 0..60 {
+        fs::write(project.path().join(format!("files/etc/copy-{number}")), &text).unwrap();
+    }
+    mkimg(project.path()).arg("render").run().success();
 }
 
 #[test]

@@ -120,7 +120,7 @@ def download_once(url, path, limit):
 
 
 def read_members(path, name):
-    """Yields path, size and opener (None if it is no regular file) of a tar or zip archive's members."""
+    """Yields path, size and opener of each member of a tar or zip archive; only regular files have an opener."""
     try:
         archive = tarfile.open(path)
         for member in archive:
