@@ -174,15 +174,11 @@ fn report(sources: &[Source], notes: Vec<Vec<Diagnostic>>, format: Format, globa
     let report = Report { documents: sources.iter().zip(notes).map(document).collect() };
     match format {
         Format::Human => {
-            global.terminal.eprint_styled(&report.render(
-                format.into(),
-                global.terminal.stderr_color(),
-                &lint_rules::describe,
-            ));
+            global.terminal.eprint_styled(&report.render(format.into(), global.terminal.stderr_color()));
             Ok(())
         }
         _ => {
-            let text = report.render(format.into(), false, &lint_rules::describe);
+            let text = report.render(format.into(), false);
             global.terminal.print_report(&text, format)
         }
     }

@@ -94,7 +94,7 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<(), Failure> {
         let checked = documents::check(&args.paths, |path| global.path(path), &args.stdin_name, &options);
         (Report { documents: checked.documents }, checked.unreadable)
     };
-    let text = report.render(args.format.into(), global.terminal.stdout_color(), &rules::describe);
+    let text = report.render(args.format.into(), global.terminal.stdout_color());
     global.terminal.print_report(&text, args.format)?;
     for problem in &unreadable {
         global.terminal.error(problem);
@@ -122,7 +122,7 @@ fn allowed_line(source: &Source, allowed: &Suppressed) -> String {
     let found = &allowed.diagnostic;
     let place = source.position(found.span.unwrap_or_default().start);
     let (name, reason) = (escape_control(source.name()), escape_control(&allowed.reason));
-    format!("allowed: {name}:{}:{}: {} {}: {reason}", place.line, place.column, found.code, found.name)
+    format!("allowed: {name}:{}:{}: {} {}: {reason}", place.line, place.column, found.rule.code, found.rule.name)
 }
 
 /// "3 documents: 2 valid, 1 invalid; 1 error, 2 warnings"
@@ -169,7 +169,7 @@ fn check_project(global: &Global, options: &Options, limit: Option<usize>) -> Re
                 options = project_lint::options(&plan, &options.secrets, &options);
                 // The template's own finding has the exact place.
                 let reported = [rules::COCKROACHDB_LICENCE.code];
-                let is_reported = |code: &&str| diagnostics.iter().any(|found| found.code == *code);
+                let is_reported = |code: &&str| diagnostics.iter().any(|found| found.rule.code == *code);
                 options.reported_rules = reported.into_iter().filter(is_reported).collect();
                 documents = project_lint::check_files(&plan, &options);
                 match render::render(&plan, Target { limit, ..Target::DIGITALOCEAN }) {
@@ -275,7 +275,7 @@ fn not_rendered(error: RenderError, places: &Places) -> Result<Diagnostic, Failu
 }
 
 /// A finding at a key of the template.
-fn finding(rule: &Rule, path: &str, places: &Places, message: String, help: &str) -> Diagnostic {
+fn finding(rule: &'static Rule, path: &str, places: &Places, message: String, help: &str) -> Diagnostic {
     Diagnostic::new(rule, path, places.get(path).copied(), message).with_help(help)
 }
 

@@ -113,7 +113,7 @@ impl Notes {
         self.add(rule, finding.place, &finding.subject, finding.message.clone(), &finding.help);
     }
 
-    fn add(&mut self, rule: &Rule, place: Place, path: &str, message: String, help: &str) {
+    fn add(&mut self, rule: &'static Rule, place: Place, path: &str, message: String, help: &str) {
         if let Some(list) = self.lists.get_mut(place.file) {
             let help = Some(help.to_owned()).filter(|help| !help.is_empty());
             list.push(Diagnostic::new(rule, path, Span::new(place.start, place.end), message).with_help(help));

@@ -300,13 +300,13 @@ mod tests {
     #[test]
     fn positions_cover_whole_characters() {
         let (fault, place) = fault("{{ i\u{6de}ge }}", "{{ i\u{6de}ge }}");
-        assert_eq!((fault.code, place.as_str()), ("MK907", "\u{6de}"));
+        assert_eq!((fault.rule.code, place.as_str()), ("MK907", "\u{6de}"));
     }
 
     #[test]
     fn timestamps_are_for_names_only() {
         let (fault, place) = fault("{{ timestamp }}", "{{ timestamp }}");
-        assert_eq!((fault.code, place.as_str()), ("MK908", "timestamp"));
+        assert_eq!((fault.rule.code, place.as_str()), ("MK908", "timestamp"));
     }
 
     #[test]

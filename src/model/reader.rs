@@ -48,7 +48,7 @@ impl Reader<'_> {
         }
     }
 
-    fn add(&mut self, rule: &Rule, path: &str, span: Span, message: String, help: Option<String>) {
+    fn add(&mut self, rule: &'static Rule, path: &str, span: Span, message: String, help: Option<String>) {
         self.findings.push(Diagnostic::new(rule, path, span, message).with_help(help));
     }
 

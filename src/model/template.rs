@@ -114,7 +114,7 @@ impl Template {
     pub fn resolve(&self, inputs: &Inputs) -> Result<Resolved, ResolveError> {
         self.declarations.check(&inputs.assignments)?;
         let mut findings = self.findings.clone();
-        let fail = |rule: &Rule, span: Span, message: String, help: &str| {
+        let fail = |rule: &'static Rule, span: Span, message: String, help: &str| {
             Err(ResolveError::Template(vec![Diagnostic::new(rule, "", span, message).with_help(help)]))
         };
         let Some(root) = self.tree.root() else {
@@ -213,7 +213,7 @@ impl Checker<'_> {
         self.places.get(path).copied().unwrap_or(self.root)
     }
 
-    fn add(&mut self, rule: &Rule, path: String, message: impl Into<String>, help: impl Into<String>) {
+    fn add(&mut self, rule: &'static Rule, path: String, message: impl Into<String>, help: impl Into<String>) {
         let place = self.place(&path);
         self.findings.push(Diagnostic::new(rule, path, place, message).with_help(help.into()));
     }
@@ -343,7 +343,7 @@ mod tests {
             text.push_str(&format!("{key}\n"));
             let Err(ResolveError::Template(faults)) = resolve(&text) else { panic!("{key}: not refused") };
             assert_eq!(faults.len(), 1, "{key}");
-            assert_eq!(faults[0].code, "MK919");
+            assert_eq!(faults[0].rule.code, "MK919");
             assert!(faults[0].message.ends_with("; the limit is 100000"), "{}", faults[0].message);
             assert_eq!(faults[0].span.map(|span| &text[span.start..span.end]), Some("*l0"));
         }
@@ -454,7 +454,7 @@ mod tests {
                 Err(ResolveError::Template(faults)) => faults,
                 Err(error) => panic!("{text}: {error}"),
             };
-            let codes: Vec<&str> = found.iter().map(|found| found.code).collect();
+            let codes: Vec<&str> = found.iter().map(|found| found.rule.code).collect();
             assert_eq!(codes, expected, "{text}: {found:#?}");
         }
     }

@@ -247,7 +247,8 @@ fn nothing_is_found_in_good_documents() {
     for path in &all {
         let report = lint_bytes("good.yaml", fs::read(path).unwrap(), &Options::default());
         let document = &report.documents[0];
-        let found: Vec<_> = document.findings.diagnostics.iter().map(|found| (found.code, &found.message)).collect();
+        let found: Vec<_> =
+            document.findings.diagnostics.iter().map(|found| (found.rule.code, &found.message)).collect();
         if document.verdict != Verdict::Valid || !found.is_empty() {
             wrong.push(format!("{}: {:?} {found:?}", path.display(), document.verdict));
         }

@@ -46,7 +46,7 @@ fn findings(name: &str, text: &str, destination: &str, mode: u32) -> Vec<String>
     let source = Source::new(name, text);
     let found = lint_file(&source, destination, mode, &Options::default()).findings.diagnostics;
     let place = |found: &diagnostics::Diagnostic| source.position(found.span.unwrap_or_default().start);
-    found.iter().map(|found| format!("{name}:{}: {} {}", place(found).line, found.code, found.message)).collect()
+    found.iter().map(|found| format!("{name}:{}: {} {}", place(found).line, found.rule.code, found.message)).collect()
 }
 
 /// The shells by name; `None` where they cannot be had or do not run.

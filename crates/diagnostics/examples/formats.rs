@@ -1,21 +1,22 @@
 //! Shows one finding in each output format: `cargo run -p mkimg-diagnostics --example formats`
 
 use diagnostics::source::{Source, Span};
-use diagnostics::{Diagnostic, Findings, Format, LintedDocument, Origin, Report, Severity, Verdict};
+use diagnostics::{Diagnostic, Findings, Format, LintedDocument, Origin, Report, Rule, Severity, Verdict};
+
+static UNKNOWN_KEY: Rule = Rule {
+    code: "MK101",
+    name: "unknown-key",
+    origin: Origin::CloudInit,
+    severity: Severity::Error,
+    summary: "A key that cloud-init does not know.",
+    page: "# MK101 unknown-key",
+    ..Rule::EMPTY
+};
 
 fn main() {
     let source = Source::new("user-data.yaml", "#cloud-config\npakages: [git]\n");
-    let finding = Diagnostic {
-        code: "MK101",
-        name: "unknown-key",
-        origin: Origin::CloudInit,
-        severity: Severity::Error,
-        path: "pakages".into(),
-        message: "unknown key `pakages`".into(),
-        help: Some("did you mean `packages`?".into()),
-        span: Some(Span::new(14, 21)),
-        related: Vec::new(),
-    };
+    let finding = Diagnostic::new(&UNKNOWN_KEY, "pakages", Span::new(14, 21), "unknown key `pakages`")
+        .with_help("did you mean `packages`?");
     let report = Report {
         documents: vec![LintedDocument {
             kind: "cloud-config",
@@ -26,6 +27,6 @@ fn main() {
         }],
     };
     for format in [Format::Human, Format::Json, Format::Github, Format::Sarif] {
-        println!("--- {format:?}\n{}", report.render(format, false, &|_| None));
+        println!("--- {format:?}\n{}", report.render(format, false));
     }
 }

@@ -26,7 +26,7 @@ pub(super) fn render(report: &Report) -> String {
             } else {
                 write!(out, "endLine={},", end.line)
             };
-            let title = escape_property(&format!("{} {}", diagnostic.code, diagnostic.name));
+            let title = escape_property(&format!("{} {}", diagnostic.rule.code, diagnostic.rule.name));
             let _ = writeln!(out, "title={title}::{}", escape_message(&message));
         }
     }

@@ -36,7 +36,7 @@ fn render_finding(source: &Source, diagnostic: &Diagnostic, renderer: &Renderer)
         Severity::Deprecated => Level::WARNING.with_name("deprecated"),
         Severity::Info => Level::INFO,
     };
-    let title = level.primary_title(escape_control(&diagnostic.message)).id(diagnostic.code);
+    let title = level.primary_title(escape_control(&diagnostic.message)).id(diagnostic.rule.code);
     let name = escape_control(source.name());
     let mut elements: Vec<Element<'_>> = Vec::new();
     let Some(span) = diagnostic.span else {
@@ -67,7 +67,7 @@ fn finish<'a>(
     if let Some(help) = &diagnostic.help {
         elements.push(Level::HELP.message(escape_control(help)).into());
     }
-    elements.push(Level::NOTE.message(format!("`mkimg explain {}` says more", diagnostic.code)).into());
+    elements.push(Level::NOTE.message(format!("`mkimg explain {}` says more", diagnostic.rule.code)).into());
     let group: Group<'_> = title.elements(elements);
     renderer.render(&[group])
 }

@@ -136,8 +136,8 @@ fn diagnostic<'a>(source: &Source, diagnostic: &'a Diagnostic) -> WireDiagnostic
         Related { message, line: start.line, column: start.column, end_line: end.line, end_column: end.column }
     });
     WireDiagnostic {
-        code: diagnostic.code,
-        name: diagnostic.name,
+        code: diagnostic.rule.code,
+        name: diagnostic.rule.name,
         origin: diagnostic.origin.name(),
         severity: diagnostic.severity.name(),
         path: &diagnostic.path,

@@ -6,19 +6,18 @@
 //!
 //! ```
 //! use diagnostics::source::{Source, Span};
-//! use diagnostics::{Diagnostic, Findings, Origin, Severity};
+//! use diagnostics::{Diagnostic, Findings, Origin, Rule, Severity};
 //!
-//! let finding = Diagnostic {
+//! static UNKNOWN_KEY: Rule = Rule {
 //!     code: "MK101",
 //!     name: "unknown-key",
 //!     origin: Origin::CloudInit,
 //!     severity: Severity::Error,
-//!     path: "pakages".into(),
-//!     message: "unknown key `pakages`".into(),
-//!     help: Some("did you mean `packages`?".into()),
-//!     span: Some(Span::new(14, 21)),
-//!     related: Vec::new(),
+//!     summary: "A key that cloud-init does not know.",
+//!     ..Rule::EMPTY
 //! };
+//! let finding = Diagnostic::new(&UNKNOWN_KEY, "pakages", Span::new(14, 21), "unknown key `pakages`")
+//!     .with_help("did you mean `packages`?");
 //! let source = Source::new("user-data.yaml", "#cloud-config\npakages: [git]\n");
 //! let text = diagnostics::human(&Findings { source, diagnostics: vec![finding] }, false);
 //! assert!(text.contains("user-data.yaml:2:1"));
@@ -59,11 +58,10 @@ pub enum Origin {
 /// One finding.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Diagnostic {
-    /// The rule's code, for `mkimg explain`: `MK` and three digits.
-    pub code: &'static str,
-    /// The rule's name, such as `unknown-key`.
-    pub name: &'static str,
+    pub rule: &'static Rule,
+    /// The rule's origin, or `Mkimg` where cloud-init does not look.
     pub origin: Origin,
+    /// The rule's severity, or a lower one.
     pub severity: Severity,
     /// Path in the document as cloud-init writes it, such as `users.0.name`; empty for the document.
     pub path: String,
@@ -153,18 +151,6 @@ pub enum Format {
     Sarif,
 }
 
-/// Documentation of a rule, for formats that include the rules.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct About {
-    /// One sentence.
-    pub summary: String,
-    /// The whole page, in Markdown.
-    pub page: String,
-}
-
-/// Looks up the documentation of a rule by its code.
-pub type Describe<'a> = &'a dyn Fn(&str) -> Option<About>;
-
 /// A source and the findings about it.
 #[derive(Debug, Clone)]
 pub struct Findings {
@@ -227,12 +213,12 @@ impl Report {
 
     /// Renders the report. `color` applies to [`Format::Human`] only.
     #[must_use]
-    pub fn render(&self, format: Format, color: bool, describe: Describe<'_>) -> String {
+    pub fn render(&self, format: Format, color: bool) -> String {
         match format {
             Format::Human => self.documents.iter().map(|document| human(&document.findings, color)).collect(),
             Format::Json => json::render(self),
             Format::Github => github::render(self),
-            Format::Sarif => sarif::render(self, describe),
+            Format::Sarif => sarif::render(self),
         }
     }
 }

@@ -85,8 +85,8 @@ fn redact_finding(found: &mut Diagnostic, needles: &[String], hidden: &[Span]) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::tests::report;
-    use crate::{Format, Origin, Severity};
+    use crate::tests::{WRONG_TYPE, report};
+    use crate::{Format, quoted};
 
     #[test]
     fn no_format_shows_redacted_values() {
@@ -97,22 +97,17 @@ mod tests {
         document.findings.source = Source::new("t", text.as_str());
         for line in ["a: hunter2é: 'it''s'", &format!("b: xx{long}"), "line two"] {
             let start = text.find(line).unwrap();
-            document.findings.diagnostics.push(Diagnostic {
-                code: "MK102",
-                name: "wrong-type",
-                origin: Origin::Mkimg,
-                severity: Severity::Error,
-                path: line.into(),
-                message: format!("expected a number, found {}", crate::quoted(line)),
-                help: Some(format!("put {line} in quotes")),
-                span: Some(Span::new(start, start + line.len())),
-                related: vec![(Span::new(start, start + 1), line.into())],
-            });
+            let (span, message) =
+                (Span::new(start, start + line.len()), format!("expected a number, found {}", quoted(line)));
+            let mut finding =
+                Diagnostic::new(&WRONG_TYPE, line, span, message).with_help(format!("put {line} in quotes"));
+            finding.related = vec![(Span::new(start, start + 1), line.into())];
+            document.findings.diagnostics.push(finding);
         }
         let values = ["hunter2é", "it's", &long, "line one\nline two\n", "ab"].map(str::to_owned);
         redact(document, &values);
         for format in [Format::Human, Format::Json, Format::Github, Format::Sarif] {
-            let shown = report.render(format, false, &|_| None);
+            let shown = report.render(format, false);
             for secret in ["hunter2", "it''s", "it's", "s3cr", "line one", "line two"] {
                 assert!(!shown.contains(secret), "{format:?}: {secret} in {shown}");
             }

@@ -1,10 +1,12 @@
 //! The kinds of findings, and how a finding is made of one.
 
+use std::fmt;
+
 use crate::source::Span;
 use crate::{Diagnostic, Origin, Severity, quoted};
 
 /// A kind of finding, as `mkimg rules` lists it and `mkimg explain` shows it.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(PartialEq, Eq)]
 pub struct Rule {
     /// `MK` and three digits; never reused.
     pub code: &'static str,
@@ -29,18 +31,41 @@ pub struct Rule {
     pub example_limit: Option<usize>,
 }
 
+/// Without the page, which every finding would repeat.
+impl fmt::Debug for Rule {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{} {}", self.code, self.name)
+    }
+}
+
+impl Rule {
+    /// Gives the fields that a rule does not set.
+    pub const EMPTY: Self = Self {
+        code: "",
+        name: "",
+        former_names: &[],
+        origin: Origin::Mkimg,
+        severity: Severity::Info,
+        summary: "",
+        page: "",
+        bad: &[],
+        good: &[],
+        about_templates: false,
+        example_limit: None,
+    };
+}
+
 impl Diagnostic {
     /// A finding of a rule. Without a span it is about the whole document.
     #[must_use]
     pub fn new(
-        rule: &Rule,
+        rule: &'static Rule,
         path: impl Into<String>,
         span: impl Into<Option<Span>>,
         message: impl Into<String>,
     ) -> Self {
         Self {
-            code: rule.code,
-            name: rule.name,
+            rule,
             origin: rule.origin,
             severity: rule.severity,
             path: path.into(),

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
 use super::escape::escape_control_in_json;
-use super::{Describe, Diagnostic, LintedDocument, Report, Severity, Suppressed, positions};
+use super::{Diagnostic, LintedDocument, Report, Rule, Severity, Suppressed, positions};
 use crate::source::{Position, Source};
 
 /// The project's repository, if Cargo.toml names one.
@@ -29,11 +29,11 @@ fn findings(document: &LintedDocument) -> impl Iterator<Item = Finding<'_>> {
     document.findings.diagnostics.iter().map(|found| (found, None)).chain(suppressed)
 }
 
-pub(super) fn render(report: &Report, describe: Describe<'_>) -> String {
+pub(super) fn render(report: &Report) -> String {
     let all = || report.documents.iter().flat_map(findings);
-    let rules: BTreeMap<&str, &Diagnostic> = all().map(|(found, _)| (found.code, found)).collect();
+    let rules: BTreeMap<&str, &Rule> = all().map(|(found, _)| (found.rule.code, found.rule)).collect();
     let indices: BTreeMap<&str, usize> = rules.keys().enumerate().map(|(index, code)| (*code, index)).collect();
-    let rules: Vec<_> = rules.values().map(|found| rule(found, describe)).collect();
+    let rules: Vec<_> = rules.into_values().map(describe).collect();
     let any_suppressed = report.documents.iter().any(|document| !document.suppressed.is_empty());
     let run = Run {
         tool: json!({"driver": {
@@ -98,24 +98,21 @@ impl Serialize for Results<'_> {
     }
 }
 
-fn rule(found: &Diagnostic, describe: Describe<'_>) -> Value {
-    let explain = format!("Run `mkimg explain {}`.", found.code);
-    let about = describe(found.code);
-    let summary = about.as_ref().map_or_else(|| found.name.replace('-', " "), |about| about.summary.clone());
-    let page = about.map_or_else(|| explain.clone(), |about| about.page);
-    let mut rule = json!({
-        "id": found.code,
-        "name": found.name,
-        "shortDescription": {"text": summary},
-        "fullDescription": {"text": summary},
-        "help": {"text": explain, "markdown": page},
-        "defaultConfiguration": {"level": level(found.severity)},
-        "properties": {"origin": found.origin.name(), "tags": ["cloud-init"]},
+fn describe(rule: &Rule) -> Value {
+    let mut description = json!({
+        "id": rule.code,
+        "name": rule.name,
+        "shortDescription": {"text": rule.summary},
+        "fullDescription": {"text": rule.summary},
+        "help": {"text": format!("Run `mkimg explain {}`.", rule.code), "markdown": rule.page},
+        "defaultConfiguration": {"level": level(rule.severity)},
+        "properties": {"origin": rule.origin.name(), "tags": ["cloud-init"]},
     });
     if !REPOSITORY.is_empty() {
-        rule["helpUri"] = Value::from(format!("{REPOSITORY}/blob/main/docs/rules/{}.md", found.code));
+        description["helpUri"] =
+            Value::from(format!("{REPOSITORY}/blob/main/crates/lint-rules/pages/{}.md", rule.code));
     }
-    rule
+    description
 }
 
 fn level(severity: Severity) -> &'static str {
@@ -137,8 +134,8 @@ fn result(source: &Source, diagnostic: &Diagnostic, indices: &BTreeMap<&str, usi
         location["logicalLocations"] = json!([{"fullyQualifiedName": diagnostic.path}]);
     }
     let mut result = json!({
-        "ruleId": diagnostic.code,
-        "ruleIndex": indices.get(diagnostic.code),
+        "ruleId": diagnostic.rule.code,
+        "ruleIndex": indices.get(diagnostic.rule.code),
         "level": level(diagnostic.severity),
         "message": {"text": message},
         "locations": [location],
@@ -171,7 +168,7 @@ fn fingerprint(source: &Source, found: &Diagnostic, seen: &mut HashMap<(String, 
     hash.update(&line);
     let digest = hash.finalize();
     let number = digest.iter().take(8).fold(0, |number, byte| number << 8 | u64::from(*byte));
-    let count = seen.entry((source.name().to_owned(), found.code, number)).or_default();
+    let count = seen.entry((source.name().to_owned(), found.rule.code, number)).or_default();
     *count += 1;
     format!("{number:016x}:{count}")
 }

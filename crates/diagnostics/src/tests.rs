@@ -1,21 +1,23 @@
 use super::*;
 
+pub(super) static WRONG_TYPE: Rule = Rule {
+    code: "MK102",
+    name: "wrong-type",
+    origin: Origin::CloudInit,
+    severity: Severity::Error,
+    summary: "A value of the wrong type.",
+    page: "# MK102",
+    ..Rule::EMPTY
+};
+
 fn source() -> Source {
     Source::new("user-data.yaml", "#cloud-config\nwrite_files:\n  - path: /a\n    permissions: 644\n")
 }
 
 fn finding(start: usize, text: &str) -> Diagnostic {
-    Diagnostic {
-        code: "MK102",
-        name: "wrong-type",
-        origin: Origin::CloudInit,
-        severity: Severity::Error,
-        path: "write_files.0.permissions".into(),
-        message: "expected a string, found the integer `644`".into(),
-        help: Some("put it in quotes".into()),
-        span: Some(Span::new(start, start + text.len())),
-        related: vec![],
-    }
+    let span = Span::new(start, start + text.len());
+    let message = "expected a string, found the integer `644`";
+    Diagnostic::new(&WRONG_TYPE, "write_files.0.permissions", span, message).with_help("put it in quotes")
 }
 
 pub(super) fn report(diagnostics: Vec<Diagnostic>) -> Report {
@@ -37,7 +39,7 @@ fn at_mode() -> Diagnostic {
 
 #[test]
 fn human_output_underlines_the_finding() {
-    let text = report(vec![at_mode()]).render(Format::Human, false, &|_| None);
+    let text = report(vec![at_mode()]).render(Format::Human, false);
     let expected = "\
 error[MK102]: expected a string, found the integer `644`
  --> user-data.yaml:4:18
@@ -56,15 +58,15 @@ error[MK102]: expected a string, found the integer `644`
 fn related_spans_are_shown() {
     let mut finding = at_mode();
     finding.related.push((Span::new(14, 25), "in this list".into()));
-    let text = report(vec![finding]).render(Format::Human, false, &|_| None);
+    let text = report(vec![finding]).render(Format::Human, false);
     assert!(text.contains("2 | write_files:\n  | ----------- in this list"), "{text}");
 }
 
 #[test]
 fn colour_can_be_switched() {
     let report = report(vec![at_mode()]);
-    assert!(report.render(Format::Human, true, &|_| None).contains('\u{1b}'));
-    assert!(!report.render(Format::Human, false, &|_| None).contains('\u{1b}'));
+    assert!(report.render(Format::Human, true).contains('\u{1b}'));
+    assert!(!report.render(Format::Human, false).contains('\u{1b}'));
 }
 
 #[test]
@@ -85,7 +87,7 @@ fn control_characters_are_escaped() {
         }],
     };
     for format in [Format::Human, Format::Json, Format::Github, Format::Sarif] {
-        let text = report.render(format, false, &|_| None);
+        let text = report.render(format, false);
         let harmful: Vec<_> = text.chars().filter(|c| (c.is_control() && *c != '\n') || *c == '\u{202e}').collect();
         assert!(harmful.is_empty(), "{format:?}: {harmful:?} in {text}");
     }
@@ -93,8 +95,7 @@ fn control_characters_are_escaped() {
 
 #[test]
 fn json_has_the_documented_shape() {
-    let value: serde_json::Value =
-        serde_json::from_str(&report(vec![at_mode()]).render(Format::Json, false, &|_| None)).unwrap();
+    let value: serde_json::Value = serde_json::from_str(&report(vec![at_mode()]).render(Format::Json, false)).unwrap();
     let expected = serde_json::json!({"version": 1,
         "documents": [{"file": "user-data.yaml", "kind": "cloud-config", "verdict": "invalid", "diagnostics": [{
             "code": "MK102", "name": "wrong-type", "origin": "cloud-init", "severity": "error",
@@ -108,7 +109,7 @@ fn json_has_the_documented_shape() {
 fn github_commands_are_escaped() {
     let mut finding = at_mode();
     finding.message = "100%\n::error::x".into();
-    let text = report(vec![finding]).render(Format::Github, false, &|_| None);
+    let text = report(vec![finding]).render(Format::Github, false);
     assert_eq!(
         text,
         "::error file=user-data.yaml,line=4,col=18,endLine=4,endColumn=21,title=MK102 wrong-type::\
@@ -116,17 +117,19 @@ fn github_commands_are_escaped() {
     );
 }
 
+static ODD_NAME: Rule = Rule { name: "x,y:z%", ..WRONG_TYPE };
+
 #[test]
 fn github_properties_are_escaped() {
     let source = Source::new("a,b:c%\r\n::error::d.yaml", "#cloud-config\na: |\n  x\n");
     let mut finding = finding(17, "|\n  x\n");
-    finding.name = "x,y:z%";
+    finding.rule = &ODD_NAME;
     finding.message = "50%, a: b\r\nnext\u{1b}".into();
     finding.help = None;
     let findings = Findings { source, diagnostics: vec![finding] };
     let (kind, verdict) = ("cloud-config", Verdict::Invalid);
     let document = LintedDocument { kind, verdict, findings, parts: Vec::new(), suppressed: Vec::new() };
-    let text = Report { documents: vec![document] }.render(Format::Github, false, &|_| None);
+    let text = Report { documents: vec![document] }.render(Format::Github, false);
     assert_eq!(
         text,
         "::error file=a%2Cb%3Ac%25%0D%0A%3A%3Aerror%3A%3Ad.yaml,line=2,endLine=4,title=MK102 x%2Cy%3Az%25::\
@@ -140,7 +143,7 @@ fn sarif_places_are_relative_and_have_fingerprints() {
         let findings = Findings { source: Source::new(name, text), diagnostics: vec![finding(place, "644")] };
         let (kind, verdict) = ("cloud-config", Verdict::Invalid);
         let document = LintedDocument { kind, verdict, findings, parts: Vec::new(), suppressed: Vec::new() };
-        let text = Report { documents: vec![document] }.render(Format::Sarif, false, &|_| None);
+        let text = Report { documents: vec![document] }.render(Format::Sarif, false);
         let log: serde_json::Value = serde_json::from_str(&text).unwrap();
         let result = log["runs"][0]["results"][0].clone();
         let location = result["locations"][0]["physicalLocation"]["artifactLocation"].clone();
@@ -162,8 +165,7 @@ fn allowed_findings_are_listed_separately() {
     report.documents[0].suppressed =
         vec![Suppressed { diagnostic: at_mode(), reason: "old".into(), allowed_at: Some(Span::new(0, 5)) }];
     assert_eq!(report.counts(), Counts { suppressed: 1, ..Counts::default() });
-    let read =
-        |format| -> serde_json::Value { serde_json::from_str(&report.render(format, false, &|_| None)).unwrap() };
+    let read = |format| -> serde_json::Value { serde_json::from_str(&report.render(format, false)).unwrap() };
     let json = read(Format::Json);
     assert_eq!(json["summary"]["suppressed"], 1);
     let allowed = &json["documents"][0]["suppressed"][0];
@@ -172,20 +174,18 @@ fn allowed_findings_are_listed_separately() {
     let sarif = read(Format::Sarif);
     let suppression = &sarif["runs"][0]["results"][0]["suppressions"][0];
     assert_eq!((&suppression["kind"], &suppression["justification"]), (&"inSource".into(), &"old".into()));
-    assert_eq!(report.render(Format::Github, false, &|_| None), "");
-    assert_eq!(report.render(Format::Human, false, &|_| None), "");
+    assert_eq!(report.render(Format::Github, false), "");
+    assert_eq!(report.render(Format::Human, false), "");
 }
 
 #[test]
 fn sarif_refers_to_its_rules() {
-    let text = report(vec![at_mode()]).render(Format::Sarif, false, &|code| {
-        Some(About { summary: format!("about {code}"), page: format!("# {code}") })
-    });
+    let text = report(vec![at_mode()]).render(Format::Sarif, false);
     let value: serde_json::Value = serde_json::from_str(&text).unwrap();
     let run = &value["runs"][0];
     assert_eq!(value["version"], "2.1.0");
     assert_eq!(run["tool"]["driver"]["rules"][0]["help"]["markdown"], "# MK102");
-    assert_eq!(run["tool"]["driver"]["rules"][0]["shortDescription"]["text"], "about MK102");
+    assert_eq!(run["tool"]["driver"]["rules"][0]["shortDescription"]["text"], "A value of the wrong type.");
     let result = &run["results"][0];
     assert_eq!(result["ruleIndex"], 0);
     let region = &result["locations"][0]["physicalLocation"]["region"];

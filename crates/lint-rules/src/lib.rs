@@ -9,7 +9,7 @@
 //! assert!(lint_rules::MISSING_KEY.page.starts_with("# MK103 missing-key\n"));
 //! ```
 
-use diagnostics::{About, Origin, Severity, closest};
+use diagnostics::{Origin, Severity, closest};
 
 pub use diagnostics::Rule;
 
@@ -27,12 +27,6 @@ pub fn find(written: &str) -> Option<&'static Rule> {
 #[must_use]
 pub fn similar(written: &str) -> Option<&'static str> {
     closest(written, REGISTRY.iter().flat_map(|rule| [rule.code, rule.name]))
-}
-
-/// The rule's summary and page, for formats that describe rules.
-#[must_use]
-pub fn describe(code: &str) -> Option<About> {
-    find(code).map(|rule| About { summary: rule.summary.to_owned(), page: rule.page.to_owned() })
 }
 
 #[cfg(test)]

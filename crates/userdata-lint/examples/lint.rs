@@ -17,6 +17,6 @@ fn main() -> ExitCode {
             }
         }
     }
-    print!("{}", report.render(Format::Human, false, &lint_rules::describe));
+    print!("{}", report.render(Format::Human, false));
     ExitCode::from(u8::from(report.counts().errors > 0))
 }

@@ -151,7 +151,8 @@ fn check_parts(
         // That scripts have no verdict is reported for whole documents only.
         let has_no_verdict = matches!(kind, Kind::Script | Kind::Empty);
         let holds = |found: &Diagnostic| {
-            !(has_no_verdict && found.code == rules::NOT_CHECKED.code) && (count == 1 || boot::applies_to_part(found))
+            !(has_no_verdict && found.rule.code == rules::NOT_CHECKED.code)
+                && (count == 1 || boot::applies_to_part(found))
         };
         for mut finding in found.into_iter().filter(holds) {
             raw_part.places.translate(&mut finding);

@@ -19,7 +19,7 @@ use yaml11::{Node, NodeId, NodeKind, Tree};
 const MAX_DUPLICATES: usize = 1_000;
 
 /// A finding about the document, without a place.
-fn about_document(rule: &Rule, message: String, help: Option<String>) -> Diagnostic {
+fn about_document(rule: &'static Rule, message: String, help: Option<String>) -> Diagnostic {
     let mut finding = finding(rule, String::new(), Span::default(), message, help);
     finding.span = None;
     finding

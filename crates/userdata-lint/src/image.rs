@@ -27,7 +27,7 @@ pub(super) fn check(document: &CloudConfig<'_>, options: &Options, out: &mut Vec
     check_firewall_and_upgrade(document, options, out);
 }
 
-fn push(rule: &Rule, path: String, span: Span, message: String, help: &str, out: &mut Vec<Diagnostic>) {
+fn push(rule: &'static Rule, path: String, span: Span, message: String, help: &str, out: &mut Vec<Diagnostic>) {
     out.push(finding(rule, path, span, message, Some(help.into())));
 }
 
@@ -94,7 +94,7 @@ fn check_files(document: &CloudConfig<'_>, out: &mut Vec<Diagnostic>) {
         let path = &*file.destination;
         let name = path.rsplit('/').next().unwrap_or_default();
         let home = path.starts_with("/root/") || path.starts_with("/home/");
-        let (rule, message): (&Rule, &str) = if home && path.contains("/.ssh/") {
+        let (rule, message): (&'static Rule, &str) = if home && path.contains("/.ssh/") {
             (
                 &rules::IMAGE_HAS_KEYS,
                 "the image check rejects files in `.ssh`; keys and known hosts belong to a single machine",
@@ -351,7 +351,7 @@ mod tests {
                 None => format!("#cloud-config\n{keys}\nwrite_files:\n{runner}\n"),
             };
             let report = lint_bytes("t.yaml", text.as_bytes(), &Options::default());
-            let found = report.documents[0].findings.diagnostics.iter().any(|found| found.code == code);
+            let found = report.documents[0].findings.diagnostics.iter().any(|found| found.rule.code == code);
             assert_eq!(found, is_found, "{code} {keys}");
         }
     }
@@ -375,7 +375,7 @@ mod tests {
             let place = Span::default();
             let artifacts = vec![ArtifactFacts { url, place, locked, checksum }];
             let found = template(&TemplateFacts { base: Some((base, place)), monitoring: None, artifacts });
-            let codes: Vec<_> = found.iter().map(|found| found.code).collect();
+            let codes: Vec<_> = found.iter().map(|found| found.rule.code).collect();
             assert_eq!(codes, expected, "{base} {url} {checksum:?} {locked}");
         }
     }

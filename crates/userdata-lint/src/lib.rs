@@ -15,7 +15,7 @@
 //! assert_eq!(report.documents[0].verdict, Verdict::Invalid);
 //!
 //! let finding = &report.documents[0].findings.diagnostics[0];
-//! assert_eq!((finding.code, finding.path.as_str()), ("MK101", "packges"));
+//! assert_eq!((finding.rule.code, finding.path.as_str()), ("MK101", "packges"));
 //! assert_eq!(finding.help.as_deref(), Some("did you mean `packages`?"));
 //! let place = source.position(finding.span.unwrap().start);
 //! assert_eq!((place.line, place.column), (2, 1));

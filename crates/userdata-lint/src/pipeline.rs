@@ -166,10 +166,10 @@ fn drop_reported_elsewhere(draft: &mut Draft, options: &Options) {
         let index = found.path.strip_prefix("write_files.").and_then(|path| path.strip_suffix(".content"));
         let index: Option<usize> = index.and_then(|index| index.parse().ok());
         // The rules about contents and commands.
-        ("MK300".."MK350").contains(&found.code)
+        ("MK300".."MK350").contains(&found.rule.code)
             && files.iter().any(|file| Some(file.index) == index && options.is_separate_file(&file.path))
     };
-    diagnostics.retain(|found| !options.reported_rules.contains(&found.code) && !in_separate_file(found));
+    diagnostics.retain(|found| !options.reported_rules.contains(&found.rule.code) && !in_separate_file(found));
 }
 
 /// Where a finding begins; a finding without a place comes first.
@@ -179,14 +179,14 @@ fn start(found: &Diagnostic) -> usize {
 
 fn sort(draft: &mut Draft, _: &Options) {
     draft.checked.diagnostics.sort_by(|one, two| {
-        (start(one), one.severity, one.code, &one.path).cmp(&(start(two), two.severity, two.code, &two.path))
+        (start(one), one.severity, one.rule.code, &one.path).cmp(&(start(two), two.severity, two.rule.code, &two.path))
     });
-    draft.checked.suppressed.sort_by_key(|allowed| (start(&allowed.diagnostic), allowed.diagnostic.code));
+    draft.checked.suppressed.sort_by_key(|allowed| (start(&allowed.diagnostic), allowed.diagnostic.rule.code));
 }
 
 fn drop_duplicates(draft: &mut Draft, _: &Options) {
     draft.checked.diagnostics.dedup_by(|one, two| {
-        one.code == two.code && one.path == two.path && one.message == two.message && one.span == two.span
+        one.rule.code == two.rule.code && one.path == two.path && one.message == two.message && one.span == two.span
     });
     draft.checked.suppressed.dedup();
 }

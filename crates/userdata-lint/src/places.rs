@@ -10,7 +10,13 @@ use diagnostics::{Diagnostic, Suppressed};
 use yaml11::Node;
 
 /// A finding of a rule, perhaps with help.
-pub(crate) fn finding(rule: &Rule, path: String, span: Span, message: String, help: Option<String>) -> Diagnostic {
+pub(crate) fn finding(
+    rule: &'static Rule,
+    path: String,
+    span: Span,
+    message: String,
+    help: Option<String>,
+) -> Diagnostic {
     Diagnostic::new(rule, path, span, message).with_help(help)
 }
 

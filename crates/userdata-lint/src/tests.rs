@@ -5,7 +5,7 @@ use diagnostics::{Origin, Severity};
 fn findings(text: &str) -> Vec<String> {
     let report = lint(&Source::new("t", text), &Options::default());
     let found = report.documents.into_iter().flat_map(|document| document.findings.diagnostics);
-    found.map(|found| format!("{} {}", found.code, found.path)).collect()
+    found.map(|found| format!("{} {}", found.rule.code, found.path)).collect()
 }
 
 fn of(text: &str) -> Verdict {
@@ -59,7 +59,7 @@ fn gzip_is_decompressed_and_checked() {
     let report = lint_bytes("t", &packed, &Options::default());
     assert_eq!(report.documents[0].verdict, Verdict::Invalid);
     let cut = lint_bytes("t", &packed[..12], &Options::default());
-    assert_eq!(cut.documents[0].findings.diagnostics[0].code, "MK004");
+    assert_eq!(cut.documents[0].findings.diagnostics[0].rule.code, "MK004");
 }
 
 #[test]
@@ -144,7 +144,7 @@ fn reports_of_unknown_keys_are_limited() {
         &Options { limit: None, providers: Vec::new(), ..Options::default() },
     );
     let unknown: Vec<_> =
-        report.documents[0].findings.diagnostics.iter().filter(|found| found.code == "MK101").collect();
+        report.documents[0].findings.diagnostics.iter().filter(|found| found.rule.code == "MK101").collect();
     assert_eq!(unknown.len(), 20_000);
     let last = unknown.last().unwrap();
     assert!(last.message.ends_with("; 3 more unknown keys follow"), "{}", last.message);
@@ -204,7 +204,7 @@ fn code_after_a_bash_guard_may_use_bash() {
     let codes = |text: &str| {
         let source = Source::new("a.sh", text);
         let found = lint_file(&source, "/etc/profile.d/a.sh", 0o644, &Options::default()).findings.diagnostics;
-        found.iter().map(|found| found.code).collect::<Vec<_>>()
+        found.iter().map(|found| found.rule.code).collect::<Vec<_>>()
     };
     let array = "precmd_functions+=(a)\n";
     assert_eq!(codes(array), ["MK301"]);
@@ -280,7 +280,7 @@ fn examples_of_rules_have_the_documented_findings() {
         let codes = |text: &[u8]| {
             let report = lint_bytes("example.yaml", text, &options);
             let found = report.documents.into_iter().flat_map(|document| document.findings.diagnostics);
-            found.map(|found| found.code).collect::<Vec<_>>()
+            found.map(|found| found.rule.code).collect::<Vec<_>>()
         };
         for (index, bad) in rule.bad.iter().enumerate() {
             assert!(codes(bad).contains(&rule.code), "{}: bad example {index} gives {:?}", rule.code, codes(bad));
@@ -298,7 +298,7 @@ fn verdict_and_codes(text: &str, version: Version) -> (Verdict, Vec<(&'static st
     let options = Options { cloud_init: version, ..Options::default() };
     let document = lint(&Source::new("t", text), &options).documents.remove(0);
     let found = document.findings.diagnostics.iter();
-    (document.verdict, found.map(|found| (found.code, found.origin, found.severity)).collect())
+    (document.verdict, found.map(|found| (found.rule.code, found.origin, found.severity)).collect())
 }
 
 #[test]
@@ -339,7 +339,7 @@ fn ignored_parts_are_errors_only_beside_other_findings() {
 /// The codes that a document gets without a provider's limit.
 fn codes_of(bytes: &[u8], options: &Options) -> Vec<&'static str> {
     let found = lint_bytes("t", bytes, options).documents.remove(0).findings.diagnostics;
-    found.into_iter().map(|found| found.code).collect()
+    found.into_iter().map(|found| found.rule.code).collect()
 }
 
 #[test]

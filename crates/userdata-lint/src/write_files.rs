@@ -155,7 +155,7 @@ impl FileEntry<'_> {
 
     pub(crate) fn finding(
         &self,
-        rule: &Rule,
+        rule: &'static Rule,
         key: &str,
         span: Span,
         message: String,
@@ -350,7 +350,7 @@ mod tests {
         ] {
             let text = format!("#cloud-config\nwrite_files: [{{path: /a, {entry}}}]\n");
             let report = lint_bytes("t.yaml", text.as_bytes(), &Options::default());
-            let found = report.documents[0].findings.diagnostics.iter().any(|found| found.code == code);
+            let found = report.documents[0].findings.diagnostics.iter().any(|found| found.rule.code == code);
             assert_eq!(found, is_found, "{code} {entry}");
         }
     }

@@ -170,11 +170,7 @@ fn check_documents(
     let report = Report { documents };
     let counts = report.counts();
     if counts.errors + counts.warnings > 0 {
-        global.terminal.eprint_styled(&report.render(
-            diagnostics::Format::Human,
-            global.terminal.stderr_color(),
-            &|_| None,
-        ));
+        global.terminal.eprint_styled(&report.render(diagnostics::Format::Human, global.terminal.stderr_color()));
     }
     // The rendered document comes last; files and scripts before it have no verdict.
     let refused = report

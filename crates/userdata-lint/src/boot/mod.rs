@@ -61,7 +61,7 @@ impl BootStep<'_> {
     fn finding(
         &self,
         source: &Source,
-        rule: &Rule,
+        rule: &'static Rule,
         command: &SimpleCommand<'_>,
         message: String,
         help: &str,
@@ -130,7 +130,7 @@ const WHOLE_DOCUMENT_RULES: [&str; 6] = [
 
 /// Whether a finding also applies to one part of several.
 pub(super) fn applies_to_part(found: &Diagnostic) -> bool {
-    !WHOLE_DOCUMENT_RULES.contains(&found.code)
+    !WHOLE_DOCUMENT_RULES.contains(&found.rule.code)
 }
 
 pub(super) fn check(document: &CloudConfig<'_>, out: &mut Vec<Diagnostic>) {

@@ -8,7 +8,7 @@ use crate::{Options, lint_bytes};
 fn codes(text: &str) -> Vec<&'static str> {
     let report = lint_bytes("t.yaml", text.as_bytes(), &Options::default());
     let found = &report.documents[0].findings.diagnostics;
-    found.iter().map(|found| found.code).filter(|code| ("MK350".."MK370").contains(code)).collect()
+    found.iter().map(|found| found.rule.code).filter(|code| ("MK350".."MK370").contains(code)).collect()
 }
 
 fn config(text: &str) -> Vec<&'static str> {
@@ -208,7 +208,7 @@ fn units(program: &str, rest: &str) -> Vec<&'static str> {
     );
     let report = lint_bytes("t.yaml", text.as_bytes(), &Options::default());
     let found = &report.documents[0].findings.diagnostics;
-    found.iter().map(|found| found.code).filter(|code| *code == "MK315").collect()
+    found.iter().map(|found| found.rule.code).filter(|code| *code == "MK315").collect()
 }
 
 #[test]

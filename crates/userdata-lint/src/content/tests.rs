@@ -6,7 +6,7 @@ use diagnostics::source::Source;
 /// The codes for a file, in the order of its lines.
 fn codes(path: &str, mode: u32, text: &str) -> Vec<&'static str> {
     let found = lint_file(&Source::new("t", text), path, mode, &Options::default()).findings.diagnostics;
-    found.iter().map(|found| found.code).collect()
+    found.iter().map(|found| found.rule.code).collect()
 }
 
 /// Texts for one path: the expected code, or "" for none.

@@ -12,7 +12,7 @@ fn findings(text: &str) -> Vec<String> {
     let source = &document.findings.source;
     let shown = document.findings.diagnostics.iter().map(|found| {
         let place = source.position(found.span.unwrap().start);
-        format!("{}:{} {} {} {}", place.line, place.column, found.code, found.origin.name(), found.path)
+        format!("{}:{} {} {} {}", place.line, place.column, found.rule.code, found.origin.name(), found.path)
     });
     shown.collect()
 }
@@ -64,7 +64,7 @@ fn methods_of_python_are_skipped() {
     assert_eq!(lint_text(text).verdict, Verdict::Valid);
     let text = "## template: jinja\n#cloud-config\nfinal_message: {{ v1.region.translate({}) }}\n";
     assert_eq!(lint_text(text).verdict, Verdict::Skipped);
-    assert_eq!(lint_text(text).findings.diagnostics[0].code, "MK006");
+    assert_eq!(lint_text(text).findings.diagnostics[0].rule.code, "MK006");
 }
 
 #[test]
@@ -101,7 +101,7 @@ fn parts_of_multi_part_documents_are_checked() {
     assert_eq!(findings(&crlf)[..2], ["1:1 MK008 cloud-init ", "10:1 MK101 mkimg foo"], "{:?}", findings(&crlf));
     let open = text.replace("--=b=--\nepilogue\n", "");
     let last = lint_text(&open).findings.diagnostics.pop().unwrap();
-    assert_eq!((last.code, last.severity), ("MK214", Severity::Warning));
+    assert_eq!((last.rule.code, last.severity), ("MK214", Severity::Warning));
     assert_eq!(findings("MIME-Version: 1.0\nContent-Type: multipart/mixed; boundary=b\n\nx\n")[1], "1:1 MK214 mkimg ");
 }
 
@@ -146,7 +146,7 @@ fn forms_of_parts() {
     ] {
         let document = lint_text(&text);
         // The command `cloud-init schema` refuses every document with parts.
-        let codes = document.findings.diagnostics.iter().map(|found| found.code).filter(|code| *code != "MK008");
+        let codes = document.findings.diagnostics.iter().map(|found| found.rule.code).filter(|code| *code != "MK008");
         let codes: Vec<&str> = codes.collect();
         assert_eq!(codes.first().copied().unwrap_or_default(), code, "{text}: {codes:?}");
     }
@@ -254,5 +254,5 @@ fn nesting_of_parts_is_limited() {
         text = format!("#cloud-config-archive\n- |\n  {}", text.replace('\n', "\n  "));
     }
     assert_eq!(lint_text(&text).verdict, Verdict::Skipped);
-    assert_eq!(lint_text(&text).findings.diagnostics.last().unwrap().code, "MK006");
+    assert_eq!(lint_text(&text).findings.diagnostics.last().unwrap().rule.code, "MK006");
 }

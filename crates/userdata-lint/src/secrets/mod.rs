@@ -77,7 +77,7 @@ fn holds_private_key(text: &str) -> bool {
 /// The finding about a secret, without the secret itself.
 fn secret_finding(text: &str, found: &FoundSecret, span: Span, path: String, place: &str) -> Diagnostic {
     let name = found.kind.name;
-    let rule: &Rule = match found.kind.form {
+    let rule: &'static Rule = match found.kind.form {
         _ if name.contains("private key") || name.starts_with("an age") => &rules::PRIVATE_KEY_IN_DOCUMENT,
         Form::Token(..) | Form::Assignment(40) => &rules::TOKEN_IN_DOCUMENT,
         _ => &rules::PASSWORD_IN_DOCUMENT,
@@ -92,16 +92,16 @@ fn secret_finding(text: &str, found: &FoundSecret, span: Span, path: String, pla
 /// Removes duplicates: a secret in a template is found in its source and in its output, and only
 /// the latter has a path.
 pub(super) fn drop_duplicates(diagnostics: &mut Vec<Diagnostic>) {
-    let is_pathless = |one: &Diagnostic| one.path.is_empty() && CODES.contains(&one.code);
+    let is_pathless = |one: &Diagnostic| one.path.is_empty() && CODES.contains(&one.rule.code);
     if !diagnostics.iter().any(is_pathless) {
         return;
     }
     let known: Vec<_> = diagnostics
         .iter()
-        .filter(|one| !one.path.is_empty() && CODES.contains(&one.code))
-        .map(|one| (one.code, one.span))
+        .filter(|one| !one.path.is_empty() && CODES.contains(&one.rule.code))
+        .map(|one| (one.rule.code, one.span))
         .collect();
-    diagnostics.retain(|one| !is_pathless(one) || !known.contains(&(one.code, one.span)));
+    diagnostics.retain(|one| !is_pathless(one) || !known.contains(&(one.rule.code, one.span)));
 }
 
 #[cfg(test)]

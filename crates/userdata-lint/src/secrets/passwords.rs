@@ -92,7 +92,7 @@ struct Checker<'o> {
 }
 
 impl Checker<'_> {
-    fn push(&mut self, rule: &Rule, path: &str, span: Span, message: String, help: &str) {
+    fn push(&mut self, rule: &'static Rule, path: &str, span: Span, message: String, help: &str) {
         let is_known = self.out[self.before..].iter().any(|known| known.span == Some(span));
         if !is_known {
             self.out.push(finding(rule, path.to_string(), span, message, Some(help.to_string())));

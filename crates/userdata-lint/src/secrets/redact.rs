@@ -13,7 +13,7 @@ const MAX_SHOWN_BYTES: usize = 4;
 
 /// Returns the source with the secrets hidden, and removes them from the findings.
 pub(crate) fn redact(source: &Source, diagnostics: &mut [Diagnostic]) -> Source {
-    let secrets = diagnostics.iter().filter(|found| CODES.contains(&found.code)).filter_map(|found| found.span);
+    let secrets = diagnostics.iter().filter(|found| CODES.contains(&found.rule.code)).filter_map(|found| found.span);
     let mut places: Vec<Span> = secrets.filter(|span| span.end > span.start).collect();
     if places.is_empty() {
         return source.clone();
@@ -34,7 +34,7 @@ pub(crate) fn redact(source: &Source, diagnostics: &mut [Diagnostic]) -> Source 
         place.start += shown;
     }
     for found in diagnostics {
-        let is_ours = CODES.contains(&found.code);
+        let is_ours = CODES.contains(&found.rule.code);
         for body in &bodies {
             // A path consists of keys, and later passes need it unchanged. A short password in it
             // is a coincidence.

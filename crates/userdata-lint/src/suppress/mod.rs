@@ -9,7 +9,7 @@ mod comment;
 
 use super::places::finding;
 use super::{Options, Version};
-use crate::rules;
+use crate::rules::{self, Rule};
 use diagnostics::did_you_mean;
 use diagnostics::source::{Source, Span};
 use diagnostics::{Diagnostic, Origin, Part, Severity, Suppressed, quoted};
@@ -34,24 +34,8 @@ pub(super) struct WrittenFile {
     pub bytes: usize,
 }
 
-/// The rule that a suppression names.
-enum Known {
-    Rule(&'static str),
-    /// A rule that cannot be suppressed.
-    Never(&'static str),
-    Unknown(Option<&'static str>),
-}
-
-fn known(written: &str) -> Known {
-    match rules::find(written) {
-        Some(rule) if can_be_allowed(rule.code, rule.origin, rule.severity) => Known::Rule(rule.code),
-        Some(rule) => Known::Never(rule.code),
-        None => Known::Unknown(rules::similar(written)),
-    }
-}
-
 /// Whether a rule is about suppressions themselves.
-fn is_about_suppressions(code: &str) -> bool {
+fn is_about_suppressions(rule: &Rule) -> bool {
     [
         &rules::UNUSED_SUPPRESSION,
         &rules::SUPPRESSION_WITHOUT_REASON,
@@ -60,28 +44,23 @@ fn is_about_suppressions(code: &str) -> bool {
         &rules::MALFORMED_SUPPRESSION,
     ]
     .iter()
-    .any(|rule| rule.code == code)
+    .any(|one| one.code == rule.code)
 }
 
-fn can_be_allowed(code: &str, origin: Origin, severity: Severity) -> bool {
-    let about_suppressions = is_about_suppressions(code);
-    let of_cloud_init = origin == Origin::CloudInit && severity == Severity::Error;
-    let of_the_command_alone = code == rules::REFUSED_BY_SCHEMA_COMMAND.code;
-    !about_suppressions && (!of_cloud_init || of_the_command_alone)
+/// Whether a finding with this severity can be suppressed. The origin is the rule's, because
+/// findings in parts have the origin `mkimg`.
+fn can_be_allowed(rule: &Rule, severity: Severity) -> bool {
+    let of_cloud_init = rule.origin == Origin::CloudInit && severity == Severity::Error;
+    let of_the_command_alone = rule.code == rules::REFUSED_BY_SCHEMA_COMMAND.code;
+    !is_about_suppressions(rule) && (!of_cloud_init || of_the_command_alone)
 }
 
-/// Whether a finding can be suppressed. This depends on its rule, because findings in parts have
-/// the origin `mkimg`.
 fn is_allowable(found: &Diagnostic) -> bool {
-    match rules::find(found.code) {
-        Some(rule) => can_be_allowed(rule.code, rule.origin, found.severity),
-        // Unknown rule.
-        None => found.severity != Severity::Error,
-    }
+    can_be_allowed(found.rule, found.severity)
 }
 
 /// Rules after which the rest of a document is not checked, so unused suppressions cannot be known.
-const INCOMPLETE: &[&rules::Rule] = &[
+const INCOMPLETE: &[&Rule] = &[
     &rules::MISSING_HEADER,
     &rules::INVALID_YAML,
     &rules::NOT_A_MAPPING,
@@ -92,7 +71,7 @@ const INCOMPLETE: &[&rules::Rule] = &[
 ];
 
 fn is_incomplete(diagnostics: &[Diagnostic]) -> bool {
-    diagnostics.iter().any(|found| INCOMPLETE.iter().any(|rule| rule.code == found.code))
+    diagnostics.iter().any(|found| INCOMPLETE.iter().any(|rule| rule.code == found.rule.code))
 }
 
 /// Applies the comments of a document. Comments in parts have been applied with the part.
@@ -103,10 +82,9 @@ pub(super) fn in_document(
     diagnostics: &mut Vec<Diagnostic>,
     suppressed: &mut Vec<Suppressed>,
 ) {
-    let asked = |code: &str| {
-        let depends_on_version = rules::find(code).is_some_and(|rule| rule.origin == Origin::CloudInit);
-        let other_version = depends_on_version && options.cloud_init != Version::LATEST;
-        let no_limit = code == rules::OVER_PROVIDER_LIMIT.code && options.max_bytes().is_none();
+    let asked = |rule: &Rule| {
+        let other_version = rule.origin == Origin::CloudInit && options.cloud_init != Version::LATEST;
+        let no_limit = rule.code == rules::OVER_PROVIDER_LIMIT.code && options.max_bytes().is_none();
         !other_version && !no_limit
     };
     let within = |span: Span| parts.iter().any(|part| part.span.start <= span.start && span.end <= part.span.end);
@@ -117,7 +95,7 @@ pub(super) fn in_document(
 /// reported with the document that writes the file.
 pub(super) fn in_file(source: &Source, diagnostics: &mut Vec<Diagnostic>, suppressed: &mut Vec<Suppressed>) {
     apply(source, &|_| false, &|_| false, diagnostics, suppressed);
-    diagnostics.retain(|found| !is_about_suppressions(found.code));
+    diagnostics.retain(|found| !is_about_suppressions(found.rule));
 }
 
 /// Applies the comments of an image template to what was found in it.
@@ -127,11 +105,11 @@ pub(super) fn in_template(source: &Source, diagnostics: &mut Vec<Diagnostic>, su
     apply(source, &|_| false, &|_| complete, diagnostics, suppressed);
 }
 
-/// `asked` tells whether to report an unused suppression of a code.
+/// `asked` tells whether to report an unused suppression of a rule.
 fn apply(
     source: &Source,
     elsewhere: &dyn Fn(Span) -> bool,
-    asked: &dyn Fn(&str) -> bool,
+    asked: &dyn Fn(&Rule) -> bool,
     diagnostics: &mut Vec<Diagnostic>,
     suppressed: &mut Vec<Suppressed>,
 ) {
@@ -142,15 +120,15 @@ fn apply(
     }
     let complete = !is_incomplete(diagnostics);
     let mut findings = Vec::new();
-    // The code, its comment, the place of the code, and whether it is used.
-    let mut allowed: Vec<(&'static str, &comment::Comment, Span, bool)> = Vec::new();
+    // The rule, its comment, the place of its name, and whether it is used.
+    let mut allowed: Vec<(&'static Rule, &comment::Comment, Span, bool)> = Vec::new();
     for comment in &comments {
         if comment.rules.is_empty() {
             findings.push(malformed(comment.span, "expected `allow`, a code, and a reason".into()));
         }
         for (written, span) in &comment.rules {
             match read_rule(written, &comment.reason) {
-                Ok(code) => allowed.push((code, comment, *span, false)),
+                Ok(rule) => allowed.push((rule, comment, *span, false)),
                 Err((rule, message, help)) => findings.push(finding(rule, String::new(), *span, message, help)),
             }
         }
@@ -163,8 +141,8 @@ fn apply(
     let mut kept = Vec::with_capacity(diagnostics.len());
     for found in diagnostics.drain(..) {
         // The innermost comment applies, which begins last.
-        let holds = |(code, comment, ..): &&mut (&'static str, &comment::Comment, Span, bool)| {
-            *code == found.code
+        let holds = |(rule, comment, ..): &&mut (&'static Rule, &comment::Comment, Span, bool)| {
+            rule.code == found.rule.code
                 && comment.range.is_none_or(|range| {
                     let begins = |span: Span| range.start <= span.start && span.start < range.end;
                     // A finding about a whole script can be allowed in the script.
@@ -181,42 +159,42 @@ fn apply(
             None => kept.push(found),
         }
     }
-    let unused = allowed.into_iter().filter(|(code, .., used)| !used && complete && asked(code));
-    findings.extend(unused.map(|(code, comment, span, _)| {
+    let unused = allowed.into_iter().filter(|(rule, .., used)| !used && complete && asked(rule));
+    findings.extend(unused.map(|(rule, comment, span, _)| {
         let place = if comment.range.is_some() { "where it is allowed" } else { "in the document" };
-        unused_finding(code, Some(span), String::new(), place)
+        unused_finding(rule, Some(span), String::new(), place)
     }));
     *diagnostics = kept;
     diagnostics.append(&mut findings);
 }
 
-/// The code that a suppression names, or why it is invalid.
-fn read_rule(written: &str, reason: &str) -> Result<&'static str, (&'static rules::Rule, String, Option<String>)> {
-    match known(written) {
-        Known::Unknown(similar) => {
-            let message = format!("expected the code or name of a rule, found {}", quoted(written));
-            let help = match similar {
-                Some(similar) => format!("did you mean `{similar}`?"),
-                None => "`mkimg rules` lists all; several are separated by commas, and the reason comes last".into(),
-            };
-            Err((&rules::SUPPRESSION_OF_UNKNOWN_RULE, message, Some(help)))
-        }
-        Known::Never(code) => {
-            let message = format!("{code} cannot be allowed: cloud-init reports it as an error");
-            let message = if is_about_suppressions(code) {
-                format!("{code} cannot be allowed: it is about suppressions themselves")
-            } else {
-                message
-            };
-            Err((&rules::SUPPRESSION_OF_ERROR, message, Some("fix the document, and remove this suppression".into())))
-        }
-        Known::Rule(code) if reason.trim().is_empty() => {
-            let message = format!("expected a reason for allowing {code}, found none");
-            let help = format!("write the reason after the code: `# mkimg: allow {code} the reason`");
-            Err((&rules::SUPPRESSION_WITHOUT_REASON, message, Some(help)))
-        }
-        Known::Rule(code) => Ok(code),
+/// The rule that a suppression names, or why it is invalid.
+fn read_rule(written: &str, reason: &str) -> Result<&'static Rule, (&'static Rule, String, Option<String>)> {
+    let Some(rule) = rules::find(written) else {
+        let message = format!("expected the code or name of a rule, found {}", quoted(written));
+        let help = match rules::similar(written) {
+            Some(similar) => format!("did you mean `{similar}`?"),
+            None => "`mkimg rules` lists all; several are separated by commas, and the reason comes last".into(),
+        };
+        return Err((&rules::SUPPRESSION_OF_UNKNOWN_RULE, message, Some(help)));
+    };
+    let code = rule.code;
+    if !can_be_allowed(rule, rule.severity) {
+        let why = if is_about_suppressions(rule) {
+            "it is about suppressions themselves"
+        } else {
+            "cloud-init reports it as an error"
+        };
+        let (message, help) =
+            (format!("{code} cannot be allowed: {why}"), "fix the document, and remove this suppression");
+        return Err((&rules::SUPPRESSION_OF_ERROR, message, Some(help.into())));
     }
+    if reason.trim().is_empty() {
+        let message = format!("expected a reason for allowing {code}, found none");
+        let help = format!("write the reason after the code: `# mkimg: allow {code} the reason`");
+        return Err((&rules::SUPPRESSION_WITHOUT_REASON, message, Some(help)));
+    }
+    Ok(rule)
 }
 
 fn malformed(span: Span, message: String) -> Diagnostic {
@@ -224,8 +202,8 @@ fn malformed(span: Span, message: String) -> Diagnostic {
     finding(&rules::MALFORMED_SUPPRESSION, String::new(), span, message, Some(help))
 }
 
-fn unused_finding(code: &str, span: Option<Span>, path: String, place: &str) -> Diagnostic {
-    let message = format!("{code} is allowed, but does not occur {place}");
+fn unused_finding(rule: &Rule, span: Option<Span>, path: String, place: &str) -> Diagnostic {
+    let message = format!("{} is allowed, but does not occur {place}", rule.code);
     Diagnostic::new(&rules::UNUSED_SUPPRESSION, path, span, message).with_help("remove it")
 }
 
@@ -244,8 +222,8 @@ pub(super) fn by_allow_list(
     };
     for (number, allowance) in allowances.iter().enumerate() {
         let path = format!("allow.{number}");
-        let code = match read_rule(&allowance.rule, &allowance.reason) {
-            Ok(code) => code,
+        let rule = match read_rule(&allowance.rule, &allowance.reason) {
+            Ok(rule) => rule,
             Err((rule, message, help)) => {
                 // The help shows how to write a comment, which the template does not have.
                 let help = help.filter(|help| !help.contains('#'));
@@ -262,13 +240,14 @@ pub(super) fn by_allow_list(
             Some(key) => found.path.strip_prefix(key).is_some_and(|rest| rest.is_empty() || rest.starts_with('.')),
         };
         let mut used = false;
-        for diagnostic in diagnostics.extract_if(.., |found| found.code == code && is_allowable(found) && holds(found))
+        for diagnostic in
+            diagnostics.extract_if(.., |found| found.rule.code == rule.code && is_allowable(found) && holds(found))
         {
             used = true;
             suppressed.push(Suppressed { diagnostic, reason: allowance.reason.clone(), allowed_at: None });
         }
         if !used && complete {
-            let mut unused = unused_finding(code, None, path, "in the rendered document");
+            let mut unused = unused_finding(rule, None, path, "in the rendered document");
             let file = allowance.path.as_deref().filter(|path| path.starts_with('/'));
             if let Some(file) = file.filter(|file| files.iter().all(|written| written.path != *file)) {
                 unused.help = did_you_mean(file, files.iter().map(|written| written.path.as_str()))
@@ -289,7 +268,7 @@ pub(super) fn in_file_by_allow_list(
 ) {
     for allowance in allowances.iter().filter(|one| one.path.as_deref().is_none_or(|path| path == destination)) {
         let code = rules::find(&allowance.rule).map(|rule| rule.code);
-        let found = diagnostics.extract_if(.., |found| Some(found.code) == code);
+        let found = diagnostics.extract_if(.., |found| Some(found.rule.code) == code);
         suppressed.extend(found.map(|diagnostic| Suppressed {
             diagnostic,
             reason: allowance.reason.clone(),

@@ -11,8 +11,8 @@ fn lint_text(text: &str) -> LintedDocument {
 /// The codes that are found, and those that are allowed.
 fn codes(text: &str) -> (Vec<&'static str>, Vec<&'static str>) {
     let document = lint_text(text);
-    let found = document.findings.diagnostics.iter().map(|found| found.code).collect();
-    (found, document.suppressed.iter().map(|allowed| allowed.diagnostic.code).collect())
+    let found = document.findings.diagnostics.iter().map(|found| found.rule.code).collect();
+    (found, document.suppressed.iter().map(|allowed| allowed.diagnostic.rule.code).collect())
 }
 
 const TWICE: &str = "#cloud-config\nruncmd: [ls]\n";
@@ -126,7 +126,7 @@ fn the_allow_list_of_a_template_is_applied() {
         let allowance = Allowance { rule: rule.into(), path: path.map(str::to_owned), reason: "a test".into() };
         let options = Options { allow: vec![allowance], ..Options::default() };
         let (document, faults) = lint_rendered(&Source::new("t", text.as_str()), &options);
-        let faults: Vec<_> = faults.into_iter().map(|fault| (fault.code, fault.path, fault.span)).collect();
+        let faults: Vec<_> = faults.into_iter().map(|fault| (fault.rule.code, fault.path, fault.span)).collect();
         (document.findings.diagnostics.len(), document.suppressed.len(), faults)
     };
     for path in [None, Some("/b"), Some("write_files"), Some("write_files.2")] {

@@ -5,7 +5,7 @@ use crate::{Options, lint_bytes};
 
 pub(super) fn all_codes(text: &str) -> Vec<&'static str> {
     let report = lint_bytes("t.yaml", format!("#cloud-config\n{text}").as_bytes(), &Options::default());
-    report.documents[0].findings.diagnostics.iter().map(|found| found.code).collect()
+    report.documents[0].findings.diagnostics.iter().map(|found| found.rule.code).collect()
 }
 
 #[test]
