@@ -18,6 +18,7 @@ fn main() {
     };
     let out = env::var_os("OUT_DIR").expect("Cargo sets OUT_DIR");
     fs::write(Path::new(&out).join("registry.rs"), generate(&pages)).expect("OUT_DIR is writable");
+    fs::write(Path::new(&out).join("list.md"), list(&pages)).expect("OUT_DIR is writable");
 }
 
 struct Page {
@@ -193,9 +194,22 @@ fn unescape(text: &str) -> Result<Vec<u8>, String> {
     Ok(bytes)
 }
 
+fn constant(page: &Page) -> String {
+    page.name.to_uppercase().replace('-', "_")
+}
+
+/// The list of all rules, for the documentation of the crate.
+fn list(pages: &[Page]) -> String {
+    let mut out = String::from("| code | name | severity | finds |\n| --- | --- | --- | --- |\n");
+    for page in pages {
+        let (code, severity, summary) = (&page.code, page.severity.to_lowercase(), page.summary.replace('|', "\\|"));
+        let _ = writeln!(out, "| [{code}]({}) | {} | {severity} | {summary} |", constant(page), page.name);
+    }
+    out
+}
+
 fn generate(pages: &[Page]) -> String {
     let mut out = String::new();
-    let constant = |page: &Page| page.name.to_uppercase().replace('-', "_");
     let byte_strings = |examples: &[Vec<u8>]| {
         let list: Vec<_> = examples.iter().map(|example| format!("b\"{}\"", example.escape_ascii())).collect();
         list.join(", ")
@@ -203,9 +217,10 @@ fn generate(pages: &[Page]) -> String {
     for page in pages {
         let _ = writeln!(
             out,
-            "/// {code}: {summary}\npub static {}: Rule = Rule {{\n    code: {code:?},\n    name: {:?},\n    \
+            "#[doc = {:?}]\npub static {}: Rule = Rule {{\n    code: {code:?},\n    name: {:?},\n    \
              former_names: &{:?},\n    origin: Origin::{},\n    severity: Severity::{},\n    summary: {summary:?},\n    \
              page: {:?},\n    bad: &[{}],\n    good: &[{}],\n    about_templates: {},\n    example_limit: {:?},\n}};",
+            page.text,
             constant(page),
             page.name,
             page.former_names,

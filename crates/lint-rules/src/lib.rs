@@ -8,6 +8,8 @@
 //! assert_eq!(rule.code, "MK101");
 //! assert!(lint_rules::MISSING_KEY.page.starts_with("# MK103 missing-key\n"));
 //! ```
+//!
+#![doc = include_str!(concat!(env!("OUT_DIR"), "/list.md"))]
 
 use diagnostics::{Origin, Severity, closest};
 
@@ -31,36 +33,7 @@ pub fn similar(written: &str) -> Option<&'static str> {
 
 #[cfg(test)]
 mod tests {
-    use std::fmt::Write as _;
-
     use super::*;
-
-    /// The list of all rules in `docs/rules/README.md`.
-    fn index() -> String {
-        let mut out = String::from(
-            "# Rules\n\nThis list is generated from the pages in [`crates/lint-rules/pages/`](../../crates/lint-rules/pages); \
-             `make bless` updates it.\n\n\
-             | code | name | origin | severity | finds |\n| --- | --- | --- | --- | --- |\n",
-        );
-        for rule in REGISTRY {
-            let (code, origin, severity) = (rule.code, rule.origin.name(), rule.severity.name());
-            let summary = rule.summary.replace('|', "\\|");
-            let link = format!("[{code}](../../crates/lint-rules/pages/{code}.md)");
-            let _ = writeln!(out, "| {link} | {} | {origin} | {severity} | {summary} |", rule.name);
-        }
-        out
-    }
-
-    #[test]
-    #[allow(clippy::disallowed_methods, reason = "a test reads and writes a file")]
-    fn index_is_up_to_date() {
-        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/rules/README.md");
-        if std::env::var_os("MKIMG_BLESS").is_some() {
-            std::fs::write(path, index()).expect("the index is writable");
-        }
-        let found = std::fs::read_to_string(path).unwrap_or_default();
-        assert!(found == index(), "docs/rules/README.md is stale: `make bless` updates it");
-    }
 
     #[test]
     fn codes_are_sorted_and_unique() {

@@ -1,8 +1,8 @@
 //! The vocabulary of the module tables, which follows JSON Schema draft 4.
 //!
 //! A [`Shape`] is a list of [`Keyword`]s, all of which must hold, in the order in which cloud-init
-//! evaluates them. To add a keyword, add a variant here, its meaning in `schema.rs`, its message in
-//! `messages.rs` and its line in `tables.rs`.
+//! evaluates them. To add a keyword, add a variant here, its notation in `build.rs`, its meaning in
+//! `schema.rs`, its message in `messages.rs` and its line in `tables.rs`.
 
 use super::version::Version;
 
@@ -79,17 +79,6 @@ pub(crate) enum Instead {
 pub(crate) enum Literal {
     Str(&'static str),
     Bool(bool),
-}
-
-/// Texts as literals.
-pub(crate) const fn words<const N: usize>(texts: [&'static str; N]) -> [Literal; N] {
-    let mut literals = [Literal::Bool(false); N];
-    let mut at = 0;
-    while at < N {
-        literals[at] = Literal::Str(texts[at]);
-        at += 1;
-    }
-    literals
 }
 
 /// A regular expression of the schema as a function, so that nothing is compiled at run time.
