@@ -10,6 +10,7 @@ use std::io;
 use std::path::Path;
 
 use super::Terminal;
+use super::project::how_to_set_sensitive;
 use crate::bake::id::InvalidBakeId;
 use crate::bake::journal::JournalError;
 use crate::causes::with_causes;
@@ -195,12 +196,18 @@ impl ExpectedError for ProjectError {
 impl ExpectedError for BadAssignment {
     fn kind(&self) -> ErrorKind {
         match self {
-            Self::NotAnAssignment(_) | Self::SensitiveOnCommandLine(_) => ErrorKind::Usage,
+            Self::SensitiveOnCommandLine(_) => ErrorKind::Usage,
             _ => ErrorKind::Input,
         }
     }
     fn help(&self) -> Option<Cow<'static, str>> {
-        Some(self.help().into())
+        let help = match self {
+            Self::Unknown { meant: Some(meant), .. } => format!("did you mean `{meant}`?"),
+            Self::Unknown { name, .. } => format!("add `{name}:` to `variables:` of the template"),
+            Self::SensitiveOnCommandLine(name) => how_to_set_sensitive(name),
+            Self::NotAMapping(_) | Self::NotAScalar { .. } => "write one `name: value` on each line".to_owned(),
+        };
+        Some(help.into())
     }
 }
 
@@ -225,7 +232,12 @@ impl ExpectedError for RenderError {
         }
     }
     fn help(&self) -> Option<Cow<'static, str>> {
-        Some(self.help().into())
+        Some(match self {
+            Self::OverLimit { .. } => {
+                format!("{}; `mkimg render --limit none` prints the document anyway", self.help()).into()
+            }
+            _ => self.help().into(),
+        })
     }
 }
 
@@ -255,7 +267,10 @@ impl ExpectedError for DownloadError {
         ErrorKind::Service
     }
     fn help(&self) -> Option<Cow<'static, str>> {
-        Some(self.help().into())
+        Some(match self {
+            Self::Slow { .. } => format!("{}, with a longer --timeout-download", self.help()).into(),
+            _ => self.help().into(),
+        })
     }
 }
 
@@ -271,7 +286,7 @@ impl ExpectedError for ConnectError {
             Self::Unreadable(..) | Self::Insecure(_) => {
                 "--api-url takes an https:// address, or an http:// address of this machine"
             }
-            Self::Credentials(_) => "remove it from the address, and set DIGITALOCEAN_API_TOKEN",
+            Self::Credentials(_) => "remove it from the address: the token is set separately",
             Self::BadToken => "copy the token again, without spaces or line breaks",
             Self::Tls(_) => "on Debian and Ubuntu: apt-get install ca-certificates",
         };
@@ -342,7 +357,11 @@ pub(super) mod tests {
     #[test]
     fn errors_of_other_modules_have_a_status_and_a_next_step() {
         assert_error(ProjectError::SeveralTemplates(vec!["a".into()]), 2, "name one of them");
-        assert_error(BadAssignment::NotAnAssignment("x".into()), 2, "for example --var region=fra1");
+        assert_error(
+            BadAssignment::SensitiveOnCommandLine("x".into()),
+            2,
+            "put it into the environment as MKIMG_VAR_X",
+        );
         assert_error(PlanError::NotLocked { lock: "mkimg.lock".into(), urls: Vec::new() }, 1, "run `mkimg lock`");
         let entries = Vec::new;
         let over = RenderError::OverLimit { bytes: 2, is_estimate: false, limit: 1, entries: entries() };

@@ -94,7 +94,7 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<(), Failure> {
     for variant in variants(&[], &args.matrix)? {
         let mut assignments = project::assignments(global)?;
         for text in &variant.variables {
-            assignments.push(model::assignment(text)?);
+            assignments.push(project::assignment(text)?);
         }
         for artifact in opened.resolve(global, assignments)?.spec.artifacts {
             let artifact = ArtifactRequest { url: artifact.url, checksum: artifact.checksum };

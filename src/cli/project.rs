@@ -12,7 +12,7 @@ use secrecy::{ExposeSecret, SecretString};
 
 use super::Global;
 use super::error::{ErrorKind, ExitStatus, ExpectedError, Failure};
-use crate::model::{self, Assignment, Inputs, Lock, Plan, ResolveError, Resolved, Secrets, Template};
+use crate::model::{self, Assignment, Given, Inputs, Lock, Plan, ResolveError, Resolved, Secrets, Template};
 use crate::render::{self, RenderedDocument, Target};
 use crate::workspace::{self, FilePath, Project, ReadError};
 
@@ -105,9 +105,40 @@ pub(super) fn assignments(global: &Global) -> Result<Vec<Assignment>, Failure> {
         all.extend(file_assignments(&FilePath::typed(file))?);
     }
     for argument in &global.variables {
-        all.push(model::assignment(argument)?);
+        all.push(assignment(argument)?);
     }
     Ok(all)
+}
+
+/// `--var` without NAME=VALUE.
+#[derive(Debug, thiserror::Error)]
+#[error("--var expects NAME=VALUE, found `{0}`")]
+pub(super) struct NotAnAssignment(String);
+
+impl ExpectedError for NotAnAssignment {
+    fn kind(&self) -> ErrorKind {
+        ErrorKind::Usage
+    }
+    fn help(&self) -> Option<Cow<'static, str>> {
+        Some("for example --var region=fra1".into())
+    }
+}
+
+/// Reads `--var NAME=VALUE`.
+pub(super) fn assignment(argument: &str) -> Result<Assignment, NotAnAssignment> {
+    match argument.split_once('=') {
+        Some((name, value)) if model::is_variable_name(name) => {
+            Ok(Assignment { name: name.to_owned(), value: value.to_owned(), given: Given::Argument("--var") })
+        }
+        // The value may be a secret, so only the name is shown.
+        Some((name, _)) => Err(NotAnAssignment(format!("{name}=…"))),
+        None => Err(NotAnAssignment(argument.to_owned())),
+    }
+}
+
+/// How to give a sensitive variable a value.
+pub(super) fn how_to_set_sensitive(name: &str) -> String {
+    format!("put it into the environment as {}, or into a --var-file", model::environment_name(name))
 }
 
 /// The values of one file.
@@ -169,10 +200,28 @@ impl Opened {
         }
     }
 
-    /// Evaluates the template.
+    /// Evaluates the template; errors name the options that give a variable a value.
+    pub(super) fn evaluate(&self, assignments: Vec<Assignment>) -> Result<Resolved, ResolveError> {
+        self.template.resolve(&self.inputs(assignments)).map_err(|mut error| {
+            if let ResolveError::Template(faults) = &mut error {
+                let without_value = rules::TEMPLATE_VARIABLE_WITHOUT_VALUE.code;
+                for fault in faults.iter_mut().filter(|fault| fault.rule.code == without_value) {
+                    let name = fault.path.trim_start_matches("variables.");
+                    fault.help = Some(if self.template.sensitive().any(|sensitive| sensitive == name) {
+                        how_to_set_sensitive(name)
+                    } else {
+                        format!("give it with --var {name}=VALUE, or in a --var-file")
+                    });
+                }
+            }
+            error
+        })
+    }
+
+    /// Evaluates the template, and prints its findings.
     pub(super) fn resolve(&self, global: &Global, assignments: Vec<Assignment>) -> Result<Resolved, Failure> {
         self.redact_secrets(global, &assignments);
-        match self.template.resolve(&self.inputs(assignments)) {
+        match self.evaluate(assignments) {
             Ok(resolved) => {
                 if !resolved.warnings.is_empty() {
                     print_findings(global, self.template.source(), resolved.warnings.clone());

@@ -198,7 +198,7 @@ fn plan(
     diagnostics: &mut Vec<Diagnostic>,
 ) -> Result<Option<(Plan, Places)>, Failure> {
     let lock = workspace::read_lock(&opened.lock_path(global, None))?;
-    let resolved = match opened.template.resolve(&opened.inputs(assignments)) {
+    let resolved = match opened.evaluate(assignments) {
         Ok(resolved) => resolved,
         Err(ResolveError::Assignment(error)) => return Err(error.into()),
         Err(ResolveError::Template(faults)) => {

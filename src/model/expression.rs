@@ -21,7 +21,7 @@ const MAX_STEPS: u64 = 200_000;
 /// Limit of a value. Variables that repeat variables could fill the memory otherwise.
 const MAX_VALUE_BYTES: usize = 1 << 20;
 
-const TIMESTAMP_HELP: &str = "the document must not depend on the time; use a variable, and give it with --var";
+const TIMESTAMP_HELP: &str = "the document must not depend on the time; use a variable instead";
 
 /// A scalar of the template: its text and its position.
 #[derive(Debug, Clone)]
@@ -31,7 +31,6 @@ pub(super) struct Text {
     pub path: String,
 }
 
-/// An evaluated text.
 #[derive(Debug, Clone)]
 pub(super) struct Evaluated {
     pub text: String,

@@ -103,7 +103,6 @@ pub enum PlanError {
 }
 
 impl PlanError {
-    /// Returns what to do next.
     #[must_use]
     pub fn help(&self) -> &'static str {
         match self {

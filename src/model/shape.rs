@@ -12,7 +12,6 @@ use serde_json::{Map, json};
 use super::spec::{Mode, Owner, is_user_name};
 use super::value::Value;
 
-/// One key.
 #[derive(Debug)]
 pub(super) struct Field {
     pub name: &'static str,

@@ -9,7 +9,6 @@ use serde::{Deserialize, Deserializer};
 
 use super::value::Mapping;
 
-/// An image template.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(default)]
 pub struct ImageSpec {
@@ -204,7 +203,6 @@ pub enum BadMode {
 }
 
 impl BadMode {
-    /// Returns what to do next.
     #[must_use]
     pub fn help(&self) -> String {
         match self {
@@ -255,7 +253,6 @@ pub struct Owner {
 pub struct BadOwner(String);
 
 impl Owner {
-    /// Returns `root:root`.
     #[must_use]
     pub fn root() -> Self {
         Self { user: "root".to_owned(), group: "root".to_owned() }

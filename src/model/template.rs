@@ -47,7 +47,6 @@ impl std::fmt::Debug for Secrets {
     }
 }
 
-/// An evaluated template.
 #[derive(Debug, Clone)]
 pub struct Resolved {
     pub spec: ImageSpec,
@@ -62,7 +61,6 @@ pub enum ResolveError {
     /// A value of the user is refused.
     #[error(transparent)]
     Assignment(#[from] BadAssignment),
-    /// The template has errors.
     #[error("the template has {} fault(s)", .0.len())]
     Template(Vec<Diagnostic>),
 }

@@ -58,7 +58,8 @@ pub(super) fn describe(node: Node<'_>) -> &'static str {
 }
 
 /// Returns whether a name can be that of a variable.
-pub(super) fn is_variable_name(name: &str) -> bool {
+#[must_use]
+pub fn is_variable_name(name: &str) -> bool {
     let mut characters = name.chars();
     characters.next().is_some_and(|first| first.is_ascii_alphabetic() || first == '_')
         && characters.all(|c| c.is_ascii_alphanumeric() || c == '_')

@@ -1,8 +1,8 @@
 //! The template's variables: their declarations, the values given by the user, and which value
 //! wins.
 //!
-//! Later values win: the template's own, `MKIMG_VAR_NAME` (sensitive variables only), `--var-file`
-//! in order, `--var` in order. Only the template's own values are expressions.
+//! Later values win: the template's own, `MKIMG_VAR_NAME` (sensitive variables only), then the given
+//! ones in order. Only the template's own values are expressions.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -20,15 +20,16 @@ use super::value::{describe, is_null, is_variable_name, scalar_text};
 /// The source of a value that the user gives.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Given {
-    CommandLine,
-    /// A `--var-file` with line and column.
+    /// An argument, which every user of the machine can read; with the name of its option.
+    Argument(&'static str),
+    /// A file with line and column.
     File(String, usize, usize),
 }
 
 impl fmt::Display for Given {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::CommandLine => formatter.write_str("--var"),
+            Self::Argument(option) => formatter.write_str(option),
             Self::File(name, line, column) => write!(formatter, "{name}:{line}:{column}"),
         }
     }
@@ -51,8 +52,6 @@ impl fmt::Debug for Assignment {
 /// Why a value of the user is refused.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum BadAssignment {
-    #[error("--var expects NAME=VALUE, found `{0}`")]
-    NotAnAssignment(String),
     #[error("{given}: the template has no variable `{name}`")]
     Unknown { name: String, given: Given, meant: Option<String> },
     #[error(
@@ -65,45 +64,13 @@ pub enum BadAssignment {
     NotAScalar { given: Given, name: String, found: &'static str },
 }
 
-impl BadAssignment {
-    /// Returns what to do next.
-    #[must_use]
-    pub fn help(&self) -> String {
-        match self {
-            Self::NotAnAssignment(_) => "for example --var region=fra1".to_owned(),
-            Self::Unknown { meant: Some(meant), .. } => format!("did you mean `{meant}`?"),
-            Self::Unknown { name, .. } => format!("add `{name}:` to `variables:` of the template"),
-            Self::SensitiveOnCommandLine(name) => {
-                format!("put it into the environment as {}, or into a --var-file", environment_name(name))
-            }
-            Self::NotAMapping(_) | Self::NotAScalar { .. } => "write one `name: value` on each line".to_owned(),
-        }
-    }
-}
-
 /// Returns the environment variable with the value of a sensitive variable.
 #[must_use]
 pub fn environment_name(variable: &str) -> String {
     format!("MKIMG_VAR_{}", variable.to_uppercase())
 }
 
-/// Reads `--var NAME=VALUE`.
-///
-/// # Errors
-///
-/// Fails if the argument does not have this form.
-pub fn assignment(argument: &str) -> Result<Assignment, BadAssignment> {
-    match argument.split_once('=') {
-        Some((name, value)) if is_variable_name(name) => {
-            Ok(Assignment { name: name.to_owned(), value: value.to_owned(), given: Given::CommandLine })
-        }
-        // The value may be a secret, so only the name is shown.
-        Some((name, _)) => Err(BadAssignment::NotAnAssignment(format!("{name}=…"))),
-        None => Err(BadAssignment::NotAnAssignment(argument.to_owned())),
-    }
-}
-
-/// Reads a `--var-file`, a mapping of names to scalars.
+/// Reads a file of values, a mapping of names to scalars.
 ///
 /// # Errors
 ///
@@ -192,7 +159,6 @@ pub(super) struct Declarations {
 }
 
 impl Declarations {
-    /// Reads `variables:`.
     pub(super) fn read(source: &Source, node: Node<'_>, findings: &mut Vec<Diagnostic>) -> Self {
         let mut declarations = Self::default();
         let Some(entries) = node.entries() else {
@@ -247,7 +213,7 @@ impl Declarations {
                     meant: closest(&assignment.name, self.variables.keys().map(String::as_str)).map(str::to_owned),
                 });
             };
-            if variable.is_sensitive && assignment.given == Given::CommandLine {
+            if variable.is_sensitive && matches!(assignment.given, Given::Argument(_)) {
                 return Err(BadAssignment::SensitiveOnCommandLine(assignment.name.clone()));
             }
         }
@@ -275,17 +241,11 @@ impl Declarations {
                 }
                 (None, None) => {
                     scope.set_broken(name);
-                    let help = if variable.is_sensitive {
-                        format!("put it into the environment as {}, or into a --var-file", environment_name(name))
-                    } else {
-                        format!("give it with --var {name}=VALUE, or in a --var-file")
-                    };
                     let message = format!("the variable `{name}` has no value");
                     let path = format!("variables.{name}");
-                    findings.push(
-                        Diagnostic::new(&rules::TEMPLATE_VARIABLE_WITHOUT_VALUE, &path, variable.name_span, message)
-                            .with_help(help),
-                    );
+                    // The caller knows how values are given, and adds the help.
+                    let rule = &rules::TEMPLATE_VARIABLE_WITHOUT_VALUE;
+                    findings.push(Diagnostic::new(rule, path, variable.name_span, message));
                 }
             }
         }
@@ -381,12 +341,5 @@ mod tests {
             let value = scope.evaluate(&Source::new("t", ""), &expression, false).unwrap().unwrap();
             assert_eq!(value.text, text);
         }
-    }
-
-    #[test]
-    fn errors_do_not_show_values() {
-        let fault = assignment("my-token=hunter2").unwrap_err().to_string();
-        assert_eq!(fault, "--var expects NAME=VALUE, found `my-token=…`");
-        assert_eq!(assignment("a=b=c").unwrap().value, "b=c");
     }
 }

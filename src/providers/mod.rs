@@ -1,6 +1,6 @@
 //! Providers that bakes can run at.
 //!
-//! A provider is a folder and one line in `PROVIDERS`. The folder has wire types of its own, an implementation of
+//! A provider is a folder, its `mod` line and its entry in [`ALL`]. The folder has wire types of its own, an implementation of
 //! [`crate::bake::ports::Provider`], and a [`ProviderInfo`]: where its API is, how its token is found, and what its users
 //! should know. Nothing outside the folder knows the provider's names.
 
@@ -15,25 +15,26 @@ use crate::bake::ports::Provider;
 
 mod digitalocean;
 
-/// All providers; the first one is the default.
-const PROVIDERS: [&ProviderInfo; 1] = [&digitalocean::INFO];
+/// All providers. The first one is used unless another is chosen; the embedded emulator serves its API.
+pub const ALL: &[&ProviderInfo] = &[&digitalocean::INFO];
 
-/// The provider of bakes that do not run at the embedded emulator.
-pub const DEFAULT: &ProviderInfo = PROVIDERS[0];
+/// Finds a provider by its name, in any case.
+pub fn find(written: &str) -> Result<&'static ProviderInfo, String> {
+    let names: Vec<&str> = ALL.iter().map(|provider| provider.name).collect();
+    let found = ALL.iter().copied().find(|provider| provider.name.eq_ignore_ascii_case(written));
+    found.ok_or_else(|| format!("expected one of {}", names.join(", ")))
+}
 
 /// Makes a client of the API at a base URL.
 pub type Connect = fn(&str, &SecretString, Options) -> Result<Box<dyn Provider>, ConnectError>;
 
 /// What the command line needs to know about a provider.
+#[derive(Debug)]
 pub struct ProviderInfo {
-    /// Its name, as people write it.
     pub name: &'static str,
-    /// The base URL of its API.
     pub api_url: &'static str,
     /// The environment variable that overrides it.
     pub api_url_variable: &'static str,
-    /// Where it reports outages.
-    pub status_page: &'static str,
     /// US dollars for a GB of a snapshot and a month, according to its price list; no API tells.
     pub snapshot_gb_month: f64,
     /// Finds a token in the environment or in the configuration of the provider's own tools.
@@ -52,7 +53,6 @@ pub struct ProviderInfo {
 
 /// An API token and its source.
 pub struct Token {
-    /// The token.
     pub value: SecretString,
     /// Where it was found: a variable's name, or a file.
     pub origin: String,

@@ -22,14 +22,10 @@ pub enum RenderError {
 }
 
 impl RenderError {
-    /// Returns what to do next.
     #[must_use]
     pub fn help(&self) -> &'static str {
         match self {
-            Self::OverLimit { .. } => {
-                "make the largest files smaller, or let the droplet download them with `artifacts:`; `mkimg render --limit none` prints the document anyway"
-            }
-            Self::BundleOverLimit { .. } => {
+            Self::OverLimit { .. } | Self::BundleOverLimit { .. } => {
                 "make the largest files smaller, or let the droplet download them with `artifacts:`"
             }
             Self::Conflict { .. } => "remove it from `cloud_config:`",

@@ -25,7 +25,7 @@ use std::path::Path;
 use base64::Engine as _;
 
 use super::{BakeEntry, Channel, HttpsChannel, RenderError, Target, bundle, render, runner, verification_document};
-use crate::model::{self, Inputs, Plan, Secrets, Template, Value};
+use crate::model::{self, Assignment, Given, Inputs, Plan, Secrets, Template, Value};
 use crate::workspace::{self, Project};
 
 const EXPECTED: &str = "\n-- expected --\n";
@@ -91,7 +91,10 @@ fn plan(root: &Path, options: &Options<'_>) -> Plan {
         let tree = yaml11::parse(source.text()).unwrap();
         assignments.extend(model::assignments(&source, tree.root()).unwrap());
     }
-    assignments.extend(options.vars.iter().map(|argument| model::assignment(argument).unwrap()));
+    assignments.extend(options.vars.iter().map(|argument| {
+        let (name, value) = argument.split_once('=').unwrap();
+        Assignment { name: name.to_owned(), value: value.to_owned(), given: Given::Argument("--var") }
+    }));
     let sensitive = template
         .sensitive()
         .filter_map(|name| {

@@ -87,7 +87,6 @@ impl TreeError {
         }
     }
 
-    /// Returns what to do next.
     #[must_use]
     pub fn help(&self) -> String {
         match self {

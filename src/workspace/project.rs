@@ -44,7 +44,6 @@ pub enum ProjectError {
 }
 
 impl ProjectError {
-    /// Returns what to do next.
     #[must_use]
     pub fn help(&self) -> String {
         match self {
@@ -83,7 +82,6 @@ impl Project {
         Ok(Self { root, template: Source::new(name, text), origin })
     }
 
-    /// Returns the path of the lock.
     #[must_use]
     pub fn lock_path(&self) -> FilePath {
         FilePath::inside(&self.root, "mkimg.lock")
@@ -186,7 +184,6 @@ pub enum LockError {
 }
 
 impl LockError {
-    /// Returns what to do next.
     #[must_use]
     pub fn help(&self) -> &'static str {
         match self {

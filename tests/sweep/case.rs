@@ -266,7 +266,7 @@ fn client_of(running: &Emulator, timeout: Duration, requests: Option<Arc<Mutex<V
         log
     });
     let options = Options { timeout, log, ..Options::default() };
-    (providers::DEFAULT.connect)(&running.url(), &TOKEN.to_owned().into(), options).expect("a client")
+    (providers::ALL[0].connect)(&running.url(), &TOKEN.to_owned().into(), options).expect("a client")
 }
 
 /// What `mkimg gc BAKE` does on the machine with the journal of the bake.

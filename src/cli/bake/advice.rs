@@ -4,7 +4,6 @@
 use crate::bake::outcome::PreflightRemedy;
 use crate::bake::ports::{ProviderError, ProviderErrorKind};
 use crate::bake::{Failure, FailureKind, LimitKind};
-use crate::providers;
 
 /// The option that sets a limit.
 fn option(limit: LimitKind) -> Option<&'static str> {
@@ -20,15 +19,14 @@ fn option(limit: LimitKind) -> Option<&'static str> {
     }
 }
 
-fn status_page() -> String {
-    format!("{} shows the state of the service", providers::DEFAULT.status_page)
-}
-
 /// What to do about a failed bake.
 pub(in crate::cli) fn for_failure(failure: &Failure) -> Option<String> {
     match &failure.kind {
         FailureKind::Provider(error) => for_provider_error(error),
-        FailureKind::Unavailable { .. } => Some(format!("wait longer with --timeout-unreachable; {}", status_page())),
+        FailureKind::Unavailable { last, .. } => {
+            let advice = last.advice.as_deref().or(general_advice(last.kind)).unwrap_or("try again later");
+            Some(format!("{advice}; to wait longer: --timeout-unreachable"))
+        }
         FailureKind::Timeout { kind, log, .. } => match (log, option(*kind)) {
             (Some(log), Some(option)) => Some(format!("the droplet's log so far: {log}; a longer limit: {option}")),
             (Some(log), None) => Some(format!("the droplet's log so far: {log}")),
@@ -52,13 +50,22 @@ pub(in crate::cli) fn for_failure(failure: &Failure) -> Option<String> {
 
 /// The provider's own advice, or what helps against this kind of error.
 pub(in crate::cli) fn for_provider_error(error: &ProviderError) -> Option<String> {
-    error.advice.clone().or_else(|| match error.kind {
-        ProviderErrorKind::Unreachable => Some("check the network, and that --api-url is right".to_owned()),
-        ProviderErrorKind::Unanswered | ProviderErrorKind::RateLimited => {
-            Some(format!("try again later; {}", status_page()))
+    match (&error.advice, error.kind) {
+        (Some(advice), ProviderErrorKind::Unanswered) => Some(format!("try again later; {advice}")),
+        (Some(advice), _) => Some(advice.clone()),
+        (None, kind) => general_advice(kind).map(str::to_owned),
+    }
+}
+
+fn general_advice(kind: ProviderErrorKind) -> Option<&'static str> {
+    match kind {
+        ProviderErrorKind::Unreachable => Some("check the network, and that --api-url is right"),
+        ProviderErrorKind::Unanswered => Some("try again later"),
+        ProviderErrorKind::RateLimited => {
+            Some("too many requests with this account's tokens: wait, or use a longer --poll-interval")
         }
         _ => None,
-    })
+    }
 }
 
 /// A failed preflight, each problem with its remedy; any other failure as it is.

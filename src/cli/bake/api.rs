@@ -1,6 +1,7 @@
 //! The API that a command uses: the provider's, one at another URL, or the embedded emulator's.
 
 use std::borrow::Cow;
+use std::fmt::Write as _;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,7 +16,7 @@ use crate::bake::ports::{Provider, ProviderError};
 use crate::cli::Global;
 use crate::cli::error::{ErrorKind, ExpectedError, Failure};
 use crate::cli::runtime::random_token;
-use crate::providers::{self, Options, RequestLog, Token, is_on_this_machine, without_credentials};
+use crate::providers::{self, Options, ProviderInfo, RequestLog, Token, is_on_this_machine, without_credentials};
 
 /// The address in the journal of a bake at the embedded emulator.
 const LOCAL: &str = "local";
@@ -29,8 +30,10 @@ pub(crate) struct ApiArgs {
     /// Use the embedded emulator: droplets are virtual machines on this machine, without an account
     #[arg(long)]
     local: bool,
-    /// Base URL of the API; a token is sent to https:// or to this machine only
-    #[arg(long, value_name = "URL", env = providers::DEFAULT.api_url_variable, hide_env_values = true)]
+    /// Where droplets are created
+    #[arg(long, value_name = "NAME", value_parser = providers::find, default_value = providers::ALL[0].name, conflicts_with = "local", hide = providers::ALL.len() == 1)]
+    provider: &'static ProviderInfo,
+    #[arg(long, value_name = "URL", help = api_url_help())]
     api_url: Option<String>,
     /// How long one request may take
     #[arg(long, value_name = "DURATION", default_value = "10s", value_parser = humantime::parse_duration)]
@@ -46,13 +49,24 @@ pub(crate) struct ApiArgs {
     retry_wait_max: Duration,
 }
 
+fn api_url_help() -> String {
+    let variables: Vec<_> = providers::ALL.iter().map(|provider| provider.api_url_variable).collect();
+    format!("Base URL of the API; a token is sent to https:// or to this machine only [env: {}]", variables.join(", "))
+}
+
 /// The chosen API, before anything is started.
 pub(crate) enum Target {
     Local,
-    Remote { url: String, token: Token },
+    Remote { provider: &'static ProviderInfo, url: String, token: Token },
 }
 
 impl Target {
+    /// Finds the token; never on the command line, which other users can read.
+    fn remote(provider: &'static ProviderInfo, url: String) -> Result<Self, Failure> {
+        let token = (provider.find_token)().ok_or(ApiError::NoToken(provider))?;
+        Ok(Self::Remote { provider, url, token })
+    }
+
     /// Whether droplets run on this machine.
     pub(crate) fn is_local(&self) -> bool {
         match self {
@@ -68,9 +82,14 @@ impl ApiArgs {
         if self.local {
             return Ok(Target::Local);
         }
-        let url =
-            self.api_url.clone().filter(|url| !url.is_empty()).unwrap_or_else(|| providers::DEFAULT.api_url.to_owned());
-        Ok(Target::Remote { url, token: find_token()? })
+        let url = self.api_url(self.provider).unwrap_or_else(|| self.provider.api_url.to_owned());
+        Target::remote(self.provider, url)
+    }
+
+    /// The URL that the user chose, by the option or in the environment.
+    fn api_url(&self, provider: &ProviderInfo) -> Option<String> {
+        let url = self.api_url.clone().or_else(|| std::env::var(provider.api_url_variable).ok());
+        url.filter(|url| !url.is_empty())
     }
 
     /// Chooses the API for a bake that began at `began_at` (from [`Api::journal_url`]).
@@ -82,7 +101,9 @@ impl ApiArgs {
             }
             _ => {}
         }
-        let url = self.api_url.clone().filter(|url| !url.is_empty()).unwrap_or_else(|| began_at.to_owned());
+        // The token of one provider is not sent to the API of another.
+        let provider = providers::ALL.iter().find(|provider| provider.api_url == began_at).unwrap_or(&self.provider);
+        let url = self.api_url(provider).unwrap_or_else(|| began_at.to_owned());
         if url != began_at {
             global.terminal.warning(&format!(
                 "the bake began at {} and continues at {}",
@@ -90,7 +111,7 @@ impl ApiArgs {
                 without_credentials(&url)
             ));
         }
-        Ok(Target::Remote { url, token: find_token()? })
+        Target::remote(provider, url)
     }
 
     /// Creates the client, and starts the emulator if it is the target.
@@ -108,16 +129,16 @@ impl ApiArgs {
             log,
         };
         let host_ports = HostPorts::default();
-        let (url, token, origin, running) = match target {
-            Target::Remote { url, token } => (url, token.value, token.origin, None),
+        let (provider, url, token, origin, running) = match target {
+            Target::Remote { provider, url, token } => (provider, url, token.value, token.origin, None),
             Target::Local => {
                 let (token, running) = start_emulator(global, host_ports.clone()).await?;
-                (running.url(), token, "the embedded emulator".to_owned(), Some(running))
+                (providers::ALL[0], running.url(), token, "the embedded emulator".to_owned(), Some(running))
             }
         };
         global.terminal.redaction().hide(token.expose_secret());
-        let client = (providers::DEFAULT.connect)(&url, &token, options)?;
-        Ok(Api { client, url, origin, running, host_ports })
+        let client = (provider.connect)(&url, &token, options)?;
+        Ok(Api { provider, client, url, origin, running, host_ports })
     }
 }
 
@@ -151,8 +172,8 @@ async fn start_emulator(global: &Global, host_ports: HostPorts) -> Result<(Secre
 pub(crate) enum ApiError {
     #[error("the bake began at {began_at}, not with --local")]
     NotLocal { began_at: String },
-    #[error("there is no {} API token", providers::DEFAULT.name)]
-    NoToken,
+    #[error("there is no {} API token", .0.name)]
+    NoToken(&'static ProviderInfo),
     #[cfg(not(feature = "qemu"))]
     #[error("this mkimg was built without QEMU droplets")]
     NoQemu,
@@ -165,8 +186,8 @@ impl ExpectedError for ApiError {
     fn help(&self) -> Option<Cow<'static, str>> {
         let help = match self {
             Self::NotLocal { .. } => "leave --local out",
-            Self::NoToken => {
-                let help = providers::DEFAULT.token_help;
+            Self::NoToken(provider) => {
+                let help = provider.token_help;
                 return Some(format!("{help}, or use --local to bake on this machine without an account").into());
             }
             #[cfg(not(feature = "qemu"))]
@@ -192,6 +213,7 @@ impl ExpectedError for AccountUnknown {
 
 /// An open API.
 pub(crate) struct Api {
+    provider: &'static ProviderInfo,
     client: Box<dyn Provider>,
     url: String,
     origin: String,
@@ -208,6 +230,10 @@ impl Api {
 
     pub(crate) fn client(&self) -> &dyn Provider {
         self.client.as_ref()
+    }
+
+    pub(crate) fn provider(&self) -> &'static ProviderInfo {
+        self.provider
     }
 
     /// The source of the token.
@@ -242,11 +268,17 @@ impl Api {
 
     /// The options with which another command reaches the same API.
     pub(crate) fn options(&self) -> String {
-        match self.url.as_str() {
-            _ if self.is_local() => " --local".to_owned(),
-            url if url == providers::DEFAULT.api_url => String::new(),
-            url => format!(" --api-url {url}"),
+        if self.is_local() {
+            return " --local".to_owned();
         }
+        let mut options = String::new();
+        if !std::ptr::eq(self.provider, providers::ALL[0]) {
+            let _ = write!(options, " --provider {}", self.provider.name);
+        }
+        if self.url != self.provider.api_url {
+            let _ = write!(options, " --api-url {}", self.url);
+        }
+        options
     }
 
     /// The directory of a local snapshot.
@@ -273,11 +305,6 @@ impl Api {
     }
 }
 
-/// The provider's token; never from the command line, which other users can read.
-fn find_token() -> Result<Token, Failure> {
-    Ok((providers::DEFAULT.find_token)().ok_or(ApiError::NoToken)?)
-}
-
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
@@ -285,14 +312,15 @@ pub(crate) mod tests {
 
     /// An API that gets no request.
     pub(crate) fn unused_api(url: &str) -> Api {
-        let client = (providers::DEFAULT.connect)(url, &SecretString::from("token"), Options::default()).unwrap();
+        let provider = providers::ALL[0];
+        let client = (provider.connect)(url, &SecretString::from("token"), Options::default()).unwrap();
         let host_ports = HostPorts::default();
-        Api { client, url: url.to_owned(), origin: String::new(), running: None, host_ports }
+        Api { provider, client, url: url.to_owned(), origin: String::new(), running: None, host_ports }
     }
 
     #[test]
     fn errors_have_a_status_and_a_next_step() {
-        assert_error(ApiError::NoToken, 2, "set DIGITALOCEAN_API_TOKEN");
+        assert_error(ApiError::NoToken(providers::ALL[0]), 2, providers::ALL[0].token_help);
         assert_error(ApiError::NotLocal { began_at: "https://x".into() }, 2, "leave --local out");
     }
 }

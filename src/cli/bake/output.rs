@@ -24,7 +24,6 @@ use crate::bake::untrusted::{UntrustedText, printable};
 use crate::bake::{FailureKind, MarkerKind, OnError, Outcome, Product, RemainingResource, Spec, duration};
 use crate::cli::escape::one_line;
 use crate::cli::{Failure, Global, Terminal};
-use crate::providers;
 use crate::render::{DOCUMENT_LIMIT, RenderedDocument};
 use crate::workspace::write_atomically;
 
@@ -337,7 +336,7 @@ impl ResultPrinter<'_> {
 
     /// Says how to debug a kept droplet.
     fn print_debugging_help(&self, droplet: u64) {
-        let (terminal, provider) = (&self.global.terminal, providers::DEFAULT);
+        let (terminal, provider) = (&self.global.terminal, self.api.provider());
         let address = self.droplets.get(&droplet).copied().flatten();
         match (self.spec.droplet.ssh_keys.is_empty(), address) {
             (false, Some(address)) => terminal.help(&format!("log in: ssh root@{address}")),
@@ -407,8 +406,8 @@ impl ResultPrinter<'_> {
     }
 }
 
-/// The plan that `--dry-run` prints. `local`: droplets are virtual machines on this machine.
-pub(crate) fn plan(spec: &Spec, preflight: &Preflight, document: &RenderedDocument, local: bool) -> String {
+/// The plan that `--dry-run` prints.
+pub(crate) fn plan(spec: &Spec, preflight: &Preflight, document: &RenderedDocument, api: &Api) -> String {
     let droplet = &spec.droplet;
     let marker = match spec.marker {
         MarkerKind::Https => "the droplet's status channel, over TLS",
@@ -427,7 +426,7 @@ pub(crate) fn plan(spec: &Spec, preflight: &Preflight, document: &RenderedDocume
         ("droplet", format!("{} in {}, from {}", droplet.size, droplet.region, droplet.image)),
         ("marker", format!("{marker}, within {}", duration::exact(spec.limits.provision))),
         ("snapshot", format!("{} in {}{disk}{tags}", spec.snapshot.name, regions.join(", "))),
-        ("price", if local { "nothing: everything runs on this machine".to_owned() } else { price(preflight) }),
+        ("price", price(preflight, api)),
         (
             "verification",
             if spec.verify {
@@ -457,8 +456,11 @@ pub(crate) fn plan(spec: &Spec, preflight: &Preflight, document: &RenderedDocume
 }
 
 /// An estimate: the time and the snapshot's size are not known yet.
-fn price(preflight: &Preflight) -> String {
-    let gb_month = providers::DEFAULT.snapshot_gb_month;
+fn price(preflight: &Preflight, api: &Api) -> String {
+    if api.is_local() {
+        return "nothing: everything runs on this machine".to_owned();
+    }
+    let gb_month = api.provider().snapshot_gb_month;
     let droplet = match (preflight.price_hourly, preflight.price_monthly) {
         (Some(hour), Some(month)) => format!("droplet ${hour:.5} an hour (${month:.2} a month)"),
         (Some(hour), None) => format!("droplet ${hour:.5} an hour"),

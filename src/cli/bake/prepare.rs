@@ -12,7 +12,7 @@ use super::artifacts::ArtifactDirectory;
 use crate::cli::error::{ErrorKind, ExpectedError, Failure};
 use crate::cli::options::Variant;
 use crate::cli::{Global, lock, project, project_lint};
-use crate::model::{self, Assignment, Lock, Places, Plan};
+use crate::model::{Assignment, Lock, Places, Plan};
 use crate::render::{self, RenderedDocument, Target};
 use crate::workspace::{ArtifactRequest, FilePath, read_lock, write_lock};
 
@@ -92,7 +92,7 @@ fn complete_lock(global: &Global, plan: &Plan, lock: &Lock, path: &FilePath) -> 
 fn assignments(global: &Global, variant: &Variant) -> Result<Vec<Assignment>, Failure> {
     let mut all = project::assignments(global)?;
     for argument in &variant.variables {
-        all.push(model::assignment(argument)?);
+        all.push(project::assignment(argument)?);
     }
     Ok(all)
 }

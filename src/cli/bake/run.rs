@@ -242,7 +242,7 @@ pub(crate) async fn run_all(
             if let Some(label) = &bake.label {
                 let _ = writeln!(text, "[{label}]");
             }
-            text.push_str(&output::plan(&bake.spec, result, &bake.prepared.document, api.is_local()));
+            text.push_str(&output::plan(&bake.spec, result, &bake.prepared.document, api));
         }
         text.push_str("nothing was created (--dry-run)\n");
         return terminal.print(text);

@@ -91,14 +91,15 @@ pub(super) fn error_kind(status: u16, message: &str) -> Kind {
     }
 }
 
+/// Advice where the service itself is at fault.
+pub(super) const STATUS_ADVICE: &str = "https://status.digitalocean.com shows the state of the service";
+
 /// What to do about it.
 pub(super) fn advice(status: u16, method: &Method, path: &str, message: &str) -> Option<String> {
     let message = message.to_ascii_lowercase();
     let has = |words: &[&str]| words.iter().any(|word| message.contains(word));
     match status {
-        300..=399 => {
-            Some("the token is not sent to another address: set --api-url to the address of the API itself".to_owned())
-        }
+        300..=399 => Some("the token is not sent to another address: use the address of the API itself".to_owned()),
         401 => Some(
             "the token is not valid (any more): create one at https://cloud.digitalocean.com/account/api/tokens"
                 .to_owned(),
@@ -108,14 +109,14 @@ pub(super) fn advice(status: u16, method: &Method, path: &str, message: &str) ->
         ),
         403 => Some(format!("the token lacks the scope `{}`", scope(method, path))),
         422 if has(&["size", "region", "available"]) => {
-            Some("choose another size or region for the droplet: the template's `droplet:`, or --var".to_owned())
+            Some("choose another size or region for the droplet: the template's `droplet:`".to_owned())
         }
         422 if has(&["image"]) => Some("choose another base image: the template's `droplet.image`".to_owned()),
         422 if has(&["user_data", "user data"]) => {
-            Some("the document is too large or malformed for the provider: `mkimg render --stats`".to_owned())
+            Some("the document is too large or malformed for the provider: make its largest files smaller".to_owned())
         }
         422 if has(&["pending event"]) => Some("another event holds the droplet: wait until it is over".to_owned()),
-        429 => Some("too many requests with this account's tokens: wait, or use a longer --poll-interval".to_owned()),
+        408 | 500..=599 => Some(STATUS_ADVICE.to_owned()),
         _ => None,
     }
 }

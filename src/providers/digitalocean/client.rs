@@ -14,7 +14,7 @@ use secrecy::{ExposeSecret, SecretString};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use super::answer::{advice, chain, error_kind, refusal, retry_after, unreadable};
+use super::answer::{STATUS_ADVICE, advice, chain, error_kind, refusal, retry_after, unreadable};
 use super::rate_limit::RateLimit;
 use super::wire::Page;
 use crate::bake::ports::{ProviderError, ProviderErrorKind as Kind};
@@ -205,14 +205,14 @@ impl Client {
         read: impl Fn(&[u8]) -> Result<T, String>,
     ) -> Result<T, Failed> {
         self.sent.fetch_add(1, Ordering::Relaxed);
-        let failed = |kind, status, request_id, message, advice| Failed {
+        let failed = |kind, status, request_id, message, advice: Option<String>| Failed {
             error: ProviderError {
                 kind,
                 request: format!("{method} {path}"),
                 status,
                 request_id,
                 message,
-                advice,
+                advice: advice.or_else(|| (kind == Kind::Unanswered).then(|| STATUS_ADVICE.to_owned())),
                 retry_after: None,
             },
             pause: None,

@@ -41,7 +41,6 @@ pub(super) const INFO: ProviderInfo = ProviderInfo {
     name: "DigitalOcean",
     api_url: "https://api.digitalocean.com",
     api_url_variable: "DIGITALOCEAN_API_URL",
-    status_page: "https://status.digitalocean.com",
     // docs.digitalocean.com, "Snapshots Pricing", November 2026; the number of regions does not matter.
     snapshot_gb_month: 0.06,
     find_token: token::find,

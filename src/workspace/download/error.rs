@@ -32,16 +32,13 @@ pub enum DownloadError {
 }
 
 impl DownloadError {
-    /// Returns what to do next.
     #[must_use]
     pub fn help(&self) -> &'static str {
         match self {
             Self::Transport { .. } | Self::Short { .. } | Self::Changing { .. } => {
                 "check the connection to the server and try again; the download resumes if the server supports it"
             }
-            Self::Slow { .. } => {
-                "try again, with a longer --timeout-download; the download resumes if the server supports it"
-            }
+            Self::Slow { .. } => "try again: the download resumes if the server supports it",
             Self::Status { .. } => "check the address and the version in it",
             Self::TooLarge { .. } => "check the address: droplets refuse a download of this size too",
             Self::NoSum { .. } => {
