@@ -10,14 +10,14 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use super::duration;
-use super::journal::{DropletRole, JournalEntry};
+use super::journal::JournalEntry;
 use super::machine::Machine;
 use super::outcome::{Failure, FailureKind, Stop};
 use super::poll::{LIST_LAG, Poll};
 use super::ports::{ActionStatus, ProviderError, ProviderErrorKind, Snapshot};
 use super::resources::{RemainingResource, ResourceId};
 use super::spec::{LimitKind, Stage};
-use super::state::SnapshotState;
+use super::state::{DropletRole, SnapshotState};
 
 impl Machine<'_> {
     /// Destroys every droplet of this bake on the way forward: a droplet that cannot be destroyed fails the bake.

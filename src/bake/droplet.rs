@@ -6,14 +6,14 @@
 use std::time::Duration;
 
 use super::id::MKIMG_TAG;
-use super::journal::{DropletRole, JournalEntry};
+use super::journal::JournalEntry;
 use super::machine::Machine;
 use super::outcome::{Failure, FailureKind, Stop};
 use super::poll::{LIST_LAG, Poll};
 use super::ports::{Action, ActionStatus, CreateDroplet, Droplet, DropletAction, DropletStatus, Event, Snapshot};
 use super::resources::ResourceId;
 use super::spec::{LimitKind, MarkerKind, Stage};
-use super::state::DropletProgress;
+use super::state::{DropletProgress, DropletRole};
 
 const MAX_CREATE_ATTEMPTS: u32 = 3;
 /// How often the action that creates a droplet is checked; when it fails, the droplet stays `new` for ever.
@@ -32,6 +32,9 @@ impl Machine<'_> {
     }
 
     /// Makes sure that there is exactly one droplet with this role.
+    ///
+    /// The loop is not a wait: each round sends a request, which is finished even if the user interrupts. Between two
+    /// requests, `find_droplet` polls for what the last one did.
     pub(super) async fn create(&mut self, role: DropletRole) -> Result<(), Stop> {
         if self.state.droplet(role).id().is_some() {
             return Ok(());
@@ -115,7 +118,6 @@ impl Machine<'_> {
             .await
     }
 
-    /// Waits until a droplet is active.
     pub(super) async fn boot(&mut self, role: DropletRole) -> Result<(), Stop> {
         let droplet = self.state.droplet(role);
         let Some(id) = droplet.present_id().filter(|_| !droplet.has_reached(DropletProgress::Active)) else {

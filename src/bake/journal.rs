@@ -2,11 +2,11 @@
 //!
 //! Each entry is one JSON object on one line, with `at` (seconds since 1970). An entry of intent (`creating`,
 //! `snapshotting`, `deleting-…`) is on the disk before its request is sent, its result after it.
-//! [`BakeState`](super::state::BakeState) is the sum of the entries: the machine decides by it alone, so a bake that is
-//! resumed from its journal continues as the first process would have.
+//! [`BakeState`] is the sum of the entries: the machine decides by it alone, so a bake that is resumed from its journal
+//! continues as the first process would have.
 //!
-//! To add an entry: a variant of [`JournalEntry`] and an arm of `BakeState::apply`. An older mkimg cannot continue with a
-//! journal that has one, so raise [`VERSION`].
+//! To add an entry: a variant of [`JournalEntry`], and below it its stage and what it adds to the state. An older mkimg
+//! cannot continue with a journal that has one, so raise [`VERSION`].
 
 use std::net::IpAddr;
 use std::path::PathBuf;
@@ -16,6 +16,7 @@ use serde::{Deserialize, Serialize};
 use super::ports::Check;
 use super::resources::RemainingResource;
 use super::spec::{Spec, Stage};
+use super::state::{BakeState, DropletProgress, DropletRole, DropletState, Phase, SnapshotProgress, SnapshotState};
 
 /// The version of the format; in the first line.
 pub const VERSION: u32 = 2;
@@ -32,7 +33,6 @@ pub trait Journal: Send + Sync {
     fn save(&self, name: &str, contents: &[u8]) -> Result<String, JournalError>;
 }
 
-/// The journal cannot be written.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("cannot write {path}: {reason}")]
 pub struct JournalError {
@@ -40,36 +40,12 @@ pub struct JournalError {
     pub reason: String,
 }
 
-/// One line of the journal.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct JournalLine {
     /// When it was written, in seconds since 1970.
     pub at: u64,
     #[serde(flatten)]
     pub entry: JournalEntry,
-}
-
-/// Which of a bake's droplets.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum DropletRole {
-    /// It becomes the snapshot.
-    Build,
-    /// It is started from the snapshot, to verify it.
-    Verification,
-}
-
-impl DropletRole {
-    /// Both.
-    pub const ALL: [Self; 2] = [Self::Build, Self::Verification];
-
-    /// `build` or `verification`.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Build => "build",
-            Self::Verification => "verification",
-        }
-    }
 }
 
 /// A folder of downloads that is served to local droplets.
@@ -183,7 +159,6 @@ pub enum JournalEntry {
 }
 
 impl JournalEntry {
-    /// The stage that writes it.
     pub(super) fn stage(&self) -> Stage {
         match self {
             Self::Began { .. } | Self::Creating { .. } | Self::CreateRefused { .. } | Self::Created { .. } => {
@@ -222,6 +197,98 @@ impl JournalEntry {
     }
 }
 
+impl BakeState {
+    /// The sum of these entries.
+    pub fn replay<'e>(entries: impl IntoIterator<Item = &'e JournalEntry>) -> Self {
+        let mut state = Self::default();
+        for entry in entries {
+            state.apply(entry);
+        }
+        state
+    }
+
+    pub fn apply(&mut self, entry: &JournalEntry) {
+        if self.phase == Phase::Suspended {
+            // The bake was resumed.
+            self.phase = Phase::Forward;
+        }
+        match entry {
+            JournalEntry::Creating { role } => {
+                let droplet = self.droplet_mut(*role);
+                if *droplet == DropletState::Absent {
+                    *droplet = DropletState::Requested;
+                }
+                self.possible_droplets += 1;
+            }
+            JournalEntry::CreateRefused { role } => {
+                let droplet = self.droplet_mut(*role);
+                if *droplet == DropletState::Requested {
+                    *droplet = DropletState::Absent;
+                }
+                self.possible_droplets = self.possible_droplets.saturating_sub(1);
+            }
+            JournalEntry::Created { role, droplet } => {
+                *self.droplet_mut(*role) =
+                    DropletState::Present { id: *droplet, address: None, progress: DropletProgress::Created };
+            }
+            JournalEntry::Active { role, address: seen } => {
+                let droplet = self.droplet_mut(*role);
+                droplet.advance(DropletProgress::Active);
+                if let DropletState::Present { address, .. } = droplet {
+                    *address = *seen;
+                }
+            }
+            JournalEntry::Passed { role, check } => {
+                self.droplet_mut(*role).advance(DropletProgress::Passed);
+                if *role == DropletRole::Build {
+                    self.check.clone_from(check);
+                }
+            }
+            JournalEntry::Off => self.build.advance(DropletProgress::Off),
+            JournalEntry::DropletGone { droplet } => self.droplet_gone(*droplet),
+            JournalEntry::Snapshotting => {
+                if self.snapshot == SnapshotState::Absent {
+                    self.snapshot = SnapshotState::Requested { action: None };
+                }
+            }
+            JournalEntry::SnapshotRefused => {
+                if matches!(self.snapshot, SnapshotState::Requested { .. }) {
+                    self.snapshot = SnapshotState::Absent;
+                }
+            }
+            JournalEntry::SnapshotStarted { action } => {
+                self.snapshot = SnapshotState::Requested { action: Some(*action) };
+            }
+            JournalEntry::Snapshot { id } => {
+                self.snapshot = SnapshotState::Present { id: id.clone(), progress: SnapshotProgress::Created };
+            }
+            JournalEntry::Tagged => self.snapshot.advance(SnapshotProgress::Tagged),
+            JournalEntry::Transferred { region } => {
+                self.transferred.insert(region.clone());
+            }
+            JournalEntry::Complete => self.snapshot.advance(SnapshotProgress::Complete),
+            JournalEntry::Committing => self.snapshot.advance(SnapshotProgress::Committing),
+            JournalEntry::Committed => self.snapshot.advance(SnapshotProgress::Committed),
+            JournalEntry::SnapshotGone { id } => {
+                if self.snapshot.present_id() == Some(id) {
+                    self.snapshot = SnapshotState::Gone { id: id.clone() };
+                }
+            }
+            JournalEntry::Suspended { .. } => self.phase = Phase::Suspended,
+            JournalEntry::CleaningUp { failure } => self.phase = Phase::CleaningUp { failure: failure.clone() },
+            JournalEntry::Ended { exit, remaining, .. } => {
+                let failure = self.clean_up_reason().map(str::to_owned);
+                self.phase = Phase::Ended { exit: *exit, failure, remaining: remaining.clone() };
+            }
+            JournalEntry::Began { .. }
+            | JournalEntry::Tagging { .. }
+            | JournalEntry::Transferring { .. }
+            | JournalEntry::DeletingDroplet { .. }
+            | JournalEntry::DeletingSnapshot { .. } => {}
+        }
+    }
+}
+
 /// Reads a journal; returns its lines and how many bytes they are. A last line without a line break is what a power cut
 /// leaves: it was never acted upon, and is dropped.
 pub fn read(bytes: &[u8]) -> Result<(Vec<JournalLine>, usize), JournalReadError> {
@@ -250,7 +317,6 @@ struct FirstLine {
     version: u32,
 }
 
-/// The journal cannot be read.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub enum JournalReadError {
     /// A line that is not an entry.
@@ -268,7 +334,6 @@ pub enum JournalReadError {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::bake::state::BakeState;
 
     #[test]
     fn a_journal_is_read_back_and_a_torn_last_line_is_dropped() {

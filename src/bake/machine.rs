@@ -8,28 +8,24 @@ use std::sync::Arc;
 use secrecy::SecretString;
 use tokio::sync::watch;
 
-use super::journal::{DropletRole, Journal, JournalEntry};
+use super::journal::{Journal, JournalEntry};
 use super::outcome::{Failure, FailureKind, Outcome, Product, Stop};
 use super::poll::{Poller, SharedOutage, Wait, WaitPoller, unless_stopped};
 use super::ports::{Clock, Event, Marker, Observer, Provider, ProviderErrorKind};
 use super::resources::{RemainingResource, ResourceId};
 use super::spec::{LimitKind, OnError, Spec, Stage};
-use super::state::{BakeState, DropletProgress, Phase, SnapshotProgress};
+use super::state::{BakeState, DropletProgress, DropletRole, Phase, SnapshotProgress};
 
 /// Everything outside the machine.
 #[derive(Clone)]
 pub struct Ports<'p> {
-    /// The provider's API.
     pub provider: &'p dyn Provider,
     /// The build droplet's status channel; `None` where powering off is the marker.
     pub marker: Option<&'p dyn Marker>,
     /// The verification droplet's status channel.
     pub verification: Option<&'p dyn Marker>,
-    /// The journal.
     pub journal: &'p dyn Journal,
-    /// The clock.
     pub clock: &'p dyn Clock,
-    /// The observer.
     pub observer: &'p dyn Observer,
     /// How often the user has asked to stop.
     pub stops: watch::Receiver<u32>,
@@ -66,7 +62,6 @@ impl Direction {
 /// What happens when the journal cannot be written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum JournalErrors {
-    /// The bake fails.
     Fail,
     /// Continue with a warning: a full disk must not leave a droplet running.
     Warn,
@@ -74,7 +69,6 @@ enum JournalErrors {
     Ignore,
 }
 
-/// One bake.
 pub struct Machine<'p> {
     pub(super) spec: &'p Spec,
     pub(super) secrets: &'p Secrets,

@@ -348,9 +348,7 @@ impl<'c> Collector<'c> {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("the API gave no usable answer for {}; last: {last}", duration::exact(*budget))]
 pub struct ServiceUnavailable {
-    /// The outage budget.
     pub budget: Duration,
-    /// The last failed request.
     pub last: Box<ProviderError>,
 }
 

@@ -10,10 +10,8 @@ use super::ports::{Check, ProviderError, RunnerError, Snapshot};
 use super::resources::RemainingResource;
 use super::spec::{LimitKind, Stage};
 
-/// What a bake made.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Product {
-    /// The snapshot.
     pub snapshot: Snapshot,
     /// What the check script found.
     pub check: Option<Check>,
@@ -21,12 +19,10 @@ pub struct Product {
     pub verified: bool,
 }
 
-/// How a bake ended.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Outcome {
     /// The snapshot exists, and nothing else.
     Done(Product),
-    /// It failed.
     Failed {
         failure: Failure,
         /// What costs money and still exists.
@@ -34,7 +30,6 @@ pub enum Outcome {
         /// The snapshot is complete, and `mkimg resume` continues from here.
         resumable: bool,
     },
-    /// The user interrupted it.
     Interrupted {
         /// What costs money and still exists.
         remaining: Vec<RemainingResource>,
@@ -68,11 +63,9 @@ impl Outcome {
     }
 }
 
-/// A bake that failed.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 #[error("{stage}: {kind}")]
 pub struct Failure {
-    /// The stage that failed.
     pub stage: Stage,
     pub kind: FailureKind,
 }
@@ -92,9 +85,7 @@ pub enum FailureKind {
     Timeout {
         /// What was awaited.
         what: String,
-        /// Which limit it was.
         kind: LimitKind,
-        /// The limit.
         limit: Duration,
         /// What the last attempt saw.
         last: Option<String>,
@@ -109,9 +100,7 @@ pub enum FailureKind {
     Unavailable {
         /// What was awaited.
         what: String,
-        /// The outage budget.
         budget: Duration,
-        /// The last failed request.
         last: Box<ProviderError>,
     },
     /// An action of the provider ended with `errored`.
@@ -134,16 +123,10 @@ pub enum FailureKind {
     #[error(
         "no droplet with the tag of this bake came up after {attempts} requests that were not answered; last: {last}"
     )]
-    CreateLost {
-        /// How many requests.
-        attempts: u32,
-        /// The last answer.
-        last: Box<ProviderError>,
-    },
+    CreateLost { attempts: u32, last: Box<ProviderError> },
     /// It had failed before, and its process ended while it cleaned up.
     #[error("{0} (said before the bake was resumed)")]
     Earlier(String),
-    /// The journal cannot be written.
     #[error("{0}")]
     Journal(JournalError),
     /// Nothing was created: the bake cannot work.
@@ -155,9 +138,7 @@ pub enum FailureKind {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{message}")]
 pub struct PreflightProblem {
-    /// What is wrong.
     pub message: String,
-    /// What helps.
     pub remedy: Option<PreflightRemedy>,
 }
 
@@ -205,9 +186,7 @@ impl Failure {
 /// Why a stage ended early.
 #[derive(Debug)]
 pub(super) enum Stop {
-    /// The user interrupted it.
     Interrupted,
-    /// It failed.
     Failed(Failure),
 }
 

@@ -83,16 +83,12 @@ pub(super) enum Poll<T> {
 /// Why a wait ended without what was awaited.
 #[derive(Debug)]
 pub(super) enum PollEnd {
-    /// The user interrupted it.
     Interrupted,
     /// The outage budget is spent.
     Unavailable {
-        /// The budget.
         budget: Duration,
-        /// The last failed attempt.
         last: Box<ProviderError>,
     },
-    /// The deadline has passed.
     TimedOut {
         /// What the last attempt saw.
         last: Option<String>,

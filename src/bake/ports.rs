@@ -16,14 +16,12 @@ use super::duration::reported_seconds;
 use super::resources::{RemainingResource, ResourceId};
 use super::spec::{DropletSpec, Stage};
 
-/// Time.
 #[async_trait]
 pub trait Clock: Send + Sync {
     /// Seconds since 1970. For tags and the journal only: it may jump.
     fn unix(&self) -> u64;
     /// Time since some moment. It never goes back.
     fn now(&self) -> Duration;
-    /// Waits.
     async fn sleep(&self, duration: Duration);
 }
 
@@ -31,48 +29,35 @@ pub trait Clock: Send + Sync {
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(tag = "event", rename_all = "kebab-case")]
 pub enum Event {
-    /// A stage begins.
     Stage {
-        /// The stage.
         stage: Stage,
         /// What it does.
         detail: String,
     },
-    /// A droplet exists.
     Droplet {
         id: u64,
         /// `build` or `verification`.
         role: String,
-        /// Its address.
         address: Option<IpAddr>,
     },
-    /// A step of the runner changed.
     Step(RunnerStep),
-    /// A line of the droplet's log.
     Log {
-        /// The line.
         line: String,
     },
-    /// The completion marker was seen.
     Complete,
-    /// The check script's result.
     Checked(Check),
     /// Something unexpected that does not stop the bake.
     Warning {
-        /// The text.
         message: String,
     },
     /// Something worth knowing.
     Note {
-        /// The text.
         message: String,
     },
 }
 
-/// Watches a bake.
 #[async_trait]
 pub trait Observer: Send + Sync {
-    /// Receives an event.
     fn event(&self, event: &Event);
     /// Asks whether to keep what a failed bake made.
     async fn keep(&self, why: &str, remaining: &[RemainingResource]) -> bool {
@@ -86,7 +71,6 @@ pub trait Observer: Send + Sync {
 pub struct Status {
     /// The bake that the droplet was made for.
     pub bake: String,
-    /// The state of its runner.
     pub state: RunnerState,
     /// Its steps, in order.
     #[serde(default)]
@@ -94,19 +78,15 @@ pub struct Status {
     /// A part of its log.
     #[serde(default)]
     pub log: LogChunk,
-    /// The check script's result.
     #[serde(default)]
     pub check: Option<Check>,
-    /// Why it failed.
     #[serde(default)]
     pub error: Option<RunnerError>,
 }
 
-/// The state of the runner.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum RunnerState {
-    /// It is working.
     Running,
     /// Everything is installed and cleaned up; the check runs. The completion marker.
     Complete,
@@ -116,7 +96,6 @@ pub enum RunnerState {
     Failed,
 }
 
-/// One step of the runner.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct RunnerStep {
     /// Such as `script 01-users.sh`.
@@ -126,7 +105,6 @@ pub struct RunnerStep {
     /// How long it took or has taken.
     #[serde(rename = "seconds", default, with = "reported_seconds")]
     pub elapsed: Option<Duration>,
-    /// Its exit status.
     #[serde(default)]
     pub exit: Option<i64>,
 }
@@ -136,14 +114,12 @@ pub struct RunnerStep {
 pub struct LogChunk {
     /// The offset of the byte after this part.
     pub next: u64,
-    /// The text.
     pub text: String,
 }
 
 /// What the check script found.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Check {
-    /// Its exit status.
     #[serde(default)]
     pub exit: Option<i64>,
     /// Lines with `[PASS]`.
@@ -155,7 +131,6 @@ pub struct Check {
     /// Lines with `[FAIL]`.
     #[serde(default)]
     pub failed: u64,
-    /// What did not pass.
     #[serde(default)]
     pub findings: Vec<CheckFinding>,
 }
@@ -165,17 +140,13 @@ pub struct Check {
 pub struct CheckFinding {
     /// `fail` or `warn`.
     pub level: String,
-    /// The line.
     pub text: String,
 }
 
-/// Why the runner failed.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RunnerError {
-    /// The step.
     pub step: String,
     pub message: String,
-    /// Its exit status.
     #[serde(default)]
     pub exit: Option<i64>,
     /// The last lines of its log.
@@ -212,7 +183,6 @@ pub trait Marker: Send + Sync {
     async fn status(&self, address: IpAddr, log_offset: u64) -> Result<Status, MarkerError>;
     /// Tells a droplet that has passed that its result was received; it then powers off.
     async fn acknowledge(&self, address: IpAddr) -> Result<(), MarkerError>;
-    /// The whole log.
     async fn log(&self, address: IpAddr) -> Result<String, MarkerError>;
 }
 
@@ -229,7 +199,6 @@ pub struct Account {
     pub droplet_limit: u64,
 }
 
-/// A size of droplet.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Size {
     /// Such as `s-1vcpu-1gb`.
@@ -246,7 +215,6 @@ pub struct Size {
     pub disk_gib: u64,
 }
 
-/// A region.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Region {
     /// Such as `nyc3`.
@@ -255,7 +223,6 @@ pub struct Region {
     pub available: bool,
 }
 
-/// A base image.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Image {
     /// Slug or number.
@@ -268,31 +235,24 @@ pub struct Image {
     pub min_disk_gib: Option<u64>,
 }
 
-/// What a droplet is doing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum DropletStatus {
     /// Being created.
     New,
-    /// Running.
     Active,
-    /// Not running.
     Off,
-    /// Archived.
     Archive,
 }
 
-/// A droplet.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Droplet {
     pub id: u64,
     pub name: String,
-    /// What it is doing.
     pub status: DropletStatus,
     /// Whether an event holds it.
     pub locked: bool,
     /// Its public IPv4 address, once it has one.
     pub address: Option<IpAddr>,
-    /// Its tags.
     pub tags: Vec<String>,
 }
 
@@ -305,31 +265,24 @@ pub struct CreateDroplet<'a> {
     pub name: &'a str,
     /// The image, where it differs from the template's.
     pub image: &'a str,
-    /// All tags.
     pub tags: Vec<String>,
     /// The user-data document, with the bake's own entry: secret.
     pub user_data: &'a SecretString,
 }
 
-/// An action of a droplet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum DropletAction<'a> {
     /// Asks the guest to shut down.
     Shutdown,
-    /// Switches it off.
     PowerOff,
     /// Makes a snapshot of this name.
     Snapshot(&'a str),
 }
 
-/// The status of an action.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ActionStatus {
-    /// Not finished.
     InProgress,
-    /// Done.
     Completed,
-    /// It failed.
     Errored,
 }
 
@@ -339,19 +292,15 @@ pub struct Action {
     pub id: u64,
     /// Its kind, such as `snapshot`.
     pub kind: String,
-    /// Its status.
     pub status: ActionStatus,
 }
 
-/// A snapshot of a droplet.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Snapshot {
     /// A string, although the same image has an integer as its number.
     pub id: String,
     pub name: String,
-    /// The regions it is in.
     pub regions: Vec<String>,
-    /// Its tags.
     pub tags: Vec<String>,
     /// The droplet that it was made from.
     pub droplet: Option<u64>,
@@ -362,13 +311,9 @@ pub struct Snapshot {
 /// The provider's API. Implementations retry reads and deletes, but never a create.
 #[async_trait]
 pub trait Provider: Send + Sync {
-    /// The account of the token.
     async fn account(&self) -> Result<Account, ProviderError>;
-    /// How many droplets there are.
     async fn droplet_count(&self) -> Result<u64, ProviderError>;
-    /// All sizes.
     async fn sizes(&self) -> Result<Vec<Size>, ProviderError>;
-    /// All regions.
     async fn regions(&self) -> Result<Vec<Region>, ProviderError>;
     /// An image by its slug or number. `None`: there is none. `NotFound`: this API does not tell.
     async fn image(&self, name: &str) -> Result<Option<Image>, ProviderError>;
@@ -378,15 +323,11 @@ pub trait Provider: Send + Sync {
     async fn has_ssh_key(&self, key: &str) -> Result<bool, ProviderError>;
     /// All snapshots of droplets.
     async fn snapshots(&self) -> Result<Vec<Snapshot>, ProviderError>;
-    /// One snapshot.
     async fn snapshot(&self, id: &str) -> Result<Snapshot, ProviderError>;
     /// Requests a droplet; the answer means only that the request was accepted.
     async fn create_droplet(&self, request: &CreateDroplet<'_>) -> Result<Droplet, ProviderError>;
-    /// One droplet.
     async fn droplet(&self, id: u64) -> Result<Droplet, ProviderError>;
-    /// All droplets with a tag.
     async fn droplets_tagged(&self, tag: &str) -> Result<Vec<Droplet>, ProviderError>;
-    /// Requests an action of a droplet.
     async fn droplet_action(&self, id: u64, action: DropletAction<'_>) -> Result<Action, ProviderError>;
     /// A droplet's actions, newest first.
     async fn droplet_actions(&self, id: u64) -> Result<Vec<Action>, ProviderError>;
@@ -396,15 +337,11 @@ pub trait Provider: Send + Sync {
     async fn droplet_snapshots(&self, id: u64) -> Result<Vec<Snapshot>, ProviderError>;
     /// Puts a tag on a snapshot; creates the tag if there is none.
     async fn tag_snapshot(&self, id: &str, tag: &str) -> Result<(), ProviderError>;
-    /// Takes a tag off a snapshot.
     async fn untag_snapshot(&self, id: &str, tag: &str) -> Result<(), ProviderError>;
     /// Deletes a tag that nothing carries any more.
     async fn delete_tag(&self, tag: &str) -> Result<(), ProviderError>;
-    /// Copies a snapshot to another region.
     async fn transfer(&self, snapshot: &str, region: &str) -> Result<Action, ProviderError>;
-    /// Destroys a droplet.
     async fn delete_droplet(&self, id: u64) -> Result<(), ProviderError>;
-    /// Deletes a snapshot.
     async fn delete_snapshot(&self, id: &str) -> Result<(), ProviderError>;
     /// How many requests were sent, retries included.
     fn requests_sent(&self) -> u64;
@@ -431,7 +368,6 @@ pub enum ProviderErrorKind {
     Unanswered,
 }
 
-/// A request that failed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub struct ProviderError {
     /// Why, for the machine.

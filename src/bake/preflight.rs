@@ -18,7 +18,6 @@ const UNKNOWN: &str = "unknown";
 /// What the preflight found for one bake.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Preflight {
-    /// The account's name.
     pub account: String,
     /// US dollars an hour of the build droplet.
     pub price_hourly: Option<f64>,

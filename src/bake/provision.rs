@@ -4,12 +4,13 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::time::Duration;
 
-use super::journal::{DropletRole, JournalEntry};
+use super::journal::JournalEntry;
 use super::machine::Machine;
 use super::outcome::{Failure, FailureKind, RunnerFailure, Stop};
 use super::poll::{Poll, WaitPoller};
 use super::ports::{DropletStatus, Event, Marker, MarkerError, RunnerState, Status};
 use super::spec::{LimitKind, Stage};
+use super::state::DropletRole;
 use super::untrusted::printable;
 
 /// How often the API is asked whether the droplet is still on while its status channel is followed.
@@ -21,7 +22,6 @@ pub const POWER_OFF_AFTER: Duration = Duration::from_secs(3_600);
 /// What was reported to the observer.
 #[derive(Default)]
 struct Reported {
-    /// The state of each step.
     steps: BTreeMap<String, String>,
     /// Up to where the log was read.
     offset: u64,

@@ -11,12 +11,10 @@ use super::outcome::{FailureKind, Outcome};
 use super::ports::{Check, Event, RunnerStep};
 use super::spec::{MarkerKind, Spec, Stage};
 
-/// The report of one bake.
 #[derive(Debug, Clone, Serialize)]
 pub struct Report {
     /// Always 1.
     pub version: u32,
-    /// The bake's id.
     pub bake: String,
     /// What the bake was to do.
     pub spec: Spec,
@@ -30,7 +28,6 @@ pub struct Report {
     /// Whether the programs are stubs.
     #[serde(rename = "stand_ins")]
     pub stubs: bool,
-    /// The stages, in order.
     pub stages: Vec<StageTime>,
     /// The build droplet's steps, in order.
     pub steps: Vec<RunnerStep>,
@@ -38,13 +35,11 @@ pub struct Report {
     pub check: Option<Check>,
     /// `done`, `failed` or `interrupted`.
     pub result: String,
-    /// The exit status.
     pub exit: u8,
     /// The snapshot, where there is one.
     pub snapshot: Option<super::ports::Snapshot>,
     /// Whether a droplet was started from it and passed.
     pub verified: bool,
-    /// Why it failed.
     pub failure: Option<String>,
     /// Errors of local droplets.
     #[serde(rename = "mishaps")]
@@ -65,10 +60,8 @@ pub struct Report {
     running_since: Option<Duration>,
 }
 
-/// A stage and its duration.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct StageTime {
-    /// The stage.
     pub stage: Stage,
     /// What it did.
     pub detail: String,

@@ -14,7 +14,6 @@ pub enum ResourceId {
 }
 
 impl ResourceId {
-    /// It still exists.
     pub fn remaining(&self, why: impl Into<String>) -> RemainingResource {
         let why = why.into();
         match self {
@@ -37,16 +36,13 @@ impl fmt::Display for ResourceId {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "lowercase")]
 pub enum RemainingResource {
-    /// A droplet.
     Droplet {
         id: u64,
-        /// Why it still exists.
         why: String,
     },
     /// A snapshot.
     Snapshot {
         id: String,
-        /// Why it still exists.
         why: String,
     },
     /// Something with the bake's tag may exist: it could not be looked up.
@@ -68,7 +64,6 @@ impl RemainingResource {
         }
     }
 
-    /// Why it still exists.
     pub fn why(&self) -> &str {
         let (Self::Droplet { why, .. } | Self::Snapshot { why, .. } | Self::Unknown { why, .. }) = self;
         why

@@ -24,9 +24,7 @@ const MAX_LOST_ANSWERS: u32 = 2;
 enum RequestEffect {
     /// The provider is making the snapshot.
     Action(u64),
-    /// The snapshot exists.
     Exists,
-    /// None.
     Nothing,
 }
 
@@ -189,7 +187,6 @@ enum TransferState {
     Unanswered(Duration),
     /// A later request was refused: it is under way, or complete.
     Accepted,
-    /// Under way.
     Running {
         action: u64,
         /// Since when its action is completed.
@@ -197,7 +194,6 @@ enum TransferState {
     },
 }
 
-/// The transfer to one region.
 struct Transfer {
     region: String,
     state: TransferState,

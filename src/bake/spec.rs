@@ -14,13 +14,10 @@ pub const DEFAULT_POLL_INTERVAL: Duration = Duration::from_secs(2);
 /// What one bake is to do.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Spec {
-    /// The bake's id.
     pub id: BakeId,
     /// When `mkimg gc` may delete what the bake made, in seconds since 1970.
     pub deadline: u64,
-    /// The build droplet.
     pub droplet: DropletSpec,
-    /// The snapshot.
     pub snapshot: SnapshotSpec,
     /// How the droplet says that it is finished.
     pub marker: MarkerKind,
@@ -68,7 +65,6 @@ pub struct DropletSpec {
     pub tags: Vec<String>,
 }
 
-/// The snapshot.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SnapshotSpec {
     pub name: String,
@@ -99,11 +95,8 @@ pub enum MarkerKind {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum OnError {
-    /// They are destroyed.
     Destroy,
-    /// They are kept.
     Keep,
-    /// The user is asked.
     Ask,
 }
 
@@ -145,26 +138,17 @@ fn unreachable() -> Duration {
 /// One of the [`Limits`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LimitKind {
-    /// [`Limits::create`]
     Create,
-    /// [`Limits::provision`]
     Provision,
-    /// [`Limits::power_off`]
     PowerOff,
-    /// [`Limits::snapshot`]
     Snapshot,
-    /// [`Limits::transfer`]
     Transfer,
-    /// [`Limits::verify`]
     Verify,
-    /// [`Limits::destroy`]
     Destroy,
-    /// [`Limits::unreachable`]
     Unreachable,
 }
 
 impl Limits {
-    /// The limit of this kind.
     pub fn get(&self, kind: LimitKind) -> Duration {
         match kind {
             LimitKind::Create => self.create,
@@ -222,7 +206,6 @@ pub enum Stage {
     Provision,
     /// Until the droplet is off.
     PowerOff,
-    /// The snapshot is made.
     Snapshot,
     /// The snapshot gets its tags.
     Tag,

@@ -1,12 +1,36 @@
-//! How far a bake has come: the sum of its journal's entries, and all that the machine decides by.
+//! How far a bake has come: the sum of its journal's entries, and all that the machine decides by. `journal` says what each
+//! entry adds.
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 
-use super::journal::{DropletRole, JournalEntry};
+use serde::{Deserialize, Serialize};
+
 use super::ports::Check;
 use super::resources::RemainingResource;
 use super::spec::Stage;
+
+/// Which of a bake's droplets.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum DropletRole {
+    /// It becomes the snapshot.
+    Build,
+    /// It is started from the snapshot, to verify it.
+    Verification,
+}
+
+impl DropletRole {
+    pub const ALL: [Self; 2] = [Self::Build, Self::Verification];
+
+    /// `build` or `verification`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Build => "build",
+            Self::Verification => "verification",
+        }
+    }
+}
 
 /// How far one droplet has come.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -16,15 +40,12 @@ pub enum DropletState {
     Absent,
     /// Requested; whether it exists is not known.
     Requested,
-    /// It exists.
     Present {
         id: u64,
         /// Its address, once it is active.
         address: Option<IpAddr>,
-        /// How far it has come.
         progress: DropletProgress,
     },
-    /// It was destroyed.
     Gone {
         id: u64,
         /// Whether it had passed before.
@@ -32,16 +53,12 @@ pub enum DropletState {
     },
 }
 
-/// How far a droplet has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum DropletProgress {
-    /// The provider is creating it.
     Created,
-    /// It is running.
     Active,
     /// Its completion marker says that it has passed.
     Passed,
-    /// It is off.
     Off,
 }
 
@@ -64,7 +81,6 @@ impl DropletState {
         *self == Self::Requested
     }
 
-    /// Whether it was destroyed.
     pub fn is_gone(&self) -> bool {
         matches!(self, Self::Gone { .. })
     }
@@ -87,7 +103,7 @@ impl DropletState {
         }
     }
 
-    fn advance(&mut self, reached: DropletProgress) {
+    pub(super) fn advance(&mut self, reached: DropletProgress) {
         if let Self::Present { progress, .. } = self {
             *progress = (*progress).max(reached);
         }
@@ -105,20 +121,17 @@ pub enum SnapshotState {
         /// The action's number, once the request was answered.
         action: Option<u64>,
     },
-    /// It exists.
     Present {
         id: String,
-        /// How far it has come.
         progress: SnapshotProgress,
     },
-    /// It was deleted.
-    Gone { id: String },
+    Gone {
+        id: String,
+    },
 }
 
-/// How far a snapshot has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum SnapshotProgress {
-    /// It exists.
     Created,
     /// It has all its tags.
     Tagged,
@@ -152,7 +165,7 @@ impl SnapshotState {
         matches!(self, Self::Present { progress, .. } if *progress >= wanted)
     }
 
-    fn advance(&mut self, reached: SnapshotProgress) {
+    pub(super) fn advance(&mut self, reached: SnapshotProgress) {
         if let Self::Present { progress, .. } = self {
             *progress = (*progress).max(reached);
         }
@@ -165,13 +178,12 @@ pub enum Phase {
     /// To the snapshot.
     #[default]
     Forward,
-    /// It waits to be resumed.
     Suspended,
     /// Everything that it made is being destroyed.
-    CleaningUp { failure: String },
-    /// It has ended.
+    CleaningUp {
+        failure: String,
+    },
     Ended {
-        /// The exit status.
         exit: u8,
         /// Why it was cleaned up, if it was.
         failure: Option<String>,
@@ -183,15 +195,12 @@ pub enum Phase {
 /// The sum of a journal.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct BakeState {
-    /// The build droplet.
     pub build: DropletState,
-    /// The verification droplet.
     pub verification: DropletState,
     /// How many droplets may exist: requested, not refused, not seen to be gone. Lost answers count.
     pub possible_droplets: usize,
     /// What the check script found.
     pub check: Option<Check>,
-    /// The snapshot.
     pub snapshot: SnapshotState,
     /// Regions that the snapshot was transferred to.
     pub transferred: BTreeSet<String>,
@@ -200,16 +209,6 @@ pub struct BakeState {
 }
 
 impl BakeState {
-    /// The sum of these entries.
-    pub fn replay<'e>(entries: impl IntoIterator<Item = &'e JournalEntry>) -> Self {
-        let mut state = Self::default();
-        for entry in entries {
-            state.apply(entry);
-        }
-        state
-    }
-
-    /// The droplet with this role.
     pub fn droplet(&self, role: DropletRole) -> &DropletState {
         match role {
             DropletRole::Build => &self.build,
@@ -217,14 +216,13 @@ impl BakeState {
         }
     }
 
-    fn droplet_mut(&mut self, role: DropletRole) -> &mut DropletState {
+    pub(super) fn droplet_mut(&mut self, role: DropletRole) -> &mut DropletState {
         match role {
             DropletRole::Build => &mut self.build,
             DropletRole::Verification => &mut self.verification,
         }
     }
 
-    /// The droplets that exist.
     pub fn present_droplets(&self) -> BTreeSet<u64> {
         [&self.build, &self.verification].into_iter().filter_map(DropletState::present_id).collect()
     }
@@ -278,89 +276,7 @@ impl BakeState {
         }
     }
 
-    /// Adds an entry.
-    pub fn apply(&mut self, entry: &JournalEntry) {
-        if self.phase == Phase::Suspended {
-            // The bake was resumed.
-            self.phase = Phase::Forward;
-        }
-        match entry {
-            JournalEntry::Creating { role } => {
-                let droplet = self.droplet_mut(*role);
-                if *droplet == DropletState::Absent {
-                    *droplet = DropletState::Requested;
-                }
-                self.possible_droplets += 1;
-            }
-            JournalEntry::CreateRefused { role } => {
-                let droplet = self.droplet_mut(*role);
-                if *droplet == DropletState::Requested {
-                    *droplet = DropletState::Absent;
-                }
-                self.possible_droplets = self.possible_droplets.saturating_sub(1);
-            }
-            JournalEntry::Created { role, droplet } => {
-                *self.droplet_mut(*role) =
-                    DropletState::Present { id: *droplet, address: None, progress: DropletProgress::Created };
-            }
-            JournalEntry::Active { role, address: seen } => {
-                let droplet = self.droplet_mut(*role);
-                droplet.advance(DropletProgress::Active);
-                if let DropletState::Present { address, .. } = droplet {
-                    *address = *seen;
-                }
-            }
-            JournalEntry::Passed { role, check } => {
-                self.droplet_mut(*role).advance(DropletProgress::Passed);
-                if *role == DropletRole::Build {
-                    self.check.clone_from(check);
-                }
-            }
-            JournalEntry::Off => self.build.advance(DropletProgress::Off),
-            JournalEntry::DropletGone { droplet } => self.droplet_gone(*droplet),
-            JournalEntry::Snapshotting => {
-                if self.snapshot == SnapshotState::Absent {
-                    self.snapshot = SnapshotState::Requested { action: None };
-                }
-            }
-            JournalEntry::SnapshotRefused => {
-                if matches!(self.snapshot, SnapshotState::Requested { .. }) {
-                    self.snapshot = SnapshotState::Absent;
-                }
-            }
-            JournalEntry::SnapshotStarted { action } => {
-                self.snapshot = SnapshotState::Requested { action: Some(*action) };
-            }
-            JournalEntry::Snapshot { id } => {
-                self.snapshot = SnapshotState::Present { id: id.clone(), progress: SnapshotProgress::Created };
-            }
-            JournalEntry::Tagged => self.snapshot.advance(SnapshotProgress::Tagged),
-            JournalEntry::Transferred { region } => {
-                self.transferred.insert(region.clone());
-            }
-            JournalEntry::Complete => self.snapshot.advance(SnapshotProgress::Complete),
-            JournalEntry::Committing => self.snapshot.advance(SnapshotProgress::Committing),
-            JournalEntry::Committed => self.snapshot.advance(SnapshotProgress::Committed),
-            JournalEntry::SnapshotGone { id } => {
-                if self.snapshot.present_id() == Some(id) {
-                    self.snapshot = SnapshotState::Gone { id: id.clone() };
-                }
-            }
-            JournalEntry::Suspended { .. } => self.phase = Phase::Suspended,
-            JournalEntry::CleaningUp { failure } => self.phase = Phase::CleaningUp { failure: failure.clone() },
-            JournalEntry::Ended { exit, remaining, .. } => {
-                let failure = self.clean_up_reason().map(str::to_owned);
-                self.phase = Phase::Ended { exit: *exit, failure, remaining: remaining.clone() };
-            }
-            JournalEntry::Began { .. }
-            | JournalEntry::Tagging { .. }
-            | JournalEntry::Transferring { .. }
-            | JournalEntry::DeletingDroplet { .. }
-            | JournalEntry::DeletingSnapshot { .. } => {}
-        }
-    }
-
-    fn droplet_gone(&mut self, droplet: u64) {
+    pub(super) fn droplet_gone(&mut self, droplet: u64) {
         self.possible_droplets = self.possible_droplets.saturating_sub(1);
         if self.build.present_id() == Some(droplet) {
             self.build = DropletState::Gone { id: droplet, passed: self.build.has_passed() };
