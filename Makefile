@@ -11,7 +11,7 @@ TESTS := $(if $(NEXTEST),nextest run --no-fail-fast --test-threads $(shell echo 
 # The tests of virtual machines are ignored otherwise.
 LONG_TESTS := $(if $(NEXTEST),nextest run --profile long --cargo-profile long --no-fail-fast --run-ignored all,test --profile long --no-fail-fast --tests)
 
-.PHONY: help bake build test test-long lint deny doc msrv bench packages-bake packages-test unit vm bless clean
+.PHONY: help bake build test test-long lint deny doc msrv bench fuzz packages-bake packages-test unit vm bless clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -26,10 +26,11 @@ test: packages-test lint msrv deny doc ## run all checks of CI (at most 20 minut
 	@# The machine boots on one processor, and the other tests take what it leaves.
 	$(MAKE) --jobs=2 NICE=nice unit vm
 
-test-long: packages-test lint msrv deny doc build ## run all virtual machines, sweeps and long differential tests, too (about 70 minutes on two cores)
+test-long: packages-test lint msrv deny doc build ## run all virtual machines, sweeps, long differential tests and fuzz targets, too (about 80 minutes on two cores)
 	MKIMG_VM_BAKED=$(CURDIR)/target/vm-baked MKIMG_SWEEP=all MKIMG_CONTENTS=5000 MKIMG_BOUNDS=$(CURDIR)/target/release/mkimg \
 	MKIMG_YAML_TEXTS=20000 MKIMG_DIFFERENTIAL=20000 MKIMG_MUTATIONS=200000 $(if $(NEXTEST),,RUST_TEST_THREADS=1) $(CARGO) $(LONG_TESTS) --locked --workspace$(if $(NEXTEST),, -- --include-ignored)
 	rm -rf target/vm-baked
+	dev/fuzz
 
 lint: ## check formatting, run clippy and shellcheck
 	$(CARGO) fmt --check
@@ -54,6 +55,9 @@ doc: ## build the documentation of all crates and their examples, run doctests
 
 bench: ## measure the linter's throughput; benches/ also has scripts for the whole program
 	$(CARGO) bench --locked --bench lint
+
+fuzz: ## build the fuzz targets, and run each for a minute
+	dev/fuzz
 
 # Where known vulnerabilities of crates are published; cargo-deny downloads it.
 ADVISORIES := https://github.com/RustSec/advisory-db
