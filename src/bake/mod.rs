@@ -36,7 +36,7 @@ pub mod state;
 pub mod untrusted;
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 pub use id::{BakeId, BakeTag};
 pub use machine::{Machine, Ports, Secrets};

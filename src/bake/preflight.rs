@@ -340,6 +340,11 @@ mod tests {
             (with(|s| s.droplet.size = "s-old".into()), "size `s-old` is not available in region `nyc3`"),
             (with(|s| s.droplet.image = "none".into()), "there is no image `none`"),
             (with(|s| s.droplet.image = "retired".into()), "image `retired` is retired"),
+            (with(|s| s.droplet.image = "deleted".into()), "image `deleted` is deleted"),
+            (
+                with(|s| s.droplet.region = "fra1".into()),
+                "image `debian-12-x64` is not in region `fra1`; it is in nyc3",
+            ),
             (with(|s| s.droplet.vpc_uuid = Some("none".into())), "there is no VPC `none`"),
             (with(|s| s.droplet.vpc_uuid = Some("v".into())), "VPC `v` is in region `ams3`, the droplet in `nyc3`"),
             (with(|s| s.droplet.ssh_keys = vec!["17".into(), "18".into()]), "the account has no SSH key `18`"),
@@ -348,6 +353,12 @@ mod tests {
             let failure = look(World::default(), &[spec], 1).await.unwrap_err().to_string();
             assert!(failure.contains(text), "{failure}");
         }
+        // A service that does not say where an image or a network is.
+        let anywhere = with(|s| {
+            s.droplet.image = "anywhere".into();
+            s.droplet.vpc_uuid = Some("anywhere".into());
+        });
+        assert!(look(World::default(), &[&anywhere], 1).await.is_ok());
         for (account, text) in [(("locked", 10), "the account is locked: unpaid"), (("active", 1), "")] {
             let looked = look(World { account, ..World::default() }, &[&spec()], 1).await;
             assert_eq!(looked.is_err(), !text.is_empty());
@@ -428,6 +439,45 @@ mod tests {
         let failure =
             look(World { account: ("active", 1), ..World::default() }, &[&first, &second], 2).await.unwrap_err();
         assert_eq!(remedy(failure), [Some(PreflightRemedy::FewerBakes(1))]);
+    }
+
+    /// What a service does not say is not held against a bake.
+    #[tokio::test]
+    async fn an_unknown_catalogue_stops_nothing() {
+        let elsewhere = with(|s| {
+            s.droplet.region = "mars1".into();
+            s.droplet.size = "s-9".into();
+            s.droplet.image = "anywhere".into();
+        });
+        let empty = World { empty_catalogue: true, ..World::default() };
+        let looked = look(empty, &[&elsewhere], 1).await.unwrap();
+        assert_eq!((looked[0].price_hourly, looked[0].disk_gib, looked[0].warnings.len()), (None, None, 0));
+        // A size without a disk: neither its price nor the image's needs can be told.
+        let free = with(|s| s.droplet.size = "s-free".into());
+        let looked = look(World { image_min_disk: 100, ..World::default() }, &[&free], 1).await.unwrap();
+        assert_eq!((looked[0].price_hourly, looked[0].disk_gib), (Some(0.009), None));
+    }
+
+    /// What is wrong with several bakes in the same way is said once, and each warning, too.
+    #[tokio::test]
+    async fn nothing_is_said_twice() {
+        let [first, second] = ["a", "b"].map(|name| {
+            with(|s| {
+                s.droplet.region = "mars1".into();
+                s.snapshot.name = name.into();
+            })
+        });
+        let failure = look(World::default(), &[&first, &second], 2).await.unwrap_err().to_string();
+        assert_eq!(failure.matches("there is no region `mars1`;").count(), 1, "{failure}");
+        let keys = with(|s| s.droplet.ssh_keys = vec!["17".into(), "18".into()]);
+        let lost = Some(("ssh key".to_owned(), 1, Fault::Before(Kind::Forbidden)));
+        let looked = look(World { permanent_failure: lost, ..World::default() }, &[&keys], 1).await.unwrap();
+        assert_eq!(looked[0].warnings, ["the token may not read SSH keys: not checked"]);
+        // A snapshot of another name is in nobody's way.
+        let fake = Fake::new(World::default());
+        assert_eq!(fake.bake(&spec()).await.exit_status(), 0);
+        let account = account(&fake).await.unwrap();
+        assert!(check(&fake, &[&with(|s| s.snapshot.name = "produc".into())], &account, 1).await.is_ok());
     }
 
     /// Requests are 1 account, 2 count, 3 regions, 4 sizes, 5 snapshots, 6 image.

@@ -351,12 +351,219 @@ fn escape(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
+    use crate::bake::outcome::{Failure, Product, RunnerFailure};
+    use crate::bake::ports::{CheckFinding, RunnerError, Snapshot};
     use crate::bake::tests::support::spec;
+    use crate::bake::{RemainingResource, ResourceId};
+
+    fn at(seconds: u64) -> Duration {
+        Duration::from_secs(seconds)
+    }
+
+    fn step(name: &str, state: &str, seconds: u64) -> Event {
+        Event::Step(RunnerStep { name: name.into(), state: state.into(), elapsed: Some(at(seconds)), exit: Some(0) })
+    }
+
+    fn check(passed: u64) -> Check {
+        let finding = CheckFinding { level: "warn".into(), text: "no <swap>".into() };
+        Check { exit: Some(0), passed, warnings: 1, failed: 0, findings: vec![finding] }
+    }
+
+    /// A bake that is under way: provisioned, and being verified.
+    fn under_way() -> Report {
+        let mut report = Report::new(&spec(), 60, "sha256:abc".into(), true);
+        let stage = |stage, detail: &str| Event::Stage { stage, detail: detail.into() };
+        for (seconds, event) in [
+            (0, stage(Stage::Create, "build droplet")),
+            (2, stage(Stage::Provision, "following")),
+            (3, step("script 01", "running", 1)),
+            (4, step("script 01", "passed", 2)),
+            (4, step("trim", "skipped", 0)),
+            (5, Event::Warning { message: "the list lags".into() }),
+            (5, Event::Note { message: "nothing of note".into() }),
+            (6, Event::Checked(check(8))),
+            (10, stage(Stage::Verify, "a new droplet")),
+            (11, stage(Stage::Verify, "following it")),
+            (12, step("verify commands", "passed", 1)),
+            (13, Event::Checked(check(3))),
+        ] {
+            report.add_event(at(seconds), &event);
+        }
+        report
+    }
+
+    fn done() -> Outcome {
+        let snapshot = Snapshot {
+            id: "77".into(),
+            name: "product-1".into(),
+            regions: vec!["nyc3".into(), "fra1".into()],
+            tags: vec!["release".into()],
+            droplet: Some(1),
+            size_gb: 1.5,
+        };
+        Outcome::Done(Product { snapshot, check: Some(check(8)), verified: true })
+    }
+
+    fn failed() -> Outcome {
+        let error = RunnerError {
+            step: "check".into(),
+            message: "exit status 1".into(),
+            exit: Some(1),
+            tail: "[FAIL] <ufw>".into(),
+        };
+        let runner = RunnerFailure { error, check: Some(Check { failed: 2, ..check(6) }), log: None };
+        let failure = Failure::new(Stage::Provision, FailureKind::Runner(Box::new(runner)));
+        let remaining = vec![ResourceId::Droplet(1).remaining("kept")];
+        Outcome::Failed { failure, remaining, resumable: false }
+    }
+
+    #[test]
+    fn each_field_of_the_json_says_what_happened() {
+        let mut report = under_way();
+        report.end(at(20), &done());
+        let mut found = serde_json::to_value(&report).unwrap();
+        assert_eq!(found["spec"], serde_json::to_value(spec()).unwrap());
+        found.as_object_mut().unwrap().remove("spec");
+        let stage = |stage, detail, seconds: f64| json!({"stage": stage, "detail": detail, "seconds": seconds});
+        let expected = json!({
+            "version": 1, "bake": spec().id.to_string(), "started": "1970-01-01T00:01:00Z", "seconds": 20.0,
+            "document": "sha256:abc", "stand_ins": true,
+            "stages": [
+                stage("create", "build droplet", 2.0),
+                stage("provision", "following", 8.0),
+                stage("verify", "a new droplet", 1.0),
+                stage("verify", "following it", 9.0),
+            ],
+            // The steps and the check of the verification droplet do not take the place of the image's.
+            "steps": [
+                {"name": "script 01", "state": "passed", "seconds": 2.0, "exit": 0},
+                {"name": "trim", "state": "skipped", "seconds": 0.0, "exit": 0},
+            ],
+            "check": {"exit": 0, "passed": 8, "warnings": 1, "failed": 0, "findings": [{"level": "warn", "text": "no <swap>"}]},
+            "result": "done", "exit": 0,
+            "snapshot": {"id": "77", "name": "product-1", "regions": ["nyc3", "fra1"], "tags": ["release"], "droplet": 1, "size_gb": 1.5},
+            "verified": true, "failure": null, "mishaps": [], "tail": null, "left": [], "remove": null, "resume": null,
+            "warnings": ["the list lags"],
+        });
+        assert_eq!(found, expected);
+
+        let mut report = under_way();
+        report.end(at(20), &failed());
+        let found = serde_json::to_value(&report).unwrap();
+        for (field, expected) in [
+            ("result", json!("failed")),
+            ("exit", json!(4)),
+            ("failure", json!("provision: on the droplet, step `check` failed: exit status 1")),
+            ("tail", json!("[FAIL] <ufw>")),
+            ("left", json!(["droplet 1 (kept)"])),
+            ("verified", json!(false)),
+            ("snapshot", json!(null)),
+        ] {
+            assert_eq!(found[field], expected, "{field}");
+        }
+        assert_eq!(found["check"]["failed"], 2, "the check of the failure is the last one");
+
+        let mut report = under_way();
+        report.end(
+            at(20),
+            &Outcome::Interrupted { remaining: vec![RemainingResource::Snapshot { id: "7".into(), why: "x".into() }] },
+        );
+        assert_eq!((report.result.as_str(), report.exit, report.failure), ("interrupted", 130, None));
+        assert_eq!(report.remaining, ["snapshot 7 (x)"]);
+    }
+
+    /// What a person looks for, in the order of the page.
+    #[track_caller]
+    fn assert_page(reports: &[&Report], parts: &[&str]) {
+        let page = Report::html(reports);
+        let mut rest = page.as_str();
+        for part in parts {
+            let Some(at) = rest.find(part) else { panic!("`{part}` is not at its place in\n{page}") };
+            rest = &rest[at + part.len()..];
+        }
+    }
+
+    #[test]
+    fn the_page_has_everything_that_the_json_has() {
+        let mut report = under_way();
+        report.end(at(20), &done());
+        assert_page(
+            &[&report],
+            &[
+                "<title>product-1 — mkimg bake</title>",
+                "<div id=\"19700101-000000-010203\"></div>\n<h1>product-1</h1>\n<p class=\"result good\">done in 20.0s, and verified</p>",
+                "<b>Made with stand-ins:</b>",
+                "<tr><th>Bake<td>19700101-000000-010203",
+                "<tr><th>Started<td>1970-01-01T00:01:00Z",
+                "<tr><th>Base image<td>debian-12-x64",
+                "<tr><th>Droplet<td>s-1vcpu-1gb, nyc3",
+                "<tr><th>Document<td>sha256:abc",
+                "<tr><th>Marker<td>the droplet's status channel, over TLS",
+                "<tr><th>Snapshot<td>product-1 (id 77)",
+                "<tr><th>Regions<td>nyc3, fra1",
+                "<tr><th>Size<td>1.50 GB",
+                "<tr><th>Tags<td>release",
+                "<h2>Stages</h2>",
+                "<tr><th>create<td>build droplet<td class=n>2.0s<td class=bar><i style=\"width:22.2%\">",
+                "<tr><th>provision<td>following<td class=n>8.0s",
+                "<tr><th>verify<td>a new droplet<td class=n>1.0s",
+                "<tr><th><td>following it<td class=n>9.0s<td class=bar><i style=\"width:100.0%\">",
+                "<h2>Steps on the droplet</h2>",
+                "<tr><td>script 01<td class=good>passed<td class=n>2.0s<td class=bar><i style=\"width:100.0%\">",
+                "<tr><td>trim<td class=warn>skipped<td class=n>0.0s<td class=bar>\n",
+                "<h2>Image check</h2>\n<p>8 passed, <span class=warn>1 warnings</span>, <span class=good>0 failed</span></p>",
+                "<tr><td class=warn>warn<td>no &lt;swap&gt;",
+                "<h2>Warnings</h2>\n<ul>\n<li class=warn>the list lags",
+                &format!("<footer>mkimg {}, bake 19700101-000000-010203</footer>", env!("CARGO_PKG_VERSION")),
+            ],
+        );
+        assert!(!Report::html(&[&report]).contains("Still there"));
+
+        let mut bad = under_way();
+        bad.spec.marker = MarkerKind::Poweroff;
+        bad.stubs = false;
+        bad.end(at(20), &failed());
+        bad.droplet_errors = vec!["droplet 1: it <crashed>".into()];
+        (bad.remove, bad.resume) = (Some("mkimg gc 1".into()), Some("mkimg resume 1".into()));
+        assert_page(
+            &[&bad],
+            &[
+                "<h1>product</h1>\n<p class=\"result bad\">failed in 20.0s</p>\n<p class=\"result bad\">provision: on the droplet, step `check` failed",
+                "<p>droplet 1: it &lt;crashed&gt;</p>",
+                "<pre>[FAIL] &lt;ufw&gt;</pre>",
+                "<h2>Still there, and costs money</h2>\n<ul>\n<li class=bad>droplet 1 (kept)",
+                "Finish the bake: <code>mkimg resume 1</code>",
+                "Remove it: <code>mkimg gc 1</code>",
+                "<tr><th>Marker<td>the droplet powering itself off",
+                "<span class=bad>2 failed</span>",
+            ],
+        );
+        assert!(!Report::html(&[&bad]).contains("stand-ins:"));
+
+        let mut stopped = under_way();
+        stopped.end(at(95), &Outcome::Interrupted { remaining: Vec::new() });
+        assert_page(&[&stopped], &["<p class=\"result bad\">interrupted in 1m35s</p>"]);
+        let unverified = Report { verified: false, ..report.clone() };
+        assert_page(&[&unverified], &["<p class=\"result good\">done in 20.0s; not verified</p>"]);
+        // A table of several comes first.
+        assert_page(
+            &[&report, &bad],
+            &[
+                "<title>2 bakes — mkimg bake</title>",
+                "<h1>2 bakes</h1>\n<table>\n<tr><td><a href=\"#19700101-000000-010203\">product-1</a><td>debian-12-x64<td>nyc3<td class=good>done<td class=n>20.0s",
+                ">product</a><td>debian-12-x64<td>nyc3<td class=bad>failed<td class=n>20.0s",
+                "<h1>product-1</h1>",
+                "<h1>product</h1>",
+                "bake 19700101-000000-010203, 19700101-000000-010203</footer>",
+            ],
+        );
+    }
 
     #[test]
     fn a_stage_has_its_own_time() {
-        let at = Duration::from_secs;
         let mut report = Report::new(&spec(), 0, String::new(), false);
         for (seconds, stage) in [(10, Stage::Create), (25, Stage::Boot)] {
             report.add_event(at(seconds), &Event::Stage { stage, detail: String::new() });

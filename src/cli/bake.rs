@@ -11,6 +11,8 @@ mod prepare;
 mod run;
 mod state;
 
+#[cfg(test)]
+pub(super) use api::tests::unused_api;
 pub(super) use api::{AccountUnknown, Api, ApiArgs};
 pub(super) use args::{Args, report_path};
 pub(super) use artifacts::ArtifactDirectory;

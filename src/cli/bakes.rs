@@ -211,3 +211,81 @@ fn print_json(global: &Global, rows: &[Row], found: Option<&[Orphan]>) -> Result
     let list = serde_json::json!({"version": 1, "bakes": rows, "left": left});
     global.terminal.print_json(list)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::bake::journal::VERSION;
+    use crate::bake::state::DropletRole;
+    use crate::bake::tests::support::spec;
+    use crate::bake::{RemainingResource as Remaining, ResourceId};
+
+    /// The state, the stage and the details of a bake with these entries after the first one.
+    fn shown(entries: &[JournalEntry], at_work: bool) -> (&'static str, String, String, Option<String>) {
+        let began = JournalEntry::Began {
+            version: VERSION,
+            spec: Box::new(spec()),
+            api_url: "https://api.example".into(),
+            account: "me".into(),
+            document: String::new(),
+            stand_ins: false,
+            artifacts: None,
+        };
+        let lines = std::iter::once(&began).chain(entries).map(|entry| JournalLine { at: 60, entry: entry.clone() });
+        let row = row(KnownBake { bake: spec().id, lines: Ok(lines.collect()), at_work });
+        assert_eq!(
+            (row.started.as_deref(), row.snapshot.as_deref(), row.api.as_deref()),
+            (Some("1970-01-01T00:01:00Z"), Some("product"), Some("https://api.example"))
+        );
+        (row.state, row.stage.unwrap_or_default(), row.detail, row.snapshot_id)
+    }
+
+    #[test]
+    fn each_end_of_a_journal_has_its_state() {
+        let role = DropletRole::Build;
+        let created = [JournalEntry::Creating { role }, JournalEntry::Created { role, droplet: 7 }];
+        let droplet: Vec<Remaining> = vec![ResourceId::Droplet(7).remaining("kept")];
+        let ended = |exit, failure: Option<&str>, remaining: &[Remaining]| JournalEntry::Ended {
+            exit,
+            failure: failure.map(str::to_owned),
+            remaining: remaining.to_vec(),
+        };
+        let suspended = JournalEntry::Suspended { failure: "destroy: no".into(), remaining: droplet.clone() };
+        let snapshot = JournalEntry::Snapshot { id: "77".into() };
+        let with = |more: &[JournalEntry]| [&created[..], more].concat();
+        let bake = spec().id;
+        for (entries, at_work, state, stage, detail) in [
+            (vec![], true, "at-work", "create", "at stage `create` of snapshot product".to_owned()),
+            (with(&[]), true, "at-work", "boot", "at stage `boot` of snapshot product".to_owned()),
+            (
+                with(&[]),
+                false,
+                "interrupted",
+                "boot",
+                format!("at stage `boot` of snapshot product; continue: mkimg resume {bake}"),
+            ),
+            (with(&[snapshot.clone(), ended(0, None, &[])]), false, "done", "", "snapshot product (77)".to_owned()),
+            (with(&[ended(3, Some("boot: no"), &[])]), false, "failed", "", "boot: no".to_owned()),
+            (with(&[ended(130, None, &[])]), false, "failed", "", "stopped; nothing remains".to_owned()),
+            (with(&[ended(4, Some("boot: no"), &droplet)]), false, "left", "", "droplet 7; boot: no".to_owned()),
+            (with(&[ended(130, None, &droplet)]), false, "left", "", "droplet 7; ".to_owned()),
+            (
+                with(&[snapshot.clone(), suspended.clone()]),
+                false,
+                "left",
+                "tag",
+                format!("droplet 7; continue: mkimg resume {bake}; destroy: no"),
+            ),
+            (with(&[snapshot, suspended]), true, "at-work", "tag", "at stage `tag` of snapshot product".to_owned()),
+        ] {
+            let id = (state == "done").then(|| "77".to_owned());
+            assert_eq!(shown(&entries, at_work), (state, stage.to_owned(), detail, id), "{entries:?}");
+        }
+        let unreadable = row(KnownBake { bake: bake.clone(), lines: Err("line 3".into()), at_work: false });
+        let empty = row(KnownBake { bake: bake.clone(), lines: Ok(Vec::new()), at_work: false });
+        assert_eq!(
+            table(&[unreadable, empty]),
+            format!("{bake}  unreadable   line 3\n{bake}  interrupted  before its first request\n")
+        );
+    }
+}

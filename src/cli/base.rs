@@ -174,3 +174,26 @@ impl ExpectedError for NoQemu {
         ErrorKind::Usage
     }
 }
+
+#[cfg(all(test, feature = "qemu"))]
+mod tests {
+    use super::*;
+    use crate::cli::error::tests::assert_error;
+
+    #[test]
+    fn the_right_verb_is_named() {
+        use digitalocean_emulator::base::Error;
+
+        assert_eq!(hint("debian-12-x64"), "get it with: mkimg base build debian-12-x64");
+        assert_eq!(hint("ubuntu-24-04-x64"), "get it with: mkimg base pull ubuntu-24-04-x64");
+        for (slug, building, help) in [
+            ("ubuntu-24-04-x64", true, "download it: mkimg base pull ubuntu-24-04-x64"),
+            ("debian-13-x64", false, "build it from packages: mkimg base build debian-13-x64"),
+            ("fedora-42-x64", true, ""),
+            ("fedora-42-x64", false, ""),
+        ] {
+            let error = Error::Unknown { slug: slug.to_owned(), verb: "made", known: Vec::new() };
+            assert_error(BaseError { error, building }, 2, help);
+        }
+    }
+}

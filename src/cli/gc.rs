@@ -288,4 +288,22 @@ mod tests {
         let away = GcError::Unreachable { remaining: 1, all: 2, limit: "3m".into(), again: again() };
         assert_error(away, 4, "run it again when the API answers: mkimg gc");
     }
+
+    #[test]
+    fn the_command_that_does_the_same_again_has_the_same_options() {
+        let bake = |n| BakeId::new(0, [1, 2, n]);
+        for (url, older_than, named, expected) in [
+            ("https://api.digitalocean.com", 0, vec![], "mkimg gc"),
+            ("https://api.example", 5_400, vec![], "mkimg gc --api-url https://api.example --older-than 1h30m"),
+            (
+                "https://api.digitalocean.com",
+                0,
+                vec![bake(3), bake(4)],
+                "mkimg gc 19700101-000000-010203 19700101-000000-010204",
+            ),
+        ] {
+            let selection = Selection { now: 0, older_than: Duration::from_secs(older_than), named };
+            assert_eq!(repeat_command(&selection, &crate::cli::bake::unused_api(url)), expected);
+        }
+    }
 }

@@ -149,4 +149,65 @@ mod tests {
         assert_eq!(compare("", "a: [").len(), 1);
         assert_eq!(compare("- a", "b: 1").len(), 2);
     }
+
+    /// What stands in the old document, what in the new one, and what is said about the difference.
+    #[test]
+    fn each_kind_of_difference_is_said() {
+        let file = |rest: &str| format!("#cloud-config\nwrite_files:\n- {{path: /etc/x.json, {rest}}}\n");
+        let other_order = "#cloud-config\nb: 1\na: 1\n";
+        for (old, new, expected) in [
+            (
+                file("content: '{\"a\":1}'"),
+                file("content: '{ \"a\": 1 }'"),
+                vec![("/etc/x.json", "changed", "  (the bytes differ, but not after indentation)\n")],
+            ),
+            (
+                file("content: a, defer: true"),
+                file("content: a"),
+                vec![("/etc/x.json", "changed", "@@ -1 +0,0 @@\n-defer: true\n")],
+            ),
+            (
+                file("content: a, encoding: b64"),
+                file("content: YQ==, encoding: b64"),
+                vec![("/etc/x.json", "changed", "@@ -1 +0,0 @@\n-encoding: b64 (it cannot be decoded)\n")],
+            ),
+            (
+                "#cloud-config\na: 1\nb: 1\n".to_owned(),
+                other_order.to_owned(),
+                vec![(
+                    "the document",
+                    "the same files and keys in another order",
+                    "@@ -1,3 +1,3 @@\n #cloud-config\n+b: 1\n a: 1\n-b: 1\n",
+                )],
+            ),
+            (
+                "#cloud-config\nbootcmd: [ls]\n".to_owned(),
+                "#cloud-config\nbootcmd: [[ls, -l]]\n".to_owned(),
+                vec![("bootcmd", "changed", "@@ -1 +1,3 @@\n-- \"ls\"\n+-\n+  - \"ls\"\n+  - \"-l\"\n")],
+            ),
+            (
+                "#cloud-config\nwrite_files: [{path: /a, content: x}, {path: /a, content: y}]\n".to_owned(),
+                "#cloud-config\nwrite_files: [{path: /a, content: x}]\n".to_owned(),
+                vec![("/a (2)", "only in old", "@@ -1 +0,0 @@\n-y\n")],
+            ),
+            (
+                "#cloud-config\n".to_owned() + "'a b': 1\n",
+                "#cloud-config\n".to_owned() + "'a b': 2\n",
+                vec![("a b", "changed", "@@ -1 +1 @@\n-1\n+2\n")],
+            ),
+        ] {
+            let found = compare(&old, &new);
+            let shown: Vec<_> = found
+                .iter()
+                .map(|one| {
+                    (one.name.as_str(), one.summary.as_str(), one.lines.replace("\\ No newline at end of file\n", ""))
+                })
+                .collect();
+            assert_eq!(shown.len(), expected.len(), "{old}{new}: {shown:?}");
+            for ((name, summary, lines), (in_name, in_summary, in_lines)) in shown.iter().zip(&expected) {
+                assert_eq!((*name, *summary), (*in_name, *in_summary), "{old}{new}");
+                assert!(lines.starts_with(in_lines), "{old}{new}: {lines}");
+            }
+        }
+    }
 }

@@ -114,6 +114,10 @@ fn variables(
     let mut map = Map::new();
     for variable in &packer.variables {
         let (name, place) = (variable_name(&variable.name), variable.place);
+        // It was reported: a later variable has the same name.
+        if !by_name.get(&name).is_some_and(|last| std::ptr::eq(*last, variable)) {
+            continue;
+        }
         let is_used = used.remove(&name);
         let is_inlined = inlined.contains(&name);
         if is_inlined {

@@ -240,6 +240,89 @@ build {
     );
 }
 
+/// Each option of the builder, and what becomes of it: a line of the template, or a note.
+#[test]
+fn each_option_of_the_builder_is_converted_or_noted() {
+    for (option, expected) in [
+        (r#""image": "a-1""#, "droplet:\n  image: a-1\n"),
+        (r#""image": 7"#, "droplet:\n  image: \"7\"\n"),
+        (r#""region": "fra1""#, "droplet:\n  region: fra1\n"),
+        (r#""size": "s-1""#, "droplet:\n  size: s-1\n"),
+        (r#""tags": ["a", "b"]"#, "droplet:\n  tags:\n  - a\n  - b\n"),
+        (r#""vpc_uuid": "v""#, "droplet:\n  vpc_uuid: v\n"),
+        (r#""ipv6": true"#, "droplet:\n  ipv6: true\n"),
+        (r#""ipv6": "false""#, "droplet:\n  ipv6: false\n"),
+        (r#""monitoring": true"#, "droplet:\n  monitoring: true\n"),
+        (r#""droplet_agent": true"#, "droplet:\n  droplet_agent: true\n"),
+        (r#""droplet_name": "d""#, "droplet:\n  name: d\n"),
+        (r#""snapshot_name": "s-{{timestamp}}""#, "snapshot:\n  name: s-{{ timestamp }}\n"),
+        (r#""snapshot_regions": ["fra1"]"#, "snapshot:\n  regions:\n  - fra1\n"),
+        (r#""snapshot_tags": ["a"]"#, "snapshot:\n  tags:\n  - a\n"),
+        (r#""ipv6": "maybe""#, "error: the value of `ipv6` cannot be converted: "),
+        (r#""size": ["s"]"#, "error: the value of `size` cannot be converted: "),
+        (
+            r#""region": "r-{{timestamp}}""#,
+            "error: `region` was left out: a timestamp is possible in the snapshot's name only",
+        ),
+        (r#""snapshot_tags": ["{{timestamp}}"]"#, "error: `snapshot_tags` was left out: a timestamp"),
+        (r#""user_data": "x""#, "error: `user_data` was left out"),
+        (r#""user_data_file": "x""#, "error: `user_data_file` was left out"),
+        (r#""colour": "x""#, "error: mkimg does not know `colour`, which was left out"),
+        (r#""api_token": "x""#, "info: `api_token` is not needed: the token comes from DIGITALOCEAN_API_TOKEN"),
+        (r#""api_url": "x""#, "info: `api_url` is an option of `mkimg bake`: --api-url"),
+        (
+            r#""state_timeout": "6m""#,
+            "info: `state_timeout` is an option of `mkimg bake`: --timeout-create and --timeout-power-off",
+        ),
+        (r#""snapshot_timeout": "6m""#, "info: `snapshot_timeout` is an option of `mkimg bake`: --timeout-snapshot"),
+        (r#""transfer_timeout": "6m""#, "info: `transfer_timeout` is an option of `mkimg bake`: --timeout-transfer"),
+        (r#""http_retry_max": 3"#, "info: `http_retry_max` is an option of `mkimg bake`: --retries"),
+        (r#""http_retry_wait_min": 3"#, "info: `http_retry_wait_min` is an option of `mkimg bake`: --retry-wait"),
+        (r#""http_retry_wait_max": 3"#, "info: `http_retry_wait_max` is an option of `mkimg bake`: --retry-wait-max"),
+        (
+            r#""wait_snapshot_transfer": false"#,
+            "info: `wait_snapshot_transfer` is an option of `mkimg bake`: --no-wait-transfer",
+        ),
+        (r#""private_networking": true"#, "info: `private_networking` is not needed: every droplet is in a VPC"),
+        (r#""connect_with_private_networking": true"#, "info: `connect_with_private_networking` is not needed: "),
+        (r#""communicator": "ssh""#, "info: `communicator` is not needed: the droplet does all the work itself"),
+        (r#""ssh_username": "root""#, "info: `ssh_username` is not needed: the droplet does all the work itself"),
+        (r#""winrm_port": 1"#, "info: `winrm_port` is not needed: "),
+        (r#""temporary_key_pair_type": "x""#, "info: `temporary_key_pair_type` is not needed: "),
+        (r#""pause_before_connecting": "1s""#, "info: `pause_before_connecting` is not needed: "),
+    ] {
+        let text = format!(r#"{{"builders": [{{"type": "digitalocean", {option}}}]}}"#);
+        let (found, notes) = import(&[Source::new("t", text.as_str())], "image", &lookup);
+        let template = found.unwrap().template;
+        let notes: Vec<String> =
+            notes.concat().iter().map(|note| format!("{:?}: {}", note.severity, note.message).to_lowercase()).collect();
+        if expected.contains(":\n") {
+            assert!(template.contains(expected) && notes.is_empty(), "{option}: {template}{notes:?}");
+        } else {
+            assert_eq!(notes.len(), 1, "{option}: {notes:?}");
+            assert!(notes[0].starts_with(&expected.to_lowercase()), "{option}: {notes:?}");
+            assert!(!template.contains("droplet:") && !template.contains("snapshot:"), "{option}: {template}");
+        }
+    }
+}
+
+/// Which of several builders is converted: the one that the build names, or the first one of DigitalOcean's.
+#[test]
+fn one_builder_is_converted() {
+    let builder = |name: &str, size: &str| format!("source \"digitalocean\" \"{name}\" {{\n  size = \"{size}\"\n}}\n");
+    let both = [builder("a", "one"), builder("b", "two")].concat();
+    for (build, size, missing) in [
+        ("sources = [\"source.digitalocean.a\"]", "one", 0),
+        ("sources = [\"source.digitalocean.b\"]", "two", 0),
+        ("sources = [\"source.digitalocean.b\", \"source.digitalocean.a\"]", "one", 1),
+        ("source \"source.digitalocean.b\" {\n    size = \"three\"\n  }", "three", 0),
+    ] {
+        let (found, said) = imported(&format!("{both}build {{\n  {build}\n}}\n"));
+        assert!(found.template.contains(&format!("  size: {size}\n")), "{build}: {}", found.template);
+        assert_eq!(said.len(), missing, "{build}: {said:?}");
+    }
+}
+
 /// Where several parts of a template want the same place, the first keeps it, and nothing is lost silently.
 #[test]
 fn what_collides_is_said_or_renamed() {
@@ -303,4 +386,114 @@ fn variable_names_are_converted() {
     assert_eq!(variable_name("do-token"), "do_token");
     assert_eq!(variable_name("2nd"), "_2nd");
     assert_eq!(variable_name("timestamp"), "build_timestamp");
+}
+
+/// Each kind of variable, and the line that it becomes: value, note.
+#[test]
+fn each_kind_of_variable_is_converted_or_noted() {
+    let tag = |name: &str| format!(r#""builders": [{{"type": "digitalocean", "tags": ["{{{{user `{name}`}}}}"]}}]"#);
+    for (variables, name, expected, note) in [
+        (r#"{"a": "1"}"#, "a", "  a: \"1\"\n", ""),
+        (r#"{"a": ""}"#, "a", "  a: \"\"\n", ""),
+        (r#"{"a": null}"#, "a", "  a: null\n", ""),
+        (r#"{"a-b": "x"}"#, "a-b", "  a_b: x\n", ""),
+        (
+            r#"{"a": "{{env `HOME`}}"}"#,
+            "a",
+            "  a: null\n",
+            "warning: `a` was HOME of the environment: give it with --var or --var-file",
+        ),
+        (r#"{"a": "x", "b": "{{user `a`}}-1"}"#, "b", "  a: x\n  b: \"{{ a }}-1\"\n", ""),
+        (r#"{"a": "x", "unused": "y"}"#, "a", "  a: x\n", "info: no converted part uses the variable `unused`"),
+        (
+            r#"{"a-b": "x", "a_b": "y"}"#,
+            "a_b",
+            "  a_b: y\n",
+            "error: two variables would be named `a_b`: the last one was used",
+        ),
+    ] {
+        let text = format!("{{\"variables\": {variables}, {}}}", tag(name));
+        let (found, notes) = import(&[Source::new("t", text.as_str())], "image", &lookup);
+        let template = found.unwrap().template;
+        assert!(template.contains(expected), "{text}: {expected}\n{template}");
+        let notes = notes.concat();
+        let line = |one: &Diagnostic| {
+            let severity = format!("{:?}", one.severity).to_lowercase();
+            format!("{severity}: {}", one.message)
+        };
+        let said: Vec<String> = notes.iter().map(line).collect();
+        assert!(said.iter().any(|one| one == note) || note.is_empty() && said.is_empty(), "{text}: {said:?}");
+        assert!(!template.contains("unused"), "{template}");
+    }
+}
+
+/// What a provisioner does, and where it ends up: a tree, a script, the environment, or a note.
+#[test]
+fn each_form_of_a_provisioner_is_converted_or_noted() {
+    let file = |rest: &str| format!(r#"{{"type": "file", {rest}}}"#);
+    let shell = |rest: &str| format!(r#"{{"type": "shell", {rest}}}"#);
+    for (provisioner, expected, note) in [
+        (file(r#""source": "motd", "destination": "/motd""#), "- source: files\n  to: /\n", ""),
+        (file(r#""source": "files/etc", "destination": "/""#), "- source: files/etc\n  to: /etc\n", ""),
+        (file(r#""source": "conf/", "destination": "/srv/x""#), "- source: files/srv\n  to: /srv\n", ""),
+        (file(r#""sources": ["motd"], "destination": "/srv/x/""#), "- source: files/srv\n  to: /srv\n", ""),
+        (file(r#""source": "motd", "destination": "/srv/x", "direction": "upload""#), "- source: files/srv\n", ""),
+        (file(r#""source": "motd", "destination": "/srv/x", "generated": true"#), "- source: files/srv\n", ""),
+        (file(r#""source": "motd", "destination": "/srv/../x""#), "", "is not an absolute path without `..`"),
+        (file(r#""source": "motd", "destination": "srv""#), "", "is not an absolute path without `..`"),
+        (file(r#""source": "motd", "destination": "/run/x""#), "", "does not survive a reboot"),
+        (file(r#""source": "motd""#), "", "the destination is missing, or not a plain text"),
+        (file(r#""source": "{{user `x`}}", "destination": "/srv""#), "", "is not a plain path"),
+        (
+            file(r#""source": "pipe", "destination": "/srv/x""#),
+            "",
+            "the source `pipe` is a named pipe, not a regular file",
+        ),
+        (
+            file(r#""source": "../x", "destination": "/srv/x""#),
+            "",
+            "the source `../x` is outside the template's directory",
+        ),
+        (
+            file(r#""content": "{{user `x`}}", "destination": "/srv/x""#),
+            "",
+            "the content of the file refers to variables",
+        ),
+        (shell(r#""script": "files/etc""#), "", "the script `files/etc` is a directory"),
+        (shell(r#""scripts": ["{{user `x`}}"]"#), "", "`{{ x }}` is not a plain path"),
+        (
+            shell(r#""inline": ["echo {{timestamp}}"]"#),
+            "",
+            "the commands use a timestamp or a directory of this machine",
+        ),
+        (
+            shell(r#""inline": ["sleep 30", "cloud-init status --wait"]"#),
+            "",
+            "is not needed: scripts start when cloud-init is done",
+        ),
+        (shell(r#""inline": ["date"], "inline_shebang": "/bin/bash""#), "- scripts/*.sh\n", ""),
+        (
+            shell(r#""inline": ["date"], "environment_vars": ["A"]"#),
+            "- scripts/*.sh\n",
+            "`A` is not written as NAME=VALUE",
+        ),
+        (shell(r#""inline": ["date"], "environment_vars": ["A=x{{user `v`}}y"]"#), "  A: x{{ v }}y\n", ""),
+        (shell(r#""inline": ["date"], "max_retries": 2"#), "- scripts/*.sh\n", "`max_retries` is not needed"),
+        (shell(r#""inline": ["date"], "elevated": 2"#), "- scripts/*.sh\n", "`elevated` has no counterpart in mkimg"),
+        (r#"{"type": "sleep"}"#.to_owned(), "", "`sleep` is not needed"),
+        (r#"{"type": "breakpoint"}"#.to_owned(), "", "`breakpoint` is not needed"),
+    ] {
+        let text =
+            format!(r#"{{"builders": [{{"type": "digitalocean", "image": "i"}}], "provisioners": [{provisioner}]}}"#);
+        let (found, notes) = import(&[Source::new("t", text.as_str())], "image", &lookup);
+        let template = found.unwrap().template;
+        assert!(template.contains(expected), "{provisioner}: {expected}\n{template}");
+        assert!(!expected.is_empty() || !template.contains("files:") && !template.contains("scripts:"), "{template}");
+        let said: Vec<String> = notes.concat().into_iter().map(|one| one.message).collect();
+        assert!(
+            said.iter().any(|one| one.contains(note)) || note.is_empty() && said.is_empty(),
+            "{provisioner}: {said:?}"
+        );
+        assert_eq!(said.is_empty(), note.is_empty(), "{provisioner}: {said:?}");
+    }
 }

@@ -136,3 +136,55 @@ impl Lock {
         Ok(lock)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(text: &str) -> Result<Lock, BadLock> {
+        let source = Source::new("mkimg.lock", text);
+        let tree = yaml11::parse(source.text()).unwrap();
+        Lock::from_tree(&source, &tree)
+    }
+
+    #[test]
+    fn a_lock_is_read_as_it_is_written() {
+        let mut lock = Lock::default();
+        assert_eq!(read(&lock.to_text()).unwrap(), lock);
+        assert_eq!(read("").unwrap(), lock);
+        for (url, size) in [("https://a.example/x", 0), ("https://a.example/y?v=1#z", 1 << 40)] {
+            lock.insert(url, Pin { sha256: "0123456789abcdef".repeat(4), size });
+        }
+        assert_eq!(read(&lock.to_text()).unwrap(), lock);
+        lock.retain(|url| url.ends_with('x'));
+        assert_eq!(lock.iter().map(|(url, pin)| (url, pin.size)).collect::<Vec<_>>(), [("https://a.example/x", 0)]);
+    }
+
+    /// A lock decides what is installed: what cannot be read in full is not used in part.
+    #[test]
+    fn a_broken_lock_is_refused_at_its_place() {
+        let sum = "a".repeat(64);
+        let list = |items: &str| format!("version: 1\nartifacts:\n{items}");
+        let pin = |url: &str| format!("  - {{url: '{url}', sha256: {sum}, size: 1}}\n");
+        for (text, expected) in [
+            ("[1]".to_owned(), "mkimg.lock:1:1: expected `version` and `artifacts`"),
+            ("artifacts: []\n".to_owned(), "mkimg.lock:1:1: expected `version: 1`; another version of mkimg wrote"),
+            ("version: 2\nartifacts: []\n".to_owned(), "mkimg.lock:1:10: expected `version: 1`; another version"),
+            ("version: '1'\nartifacts: []\n".to_owned(), "mkimg.lock:1:10: expected `version: 1`; another version"),
+            ("version: 1\n".to_owned(), "mkimg.lock:1:1: `artifacts` is missing"),
+            ("version: 1\nartifacts: {}\n".to_owned(), "mkimg.lock:2:12: expected a list of artifacts"),
+            (list("  - {}\n"), "mkimg.lock:3:5: expected a text under `url`"),
+            (list("  - {url: a, sha256: 12, size: 1}\n"), "mkimg.lock:3:22: expected a text under `sha256`"),
+            (list(&pin("a").replace("aaaa,", "aaa,")), "mkimg.lock:3:24: expected 64 lowercase hexadecimal digits"),
+            (list(&pin("a").replace("aaaa,", "aaaaa,")), "mkimg.lock:3:24: expected 64 lowercase hexadecimal digits"),
+            (list(&pin("a").replace("aaaa,", "aaaA,")), "mkimg.lock:3:24: expected 64 lowercase hexadecimal digits"),
+            (list(&pin("a").replace("aaaa,", "aaag,")), "mkimg.lock:3:24: expected 64 lowercase hexadecimal digits"),
+            (list(&pin("a").replace(", size: 1", "")), "mkimg.lock:3:5: expected a number of bytes under `size`"),
+            (list(&pin("a").replace("size: 1", "size: -1")), "expected a number of bytes under `size`"),
+            (list(&[pin("a"), pin("b"), pin("a")].concat()), "mkimg.lock:5:11: this address is listed twice"),
+        ] {
+            let error = read(&text).unwrap_err().to_string();
+            assert!(error.contains(expected), "{text}: {error}");
+        }
+    }
+}

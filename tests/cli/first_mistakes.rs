@@ -52,6 +52,29 @@ fn in_the_wrong_directory_the_right_one_is_named() {
     }
 }
 
+/// The template need not be named while it is the only one.
+#[test]
+fn only_yaml_files_that_are_not_hidden_are_templates() {
+    let project = project();
+    let templates = project.path().join("templates");
+    for other in [".image.yaml.swp", ".backup.yaml", "image.yaml.bak", "README.md", "yaml"] {
+        fs::write(templates.join(other), "droplet: {").unwrap();
+        mkimg(project.path()).arg("render").run().success();
+    }
+    for second in ["second.yml", "a.yaml"] {
+        fs::write(templates.join(second), "snapshot: {name: second}\n").unwrap();
+        let printed = mkimg(project.path()).arg("render").run().refused();
+        let names = if second < "image" { [second, "image.yaml"] } else { ["image.yaml", second] };
+        let names = names.map(|name| format!("templates/{name}")).join(", ");
+        assert_eq!(printed, format!("error: there are several templates: {names}\nhelp: name one of them\n"));
+        mkimg(project.path()).args(["render", &format!("templates/{second}")]).run().success();
+        fs::remove_file(templates.join(second)).unwrap();
+    }
+    // The only one may have either ending.
+    fs::rename(templates.join("image.yaml"), templates.join("image.yml")).unwrap();
+    mkimg(project.path()).arg("render").run().success().stdout_has("Rendered by mkimg from templates/image.yml: ");
+}
+
 #[test]
 fn a_path_with_one_wrong_letter_is_guessed() {
     for (from, to, printed) in [

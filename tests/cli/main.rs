@@ -15,6 +15,7 @@ mod docs;
 mod first_mistakes;
 mod import;
 mod lock;
+mod options;
 mod render;
 mod untrusted;
 mod validate;

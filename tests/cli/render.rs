@@ -137,6 +137,136 @@ fn a_document_over_its_limit_says_which_files_are_how_large() {
     assert!(!stderr.contains("runner.py") && !stderr.contains("plan.json"), "{stderr}");
 }
 
+/// The smallest document has exactly so many bytes: it is accepted with this limit, and with no smaller one.
+#[test]
+fn a_limit_is_kept_to_the_byte() {
+    let project = base();
+    let refused = mkimg(project.path()).args(["render", "--limit", "1"]).run().exits(1).stderr;
+    let smallest: usize =
+        refused.split("the document has ").nth(1).unwrap().split(' ').next().unwrap().parse().unwrap();
+    for command in ["render", "validate"] {
+        let run = |limit: usize| mkimg(project.path()).args([command, "--limit", &limit.to_string()]).run();
+        let fits = run(smallest).success();
+        assert!(command == "validate" || fits.stdout.len() == smallest, "{}", fits.stdout.len());
+        let over = run(smallest - 1).exits(1);
+        let printed = format!("the document has {smallest} bytes, 1 more than the limit of {}", smallest - 1);
+        assert!(format!("{}{}", over.stdout, over.stderr).contains(&printed), "{over:?}");
+    }
+}
+
+/// What is wrong with the files and scripts of a project, and what is only suspicious. `validate` says the same as `render`.
+#[test]
+fn each_problem_of_a_file_has_its_message_and_status() {
+    let script = "#!/bin/sh\n";
+    let source =
+        |source: &str, to: &str| format!("{{source: files/var, to: /var}}\n  - {{source: {source}, to: {to}}}");
+    let scripts = |list: &str| format!("scripts: [{list}]");
+    for (files, from, to, exit, printed) in [
+        // Two of one name.
+        (
+            &[("more/01-hello.sh", script)][..],
+            "scripts: [scripts/*.sh]",
+            scripts("scripts/*.sh, more/*.sh"),
+            2,
+            "error[MK947]: two scripts are named 01-hello.sh: scripts/01-hello.sh and more/01-hello.sh",
+        ),
+        (&[], "scripts: [scripts/*.sh]", scripts("scripts/*.sh, scripts/01-hello.sh"), 0, ""),
+        (&[], "check: scripts/99-check.sh", "check: scripts/90-cleanup.sh".to_owned(), 0, ""),
+        (
+            &[("files/etc/a", "x"), ("more/b", "x")],
+            "{source: files/var, to: /var}",
+            source("more", "/etc/a"),
+            2,
+            "error[MK947]: files/etc/a would be a file at /etc/a, but more/b needs a directory there",
+        ),
+        (
+            &[("more/hello.conf", "x")],
+            "{source: files/var, to: /var}",
+            source("more", "/etc"),
+            2,
+            "error[MK947]: two sources for /etc/hello.conf: files/etc/hello.conf and more/hello.conf",
+        ),
+        // Places and names.
+        (
+            &[("more/run/a", "x")],
+            "{source: files/var, to: /var}",
+            source("more", "/"),
+            2,
+            "error[MK948]: more/run/a cannot be written to /run/a: ",
+        ),
+        (
+            &[("files/etc/a\u{7}b", "x")],
+            "",
+            String::new(),
+            2,
+            "has a name that is not UTF-8 or contains control characters",
+        ),
+        (
+            &[("more/d/.mkimg-1.part", "x")],
+            "{source: files/var, to: /var}",
+            source("more/d", "/srv"),
+            2,
+            "more/d contains no files",
+        ),
+        (
+            &[],
+            "scripts: [scripts/*.sh]",
+            scripts("'scripts/[.sh'"),
+            2,
+            "error[MK942]: `scripts/[.sh` is not a valid glob: ",
+        ),
+        (&[], "scripts: [scripts/*.sh]", scripts("'scripts/{01,02}*'"), 0, ""),
+        // Scripts that cannot run.
+        (
+            &[("scripts/02-x.sh", "\u{feff}#!/bin/sh\n")],
+            "",
+            String::new(),
+            2,
+            "error[MK949]: scripts/02-x.sh:1: there is a byte order mark",
+        ),
+        (
+            &[("scripts/02-x.sh", "#!bash\n")],
+            "",
+            String::new(),
+            2,
+            "error[MK949]: scripts/02-x.sh:1: the interpreter after `#!` is not an absolute path: `bash`",
+        ),
+        // Warnings: the document is rendered.
+        (&[("files/etc/.x.swp", "x")], "", String::new(), 0, "warning[MK951]: files/etc/.x.swp looks like a backup"),
+        (&[("files/etc/#x#", "x")], "", String::new(), 0, "warning[MK951]: files/etc/#x# looks like a backup"),
+        (&[("files/etc/.gitkeep", "")], "", String::new(), 0, "warning[MK951]: files/etc/.gitkeep looks like a backup"),
+        (
+            &[("files/var/lib/cloud/scripts/per-boot/1", script)],
+            "",
+            String::new(),
+            0,
+            "warning[MK952]: files/var/lib/cloud/scripts/per-boot/1 is not executable: cloud-init runs only executable files in /var/lib/cloud/scripts/per-boot",
+        ),
+        (&[("files/var/lib/cloud/scripts/other/1", script)], "", String::new(), 0, ""),
+    ] {
+        let project = base();
+        for (path, text) in files {
+            let path = project.path().join(path);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, text).unwrap();
+        }
+        let template = project.path().join("templates/image.yaml");
+        let text = fs::read_to_string(&template).unwrap();
+        assert!(text.contains(from), "{from}");
+        fs::write(&template, if from.is_empty() { text } else { text.replacen(from, &to, 1) }).unwrap();
+        let rendered = mkimg(project.path()).arg("render").run();
+        let case = format!("{files:?} {to}: {}", rendered.stderr);
+        assert_eq!((rendered.exit, rendered.stdout.is_empty()), (exit, exit != 0), "{case}");
+        assert!(rendered.stderr.contains(printed) && rendered.stderr.is_empty() == printed.is_empty(), "{case}");
+        // A warning changes the exit status only where warnings are denied.
+        let validated = mkimg(project.path()).arg("validate").run().exits(exit.min(1));
+        assert!(validated.stdout.contains(printed), "{case}{}", validated.stdout);
+        let is_denied = !printed.is_empty() && exit == 0;
+        let denied = mkimg(project.path()).args(["validate", "--deny", "warnings"]).run();
+        assert_eq!(denied.exit, i32::from(is_denied || exit != 0), "{case}{}", denied.stdout);
+    }
+}
+
 #[test]
 fn hopeless_input_is_refused_from_an_estimate() {
     let project = base();
@@ -149,6 +279,7 @@ fn hopeless_input_is_refused_from_an_estimate() {
     fs::write(project.path().join("files/etc/huge"), text).unwrap();
     let run = mkimg(project.path()).arg("render").run();
     run.exits(1).stdout_is("").stderr_has("the document has about ").stderr_has("/etc/huge");
+    mkimg(project.path()).arg("validate").run().exits(1).stdout_has("error[MK202]: the document has about ");
     // Within these limits, but not within that of an argument.
     fs::write(project.path().join("files/etc/huge"), (0..40_000).map(|_| word()).collect::<String>()).unwrap();
     for arguments in [["--provider", "gcp"], ["--limit", "250000"]] {

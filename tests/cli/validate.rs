@@ -50,6 +50,10 @@ fn other_files_in_a_directory_are_skipped() {
     assert_eq!(shown, expected);
     let report = json(folder.path(), &["d/README.md"]);
     assert_eq!(report["documents"][0]["verdict"], "invalid");
+    // A directory without files is not a valid one.
+    fs::create_dir(folder.path().join("empty")).unwrap();
+    let run = mkimg(folder.path()).args(["validate", "d/a.yaml", "empty"]).run().exits(2);
+    run.stderr_has("error: cannot read empty: the directory contains no files\nnote: 1 document: 1 valid\n");
 }
 
 #[test]

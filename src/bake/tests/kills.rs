@@ -375,3 +375,63 @@ async fn a_persons_tagged_snapshot_survives_the_clean_up_of_a_bake() {
         }
     }
 }
+
+/// A snapshot without tags is seen as its droplet's bake's for as long as that droplet exists.
+#[tokio::test]
+async fn a_snapshot_that_was_never_tagged_is_its_droplets() {
+    let failing = World {
+        permanent_failure: Some(("tag".into(), 1, Fault::Before(ProviderErrorKind::Refused))),
+        ..World::default()
+    };
+    let mut fake = Fake::new(failing);
+    assert_eq!(fake.bake(&Spec { on_error: crate::bake::OnError::Keep, ..spec() }).await.exit_status(), 4);
+    fake.world.permanent_failure = None;
+    let found = async || {
+        let found = orphans::find(&fake).await.unwrap();
+        assert!(found.iter().all(|orphan| orphan.tag == spec().tag()), "{found:?}");
+        found.iter().map(|orphan| format!("{} `{}`", orphan.resource, orphan.name)).collect::<Vec<_>>()
+    };
+    let id = fake.state.lock().unwrap().snapshots.keys().next().unwrap().clone();
+    assert_eq!(found().await, ["droplet 1 `build`".to_owned(), format!("snapshot {id} `product`")]);
+    // A person's tag makes it the person's.
+    fake.state.lock().unwrap().snapshots.get_mut(&id).unwrap().0.tags = vec!["forensics".into()];
+    assert_eq!(found().await, ["droplet 1 `build`"]);
+    // So does the end of its droplet, also where a list still shows that.
+    let mut state = fake.state.lock().unwrap();
+    state.snapshots.get_mut(&id).unwrap().0.tags.clear();
+    state.droplets.clear();
+    drop(state);
+    assert_eq!(found().await, [""; 0]);
+}
+
+/// What may not be deleted is named with the refusal, and what only looks like the bake's is not touched.
+#[tokio::test]
+async fn a_collection_names_what_is_refused_and_takes_only_the_bakes() {
+    let keep = Spec { on_error: crate::bake::OnError::Keep, ..spec() };
+    let mut fake = Fake::new(World { transfer_errors: true, ..World::default() });
+    let outcome = fake.bake(&keep).await;
+    assert_eq!((outcome.exit_status(), outcome.remaining().len()), (4, 2), "{outcome:?}");
+    fake.world.permanent_failure = Some(("delete".into(), 1, Fault::Before(ProviderErrorKind::Forbidden)));
+    let found =
+        collector(&fake, Duration::from_secs(30)).find_bake(&spec().tag(), &journaled_state(&fake)).await.unwrap();
+    let began = fake.seconds();
+    for orphan in &found {
+        let refused = collector(&fake, Duration::from_secs(30)).remove(orphan, Duration::from_secs(300)).await;
+        assert!(refused.unwrap_err().to_string().contains(": as told (request r-1)"));
+    }
+    assert!(found.len() == 2 && fake.seconds() < began + 30, "a refusal is final: {}", fake.seconds() - began);
+    fake.world.permanent_failure = None;
+    // Without the bake's tag, they are another's by now: the droplet, and the snapshot that the bake named.
+    let id = fake.state.lock().unwrap().snapshots.keys().next().unwrap().clone();
+    {
+        let mut state = fake.state.lock().unwrap();
+        state.droplets.values_mut().for_each(|droplet| droplet.tags.clear());
+        state.snapshots.get_mut(&id).unwrap().0.tags = vec!["forensics".into()];
+    }
+    let named = BakeState { snapshot: crate::bake::state::SnapshotState::Absent, ..journaled_state(&fake) };
+    let found = collector(&fake, Duration::from_secs(30)).find_bake(&spec().tag(), &named).await.unwrap();
+    assert_eq!(found, []);
+    // Nothing of another bake is found either.
+    gc(&fake, false).await;
+    assert_eq!(fake.existing_resources(), ["droplet 1".to_owned(), format!("snapshot {id}")]);
+}

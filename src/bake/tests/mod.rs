@@ -7,5 +7,5 @@ mod faults;
 mod kills;
 mod outages;
 mod outcomes;
-pub(in crate::bake) mod support;
+pub(crate) mod support;
 mod suspended;

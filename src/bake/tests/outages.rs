@@ -156,6 +156,21 @@ async fn a_snapshot_with_an_unreported_droplet_is_named_not_deleted() {
     assert_eq!((outcome.exit_status(), fake.existing_resources().len()), (4, 1), "{outcome:?}");
     let left: Vec<String> = outcome.remaining().iter().map(ToString::to_string).collect();
     assert!(left.len() == 1 && left[0].starts_with(&fake.existing_resources()[0]), "{left:?}");
+    // One of another name, or with a tag, is not named.
+    for (name, tags) in [("other", vec![]), ("product", vec!["forensics".to_owned()])] {
+        let other = Fake::new(World { omits_droplets: true, ..world() });
+        let snapshot = crate::bake::ports::Snapshot {
+            id: "901".into(),
+            name: name.into(),
+            regions: vec![],
+            tags,
+            droplet: None,
+            size_gb: 1.0,
+        };
+        other.state.lock().unwrap().snapshots.insert("901".into(), (snapshot, 0));
+        let outcome = other.bake(&spec_with_default_limits(MarkerKind::Poweroff)).await;
+        assert!(!outcome.remaining().iter().any(|left| left.name() == "snapshot 901"), "{name}: {outcome:?}");
+    }
     // The printed command removes it.
     let state = BakeState::replay(fake.journal.lock().unwrap().iter());
     let collector = collector(&fake, Duration::from_secs(30));

@@ -6,6 +6,7 @@ use super::kills::run_until_killed;
 use super::support::{Fake, Fault, World, spec};
 use crate::bake::journal::JournalEntry;
 use crate::bake::ports::{Event, ProviderErrorKind, RunnerState};
+use crate::bake::state::DropletRole;
 use crate::bake::{BakeState, FailureKind, LimitKind, MarkerKind, OnError, Outcome, RemainingResource, Spec, Stage};
 
 fn failure(outcome: &Outcome) -> (Stage, String, u8) {
@@ -128,21 +129,225 @@ async fn a_late_snapshot_is_cleaned_up() {
     }
 }
 
+/// The wait begins with `begins`, an entry of the journal, and lasts `waits` times its limit. The log of a droplet that has
+/// answered is saved.
 #[tokio::test]
 async fn each_wait_has_its_own_limit() {
-    let cases = [
-        (World { active_after: None, ..World::default() }, Stage::Boot, LimitKind::Create),
-        (World { marker_answers: false, ..World::default() }, Stage::Provision, LimitKind::Provision),
-        (World { provision: 10_000, ..World::default() }, Stage::Provision, LimitKind::Provision),
-    ];
-    for (world, stage, limit) in cases {
+    let world = World::default;
+    let never = |name| World { without_effect: Some((name, usize::MAX)), ..World::default() };
+    let stubborn = World { accepts_acknowledgement: false, accepts_shutdown: false, ..never("action PowerOff") };
+    let no_log = None;
+    for (world, stage, limit, begins, waits, log, exit) in [
+        (World { active_after: None, ..world() }, Stage::Boot, LimitKind::Create, "created", 1, no_log, 3),
+        (World { marker_answers: false, ..world() }, Stage::Provision, LimitKind::Provision, "active", 1, no_log, 3),
+        (World { provision: 10_000, ..world() }, Stage::Provision, LimitKind::Provision, "active", 1, Some("build"), 3),
+        // It is waited for by itself, after `shutdown` and after `power_off`.
+        (stubborn, Stage::PowerOff, LimitKind::PowerOff, "passed", 3, no_log, 3),
+        (never("action Snapshot"), Stage::Snapshot, LimitKind::Snapshot, "snapshot-started", 1, no_log, 4),
+        (never("transfer"), Stage::Transfer, LimitKind::Transfer, "transferring", 1, no_log, 3),
+        // Both attempts to finish a bake whose snapshot is complete.
+        (never("delete droplet"), Stage::Destroy, LimitKind::Destroy, "deleting-droplet", 2, no_log, 4),
+        (
+            World { verification: Some(10_000), ..world() },
+            Stage::Verify,
+            LimitKind::Verify,
+            "verifying",
+            1,
+            Some("verification"),
+            3,
+        ),
+    ] {
+        let mut spec = spec();
+        // A limit of a length of its own for each.
+        let limits = &mut spec.limits;
+        for (number, one) in [&mut limits.create, &mut limits.power_off, &mut limits.snapshot, &mut limits.transfer]
+            .into_iter()
+            .chain([&mut limits.verify, &mut limits.destroy])
+            .enumerate()
+        {
+            *one = Duration::from_secs(60 + 10 * number as u64);
+        }
         let fake = Fake::new(world);
-        let outcome = fake.bake(&spec()).await;
-        let (at, text, exit) = failure(&outcome);
-        assert_eq!((at, exit), (stage, 3), "{text}");
+        let outcome = fake.bake(&spec).await;
+        let (at, text, status) = failure(&outcome);
+        assert_eq!((at, status), (stage, exit), "{text}");
         let Outcome::Failed { failure, .. } = &outcome else { panic!() };
-        assert!(matches!(failure.kind, FailureKind::Timeout { kind, .. } if kind == limit), "{text}");
-        assert_eq!(fake.existing_resources(), [""; 0], "{text}");
+        assert!(matches!(failure.kind, FailureKind::Timeout { kind, .. } if kind == limit), "{limit:?}: {text}");
+        let expected = format!("took longer than {}", crate::bake::duration::exact(spec.limits.get(limit)));
+        assert!(text.contains(&expected), "{expected}: {text}");
+        let name = |entry: &JournalEntry| match entry {
+            JournalEntry::Active { role: DropletRole::Verification, .. } => "verifying".to_owned(),
+            entry => serde_json::to_value(entry).unwrap()["entry"].as_str().unwrap().to_owned(),
+        };
+        let began = fake.time_of(|entry| name(entry) == begins).unwrap();
+        let ended = fake.time_of(|entry| ["cleaning-up", "halted"].contains(&name(entry).as_str())).unwrap();
+        let (took, least) = (ended - began, spec.limits.get(limit).as_secs() * waits);
+        assert!((least..=least + 12).contains(&took), "{limit:?}: {took} s, not {least}");
+        assert_eq!(failure.log().map(str::to_owned), log.map(|role| format!("state/{role}.log")), "{text}");
+        assert_eq!(fake.saved.lock().unwrap().keys().collect::<Vec<_>>().len(), usize::from(log.is_some()), "{text}");
+        assert!(exit == 4 || fake.existing_resources().is_empty(), "{text}");
+    }
+}
+
+/// Who must be asked is asked once, with what there is; Ctrl-C at the question means no.
+#[tokio::test]
+async fn a_question_has_three_answers() {
+    for (keep, exit, kept) in [(Some(true), 4, 1), (Some(false), 3, 0), (None, 3, 0)] {
+        let fake = Fake::new(World { keep, final_state: RunnerState::Failed, ..World::default() });
+        let outcome = fake.bake(&Spec { on_error: OnError::Ask, ..spec() }).await;
+        assert_eq!((outcome.exit_status(), fake.existing_resources().len()), (exit, kept), "{keep:?}: {outcome:?}");
+        let asked = "asked: provision: on the droplet, step `check 99-img-check.sh` failed: exit status 1: \
+                     droplet 1 (build droplet, kept)";
+        let notes = format!("{:?}", fake.events.lock().unwrap());
+        assert_eq!(notes.matches("asked: ").count(), 1, "{notes}");
+        assert!(notes.contains(asked), "{notes}");
+    }
+    // Nobody is asked about nothing, or after Ctrl-C.
+    let refused = Some(("create".to_owned(), 1, Fault::Before(ProviderErrorKind::Refused)));
+    for world in
+        [World { permanent_failure: refused, ..World::default() }, World { stop_at: Some(12), ..World::default() }]
+    {
+        let fake = Fake::new(World { keep: Some(true), ..world });
+        fake.bake(&Spec { on_error: OnError::Ask, ..spec() }).await;
+        assert!(!fake.has_event("asked: ") && fake.existing_resources().is_empty());
+    }
+}
+
+/// The droplet is told that its result was received. Otherwise it waits for an hour, until it is asked to shut down.
+#[tokio::test]
+async fn a_bake_without_faults_warns_of_nothing() {
+    for marker in [MarkerKind::Https, MarkerKind::Poweroff] {
+        let fake = Fake::new(World { crash_after: Some(30), ..World::default() });
+        assert_eq!(fake.bake(&Spec { marker, verify: false, ..spec() }).await.exit_status(), 0);
+        assert_eq!(fake.warnings(), [""; 0], "{marker:?}");
+        assert_eq!(fake.count_requests("action Shutdown") + fake.count_requests("action PowerOff"), 0, "{marker:?}");
+    }
+}
+
+/// What the status channel says besides the steps, and what is said about it.
+#[tokio::test]
+async fn each_answer_of_the_status_channel_is_shown() {
+    let bake = async |world| {
+        let fake = Fake::new(world);
+        assert_eq!(fake.bake(&Spec { verify: false, ..spec() }).await.exit_status(), 0);
+        fake
+    };
+    // Another server's answers are ignored, and named once.
+    let fake = bake(World { wrong_answers: 3, ..World::default() }).await;
+    let warnings = fake.warnings();
+    assert!(
+        warnings.len() == 1 && warnings[0].ends_with("another certificate; ignoring it and asking again"),
+        "{warnings:?}"
+    );
+    // The image is complete, and its check still runs.
+    for (complete, times) in [(0, 0), (10, 1)] {
+        let fake = bake(World { complete, ..World::default() }).await;
+        let events = fake.events.lock().unwrap();
+        assert_eq!(events.iter().filter(|event| matches!(event, Event::Complete)).count(), times, "{complete}");
+    }
+    // Each line of the log, also the last one without its end, and no blank one at the end.
+    for (log, lines) in
+        [("one\n\ntwo", vec!["one", "", "two"]), ("one\n  ", vec!["one"]), ("\u{1b}[31mred\n", vec!["red"])]
+    {
+        let fake = bake(World { log, ..World::default() }).await;
+        let events = fake.events.lock().unwrap();
+        let line = |event: &Event| match event {
+            Event::Log { line } => Some(line.clone()),
+            _ => None,
+        };
+        assert_eq!(events.iter().filter_map(line).collect::<Vec<_>>(), lines, "{log:?}");
+    }
+    // A droplet that does not take the acknowledgement is asked to shut down.
+    let fake = bake(World { acknowledgement_fails: true, ..World::default() }).await;
+    assert!(fake.has_event("did not take the acknowledgement; it may be off already"));
+    assert_eq!(fake.warnings(), ["the droplet did not power off by itself: asking it to shut down"]);
+}
+
+/// What helps when a request to switch the droplet off is refused.
+#[tokio::test]
+async fn a_refused_shutdown_is_followed_by_switching_off() {
+    use ProviderErrorKind as Kind;
+    let stays_on = World { accepts_acknowledgement: false, ..World::default() };
+    for (request, kind, exit, switched_off) in [
+        ("action Shutdown", Kind::Refused, 0, true),
+        ("action Shutdown", Kind::Unanswered, 0, true),
+        ("action Shutdown", Kind::Pending, 0, true),
+        ("action PowerOff", Kind::Refused, 3, false),
+    ] {
+        let permanent_failure = Some((request.to_owned(), 1, Fault::Before(kind)));
+        let fake = Fake::new(World { accepts_shutdown: false, permanent_failure, ..stays_on.clone() });
+        let outcome = fake.bake(&Spec { verify: false, ..spec() }).await;
+        assert_eq!(outcome.exit_status(), exit, "{request} {kind:?}: {outcome:?}");
+        assert_eq!(fake.count_requests("action PowerOff"), 1, "{request} {kind:?}");
+        assert_eq!(fake.warnings().iter().any(|text| text.contains("as told")), switched_off, "{:?}", fake.warnings());
+        if exit == 3 {
+            assert_eq!(failure(&outcome).0, Stage::PowerOff, "{outcome:?}");
+        }
+    }
+    // Refused, because it is off by then.
+    let permanent_failure = Some(("action Shutdown".to_owned(), 1, Fault::Before(Kind::Refused)));
+    let fake = Fake::new(World { crash_after: Some(50), permanent_failure, ..stays_on });
+    assert_eq!(fake.bake(&Spec { verify: false, ..spec() }).await.exit_status(), 0);
+    assert_eq!(fake.count_requests("action PowerOff"), 0);
+}
+
+/// The commit looks at the tags of the template, and sets again what is missing.
+#[tokio::test]
+async fn a_snapshot_without_its_tags_is_not_committed() {
+    for (ignored, exit) in [(1, 0), (3, 0), (usize::MAX, 3)] {
+        let fake = Fake::new(World { ignored_tag: Some(("release", ignored)), ..World::default() });
+        let outcome = fake.bake(&spec()).await;
+        assert_eq!(outcome.exit_status(), exit, "{ignored}: {outcome:?}");
+        match &outcome {
+            Outcome::Done(product) => assert_eq!(product.snapshot.tags, ["release"]),
+            other => {
+                let (stage, text, _) = failure(other);
+                assert_eq!(stage, Stage::Commit);
+                assert!(text.ends_with("does not take the tag release"), "{text}");
+                assert_eq!(fake.existing_resources(), [""; 0]);
+            }
+        }
+    }
+}
+
+/// A verification droplet that may exist is named by its tag, and the finished snapshot stays.
+#[tokio::test]
+async fn an_unknown_droplet_of_a_suspended_bake_is_named() {
+    let happy = Fake::new(World::default());
+    assert_eq!(happy.bake(&spec()).await.exit_status(), 0);
+    let requests = happy.state.lock().unwrap().requests.clone();
+    let second = requests.iter().rposition(|request| request == "create").unwrap() as u64 + 1;
+    let faults = [(second, Fault::After)].into();
+    let fake = Fake::new(World { faults, outage: Some((second + 1, u64::MAX / 2)), ..World::default() });
+    let outcome = fake.bake(&spec()).await;
+    assert!(outcome.is_resumable(), "{outcome:?}");
+    let named: Vec<String> = outcome.remaining().iter().map(RemainingResource::name).collect();
+    assert_eq!(named, [fake.existing_resources()[1].clone(), format!("possibly something tagged {}", spec().tag())]);
+}
+
+/// A droplet that an event still holds has not finished booting.
+#[tokio::test]
+async fn a_locked_droplet_that_is_off_has_not_booted() {
+    let fake = Fake::new(World { active_after: Some(0), crash_after: Some(0), ..World::default() });
+    assert_eq!(fake.bake(&Spec { marker: MarkerKind::Poweroff, ..spec() }).await.exit_status(), 0);
+    let time = |wanted| {
+        fake.time_of(|entry| {
+            matches!((entry, wanted), (JournalEntry::Created { .. }, 0) | (JournalEntry::Active { .. }, 1))
+        })
+    };
+    assert!(time(1).unwrap() >= time(0).unwrap() + 3, "{:?}", fake.journal.lock().unwrap());
+}
+
+/// What a request should have done is looked at, and the request is sent again.
+#[tokio::test]
+async fn requests_without_an_effect_are_repeated() {
+    for (name, lost) in [("untag", 1), ("untag", 3), ("delete droplet", 1), ("action PowerOff", 0)] {
+        let fake = Fake::new(World { without_effect: Some((name, lost)), ..World::default() });
+        let outcome = fake.bake(&spec()).await;
+        let Outcome::Done(product) = &outcome else { panic!("{name}: {outcome:?}") };
+        assert_eq!(product.snapshot.tags, ["release"], "{name}");
+        assert_eq!(fake.existing_resources(), [format!("snapshot {}", product.snapshot.id)], "{name}");
+        assert!(fake.count_requests(name) >= lost, "{name}");
     }
 }
 
@@ -323,6 +528,37 @@ async fn the_droplets_own_region_and_repeated_ones_are_not_requested() {
         transfer(World::default(), &spec_for_regions(&["fra1", "nyc3", "fra1", "ams3"])).await;
     let Outcome::Done(product) = outcome else { panic!("{outcome:?}") };
     assert_eq!((sorted(&product.snapshot.regions), requested), (vec!["ams3", "fra1", "nyc3"], 2));
+}
+
+/// Where a bake is said to be after each entry of its journal (`mkimg bakes`, `mkimg resume`).
+#[tokio::test]
+async fn each_entry_of_the_journal_has_its_stage() {
+    let fake = Fake::new(World::default());
+    assert_eq!(fake.bake(&spec()).await.exit_status(), 0);
+    let mut state = BakeState::default();
+    let mut stages = Vec::new();
+    for entry in fake.journal.lock().unwrap().iter() {
+        state.apply(entry);
+        stages.push(format!("{} {}", serde_json::to_value(entry).unwrap()["entry"].as_str().unwrap(), state.stage()));
+    }
+    let expected = [
+        "creating create", "created boot", "active provision", "passed power off", "off snapshot",
+        "snapshotting snapshot", "snapshot-started snapshot", "snapshot tag", "tagging tag", "tagging tag",
+        "tagged transfer", "transferring transfer", "transferred transfer", "whole destroy",
+        "deleting-droplet destroy", "droplet-gone verify", "creating verify", "created verify", "active verify",
+        "passed verify", "deleting-droplet verify", "droplet-gone commit", "committing commit", "committed commit",
+        "ended commit",
+    ];
+    assert_eq!(stages, expected);
+    assert_eq!((state.exit_status(), state.clean_up_reason(), state.remaining()), (Some(0), None, &[][..]));
+    // A clean-up has its own stage, and keeps its reason.
+    let fake = Fake::new(World { transfer_errors: true, ..World::default() });
+    assert_eq!(fake.bake(&spec()).await.exit_status(), 3);
+    let state = BakeState::replay(fake.journal.lock().unwrap().iter());
+    assert_eq!((state.stage(), state.exit_status()), (Stage::CleanUp, Some(3)));
+    assert!(state.clean_up_reason().unwrap().starts_with("transfer: the provider's action"), "{state:?}");
+    assert!(state.build.is_gone() && state.snapshot.present_id().is_none() && state.snapshot.id().is_some());
+    assert_eq!((state.possible_droplets, state.check.map(|check| check.passed)), (0, Some(8)));
 }
 
 /// The journal names each region, and a resumed bake requests only the regions that are missing.

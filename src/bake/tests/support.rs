@@ -5,7 +5,7 @@ mod ports;
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -14,7 +14,9 @@ use tokio::sync::watch;
 
 use crate::bake::journal::{Journal, JournalEntry, JournalError};
 use crate::bake::ports::*;
-use crate::bake::{BakeId, BakeState, Limits, Machine, MarkerKind, OnError, Outcome, Ports, Secrets, Spec};
+use crate::bake::{
+    BakeId, BakeState, Limits, Machine, MarkerKind, OnError, Outcome, Ports, RemainingResource, Secrets, Spec,
+};
 
 /// A fault of a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -44,6 +46,8 @@ pub(in crate::bake) struct World {
     pub(in crate::bake) intermittent_failure: Option<(&'static str, u64, u64)>,
     /// From the request for a snapshot on, no list of snapshots can be read.
     pub(in crate::bake) permanent_failures_of_lists: bool,
+    /// The first so many requests of this name are accepted and have no effect.
+    pub(in crate::bake) without_effect: Option<(&'static str, usize)>,
     /// At this request, a person makes a snapshot of the build droplet and tags it.
     pub(in crate::bake) persons_snapshot_at: Option<u64>,
     /// The smallest disk, in GiB, that the base image fits on.
@@ -57,9 +61,22 @@ pub(in crate::bake) struct World {
     /// How many seconds after its creation a droplet has an address.
     pub(in crate::bake) address_after: u64,
     pub(in crate::bake) provision: u64,
+    /// The same for the verification droplet, if it differs.
+    pub(in crate::bake) verification: Option<u64>,
     pub(in crate::bake) final_state: RunnerState,
     pub(in crate::bake) marker_answers: bool,
     pub(in crate::bake) accepts_acknowledgement: bool,
+    /// The droplet does not answer to an acknowledgement.
+    pub(in crate::bake) acknowledgement_fails: bool,
+    /// So many answers of the status channel are another server's.
+    pub(in crate::bake) wrong_answers: usize,
+    /// For how many seconds before its end the runner is complete.
+    pub(in crate::bake) complete: u64,
+    pub(in crate::bake) log: &'static str,
+    /// The service accepts this tag so many times without an effect.
+    pub(in crate::bake) ignored_tag: Option<(&'static str, usize)>,
+    /// The lists of regions and sizes are empty.
+    pub(in crate::bake) empty_catalogue: bool,
     pub(in crate::bake) accepts_shutdown: bool,
     /// The action that creates a droplet ends with `errored`.
     pub(in crate::bake) creation_errors: bool,
@@ -70,6 +87,8 @@ pub(in crate::bake) struct World {
     pub(in crate::bake) transfers_vanish: bool,
     /// An image cannot be transferred while another transfer of it is in progress.
     pub(in crate::bake) one_transfer_at_a_time: bool,
+    /// What the user answers whether to keep what a failed bake made; `None`: Ctrl-C.
+    pub(in crate::bake) keep: Option<bool>,
     /// Status and droplet limit of the account.
     pub(in crate::bake) account: (&'static str, u64),
     /// The service lists snapshots without their droplets, and cannot list the snapshots of a
@@ -98,6 +117,7 @@ impl Default for World {
             outage: None,
             intermittent_failure: None,
             permanent_failures_of_lists: false,
+            without_effect: None,
             persons_snapshot_at: None,
             image_min_disk: 7,
             seconds_per_lost_request: 0,
@@ -106,9 +126,16 @@ impl Default for World {
             active_after: Some(5),
             address_after: 0,
             provision: 20,
+            verification: None,
             final_state: RunnerState::Passed,
             marker_answers: true,
             accepts_acknowledgement: true,
+            acknowledgement_fails: false,
+            wrong_answers: 0,
+            complete: 0,
+            log: "hello from the droplet\n",
+            ignored_tag: None,
+            empty_catalogue: false,
             accepts_shutdown: true,
             creation_errors: false,
             shutdown_errors: false,
@@ -116,6 +143,7 @@ impl Default for World {
             transfer_errors: false,
             transfers_vanish: false,
             one_transfer_at_a_time: false,
+            keep: Some(false),
             account: ("active", 10),
             omits_droplets: false,
             has_no_snapshot_list: false,
@@ -155,6 +183,8 @@ pub(in crate::bake) struct State {
     actions: BTreeMap<u64, FakeAction>,
     transfers: Vec<(String, String, u64)>,
     next: u64,
+    /// Every tag that was put on a snapshot.
+    tagged: Vec<String>,
     pub(in crate::bake) requests: Vec<String>,
     pub(in crate::bake) created: u32,
     /// When the current outage began.
@@ -179,6 +209,8 @@ pub(in crate::bake) struct Fake {
     deadline: AtomicU64,
     stop: watch::Sender<u32>,
     pub(in crate::bake) journal: Mutex<Vec<JournalEntry>>,
+    /// When each entry was written.
+    pub(in crate::bake) entry_times: Mutex<Vec<u64>>,
     /// Whether the process was killed, so that its actions have no effect.
     dead: AtomicBool,
     pub(in crate::bake) killed: tokio::sync::Notify,
@@ -187,6 +219,8 @@ pub(in crate::bake) struct Fake {
     pub(in crate::bake) saved: Mutex<BTreeMap<String, Vec<u8>>>,
     /// Whether the bake verifies its snapshot.
     pub(in crate::bake) verifies: AtomicBool,
+    /// How many answers of the status channel were another server's.
+    wrong_answers: AtomicUsize,
     /// Every sleep, in order.
     pub(in crate::bake) sleeps: Mutex<Vec<Duration>>,
 }
@@ -194,7 +228,8 @@ pub(in crate::bake) struct Fake {
 /// The snapshot that a person makes of the build droplet.
 pub(in crate::bake) const PERSONS_SNAPSHOT: &str = "777";
 
-pub(in crate::bake) fn spec() -> Spec {
+/// A bake for tests.
+pub(crate) fn spec() -> Spec {
     let droplet = crate::bake::spec::DropletSpec {
         name: "build".into(),
         region: "nyc3".into(),
@@ -245,12 +280,14 @@ impl Fake {
             deadline: AtomicU64::new(u64::MAX),
             stop: watch::channel(0).0,
             journal: Mutex::default(),
+            entry_times: Mutex::default(),
             dead: AtomicBool::new(false),
             killed: tokio::sync::Notify::new(),
             written: tokio::sync::Notify::new(),
             events: Mutex::default(),
             saved: Mutex::default(),
             verifies: AtomicBool::new(false),
+            wrong_answers: AtomicUsize::new(0),
             sleeps: Mutex::default(),
         }
     }
@@ -307,6 +344,21 @@ impl Fake {
             state.droplets.iter().filter(|(_, d)| d.gone_at.is_none()).map(|(id, _)| format!("droplet {id}")).collect();
         existing.extend(state.snapshots.keys().map(|id| format!("snapshot {id}")));
         existing
+    }
+
+    /// When the first entry of this kind was written.
+    pub(in crate::bake) fn time_of(&self, is_wanted: impl Fn(&JournalEntry) -> bool) -> Option<u64> {
+        let at = self.journal.lock().unwrap().iter().position(is_wanted)?;
+        Some(self.entry_times.lock().unwrap()[at])
+    }
+
+    pub(in crate::bake) fn warnings(&self) -> Vec<String> {
+        let events = self.events.lock().unwrap();
+        let warning = |event: &Event| match event {
+            Event::Warning { message } => Some(message.clone()),
+            _ => None,
+        };
+        events.iter().filter_map(warning).collect()
     }
 
     pub(in crate::bake) fn has_event(&self, text: &str) -> bool {
@@ -442,6 +494,7 @@ impl Journal for Fake {
             return Err(JournalError { path: "journal.jsonl".into(), reason: "no space left on device".into() });
         }
         journal.push(entry.clone());
+        self.entry_times.lock().unwrap().push(self.seconds());
         self.written.notify_one();
         Ok(())
     }
@@ -474,5 +527,14 @@ impl Clock for Fake {
 impl Observer for Fake {
     fn event(&self, event: &Event) {
         self.events.lock().unwrap().push(event.clone());
+    }
+    async fn keep(&self, why: &str, remaining: &[RemainingResource]) -> bool {
+        let named: Vec<String> = remaining.iter().map(ToString::to_string).collect();
+        self.event(&Event::Note { message: format!("asked: {why}: {}", named.join(", ")) });
+        if let Some(answer) = self.world.keep {
+            return answer;
+        }
+        self.stop.send_modify(|count| *count += 1);
+        std::future::pending().await
     }
 }

@@ -149,4 +149,77 @@ mod tests {
              `mars1`; 2 bakes run at a time: --parallel 1"
         );
     }
+
+    /// The next step of each failure; "" for none.
+    #[test]
+    fn each_failure_has_its_next_step() {
+        use crate::bake::journal::JournalError;
+        use crate::bake::outcome::RunnerFailure;
+        use FailureKind as Kind;
+        use ProviderErrorKind as Error;
+
+        let error = |kind, advice: Option<&str>| ProviderError {
+            kind,
+            request: "GET /v2/account".to_owned(),
+            status: None,
+            request_id: None,
+            message: "no".to_owned(),
+            advice: advice.map(str::to_owned),
+            retry_after: None,
+        };
+        let boxed = |kind| Box::new(error(kind, None));
+        let timeout = |kind, log: Option<&str>| Kind::Timeout {
+            what: "x".to_owned(),
+            kind,
+            limit: Duration::from_secs(1),
+            last: None,
+            log: log.map(Into::into),
+        };
+        let runner = |log: Option<&str>| {
+            Kind::Runner(Box::new(RunnerFailure { log: log.map(str::to_owned), ..RunnerFailure::default() }))
+        };
+        let support = "try again; if it repeats, the provider's support can look it up by these numbers";
+        for (kind, expected) in [
+            (Kind::Provider(boxed(Error::Unauthorized)), String::new()),
+            (Kind::Provider(Box::new(error(Error::Unauthorized, Some("make a token")))), "make a token".to_owned()),
+            (Kind::Provider(boxed(Error::Unreachable)), "check the network, and that --api-url is right".to_owned()),
+            (Kind::Provider(boxed(Error::Unanswered)), "try again later".to_owned()),
+            (
+                Kind::Provider(boxed(Error::RateLimited)),
+                "too many requests with this account's tokens: wait, or use a longer --poll-interval".to_owned(),
+            ),
+            (
+                Kind::Provider(Box::new(error(Error::Unanswered, Some("look here")))),
+                "try again later; look here".to_owned(),
+            ),
+            (
+                Kind::Unavailable { what: "x".into(), budget: Duration::from_secs(1), last: boxed(Error::Unanswered) },
+                "try again later; to wait longer: --timeout-unreachable".to_owned(),
+            ),
+            (timeout(LimitKind::Verify, None), "a longer limit: --timeout-verify".to_owned()),
+            (
+                timeout(LimitKind::Provision, Some("l")),
+                "the droplet's log so far: l; a longer limit: --timeout-provision".to_owned(),
+            ),
+            (timeout(LimitKind::Destroy, Some("l")), "the droplet's log so far: l".to_owned()),
+            (timeout(LimitKind::Destroy, None), String::new()),
+            (runner(None), "`--on-error keep` keeps the droplet to look inside".to_owned()),
+            (
+                runner(Some("l")),
+                "the droplet's whole log: l; `--on-error keep` keeps the droplet to look inside".to_owned(),
+            ),
+            (Kind::Droplet("x".into()), "`--on-error keep` keeps the droplet to look at its console".to_owned()),
+            (
+                Kind::Journal(JournalError { path: "p".into(), reason: "r".into() }),
+                "free some space, or set XDG_STATE_HOME to another disk".to_owned(),
+            ),
+            (Kind::ActionErrored { action: 1, what: "x".into() }, support.to_owned()),
+            (Kind::CreateLost { attempts: 3, last: boxed(Error::Unanswered) }, support.to_owned()),
+            (Kind::Snapshot("x".into()), String::new()),
+            (Kind::Earlier("x".into()), String::new()),
+        ] {
+            let failure = Failure { stage: Stage::Boot, kind };
+            assert_eq!(for_failure(&failure).unwrap_or_default(), expected, "{failure}");
+        }
+    }
 }

@@ -272,7 +272,7 @@ impl Api {
             return " --local".to_owned();
         }
         let mut options = String::new();
-        if !std::ptr::eq(self.provider, providers::ALL[0]) {
+        if self.provider.name != providers::ALL[0].name {
             let _ = write!(options, " --provider {}", self.provider.name);
         }
         if self.url != self.provider.api_url {

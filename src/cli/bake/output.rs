@@ -503,3 +503,70 @@ pub(crate) async fn wait_for_stop(global: &Global, mut stops: watch::Receiver<u3
     // An error means that no signal can arrive any more.
     let _ = stops.wait_for(|count| *count > now).await;
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::bake::tests::support::spec;
+    use crate::cli::bake::api::tests::unused_api;
+    use crate::model::{FileTree, Inputs, Lock, Plan, Template};
+    use crate::render::{Target, render};
+
+    #[test]
+    fn the_plan_of_a_dry_run_has_a_line_for_each_decision() {
+        let text = "snapshot: {name: x}\n";
+        let source = diagnostics::source::Source::new("templates/image.yaml", text);
+        let template = Template::new(source, yaml11::parse(text).unwrap());
+        let spec_of_template = template.resolve(&Inputs::default()).unwrap().spec;
+        let image = Plan::new("templates/image.yaml", spec_of_template, FileTree::default(), &Lock::default()).unwrap();
+        let document = render(&image, Target::DIGITALOCEAN).unwrap();
+        let found = Preflight {
+            account: "me".into(),
+            price_hourly: Some(0.009),
+            price_monthly: Some(6.0),
+            disk_gib: Some(25),
+            warnings: Vec::new(),
+        };
+        let of_document = format!("{} of 52736 bytes, {}", document.text.len(), document.digest);
+        let api = unused_api("https://api.example");
+        assert_eq!(
+            plan(&spec(), &found, &document, &api),
+            format!(
+                "account       me\n\
+                 document      {of_document}\n\
+                 droplet       s-1vcpu-1gb in nyc3, from debian-12-x64\n\
+                 marker        the droplet's status channel, over TLS, within 5m\n\
+                 snapshot      product in nyc3, fra1, at most 25 GiB, tags release\n\
+                 price         droplet $0.00900 an hour ($6.00 a month); snapshot $0.06 a GB and month, at most $1.50 \
+                 (estimate)\n\
+                 verification  a droplet is started from the snapshot and checked, within 2m\n\
+                 on error      destroy everything that was created\n"
+            )
+        );
+        let mut other = Spec { marker: MarkerKind::Poweroff, verify: false, on_error: OnError::Keep, ..spec() };
+        other.snapshot.regions = vec!["nyc3".into()];
+        other.snapshot.tags.clear();
+        let unknown = Preflight { price_hourly: None, disk_gib: None, ..found.clone() };
+        assert_eq!(
+            plan(&other, &unknown, &document, &api),
+            format!(
+                "account       me\n\
+                 document      {of_document}\n\
+                 droplet       s-1vcpu-1gb in nyc3, from debian-12-x64\n\
+                 marker        the droplet powering itself off, within 5m\n\
+                 snapshot      product in nyc3\n\
+                 price         price of the droplet not known; snapshot $0.06 a GB and month (estimate)\n\
+                 verification  none (use --verify)\n\
+                 on error      keep what was created, and name it\n"
+            )
+        );
+        let asks = plan(&Spec { on_error: OnError::Ask, ..spec() }, &found, &document, &api);
+        assert!(asks.ends_with("on error      ask whether to keep what was created\n"), "{asks}");
+        for (found, expected) in [
+            (Preflight { price_monthly: None, ..found.clone() }, "droplet $0.00900 an hour; snapshot "),
+            (unknown, "price of the droplet not known; snapshot $0.06 a GB and month (estimate)"),
+        ] {
+            assert!(price(&found, &api).starts_with(expected), "{}", price(&found, &api));
+        }
+    }
+}

@@ -459,4 +459,77 @@ mod tests {
         exits.sort_by_key(|exit| severity(*exit));
         assert_eq!(exits, [0, 1, 2, 3, 130, 4]);
     }
+
+    #[test]
+    fn the_summary_says_how_each_bake_ended() {
+        use crate::bake::journal::JournalError;
+        use crate::bake::outcome::{Failure as BakeFailure, FailureKind, Product};
+        use crate::bake::ports::Snapshot;
+        use crate::bake::tests::support::spec;
+        use crate::bake::{ResourceId, Stage};
+
+        let snapshot = Snapshot {
+            id: "77".into(),
+            name: "product".into(),
+            regions: vec!["nyc3".into(), "fra1".into()],
+            tags: Vec::new(),
+            droplet: None,
+            size_gb: 1.5,
+        };
+        let done = |verified| Outcome::Done(Product { snapshot: snapshot.clone(), check: None, verified });
+        let left = || vec![ResourceId::Droplet(7).remaining("kept")];
+        let failed = |remaining, resumable| {
+            let kind = FailureKind::Journal(JournalError { path: "p".into(), reason: "full\nof files".into() });
+            Outcome::Failed { failure: BakeFailure { stage: Stage::Boot, kind }, remaining, resumable }
+        };
+        let ended = |label: &str, outcome: Outcome| {
+            let mut report = Report::new(&spec(), 0, String::new(), false);
+            report.end(std::time::Duration::from_secs(61), &outcome);
+            let exit = outcome.exit_status();
+            BatchResult { label: Some(label.to_owned()), exit, ended: Some(BakeResult { outcome, report }) }
+        };
+        let unbegun = |label: &str, exit| BatchResult { label: Some(label.to_owned()), exit, ended: None };
+        let results = [
+            ended("a", done(true)),
+            ended("bbb", done(false)),
+            ended("c", failed(Vec::new(), false)),
+            ended("d", failed(left(), false)),
+            ended("e", failed(left(), true)),
+            ended("f", Outcome::Interrupted { remaining: Vec::new() }),
+            ended("g", Outcome::Interrupted { remaining: left() }),
+            unbegun("h", 130),
+            unbegun("i", 2),
+        ];
+        let bake = spec().id;
+        assert_eq!(
+            summary(&results, 4, OutputFormat::Human, 12),
+            format!(
+                "a    done         snapshot product (77) in nyc3, fra1, verified, 1m01s\n\
+                 bbb  done         snapshot product (77) in nyc3, fra1, 1m01s\n\
+                 c    failed       boot: cannot write p: full\n\
+                 d    failed       boot: cannot write p: full; RESOURCES REMAIN\n\
+                 e    failed       boot: cannot write p: full; RESOURCES REMAIN: mkimg resume {bake}\n\
+                 f    interrupted  nothing remains\n\
+                 g    interrupted  RESOURCES REMAIN\n\
+                 h    interrupted  before it began\n\
+                 i    failed       before it began\n\
+                 2 of 9 done, 12 API requests\n"
+            )
+        );
+        let json: serde_json::Value = serde_json::from_str(&summary(&results, 4, OutputFormat::Json, 12)).unwrap();
+        assert_eq!((&json["event"], &json["exit"], &json["requests"]), (&json!("summary"), &json!(4), &json!(12)));
+        let shown = |at: usize| json["bakes"][at].clone();
+        assert_eq!(
+            shown(0),
+            json!({
+                "label": "a", "bake": bake, "exit": 0, "result": "done", "failure": null, "left": [], "resume": null,
+                "seconds": 61.0, "snapshot": snapshot,
+            })
+        );
+        assert_eq!(
+            (&shown(3)["result"], &shown(3)["left"], &shown(3)["failure"]),
+            (&json!("failed"), &json!(["droplet 7 (kept)"]), &json!("boot: cannot write p: full\nof files"))
+        );
+        assert_eq!((&shown(7)["result"], &shown(7)["exit"]), (&json!(null), &json!(130)));
+    }
 }

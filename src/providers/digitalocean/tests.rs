@@ -433,3 +433,126 @@ async fn a_transfer_names_its_snapshot_and_region() {
     let body: serde_json::Value = serde_json::from_str(body).unwrap();
     assert_eq!(body, serde_json::json!({"type": "transfer", "region": "fra1"}));
 }
+
+/// The request of each call: method, path and body.
+#[tokio::test]
+async fn each_call_sends_its_own_request() {
+    async fn sent<T>(call: impl AsyncFnOnce(&Client) -> T) -> String {
+        let server = Server::start(vec![json(200, "{}")]).await;
+        let client = server.client();
+        call(&client).await;
+        let asked = server.asked();
+        let (head, body) = asked[0].split_once("\r\n\r\n").unwrap();
+        format!("{} {body}", head.lines().next().unwrap().trim_end_matches(" HTTP/1.1")).trim_end().to_owned()
+    }
+    let droplet = ResourceId::Droplet(7);
+    let resource = r#"{"resources":[{"resource_id":"77","resource_type":"image"}]}"#;
+    for (found, expected) in [
+        (sent(async |client| client.account().await).await, "GET /v2/account"),
+        (sent(async |client| client.droplet_count().await).await, "GET /v2/droplets?per_page=1"),
+        (sent(async |client| client.sizes().await).await, "GET /v2/sizes?per_page=200"),
+        (sent(async |client| client.regions().await).await, "GET /v2/regions?per_page=200"),
+        (sent(async |client| client.image("a b/c").await).await, "GET /v2/images/a%20b%2Fc"),
+        (sent(async |client| client.vpc_region("u-1").await).await, "GET /v2/vpcs/u-1"),
+        (sent(async |client| client.has_ssh_key("aa:bb").await).await, "GET /v2/account/keys/aa:bb"),
+        (sent(async |client| client.snapshots().await).await, "GET /v2/snapshots?resource_type=droplet&per_page=200"),
+        (sent(async |client| client.snapshot("77").await).await, "GET /v2/snapshots/77"),
+        (sent(async |client| client.droplet(7).await).await, "GET /v2/droplets/7"),
+        (sent(async |client| client.droplets_tagged("a:b").await).await, "GET /v2/droplets?tag_name=a:b&per_page=200"),
+        (sent(async |client| client.droplet_actions(7).await).await, "GET /v2/droplets/7/actions?per_page=200"),
+        (sent(async |client| client.action(9, &droplet).await).await, "GET /v2/actions/9"),
+        (sent(async |client| client.droplet_snapshots(7).await).await, "GET /v2/droplets/7/snapshots?per_page=200"),
+        (
+            sent(async |client| client.droplet_action(7, DropletAction::Shutdown).await).await,
+            r#"POST /v2/droplets/7/actions {"type":"shutdown"}"#,
+        ),
+        (
+            sent(async |client| client.droplet_action(7, DropletAction::PowerOff).await).await,
+            r#"POST /v2/droplets/7/actions {"type":"power_off"}"#,
+        ),
+        (
+            sent(async |client| client.droplet_action(7, DropletAction::Snapshot("s")).await).await,
+            r#"POST /v2/droplets/7/actions {"type":"snapshot","name":"s"}"#,
+        ),
+        (
+            sent(async |client| client.tag_snapshot("77", "a:b").await).await,
+            &format!("POST /v2/tags/a:b/resources {resource}"),
+        ),
+        (
+            sent(async |client| client.untag_snapshot("77", "a:b").await).await,
+            &format!("DELETE /v2/tags/a:b/resources {resource}"),
+        ),
+        (sent(async |client| client.delete_tag("a:b").await).await, "DELETE /v2/tags/a:b"),
+        (sent(async |client| client.delete_droplet(7).await).await, "DELETE /v2/droplets/7"),
+        (sent(async |client| client.delete_snapshot("77").await).await, "DELETE /v2/snapshots/77"),
+    ] {
+        assert_eq!(found, expected);
+    }
+}
+
+/// What the template asks of the droplet, field by field.
+#[tokio::test]
+async fn a_create_sends_each_field_of_the_template() {
+    let server = Server::start(vec![json(202, DROPLET)]).await;
+    let spec = crate::bake::spec::DropletSpec {
+        name: "not sent".into(),
+        region: "fra1".into(),
+        size: "s-2".into(),
+        image: "not sent".into(),
+        vpc_uuid: Some("u-1".into()),
+        ipv6: true,
+        monitoring: true,
+        droplet_agent: true,
+        ssh_keys: vec![],
+        tags: vec!["not sent".into()],
+    };
+    let user_data = SecretString::from("#cloud-config\n");
+    let tags = vec!["mkimg".into(), "mine".into()];
+    let request = CreateDroplet { spec: &spec, name: "n", image: "debian-12-x64", tags, user_data: &user_data };
+    server.client().create_droplet(&request).await.unwrap();
+    let asked = server.asked();
+    let body: serde_json::Value = serde_json::from_str(asked[0].split_once("\r\n\r\n").unwrap().1).unwrap();
+    let expected = serde_json::json!({
+        "name": "n", "region": "fra1", "size": "s-2", "image": "debian-12-x64", "ssh_keys": [], "backups": false,
+        "ipv6": true, "monitoring": true, "tags": ["mkimg", "mine"], "user_data": "#cloud-config\n",
+        "with_droplet_agent": true, "vpc_uuid": "u-1",
+    });
+    assert_eq!(body, expected);
+}
+
+/// Services write accounts and refusals in several ways.
+#[tokio::test]
+async fn each_form_of_an_answer_is_read() {
+    for (body, name, status, limit) in [
+        (
+            r#"{"email": "me@x", "status": "locked", "status_message": "unpaid", "droplet_limit": "3"}"#,
+            "me@x",
+            "locked",
+            3,
+        ),
+        (r#"{"email": "me@x", "team": {"name": "us"}, "droplet_limit": 3}"#, "me@x (team us)", "active", 3),
+        (r#"{"email": "me@x", "team": {"name": ""}}"#, "me@x", "active", 0),
+        (r#"{"email": "me@x", "team": null, "status": ""}"#, "me@x", "active", 0),
+    ] {
+        let server = Server::start(vec![json(200, &format!("{{\"account\": {body}}}"))]).await;
+        let found = server.client().account().await.unwrap();
+        assert_eq!((found.name.as_str(), found.status.as_str(), found.droplet_limit), (name, status, limit), "{body}");
+    }
+    for (status, body, expected) in [
+        (422, r#"{"id": "unprocessable_entity", "message": "no\tsuch\nsize"}"#, "no such size"),
+        (422, r#"{"id": "unprocessable_entity"}"#, "unprocessable_entity"),
+        (422, "{}", "an answer that is not JSON: {}"),
+        (404, "", "Not Found"),
+        (404, "  ", "Not Found"),
+        (499, "", "no reason given"),
+        (403, "<html><title>Access \n denied</title></html>", "an HTML page instead of JSON: Access denied"),
+        (403, "plain\u{7}", "an answer that is not JSON: plain"),
+    ] {
+        let server = Server::start(vec![json(status, body)]).await;
+        let error = server.client().droplet(7).await.unwrap_err();
+        assert_eq!((error.status, error.message.as_str()), (Some(status), expected), "{status} {body}");
+    }
+    let long = format!(r#"{{"message": "{}"}}"#, "m".repeat(1_000));
+    let server = Server::start(vec![json(422, &long)]).await;
+    assert_eq!(server.client().droplet(7).await.unwrap_err().message.len(), 300);
+}

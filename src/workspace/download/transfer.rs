@@ -416,4 +416,32 @@ mod tests {
             assert_eq!(result.is_ok(), is_allowed, "{result:?}");
         }
     }
+
+    /// An answer without a length ends with its connection, wherever that is.
+    #[tokio::test]
+    async fn a_rest_that_ends_early_is_not_the_file() {
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let client = reqwest::Client::new();
+        let rest = |body: &str| {
+            format!(
+                "HTTP/1.1 206 Partial Content\r\netag: \"1\"\r\ncontent-range: bytes 3-9/10\r\n\
+                 connection: close\r\n\r\n{body}"
+            )
+        };
+        for (body, found) in
+            [("abc", "ends early: 6 of 10 bytes"), ("abcdefg", ""), ("abcdefghi", "the server answers 206")]
+        {
+            let url = serve(vec![rest(body); 8]);
+            let folder = tempfile::tempdir().unwrap();
+            let partial =
+                PartialDownload { sum: Sha256::new(), received: 3, size: None, validator: Some("\"1\"".into()) };
+            let options = Options { folder: None, ..options(folder.path()) };
+            let mut transfer = Transfer::resume(&client, &options, &url);
+            transfer.partial = partial;
+            match transfer.run(&|_, _| {}).await {
+                Ok(pin) => assert!(found.is_empty() && pin.size == 10, "{body}: {pin:?}"),
+                Err(error) => assert!(!found.is_empty() && error.to_string().contains(found), "{body}: {error}"),
+            }
+        }
+    }
 }

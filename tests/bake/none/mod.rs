@@ -1,6 +1,8 @@
 //! `mkimg bake` against `mkimg emulate --backend none`: exit statuses and messages.
 
 mod interrupted;
+mod prepared;
+mod printed;
 mod several;
 mod token;
 

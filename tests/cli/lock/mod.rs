@@ -153,6 +153,12 @@ fn several_architectures_are_pinned_side_by_side() {
     let printed = project.pins(&["--matrix", "arch=amd64,arm64", "--var", "version=2.0", "--prune"]);
     assert!(printed.ends_with("note: mkimg.lock pins 2 artifacts\n"), "{printed}");
     assert_eq!(pinned(), ["tool-2.0-amd64", "tool-2.0-arm64"]);
+    // An artifact that several of the values ask for is one.
+    let listed = project.run(&["--matrix", "version=1.0,2.0", "--matrix", "other=a"]).exits(2).stderr;
+    assert!(listed.contains("the template has no variable `other`"), "{listed}");
+    let both = Project::of(&server.url("/tool-{{ version }}"));
+    let listed = both.run(&["--matrix", "arch=amd64,arm64", "--list"]).stdout;
+    assert_eq!(listed, format!("{}\n", server.url("/tool-1.0")));
     let listed = project.run(&["--matrix", "arch=amd64,arm64", "--list"]).stdout;
     assert_eq!(listed, format!("{}\n{}\n", server.url("/tool-1.0-amd64"), server.url("/tool-1.0-arm64")));
 }
@@ -172,6 +178,36 @@ fn a_file_that_its_publisher_has_replaced_is_reported() {
         "{printed}"
     );
     assert!(project.pins_only(b"new\n"));
+}
+
+/// What the first download brings is pinned, so whoever is on the way decides: a warning, and nothing else.
+#[test]
+fn plain_http_is_warned_of_except_on_this_machine() {
+    let sums = format!("{}  tool\n", sha256(BODY));
+    let server = Server::start(move |asked, _| match asked.path.as_str() {
+        "/tool" => Answer::whole(BODY, ""),
+        _ => Answer::whole(sums.as_bytes(), ""),
+    });
+    // Linux connects this address to itself, and it is not a loopback address.
+    let beyond = |path: &str| server.url(path).replace("127.0.0.1", "0.0.0.0");
+    for (url, checksum, warned) in [
+        (server.url("/tool"), server.url("/sums"), vec![]),
+        (beyond("/tool"), server.url("/sums"), vec![beyond("/tool")]),
+        (server.url("/tool"), beyond("/sums"), vec![beyond("/sums")]),
+        (beyond("/tool"), beyond("/sums"), vec![beyond("/tool"), beyond("/sums")]),
+    ] {
+        let artifact = format!("- {{url: '{url}', checksum: '{checksum}', to: /usr/local/bin/tool}}\n");
+        let project = Project::new(&artifact);
+        let printed = project.run(&["-q"]).success().stdout_is("").stderr;
+        let warnings: Vec<&str> = printed.lines().collect();
+        assert_eq!(warnings.len(), warned.len(), "{printed}");
+        for (warning, url) in warnings.iter().zip(warned) {
+            assert!(warning.starts_with(&format!("warning: {url} is plain http: anyone on the way can ")), "{printed}");
+        }
+        assert!(project.pins_only(BODY));
+        // What is pinned already is not asked for again.
+        assert_eq!(project.run(&["-q"]).success().stderr, "");
+    }
 }
 
 /// The server answers only after both requests have arrived.

@@ -1,5 +1,7 @@
 //! The API's limits at their bounds, over HTTP, with droplets that have no machines.
 
+mod answers;
+
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};

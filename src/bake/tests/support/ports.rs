@@ -1,12 +1,13 @@
 //! The provider in memory (202 first, locks, pending events, lists that lag), and the droplet's status channel.
 
 use std::net::IpAddr;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use secrecy::ExposeSecret as _;
 
-use super::{Fake, FakeAction, FakeDroplet};
+use super::{Fake, FakeAction, FakeDroplet, State};
 use crate::bake::ResourceId;
 use crate::bake::ports::*;
 
@@ -28,27 +29,32 @@ impl Provider for Fake {
             regions: Some(regions.iter().map(|&region| region.to_owned()).collect()),
             price_hourly: Some(0.009),
             price_monthly: Some(6.0),
-            disk_gib: 25,
+            disk_gib: if slug == "s-free" { 0 } else { 25 },
         };
-        let all = vec![size("s-1vcpu-1gb", true, &["nyc3"]), size("s-old", false, &[]), size("s-ams", true, &["ams3"])];
-        self.answer("sizes", |_, _| Ok(all))
+        let all = vec![
+            size("s-1vcpu-1gb", true, &["nyc3"]),
+            size("s-old", false, &[]),
+            size("s-ams", true, &["ams3"]),
+            size("s-free", true, &["nyc3"]),
+        ];
+        self.answer("sizes", |_, _| Ok(if self.world.empty_catalogue { Vec::new() } else { all }))
     }
     async fn regions(&self) -> Result<Vec<Region>, ProviderError> {
         let region = |slug: &str, available| Region { slug: slug.to_owned(), available };
         let all = vec![region("nyc3", true), region("fra1", true), region("ams3", true), region("sfo1", false)];
-        self.answer("regions", |_, _| Ok(all))
+        self.answer("regions", |_, _| Ok(if self.world.empty_catalogue { Vec::new() } else { all }))
     }
     async fn image(&self, name: &str) -> Result<Option<Image>, ProviderError> {
         let image = Image {
             name: name.to_owned(),
-            regions: vec!["nyc3".into()],
-            status: if name == "retired" { "retired" } else { "available" }.into(),
+            regions: if name == "anywhere" { Vec::new() } else { vec!["nyc3".into()] },
+            status: if ["retired", "deleted"].contains(&name) { name } else { "available" }.into(),
             min_disk_gib: Some(self.world.image_min_disk),
         };
         self.answer("image", |_, _| Ok((name != "none").then_some(image)))
     }
     async fn vpc_region(&self, uuid: &str) -> Result<Option<String>, ProviderError> {
-        self.answer("vpc", |_, _| Ok((uuid != "none").then(|| "ams3".into())))
+        self.answer("vpc", |_, _| Ok((uuid != "none").then(|| if uuid == "anywhere" { "" } else { "ams3" }.into())))
     }
     async fn has_ssh_key(&self, key: &str) -> Result<bool, ProviderError> {
         self.answer("ssh key", |_, _| Ok(key == "17"))
@@ -124,6 +130,7 @@ impl Provider for Fake {
         self.answer(&format!("action {action:?}"), |state, now| {
             state.next += 1;
             let number = state.next;
+            let has_no_effect = self.has_no_effect(state, &format!("action {action:?}"));
             let droplet =
                 state.droplets.get_mut(&id).filter(|d| d.gone_at.is_none()).ok_or(ProviderErrorKind::NotFound)?;
             if now < droplet.locked_until {
@@ -137,14 +144,16 @@ impl Provider for Fake {
                     ("shutdown", 2, self.world.shutdown_errors)
                 }
                 DropletAction::PowerOff => {
-                    droplet.off_at.get_or_insert(now + 1);
+                    if !has_no_effect {
+                        droplet.off_at.get_or_insert(now + 1);
+                    }
                     ("power_off", 1, false)
                 }
                 DropletAction::Snapshot(name) => {
                     if self.status(droplet, now) != DropletStatus::Off {
                         return Err(ProviderErrorKind::Refused);
                     }
-                    if !self.world.snapshot_errors {
+                    if !self.world.snapshot_errors && !has_no_effect {
                         let snapshot = Snapshot {
                             id: number.to_string(),
                             name: name.to_owned(),
@@ -155,7 +164,7 @@ impl Provider for Fake {
                         };
                         state.snapshots.insert(number.to_string(), (snapshot, now + 10));
                     }
-                    ("snapshot", 10, self.world.snapshot_errors)
+                    ("snapshot", if has_no_effect { NEVER } else { 10 }, self.world.snapshot_errors)
                 }
             };
             droplet.locked_until = now + seconds;
@@ -188,6 +197,11 @@ impl Provider for Fake {
     }
     async fn tag_snapshot(&self, id: &str, tag: &str) -> Result<(), ProviderError> {
         self.answer("tag", |state, _| {
+            state.tagged.push(tag.to_owned());
+            let times = state.tagged.iter().filter(|one| *one == tag).count();
+            if self.world.ignored_tag.is_some_and(|(ignored, most)| ignored == tag && times <= most) {
+                return Ok(());
+            }
             let (snapshot, _) = state.snapshots.get_mut(id).ok_or(ProviderErrorKind::NotFound)?;
             if !snapshot.tags.iter().any(|t| t == tag) {
                 snapshot.tags.push(tag.to_owned());
@@ -197,8 +211,12 @@ impl Provider for Fake {
     }
     async fn untag_snapshot(&self, id: &str, tag: &str) -> Result<(), ProviderError> {
         self.answer("untag", |state, _| {
+            let has_no_effect = self.has_no_effect(state, "untag");
             let (snapshot, _) = state.snapshots.get_mut(id).ok_or(ProviderErrorKind::NotFound)?;
             let before = snapshot.tags.len();
+            if has_no_effect {
+                return Ok(());
+            }
             snapshot.tags.retain(|t| t != tag);
             if snapshot.tags.len() < before { Ok(()) } else { Err(ProviderErrorKind::NotFound) }
         })
@@ -219,15 +237,16 @@ impl Provider for Fake {
             }
             state.next += 1;
             let id = state.next;
+            let seconds = if self.has_no_effect(state, "transfer") { NEVER } else { 5 };
             if !self.world.transfer_errors && !self.world.transfers_vanish {
-                state.transfers.push((snapshot.to_owned(), region.to_owned(), now + 5));
+                state.transfers.push((snapshot.to_owned(), region.to_owned(), now + seconds));
             }
             state.actions.insert(
                 id,
                 FakeAction {
                     kind: "transfer".into(),
                     droplet: None,
-                    done_at: now + 5,
+                    done_at: now + seconds,
                     errored: self.world.transfer_errors,
                 },
             );
@@ -236,12 +255,15 @@ impl Provider for Fake {
     }
     async fn delete_droplet(&self, id: u64) -> Result<(), ProviderError> {
         self.answer("delete droplet", |state, now| {
+            let has_no_effect = self.has_no_effect(state, "delete droplet");
             let droplet =
                 state.droplets.get_mut(&id).filter(|d| d.gone_at.is_none()).ok_or(ProviderErrorKind::NotFound)?;
             if now < droplet.locked_until {
                 return Err(ProviderErrorKind::Pending);
             }
-            droplet.gone_at = Some(now + 2);
+            if !has_no_effect {
+                droplet.gone_at = Some(now + 2);
+            }
             Ok(())
         })
     }
@@ -252,6 +274,18 @@ impl Provider for Fake {
     }
     fn requests_sent(&self) -> u64 {
         self.state.lock().unwrap().requests.len() as u64
+    }
+}
+
+/// Seconds of an action that never ends.
+const NEVER: u64 = 100_000;
+
+impl Fake {
+    /// Whether this request is one of those without an effect. It is counted already.
+    fn has_no_effect(&self, state: &State, request: &str) -> bool {
+        self.world.without_effect.is_some_and(|(name, most)| {
+            request.starts_with(name) && state.requests.iter().filter(|one| one.starts_with(name)).count() <= most
+        })
     }
 }
 
@@ -272,12 +306,25 @@ impl Marker for Fake {
         let (Some(droplet), true) = (up, self.world.marker_answers) else {
             return Err(MarkerError::NotUp(address.to_string()));
         };
-        let finished = now >= droplet.born + self.world.active_after.unwrap_or(0) + self.world.provision;
+        if self.wrong_answers.fetch_add(1, Ordering::Relaxed) < self.world.wrong_answers {
+            let reason = "it has another certificate".into();
+            return Err(MarkerError::WrongServer { address: address.to_string(), reason });
+        }
+        let provision = match self.world.verification {
+            Some(seconds) if droplet.name.ends_with("-verification") => seconds,
+            _ => self.world.provision,
+        };
+        let finished = now >= droplet.born + self.world.active_after.unwrap_or(0) + provision;
         let failed = finished && self.world.final_state == RunnerState::Failed;
-        let text = if log_offset == 0 { "hello from the droplet\n" } else { "" };
+        let is_complete = now + self.world.complete >= droplet.born + self.world.active_after.unwrap_or(0) + provision;
+        let text = if log_offset == 0 { self.world.log } else { "" };
         Ok(Status {
             bake: "x".into(),
-            state: if finished { self.world.final_state } else { RunnerState::Running },
+            state: match (finished, is_complete) {
+                (true, _) => self.world.final_state,
+                (false, true) => RunnerState::Complete,
+                (false, false) => RunnerState::Running,
+            },
             steps: vec![RunnerStep {
                 name: format!("script 01 of {}", droplet.image),
                 state: if failed {
@@ -307,8 +354,11 @@ impl Marker for Fake {
             }),
         })
     }
-    async fn acknowledge(&self, _address: IpAddr) -> Result<(), MarkerError> {
+    async fn acknowledge(&self, address: IpAddr) -> Result<(), MarkerError> {
         let now = self.seconds();
+        if self.world.acknowledgement_fails {
+            return Err(MarkerError::NotUp(address.to_string()));
+        }
         if self.world.accepts_acknowledgement {
             for droplet in self.state.lock().unwrap().droplets.values_mut() {
                 droplet.off_at.get_or_insert(now + 3);
