@@ -61,3 +61,39 @@ pub fn escape_control_in_json(json: String) -> String {
     }
     out
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn characters_that_control_a_terminal_are_escaped() {
+        for character in [
+            '\0', '\u{1b}', '\n', '\u{7f}', '\u{85}', '\u{9b}', '\u{200e}', '\u{200f}', '\u{61c}', '\u{2028}',
+            '\u{2029}', '\u{202a}', '\u{202b}', '\u{202c}', '\u{202d}', '\u{202e}', '\u{2066}', '\u{2067}', '\u{2068}',
+            '\u{2069}',
+        ] {
+            assert!(is_control(character), "{character:?}");
+            let text = format!("a{character}é");
+            assert_eq!(escape_control(&text), format!("a{}é", character.escape_default()));
+            let json = escape_control_in_json(text);
+            let expected =
+                if character == '\n' { "a\né".to_owned() } else { format!("a\\u{:04x}é", character as u32) };
+            assert_eq!(json, expected);
+        }
+        for character in
+            ['a', ' ', 'é', '\u{a0}', '\u{200d}', '\u{2027}', '\u{202f}', '\u{2065}', '\u{206a}', '\u{1f512}']
+        {
+            assert!(!is_control(character), "{character:?}");
+            assert_eq!(escape_control(&character.to_string()), character.to_string());
+        }
+    }
+
+    #[test]
+    fn quotations_are_limited() {
+        for (length, expected) in [(59, 59), (60, 60), (61, 60), (62, 60)] {
+            let ellipsis = if length > expected { "…" } else { "" };
+            assert_eq!(quoted(&"é".repeat(length)), format!("`{}{ellipsis}`", "é".repeat(expected)));
+        }
+    }
+}

@@ -156,10 +156,37 @@ mod tests {
 
     #[test]
     fn closest_is_near_or_absent() {
-        assert_eq!(closest("pakages", ["packages", "files"]), Some("packages"));
-        assert_eq!(closest("regoin", ["region", "image"]), Some("region"));
-        assert_eq!(closest("home", ["homedir", "name"]), Some("homedir"));
-        assert_eq!(closest("zzz", ["packages", "files"]), None);
-        assert_eq!(closest("x", ["y"]), None);
+        let long = "x".repeat(65);
+        for (written, known, expected) in [
+            ("pakages", &["packages", "files"][..], Some("packages")),
+            ("regoin", &["region", "image"], Some("region")),
+            ("home", &["homedir", "name"], Some("homedir")),
+            ("home", &["homedir", "homepage"], None),
+            ("hom", &["homedir12", "name"], None),
+            ("zzz", &["packages", "files"], None),
+            ("x", &["y"], None),
+            ("ab", &["ac"], None),
+            ("abc", &["abd"], Some("abd")),
+            ("abc", &["ade"], None),
+            ("abcd", &["abce"], Some("abce")),
+            ("abcd", &["abef"], None),
+            ("abcde", &["abcfg"], Some("abcfg")),
+            ("abcde", &["abfgh"], None),
+            ("abcdefg", &["abcdehi"], Some("abcdehi")),
+            ("abcdefg", &["abcdhij"], None),
+            ("abcdefgh", &["abcdexyz"], Some("abcdexyz")),
+            ("abcdefgh", &["abcdwxyz"], None),
+            ("abcdefgh", &["abcdexyz", "abcdefgx", "abcdefxx"], Some("abcdefgx")),
+            ("abcdefgh", &["abcdefgx", "abcdefgy"], Some("abcdefgx")),
+            ("user", &["usr", "users"], Some("usr")),
+            ("as", &["a"], None),
+            ("a", &["as"], None),
+            (" Write Files", &["write_files"], Some("write_files")),
+            ("write-files ", &["write_files"], Some("write_files")),
+            (&long[1..], &[&long[2..]], Some(&long[2..])),
+            (&long, &[&long[1..]], None),
+        ] {
+            assert_eq!(closest(written, known.iter().copied()), expected, "{written} {known:?}");
+        }
     }
 }

@@ -344,6 +344,37 @@ mod tests {
             ("MK385", file("/var/tmp/a"), true),
             ("MK385", file("/etc/ssh/ssh_host_rsa_key"), true),
             ("MK385", file("/etc/machine-id"), true),
+            ("MK385", file("/tmp/a"), true),
+            ("MK385", file("/root/a"), false),
+            ("MK385", file("/etc/ssh/sshd_config"), false),
+            ("MK380", "users: [{name: a, hashed_passwd: $6$a$b}]".into(), true),
+            ("MK380", "users: [{name: a, passwd: '!!'}, {name: b, passwd: '*'}, {name: c, passwd: ''}]".into(), false),
+            ("MK381", "ssh_import_id: [a]".into(), true),
+            ("MK381", "ssh_keys: {rsa_public: a}".into(), true),
+            ("MK381", "ssh_authorized_keys: null".into(), false),
+            ("MK381", "users: [{name: a, ssh_authorized_keys: [b]}]".into(), true),
+            ("MK381", "users: [{name: a, ssh-authorized-keys: [b]}]".into(), true),
+            ("MK382", "runcmd: [ufw allow ssh]".into(), true),
+            ("MK382", "runcmd: [systemctl enable a]".into(), true),
+            ("MK383", "write_files: [{path: /run/mkimg/plan.json, content: '{\"upgrade\":true}'}]".into(), false),
+            ("MK383", "write_files: [{path: /a, content: '{\"upgrade\": true}'}]".into(), true),
+            ("MK384", "packages: [curl, {apt: [do-agent2]}]".into(), false),
+            (
+                "MK384",
+                "write_files: [{path: /a, content: 'curl https://repos-droplet.digitalocean.com/install.sh'}]".into(),
+                true,
+            ),
+            (
+                "MK384",
+                "write_files: [{path: /a, content: \"# a\\ncurl https://repos-droplet.digitalocean.com/install\"}]"
+                    .into(),
+                true,
+            ),
+            (
+                "MK384",
+                "write_files: [{path: /a, content: \"a\\n  # https://repos-droplet.digitalocean.com/install\"}]".into(),
+                false,
+            ),
         ] {
             let runner = "  - {path: /run/mkimg/runner.py, content: pass}";
             let text = match keys.strip_prefix("write_files: [").and_then(|keys| keys.strip_suffix(']')) {
@@ -353,6 +384,14 @@ mod tests {
             let report = lint_bytes("t.yaml", text.as_bytes(), &Options::default());
             let found = report.documents[0].findings.diagnostics.iter().any(|found| found.rule.code == code);
             assert_eq!(found, is_found, "{code} {keys}");
+        }
+        // The runner itself enables nothing, and only Ubuntu's images have a firewall.
+        let runner = "#cloud-config\nwrite_files: [{path: /run/mkimg/runner.py, content: ufw enable}]\n";
+        for (base, is_found) in [(None, true), (Some("ubuntu-24-04-x64"), true), (Some("debian-12-x64"), false)] {
+            let options = Options { base_image: base.map(str::to_owned), ..Options::default() };
+            let report = lint_bytes("t.yaml", runner.as_bytes(), &options);
+            let found = report.documents[0].findings.diagnostics.iter().any(|found| found.rule.code == "MK382");
+            assert_eq!(found, is_found, "{base:?}");
         }
     }
 
@@ -372,23 +411,47 @@ mod tests {
             ("debian-12-x64", "http://a.example/t", Some("https://a.example/sums"), false, &["MK391"]),
             ("debian-12-x64", "http://a.example/t", None, true, &[]),
         ] {
-            let place = Span::default();
+            let place = Span::new(1, 2);
             let artifacts = vec![ArtifactFacts { url, place, locked, checksum }];
             let found = template(&TemplateFacts { base: Some((base, place)), monitoring: None, artifacts });
             let codes: Vec<_> = found.iter().map(|found| found.rule.code).collect();
             assert_eq!(codes, expected, "{base} {url} {checksum:?} {locked}");
+            for found in found {
+                let path = if found.rule.code == "MK386" { "droplet.image" } else { "artifacts.0.url" };
+                assert_eq!((found.path.as_str(), found.span), (path, Some(place)), "{found:?}");
+                let says = match (found.rule.code, checksum) {
+                    ("MK386", _) => base,
+                    ("MK391", Some(_)) => "relies on the publisher's checksum file",
+                    ("MK391", None) => "accepts any content",
+                    ("MK392", _) => "neither encrypted nor verified",
+                    _ => "arm64",
+                };
+                assert!(found.message.contains(says) && found.help.is_some(), "{found:?}");
+            }
         }
+        let place = Span::new(1, 2);
+        let found = template(&TemplateFacts { base: None, monitoring: Some(place), artifacts: Vec::new() });
+        assert_eq!(found.len(), 1);
+        assert_eq!((found[0].rule.code, &*found[0].path, found[0].span), ("MK384", "droplet.monitoring", Some(place)));
+        assert!(found[0].message.starts_with("with monitoring,") && found[0].help.is_some(), "{found:?}");
     }
 
     #[test]
     fn supported_base_images_match_the_check() {
         for slug in [
             "ubuntu-24-04-x64", "debian-13-x64", "centos-stream-9-x64", "rockylinux-9-x64", "almalinux-8-x64",
-            "ubuntu-16-04-x32",
+            "ubuntu-16-04-x32", "ubuntu-18-04-x64", "ubuntu-20-04-x64", "ubuntu-22-04-x64", "ubuntu-22-10-x64",
+            "debian-9-x64", "debian-10-x64", "debian-11-x64", "debian-12-x64", "centos-6-x32", "centos-7-x64",
+            "centos-8-x64", "centos-stream-8-x64", "rockylinux-8-x64", "rocky-8-x64", "almalinux-9-x64",
+            "cloudlinux-8-x64",
         ] {
             assert_eq!(is_supported(slug), Some(true), "{slug}");
         }
-        for slug in ["ubuntu-23-10-x64", "debian-8-x64", "fedora-41-x64", "ubuntu-25-04-x64"] {
+        for slug in [
+            "ubuntu-23-10-x64", "debian-8-x64", "fedora-41-x64", "ubuntu-25-04-x64", "debian-14-x64", "centos-5-x64",
+            "centos-stream-10-x64", "almalinux-10-x64", "rockylinux-7-x64", "freebsd-14-x64", "opensuse-15-x64",
+            "rancheros-1-x64", "coreos-40-x64",
+        ] {
             assert_eq!(is_supported(slug), Some(false), "{slug}");
         }
         for slug in ["docker-20-04", "12345", "ubuntu-server", "wordpress", "ubuntu-x64"] {

@@ -1,3 +1,5 @@
+mod findings;
+
 use super::*;
 use diagnostics::{Origin, Severity};
 

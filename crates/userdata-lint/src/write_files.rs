@@ -347,6 +347,18 @@ mod tests {
             ("MK210", "content: a}, {path: /var/lib/cloud/b, content: '#!/bin/sh'", false),
             ("MK211", "content: a}, {path: b, content: c", true),
             ("MK211", "content: a}, {path: ~/b, content: c", true),
+            ("MK210", "content: a}, {path: /var/lib/cloud/scripts/per-once/b, content: '#!/bin/sh'", true),
+            ("MK210", "content: a}, {path: /var/lib/cloud/scripts/per-instance/b, content: '#!/bin/sh'", true),
+            ("MK210", "content: a}, {path: /var/lib/cloud/scripts/vendor/b, content: '#!/bin/sh'", false),
+            ("MK208", "permissions: '0001', content: echo", true),
+            ("MK208", "permissions: '0010', content: echo", true),
+            ("MK208", "permissions: '0100', content: echo", true),
+            ("MK208", "permissions: '0755', content: \"a\\0b\"", false),
+            ("MK204", "permissions: ' 0755 '", false),
+            ("MK204", "permissions: '0_755'", false),
+            ("MK204", "permissions: '0O755'", false),
+            ("MK204", "permissions: ' ${mode} '", false),
+            ("MK204", "permissions: '${mode} x'", true),
         ] {
             let text = format!("#cloud-config\nwrite_files: [{{path: /a, {entry}}}]\n");
             let report = lint_bytes("t.yaml", text.as_bytes(), &Options::default());

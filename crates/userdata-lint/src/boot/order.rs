@@ -201,8 +201,7 @@ fn may_install_anything(command: &SimpleCommand<'_>) -> bool {
         || matches!(program, "sh" | "bash" | "dash")
             && command.operands().next().is_some_and(|word| word.contains(['/', '.']))
         || matches!(program, "curl" | "wget")
-            && (command.has(&["-o", "-O", "--output", "-LO"])
-                || command.arguments().iter().any(|word| word.starts_with('-') && word.contains(['o', 'O'])))
+            && command.arguments().iter().any(|word| word.starts_with('-') && word.contains(['o', 'O']))
 }
 
 /// Whether the document writes a file with this name.

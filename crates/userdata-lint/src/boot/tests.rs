@@ -2,6 +2,7 @@
 
 mod branches;
 mod unnoticed;
+mod words;
 
 use crate::{Options, lint_bytes};
 

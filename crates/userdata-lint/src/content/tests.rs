@@ -398,3 +398,102 @@ fn findings_of_one_file_are_limited() {
         assert_eq!(codes("/etc/crontab", 0o644, &"x\n".repeat(lines)).len(), expected, "{lines}");
     }
 }
+
+/// Each setting with fixed values, as systemd's manual has them.
+#[test]
+fn values_of_unit_settings() {
+    let flags = "1 yes y true t on 0 no n false f off YES";
+    for (file, section, names, values) in [
+        ("a.service", "Service", "Type", "simple exec forking oneshot dbus notify notify-reload idle"),
+        ("a.service", "Service", "Restart", "no on-success on-failure on-abnormal on-watchdog on-abort always"),
+        ("a.service", "Service", "RestartMode", "normal direct debug"),
+        ("a.service", "Service", "NotifyAccess", "none main exec all"),
+        ("a.socket", "Socket", "KillMode", "control-group process mixed none"),
+        ("a.service", "Service", "RemainAfterExit GuessMainPID", flags),
+        (
+            "a.service",
+            "Service",
+            "NoNewPrivileges DynamicUser ProtectKernelModules ProtectKernelTunables ProtectKernelLogs ProtectClock \
+             LockPersonality RestrictRealtime RestrictSUIDSGID SendSIGHUP SendSIGKILL CPUAccounting MemoryAccounting \
+             TasksAccounting",
+            flags,
+        ),
+        ("a.service", "Unit", "DefaultDependencies StopWhenUnneeded RefuseManualStart RefuseManualStop", flags),
+        ("a.timer", "Timer", "Persistent WakeSystem", flags),
+        ("a.socket", "Socket", "Accept", flags),
+    ] {
+        let has = |name: &str, value: &str| {
+            let text = format!("[{section}]\n{name} = {value}\n");
+            codes(&format!("/etc/systemd/system/{file}"), 0o644, &text).contains(&"MK316")
+        };
+        for name in names.split_whitespace() {
+            assert!(has(name, "nope"), "{name}");
+            for value in values.split(' ') {
+                assert!(!has(name, value), "{name}={value}");
+            }
+        }
+    }
+}
+
+/// Forms of one setting: the code, and the line in a service.
+#[test]
+fn forms_of_unit_settings() {
+    for (code, line) in [
+        ("", "ExecStart=@/bin/a b"),
+        ("", "ExecStart=-/bin/a"),
+        ("", "ExecStart=:/bin/a"),
+        ("", "ExecStart=+/bin/a"),
+        ("", "ExecStart=!/bin/a"),
+        ("", "ExecStart=!!/bin/a"),
+        ("", "ExecStart=|/bin/a"),
+        ("", "  ExecStart = /bin/a"),
+        ("", "ExecStart=/bin/a \\\n; b\n  c"),
+        ("", "ExecStart=/usr/bin/[ a > b"),
+        ("", "ExecStart=/usr/bin/expr a > b"),
+        ("", "ExecStart=/usr/bin/find a > b"),
+        ("MK317", "ExecStart=/usr/bin/cat a > b"),
+        ("", "RemainAfterExit=1\nExecStop=/bin/a"),
+        ("", "RemainAfterExit=y\nExecStop=/bin/a"),
+        ("", "RemainAfterExit=true\nExecStop=/bin/a"),
+        ("", "RemainAfterExit=T\nExecStop=/bin/a"),
+        ("", "RemainAfterExit=on\nExecStop=/bin/a"),
+        ("MK313", "RemainAfterExit=off\nExecStop=/bin/a"),
+        ("MK311", "[Unit]\nExecStart=/bin/a\n[Service]\nExecStart=/bin/a"),
+    ] {
+        let expected: &[&str] = if code.is_empty() { &[] } else { &[code] };
+        assert_eq!(codes("/etc/systemd/system/a.service", 0o644, &format!("[Service]\n{line}\n")), expected, "{line}");
+    }
+}
+
+/// Forms of lines that the other tables do not have.
+#[test]
+fn forms_of_lines() {
+    for (path, code, text) in [
+        ("/etc/cron.d/a", "", "\t* * * * *\troot\ttrue\n"),
+        ("/etc/cron.d/a", "", " \"A\" = b\n"),
+        ("/etc/cron.d/a", "MK320", "A B = c\n"),
+        ("/etc/cron.d/a", "MK320", "= c\n"),
+        ("/etc/cron.d/a", "MK320", "'' = c\n"),
+        ("/etc/ssh/sshd_config", "", "Port=22\nPort\t22\nUsePAM yes#c\nUsePAM\tyes\tc\n"),
+        ("/etc/ssh/sshd_config", "MK335", "  PasswordAuthentication maybe\n"),
+        ("/etc/ssh/sshd_config", "MK335", "KbdInteractiveAuthentication maybe\n"),
+        ("/etc/ssh/sshd_config", "MK335", "ChallengeResponseAuthentication maybe\n"),
+        ("/etc/ssh/sshd_config", "MK335", "PubkeyAuthentication maybe\n"),
+        ("/etc/ssh/sshd_config", "MK335", "UsePAM maybe\n"),
+        ("/etc/ssh/sshd_config", "", "PermitRootLogin without-password\nPermitRootLogin forced-commands-only\n"),
+        ("/etc/ssh/sshd_config", "", "UsePAM true\nUsePAM false\nUsePAM NO\n"),
+        ("/a.json", "", "{\"a\": <%= b %>}\n"),
+        ("/a.json", "", "{% if a %}\n{\"a\": 1}\n{% endif %}\n"),
+        ("/a.json", "", "/* a */\n{\"a\": 1,}\n"),
+        ("/a.json", "", "# a\n{\"a\": 1,}\n"),
+        ("/etc/sudoers.d/a", "", "  ada ALL = ALL  \n"),
+        ("/etc/sudoers.d/a", "", "ada ALL = (root) NOPASSWD : ALL\n"),
+        ("/etc/sudoers.d/a", "", "ada ALL = sha384:abc /bin/a\nada ALL = sha256:abc /bin/a\n"),
+        ("/etc/sudoers.d/a", "", "Cmd_Alias A = /bin/a\n"),
+        ("/etc/sudoers.d/a", "", "ada ALL = A_1, !A, list\n"),
+    ] {
+        let mode = if path.starts_with("/etc/sudoers") { 0o440 } else { 0o644 };
+        let expected: &[&str] = if code.is_empty() { &[] } else { &[code] };
+        assert_eq!(codes(path, mode, text), expected, "{path}: {text}");
+    }
+}

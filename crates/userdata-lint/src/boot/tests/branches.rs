@@ -3,12 +3,12 @@
 use super::unnoticed::all_codes;
 
 /// Whether a document gets a code, among others.
-fn has(code: &str, document: &str) -> bool {
+pub(super) fn has(code: &str, document: &str) -> bool {
     all_codes(document).contains(&code)
 }
 
 /// Documents without a header: code, document, whether the code is reported.
-fn check(table: &[(&str, &str, bool)]) {
+pub(super) fn check(table: &[(&str, &str, bool)]) {
     for (code, document, found) in table {
         assert_eq!(has(code, document), *found, "{code} {document}: {:?}", all_codes(document));
     }
