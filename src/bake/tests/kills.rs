@@ -397,10 +397,11 @@ async fn a_snapshot_that_was_never_tagged_is_its_droplets() {
     fake.state.lock().unwrap().snapshots.get_mut(&id).unwrap().0.tags = vec!["forensics".into()];
     assert_eq!(found().await, ["droplet 1 `build`"]);
     // So does the end of its droplet, also where a list still shows that.
-    let mut state = fake.state.lock().unwrap();
-    state.snapshots.get_mut(&id).unwrap().0.tags.clear();
-    state.droplets.clear();
-    drop(state);
+    {
+        let mut state = fake.state.lock().unwrap();
+        state.snapshots.get_mut(&id).unwrap().0.tags.clear();
+        state.droplets.clear();
+    }
     assert_eq!(found().await, [""; 0]);
 }
 
