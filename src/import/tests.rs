@@ -406,9 +406,9 @@ fn each_kind_of_variable_is_converted_or_noted() {
         (r#"{"a": "x", "b": "{{user `a`}}-1"}"#, "b", "  a: x\n  b: \"{{ a }}-1\"\n", ""),
         (r#"{"a": "x", "unused": "y"}"#, "a", "  a: x\n", "info: no converted part uses the variable `unused`"),
         (
-            r#"{"a-b": "x", "a_b": "y"}"#,
+            r#"{"a-b": "x", "a_b": "z"}"#,
             "a_b",
-            "  a_b: y\n",
+            "  a_b: z\n",
             "error: two variables would be named `a_b`: the last one was used",
         ),
     ] {
