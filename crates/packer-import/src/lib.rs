@@ -119,6 +119,53 @@ mod tests {
         assert_eq!(slice(template.provisioners[0].options[0].place), "x = 1");
     }
 
+    /// Each form of a block, with what the description has of it.
+    #[test]
+    fn blocks_and_attributes_of_hcl() {
+        let hcl = r#"
+          packer {}
+          variable "a" {
+            default     = "1"
+            description = "what it is"
+            sensitive   = false
+          }
+          locals { b = "2" }
+          local "c" {
+            expression = "3"
+            sensitive  = true
+          }
+          source "digitalocean" "x" {}
+          build {
+            name    = "y"
+            sources = ["source.digitalocean.x"]
+            source "digitalocean.z" { size = "s" }
+            provisioner "file" {
+              source = "a"
+              nested { key = "v" }
+            }
+            post-processor "one" {}
+            post-processors {
+              post-processor "two" {}
+            }
+          }
+          stray = 1"#;
+        let template = read(&[hcl]).unwrap();
+        let variables = template.variables.iter();
+        let variables: Vec<_> = variables.map(|v| (&*v.name, v.sensitive, v.description.as_deref())).collect();
+        assert_eq!(variables, [("a", false, Some("what it is")), ("b", false, None), ("c", true, None)]);
+        let texts: Vec<_> = template.variables.iter().map(|v| v.value.as_ref().and_then(Text::plain)).collect();
+        assert_eq!(texts, [Some("1"), Some("2"), Some("3")]);
+        let kinds = |blocks: &[Block]| blocks.iter().map(|b| format!("{} {}", b.kind, b.name)).collect::<Vec<_>>();
+        assert_eq!(kinds(&template.builders), ["digitalocean x", "digitalocean z"]);
+        assert_eq!(kinds(&template.provisioners), ["file "]);
+        assert_eq!(kinds(&template.post_processors), ["one ", "two "]);
+        assert_eq!(template.build_sources, ["digitalocean.x", "digitalocean.z"]);
+        let names: Vec<_> = template.provisioners[0].options.iter().map(|option| &*option.name).collect();
+        assert_eq!(names, ["source", "nested"]);
+        let found: Vec<_> = template.findings.iter().map(|found| &*found.message).collect();
+        assert_eq!(found, ["`stray` is outside of any block"]);
+    }
+
     #[test]
     fn unknown_parts_are_findings() {
         let json = read(&[r#"{"builders": [{"type": "x"}], "extra": 1}"#]).unwrap();

@@ -372,6 +372,15 @@ fn scripts_by_their_shell() {
         ("MK302", "#!/bin/sh", "cat <<EOF\nx\n"),
         ("", "#!/bin/sh", "cat <<EOF\nEOF\n"),
         ("", "#!/bin/sh", "cat <<-EOF\n\tEOF\n"),
+        ("", "#!/bin/sh", ". /a\n[ a ]\n"),
+        ("", "#!/bin/sh", "source() { . \"$1\"; }\nsource /a\n"),
+        ("", "#!/bin/sh", "[ -z \"$BASH_VERSION\" ] && exit 1\na=(b)\n"),
+        ("", "#!/bin/sh", "[ -z \"$BASH_VERSION\" ] && exec bash \"$0\"\na=(b)\n"),
+        ("", "#!/bin/sh", "[ -z \"$BASH_VERSION\" ] && return;\na=(b)\n"),
+        ("MK301", "#!/bin/sh", "# [ -z \"$BASH_VERSION\" ] && exit 1\na=(b)\n"),
+        ("MK301", "#!/bin/sh", "  # [ -z \"$BASH_VERSION\" ] && exit 1\na=(b)\n"),
+        ("MK301", "#!/bin/sh", "[ -z \"$BASH_VERSION\" ] && echo\na=(b)\n"),
+        ("MK301", "#!/bin/sh", "[ -z \"$A\" ] && exit 1\na=(b)\n"),
     ] {
         let expected: &[&str] = if code.is_empty() { &[] } else { &[code] };
         assert_eq!(codes("/a", 0o755, &format!("{first}\n{rest}")), expected, "{first} {rest}");

@@ -269,11 +269,17 @@ mod tests {
     fn placeholders_are_recognized() {
         for text in [
             "CHANGEME", "${DB_PASSWORD}", "{{ token }}", "<token>", "xxxxxxxx", "$PASSWORD", "", "0000000000000000",
-            "AKIAIOSFODNN7EXAMPLE", "your-token", "%DB%", "null",
+            "AKIAIOSFODNN7EXAMPLE", "your-token", "%DB%", "null", "change_me", "change-me", "replace-it", "example1",
+            "placeholder", "yourpassword", "your_x1", "insert-it", "redacted1", "dummy1", "notreal", "todo1", "fixme1",
+            "axxxx1", "secret_here", "a...b", "a****b", "None", "TRUE", "false", "yes", "no", "[token]", "{token}",
+            "<%= a %>", "a`b`c", "a$(b)", "%(a)s", "{%a%}", " ", "aa", "abcdeabcdeabcdea", " ${a} ",
         ] {
             assert!(is_placeholder(text), "{text}");
         }
-        for text in ["hunter2", "passw0rd", "S3cret!", "$1$abc$def", "4f1d0c9a7be25368"] {
+        for text in [
+            "hunter2", "passw0rd", "S3cret!", "$1$abc$def", "4f1d0c9a7be25368", "[abc", "abc]", "<abc", "%abc", "abc%",
+            "a", "abcdeabcdeabcde", "abcdefabcdefabcd", "none1", "nope",
+        ] {
             assert!(!is_placeholder(text), "{text}");
         }
     }
