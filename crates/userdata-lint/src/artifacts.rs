@@ -1,8 +1,9 @@
 //! Checks of downloads: the licence of CockroachDB and the processor architecture.
 
+use super::cloud_config::CloudConfig;
 use super::places::finding;
+use super::rules;
 use super::value::path_at;
-use super::{CloudConfig, rules};
 use diagnostics::source::{Source, Span};
 use diagnostics::{Diagnostic, quoted};
 

@@ -2,14 +2,15 @@
 //!
 //! The result goes through the passes of `pipeline.rs` before it is reported.
 
+use super::cloud_config::{CloudConfig, FileEntry};
 use super::header::{self, Kind};
 use super::modules;
 use super::parts::{self, RawPart};
 use super::places::{Places, finding};
 use super::suppress::WrittenFile;
-use super::write_files::{self, CloudConfig, FileEntry};
 use super::{
     Options, artifacts, boot, content, document, image, messages, rules, schema, secrets, suppress, template, value,
+    write_files,
 };
 use diagnostics::source::{Source, Span};
 use diagnostics::{Diagnostic, Origin, Part, Severity, Suppressed, Verdict};

@@ -3,12 +3,12 @@
 use std::collections::HashSet;
 use std::fmt::Write;
 
+use super::cloud_config::CloudConfig;
 use super::decode::gunzip;
 use super::messages::{self, Context};
 use super::modules;
 use super::places::finding;
 use super::value::{self, key_text};
-use super::write_files::CloudConfig;
 use super::{MAX_DOCUMENT_BYTES, Options, content, header};
 use crate::rules::{self, Rule};
 use diagnostics::source::{Source, Span, floor_char_boundary};

@@ -3,10 +3,10 @@
 //!
 //! A document is for an image if it contains mkimg's runner.
 
+use super::cloud_config::{CloudConfig, FileEntry};
 use super::places::finding;
-use super::{CloudConfig, Options, artifacts, boot, value};
+use super::{Options, artifacts, boot, value};
 use crate::rules::{self, Rule};
-use crate::write_files::FileEntry;
 use diagnostics::source::Span;
 use diagnostics::{Diagnostic, quoted};
 use yaml11::{Node, Scalar};

@@ -33,6 +33,7 @@
 mod artifacts;
 mod boot;
 mod checks;
+mod cloud_config;
 mod content;
 mod decode;
 mod document;
@@ -58,7 +59,6 @@ mod write_files;
 
 use checks::Checked;
 use pipeline::Draft;
-use write_files::CloudConfig;
 
 use diagnostics::source::{Source, Span};
 use diagnostics::{Diagnostic, Verdict};

@@ -1,131 +1,22 @@
-//! The entries of `write_files`: what they write, and checks that the tables in `modules/` cannot
-//! express.
+//! Checks of the entries of `write_files` that the tables in `modules/` cannot express.
 
-use std::borrow::Cow;
-use std::cell::OnceCell;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 
-use crate::decode::decode;
-use crate::places::finding;
-use crate::rules::{self, Rule};
-use crate::{boot, content, value};
-use diagnostics::source::{Source, Span};
+use crate::cloud_config::{CloudConfig, FileEntry};
+use crate::rules;
+use crate::{content, value};
 use diagnostics::{Diagnostic, quoted};
-use yaml11::{Node, Scalar, Tree};
-
-/// Limit of all unpacked contents of a document together.
-const MAX_UNPACKED_BYTES: u64 = 64 * 1024 * 1024;
+use yaml11::{Node, Scalar};
 
 /// How many files that are written twice are reported.
 const MAX_DUPLICATES: usize = 1_000;
 
-/// The folders whose scripts run at the end of the boot that writes them.
-pub(crate) const SCRIPT_FOLDERS: &[&str] =
-    &["/var/lib/cloud/scripts/per-instance/", "/var/lib/cloud/scripts/per-boot/", "/var/lib/cloud/scripts/per-once/"];
-
-/// A parsed cloud-config, for the checks.
-pub(crate) struct CloudConfig<'t> {
-    pub source: &'t Source,
-    pub tree: &'t Tree,
-    pub root: Node<'t>,
-    files: OnceCell<Vec<FileEntry<'t>>>,
-}
-
-impl<'t> CloudConfig<'t> {
-    pub(crate) fn new(source: &'t Source, tree: &'t Tree, root: Node<'t>) -> Self {
-        Self { source, tree, root, files: OnceCell::new() }
-    }
-
-    /// The entries of `write_files`, with decoded contents.
-    pub(crate) fn files(&self) -> &[FileEntry<'t>] {
-        self.files.get_or_init(|| read_entries(self.tree, self.root))
-    }
-
-    /// The value of a top-level key.
-    pub(crate) fn get(&self, key: &str) -> Option<Node<'t>> {
-        value::get(self.tree, self.root, key)
-    }
-}
-
-/// One entry of `write_files`.
-#[derive(Debug)]
-pub(crate) struct FileEntry<'t> {
-    pub index: usize,
-    pub node: Node<'t>,
-    /// The path as written.
-    pub path: Option<(&'t str, Node<'t>)>,
-    /// The path after [`normalize_path`]; empty if there is none.
-    pub destination: Cow<'t, str>,
-    pub deferred: bool,
-    pub appends: bool,
-    pub content: Option<FileContent<'t>>,
-}
-
-/// The content of an entry.
-#[derive(Debug)]
-pub(crate) struct FileContent<'t> {
-    pub node: Node<'t>,
-    /// The value of `encoding`.
-    pub encoding: &'t str,
-    /// The bytes of the file, borrowed if the document contains them unencoded; or why they cannot
-    /// be decoded.
-    pub bytes: Result<Cow<'t, [u8]>, String>,
-}
-
-impl<'t> FileContent<'t> {
-    /// The content, if it is text.
-    pub(crate) fn text(&self) -> Option<&str> {
-        let bytes = self.bytes.as_ref().ok()?;
-        std::str::from_utf8(bytes).ok().filter(|text| !text.contains('\0'))
-    }
-
-    /// Whether the document contains the content unencoded.
-    pub(crate) fn is_plain(&self) -> bool {
-        matches!((&self.bytes, self.node.scalar()), (Ok(Cow::Borrowed(_)), Some(Scalar::Str(_))))
-    }
-
-    fn read(tree: &'t Tree, entry: Node<'t>, budget: &mut u64) -> Option<Self> {
-        let node = value::get(tree, entry, "content")?;
-        let written: &'t [u8] = match node.scalar() {
-            Some(Scalar::Str(text)) => text.as_bytes(),
-            Some(Scalar::Binary(bytes)) => bytes,
-            _ => return None,
-        };
-        let encoding = value::get(tree, entry, "encoding").and_then(Node::as_str).unwrap_or_default();
-        let bytes = decode(encoding, written, *budget);
-        if let Ok(Cow::Owned(bytes)) = &bytes {
-            *budget = budget.saturating_sub(bytes.len() as u64);
-        }
-        Some(Self { node, encoding, bytes })
-    }
-}
-
-/// The entries that are mappings, decoded.
-pub(crate) fn read_entries<'t>(tree: &'t Tree, root: Node<'t>) -> Vec<FileEntry<'t>> {
-    let Some(items) = value::get(tree, root, "write_files").and_then(Node::items) else { return Vec::new() };
-    let is_true = |node: Option<Node<'_>>| matches!(node.and_then(Node::scalar), Some(Scalar::Bool(true)));
-    let mut budget = MAX_UNPACKED_BYTES;
-    let items = items.enumerate().filter(|(_, node)| node.entries().is_some());
-    items
-        .map(|(index, node)| {
-            let get = |key: &str| value::get(tree, node, key);
-            let path = get("path").and_then(|path| Some((path.as_str()?, path)));
-            let destination = path.map(|(path, _)| normalize_path(path)).unwrap_or_default();
-            let content = FileContent::read(tree, node, &mut budget);
-            let (deferred, appends) = (is_true(get("defer")), is_true(get("append")));
-            FileEntry { index, node, path, destination, deferred, appends, content }
-        })
-        .collect()
-}
-
 /// Checks all entries.
 pub(crate) fn check(document: &CloudConfig<'_>, out: &mut Vec<Diagnostic>) {
-    let late = boot::new_accounts(document);
     let mut seen: HashMap<&str, &FileEntry<'_>> = HashMap::new();
     let mut twice = 0;
     for entry in document.files() {
         let mode = check_mode(document, entry, out);
-        check_owner(document, entry, &late, out);
         check_content(document, entry, mode, out);
         let Some((path, place)) = entry.path else { continue };
         check_destination(entry, path, place, out);
@@ -145,36 +36,6 @@ pub(crate) fn check(document: &CloudConfig<'_>, out: &mut Vec<Diagnostic>) {
             }
         }
     }
-}
-
-impl FileEntry<'_> {
-    /// Whether cloud-init runs the file at the end of the boot that writes it.
-    pub(crate) fn is_run_at_boot(&self) -> bool {
-        SCRIPT_FOLDERS.iter().any(|folder| self.destination.starts_with(folder))
-    }
-
-    pub(crate) fn finding(
-        &self,
-        rule: &'static Rule,
-        key: &str,
-        span: Span,
-        message: String,
-        help: Option<String>,
-    ) -> Diagnostic {
-        finding(rule, format!("write_files.{}.{key}", self.index), span, message, help)
-    }
-}
-
-/// Normalizes a path: removes repeated slashes and `.` steps.
-pub(crate) fn normalize_path(path: &str) -> Cow<'_, str> {
-    let below = path.strip_prefix('/').unwrap_or(path);
-    let is_kept = |step: &&str| !step.is_empty() && *step != ".";
-    // Nearly every path is normal already and is not copied.
-    if below.is_empty() || below.split('/').all(|step| is_kept(&step)) {
-        return Cow::Borrowed(path);
-    }
-    let steps: Vec<_> = below.split('/').filter(is_kept).collect();
-    Cow::Owned(format!("{}{}", if path.starts_with('/') { "/" } else { "" }, steps.join("/")))
 }
 
 /// The mode that an entry requests; `None` if [`mode`] reports a problem with it.
@@ -215,26 +76,6 @@ fn check_mode(document: &CloudConfig<'_>, entry: &FileEntry<'_>, out: &mut Vec<D
         }
         _ => DEFAULT,
     }
-}
-
-fn check_owner(
-    document: &CloudConfig<'_>,
-    entry: &FileEntry<'_>,
-    late: &BTreeMap<&str, Span>,
-    out: &mut Vec<Diagnostic>,
-) {
-    if entry.deferred {
-        return;
-    }
-    let Some(node) = value::get(document.tree, entry.node, "owner") else { return };
-    let Some(owner) = node.as_str() else { return };
-    let mut names = owner.splitn(2, ':');
-    let Some((name, place)) = names.find_map(|name| late.get_key_value(name)) else { return };
-    let message = format!("{} does not exist yet when this file is written", quoted(name));
-    let help = Some("add `defer: true`: the file is then written after users and groups are created".into());
-    let mut found = entry.finding(&rules::OWNER_CREATED_LATER, "owner", node.used_at(), message, help);
-    found.related.push((*place, "created here, later".into()));
-    out.push(found);
 }
 
 fn check_destination(entry: &FileEntry<'_>, path: &str, place: Node<'_>, out: &mut Vec<Diagnostic>) {
@@ -305,7 +146,6 @@ fn is_replaced_later(text: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use crate::{Options, lint_bytes};
 
     /// Each branch of each check: the code, the keys of an entry for `/a`, and whether the code is reported.
@@ -364,15 +204,6 @@ mod tests {
             let report = lint_bytes("t.yaml", text.as_bytes(), &Options::default());
             let found = report.documents[0].findings.diagnostics.iter().any(|found| found.rule.code == code);
             assert_eq!(found, is_found, "{code} {entry}");
-        }
-    }
-
-    #[test]
-    fn paths_are_normalized() {
-        for (path, expected) in
-            [("/a/b", "/a/b"), ("//a/./b/", "/a/b"), ("/", "/"), ("a//b", "a/b"), ("/a/../b", "/a/../b")]
-        {
-            assert_eq!(normalize_path(path), expected, "{path}");
         }
     }
 }

@@ -3,7 +3,7 @@
 
 use std::cell::OnceCell;
 
-use super::{Boot, BootStep, Stage};
+use super::steps::{Boot, BootStep, Stage};
 use crate::rules;
 use crate::shell::{self, Input, Interpreter, SimpleCommand};
 use diagnostics::source::Source;

@@ -3,12 +3,13 @@
 use std::collections::BTreeSet;
 
 use super::order::{INSTALLER_KEYS, installed_packages};
-use super::{Boot, MAX_COMPARED, Stage, is_true, text};
+use super::steps::{Boot, MAX_COMPARED, Stage, is_true, text};
+use crate::cloud_config::{FileEntry, SCRIPT_FOLDERS, normalize_path};
 use crate::content::{self, ContentFault};
 use crate::rules;
 use crate::shell::SimpleCommand;
 use crate::value;
-use crate::write_files::{FileEntry, SCRIPT_FOLDERS, file_mode, normalize_path};
+use crate::write_files::file_mode;
 use diagnostics::{Diagnostic, did_you_mean, quoted};
 use yaml11::Node;
 
@@ -168,8 +169,8 @@ fn check_unit_programs(boot: &Boot<'_, '_>, out: &mut Vec<Diagnostic>) {
             && keys.into_iter().all(|key| document.get(key).is_none())
             // A package file or a package of another archive may contain anything.
             && boot.packages.iter().all(|name| !name.contains('/'))
-            && known("bootcmd", steps(super::Stage::Bootcmd))
-            && known("runcmd", steps(super::Stage::Runcmd))
+            && known("bootcmd", steps(Stage::Bootcmd))
+            && known("runcmd", steps(Stage::Runcmd))
             && boot.steps.iter().all(|step| !step.node.and_then(yaml11::Node::as_str).is_some_and(|text| text.contains('>')))
             && boot.all_commands().all(|(_, command)| HARMLESS.contains(&command.program()))
     };

@@ -1,8 +1,8 @@
 //! Checks of single items: lists with shell syntax, here-documents in folded text, template
 //! expressions without a template header, and package sources without a key.
 
-use super::{Boot, MAX_COMPARED};
-use crate::CloudConfig;
+use super::steps::{Boot, MAX_COMPARED, place_in};
+use crate::cloud_config::CloudConfig;
 use crate::places::finding;
 use crate::rules;
 use crate::shell::{Interpreter, read};
@@ -99,7 +99,7 @@ fn check_here_documents(
         if !body.trim_start_matches([' ', '\t']).starts_with("#!") {
             continue;
         }
-        let place = super::place_in(document.source, item, line.trim());
+        let place = place_in(document.source, item, line.trim());
         let message = format!(
             "the shell expands {} while it writes the script, and the result is empty",
             quoted(find_argument(line).unwrap_or_default())

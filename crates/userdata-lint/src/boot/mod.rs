@@ -16,107 +16,23 @@ mod files;
 mod items;
 mod order;
 mod packages;
+mod steps;
 mod users;
 
 use std::cell::OnceCell;
-use std::collections::BTreeMap;
 
-use super::places::finding;
-use super::shell::{self, Interpreter, SimpleCommand};
-use super::{CloudConfig, value};
-use crate::rules::{self, Rule};
-use crate::write_files::{FileEntry, normalize_path};
+use super::cloud_config::CloudConfig;
+use super::shell::{self, Interpreter};
+use crate::rules;
 use diagnostics::Diagnostic;
-use diagnostics::source::{Source, Span};
-pub(super) use users::new_accounts;
+use diagnostics::source::Source;
+use steps::{Boot, BootStep, Stage};
 use yaml11::Node;
+
+pub(crate) use steps::package_names;
 
 /// Maximum number of items, and of commands, that are checked.
 const MAX_ITEMS: usize = 5_000;
-/// Maximum number of items that are each compared with all others.
-const MAX_COMPARED: usize = 300;
-
-/// When a command runs.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Stage {
-    /// In every boot, before nearly everything else.
-    Bootcmd,
-    /// At the end of the first boot.
-    Runcmd,
-    /// A user-data script, or a script that `write_files` puts into one of cloud-init's
-    /// directories: at the end of the first boot or of every boot.
-    Script,
-}
-
-/// An item of `bootcmd` or `runcmd`, or a script.
-#[derive(Debug)]
-struct BootStep<'t> {
-    stage: Stage,
-    path: String,
-    node: Option<Node<'t>>,
-    commands: Vec<SimpleCommand<'t>>,
-}
-
-impl BootStep<'_> {
-    fn finding(
-        &self,
-        source: &Source,
-        rule: &'static Rule,
-        command: &SimpleCommand<'_>,
-        message: String,
-        help: &str,
-    ) -> Diagnostic {
-        finding(rule, self.path.clone(), self.place(source, command.written), message, Some(help.to_string()))
-    }
-
-    /// The span of a part of the step.
-    fn place(&self, source: &Source, written: &str) -> Span {
-        let Some(node) = self.node else {
-            let at = source.text().find(written).unwrap_or_default();
-            return Span::new(at, at + written.len());
-        };
-        place_in(source, node, written)
-    }
-}
-
-/// The span of a part of a text; of the whole text if the document contains it in another form.
-fn place_in(source: &Source, node: Node<'_>, written: &str) -> Span {
-    let node_span = node.used_at();
-    let shown = source.slice(node.span());
-    match shown.find(written).filter(|_| !written.is_empty() && node_span == node.span()) {
-        Some(at) => Span::new(node_span.start + at, node_span.start + at + written.len()),
-        None => node_span,
-    }
-}
-
-struct Boot<'d, 't> {
-    document: &'d CloudConfig<'t>,
-    steps: Vec<BootStep<'t>>,
-    /// The package names under `packages`.
-    packages: Vec<&'t str>,
-    /// The index in `write_files` by path, for entries with a path.
-    paths: BTreeMap<&'d str, usize>,
-}
-
-impl<'t> Boot<'_, 't> {
-    fn file(&self, path: &str) -> Option<&FileEntry<'t>> {
-        self.document.files().get(*self.paths.get(&*normalize_path(path))?)
-    }
-
-    fn source(&self) -> &Source {
-        self.document.source
-    }
-
-    fn commands(&self, stage: Stage) -> impl Iterator<Item = (&BootStep<'t>, &SimpleCommand<'t>)> {
-        let steps = self.steps.iter().filter(move |step| step.stage == stage);
-        steps.flat_map(|step| step.commands.iter().map(move |command| (step, command)))
-    }
-
-    fn all_commands(&self) -> impl Iterator<Item = (&BootStep<'t>, &SimpleCommand<'t>)> {
-        self.steps.iter().flat_map(|step| step.commands.iter().map(move |command| (step, command)))
-    }
-}
-
 /// Rules about what a document lacks. In one part of several they do not apply, because another
 /// part may have it.
 const WHOLE_DOCUMENT_RULES: [&str; 6] = [
@@ -197,24 +113,6 @@ fn step<'t>(source: &'t Source, stage: Stage, path: String, item: Node<'t>) -> O
 
 fn packages<'t>(document: &CloudConfig<'t>) -> Vec<&'t str> {
     document.get("packages").and_then(Node::items).into_iter().flatten().flat_map(package_names).collect()
-}
-
-/// The package names of an item of `packages`, also those of `[name, version]` and under `apt:` and `snap:`.
-pub(crate) fn package_names(item: Node<'_>) -> Vec<&str> {
-    fn name(part: Node<'_>) -> Option<&str> {
-        part.as_str().or_else(|| part.items()?.next()?.as_str())
-    }
-    let listed = item.entries().into_iter().flatten().flat_map(|(_, list)| list.items().into_iter().flatten());
-    name(item).into_iter().chain(listed.filter_map(name)).collect()
-}
-
-/// The string under a key of a mapping.
-fn text<'t>(document: &CloudConfig<'t>, node: Node<'t>, key: &str) -> Option<&'t str> {
-    value::get(document.tree, node, key)?.as_str()
-}
-
-fn is_true(document: &CloudConfig<'_>, node: Node<'_>, key: &str) -> bool {
-    matches!(value::get(document.tree, node, key).and_then(Node::scalar), Some(yaml11::Scalar::Bool(true)))
 }
 
 #[cfg(test)]

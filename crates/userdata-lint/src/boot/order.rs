@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::packages::{packages_of_program, packages_of_service, provides};
-use super::{Boot, Stage};
+use super::steps::{Boot, Stage};
 use crate::rules;
 use crate::shell::{Input, SimpleCommand};
 use diagnostics::{Diagnostic, quoted};

@@ -3,7 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::packages::{DEFAULT_USERS, is_base_account, packages_of_account, provides};
-use super::{Boot, CloudConfig, MAX_COMPARED, text};
+use super::steps::{Boot, MAX_COMPARED, Stage, text};
+use crate::cloud_config::CloudConfig;
 use crate::places::finding;
 use crate::rules;
 use crate::value;
@@ -17,6 +18,7 @@ const ACCOUNT_MANAGERS: &[&str] = &["ansible", "chef", "puppet", "salt_minion", 
 pub(super) fn check(boot: &Boot<'_, '_>, out: &mut Vec<Diagnostic>) {
     let created = created_accounts(boot.document);
     check_owners(boot, &created, out);
+    check_late_owners(boot.document, &created, out);
     check_passwords(boot, &created, out);
     check_members(boot, &created, out);
     check_locked_passwords(boot, out);
@@ -59,13 +61,6 @@ fn created_accounts<'t>(document: &CloudConfig<'t>) -> BTreeMap<&'t str, Span> {
     out
 }
 
-/// Users and groups that do not exist before the document creates them, with the spans of their names.
-pub(crate) fn new_accounts<'t>(document: &CloudConfig<'t>) -> BTreeMap<&'t str, Span> {
-    let mut out = created_accounts(document);
-    out.retain(|name, _| !name.is_empty() && *name != "default" && !is_base_account(name));
-    out
-}
-
 /// The entries of `groups`: name, node and members.
 fn groups<'t>(document: &CloudConfig<'t>) -> Vec<(&'t str, Node<'t>, Option<Node<'t>>)> {
     let Some(groups) = document.get("groups") else { return Vec::new() };
@@ -83,6 +78,22 @@ fn groups<'t>(document: &CloudConfig<'t>) -> Vec<(&'t str, Node<'t>, Option<Node
         None => add(groups),
     }
     out
+}
+
+/// Reports files whose owner the document creates after it has written them.
+fn check_late_owners(document: &CloudConfig<'_>, created: &BTreeMap<&str, Span>, out: &mut Vec<Diagnostic>) {
+    let is_new = |name: &str| !name.is_empty() && name != "default" && !is_base_account(name);
+    for file in document.files().iter().filter(|file| !file.deferred) {
+        let Some(node) = value::get(document.tree, file.node, "owner") else { continue };
+        let Some(owner) = node.as_str() else { continue };
+        let mut names = owner.splitn(2, ':').filter(|name| is_new(name));
+        let Some((name, place)) = names.find_map(|name| created.get_key_value(name)) else { continue };
+        let message = format!("{} does not exist yet when this file is written", quoted(name));
+        let help = Some("add `defer: true`: the file is then written after users and groups are created".into());
+        let mut found = file.finding(&rules::OWNER_CREATED_LATER, "owner", node.used_at(), message, help);
+        found.related.push((*place, "created here, later".into()));
+        out.push(found);
+    }
 }
 
 fn check_owners(boot: &Boot<'_, '_>, created: &BTreeMap<&str, Span>, out: &mut Vec<Diagnostic>) {
@@ -109,7 +120,7 @@ fn check_owners(boot: &Boot<'_, '_>, created: &BTreeMap<&str, Span>, out: &mut V
                 .and_then(|packages| boot.packages.iter().find(|package| provides(package, packages)));
             // A command may create the account. Only `bootcmd` runs before files are written.
             let mentioned = boot.steps.iter().any(|step| {
-                (file.deferred || step.stage == super::Stage::Bootcmd)
+                (file.deferred || step.stage == Stage::Bootcmd)
                     && step.commands.iter().any(|command| command.written.contains(name))
             });
             let managed = file.deferred

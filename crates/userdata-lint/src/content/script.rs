@@ -1,7 +1,7 @@
 //! Checks shell scripts: files, user-data, and the commands of `runcmd` and `bootcmd`.
 
 use super::{Content, ContentFault};
-use crate::CloudConfig;
+use crate::cloud_config::CloudConfig;
 use crate::rules;
 use crate::shell::{self, Dialect, Interpreter, ParsedScript};
 use diagnostics::source::Span;

@@ -2,8 +2,9 @@
 //! sudo rejects.
 
 use super::{Content, ContentFault};
+use crate::cloud_config::CloudConfig;
 use crate::rules;
-use crate::{CloudConfig, value};
+use crate::value;
 use diagnostics::closest;
 use diagnostics::source::Span;
 use diagnostics::{Diagnostic, quoted};

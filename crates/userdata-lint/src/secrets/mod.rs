@@ -12,7 +12,7 @@ mod scan;
 
 use self::patterns::Form;
 use self::scan::FoundSecret;
-use super::CloudConfig;
+use super::cloud_config::CloudConfig;
 use super::places::finding;
 use super::value::path_at;
 use crate::rules::{self, Rule};

@@ -2,10 +2,11 @@
 
 use super::holds_private_key;
 use super::scan::is_placeholder;
+use crate::cloud_config::CloudConfig;
 use crate::places::finding;
 use crate::rules::{self, Rule};
+use crate::value;
 use crate::write_files::file_mode;
-use crate::{CloudConfig, value};
 use diagnostics::Diagnostic;
 use diagnostics::source::Span;
 use yaml11::Node;
