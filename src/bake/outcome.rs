@@ -116,6 +116,9 @@ pub enum FailureKind {
     /// The droplet powered off, or disappeared, by itself.
     #[error("{0}")]
     Droplet(String),
+    /// What is to be uploaded to the droplet cannot be read.
+    #[error("{0}")]
+    Upload(String),
     /// The snapshot is not as it must be.
     #[error("{0}")]
     Snapshot(String),

@@ -82,6 +82,9 @@ pub struct Status {
     pub check: Option<Check>,
     #[serde(default)]
     pub error: Option<RunnerError>,
+    /// The offset of the byte that it waits for, while files are uploaded.
+    #[serde(default)]
+    pub upload: Option<u64>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -174,6 +177,9 @@ pub enum MarkerError {
         /// What is wrong with the answer.
         reason: String,
     },
+    /// What should be uploaded cannot be read on this machine.
+    #[error("cannot read {path}, which is to be uploaded: {reason}")]
+    Upload { path: String, reason: String },
 }
 
 /// A droplet's status channel. Each droplet has its own credentials.
@@ -184,6 +190,9 @@ pub trait Marker: Send + Sync {
     /// Tells a droplet that has passed that its result was received; it then powers off.
     async fn acknowledge(&self, address: IpAddr) -> Result<(), MarkerError>;
     async fn log(&self, address: IpAddr) -> Result<String, MarkerError>;
+    /// Sends a chunk of the upload, from byte `offset` on. Returns the offset of the byte that the droplet waits for then,
+    /// or `None` if it has all.
+    async fn upload(&self, address: IpAddr, offset: u64) -> Result<Option<u64>, MarkerError>;
 }
 
 /// The account that the token belongs to.

@@ -15,6 +15,8 @@ use super::untrusted::printable;
 
 /// How often the API is asked whether the droplet is still on while its status channel is followed.
 const DROPLET_CHECK_INTERVAL: Duration = Duration::from_secs(15);
+/// How long an upload goes on before the status is read again.
+const UPLOAD_INTERVAL: Duration = Duration::from_secs(10);
 /// How long a droplet that has passed waits for the acknowledgement before it powers off by itself: a laptop may sleep
 /// that long.
 pub const POWER_OFF_AFTER: Duration = Duration::from_secs(3_600);
@@ -89,7 +91,10 @@ impl Machine<'_> {
                         if matches!(status.state, RunnerState::Passed | RunnerState::Failed) {
                             return Ok(Poll::Ready(status));
                         }
-                        None
+                        match status.upload {
+                            Some(offset) => self.upload(marker, address, offset, stage).await?,
+                            None => None,
+                        }
                     }
                     Err(error) => {
                         if !matches!(error, MarkerError::NotUp(_)) && !reported.warned {
@@ -157,6 +162,29 @@ impl Machine<'_> {
             format!("the {role} droplet {id} is off, and its status channel never reported that it passed")
         };
         Err(Stop::failed(stage, FailureKind::Droplet(why)))
+    }
+
+    /// Sends what the droplet waits for, for some seconds; then its status is worth a look again. Returns the error that
+    /// ended it early, which counts like any other outage.
+    async fn upload(
+        &self,
+        marker: &dyn Marker,
+        address: IpAddr,
+        mut offset: u64,
+        stage: Stage,
+    ) -> Result<Option<String>, Stop> {
+        let began = self.ports.clock.now();
+        while self.ports.clock.now().saturating_sub(began) < UPLOAD_INTERVAL {
+            match self.unless_stopped(marker.upload(address, offset)).await? {
+                Ok(Some(next)) if next > offset => offset = next,
+                Ok(_) => break,
+                Err(error @ MarkerError::Upload { .. }) => {
+                    return Err(Stop::failed(stage, FailureKind::Upload(error.to_string())));
+                }
+                Err(error) => return Ok(Some(error.to_string())),
+            }
+        }
+        Ok(None)
     }
 
     fn report_status(&self, reported: &mut Reported, status: &Status) {

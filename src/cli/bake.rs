@@ -10,6 +10,7 @@ mod output;
 mod prepare;
 mod run;
 mod state;
+mod upload;
 
 #[cfg(test)]
 pub(super) use api::tests::unused_api;

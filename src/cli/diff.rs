@@ -166,7 +166,7 @@ fn compare(
     if !has_own_lock && reported.insert(plan.unlocked().map(str::to_owned).collect()) {
         project::check_locked(global, &plan, &lock_path, args.locked)?;
     }
-    let document = project::document(&plan, Target::DIGITALOCEAN)?;
+    let document = project::document(&plan, Target::BAKE)?;
     let name = expected_path.display().to_string();
     let expected = match read_text(&expected_path) {
         Ok(text) => Some(text),

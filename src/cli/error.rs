@@ -226,7 +226,7 @@ impl ExpectedError for PlanError {
 impl ExpectedError for RenderError {
     fn kind(&self) -> ErrorKind {
         match self {
-            Self::OverLimit { .. } | Self::BundleOverLimit { .. } => ErrorKind::Finding,
+            Self::OverLimit { .. } | Self::BundleOverLimit { .. } | Self::OnlyUpload { .. } => ErrorKind::Finding,
             Self::ReadBack { .. } => ErrorKind::Internal,
             _ => ErrorKind::Input,
         }
@@ -368,6 +368,7 @@ pub(super) mod tests {
         assert_error(over, 1, "make the largest files");
         let over = RenderError::BundleOverLimit { characters: 2, limit: 1, entries: entries() };
         assert_error(over, 1, "make the largest files");
+        assert_error(RenderError::OnlyUpload { entries: entries() }, 1, "make the largest files");
         assert_error(RenderError::Conflict { key: "runcmd" }, 2, "remove it from `cloud_config:`");
         assert_error(DownloadError::TooLarge { url: "u".into(), limit: 1 }, 2, "check the address");
         assert_error(ConnectError::Insecure("http://x".into()), 2, "--api-url takes an https:// address");

@@ -33,11 +33,14 @@ pub(super) fn options(plan: &Plan, secrets: &[String], options: &Options) -> Opt
 
 /// The files and scripts that have findings, each as a document.
 pub(super) fn check_files(plan: &Plan, options: &Options) -> Vec<LintedDocument> {
-    let files = plan.files.iter().map(|file| (&file.source, file.path.clone(), file.mode.0, &file.content));
+    let files = plan.files.iter().filter_map(|file| {
+        let content = file.content.loaded()?;
+        Some((&file.source, file.path.clone(), file.mode.0, content))
+    });
     let scripts = plan.all_scripts();
     let staged = |script: &Script| format!("{STAGED}scripts/{}", script.name);
-    let scripts = scripts.map(|script| (&script.source, staged(script), 0o755, &script.content));
-    let check = |(name, destination, mode, content): (&String, String, u32, &Vec<u8>)| {
+    let scripts = scripts.map(|script| (&script.source, staged(script), 0o755, &script.content[..]));
+    let check = |(name, destination, mode, content): (&String, String, u32, &[u8])| {
         let text = std::str::from_utf8(content).ok()?;
         Some(lint_file(&Source::new(name.as_str(), text), &destination, mode, options))
     };
@@ -58,7 +61,7 @@ pub(super) fn check_rendered(
     options: &Options,
 ) -> (LintedDocument, Vec<Diagnostic>) {
     let is_readable = document.bundled().next().is_none();
-    let unlimited = if is_readable { None } else { render::render_readable(plan).ok() };
+    let unlimited = if is_readable { None } else { render::render_readable(plan, document).ok() };
     let (document, mut allow) = match unlimited {
         Some(unlimited) => {
             let options = Options { providers: Vec::new(), limit: None, ..options.clone() };

@@ -79,7 +79,7 @@ impl Args {
         let container = if provider.takes_bytes { Container::Gzip } else { Container::Text };
         // A bake adds its own entry, at DigitalOcean.
         let limit = if provider == DIGITALOCEAN { DOCUMENT_LIMIT } else { provider.max_bytes() };
-        Target { limit: self.limit.as_ref().map_or(Some(limit), |limit| limit.0), container }
+        Target { limit: self.limit.as_ref().map_or(Some(limit), |limit| limit.0), container, can_upload: false }
     }
 }
 

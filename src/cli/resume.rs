@@ -43,7 +43,7 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<(), Failure> {
     let target = args.api.target_of(&resumed.api_url, global)?;
     block_on(async {
         let api = args.api.open(target, global).await?;
-        let result = resumed.run(args, global, &api).await;
+        let result = Box::pin(resumed.run(args, global, &api)).await;
         api.close(global).await;
         result
     })
@@ -128,7 +128,8 @@ impl ResumedBake {
         }
         let no_secrets = |reason: String| ResumeError::NoSecrets { bake: bake.clone(), reason };
         let text = journal.read_secrets().map_err(|error| no_secrets(error.to_string()))?;
-        let documents = BakeDocuments::from_json(text.expose_secret()).map_err(no_secrets)?;
+        let mut documents = BakeDocuments::from_json(text.expose_secret()).map_err(no_secrets)?;
+        documents.attach_upload(&journal.upload_path());
         Ok(Self {
             spec: Spec::clone(spec),
             api_url: api_url.clone(),

@@ -89,7 +89,9 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<(), Failure> {
         let room = |most: usize| most.min(render::DOCUMENT_LIMIT);
         let most = options.max_bytes();
         let limit = if args.limit.is_some() { most } else { Some(most.map_or(render::DOCUMENT_LIMIT, room)) };
-        (check_project(global, &options, limit)?, Vec::new())
+        // What a bake would do.
+        let can_upload = args.limit.is_none() && args.provider.is_empty();
+        (check_project(global, &options, Target { limit, can_upload, ..Target::BAKE })?, Vec::new())
     } else {
         let checked = documents::check(&args.paths, |path| global.path(path), &args.stdin_name, &options);
         (Report { documents: checked.documents }, checked.unreadable)
@@ -153,7 +155,7 @@ fn summary(report: &Report) -> String {
 
 /// Checks the template and what it names, then the document that it renders to. The report ends
 /// with the first of these that has errors.
-fn check_project(global: &Global, options: &Options, limit: Option<usize>) -> Result<Report, Failure> {
+fn check_project(global: &Global, options: &Options, target: Target) -> Result<Report, Failure> {
     let project = Project::open(global.directory.as_deref(), None).map_err(ValidateError::NoProject)?;
     let source = project.template.clone();
     let mut diagnostics = Vec::new();
@@ -172,8 +174,15 @@ fn check_project(global: &Global, options: &Options, limit: Option<usize>) -> Re
                 let is_reported = |code: &&str| diagnostics.iter().any(|found| found.rule.code == *code);
                 options.reported_rules = reported.into_iter().filter(is_reported).collect();
                 documents = project_lint::check_files(&plan, &options);
-                match render::render(&plan, Target { limit, ..Target::DIGITALOCEAN }) {
+                match render::render(&plan, target) {
                     Ok(document) => {
+                        if let uploads @ [_, ..] = document.uploads.as_slice() {
+                            let bytes: u64 = uploads.iter().map(|file| file.content.size()).sum();
+                            global.terminal.note(&format!(
+                                "the document has no room for {} of the files ({bytes} bytes): `mkimg bake` uploads them",
+                                uploads.len()
+                            ));
+                        }
                         let name = format!("{} (rendered)", source.name());
                         let (document, mut allow) =
                             project_lint::check_rendered(&name, &document, &plan, &places, &options);
@@ -258,6 +267,14 @@ fn not_rendered(error: RenderError, places: &Places) -> Result<Diagnostic, Failu
                 "the document's bundle has {characters} characters, and Linux passes at most {limit} to a program; largest: {}",
                 largest(entries)
             );
+            (&rules::OVER_PROVIDER_LIMIT, "files".to_owned(), message)
+        }
+        RenderError::OnlyUpload { entries } => {
+            let mut largest: Vec<_> = entries.iter().map(|entry| (entry.raw_bytes, &entry.path)).collect();
+            largest.sort_unstable_by(|left, right| right.cmp(left));
+            let shown = largest.iter().take(3).map(|(bytes, path)| format!("{path} ({bytes})"));
+            let message =
+                format!("no document has room for the largest files: {}", shown.collect::<Vec<_>>().join(", "));
             (&rules::OVER_PROVIDER_LIMIT, "files".to_owned(), message)
         }
         RenderError::Conflict { key } => {

@@ -1,7 +1,9 @@
 //! Requests a droplet's status. A server without the bake's key learns nothing, not even the token: the token is sent only
 //! inside a connection whose other side has proved that it has the pinned certificate's key.
 
+use std::io::SeekFrom;
 use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -12,6 +14,7 @@ use reqwest::{Method, StatusCode, redirect};
 use rustls::CertificateError;
 use rustls::pki_types::CertificateDer;
 use secrecy::{ExposeSecret, SecretString};
+use tokio::io::{AsyncReadExt as _, AsyncSeekExt as _};
 
 use super::credentials::{Credentials, CredentialsError, server_name};
 use super::pin::Pinned;
@@ -22,6 +25,8 @@ use crate::causes::causes;
 const MAX_STATUS_BYTES: usize = 512 * 1024;
 /// The whole log is at most 4 MiB.
 const MAX_LOG_BYTES: usize = 4 * 1024 * 1024 + 64 * 1024;
+/// The contents of one chunk of an upload; the runner takes at most 4 MiB.
+const CHUNK_BYTES: u64 = 2 * 1024 * 1024;
 
 /// How long a droplet may take to answer.
 #[derive(Debug, Clone, Copy)]
@@ -32,12 +37,15 @@ pub struct Limits {
     pub request: Duration,
     /// The request for the whole log.
     pub log: Duration,
+    /// A request with a chunk of an upload.
+    pub upload: Duration,
 }
 
 impl Default for Limits {
     /// QEMU's user network accepts a connection before the guest listens: short limits, many attempts.
     fn default() -> Self {
-        Self { connect: Duration::from_secs(3), request: Duration::from_secs(8), log: Duration::from_secs(30) }
+        let [connect, request, log, upload] = [3, 8, 30, 120].map(Duration::from_secs);
+        Self { connect, request, log, upload }
     }
 }
 
@@ -51,6 +59,25 @@ pub struct Client {
     tls: rustls::ClientConfig,
     /// One connection pool per address; a droplet has one address, so there is one.
     http: Mutex<Option<(IpAddr, reqwest::Client)>>,
+    upload: Option<Upload>,
+}
+
+/// What the droplet wants to have uploaded: an index, then contents.
+struct Upload {
+    index: Vec<u8>,
+    contents: PathBuf,
+}
+
+impl Upload {
+    /// Reads the chunk at `offset`; an empty one if that is the end.
+    async fn chunk(&self, offset: u64) -> std::io::Result<Vec<u8>> {
+        let rest = usize::try_from(offset).ok().and_then(|offset| self.index.get(offset..)).unwrap_or_default();
+        let mut chunk = rest.to_vec();
+        let mut contents = tokio::fs::File::open(&self.contents).await?;
+        contents.seek(SeekFrom::Start(offset.saturating_sub(self.index.len() as u64))).await?;
+        contents.take(CHUNK_BYTES.saturating_sub(chunk.len() as u64)).read_to_end(&mut chunk).await?;
+        Ok(chunk)
+    }
 }
 
 impl Client {
@@ -74,7 +101,13 @@ impl Client {
             limits,
             tls,
             http: Mutex::new(None),
+            upload: None,
         })
+    }
+
+    /// Sends this index and the contents of this file if the droplet asks for an upload.
+    pub fn attach_upload(&mut self, index: Vec<u8>, contents: PathBuf) {
+        self.upload = Some(Upload { index, contents });
     }
 
     fn http(&self, address: IpAddr) -> Result<reqwest::Client, MarkerError> {
@@ -111,11 +144,13 @@ impl Client {
         address: IpAddr,
         method: Method,
         path: &str,
+        body: Vec<u8>,
         limit: Duration,
         max: usize,
     ) -> Result<(StatusCode, Vec<u8>), MarkerError> {
         let url = format!("https://{}:{}{path}", self.host, self.port);
         let request = self.http(address)?.request(method, url).timeout(limit).bearer_auth(self.token.expose_secret());
+        let request = if body.is_empty() { request } else { request.body(body) };
         let mut response = request.send().await.map_err(|error| self.explain(address, &error))?;
         let mut body = Vec::new();
         while let Some(piece) = response.chunk().await.map_err(|error| self.cut_short(address, &error))? {
@@ -165,6 +200,7 @@ impl Marker for Client {
                 address,
                 Method::GET,
                 &format!("/v1/status?log={log_offset}"),
+                Vec::new(),
                 self.limits.request,
                 MAX_STATUS_BYTES,
             )
@@ -181,8 +217,9 @@ impl Marker for Client {
     }
 
     async fn acknowledge(&self, address: IpAddr) -> Result<(), MarkerError> {
-        let (code, _) =
-            self.request(address, Method::POST, "/v1/acknowledge", self.limits.request, MAX_STATUS_BYTES).await?;
+        let (code, _) = self
+            .request(address, Method::POST, "/v1/acknowledge", Vec::new(), self.limits.request, MAX_STATUS_BYTES)
+            .await?;
         if code == StatusCode::ACCEPTED {
             Ok(())
         } else {
@@ -191,10 +228,40 @@ impl Marker for Client {
     }
 
     async fn log(&self, address: IpAddr) -> Result<String, MarkerError> {
-        let (code, body) = self.request(address, Method::GET, "/v1/log", self.limits.log, MAX_LOG_BYTES).await?;
+        let (code, body) =
+            self.request(address, Method::GET, "/v1/log", Vec::new(), self.limits.log, MAX_LOG_BYTES).await?;
         if code != StatusCode::OK {
             return Err(self.bad_answer(address, format!("it answers {code} to the request for its log")));
         }
         Ok(String::from_utf8_lossy(&body).into_owned())
     }
+
+    async fn upload(&self, address: IpAddr, offset: u64) -> Result<Option<u64>, MarkerError> {
+        let Some(upload) = &self.upload else {
+            return Err(self.bad_answer(address, "it waits for an upload, and this bake has none"));
+        };
+        let unreadable = |error: std::io::Error| MarkerError::Upload {
+            path: upload.contents.display().to_string(),
+            reason: error.to_string(),
+        };
+        let chunk = upload.chunk(offset).await.map_err(unreadable)?;
+        if chunk.is_empty() {
+            return Ok(Some(offset));
+        }
+        let path = format!("/v1/upload?offset={offset}");
+        let (code, body) =
+            self.request(address, Method::POST, &path, chunk, self.limits.upload, MAX_STATUS_BYTES).await?;
+        if code != StatusCode::OK {
+            return Err(self.bad_answer(address, format!("it answers {code} to a chunk of the upload")));
+        }
+        let accepted: Accepted = serde_json::from_slice(&body)
+            .map_err(|error| self.bad_answer(address, format!("its answer to a chunk is not valid JSON: {error}")))?;
+        Ok(accepted.next)
+    }
+}
+
+/// The answer to a chunk of an upload.
+#[derive(serde::Deserialize)]
+struct Accepted {
+    next: Option<u64>,
 }

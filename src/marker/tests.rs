@@ -27,7 +27,7 @@ const SHORT: Limits = limits(Duration::from_secs(1));
 const ENDLESS: Duration = Duration::from_secs(60);
 
 const fn limits(limit: Duration) -> Limits {
-    Limits { connect: limit, request: limit, log: limit }
+    Limits { connect: limit, request: limit, log: limit, upload: limit }
 }
 
 type Serve = Box<dyn FnOnce(&mut Tls) + Send>;

@@ -16,7 +16,7 @@ mod value;
 mod variables;
 
 pub use lock::{BadLock, Lock, Pin, hexadecimal};
-pub use plan::{Artifact, FileTree, Plan, PlanError, PlannedFile, Script, Unpack};
+pub use plan::{Artifact, Content, FileTree, Plan, PlanError, PlannedFile, Script, Unpack};
 pub use reader::Places;
 pub use shape::{destination_fault, schema};
 pub use spec::{

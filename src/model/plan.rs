@@ -68,7 +68,37 @@ pub struct PlannedFile {
     pub mode: Mode,
     /// Whether it is in the document's bundle; `None` if that depends on the room.
     pub bundle: Option<bool>,
-    pub content: Vec<u8>,
+    pub content: Content,
+}
+
+/// The content of a file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Content {
+    Loaded(Vec<u8>),
+    /// Only its size is known, because no document has room for it. A bake uploads it.
+    OnDisk {
+        bytes: u64,
+    },
+}
+
+impl Content {
+    /// Returns the content, if it is loaded.
+    #[must_use]
+    pub fn loaded(&self) -> Option<&[u8]> {
+        match self {
+            Self::Loaded(bytes) => Some(bytes),
+            Self::OnDisk { .. } => None,
+        }
+    }
+
+    /// Returns the size in bytes.
+    #[must_use]
+    pub fn size(&self) -> u64 {
+        match self {
+            Self::Loaded(bytes) => bytes.len() as u64,
+            Self::OnDisk { bytes } => *bytes,
+        }
+    }
 }
 
 /// A script with its text.

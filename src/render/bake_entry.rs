@@ -5,13 +5,14 @@ use std::time::Duration;
 
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::json;
+use sha2::{Digest as _, Sha256};
 
 use yaml11::Node;
 
 use super::bundle::{Effort, base85, compress};
 use super::error::BakeEntryError;
 use super::runner;
-use crate::model::{Mapping, Value};
+use crate::model::{Mapping, Value, hexadecimal};
 
 const PATH: &str = "/run/mkimg/bake.json";
 
@@ -24,6 +25,24 @@ pub struct BakeEntry {
     pub power_off_after: Duration,
     /// Base address of all artifacts, instead of their own addresses.
     pub artifacts_url: Option<String>,
+    /// What the droplet waits for, if files are uploaded.
+    pub upload: Option<UploadIndex>,
+}
+
+/// The index of the uploaded files, the first part of the upload.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UploadIndex {
+    /// In bytes.
+    pub size: usize,
+    /// 64 hexadecimal digits.
+    pub sha256: String,
+}
+
+impl UploadIndex {
+    #[must_use]
+    pub fn new(index: &str) -> Self {
+        Self { size: index.len(), sha256: hexadecimal(&Sha256::digest(index)) }
+    }
 }
 
 /// How the droplet reports its status.
@@ -64,11 +83,14 @@ impl BakeEntry {
             }
             Channel::PowerOff => object["channel"] = json!("poweroff"),
         }
-        let program = compress(runner::bake_program().as_bytes(), Effort::Best);
+        let program = compress(runner::bake_program(self.upload.is_some()).as_bytes(), Effort::Best);
         object["runner"] = json!(base85(&program));
         object["power_off_after"] = json!(self.power_off_after.as_secs());
         if let Some(url) = &self.artifacts_url {
             object["artifacts_url"] = json!(url);
+        }
+        if let Some(upload) = &self.upload {
+            object["upload"] = json!({"size": upload.size, "sha256": upload.sha256});
         }
         object.to_string()
     }

@@ -1,7 +1,8 @@
 //! The document: which files are readable in it, which travel in the bundle, and the limit.
 //!
 //! Files are `write_files` entries as long as the document fits. Otherwise the small ones stay
-//! readable and the others travel in the bundle, which always contains the runner.
+//! readable and the others travel in the bundle, which always contains the runner. What has no room
+//! even there is uploaded, if the document is for a bake.
 
 use std::io::Write as _;
 
@@ -15,7 +16,7 @@ use super::entry::{DocumentEntry, Encoding, EntryStat, MIME_HEADER};
 use super::error::{BakeEntryError, RenderError};
 use super::layout::{self, Frame};
 use super::read_back;
-use crate::model::{Plan, Value, hexadecimal};
+use crate::model::{Content, Mode, Owner, Plan, Value, hexadecimal};
 
 /// The user-data limit of DigitalOcean in bytes.
 pub const USER_DATA_LIMIT: usize = 65_536;
@@ -23,6 +24,9 @@ pub const USER_DATA_LIMIT: usize = 65_536;
 /// Bytes of the document that are reserved for the bake's own entry: the half of the runner that
 /// only a bake needs, and at most 2 KiB for the rest.
 pub const BAKE_ENTRY_LIMIT: usize = 12_800;
+
+/// Bytes that are reserved too, if the bake uploads files.
+const UPLOAD_LIMIT: usize = 1_280;
 
 /// The limit of a document in bytes, unless the user sets another one.
 pub const DOCUMENT_LIMIT: usize = USER_DATA_LIMIT - BAKE_ENTRY_LIMIT;
@@ -58,13 +62,17 @@ pub struct Target {
     /// Maximum size in bytes of what the container holds.
     pub limit: Option<usize>,
     pub container: Container,
+    /// Whether files may be left out, because a bake uploads them.
+    pub can_upload: bool,
 }
 
 impl Target {
     /// DigitalOcean, with room for what a bake adds.
-    pub const DIGITALOCEAN: Self = Self { limit: Some(DOCUMENT_LIMIT), container: Container::Text };
+    pub const DIGITALOCEAN: Self = Self { limit: Some(DOCUMENT_LIMIT), container: Container::Text, can_upload: false };
+    /// A bake that uploads what has no room.
+    pub const BAKE: Self = Self { can_upload: true, ..Self::DIGITALOCEAN };
     /// A document of any size.
-    pub const UNLIMITED: Self = Self { limit: None, container: Container::Text };
+    pub const UNLIMITED: Self = Self { limit: None, ..Self::DIGITALOCEAN };
 }
 
 /// A user-data document.
@@ -73,10 +81,32 @@ pub struct RenderedDocument {
     pub text: String,
     /// The files, in the order of the template.
     pub entries: Vec<EntryStat>,
+    /// What the document does not contain, in the order of the template.
+    pub uploads: Vec<UploadedFile>,
     /// `sha256:` and 64 hexadecimal digits, of the text.
     pub digest: String,
     root: Value,
     comment: String,
+}
+
+/// A file that a bake uploads, because the document has no room for it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UploadedFile {
+    /// Absolute path on the machine.
+    pub path: String,
+    /// Path relative to the project; empty if the content has no source.
+    pub source: String,
+    pub owner: Owner,
+    pub mode: Mode,
+    pub content: Content,
+}
+
+/// Where a file is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Placement {
+    Readable,
+    Bundle,
+    Upload,
 }
 
 /// Renders the document of an image.
@@ -88,13 +118,14 @@ pub fn render(plan: &Plan, target: Target) -> Result<RenderedDocument, RenderErr
     Layout::image(plan, target)?.render()
 }
 
-/// Renders the document of an image as it would be if every file were readable.
+/// Renders a document as it would be if every file in it were readable.
 ///
 /// # Errors
 ///
 /// Fails if `cloud_config` conflicts with what mkimg writes.
-pub fn render_readable(plan: &Plan) -> Result<RenderedDocument, RenderError> {
+pub fn render_readable(plan: &Plan, document: &RenderedDocument) -> Result<RenderedDocument, RenderError> {
     let mut layout = Layout::image(plan, Target::UNLIMITED)?;
+    layout.entries.retain(|entry| document.uploads.iter().all(|upload| upload.path != entry.path));
     for entry in &mut layout.entries {
         entry.bundle = entry.bundle.filter(|_| entry.is_own);
     }
@@ -119,10 +150,9 @@ struct Layout {
     target: Target,
 }
 
-/// A document with some readable files.
+/// A document with some of the files.
 struct Draft {
-    /// Whether each entry is in the bundle.
-    is_bundled: Vec<bool>,
+    placements: Vec<Placement>,
     bundle_characters: usize,
     root: Value,
     text: String,
@@ -148,42 +178,93 @@ impl Layout {
         if text.chars().take(4096).collect::<String>().to_lowercase().contains(MIME_HEADER) {
             return Err(RenderError::LooksLikeMime);
         }
-        read_back::verify(&text, &draft.root, &self.entries, &draft.is_bundled)?;
-        let entries = self.stats(&draft.is_bundled, draft.bundle_characters);
+        read_back::verify(&text, &draft.root, &self.entries, &draft.placements)?;
+        let entries = self.stats(&draft.placements, draft.bundle_characters);
+        let uploads = self.placed(&draft.placements, Placement::Upload).map(DocumentEntry::upload).collect();
         let digest = format!("sha256:{}", hexadecimal(&Sha256::digest(text.as_bytes())));
-        Ok(RenderedDocument { text, entries, digest, root: draft.root, comment: self.comment })
+        Ok(RenderedDocument { text, entries, uploads, digest, root: draft.root, comment: self.comment })
     }
 
     /// Chooses the readable files: all that may be, or the smallest ones for which there is room.
     fn choose(&self) -> Result<Draft, RenderError> {
-        let must: Vec<bool> = self.entries.iter().map(|entry| entry.bundle == Some(true)).collect();
-        let Some(limit) = self.target.limit else { return self.check(self.draft(must)) };
-        let raw: usize = self.unbundled(&must).map(|entry| entry.content.len()).sum();
+        let on_disk = self.entries.iter().filter(|entry| entry.content.loaded().is_none());
+        let on_disk: Vec<EntryStat> = on_disk.map(DocumentEntry::upload_stat).collect();
+        let may: Vec<Placement> = self.entries.iter().map(DocumentEntry::smallest_placement).collect();
+        match self.target.limit {
+            Some(limit) if self.target.can_upload && !on_disk.is_empty() => return self.choose_uploads(&may, limit),
+            _ if !on_disk.is_empty() => return Err(RenderError::OnlyUpload { entries: on_disk }),
+            _ => {}
+        }
+        let must = self.entries.iter().map(DocumentEntry::largest_placement).collect();
+        let Some(limit) = self.target.limit else { return self.check(self.draft(must), None) };
+        let raw: usize = self.placed(&must, Placement::Readable).map(|entry| entry.bytes().len()).sum();
         if (raw <= limit || self.target.container == Container::Gzip)
-            && let Ok(draft) = self.check(self.draft(must))
+            && let Ok(draft) = self.check(self.draft(must), Some(limit))
         {
             return Ok(draft);
         }
-        let may: Vec<bool> = self.entries.iter().map(|entry| entry.bundle != Some(false)).collect();
-        self.refuse_hopeless(&may, limit)?;
-        let smallest = self.check(self.draft(may))?;
-        let readable = self.readable_within(limit - smallest.bytes, &smallest.is_bundled);
-        if readable == smallest.is_bundled {
-            return Ok(smallest);
+        match self.refuse_hopeless(&may, limit).and_then(|()| self.check(self.draft(may.clone()), Some(limit))) {
+            Err(_) if self.target.can_upload => self.choose_uploads(&may, limit),
+            smallest => Ok(self.with_readable(smallest?, limit)),
         }
-        // Fewer members nearly always make a smaller bundle, but nothing guarantees it.
-        Ok(self.check(self.draft(readable)).unwrap_or(smallest))
     }
 
-    fn unbundled<'a>(&'a self, is_bundled: &'a [bool]) -> impl Iterator<Item = &'a DocumentEntry> {
-        self.entries.iter().zip(is_bundled).filter_map(|(entry, is_bundled)| (!is_bundled).then_some(entry))
+    /// Chooses the files that are uploaded: the largest ones, until the others fit.
+    fn choose_uploads(&self, may: &[Placement], limit: usize) -> Result<Draft, RenderError> {
+        let limit = limit.saturating_sub(UPLOAD_LIMIT);
+        let estimate = |content: &[u8]| bundle::compress(content, Effort::Estimate).len().div_ceil(4) * 5;
+        let candidates = self.entries.iter().enumerate().filter(|(_, entry)| entry.may_be_uploaded());
+        // What is not loaded comes last, and is uploaded whatever room there is.
+        let estimate = |entry: &DocumentEntry| entry.content.loaded().map_or(usize::MAX, estimate);
+        let mut candidates: Vec<(usize, usize)> = candidates.map(|(index, entry)| (estimate(entry), index)).collect();
+        candidates.sort_unstable();
+        // The draft with the smallest ones.
+        let draft = |count: usize| {
+            let mut placements = may.to_vec();
+            for (_, index) in &candidates[count..] {
+                placements[*index] = Placement::Upload;
+            }
+            self.check(self.draft(placements), Some(limit))
+        };
+        let mut best = draft(0)?;
+        // Together, files take less than each alone, but hardly less than a third.
+        let room = limit - best.bytes;
+        let sums = candidates.iter().scan(0_usize, |sum, (characters, _)| {
+            *sum = sum.saturating_add(*characters);
+            Some(*sum)
+        });
+        let sums: Vec<usize> = sums.collect();
+        let within = |room: usize| sums.partition_point(|sum| *sum <= room);
+        let (mut fits, mut exceeds, mut next) = (0, within(room * 3) + 1, within(room));
+        while fits + 1 < exceeds {
+            match draft(next) {
+                Ok(draft) => (best, fits) = (draft, next),
+                Err(_) => exceeds = next,
+            }
+            next = fits.midpoint(exceeds);
+        }
+        Ok(self.with_readable(best, limit))
+    }
+
+    /// Takes files out of the bundle of a draft, if there is room.
+    fn with_readable(&self, smallest: Draft, limit: usize) -> Draft {
+        let placements = self.readable_within(limit - smallest.bytes, &smallest.placements);
+        if placements == smallest.placements {
+            return smallest;
+        }
+        // Fewer members nearly always make a smaller bundle, but nothing guarantees it.
+        self.check(self.draft(placements), Some(limit)).unwrap_or(smallest)
+    }
+
+    fn placed<'a>(&'a self, placements: &'a [Placement], wanted: Placement) -> impl Iterator<Item = &'a DocumentEntry> {
+        self.entries.iter().zip(placements).filter_map(move |(entry, found)| (*found == wanted).then_some(entry))
     }
 
     /// Returns a draft that is within the limits.
-    fn check(&self, draft: Draft) -> Result<Draft, RenderError> {
+    fn check(&self, draft: Draft, limit: Option<usize>) -> Result<Draft, RenderError> {
         let (bytes, characters) = (draft.bytes, draft.bundle_characters);
-        let entries = || self.user_stats(&draft.is_bundled, characters);
-        match self.target.limit {
+        let entries = || self.user_stats(&draft.placements, characters);
+        match limit {
             Some(limit) if bytes > limit => {
                 Err(RenderError::OverLimit { bytes, is_estimate: false, limit, entries: entries() })
             }
@@ -197,25 +278,27 @@ impl Layout {
     /// Takes files out of the bundle, the smallest first, while they fit into `room` bytes.
     ///
     /// What the bundle loses is not counted, so the result fits without another try.
-    fn readable_within(&self, room: usize, is_bundled: &[bool]) -> Vec<bool> {
-        let mut candidates: Vec<(bool, usize, usize)> = (self.entries.iter().zip(is_bundled).enumerate())
-            .filter(|(_, (entry, is_bundled))| **is_bundled && entry.bundle.is_none() && entry.content.len() <= room)
-            .filter(|(_, (entry, _))| Encoding::readable(&entry.content) == Encoding::Text)
+    fn readable_within(&self, room: usize, placements: &[Placement]) -> Vec<Placement> {
+        let mut candidates: Vec<(bool, usize, usize)> = (self.entries.iter().zip(placements).enumerate())
+            .filter(|(_, (entry, placement))| {
+                **placement == Placement::Bundle && entry.bundle.is_none() && entry.bytes().len() <= room
+            })
+            .filter(|(_, (entry, _))| Encoding::readable(entry.bytes()) == Encoding::Text)
             .map(|(index, (entry, _))| (entry.is_own, entry_text(entry).len(), index))
             .collect();
         candidates.sort_unstable();
-        let mut is_bundled = is_bundled.to_vec();
+        let mut placements = placements.to_vec();
         let mut left = room;
         for (_, bytes, index) in candidates {
             let Some(rest) = left.checked_sub(bytes) else { break };
-            (left, is_bundled[index]) = (rest, false);
+            (left, placements[index]) = (rest, Placement::Readable);
         }
-        is_bundled
+        placements
     }
 
     /// Fails quickly if a document is far beyond its limit.
-    fn refuse_hopeless(&self, is_bundled: &[bool], limit: usize) -> Result<(), RenderError> {
-        let unpacked = bundle::unpacked(&self.members(is_bundled));
+    fn refuse_hopeless(&self, placements: &[Placement], limit: usize) -> Result<(), RenderError> {
+        let unpacked = bundle::unpacked(&self.members(placements));
         let part_len = limit.max(8 << 10).saturating_mul(16);
         // Smaller ones are as quick to compress as to estimate.
         if unpacked.len() < part_len / 2 {
@@ -226,7 +309,7 @@ impl Layout {
             let bytes = bundle::compress(part, Effort::Estimate).len().div_ceil(4) * 5;
             if bytes * MIN_PERCENT_OF_ESTIMATE / 100 > limit {
                 let bytes = bytes.saturating_mul(unpacked.len() / part.len());
-                let entries = self.user_stats(is_bundled, bytes);
+                let entries = self.user_stats(placements, bytes);
                 return Err(RenderError::OverLimit { bytes, is_estimate: true, limit, entries });
             }
         }
@@ -234,15 +317,14 @@ impl Layout {
     }
 
     /// The sizes without those of mkimg's own files, which the user cannot change.
-    fn user_stats(&self, is_bundled: &[bool], bundle_characters: usize) -> Vec<EntryStat> {
-        let stats = self.entries.iter().zip(self.stats(is_bundled, bundle_characters));
+    fn user_stats(&self, placements: &[Placement], bundle_characters: usize) -> Vec<EntryStat> {
+        let stats = self.entries.iter().zip(self.stats(placements, bundle_characters));
         stats.filter_map(|(entry, stat)| (!entry.is_own).then_some(stat)).collect()
     }
 
     /// Members in the order of the bundle: similar ones are next to each other.
-    fn members(&self, is_bundled: &[bool]) -> Vec<bundle::Member> {
-        let mut bundled: Vec<&DocumentEntry> =
-            self.entries.iter().zip(is_bundled).filter_map(|(entry, bundled)| bundled.then_some(entry)).collect();
+    fn members(&self, placements: &[Placement]) -> Vec<bundle::Member> {
+        let mut bundled: Vec<&DocumentEntry> = self.placed(placements, Placement::Bundle).collect();
         bundled.sort_by_cached_key(|entry| {
             let name = entry.path.rsplit('/').next().unwrap_or_default();
             let extension = name.rsplit_once('.').map_or("", |(_, extension)| extension);
@@ -251,14 +333,15 @@ impl Layout {
         bundled.into_iter().map(DocumentEntry::member).collect()
     }
 
-    fn draft(&self, is_bundled: Vec<bool>) -> Draft {
-        let bundle = bundle::pack(&self.members(&is_bundled));
+    fn draft(&self, placements: Vec<Placement>) -> Draft {
+        let bundle = bundle::pack(&self.members(&placements));
         let bundle_characters = bundle.len();
         let mut root = self.frame.head.clone();
         let mut commands = self.frame.boot_commands.clone();
         commands.push(Value::Sequence(UNBUNDLE.into_iter().chain([bundle.as_str()]).map(Value::from).collect()));
         root.insert(Value::from("bootcmd"), Value::Sequence(commands));
-        let files = self.unbundled(&is_bundled).map(DocumentEntry::value).chain(self.frame.more_files.iter().cloned());
+        let files = self.placed(&placements, Placement::Readable).map(DocumentEntry::value);
+        let files = files.chain(self.frame.more_files.iter().cloned());
         root.insert(Value::from("write_files"), Value::Sequence(files.collect()));
         let root = Value::Mapping(root);
         let text = to_text(&self.comment, &root);
@@ -266,22 +349,20 @@ impl Layout {
             Container::Text => text.len(),
             Container::Gzip => Container::Gzip.pack(&text).len(),
         };
-        Draft { is_bundled, bundle_characters, root, text, bytes }
+        Draft { placements, bundle_characters, root, text, bytes }
     }
 
-    fn stats(&self, is_bundled: &[bool], bundle_characters: usize) -> Vec<EntryStat> {
-        let bundled = self.entries.iter().zip(is_bundled).filter(|(_, is_bundled)| **is_bundled);
-        let bundled_bytes: usize = bundled.map(|(entry, _)| entry.content.len()).sum();
-        let stat = |(entry, is_bundled): (&DocumentEntry, &bool)| {
-            let raw_bytes = entry.content.len();
-            let (stored_bytes, encoding) = if *is_bundled {
-                (raw_bytes * bundle_characters / bundled_bytes.max(1), Encoding::Bundle)
-            } else {
-                (entry_text(entry).len(), Encoding::readable(&entry.content))
+    fn stats(&self, placements: &[Placement], bundle_characters: usize) -> Vec<EntryStat> {
+        let bundled_bytes: usize = self.placed(placements, Placement::Bundle).map(|entry| entry.bytes().len()).sum();
+        let stat = |(entry, placement): (&DocumentEntry, &Placement)| {
+            let (stored_bytes, encoding) = match placement {
+                Placement::Readable => (entry_text(entry).len(), Encoding::readable(entry.bytes())),
+                Placement::Bundle => (entry.bytes().len() * bundle_characters / bundled_bytes.max(1), Encoding::Bundle),
+                Placement::Upload => return entry.upload_stat(),
             };
-            EntryStat { path: entry.path.clone(), raw_bytes, stored_bytes, encoding }
+            EntryStat { path: entry.path.clone(), raw_bytes: entry.content.size(), stored_bytes, encoding }
         };
-        self.entries.iter().zip(is_bundled).map(stat).collect()
+        self.entries.iter().zip(placements).map(stat).collect()
     }
 }
 
@@ -345,8 +426,9 @@ impl RenderedDocument {
         // An empty list is written on the line of its key.
         let begin = self.text.strip_suffix(" []\n").unwrap_or(&self.text);
         let Some(added) = text.strip_prefix(begin) else { return Err(BakeEntryError::NotAppended) };
-        if added.len() > BAKE_ENTRY_LIMIT {
-            return Err(BakeEntryError::TooLarge { bytes: added.len() });
+        let limit = BAKE_ENTRY_LIMIT + if self.uploads.is_empty() { 0 } else { UPLOAD_LIMIT };
+        if added.len() > limit {
+            return Err(BakeEntryError::TooLarge { bytes: added.len(), limit });
         }
         entry.verify(&text)?;
         Ok(text)

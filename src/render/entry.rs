@@ -7,7 +7,8 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
 use super::bundle::Member;
-use crate::model::{Mapping, Mode, Owner, PlannedFile, Value};
+use super::document::{Placement, UploadedFile};
+use crate::model::{Content, Mapping, Mode, Owner, PlannedFile, Value};
 use yaml11::emit::{Representation, representation};
 
 /// What cloud-init searches in the first 4,096 characters of user-data, in any case, to recognize a
@@ -27,16 +28,19 @@ pub enum Encoding {
     Base64,
     /// A member of the bundle.
     Bundle,
+    /// Not at all: a bake uploads it.
+    Upload,
 }
 
 impl Encoding {
-    /// Returns the name in statistics: cloud-init's, or `bundle`.
+    /// Returns the name in statistics: cloud-init's, `bundle` or `upload`.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
             Self::Text => "text/plain",
             Self::Base64 => "b64",
             Self::Bundle => "bundle",
+            Self::Upload => "upload",
         }
     }
 
@@ -92,23 +96,39 @@ pub(super) struct DocumentEntry {
     pub bundle: Option<bool>,
     /// Whether it is mkimg's own: no one reviews it, and no one can make it smaller.
     pub is_own: bool,
-    pub content: Vec<u8>,
+    /// Path of its source, relative to the project; empty if it has none.
+    pub source: String,
+    pub content: Content,
 }
 
 impl DocumentEntry {
-    pub(super) fn new(path: impl Into<String>, mode: Mode, content: Vec<u8>) -> Self {
-        let owner = Owner::root();
-        Self { path: path.into(), owner, mode, is_deferred: false, bundle: None, is_own: false, content }
+    pub(super) fn new(path: impl Into<String>, mode: Mode, content: Content) -> Self {
+        Self {
+            path: path.into(),
+            owner: Owner::root(),
+            mode,
+            is_deferred: false,
+            bundle: None,
+            is_own: false,
+            source: String::new(),
+            content,
+        }
     }
 
     /// An entry of mkimg's own.
     pub(super) fn own(path: &str, content: String) -> Self {
-        Self { is_own: true, ..Self::new(path, Mode(0o600), content.into_bytes()) }
+        Self { is_own: true, ..Self::new(path, Mode(0o600), Content::Loaded(content.into_bytes())) }
     }
 
     pub(super) fn from_file(file: &PlannedFile) -> Self {
         let entry = Self::new(file.path.clone(), file.mode, file.content.clone());
-        Self { owner: file.owner.clone(), is_deferred: file.is_deferred(), bundle: file.bundle, ..entry }
+        let (owner, source) = (file.owner.clone(), file.source.clone());
+        Self { owner, is_deferred: file.is_deferred(), bundle: file.bundle, source, ..entry }
+    }
+
+    /// Returns the content; nothing, if it is not loaded.
+    pub(super) fn bytes(&self) -> &[u8] {
+        self.content.loaded().unwrap_or_default()
     }
 
     /// Returns the `write_files` entry as cloud-init reads it.
@@ -121,14 +141,43 @@ impl DocumentEntry {
         if self.is_deferred {
             set("defer", Value::Bool(true));
         }
-        match (Encoding::readable(&self.content), std::str::from_utf8(&self.content)) {
+        match (Encoding::readable(self.bytes()), std::str::from_utf8(self.bytes())) {
             (Encoding::Text, Ok(text)) => set("content", Value::from(text)),
             _ => {
                 set("encoding", Value::from(Encoding::Base64.name()));
-                set("content", Value::from(STANDARD.encode(&self.content)))
+                set("content", Value::from(STANDARD.encode(self.bytes())))
             }
         };
         Value::Mapping(mapping)
+    }
+
+    /// Returns the readable placement, unless the template says otherwise.
+    pub(super) fn largest_placement(&self) -> Placement {
+        if self.bundle == Some(true) { Placement::Bundle } else { Placement::Readable }
+    }
+
+    /// Returns the bundle, unless the template says otherwise.
+    pub(super) fn smallest_placement(&self) -> Placement {
+        if self.bundle == Some(false) { Placement::Readable } else { Placement::Bundle }
+    }
+
+    pub(super) fn may_be_uploaded(&self) -> bool {
+        !self.is_own && (self.bundle != Some(false) || self.content.loaded().is_none())
+    }
+
+    pub(super) fn upload(&self) -> UploadedFile {
+        UploadedFile {
+            path: self.path.clone(),
+            source: self.source.clone(),
+            owner: self.owner.clone(),
+            mode: self.mode,
+            content: self.content.clone(),
+        }
+    }
+
+    pub(super) fn upload_stat(&self) -> EntryStat {
+        let (path, raw_bytes) = (self.path.clone(), self.content.size());
+        EntryStat { path, raw_bytes, stored_bytes: 0, encoding: Encoding::Upload }
     }
 
     pub(super) fn member(&self) -> Member {
@@ -137,7 +186,7 @@ impl DocumentEntry {
             mode: self.mode.to_string(),
             owner: self.owner.to_string(),
             is_deferred: self.is_deferred,
-            content: self.content.clone(),
+            content: self.bytes().to_vec(),
         }
     }
 }
@@ -147,7 +196,7 @@ impl DocumentEntry {
 pub struct EntryStat {
     pub path: String,
     /// Bytes of the file on the machine.
-    pub raw_bytes: usize,
+    pub raw_bytes: u64,
     /// Bytes of the whole entry in the document. Of a member of the bundle: its share, by its size.
     pub stored_bytes: usize,
     pub encoding: Encoding,

@@ -9,6 +9,8 @@ pub enum RenderError {
     OverLimit { bytes: usize, is_estimate: bool, limit: usize, entries: Vec<EntryStat> },
     #[error("the document's bundle has {characters} characters, and Linux passes at most {limit} to a program:\n{}", Listing(.entries))]
     BundleOverLimit { characters: usize, limit: usize, entries: Vec<EntryStat> },
+    #[error("no document has room for the largest files:\n{}", Listing(.entries))]
+    OnlyUpload { entries: Vec<EntryStat> },
     #[error("`cloud_config.{key}` conflicts with what mkimg writes")]
     Conflict { key: &'static str },
     #[error("`cloud_config.write_files` writes {path}, which the template writes too")]
@@ -25,8 +27,8 @@ impl RenderError {
     #[must_use]
     pub fn help(&self) -> &'static str {
         match self {
-            Self::OverLimit { .. } | Self::BundleOverLimit { .. } => {
-                "make the largest files smaller, or let the droplet download them with `artifacts:`"
+            Self::OverLimit { .. } | Self::BundleOverLimit { .. } | Self::OnlyUpload { .. } => {
+                "make the largest files smaller, or let the droplet download them with `artifacts:`; `mkimg bake` uploads what has no room"
             }
             Self::Conflict { .. } => "remove it from `cloud_config:`",
             Self::TwoSources { .. } => "remove one of them from the template",
@@ -39,8 +41,8 @@ impl RenderError {
 /// Why the bake's entry cannot be added to a document.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum BakeEntryError {
-    #[error("the bake's entry takes {bytes} bytes of the document, more than the {limit} that are reserved for it", limit = super::BAKE_ENTRY_LIMIT)]
-    TooLarge { bytes: usize },
+    #[error("the bake's entry takes {bytes} bytes of the document, more than the {limit} that are reserved for it")]
+    TooLarge { bytes: usize, limit: usize },
     #[error("internal error: the bake's entry is not at the end of the document")]
     NotAppended,
     #[error("internal error: the bake's entry differs after the document was read back")]

@@ -12,7 +12,7 @@ use serde_json::json;
 use super::entry::DocumentEntry;
 use super::error::RenderError;
 use super::runner::{self, Needs};
-use crate::model::{Mapping, Mode, Plan, PlannedFile, Script, User, Value};
+use crate::model::{Content, Mapping, Mode, Plan, PlannedFile, Script, User, Value};
 
 const PLAN_PATH: &str = "/run/mkimg/plan.json";
 const SCRIPTS_DIRECTORY: &str = "/run/mkimg/scripts/";
@@ -24,14 +24,15 @@ pub(super) fn image_entries(plan: &Plan) -> Vec<DocumentEntry> {
     let mut entries: Vec<DocumentEntry> = files.map(DocumentEntry::from_file).collect();
     for (index, file) in on_boot_files(plan) {
         let entry = DocumentEntry::new(deferred_path(index), Mode(0o600), file.content.clone());
-        entries.push(DocumentEntry { bundle: file.bundle, ..entry });
+        entries.push(DocumentEntry { bundle: file.bundle, source: file.source.clone(), ..entry });
     }
     // A check that is also listed as a script is one file.
     let mut seen = BTreeSet::new();
     for script in plan.all_scripts() {
         let path = script_path(script);
         if seen.insert(path.clone()) {
-            entries.push(DocumentEntry::new(path, Mode(0o700), script.content.clone()));
+            let content = Content::Loaded(script.content.clone());
+            entries.push(DocumentEntry::new(path, Mode(0o700), content));
         }
     }
     let needs = Needs { packages: plan.upgrade || !plan.packages.is_empty(), artifacts: !plan.artifacts.is_empty() };

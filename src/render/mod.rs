@@ -17,11 +17,11 @@ pub mod runner;
 #[cfg(test)]
 mod tests;
 
-pub use bake_entry::{BakeEntry, Channel, HttpsChannel};
+pub use bake_entry::{BakeEntry, Channel, HttpsChannel, UploadIndex};
 pub use bundle::{Member, members_of_command};
 pub use document::{
-    BAKE_ENTRY_LIMIT, Container, DOCUMENT_LIMIT, RenderedDocument, Target, USER_DATA_LIMIT, render, render_readable,
-    verification_document,
+    BAKE_ENTRY_LIMIT, Container, DOCUMENT_LIMIT, RenderedDocument, Target, USER_DATA_LIMIT, UploadedFile, render,
+    render_readable, verification_document,
 };
 pub use entry::{Encoding, EntryStat, Listing, decode_content};
 pub use error::{BakeEntryError, RenderError};

@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use yaml11::{Node, NodeKind, Scalar};
 
 use super::bundle::{self, Member};
+use super::document::Placement;
 use super::entry::{DocumentEntry, decode_content};
 use super::error::RenderError;
 use crate::model::Value;
@@ -14,7 +15,7 @@ pub(super) fn verify(
     text: &str,
     root: &Value,
     entries: &[DocumentEntry],
-    is_bundled: &[bool],
+    placements: &[Placement],
 ) -> Result<(), RenderError> {
     let failed = |entry: &str, difference: &str| RenderError::ReadBack {
         entry: entry.to_owned(),
@@ -30,18 +31,18 @@ pub(super) fn verify(
     let bundle = read.get("bootcmd").and_then(|commands| bundle::members_of_command(commands.items()?.last()?));
     let bundle = bundle.ok_or_else(|| failed("the bundle", "it cannot be unpacked"))?;
     let members: HashMap<&str, &Member> = bundle.iter().map(|member| (member.path.as_str(), member)).collect();
-    for (entry, is_bundled) in entries.iter().zip(is_bundled) {
-        let found = if *is_bundled {
-            members.get(entry.path.as_str()).copied().cloned()
-        } else {
-            files.next().and_then(member_of_entry)
+    for (entry, placement) in entries.iter().zip(placements) {
+        let found = match placement {
+            Placement::Readable => files.next().and_then(member_of_entry),
+            Placement::Bundle => members.get(entry.path.as_str()).copied().cloned(),
+            Placement::Upload => continue,
         };
         let found = found.ok_or_else(|| failed(&entry.path, "it is missing"))?;
         if found != entry.member() {
             return Err(failed(&entry.path, "another path, owner, mode or content, or other bytes"));
         }
     }
-    if members.len() == is_bundled.iter().filter(|is_bundled| **is_bundled).count() {
+    if members.len() == placements.iter().filter(|placement| **placement == Placement::Bundle).count() {
         Ok(())
     } else {
         Err(failed("the bundle", "another number of files"))

@@ -144,6 +144,7 @@ fn shown(case: &str) -> String {
         channel: if options.poweroff { Channel::PowerOff } else { Channel::Https(channel) },
         power_off_after: std::time::Duration::from_secs(60),
         artifacts_url: options.artifacts_url.map(str::to_owned),
+        upload: None,
     };
     format!(
         "droplet: {:#?}\nsnapshot: {:#?}\n\n== the document of a bake\n{}\n== the document of a verification\n{}",
@@ -281,4 +282,47 @@ fn templates_become_the_documents_of_their_cases() {
         }
     }
     assert!(wrong.is_empty(), "{wrong}\n`make bless` accepts the changes");
+}
+
+/// Files of text that hardly compresses, named by their sizes.
+fn tree_of(sizes: &[usize]) -> Plan {
+    let directory = tempfile::tempdir().unwrap();
+    fs::create_dir_all(directory.path().join("files")).unwrap();
+    let mut state = 1_u32;
+    for (index, size) in sizes.iter().enumerate() {
+        let digit = || {
+            state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            b"0123456789abcdef"[(state >> 28) as usize]
+        };
+        let content: Vec<u8> = std::iter::repeat_with(digit).take(*size).collect();
+        fs::write(directory.path().join(format!("files/{index:03}")), content).unwrap();
+    }
+    let template = "snapshot: {name: x}\nfiles: [{source: files, to: /srv}]\n";
+    fs::create_dir_all(directory.path().join("templates")).unwrap();
+    fs::write(directory.path().join("templates/image.yaml"), template).unwrap();
+    plan(directory.path(), &Options::default())
+}
+
+#[test]
+fn the_largest_files_are_uploaded_and_the_others_fill_the_document() {
+    let mut sizes = vec![3_000; 60];
+    (sizes[7], sizes[30], sizes[50]) = (40_000, 13 << 20, 20);
+    let plan = tree_of(&sizes);
+    let document = render(&plan, Target::BAKE).unwrap();
+    let uploads: Vec<&str> = document.uploads.iter().map(|upload| upload.path.as_str()).collect();
+    assert!(uploads.contains(&"/srv/007") && uploads.contains(&"/srv/030") && !uploads.contains(&"/srv/050"));
+    let limit = Target::BAKE.limit.unwrap();
+    // Not more than one more file would have had room.
+    assert!(document.text.len() <= limit && document.text.len() > limit - 6_000, "{}", document.text.len());
+    let in_document = document.entries.iter().filter(|entry| entry.path.starts_with("/srv/") && entry.stored_bytes > 0);
+    assert_eq!(in_document.count() + uploads.len(), sizes.len());
+    assert_eq!(document.uploads.iter().find(|upload| upload.path == "/srv/030").unwrap().source, "files/030");
+    // Equal plans give equal documents, and what has room is not uploaded.
+    assert_eq!(render(&plan, Target::BAKE).unwrap().text, document.text);
+    assert_eq!(render(&tree_of(&[3_000; 9]), Target::BAKE).unwrap().uploads, []);
+    // Without uploads there is none.
+    assert!(
+        matches!(render(&plan, Target::DIGITALOCEAN), Err(RenderError::OnlyUpload { entries }) if entries.len() == 1)
+    );
+    assert!(matches!(render(&plan, Target::UNLIMITED), Err(RenderError::OnlyUpload { .. })));
 }

@@ -11,14 +11,21 @@ use std::path::{Component, Path, PathBuf};
 use walkdir::{DirEntry, WalkDir};
 
 use super::error::{TreeError, TreeFault};
-use super::files::{FilePath, ReadError, is_temporary, read_error_reason, read_regular};
-use crate::model::{FileTree, FilesSpec, ImageSpec, Mode, Owner, PlannedFile, Script, destination_fault};
+use super::files::{FilePath, ReadError, is_temporary, open_regular, read_error_reason, read_regular};
+use crate::model::{Content, FileTree, FilesSpec, ImageSpec, Mode, Owner, PlannedFile, Script, destination_fault};
 
-/// Limit of a file. A document of 64 KiB cannot contain a larger one.
+/// Limit of a script, and of a file that is imported.
 pub const MAX_FILE_BYTES: u64 = 64 << 20;
 
-/// Limit of all files together.
+/// Limit of all files that are imported.
 pub const MAX_TREE_BYTES: u64 = 256 << 20;
+
+/// Limit of all files of a template. The smallest droplet has a disk of 10 GiB.
+const MAX_UPLOAD_BYTES: u64 = 64 << 30;
+
+/// Limit of all files that are loaded. No document has room for more, so the others can only be
+/// uploaded.
+const MAX_LOADED_BYTES: u64 = 12 << 20;
 
 /// The files and scripts of a template, and warnings about them.
 #[derive(Debug, Default)]
@@ -48,7 +55,7 @@ fn read_files(
     warnings: &mut Vec<TreeFault>,
 ) -> Vec<PlannedFile> {
     let mut found: BTreeMap<String, PlannedFile> = BTreeMap::new();
-    let mut bytes = 0;
+    let (mut bytes, mut loaded_bytes) = (0_u64, 0);
     for (index, files) in spec.files.iter().enumerate() {
         let key = format!("files.{index}.source");
         let mut fault = |error| faults.push(TreeFault { key: key.clone(), error });
@@ -73,13 +80,14 @@ fn read_files(
             }
             let loaded = entry
                 .map_err(|error| walk_error(root, &files.source, &error))
-                .and_then(|entry| load_file(root, &start, &entry, files));
+                .and_then(|entry| load_file(root, &start, &entry, files, MAX_LOADED_BYTES - loaded_bytes));
             match loaded {
                 Ok(None) => {}
                 Ok(Some(file)) => {
-                    bytes += file.content.len() as u64;
-                    if bytes > MAX_TREE_BYTES {
-                        fault(TreeError::TreeTooLarge { path: files.source.clone() });
+                    bytes = bytes.saturating_add(file.content.size());
+                    loaded_bytes += file.content.loaded().map_or(0, |content| content.len() as u64);
+                    if bytes > MAX_UPLOAD_BYTES {
+                        fault(TreeError::TreeTooLarge { path: file.source });
                         return Vec::new();
                     }
                     let warning = check_file(&file);
@@ -121,8 +129,14 @@ fn read_files(
     found.into_values().collect()
 }
 
-/// Reads a file. Returns `None` for a directory.
-fn load_file(root: &Path, start: &Path, entry: &DirEntry, files: &FilesSpec) -> Result<Option<PlannedFile>, TreeError> {
+/// Reads a file within the limit; of a larger one only the size. Returns `None` for a directory.
+fn load_file(
+    root: &Path,
+    start: &Path,
+    entry: &DirEntry,
+    files: &FilesSpec,
+    limit: u64,
+) -> Result<Option<PlannedFile>, TreeError> {
     if entry.file_type().is_dir() {
         return Ok(None);
     }
@@ -138,7 +152,7 @@ fn load_file(root: &Path, start: &Path, entry: &DirEntry, files: &FilesSpec) -> 
     if let Some(reason) = destination_fault(&destination) {
         return Err(TreeError::Destination { path: source, destination, reason });
     }
-    let (content, metadata) = read_file(root, &source, path)?;
+    let (content, metadata) = read_content(root, &source, path, limit)?;
     let tree_mode = if is_executable(&metadata) { Mode(0o755) } else { Mode(0o644) };
     Ok(Some(PlannedFile {
         path: destination,
@@ -227,15 +241,29 @@ fn similar_path(root: &Path, missing: &Path, source: &str) -> Option<String> {
 /// Reads a regular file below the project's directory.
 fn read_file(root: &Path, source: &str, path: &Path) -> Result<(Vec<u8>, Metadata), TreeError> {
     let place = FilePath::inside(root, path.strip_prefix(root).unwrap_or(path));
-    read_regular(&place, MAX_FILE_BYTES).map_err(|error| {
-        let path = source.to_owned();
-        match error {
-            ReadError::Link(path) => TreeError::Link { path },
-            ReadError::Special(kind) => TreeError::Special { path, kind },
-            ReadError::TooLarge { bytes, .. } => TreeError::TooLarge { path, bytes },
-            error => TreeError::Unreadable { path, reason: error.to_string() },
-        }
-    })
+    read_regular(&place, MAX_FILE_BYTES).map_err(|error| tree_error(source, error))
+}
+
+/// Reads a regular file, or only its size if it is larger than the limit.
+fn read_content(root: &Path, source: &str, path: &Path, limit: u64) -> Result<(Content, Metadata), TreeError> {
+    let place = FilePath::inside(root, path.strip_prefix(root).unwrap_or(path));
+    let failed = |error| tree_error(source, error);
+    let (_, metadata) = open_regular(&place).map_err(failed)?;
+    if metadata.len() > limit {
+        return Ok((Content::OnDisk { bytes: metadata.len() }, metadata));
+    }
+    let (content, metadata) = read_regular(&place, limit).map_err(failed)?;
+    Ok((Content::Loaded(content), metadata))
+}
+
+fn tree_error(source: &str, error: ReadError) -> TreeError {
+    let path = source.to_owned();
+    match error {
+        ReadError::Link(path) => TreeError::Link { path },
+        ReadError::Special(kind) => TreeError::Special { path, kind },
+        ReadError::TooLarge { bytes, .. } => TreeError::TooLarge { path, bytes },
+        error => TreeError::Unreadable { path, reason: error.to_string() },
+    }
 }
 
 /// Returns a path relative to the project, with `/` as separator.

@@ -33,7 +33,7 @@ pub enum TreeError {
     Name { path: String },
     #[error("{path} is larger than 64 MiB ({bytes} bytes)")]
     TooLarge { path: String, bytes: u64 },
-    #[error("{path} brings the files to more than 256 MiB in all")]
+    #[error("{path} brings the files to more than 64 GiB in all")]
     TreeTooLarge { path: String },
     #[error("two sources for {destination}: {first} and {second}")]
     TwoSources { destination: String, first: String, second: String },

@@ -57,8 +57,8 @@ impl Cloud {
         fs::write(self.path("project/mkimg.lock"), lock).unwrap();
     }
 
-    /// Bakes, with a droplet that runs the document.
-    fn bake(&self, more: &[&str]) -> Baked {
+    /// Starts a droplet that runs the document.
+    fn start_droplet(&self) -> ChildGuard {
         let mut droplet = python();
         droplet.arg("-B").arg(tests("bake/droplet.py"));
         droplet
@@ -66,14 +66,20 @@ impl Cloud {
             .arg(&self.emulator.url)
             .arg(self.path("machine"))
             .env("MKIMG_TEST_TOKEN", TOKEN);
-        let _droplet =
-            ChildGuard(droplet.stdin(Stdio::null()).spawn().expect("these tests need python3 and python3-yaml"));
+        ChildGuard(droplet.stdin(Stdio::null()).spawn().expect("these tests need python3 and python3-yaml"))
+    }
+
+    fn bake_command(&self) -> Command {
         let mut bake = command(self.home.path());
-        bake.arg("-C")
-            .arg(self.path("project"))
-            .args(["-q", "bake", "--marker", "https", "--api-url", &self.emulator.url]);
-        bake.args(["--poll-interval", "50ms", "--report", "../report.json"]).args(more);
-        let (exit, stdout, stderr) = Run::of(bake.env("DIGITALOCEAN_API_TOKEN", TOKEN)).into_parts();
+        bake.arg("-C").arg(self.path("project")).args(["-q", "bake", "--api-url", &self.emulator.url]);
+        bake.args(["--poll-interval", "50ms", "--report", "../report.json"]).env("DIGITALOCEAN_API_TOKEN", TOKEN);
+        bake
+    }
+
+    /// Bakes, with a droplet that runs the document.
+    fn bake(&self, more: &[&str]) -> Baked {
+        let _droplet = self.start_droplet();
+        let (exit, stdout, stderr) = Run::of(self.bake_command().args(more)).into_parts();
         let report = serde_json::from_str(&fs::read_to_string(self.path("report.json")).unwrap()).unwrap();
         Baked { exit, stdout: self.plain(stdout), stderr: self.plain(stderr), report }
     }
@@ -125,6 +131,85 @@ fn command(home: &Path) -> Command {
     // Other tests may have left files of killed emulators in the usual folder.
     command.env("TMPDIR", home);
     command
+}
+
+/// Bytes that do not compress.
+fn noise(bytes: usize) -> Vec<u8> {
+    let mut state = 1_u32;
+    let next = || {
+        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        (state >> 24) as u8
+    };
+    std::iter::repeat_with(next).take(bytes).collect()
+}
+
+/// A project with files that have no room in a document.
+fn cloud_with_uploads(files: &[(&str, Vec<u8>)]) -> Cloud {
+    let who = Command::new("id").arg("-u").output().unwrap();
+    let owner = format!("{}:{}", String::from_utf8(who.stdout).unwrap().trim(), group());
+    let template = format!("files: [{{source: files, to: /opt/game, owner: '{owner}'}}]\nscripts: [scripts/01-a.sh]\n");
+    let cloud = Cloud::new(&template, &[("01-a.sh", "echo working")]);
+    fs::create_dir_all(cloud.path("project/files")).unwrap();
+    for (name, content) in files {
+        fs::write(cloud.path("project/files").join(name), content).unwrap();
+    }
+    cloud
+}
+
+#[test]
+fn what_has_no_room_is_uploaded() {
+    // More than is loaded, more than has room, and what has room.
+    let files = [("huge", noise(13 << 20)), ("large", noise(70_000)), ("small", b"small\n".to_vec())];
+    let cloud = cloud_with_uploads(&files);
+    let baked = cloud.bake(&[]);
+    assert_eq!((baked.exit, baked.stderr.as_str()), (0, ""), "{}", baked.stdout);
+    let passed = ["upload", "script 01-a.sh", "clean", "trim"].map(|name| (name, "passed"));
+    assert_eq!(baked.steps(), passed);
+    for (name, content) in &files[..2] {
+        assert!(fs::read(cloud.path("machine/opt/game").join(name)).unwrap() == *content, "{name} differs");
+    }
+    // The small file is in the document, which this droplet writes only below /run/mkimg.
+    assert!(!cloud.path("machine/opt/game/small").exists());
+    let bake = fs::read_dir(cloud.path("state/mkimg/bakes")).unwrap().next().unwrap().unwrap().path();
+    assert!(!bake.join("upload").exists() && !bake.join("secrets.json").exists());
+
+    // Without a channel or a bake there is no way to upload.
+    let huge = "no document has room for the largest files:";
+    let mut bake = cloud.bake_command();
+    let run = Run::of(bake.args(["--marker", "poweroff"]));
+    run.exits(1).stderr_has(huge).stderr_has("  upload      /opt/game/huge\n").stderr_has("`mkimg bake` uploads");
+    let mut render = command(cloud.home.path());
+    Run::of(render.arg("-C").arg(cloud.path("project")).arg("render")).exits(1).stdout_is("").stderr_has(huge);
+    let mut validate = command(cloud.home.path());
+    let run = Run::of(validate.arg("-C").arg(cloud.path("project")).arg("validate"));
+    run.exits(0).stderr_has("has no room for 2 of the files (13701488 bytes): `mkimg bake` uploads them");
+}
+
+#[test]
+fn a_killed_upload_is_resumed() {
+    let files = [("huge", noise(96 << 20))];
+    let cloud = cloud_with_uploads(&files);
+    let _droplet = cloud.start_droplet();
+    let mut killed = ChildGuard(cloud.bake_command().stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap());
+    let arriving = || {
+        let found = fs::read_dir(cloud.path("machine/opt/game")).into_iter().flatten();
+        found.filter_map(|entry| entry.ok()?.metadata().ok()).any(|found| (1 << 20..90 << 20).contains(&found.len()))
+    };
+    let until = std::time::Instant::now() + std::time::Duration::from_secs(120);
+    while !arriving() && std::time::Instant::now() < until {
+        std::thread::sleep(std::time::Duration::from_millis(2));
+    }
+    killed.0.kill().unwrap();
+    killed.0.wait().unwrap();
+    assert!(!cloud.path("machine/opt/game/huge").exists(), "it was killed too late");
+    // What is in the project now does not matter.
+    fs::write(cloud.path("project/files/huge"), b"another").unwrap();
+    let bake = fs::read_dir(cloud.path("state/mkimg/bakes")).unwrap().next().unwrap().unwrap().path();
+    let mut resume = command(cloud.home.path());
+    resume.args(["-q", "resume", "--api-url", &cloud.emulator.url]).arg(bake.file_name().unwrap());
+    Run::of(resume.env("DIGITALOCEAN_API_TOKEN", TOKEN)).exits(0);
+    assert!(fs::read(cloud.path("machine/opt/game/huge")).unwrap() == files[0].1, "it differs");
+    assert_eq!(cloud.account("snapshots"), ["tested"]);
 }
 
 #[test]

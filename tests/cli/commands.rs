@@ -201,7 +201,7 @@ fn oversized_inputs_are_not_read() {
         .run()
         .exits(2)
         .stdout_is("")
-        .stderr_has("files/etc/large is larger than 64 MiB (1099511627776 bytes)");
+        .stderr_has("files/etc/large brings the files to more than 64 GiB in all");
     let (exit, _, stderr) = mkimg(project.path()).args(["render", "/dev/zero"]).run().into_parts();
     let printed = "error: cannot read /dev/zero: it is larger than 16 MiB\nhelp: ";
     assert!(exit == 2 && stderr.starts_with(printed), "{stderr}");

@@ -299,7 +299,9 @@ fn a_project_that_does_not_render_is_a_finding() {
         } else {
             edit(project.path(), "verify:", &format!("{to}\nverify:"));
         }
-        let (exit, stdout, stderr) = mkimg(project.path()).args(["validate", "--format", "json"]).run().into_parts();
+        // Without a provider, what has no room would be uploaded.
+        let arguments = ["validate", "--format", "json", "--provider", "digitalocean"];
+        let (exit, stdout, stderr) = mkimg(project.path()).args(arguments).run().into_parts();
         assert_eq!(exit, 1, "{stderr}");
         let report: serde_json::Value = serde_json::from_str(&stdout).unwrap();
         let found = &report["documents"][0]["diagnostics"][0];

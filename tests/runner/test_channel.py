@@ -123,7 +123,7 @@ class ChannelTest(Case):
         self.assertEqual(self.ask("POST", "/v1/status")[0], 405)
         self.assertEqual(self.ask("HEAD", "/v1/status")[0], 405)
         self.assertEqual(self.ask("GET", "/v1/acknowledge")[0], 405)
-        self.assertEqual(self.ask("POST", "/v1/acknowledge", extra="Content-Length: 999999\r\n")[0], 400)
+        self.assertEqual(self.ask("POST", "/v1/acknowledge", extra="Content-Length: 4194305\r\n")[0], 400)
         self.assertEqual(self.ask("POST", "/v1/acknowledge", extra="Content-Length: x\r\n")[0], 400)
         self.assertEqual(self.ask("POST", "/v1/acknowledge", extra="Transfer-Encoding: chunked\r\n", body=b"0\r\n\r\n")[0], 400)
         self.assertEqual(self.ask("GET", "/v1/status", extra="Content-Length: 3\r\n", body=b"abc")[0], 200)

@@ -138,7 +138,8 @@ class FinishTest(Case):
     def test_the_channel_gets_the_secrets_and_the_runner_keeps_none(self):
         self.start()
         self.make_tls_context.assert_called_once_with(self.machine, "CERTIFICATE", "PRIVATE")
-        self.channel.assert_called_once_with(self.runner.status, self.runner.acknowledged, 8443, "TOKEN", self.make_tls_context.return_value)
+        self.channel.assert_called_once_with(self.runner.status, self.runner.acknowledged, 8443, "TOKEN",
+                                             self.make_tls_context.return_value, None)
         self.channel.return_value.start.assert_called_once_with()
         self.lock_memory.assert_called_once_with()
         self.assertEqual(set(self.runner.bake) & set(SECRETS), set())

@@ -180,7 +180,7 @@ fn document(spec: &Spec) -> (Secrets, Option<MarkerClient>) {
         // Some droplets never answer, so the limit is short. The others answer in time even on a
         // busy machine.
         let limit = Duration::from_secs(2);
-        let limits = MarkerLimits { connect: limit, request: limit, log: limit };
+        let limits = MarkerLimits { connect: limit, request: limit, log: limit, upload: limit };
         client = Some(MarkerClient::new(&credentials, PORT, limits).unwrap());
     }
     let text = format!("#cloud-config\nwrite_files:\n- path: /run/mkimg/bake.json\n  content: '{entry}'\n");

@@ -63,6 +63,8 @@ pub(in crate::bake) struct World {
     pub(in crate::bake) provision: u64,
     /// The same for the verification droplet, if it differs.
     pub(in crate::bake) verification: Option<u64>,
+    /// How many chunks are uploaded before a build droplet passes.
+    pub(in crate::bake) upload_chunks: u64,
     pub(in crate::bake) final_state: RunnerState,
     pub(in crate::bake) marker_answers: bool,
     pub(in crate::bake) accepts_acknowledgement: bool,
@@ -127,6 +129,7 @@ impl Default for World {
             address_after: 0,
             provision: 20,
             verification: None,
+            upload_chunks: 5,
             final_state: RunnerState::Passed,
             marker_answers: true,
             accepts_acknowledgement: true,
@@ -189,6 +192,8 @@ pub(in crate::bake) struct State {
     pub(in crate::bake) created: u32,
     /// When the current outage began.
     outage_since: Option<u64>,
+    /// The chunks that have arrived.
+    pub(in crate::bake) uploaded: u64,
 }
 
 impl State {

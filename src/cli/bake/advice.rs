@@ -40,6 +40,7 @@ pub(in crate::cli) fn for_failure(failure: &Failure) -> Option<String> {
             })
         }
         FailureKind::Droplet(_) => Some("`--on-error keep` keeps the droplet to look at its console".to_owned()),
+        FailureKind::Upload(_) => Some("run the bake again: it copies the files to upload first".to_owned()),
         FailureKind::Journal(_) => Some("free some space, or set XDG_STATE_HOME to another disk".to_owned()),
         FailureKind::ActionErrored { .. } | FailureKind::CreateLost { .. } => {
             Some("try again; if it repeats, the provider's support can look it up by these numbers".to_owned())

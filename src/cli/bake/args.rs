@@ -37,7 +37,7 @@ pub(crate) struct Args {
     /// How the droplet reports that it is finished: over its status channel, or by powering itself
     /// off
     #[arg(long, value_enum, default_value_t = MarkerArg::Https)]
-    marker: MarkerArg,
+    pub(super) marker: MarkerArg,
     /// What to do with the droplet of a failed bake; a finished snapshot is kept, and `mkimg
     /// resume` continues
     #[arg(long, value_enum, default_value_t = OnErrorArg::Destroy)]
@@ -92,7 +92,7 @@ pub(crate) struct Args {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
-enum MarkerArg {
+pub(super) enum MarkerArg {
     Https,
     Poweroff,
 }

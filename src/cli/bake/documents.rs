@@ -1,13 +1,15 @@
 //! The documents that a bake sends to its droplets, with their credentials, and their form on disk.
 
-use secrecy::{ExposeSecret as _, SecretString};
+use std::path::Path;
+
+use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize};
 
 use crate::bake::ports::Marker;
 use crate::bake::{MarkerKind, POWER_OFF_AFTER, Secrets, Spec};
 use crate::cli::error::Failure;
 use crate::marker::{Client as MarkerClient, Credentials, CredentialsError, Limits, PORT};
-use crate::render::{BakeEntry, Channel, HttpsChannel, RenderedDocument};
+use crate::render::{BakeEntry, Channel, HttpsChannel, RenderedDocument, UploadIndex};
 
 /// Both documents of a bake, and the secrets to redact.
 pub(crate) struct BakeDocuments {
@@ -15,6 +17,8 @@ pub(crate) struct BakeDocuments {
     pub(crate) verification: Option<DocumentWithCredentials>,
     /// Values of sensitive variables.
     pub(crate) sensitive: Vec<SecretString>,
+    /// The index of the files that are uploaded to the build droplet.
+    pub(crate) upload: Option<SecretString>,
 }
 
 /// The form on the disk.
@@ -24,6 +28,8 @@ struct StoredDocuments {
     build: StoredDocument,
     verification: Option<StoredDocument>,
     sensitive: Vec<String>,
+    #[serde(default)]
+    upload: Option<String>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -42,6 +48,7 @@ impl BakeDocuments {
             build: self.build.on_disk()?,
             verification: self.verification.as_ref().map(DocumentWithCredentials::on_disk).transpose()?,
             sensitive: self.sensitive.iter().map(|value| value.expose_secret().to_owned()).collect(),
+            upload: self.upload.as_ref().map(|index| index.expose_secret().to_owned()),
         };
         Ok(serde_json::to_string(&disk)?.into())
     }
@@ -57,6 +64,7 @@ impl BakeDocuments {
             build: DocumentWithCredentials::from_disk(disk.build)?,
             verification: disk.verification.map(DocumentWithCredentials::from_disk).transpose()?,
             sensitive: disk.sensitive.into_iter().map(Into::into).collect(),
+            upload: disk.upload.map(Into::into),
         })
     }
 
@@ -65,6 +73,13 @@ impl BakeDocuments {
         Secrets {
             user_data: self.build.text.clone(),
             verification: self.verification.as_ref().map(|document| document.text.clone()),
+        }
+    }
+
+    /// Makes the build droplet's client send the files whose contents are in this file.
+    pub(crate) fn attach_upload(&mut self, contents: &Path) {
+        if let (Some(index), Some(client)) = (&self.upload, &mut self.build.client) {
+            client.attach_upload(index.expose_secret().as_bytes().to_vec(), contents.to_path_buf());
         }
     }
 
@@ -88,6 +103,7 @@ impl DocumentWithCredentials {
         document: &RenderedDocument,
         spec: &Spec,
         artifacts_url: Option<String>,
+        upload: Option<UploadIndex>,
     ) -> Result<Self, Failure> {
         let credentials = match spec.marker {
             MarkerKind::Https => Some(Credentials::new(&spec.id)?),
@@ -103,7 +119,7 @@ impl DocumentWithCredentials {
             None => Channel::PowerOff,
         };
         let power_off_after = POWER_OFF_AFTER;
-        let entry = BakeEntry { bake: spec.id.to_string(), channel, power_off_after, artifacts_url };
+        let entry = BakeEntry { bake: spec.id.to_string(), channel, power_off_after, artifacts_url, upload };
         let text = document.with_bake_entry(&entry)?.into();
         let client = credentials.as_ref().map(client).transpose()?;
         Ok(Self { text, credentials, client })
@@ -152,11 +168,17 @@ mod tests {
             credentials: Some(credentials),
             client: None,
         };
-        let documents = BakeDocuments { build, verification: None, sensitive: vec!["a password".to_owned().into()] };
+        let documents = BakeDocuments {
+            build,
+            verification: None,
+            sensitive: vec!["a password".to_owned().into()],
+            upload: Some("[]".to_owned().into()),
+        };
         let text = documents.to_json().unwrap();
         let back = BakeDocuments::from_json(text.expose_secret()).unwrap();
         assert_eq!(back.secrets().user_data.expose_secret(), "#cloud-config\n");
         assert!(back.build.marker().is_some());
+        assert_eq!(back.upload.as_ref().map(ExposeSecret::expose_secret), Some("[]"));
         assert_eq!(back.secret_texts(), documents.secret_texts());
         assert!(back.secret_texts().contains(&token));
         let broken = BakeDocuments::from_json(&text.expose_secret()[..40]).err().unwrap();

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use diagnostics::{Report, Verdict};
 use secrecy::{ExposeSecret as _, SecretString};
 
-use super::args::Args;
+use super::args::{Args, MarkerArg};
 use super::artifacts::ArtifactDirectory;
 use crate::cli::error::{ErrorKind, ExpectedError, Failure};
 use crate::cli::options::Variant;
@@ -23,6 +23,8 @@ pub(crate) struct Prepared {
     pub(crate) verification: RenderedDocument,
     pub(crate) folder: Option<ArtifactDirectory>,
     pub(crate) stubs: bool,
+    /// The project's directory.
+    pub(crate) root: PathBuf,
     /// Values of sensitive variables.
     pub(crate) sensitive: Vec<SecretString>,
 }
@@ -149,11 +151,12 @@ pub(crate) fn prepare(args: &Args, global: &Global, variant: &Variant, local: bo
         folder.check(&plan.artifacts)?;
     }
     project::check_locked(global, &plan, &lock_path, args.locked)?;
-    let document = project::document(&plan, Target::DIGITALOCEAN)?;
+    let can_upload = args.marker == MarkerArg::Https;
+    let document = project::document(&plan, Target { can_upload, ..Target::BAKE })?;
     let secrets = project_lint::secrets(&opened, &assignments);
     check_documents(global, &plan, &document, &secrets)?;
     let verification = render::verification_document(&plan)?;
-    Ok(Prepared { plan, document, verification, folder, stubs: args.stand_ins, sensitive })
+    Ok(Prepared { plan, document, verification, folder, stubs: args.stand_ins, root: opened.project.root, sensitive })
 }
 
 /// Refuses a document that cloud-init would refuse.

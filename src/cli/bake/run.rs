@@ -7,6 +7,7 @@ use std::fmt::Write as _;
 use std::path::Path;
 
 use futures_util::stream::{self, StreamExt as _};
+use secrecy::SecretString;
 use serde_json::json;
 
 use super::advice;
@@ -17,6 +18,7 @@ use super::documents::{BakeDocuments, DocumentWithCredentials};
 use super::output::{self, SharedTerminal, Watcher};
 use super::prepare::Prepared;
 use super::state::{self, FileJournal};
+use super::upload;
 use crate::bake::journal::{Journal as _, JournalEntry, ServedArtifacts};
 use crate::bake::ports::Account;
 use crate::bake::report::Report;
@@ -27,6 +29,7 @@ use crate::cli::error::{ErrorKind, ExitStatus, ExpectedError, Failure, NoRandomn
 use crate::cli::escape::one_line;
 use crate::cli::options::{OutputFormat, Variant};
 use crate::cli::runtime::{AbortOnDrop, StopRequests, SystemClock, unix_time};
+use crate::render::UploadIndex;
 
 /// A new or resumed bake; the journal has its first line.
 pub(crate) struct BakeRun<'s> {
@@ -287,12 +290,9 @@ impl Batch<'_> {
             None => (None, None),
         };
         let url = artifacts.as_ref().map(|served| api.serve_droplets(served.port));
-        let build = DocumentWithCredentials::new(&prepared.document, spec, url.clone())?;
-        let verification =
-            spec.verify.then(|| DocumentWithCredentials::new(&prepared.verification, spec, url)).transpose()?;
-        let documents = BakeDocuments { build, verification, sensitive: std::mem::take(&mut prepared.sensitive) };
         let journal = FileJournal::create(&state::bake_directory(&spec.id)?, global.terminal.redaction())?;
-        journal.write_secrets(&documents.to_json()?)?;
+        let sensitive = std::mem::take(&mut prepared.sensitive);
+        let documents = write_documents(&journal, spec, prepared, url, sensitive).inspect_err(|_| journal.discard())?;
         let now = unix_time();
         let began = JournalEntry::Began {
             version: crate::bake::journal::VERSION,
@@ -381,6 +381,30 @@ fn severity(exit: u8) -> u8 {
         130 => 4,
         other => other,
     }
+}
+
+/// Writes what the bake sends into its directory.
+fn write_documents(
+    journal: &FileJournal,
+    spec: &Spec,
+    prepared: &Prepared,
+    artifacts_url: Option<String>,
+    sensitive: Vec<SecretString>,
+) -> Result<BakeDocuments, Failure> {
+    let upload = match prepared.document.uploads.as_slice() {
+        [] => None,
+        files => Some(journal.write_upload(|file, name| upload::copy(&prepared.root, files, file, name))?),
+    };
+    let index = upload.as_deref().map(UploadIndex::new);
+    let build = DocumentWithCredentials::new(&prepared.document, spec, artifacts_url.clone(), index)?;
+    let verification = spec
+        .verify
+        .then(|| DocumentWithCredentials::new(&prepared.verification, spec, artifacts_url, None))
+        .transpose()?;
+    let mut documents = BakeDocuments { build, verification, sensitive, upload: upload.map(Into::into) };
+    documents.attach_upload(&journal.upload_path());
+    journal.write_secrets(&documents.to_json()?)?;
+    Ok(documents)
 }
 
 async fn serve(folder: ArtifactDirectory) -> Result<(ServedArtifacts, AbortOnDrop), Failure> {

@@ -1,6 +1,6 @@
 //! The bake's directory: `$XDG_STATE_HOME/mkimg/bakes/<id>/`, mode 0700, with `journal.jsonl` and
-//! the droplet's logs (0600), and, while the bake is at work, `secrets.json` (0600): what another
-//! process needs to continue it.
+//! the droplet's logs (0600), and, while the bake is at work, what another process needs to continue
+//! it: `secrets.json`, and the contents of uploaded files in `upload` (both 0600).
 //!
 //! The process that works on a bake locks its journal; the system releases the lock however the
 //! process ends. Readers hold the lock for a moment only, so a process that wants it for work tries
@@ -26,6 +26,7 @@ use crate::cli::redaction::Redaction;
 
 const JOURNAL: &str = "journal.jsonl";
 const SECRETS: &str = "secrets.json";
+const UPLOAD: &str = "upload";
 
 /// The failure in the journal of a bake whose resources `mkimg gc` destroyed.
 const REMOVED: &str = "removed by `mkimg gc`";
@@ -168,7 +169,7 @@ pub(crate) fn known_bakes() -> Result<Vec<KnownBake>, Failure> {
         };
         if !at_work && lines.as_ref().is_ok_and(|lines| has_ended(lines)) {
             // It was killed after its last line: no process will need its secrets.
-            let _ = std::fs::remove_file(entry.path().join(SECRETS));
+            let _ = remove_files(&entry.path(), &[SECRETS, UPLOAD]);
         }
         known.push(KnownBake { bake, lines, at_work });
     }
@@ -262,6 +263,17 @@ fn lock_for_work(file: &File) -> io::Result<bool> {
         }
     }
     Ok(false)
+}
+
+/// Removes files; fails with the name of the one that remains.
+fn remove_files(folder: &Path, names: &[&'static str]) -> Result<(), (&'static str, io::Error)> {
+    for name in names {
+        match std::fs::remove_file(folder.join(name)) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err((name, error)),
+            _ => {}
+        }
+    }
+    Ok(())
 }
 
 fn has_ended(lines: &[JournalLine]) -> bool {
@@ -362,9 +374,28 @@ impl FileJournal {
 
     /// Removes the secrets: the bake cannot be resumed any more.
     pub(crate) fn remove_secrets(&self) -> Result<(), JournalError> {
-        match std::fs::remove_file(self.folder.join(SECRETS)) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(self.error(SECRETS, &error)),
-            _ => Ok(()),
+        remove_files(&self.folder, &[SECRETS, UPLOAD]).map_err(|(name, error)| self.error(name, &error))
+    }
+
+    /// Where the contents of uploaded files are.
+    pub(crate) fn upload_path(&self) -> PathBuf {
+        self.folder.join(UPLOAD)
+    }
+
+    /// Writes the contents of uploaded files.
+    pub(crate) fn write_upload<T>(&self, write: impl FnOnce(&File, &Path) -> Result<T, Failure>) -> Result<T, Failure> {
+        let path = self.upload_path();
+        let failed = |error: io::Error| FileError::new("write", &path, &error);
+        let file = private_mode(OpenOptions::new().write(true).create_new(true)).open(&path).map_err(failed)?;
+        let written = write(&file, &path)?;
+        file.sync_all().map_err(failed)?;
+        Ok(written)
+    }
+
+    /// Removes all traces of a bake that could not begin.
+    pub(crate) fn discard(&self) {
+        if remove_files(&self.folder, &[SECRETS, UPLOAD, JOURNAL]).is_ok() {
+            let _ = std::fs::remove_dir(&self.folder);
         }
     }
 

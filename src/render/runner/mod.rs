@@ -30,6 +30,7 @@ pub const BAKE: &[(&str, &str)] = &[
     ("firewall", include_str!("bake/firewall.py")),
     ("seal", include_str!("bake/seal.py")),
     ("wipe", include_str!("bake/wipe.py")),
+    ("upload", include_str!("bake/upload.py")),
     ("check", include_str!("bake/check.py")),
     ("verification", include_str!("bake/verification.py")),
     ("bake", include_str!("bake/bake.py")),
@@ -89,8 +90,9 @@ pub fn install_program(needs: Needs) -> String {
 
 /// Returns the bake half, which runs in the namespace of the installing half.
 #[must_use]
-pub fn bake_program() -> String {
-    join(BAKE.iter().map(|(_, source)| *source))
+pub fn bake_program(has_uploads: bool) -> String {
+    let modules = BAKE.iter().filter(|(name, _)| has_uploads || *name != "upload");
+    join(modules.map(|(_, source)| *source))
 }
 
 /// Joins modules into one namespace: the imports of the standard library first, each once, then the
@@ -138,7 +140,7 @@ mod tests {
         assert!(least.contains("APT_CONFIG") && least.contains("\nBOOT_JOBS"), "{least}");
         let most = install_program(Needs::ALL);
         assert!(most.contains("\ndef apt_get(") && most.contains("\ndef download("), "{most}");
-        assert!(most.ends_with("\nimport sys\nsys.exit(main())\n") && !bake_program().contains("main()"));
+        assert!(most.ends_with("\nimport sys\nsys.exit(main())\n") && !bake_program(true).contains("main()"));
     }
 
     #[test]

@@ -314,7 +314,8 @@ impl Marker for Fake {
             Some(seconds) if droplet.name.ends_with("-verification") => seconds,
             _ => self.world.provision,
         };
-        let finished = now >= droplet.born + self.world.active_after.unwrap_or(0) + provision;
+        let uploaded = state.uploaded >= self.world.upload_chunks;
+        let finished = uploaded && now >= droplet.born + self.world.active_after.unwrap_or(0) + provision;
         let failed = finished && self.world.final_state == RunnerState::Failed;
         let is_complete = now + self.world.complete >= droplet.born + self.world.active_after.unwrap_or(0) + provision;
         let text = if log_offset == 0 { self.world.log } else { "" };
@@ -352,6 +353,7 @@ impl Marker for Fake {
                 exit: Some(1),
                 tail: "[FAIL] ufw".into(),
             }),
+            upload: (!uploaded).then_some(state.uploaded),
         })
     }
     async fn acknowledge(&self, address: IpAddr) -> Result<(), MarkerError> {
@@ -368,5 +370,17 @@ impl Marker for Fake {
     }
     async fn log(&self, _address: IpAddr) -> Result<String, MarkerError> {
         Ok("the whole log".into())
+    }
+    async fn upload(&self, address: IpAddr, offset: u64) -> Result<Option<u64>, MarkerError> {
+        let mut state = self.state.lock().unwrap();
+        let uploaded = state.uploaded;
+        if offset == uploaded {
+            state.uploaded += 1;
+        }
+        // Some answers are lost.
+        if uploaded % 3 == 1 {
+            return Err(MarkerError::NotUp(address.to_string()));
+        }
+        Ok((state.uploaded < self.world.upload_chunks).then_some(state.uploaded))
     }
 }

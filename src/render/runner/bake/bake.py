@@ -15,6 +15,7 @@ from image import Image
 from progress import Status, Step, StepFailed
 from runner import BAKE, PLAN, Runner
 from seal import Seal
+from upload import Upload
 from verification import Verification
 from wipe import Wipe
 
@@ -32,6 +33,7 @@ class Bake(Runner):
         self.status = Status(PagedLog(system.path(BAKE_LOG)), bake["bake"], self.check_port)
         self.acknowledged = threading.Event()
         self.firewall = None
+        self.upload = Upload(system, bake["upload"]) if "upload" in bake else None
 
     def check_port(self):
         if self.firewall:
@@ -47,7 +49,8 @@ class Bake(Runner):
         self.redirect_artifacts(plan["artifacts"])
         image = Image(self.system, plan, self.pause, MKIMG_BAKE=self.bake["bake"])
         cleanup = [image.script_step("cleanup", plan["cleanup"])] if plan["cleanup"] else []
-        steps = self.file_steps() + image.steps() + cleanup + [Step("clean", Seal(self.system).clean)]
+        upload = [Step("upload", self.upload.receive)] if self.upload else []
+        steps = self.file_steps() + upload + image.steps() + cleanup + [Step("clean", Seal(self.system).clean)]
         steps += image.place_steps() + [Step("trim", Wipe(self.system).wipe_free_space)]
         check = [Step("check " + plan["check"]["name"], functools.partial(run_check, image, self.status))] if plan["check"] else []
         self.add_steps(steps + check)
@@ -60,7 +63,8 @@ class Bake(Runner):
     def open_channel(self):
         lock_memory()
         context = make_tls_context(self.system, self.bake.pop("certificate"), self.bake.pop("key"))
-        Channel(self.status, self.acknowledged, self.bake["port"], self.bake.pop("token"), context).start()
+        Channel(self.status, self.acknowledged, self.bake["port"], self.bake.pop("token"), context,
+                self.upload).start()
         self.firewall = Firewall(self.system, self.bake["port"], self.status.log)
         self.firewall.open_port()
         self.firewall.start()

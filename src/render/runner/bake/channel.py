@@ -1,7 +1,7 @@
 """The status channel: an HTTPS server with the bake's certificate and bearer token.
 
-It serves one request per connection. Each connection has a thread, and one deadline for handshake, request
-and response. Above the connection limit, the oldest one of the address that has most is closed, so strangers cannot
+It serves one request per connection. Each connection has a thread, and one deadline for handshake and request,
+which a body with the token may exceed while it arrives. Above the connection limit, the oldest one of the address that has most is closed, so strangers cannot
 block the controller; never one that has shown the token.
 """
 import base64
@@ -22,6 +22,7 @@ from progress import MAX_LOG_BYTES, Log
 MAX_CONNECTIONS = 64
 MAX_SECONDS = 15
 MAX_HEAD_BYTES = 8 << 10
+MAX_BODY_BYTES = 4 << 20
 MAX_PAGE_BYTES = 64 << 10
 TLS_FILE = "/run/mkimg/tls.pem"
 
@@ -76,13 +77,14 @@ def make_tls_context(system, certificate, key):
 
 
 class Channel(threading.Thread):
-    def __init__(self, status, acknowledged, port, token, context):
+    def __init__(self, status, acknowledged, port, token, context, upload=None):
         threading.Thread.__init__(self, name="channel", daemon=True)
         self.status = status
         self.acknowledged = acknowledged
         self.port = port
         self.expected_token = token.encode()
         self.context = context
+        self.upload = upload
         self.lock = threading.Lock()
         # Each with its address, or None if it has shown the token.
         self.connections = {}
@@ -136,7 +138,7 @@ class Channel(threading.Thread):
                 tls.settimeout(MAX_SECONDS)
                 tls.do_handshake()
                 head, rest = read_head(tls, deadline)
-                code, body = self._handle_request(connection, head, rest, tls, deadline)
+                code, body = self._handle_request(connection, head, rest, tls)
                 tls.settimeout(MAX_SECONDS)
                 tls.sendall(format_response(code, body))
                 tls.settimeout(1)
@@ -149,7 +151,7 @@ class Channel(threading.Thread):
             if code == 202:
                 self.acknowledged.set()
 
-    def _handle_request(self, connection, head, rest, tls, deadline):
+    def _handle_request(self, connection, head, body, tls):
         try:
             method, target, headers = parse_head(head)
         except ValueError:
@@ -161,29 +163,33 @@ class Channel(threading.Thread):
             if connection in self.connections:
                 self.trusted.add(self.connections[connection])
                 self.connections[connection] = None
-        # Read the body, so that closing does not reset the connection.
+        # The whole body is read, so that closing does not reset the connection.
         length = headers.get(b"content-length", b"0")
-        if b"transfer-encoding" in headers or not re.fullmatch(b"[0-9]{1,5}", length):
+        if b"transfer-encoding" in headers or not re.fullmatch(b"[0-9]{1,7}", length) or int(length) > MAX_BODY_BYTES:
             return 400, b""
-        have = len(rest)
-        while have < int(length):
-            have += len(receive(tls, deadline))
-        return self._route(method, target)
+        body = bytearray(body)
+        while len(body) < int(length):
+            # The controller may have a slow line.
+            body += receive(tls, time.monotonic() + MAX_SECONDS)
+        return self._route(method, target, body[:int(length)])
 
-    def _route(self, method, target):
+    def _route(self, method, target, body):
         path, _, query = target.partition("?")
-        if path not in ("/v1/status", "/v1/log", "/v1/acknowledge"):
+        if path not in ("/v1/status", "/v1/log", "/v1/acknowledge", "/v1/upload"):
             return 404, b""
-        if method != ("POST" if path == "/v1/acknowledge" else "GET"):
+        if method != ("GET" if path in ("/v1/status", "/v1/log") else "POST"):
             return 405, b""
         if path == "/v1/log":
             return 200, self.status.log.read_all()
         if path == "/v1/acknowledge":
             return 202 if self.status.state == "passed" else 409, b""
-        offset = query.partition("log=")[2] or "0"
+        offset = query.partition("=")[2] or "0"
         if not re.fullmatch("[0-9]{1,15}", offset):
             return 400, b""
-        return 200, dict(self.status.describe(), log=self.status.log.read_page(int(offset)))
+        if path == "/v1/upload":
+            return 200, {"next": self.upload and self.upload.accept(int(offset), body)}
+        return 200, dict(self.status.describe(), log=self.status.log.read_page(int(offset)),
+                         upload=self.upload and self.upload.next)
 
 
 def listen(port):
@@ -212,7 +218,7 @@ def receive(tls, deadline):
     if remaining <= 0:
         raise OSError("deadline passed")
     tls.settimeout(remaining)
-    data = tls.recv(4096)
+    data = tls.recv(1 << 16)
     if not data:
         raise OSError("connection closed")
     return data
