@@ -18,6 +18,9 @@ const MAX_UNPACKED_BYTES: u64 = 64 * 1024 * 1024;
 pub(crate) const SCRIPT_FOLDERS: &[&str] =
     &["/var/lib/cloud/scripts/per-instance/", "/var/lib/cloud/scripts/per-boot/", "/var/lib/cloud/scripts/per-once/"];
 
+/// The directory of an image's scripts on the machine.
+const IMAGE_SCRIPTS: &str = "/run/mkimg/scripts/";
+
 /// A parsed cloud-config, for the checks.
 pub(crate) struct CloudConfig<'t> {
     pub source: &'t Source,
@@ -114,6 +117,11 @@ fn read_entries<'t>(tree: &'t Tree, root: Node<'t>) -> Vec<FileEntry<'t>> {
 }
 
 impl FileEntry<'_> {
+    /// Whether the file is a script that runs while the machine is set up.
+    pub(crate) fn is_run_as_script(&self) -> bool {
+        is_script_path(&self.destination)
+    }
+
     /// Whether cloud-init runs the file at the end of the boot that writes it.
     pub(crate) fn is_run_at_boot(&self) -> bool {
         SCRIPT_FOLDERS.iter().any(|folder| self.destination.starts_with(folder))
@@ -129,6 +137,11 @@ impl FileEntry<'_> {
     ) -> Diagnostic {
         finding(rule, format!("write_files.{}.{key}", self.index), span, message, help)
     }
+}
+
+/// Whether a file at this path is a script of cloud-init or of an image, which runs while the machine is set up.
+pub(crate) fn is_script_path(path: &str) -> bool {
+    path.starts_with(IMAGE_SCRIPTS) || SCRIPT_FOLDERS.iter().any(|folder| path.starts_with(folder))
 }
 
 /// Normalizes a path: removes repeated slashes and `.` steps.

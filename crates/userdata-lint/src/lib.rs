@@ -184,7 +184,10 @@ pub fn lint_rendered(source: &Source, options: &Options) -> (LintedDocument, Vec
 #[must_use]
 pub fn lint_file(source: &Source, destination: &str, mode: u32, options: &Options) -> LintedDocument {
     let content = content::Content { text: source.text(), path: destination, mode, appends: false };
-    let diagnostics = content::check(&content).into_iter().map(content::to_diagnostic).collect();
+    let mut diagnostics = content::check(&content).into_iter().map(content::to_diagnostic).collect();
+    if cloud_config::is_script_path(destination) && source.text().starts_with("#!") {
+        boot::script(source, &mut diagnostics);
+    }
     let file = suppress::WrittenFile { index: 0, path: destination.to_owned(), bytes: source.text().len() };
     let checked = Checked { files: vec![file], ..Checked::new(Verdict::Skipped, diagnostics) };
     Draft::new(source, Kind::Unknown, None, checked).run(pipeline::FILE, options).into_document("file")

@@ -6,7 +6,7 @@
 use super::checks::{self, Checked};
 use super::header::{self, Kind};
 use super::places::finding;
-use super::{Options, document, rules, secrets, suppress};
+use super::{Options, boot, document, rules, secrets, suppress};
 use diagnostics::source::Source;
 use diagnostics::{Diagnostic, Findings, LintedDocument, Origin, Severity, Verdict, quoted};
 
@@ -165,9 +165,10 @@ fn drop_reported_elsewhere(draft: &mut Draft, options: &Options) {
     let in_separate_file = |found: &Diagnostic| {
         let index = found.path.strip_prefix("write_files.").and_then(|path| path.strip_suffix(".content"));
         let index: Option<usize> = index.and_then(|index| index.parse().ok());
-        // The rules about contents and commands.
-        ("MK300".."MK350").contains(&found.rule.code)
-            && files.iter().any(|file| Some(file.index) == index && options.is_separate_file(&file.path))
+        let of_file = |path: &str| ("MK300".."MK350").contains(&found.rule.code) || boot::is_of_script(found, path);
+        files
+            .iter()
+            .any(|file| Some(file.index) == index && options.is_separate_file(&file.path) && of_file(&file.path))
     };
     diagnostics.retain(|found| !options.reported_rules.contains(&found.rule.code) && !in_separate_file(found));
 }

@@ -1,32 +1,28 @@
 //! Commands that must not run at boot: they wait for cloud-init, ask a question, never end, stop
 //! the machine too early, block SSH, or run a download unchecked.
 
+use std::borrow::Cow;
 use std::cell::OnceCell;
+use std::collections::BTreeSet;
 
 use super::steps::{Boot, BootStep, Stage};
+use crate::cloud_config::normalize_path;
 use crate::rules;
 use crate::shell::{self, Input, Interpreter, SimpleCommand};
 use diagnostics::source::Source;
 use diagnostics::{Diagnostic, quoted};
 
-/// The directory of an image's scripts on the machine.
-const IMAGE_SCRIPTS: &str = "/run/mkimg/scripts/";
-
 pub(super) fn check(boot: &Boot<'_, '_>, out: &mut Vec<Diagnostic>) {
     let assumed = OnceCell::new();
     let assumes_yes = || *assumed.get_or_init(|| boot.source().text().contains("Assume-Yes"));
-    for (step, command) in boot.all_commands() {
-        check_command(boot.source(), step, command, &assumes_yes, out);
-        check_unit_start(boot, step, command, out);
-    }
     for step in &boot.steps {
-        check_downloads(boot.source(), step, out);
+        check_step(boot.source(), step, &assumes_yes, out);
+        step.commands.iter().for_each(|command| check_unit_start(boot, step, command, out));
     }
+    let called = called_files(boot);
     for file in boot.document.files() {
-        let is_image_script = file.destination.starts_with(IMAGE_SCRIPTS);
-        let Some(content) = file.content.as_ref().filter(|_| is_image_script || file.is_run_at_boot()) else {
-            continue;
-        };
+        let is_run = file.is_run_as_script() || called.contains(&*file.destination);
+        let Some(content) = file.content.as_ref().filter(|_| is_run) else { continue };
         let Some((text, interpreter)) = content.text().and_then(|text| Some((text, Interpreter::from_script(text)?)))
         else {
             continue;
@@ -37,17 +33,35 @@ pub(super) fn check(boot: &Boot<'_, '_>, out: &mut Vec<Diagnostic>) {
             node: Some(content.node),
             commands: shell::commands(text, interpreter),
         };
-        if is_image_script {
-            check_downloads(boot.source(), &step, out);
-        } else {
-            step.commands.iter().for_each(|command| check_command(boot.source(), &step, command, &assumes_yes, out));
-        }
+        check_step(boot.source(), &step, &assumes_yes, out);
     }
     check_firewall(boot, out);
 }
 
-/// Checks one command. `assumes_yes` tells whether the document configures apt to assume yes.
-pub(super) fn check_command(
+/// The files that `runcmd` certainly runs and waits for.
+fn called_files<'b>(boot: &'b Boot<'_, '_>) -> BTreeSet<Cow<'b, str>> {
+    let commands = boot.commands(Stage::Runcmd).map(|(_, command)| command);
+    let sure = commands.filter(|command| !command.conditional && command.is_waited_for());
+    let called = sure.filter_map(|command| {
+        let program = command.program();
+        let by_shell = Interpreter::from_program(program).is_some() || matches!(program, "." | "source");
+        if by_shell { command.operands().next() } else { command.words.first().map(AsRef::as_ref) }
+    });
+    called.filter(|path| path.starts_with('/')).map(normalize_path).collect()
+}
+
+/// Checks the commands of one item or script. `assumes_yes` tells whether apt is configured to assume yes.
+pub(super) fn check_step(
+    source: &Source,
+    step: &BootStep<'_>,
+    assumes_yes: &dyn Fn() -> bool,
+    out: &mut Vec<Diagnostic>,
+) {
+    step.commands.iter().for_each(|command| check_command(source, step, command, assumes_yes, out));
+    check_downloads(source, step, out);
+}
+
+fn check_command(
     source: &Source,
     step: &BootStep<'_>,
     command: &SimpleCommand<'_>,
@@ -264,7 +278,7 @@ fn allows_ssh(text: &str) -> bool {
 }
 
 /// Reports downloads that are piped to a shell, and apt-key.
-pub(super) fn check_downloads(source: &Source, step: &BootStep<'_>, out: &mut Vec<Diagnostic>) {
+fn check_downloads(source: &Source, step: &BootStep<'_>, out: &mut Vec<Diagnostic>) {
     let mut before: Option<&SimpleCommand<'_>> = None;
     for command in &step.commands {
         let program = command.program();

@@ -21,7 +21,7 @@ mod users;
 
 use std::cell::OnceCell;
 
-use super::cloud_config::CloudConfig;
+use super::cloud_config::{CloudConfig, is_script_path};
 use super::shell::{self, Interpreter};
 use crate::rules;
 use diagnostics::Diagnostic;
@@ -85,7 +85,20 @@ fn check_boot(document: &CloudConfig<'_>, out: &mut Vec<Diagnostic>) {
     files::check(&boot, out);
 }
 
-/// Checks a user-data script or a boothook.
+/// Whether a finding is one of [`script`], for a file that is checked on its own.
+pub(super) fn is_of_script(found: &Diagnostic, path: &str) -> bool {
+    const RULES: [&str; 6] = [
+        rules::WAITS_FOR_CLOUD_INIT.code,
+        rules::COMMAND_NEVER_ENDS.code,
+        rules::INTERACTIVE_PROMPT.code,
+        rules::REBOOT_IN_RUNCMD.code,
+        rules::DOWNLOAD_PIPED_TO_SHELL.code,
+        rules::APT_KEY_REMOVED.code,
+    ];
+    RULES.contains(&found.rule.code) && is_script_path(path)
+}
+
+/// Checks a user-data script, a boothook, or a file that is run as a script.
 pub(super) fn script(source: &Source, out: &mut Vec<Diagnostic>) {
     let Some(first) = source.text().lines().find(|line| line.starts_with("#!")) else { return };
     let Some(interpreter) = Interpreter::from_script(first) else { return };
@@ -94,10 +107,7 @@ pub(super) fn script(source: &Source, out: &mut Vec<Diagnostic>) {
     // Computed once per script, not once per command.
     let assumed = OnceCell::new();
     let assumes_yes = || *assumed.get_or_init(|| source.text().contains("Assume-Yes"));
-    for command in &step.commands {
-        commands::check_command(source, &step, command, &assumes_yes, out);
-    }
-    commands::check_downloads(source, &step, out);
+    commands::check_step(source, &step, &assumes_yes, out);
 }
 
 fn step<'t>(source: &'t Source, stage: Stage, path: String, item: Node<'t>) -> Option<BootStep<'t>> {

@@ -5,6 +5,7 @@ mod unnoticed;
 mod words;
 
 use crate::{Options, lint_bytes};
+use diagnostics::source::Source;
 
 fn codes(text: &str) -> Vec<&'static str> {
     let report = lint_bytes("t.yaml", text.as_bytes(), &Options::default());
@@ -239,4 +240,74 @@ fn long_scripts_are_checked_quickly() {
     let report =
         lint_bytes("t", ("#!/bin/sh\n".to_owned() + &"echo x\n".repeat(290_000)).as_bytes(), &Options::default());
     assert_eq!(report.documents[0].verdict, diagnostics::Verdict::Skipped);
+}
+
+/// Where a command can stand, and the codes that it gets there.
+type Form<'a> = (&'a str, &'a dyn Fn(&str) -> Vec<&'static str>);
+
+/// The rules about commands, wherever the script stands.
+#[test]
+fn commands_are_checked_in_every_script() {
+    const BAD: &[(&str, &str)] = &[
+        ("MK362", "apt-get install nginx"),
+        ("MK360", "cloud-init status --wait"),
+        ("MK358", "reboot"),
+        ("MK340", "tail -f /var/log/syslog"),
+        ("MK393", "curl https://a.example | sh"),
+        ("MK301", "source /etc/os-release"),
+        ("MK301", "set -o pipefail"),
+    ];
+    const GOOD: &[&str] = &[
+        "apt-get install -y nginx",
+        "systemctl restart ssh",
+        "timeout 5 tail -f /var/log/syslog",
+        "echo reboot",
+        ". /etc/os-release",
+    ];
+    let all = |report: crate::LintedDocument| -> Vec<_> {
+        let codes = report.findings.diagnostics.iter().map(|found| found.rule.code);
+        codes.filter(|code| *code != "MK006" && *code != "MK210").collect()
+    };
+    let options = Options::default();
+    let whole = |text: String| all(lint_bytes("t", text.as_bytes(), &options).documents.remove(0));
+    let file = |path: &str, text: &str| all(crate::lint_file(&Source::new("a", text), path, 0o755, &options));
+    let written = |path: &str, text: &str, runcmd: &str| {
+        let entry = format!("- path: {path}\n  permissions: '0755'\n  content: |\n    #!/bin/sh\n    {text}\n");
+        whole(format!("#cloud-config\nwrite_files:\n{entry}{runcmd}"))
+    };
+    let forms: &[Form<'_>] = &[
+        ("runcmd", &|text| whole(format!("#cloud-config\nruncmd:\n  - {text}\n"))),
+        ("a user-data script", &|text| whole(format!("#!/bin/sh\n{text}\n"))),
+        ("a script of an image", &|text| file("/run/mkimg/scripts/00-a.sh", &format!("#!/bin/sh\n{text}\n"))),
+        ("a file", &|text| file("/var/lib/cloud/scripts/per-boot/a", &format!("#!/bin/sh\n{text}\n"))),
+        ("write_files", &|text| written("/var/lib/cloud/scripts/per-once/a", text, "")),
+        ("a rendered image", &|text| written("/run/mkimg/scripts/00-a.sh", text, "")),
+        ("a file of runcmd", &|text| written("/root/a", text, "runcmd: [/root/a]\n")),
+        ("a file of a shell", &|text| written("/root/a", text, "runcmd: ['sh -e /root//a']\n")),
+    ];
+    for (form, check) in forms {
+        for (code, text) in BAD {
+            assert_eq!(check(text), [*code], "{form}: {text}");
+        }
+        for text in GOOD {
+            assert_eq!(check(text), [""; 0], "{form}: {text}");
+        }
+    }
+    // Nothing tells when, or whether, these run.
+    for (path, runcmd) in [
+        ("/root/a", ""),
+        ("/root/a", "runcmd: [/root/b]\n"),
+        ("/root/a", "runcmd: ['/root/a &']\n"),
+        ("/root/a", "runcmd: ['if b; then /root/a; fi']\n"),
+        ("/root/a", "runcmd: [chown root /root/a]\n"),
+    ] {
+        assert_eq!(written(path, "reboot", runcmd), [""; 0], "{path} {runcmd}");
+    }
+    assert_eq!(file("/usr/local/bin/a", "#!/bin/sh\nreboot\n"), [""; 0]);
+    assert_eq!(file("/run/mkimg/scripts/00-a.py", "#!/usr/bin/python3\nreboot\n"), [""; 0]);
+    // What is told of the file is not told of the document as well.
+    let separate = Options { separate_files: vec!["/run/mkimg/".into()], ..options.clone() };
+    let text = "#cloud-config\nwrite_files:\n- path: /run/mkimg/scripts/a\n  content: |\n    #!/bin/sh\n    reboot\n";
+    let (document, _) = crate::lint_rendered(&Source::new("t", text), &separate);
+    assert_eq!(all(document), [""; 0]);
 }

@@ -8,16 +8,18 @@ use diagnostics::source::Span;
 use diagnostics::{Diagnostic, quoted};
 use yaml11::Node;
 
+const USE_BASH: &str = "begin the script with `#!/bin/bash`, or use POSIX syntax only";
+
 /// Checks a file that a shell reads, by its first line or its directory.
 pub(super) fn check(content: &Content<'_>, out: &mut Vec<ContentFault>) {
     // An appended text may begin in the middle of a script.
     if content.appends {
         return;
     }
-    let sourced = || content.path.starts_with("/etc/profile.d/") && super::has_ending(content.path, "sh");
-    let interpreter = Interpreter::from_script(content.text).or_else(|| sourced().then_some(Interpreter::Sh));
-    if let Some(interpreter) = interpreter {
-        check_script(content.text, interpreter, out);
+    if let Some(interpreter) = Interpreter::from_script(content.text) {
+        check_script(content.text, interpreter, content.text, out);
+    } else if content.path.starts_with("/etc/profile.d/") && super::has_ending(content.path, "sh") {
+        check_syntax(content.text, Interpreter::Sh, out);
     }
 }
 
@@ -27,10 +29,11 @@ pub(crate) fn check_user_data_script(text: &str) -> Vec<ContentFault> {
     let Some(interpreter) = Interpreter::from_script(text) else { return out };
     // cloud-init converts Windows line ends if the first line has one.
     if !text.split('\n').next().is_some_and(|line| line.ends_with('\r')) {
-        check_script(text, interpreter, &mut out);
+        check_script(text, interpreter, text, &mut out);
         return out;
     }
-    check_script(&text.replace("\r\n", "\n"), interpreter, &mut out);
+    let unix = text.replace("\r\n", "\n");
+    check_script(&unix, interpreter, &unix, &mut out);
     let ends: Vec<usize> = text.match_indices("\r\n").enumerate().map(|(before, (at, _))| at - before).collect();
     let original = |at: usize| at + ends.partition_point(|end| *end < at);
     for fault in &mut out {
@@ -50,8 +53,19 @@ fn exits_unless_bash(before: &str) -> bool {
     before.lines().any(|line| !line.trim_start().starts_with('#') && line.contains("BASH_VERSION") && leaves(line))
 }
 
+/// Checks a whole script: what its shell cannot parse, or else the first thing that it does not have.
+/// `around` is the text that tells for which distribution the script is.
+fn check_script(text: &str, interpreter: Interpreter, around: &str, out: &mut Vec<ContentFault>) {
+    let before = out.len();
+    check_syntax(text, interpreter, out);
+    let is_posix = matches!(interpreter, Interpreter::Sh | Interpreter::Dash);
+    if is_posix && out.len() == before && !text.contains("\r\n") && !uses_bash_as_sh(around) {
+        out.extend(missing_in_dash(text).into_iter().next());
+    }
+}
+
 /// Reports syntax errors and unterminated here-documents.
-fn check_script(text: &str, interpreter: Interpreter, out: &mut Vec<ContentFault>) {
+fn check_syntax(text: &str, interpreter: Interpreter, out: &mut Vec<ContentFault>) {
     // Windows line ends are reported separately, and would cause misleading errors.
     let has_windows_line_ends = text.starts_with("#!") && text.contains("\r\n");
     if has_windows_line_ends || interpreter == Interpreter::Ash {
@@ -64,8 +78,7 @@ fn check_script(text: &str, interpreter: Interpreter, out: &mut Vec<ContentFault
         let line = line_of(&error);
         let span = if error.span.end > error.span.start { error.span } else { Span::new(line, error.span.start) };
         let message = format!("only bash accepts this; for the `sh` of Debian and Ubuntu: {}", error.message);
-        let help = "begin the script with `#!/bin/bash`, or use POSIX syntax only".to_string();
-        out.push(ContentFault::new(&rules::BASH_SYNTAX_IN_SH, span, message, Some(help)));
+        out.push(ContentFault::new(&rules::BASH_SYNTAX_IN_SH, span, message, Some(USE_BASH.into())));
         return;
     }
     if let Some(error) = script.error {
@@ -110,19 +123,18 @@ fn check_commands(document: &CloudConfig<'_>, key: &str, out: &mut Vec<Diagnosti
         let Some(text) = node.as_str() else { continue };
         if option.starts_with('-') && option.ends_with('c') && !option.starts_with("--") {
             let mut faults = Vec::new();
-            check_script(text, interpreter, &mut faults);
+            check_script(text, interpreter, document.source.text(), &mut faults);
+            faults.iter_mut().for_each(use_bash_in_list);
             super::report_in_scalar(document.source, node, false, &format!("{key}.{index}.2"), text, faults, out);
         }
     }
     let mut faults = Vec::new();
-    check_script(&script, Interpreter::Sh, &mut faults);
+    check_syntax(&script, Interpreter::Sh, &mut faults);
     if faults.is_empty() && !uses_bash_as_sh(document.source.text()) {
-        faults = commands_missing_in_dash(&script);
+        faults = missing_in_dash(&script);
     }
     for mut fault in faults {
-        if fault.rule.code == rules::BASH_SYNTAX_IN_SH.code {
-            fault.help = Some("use `[bash, -c, '…']`, or POSIX syntax only".into());
-        }
+        use_bash_in_list(&mut fault);
         let before = starts.partition_point(|(start, ..)| *start <= fault.span.start);
         let Some((start, index, item)) = before.checked_sub(1).and_then(|before| starts.get(before)) else { continue };
         let Some(text) = item.as_str() else { continue };
@@ -143,23 +155,34 @@ fn check_commands(document: &CloudConfig<'_>, key: &str, out: &mut Vec<Diagnosti
     }
 }
 
-/// Whether the document is for a distribution whose `sh` is bash, judging by its package manager.
-fn uses_bash_as_sh(document: &str) -> bool {
-    ["yum", "dnf", "zypper", "pacman", "apk "].iter().any(|manager| document.contains(manager))
+/// The help for an item of `runcmd` or `bootcmd`, which has no first line of its own.
+fn use_bash_in_list(fault: &mut ContentFault) {
+    if fault.rule.code == rules::BASH_SYNTAX_IN_SH.code {
+        fault.help = Some("use `[bash, -c, '…']`, or POSIX syntax only".into());
+    }
 }
 
-/// Reports commands that dash parses but does not find.
-fn commands_missing_in_dash(script: &str) -> Vec<ContentFault> {
+/// Whether a text is for a distribution whose `sh` is bash, judging by its package manager.
+fn uses_bash_as_sh(text: &str) -> bool {
+    ["yum", "dnf", "zypper", "pacman", "apk "].iter().any(|manager| text.contains(manager))
+}
+
+/// Reports what dash parses but does not have.
+fn missing_in_dash(script: &str) -> Vec<ContentFault> {
     // A script that tests which shell runs it handles both.
     if script.contains("BASH") || script.contains("source()") {
         return Vec::new();
     }
     let mut out = Vec::new();
     for (span, name) in shell::parse(script, Dialect::Posix).bash_only {
-        let instead = if name == "source" { "use `.` instead" } else { "use `[`, with `=` to compare strings" };
-        let message =
-            format!("only bash has {}; the `sh` of Debian and Ubuntu does not find it: {instead}", quoted(name));
-        out.push(ContentFault::new(&rules::BASH_SYNTAX_IN_SH, span, message, None));
+        let sh = "the `sh` of Debian and Ubuntu, dash,";
+        let message = match name {
+            "source" => format!("only bash has `source`; {sh} does not find it: use `.` instead"),
+            "[[" => format!("only bash has `[[`; {sh} does not find it: use `[`, with `=` to compare strings"),
+            "==" => format!("only bash has `==` in `[`; for {sh} the condition is an error, and false: use `=`"),
+            option => format!("only bash has the option {}; {sh} ends the script here", quoted(option)),
+        };
+        out.push(ContentFault::new(&rules::BASH_SYNTAX_IN_SH, span, message, Some(USE_BASH.into())));
     }
     out
 }

@@ -381,12 +381,35 @@ fn scripts_by_their_shell() {
         ("MK301", "#!/bin/sh", "  # [ -z \"$BASH_VERSION\" ] && exit 1\na=(b)\n"),
         ("MK301", "#!/bin/sh", "[ -z \"$BASH_VERSION\" ] && echo\na=(b)\n"),
         ("MK301", "#!/bin/sh", "[ -z \"$A\" ] && exit 1\na=(b)\n"),
+        ("MK301", "#!/bin/sh", "source /a\n"),
+        ("MK301", "#!/bin/sh", "if [[ -f /a ]]; then\n  b\nfi\n"),
+        ("MK301", "#!/usr/bin/env sh", "[[ -f /a ]] && [[ -f /b ]]\nsource /a\n"),
+        ("MK301", "#!/bin/dash", "source /a\n"),
+        ("MK301", "#!/bin/sh", "[ \"$1\" == a ] && b\n"),
+        ("MK301", "#!/bin/sh", "if test \"$1\" == a; then b; fi\n"),
+        ("MK301", "#!/bin/sh", "[ ! \"$1\" == a ]\n"),
+        ("MK301", "#!/bin/sh", "set -o pipefail\n"),
+        ("MK301", "#!/bin/sh -e", "set -euo pipefail\n"),
+        ("MK301", "#!/bin/sh", "set -u -o pipefail\n"),
+        ("MK301", "#!/bin/sh", "set -o posix\n"),
+        ("", "#!/bin/bash", "source /a\n[[ a ]]\n[ a == b ]\nset -euo pipefail\n"),
+        ("", "#!/bin/ash", "source /a\n"),
+        ("", "#!/bin/sh", "[ \"$1\" = == ] || [ a = b ]\necho a == b\n"),
+        ("", "#!/bin/sh", "sudo [ a == b ]\nawk '$1 == 2'\n"),
+        ("", "#!/bin/sh", "set -eu\nset -o errexit -o nounset\nset +o xtrace\nset -- -o pipefail\n"),
+        ("", "#!/bin/sh", "if (set -o pipefail) 2>/dev/null; then set -o pipefail; fi\n"),
+        ("", "#!/bin/sh", "# source /a\necho '[[ a ]]' source\ncat <<EOF\nsource /a\nEOF\n"),
+        ("", "#!/bin/sh", "[ -n \"$BASH_VERSION\" ] || exit 1\nsource /a\n"),
+        ("", "#!/bin/sh", "dnf install -y a\nsource /a\n"),
+        ("", "#!/bin/sh\r", "source /a\r\n"),
     ] {
         let expected: &[&str] = if code.is_empty() { &[] } else { &[code] };
         assert_eq!(codes("/a", 0o755, &format!("{first}\n{rest}")), expected, "{first} {rest}");
     }
     check("/etc/profile.d/a.sh", 0o644, &[("MK300", "if a; then\n"), ("MK301", "a=(b)\n")]);
     check("/etc/profile.d/a", 0o644, &[("", "if a; then\n")]);
+    // bash reads it as well.
+    check("/etc/profile.d/b.sh", 0o644, &[("", "[[ -f /a ]] && source /a\n")]);
     // Windows line ends are reported separately.
     check("/a", 0o755, &[("", "#!/bin/sh\r\nif a; then\r\n")]);
 }

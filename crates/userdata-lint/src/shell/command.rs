@@ -7,6 +7,12 @@ use super::{Interpreter, ParsedScript, read};
 /// How deep `sh -c` may nest.
 const MAX_SHELLS_IN_SHELLS: usize = 3;
 
+/// The options of bash's `set -o` that dash does not have.
+const BASH_OPTIONS: &[&str] = &[
+    "braceexpand", "errtrace", "functrace", "hashall", "histexpand", "history", "keyword", "onecmd", "physical",
+    "pipefail", "posix", "privileged",
+];
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Input {
     Inherited,
@@ -86,6 +92,29 @@ impl<'t> SimpleCommand<'t> {
             Some(Cow::Borrowed(text)) => Some((text, shell)),
             _ => None,
         }
+    }
+
+    /// An operator of `[` or an option of `set` that only bash has.
+    pub(super) fn bash_only_argument(&self) -> Option<&'t str> {
+        let arguments = self.arguments();
+        // With `sudo`, `[` is a program, which is the same everywhere.
+        let name = match self.words.first()?.as_ref() {
+            program @ ("[" | "test") if self.written.starts_with(program) => {
+                let mut pairs = arguments.windows(2);
+                pairs.find(|pair| pair[1] == "==" && !matches!(&*pair[0], "=" | "!=")).map(|pair| &pair[1])
+            }
+            // A script may try the option in a condition first.
+            "set" if !self.conditional => {
+                let end = arguments.iter().position(|word| word == "--").unwrap_or(arguments.len());
+                let pairs = arguments[..end].windows(2);
+                let mut named =
+                    pairs.filter(|pair| pair[0].starts_with(['-', '+']) && pair[0].ends_with('o')).map(|pair| &pair[1]);
+                named.find(|name| BASH_OPTIONS.contains(&name.as_ref()))
+            }
+            _ => None,
+        }?;
+        let at = self.written.find(name.as_ref())?;
+        self.written.get(at..at + name.len())
     }
 
     /// Removes assignments, `sudo`, `env`, `timeout 5` and similar prefixes.

@@ -252,6 +252,10 @@ impl<'t> Parser<'t> {
         command.conditional |= self.context.conditional || self.chained;
         command.in_subshell = self.context.subshell;
         command.input = input;
+        if let Some(name) = command.bash_only_argument().filter(|_| !self.is_bash()) {
+            let at = first.start + command.written.find(name).unwrap_or_default();
+            self.script.bash_only.push((Span::new(at, at + name.len()), name));
+        }
         if !command.words.is_empty() {
             self.script.commands.push(command);
         }
@@ -260,8 +264,7 @@ impl<'t> Parser<'t> {
     /// Records a command name that only bash has.
     fn note_bash_only(&mut self, start: usize) {
         if !self.is_bash() {
-            let name = self.text.get(start..self.at);
-            let name = ["[[", "source"].into_iter().find(|known| name == Some(*known));
+            let name = self.text.get(start..self.at).filter(|name| matches!(*name, "[[" | "source"));
             self.script.bash_only.extend(name.map(|name| (Span::new(start, self.at), name)));
         }
     }

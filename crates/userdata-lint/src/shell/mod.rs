@@ -97,9 +97,9 @@ pub(crate) struct HereDocument {
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Script<'t> {
     pub error: Option<ShellError>,
-    /// Commands that only bash has; other shells do not find them at run time. Empty if the script
-    /// is not understood.
-    pub bash_only: Vec<(Span, &'static str)>,
+    /// Commands, operators and options that only bash has; other shells fail at them at run time.
+    /// Empty if the script is not understood.
+    pub bash_only: Vec<(Span, &'t str)>,
     pub here_documents: Vec<HereDocument>,
     /// Whether the whole script was understood.
     pub is_understood: bool,

@@ -231,9 +231,14 @@ impl Parser<'_> {
                     if self.arithmetic()? {
                         return Ok(());
                     }
+                    self.at = start + 2;
+                    match self.substitution(Span::new(start, self.at)) {
+                        Err(Stop::Error(_)) => return unclosed(Span::new(start, start + 3), "this `$((`", "`))`"),
+                        other => other?,
+                    }
                     // dash always parses this as arithmetic; other shells do not.
                     self.is_ambiguous |= !self.is_bash();
-                    self.at = start;
+                    return Ok(());
                 }
                 self.at += 2;
                 self.substitution(Span::new(start, self.at))
