@@ -22,7 +22,11 @@ pub(super) fn options(plan: &Plan, secrets: &[String], options: &Options) -> Opt
         reason: allowed.reason.clone(),
     });
     let files = plan.files.iter().map(|file| file.path.clone());
+    let of_files = plan.files.iter().filter_map(|file| file.content.loaded());
+    let mut contents = of_files.chain(plan.all_scripts().map(|script| &script.content[..]));
+    let sets_apt = |content: &[u8]| std::str::from_utf8(content).is_ok_and(|text| text.contains("Assume-Yes"));
     Options {
+        assumes_yes: contents.any(sets_apt),
         base_image: plan.droplet.as_ref().map(|droplet| droplet.image.clone()),
         allow: allow.collect(),
         separate_files: files.chain([STAGED.to_owned()]).collect(),

@@ -78,12 +78,12 @@ pub(super) fn check_text(source: &Source, kind: Kind, options: &Options, depth: 
         }
         Kind::Script => {
             document::script(source, &mut diagnostics);
-            boot::script(source, &mut diagnostics);
+            boot::script(source, options.assumes_yes, &mut diagnostics);
             Verdict::Skipped
         }
         Kind::Boothook => {
             document::boothook(source, &mut diagnostics);
-            boot::script(source, &mut diagnostics);
+            boot::script(source, options.assumes_yes, &mut diagnostics);
             Verdict::Skipped
         }
         Kind::PartHandler => {

@@ -93,6 +93,8 @@ pub struct Options {
     /// Paths of files that are checked on their own; a directory ends with `/`. Findings in their
     /// content are left out of the document's report.
     pub separate_files: Vec<String>,
+    /// Whether another file of the machine lets apt assume yes.
+    pub assumes_yes: bool,
     /// Codes of rules that the caller reports itself.
     pub reported_rules: Vec<&'static str>,
     /// Values that the report must not show.
@@ -109,6 +111,7 @@ impl Default for Options {
             skip_unmarked: false,
             allow: Vec::new(),
             separate_files: Vec::new(),
+            assumes_yes: false,
             reported_rules: Vec::new(),
             secrets: Vec::new(),
         }
@@ -186,7 +189,7 @@ pub fn lint_file(source: &Source, destination: &str, mode: u32, options: &Option
     let content = content::Content { text: source.text(), path: destination, mode, appends: false };
     let mut diagnostics = content::check(&content).into_iter().map(content::to_diagnostic).collect();
     if cloud_config::is_script_path(destination) && source.text().starts_with("#!") {
-        boot::script(source, &mut diagnostics);
+        boot::script(source, options.assumes_yes, &mut diagnostics);
     }
     let file = suppress::WrittenFile { index: 0, path: destination.to_owned(), bytes: source.text().len() };
     let checked = Checked { files: vec![file], ..Checked::new(Verdict::Skipped, diagnostics) };

@@ -99,14 +99,14 @@ pub(super) fn is_of_script(found: &Diagnostic, path: &str) -> bool {
 }
 
 /// Checks a user-data script, a boothook, or a file that is run as a script.
-pub(super) fn script(source: &Source, out: &mut Vec<Diagnostic>) {
+pub(super) fn script(source: &Source, assumes_yes: bool, out: &mut Vec<Diagnostic>) {
     let Some(first) = source.text().lines().find(|line| line.starts_with("#!")) else { return };
     let Some(interpreter) = Interpreter::from_script(first) else { return };
     let commands = shell::commands(source.text(), interpreter);
     let step = BootStep { stage: Stage::Script, path: String::new(), node: None, commands };
     // Computed once per script, not once per command.
     let assumed = OnceCell::new();
-    let assumes_yes = || *assumed.get_or_init(|| source.text().contains("Assume-Yes"));
+    let assumes_yes = || *assumed.get_or_init(|| assumes_yes || source.text().contains("Assume-Yes"));
     commands::check_step(source, &step, &assumes_yes, out);
 }
 
