@@ -84,7 +84,7 @@ impl Machine<'_> {
         let mut checked = clock.now();
         let followed = wait
             .poll_until(async |_| {
-                let last = match self.unless_stopped(marker.status(address, reported.offset)).await? {
+                let answer = match self.unless_stopped(marker.status(address, reported.offset)).await? {
                     Ok(status) => {
                         answered = true;
                         self.report_status(&mut reported, &status);
@@ -93,9 +93,13 @@ impl Machine<'_> {
                         }
                         match status.upload {
                             Some(offset) => self.upload(marker, address, offset, stage).await?,
-                            None => None,
+                            None => Ok(()),
                         }
                     }
+                    Err(error) => Err(error),
+                };
+                let last = match answer {
+                    Ok(()) => None,
                     Err(error) => {
                         if !matches!(error, MarkerError::NotUp(_)) && !reported.warned {
                             reported.warned = true;
@@ -164,15 +168,14 @@ impl Machine<'_> {
         Err(Stop::failed(stage, FailureKind::Droplet(why)))
     }
 
-    /// Sends what the droplet waits for, for some seconds; then its status is worth a look again. Returns the error that
-    /// ended it early, which counts like any other outage.
+    /// Sends what the droplet waits for, for some seconds; then its status is worth a look again.
     async fn upload(
         &self,
         marker: &dyn Marker,
         address: IpAddr,
         mut offset: u64,
         stage: Stage,
-    ) -> Result<Option<String>, Stop> {
+    ) -> Result<Result<(), MarkerError>, Stop> {
         let began = self.ports.clock.now();
         while self.ports.clock.now().saturating_sub(began) < UPLOAD_INTERVAL {
             match self.unless_stopped(marker.upload(address, offset)).await? {
@@ -181,10 +184,13 @@ impl Machine<'_> {
                 Err(error @ MarkerError::Upload { .. }) => {
                     return Err(Stop::failed(stage, FailureKind::Upload(error.to_string())));
                 }
-                Err(error) => return Ok(Some(error.to_string())),
+                Err(error) => return Ok(Err(error)),
             }
         }
-        Ok(None)
+        if self.ports.clock.now().saturating_sub(began) >= UPLOAD_INTERVAL {
+            self.note(format!("uploaded {} MB so far", offset / 1_000_000));
+        }
+        Ok(Ok(()))
     }
 
     fn report_status(&self, reported: &mut Reported, status: &Status) {

@@ -26,7 +26,7 @@ const MAX_STATUS_BYTES: usize = 512 * 1024;
 /// The whole log is at most 4 MiB.
 const MAX_LOG_BYTES: usize = 4 * 1024 * 1024 + 64 * 1024;
 /// The contents of one chunk of an upload; the runner takes at most 4 MiB.
-const CHUNK_BYTES: u64 = 2 * 1024 * 1024;
+pub(super) const CHUNK_BYTES: u64 = 2 * 1024 * 1024;
 
 /// How long a droplet may take to answer.
 #[derive(Debug, Clone, Copy)]
@@ -63,16 +63,17 @@ pub struct Client {
 }
 
 /// What the droplet wants to have uploaded: an index, then contents.
-struct Upload {
-    index: Vec<u8>,
-    contents: PathBuf,
+pub(super) struct Upload {
+    pub(super) index: Vec<u8>,
+    pub(super) contents: PathBuf,
 }
 
 impl Upload {
     /// Reads the chunk at `offset`; an empty one if that is the end.
-    async fn chunk(&self, offset: u64) -> std::io::Result<Vec<u8>> {
+    pub(super) async fn chunk(&self, offset: u64) -> std::io::Result<Vec<u8>> {
         let rest = usize::try_from(offset).ok().and_then(|offset| self.index.get(offset..)).unwrap_or_default();
-        let mut chunk = rest.to_vec();
+        let mut chunk = Vec::new();
+        rest.take(CHUNK_BYTES).read_to_end(&mut chunk).await?;
         let mut contents = tokio::fs::File::open(&self.contents).await?;
         contents.seek(SeekFrom::Start(offset.saturating_sub(self.index.len() as u64))).await?;
         contents.take(CHUNK_BYTES.saturating_sub(chunk.len() as u64)).read_to_end(&mut chunk).await?;

@@ -14,6 +14,7 @@ use rustls::sign::CertifiedKey;
 use rustls::{ServerConfig, ServerConnection, StreamOwned};
 use secrecy::ExposeSecret as _;
 
+use super::client::{CHUNK_BYTES, Upload};
 use super::{Client, Credentials, Limits};
 use crate::bake::BakeId;
 use crate::bake::ports::{Marker as _, MarkerError, RunnerState};
@@ -300,4 +301,28 @@ async fn a_pinned_certificate_is_believed_after_its_date_and_one_like_it_is_not(
     let error = ask(&ours, port).await.unwrap_err();
     assert!(matches!(error, MarkerError::WrongServer { .. }), "{error:?}");
     assert_eq!(heard.recv().unwrap(), "", "nothing is said to it");
+}
+
+#[tokio::test]
+async fn an_upload_is_read_in_chunks_from_any_offset() {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    let contents: Vec<u8> = (0..3_000_000_u32).map(|number| number.to_be_bytes()[2]).collect();
+    std::fs::write(file.path(), &contents).unwrap();
+    // An index that is larger than a chunk.
+    let index: Vec<u8> = (0..5_000_000_u32).map(|number| number.to_be_bytes()[1]).collect();
+    let stream = [index.clone(), contents].concat();
+    let upload = Upload { index, contents: file.path().to_path_buf() };
+    let mut read = Vec::new();
+    loop {
+        let chunk = upload.chunk(read.len() as u64).await.unwrap();
+        assert!(chunk.len() as u64 <= CHUNK_BYTES);
+        if chunk.is_empty() {
+            break;
+        }
+        read.extend(chunk);
+    }
+    assert!(read == stream);
+    assert_eq!(upload.chunk(stream.len() as u64 - 3).await.unwrap(), stream[stream.len() - 3..]);
+    std::fs::remove_file(file.path()).unwrap();
+    assert!(upload.chunk(0).await.is_err());
 }

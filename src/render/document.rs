@@ -4,6 +4,7 @@
 //! readable and the others travel in the bundle, which always contains the runner. What has no room
 //! even there is uploaded, if the document is for a bake.
 
+use std::collections::HashSet;
 use std::io::Write as _;
 
 use flate2::{Compression, GzBuilder};
@@ -125,7 +126,8 @@ pub fn render(plan: &Plan, target: Target) -> Result<RenderedDocument, RenderErr
 /// Fails if `cloud_config` conflicts with what mkimg writes.
 pub fn render_readable(plan: &Plan, document: &RenderedDocument) -> Result<RenderedDocument, RenderError> {
     let mut layout = Layout::image(plan, Target::UNLIMITED)?;
-    layout.entries.retain(|entry| document.uploads.iter().all(|upload| upload.path != entry.path));
+    let uploads: HashSet<&str> = document.uploads.iter().map(|upload| upload.path.as_str()).collect();
+    layout.entries.retain(|entry| !uploads.contains(entry.path.as_str()));
     for entry in &mut layout.entries {
         entry.bundle = entry.bundle.filter(|_| entry.is_own);
     }

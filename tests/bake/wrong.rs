@@ -161,6 +161,8 @@ fn what_has_no_room_is_uploaded() {
     // More than is loaded, more than has room, and what has room.
     let files = [("huge", noise(13 << 20)), ("large", noise(70_000)), ("small", b"small\n".to_vec())];
     let cloud = cloud_with_uploads(&files);
+    let plan = Run::of(cloud.bake_command().arg("--dry-run")).exits(0);
+    plan.stdout_has(", and 2 files of 13701488 bytes to upload\n");
     let baked = cloud.bake(&[]);
     assert_eq!((baked.exit, baked.stderr.as_str()), (0, ""), "{}", baked.stdout);
     let passed = ["upload", "script 01-a.sh", "clean", "trim"].map(|name| (name, "passed"));

@@ -420,9 +420,15 @@ pub(crate) fn plan(spec: &Spec, preflight: &Preflight, document: &RenderedDocume
         [] => String::new(),
         tags => format!(", tags {}", tags.join(", ")),
     };
+    let upload_bytes: u64 = document.uploads.iter().map(|file| file.content.size()).sum();
+    let uploads = match document.uploads.len() {
+        0 => String::new(),
+        1 => format!(", and 1 file of {upload_bytes} bytes to upload"),
+        files => format!(", and {files} files of {upload_bytes} bytes to upload"),
+    };
     let lines = [
         ("account", preflight.account.clone()),
-        ("document", format!("{} of {DOCUMENT_LIMIT} bytes, {}", document.text.len(), document.digest)),
+        ("document", format!("{} of {DOCUMENT_LIMIT} bytes, {}{uploads}", document.text.len(), document.digest)),
         ("droplet", format!("{} in {}, from {}", droplet.size, droplet.region, droplet.image)),
         ("marker", format!("{marker}, within {}", duration::exact(spec.limits.provision))),
         ("snapshot", format!("{} in {}{disk}{tags}", spec.snapshot.name, regions.join(", "))),
