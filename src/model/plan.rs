@@ -48,13 +48,22 @@ pub struct Artifact {
     pub unpack: Vec<Unpack>,
 }
 
-/// A member of an archive. The empty member is the download itself.
+/// A member of an archive. The empty member is the download itself; one that ends with `/` is a
+/// directory.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Unpack {
     pub member: String,
     pub to: String,
     pub owner: Owner,
-    pub mode: Mode,
+    /// `None` if the files of a directory are 0755 or 0644, as the archive says.
+    pub mode: Option<Mode>,
+}
+
+impl Unpack {
+    #[must_use]
+    pub fn is_directory(&self) -> bool {
+        self.member.ends_with('/')
+    }
 }
 
 /// A file of the machine.
@@ -191,8 +200,13 @@ impl Plan {
                     });
                 }
                 let mut owner = owner.unwrap_or_else(Owner::root);
-                let mut mode = mode.unwrap_or(Mode(0o755));
-                attributes.apply(&to, &mut owner, &mut mode);
+                let mode = if member.ends_with('/') {
+                    mode
+                } else {
+                    let mut mode = mode.unwrap_or(Mode(0o755));
+                    attributes.apply(&to, &mut owner, &mut mode);
+                    Some(mode)
+                };
                 unpack.push(Unpack { member, to, owner, mode });
             }
             let pin = lock.get(&artifact.url);

@@ -121,7 +121,7 @@ impl Reader<'_> {
                 }
                 KeyName::ArchiveMember => (
                     !name.is_empty() && !name.starts_with('/'),
-                    "the path of a file in the archive, or its last component",
+                    "the path of a file or a directory in the archive, or the last component of a file",
                 ),
             };
             if !is_valid {

@@ -183,7 +183,7 @@ const ARTIFACT: &[Field] = &[
     optional(
         "unpack",
         Shape::Map(KeyName::ArchiveMember, &Shape::Short("to", Leaf::Destination, PLACED)),
-        "Members of the archive and their destinations. A member is a path in the archive, or its last component.",
+        "Members of the archive and their destinations. A member is the path of a file in the archive, or its last component; or the path of a directory with `/` at its end, in which `*` is one name, and `./` is the whole archive.",
     ),
     optional("to", Shape::Leaf(Leaf::Destination), "Destination of the download itself, if it is not an archive."),
     optional("owner", Shape::Leaf(Leaf::Owner), "Owner of the file at `to`. Default: root:root."),
@@ -193,7 +193,11 @@ const ARTIFACT: &[Field] = &[
 const PLACED: &[Field] = &[
     required("to", Shape::Leaf(Leaf::Destination), "Destination of the member."),
     optional("owner", Shape::Leaf(Leaf::Owner), "Default: root:root."),
-    optional("mode", Shape::Leaf(Leaf::Mode), "Default: 0755."),
+    optional(
+        "mode",
+        Shape::Leaf(Leaf::Mode),
+        "Default: 0755; in a directory, 0755 for executable files and 0644 for others.",
+    ),
 ];
 
 const FILES: &[Field] = &[

@@ -12,7 +12,7 @@ use serde_json::json;
 use super::entry::DocumentEntry;
 use super::error::RenderError;
 use super::runner::{self, Needs};
-use crate::model::{Content, Mapping, Mode, Plan, PlannedFile, Script, User, Value};
+use crate::model::{Content, Mapping, Mode, Plan, PlannedFile, Script, Unpack, User, Value};
 
 const PLAN_PATH: &str = "/run/mkimg/plan.json";
 const SCRIPTS_DIRECTORY: &str = "/run/mkimg/scripts/";
@@ -35,14 +35,18 @@ pub(super) fn image_entries(plan: &Plan) -> Vec<DocumentEntry> {
             entries.push(DocumentEntry::new(path, Mode(0o700), content));
         }
     }
-    let needs = Needs { packages: plan.upgrade || !plan.packages.is_empty(), artifacts: !plan.artifacts.is_empty() };
+    let needs = Needs {
+        packages: plan.upgrade || !plan.packages.is_empty(),
+        artifacts: !plan.artifacts.is_empty(),
+        directories: plan.artifacts.iter().flat_map(|artifact| &artifact.unpack).any(Unpack::is_directory),
+    };
     entries.extend(runner_entries(image_plan(plan), needs));
     entries
 }
 
 /// Returns the entries of a verification.
 pub(super) fn verification_entries(plan: &Plan) -> Vec<DocumentEntry> {
-    runner_entries(verification_plan(plan), Needs { packages: false, artifacts: false }).into()
+    runner_entries(verification_plan(plan), Needs { packages: false, artifacts: false, directories: false }).into()
 }
 
 fn runner_entries(plan: String, needs: Needs) -> [DocumentEntry; 2] {
@@ -68,7 +72,8 @@ fn image_plan(plan: &Plan) -> String {
     let script = |script: &Script| json!({"name": script.name, "path": script_path(script)});
     let artifacts = plan.artifacts.iter().map(|artifact| {
         let unpack = artifact.unpack.iter().map(|entry| {
-            json!({"member": entry.member, "to": entry.to, "owner": entry.owner.to_string(), "mode": entry.mode.to_string()})
+            let mode = entry.mode.map(|mode| mode.to_string());
+            json!({"member": entry.member, "to": entry.to, "owner": entry.owner.to_string(), "mode": mode})
         });
         json!({
             "name": artifact.name, "url": artifact.url, "sha256": artifact.sha256, "size": artifact.size,

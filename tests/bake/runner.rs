@@ -46,10 +46,14 @@ fn the_joined_program_passes_the_runners_tests() {
 
 /// Runs Python code on both halves, and returns what it prints.
 fn check(code: &str) -> String {
-    let (folder, _) = written();
+    check_halves(&install_program(Needs::ALL), &bake_program(true), code)
+}
+
+fn check_halves(install_half: &str, bake_half: &str, code: &str) -> String {
+    let folder = tempfile::tempdir().expect("a temporary folder");
     let (install, bake) = (folder.path().join("install.py"), folder.path().join("bake.py"));
-    std::fs::write(&install, install_program(Needs::ALL)).expect("the half is written");
-    std::fs::write(&bake, bake_program(true)).expect("the half is written");
+    std::fs::write(&install, install_half).expect("the half is written");
+    std::fs::write(&bake, bake_half).expect("the half is written");
     let modules: Vec<&str> = INSTALL.iter().chain(BAKE).map(|(name, _)| *name).collect();
     let output = python()
         .args([
@@ -96,9 +100,17 @@ import lzma
 for half in (install, bake):
     filters = [{'id': lzma.FILTER_LZMA1, 'preset': 9 | lzma.PRESET_EXTREME, 'lc': 4, 'lp': 0, 'pb': 0}]
     print(len(lzma.compress(half.encode(), lzma.FORMAT_ALONE, filters=filters)))";
-    let sizes: Vec<usize> = check(sizes).lines().map(|line| line.parse().expect("a number")).collect();
-    // Every byte is missing for the user's files. Only an upload needs its module.
-    assert!(sizes[0] <= 6_300 && sizes[1] <= 9_600, "installing half and bake half take {sizes:?} bytes");
+    // Every byte is missing for the user's files. Few images unpack directories or upload.
+    for (directories, uploads, install_limit, bake_limit) in [(false, false, 6_400, 8_950), (true, true, 7_200, 9_600)]
+    {
+        let install = install_program(Needs { directories, ..Needs::ALL });
+        let printed = check_halves(&install, &bake_program(uploads), sizes);
+        let sizes: Vec<usize> = printed.lines().map(|line| line.parse().expect("a number")).collect();
+        assert!(
+            sizes[0] <= install_limit && sizes[1] <= bake_limit,
+            "installing half and bake half take {sizes:?} bytes"
+        );
+    }
 }
 
 /// Files whose names and contents YAML, shells and Python's text mode change.

@@ -12,7 +12,7 @@ import unittest
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 PROGRAM = os.environ.get("MKIMG_RUNNER_PROGRAM")
-MODULES = ("progress", "system", "packages", "artifacts", "image", "runner",
+MODULES = ("progress", "system", "packages", "directories", "artifacts", "image", "runner",
            "channel", "firewall", "seal", "wipe", "upload", "check", "verification", "bake")
 if PROGRAM:
     # All modules share one namespace.

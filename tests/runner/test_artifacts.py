@@ -6,6 +6,7 @@ import http.client
 import http.server
 import io
 import os
+import shutil
 import tarfile
 import threading
 import time
@@ -92,12 +93,12 @@ class ArtifactTest(Case):
         self.addCleanup(patch.stop)
         return self.site.url.replace("http:", "https:")
 
-    def install(self, body, unpack=None, owner=OWNER, **changes):
+    def install(self, body, unpack=None, owner=OWNER, mode="0755", **changes):
         if body is not None:
             self.site.serve("/tool.tar.gz", body)
         artifact = {"name": "tool.tar.gz", "url": self.site.url + "/tool.tar.gz", "size": None, "checksum_url": None,
                     "sha256": hashlib.sha256(body or b"").hexdigest(),
-                    "unpack": [{"member": member, "to": to, "owner": owner, "mode": "0755"}
+                    "unpack": [{"member": member, "to": to, "owner": owner, "mode": mode}
                                for member, to in (unpack or {"tool": "/usr/local/bin/tool"}).items()]}
         artifact.update(changes)
         install_artifact(self.machine, 20, self.pauses.append, artifact, self.lines.append)
@@ -149,6 +150,87 @@ class ArtifactTest(Case):
             with self.assertRaisesRegex(StepFailed, "must contain exactly one file tool; found 0 .its files: other"):
                 self.install(tar([("tool", content), ("other", b"")]))
             self.assert_nothing_was_unpacked()
+
+    APP = [("app-1.0/", (tarfile.DIRTYPE, "")), ("app-1.0/bin/tool", TOOL), ("app-1.0/lib/one.so.1", b"library"),
+           ("app-1.0/lib/one.so", (tarfile.SYMTYPE, "one.so.1")), ("app-1.0/lib/tool", (tarfile.SYMTYPE, "../bin/tool")),
+           ("app-1.0/lib/same", (tarfile.LNKTYPE, "app-1.0/lib/one.so.1")), ("app-1.0/empty", (tarfile.DIRTYPE, "")),
+           ("README", b"not below it")]
+
+    def tree(self, below):
+        """What is below a folder: path → content, target of a link, or None for an empty folder."""
+        found = {}
+        for folder, folders, files in os.walk(self.root + below):
+            for name in folders + files:
+                path = os.path.join(folder, name)
+                if os.path.islink(path):
+                    found[os.path.relpath(path, self.root + below)] = "-> " + os.readlink(path)
+                elif os.path.isfile(path):
+                    with open(path, "rb") as file:
+                        found[os.path.relpath(path, self.root + below)] = file.read()
+                elif not os.listdir(path):
+                    found[os.path.relpath(path, self.root + below)] = None
+        return found
+
+    def test_a_directory_is_unpacked_with_all_below_it(self):
+        app = {"bin/tool": TOOL, "lib/one.so.1": b"library", "lib/one.so": "-> one.so.1", "lib/tool": "-> ../bin/tool",
+               "lib/same": b"library", "empty": None}
+        below = {"app-1.0/" + path: content for path, content in app.items()}
+        for member, expected in (("app-1.0/", app), ("./app-1.0/", app), ("*/", app), ("app-*/", app),
+                                 ("*/bin/", {"tool": TOOL}), ("./", dict(below, README=b"not below it"))):
+            for mode in ("w:gz", "w"):
+                with self.subTest(member=member, mode=mode):
+                    self.site.answers.clear()
+                    self.install(tar(self.APP, mode), {member: "/opt/app"}, mode=None)
+                    self.assertEqual(self.tree("/opt/app"), expected)
+                    shutil.rmtree(self.root + "/opt")
+
+    def test_modes_of_a_directory(self):
+        self.install(tar(self.APP), {"*/": "/opt/app/"}, mode=None)
+        mode = lambda path: os.stat(self.root + "/opt/app/" + path).st_mode & 0o7777  # noqa: E731
+        # The archive's members are 4777.
+        self.assertEqual((mode("bin/tool"), mode("bin"), mode("empty")), (0o755, 0o755, 0o755))
+        self.install(None, {"*/": "/opt/app"}, mode="0640", sha256=hashlib.sha256(tar(self.APP)).hexdigest())
+        self.assertEqual((mode("bin/tool"), mode("lib/one.so.1"), mode("bin")), (0o640, 0o640, 0o755))
+
+    def test_owners_of_a_directory(self):
+        owners = []
+        with mock.patch("os.chown", lambda _, *ids, **rest: owners.append(ids)):
+            self.install(tar(self.APP), {"app-1.0/bin/": "/opt/app"}, owner="12:34")
+        # /opt, /opt/app, the tool.
+        self.assertEqual(owners, [(12, 34)] * 3)
+
+    def test_a_directory_of_a_zip(self):
+        buffer = io.BytesIO()
+        with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
+            archive.writestr("app/", b"")
+            for name, mode, content in (("app/tool", 0o100755, TOOL), ("app/text", 0o100644, b"text"), ("app/link", 0o120777, b"text")):
+                info = zipfile.ZipInfo(name)
+                info.external_attr = mode << 16
+                archive.writestr(info, content)
+        self.install(buffer.getvalue(), {"app/": "/opt/app"}, mode=None)
+        self.assertEqual(self.tree("/opt/app"), {"tool": TOOL, "text": b"text", "link": "-> text"})
+        self.assertEqual([os.stat(self.root + "/opt/app/" + name).st_mode & 0o7777 for name in ("tool", "text")], [0o755, 0o644])
+
+    def test_nothing_leads_out_of_a_directory(self):
+        for entry, message in (
+                (("app/../../evil", b"x"), "leads out"), (("app//etc/evil", b"x"), "leads out"),
+                (("app/link", (tarfile.SYMTYPE, "/etc")), "the link app/link to /etc, which leads out"),
+                (("app/a/link", (tarfile.SYMTYPE, "../../etc")), "leads out"),
+                (("app/link", (tarfile.SYMTYPE, "a/../../etc")), "leads out"), (("app/link", (tarfile.SYMTYPE, "..")), "leads out"),
+                (("app/null", (tarfile.CHRTYPE, "")), "app/null, which is not a file"),
+                (("app/pipe", (tarfile.FIFOTYPE, "")), "app/pipe, which is not a file")):
+            with self.subTest(entry=entry):
+                self.site.answers.clear()
+                with self.assertRaisesRegex(StepFailed, message):
+                    self.install(tar([("app/good", b"x"), entry]), {"app/": "/opt/app"})
+                self.assertFalse(self.exists("/opt"))
+        self.site.answers.clear()
+        # A link is made last: no file is written through it.
+        with self.assertRaises((OSError, StepFailed)):
+            self.install(tar([("app/a", (tarfile.SYMTYPE, "b")), ("app/a/file", b"x")]), {"app/": "/opt/app"})
+        self.site.answers.clear()
+        with self.assertRaisesRegex(StepFailed, "contains nothing in gone/"):
+            self.install(tar(self.APP), {"gone/": "/opt/app"})
 
     def test_two_matches_are_an_error_that_names_them(self):
         with self.assertRaisesRegex(StepFailed, "found 2 .matches: a/tool, b/tool"):

@@ -19,6 +19,7 @@ pub const INSTALL: &[(&str, &str)] = &[
     ("progress", include_str!("install/progress.py")),
     ("system", include_str!("install/system.py")),
     ("packages", include_str!("install/packages.py")),
+    ("directories", include_str!("install/directories.py")),
     ("artifacts", include_str!("install/artifacts.py")),
     ("image", include_str!("install/image.py")),
     ("runner", include_str!("install/runner.py")),
@@ -43,16 +44,19 @@ pub struct Needs {
     pub packages: bool,
     /// The plan has artifacts.
     pub artifacts: bool,
+    /// It unpacks directories of them.
+    pub directories: bool,
 }
 
 impl Needs {
     /// A plan with everything.
-    pub const ALL: Self = Self { packages: true, artifacts: true };
+    pub const ALL: Self = Self { packages: true, artifacts: true, directories: true };
 
     fn include(self, module: &str) -> bool {
         match module {
             "packages" => self.packages,
             "artifacts" => self.artifacts,
+            "directories" => self.directories,
             _ => true,
         }
     }
@@ -135,7 +139,7 @@ mod tests {
 
     #[test]
     fn a_plan_gets_only_the_modules_that_it_needs() {
-        let least = install_program(Needs { packages: false, artifacts: false });
+        let least = install_program(Needs { packages: false, artifacts: false, directories: false });
         assert!(!least.contains("\ndef apt_get(") && !least.contains("\ndef download("), "{least}");
         assert!(least.contains("APT_CONFIG") && least.contains("\nBOOT_JOBS"), "{least}");
         let most = install_program(Needs::ALL);

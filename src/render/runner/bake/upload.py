@@ -7,7 +7,6 @@ controller asks where to continue, so it may lose the connection at any byte.
 import hashlib
 import json
 import os
-import shutil
 import threading
 
 from progress import StepFailed
@@ -51,7 +50,7 @@ class Upload:
             line("%d files, %d bytes" % (len(files), sum(file["size"] for file in files)))
             for file in files:
                 path = file["path"]
-                make_folders(self.system.path(os.path.dirname(path)), file["owner"])
+                self.system.make_directory(os.path.dirname(path), file["owner"])
                 self.system.write_file(path, Part(self, path, file["size"], file["sha256"]), int(file["mode"], 8), file["owner"])
         finally:
             self.next = None
@@ -74,11 +73,3 @@ class Part:
         if not self.left and self.sum.hexdigest() != self.expected:
             raise StepFailed("%s: what arrived has not the sum that the document has" % self.name)
         return data
-
-
-def make_folders(folder, owner):
-    """Makes missing folders as `write_files` does: they belong to the file's owner."""
-    if not os.path.isdir(folder):
-        make_folders(os.path.dirname(folder), owner)
-        os.mkdir(folder, 0o755)
-        shutil.chown(folder, *(int(name) if name.isdigit() else name for name in owner.split(":")))

@@ -13,6 +13,7 @@ import tempfile
 import urllib.request
 import zipfile
 
+from directories import unpack_directory
 from progress import StepFailed
 
 DOWNLOADS = "/var/lib/mkimg"
@@ -45,9 +46,12 @@ def install_artifact(system, time_limit, pause, artifact, line):
         entries = artifact["unpack"]
         files = list_files(path, artifact["name"]) if any(entry["member"] for entry in entries) else []
         # Every member is found before any is written.
-        openers = [find_member(files, entry["member"], artifact["name"]) if entry["member"]
-                   else functools.partial(open, path, "rb") for entry in entries]
+        openers = [find_member(files, entry["member"], artifact["name"]) if not entry["member"].endswith("/")
+                   else None for entry in entries if entry["member"]] or [functools.partial(open, path, "rb")]
         for entry, opener in zip(entries, openers):
+            if not opener:
+                unpack_directory(system, path, artifact["name"], entry, line)
+                continue
             with opener() as source:
                 system.write_file(entry["to"], source, int(entry["mode"], 8), entry["owner"])
             line("%s (%s, %s)" % (entry["to"], entry["owner"], entry["mode"]))

@@ -66,6 +66,14 @@ class System:
             reader.join(1)
         return child.returncode
 
+    def make_directory(self, path, owner):
+        """Makes missing directories as `write_files` does: they belong to the file's owner."""
+        target = self.path(path)
+        if not os.path.isdir(target):
+            self.make_directory(os.path.dirname(path), owner)
+            os.mkdir(target, 0o755)
+            shutil.chown(target, *ids(owner))
+
     def write_file(self, path, data, mode=0o644, owner=None):
         """Replaces a file at once. `data` is bytes or an open file."""
         target = self.path(path)
@@ -80,7 +88,7 @@ class System:
                     shutil.copyfileobj(data, file)
                 # Before the mode: changing the owner clears setuid.
                 if owner:
-                    shutil.chown(handle, *(int(name) if name.isdigit() else name for name in owner.split(":")))
+                    shutil.chown(handle, *ids(owner))
                 os.fchmod(handle, mode)
             os.rename(temporary, target)
         except LookupError as error:
@@ -88,6 +96,10 @@ class System:
         finally:
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(temporary)
+
+
+def ids(owner):
+    return [int(name) if name.isdigit() else name for name in owner.split(":")]
 
 
 def read_lines(output, line):
