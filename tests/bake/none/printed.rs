@@ -52,7 +52,7 @@ fn plain(home: &Home, emulator: &Emulator, text: &str) -> String {
             rest = &rest[at + number.len()..];
             if number.starts_with("127.") {
                 out.push_str("ADDRESS");
-            } else if number.len() == 9 {
+            } else if number.len() == 9 && !number.contains('.') {
                 let next = numbers.len() + 1;
                 out.push_str(&format!("#{}", numbers.entry(number).or_insert(next)));
             } else {
