@@ -26,7 +26,7 @@ test: packages-test lint msrv deny doc ## run all checks of CI (at most 20 minut
 	@# The machine boots on one processor, and the other tests take what it leaves.
 	$(MAKE) --jobs=2 NICE=nice unit vm
 
-test-long: packages-test lint msrv deny doc build ## run all virtual machines, sweeps, long differential tests and fuzz targets, too (about 80 minutes on two cores)
+test-long: packages-test lint msrv deny doc build ## run all virtual machines, sweeps, long differential tests and fuzz targets, too (over an hour on two cores)
 	MKIMG_VM_BAKED=$(CURDIR)/target/vm-baked MKIMG_SWEEP=all MKIMG_CONTENTS=5000 MKIMG_BOUNDS=$(CURDIR)/target/release/mkimg \
 	MKIMG_YAML_TEXTS=20000 MKIMG_DIFFERENTIAL=20000 MKIMG_MUTATIONS=200000 $(if $(NEXTEST),,RUST_TEST_THREADS=1) $(CARGO) $(LONG_TESTS) --locked --workspace$(if $(NEXTEST),, -- --include-ignored)
 	rm -rf target/vm-baked

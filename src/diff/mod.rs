@@ -150,7 +150,7 @@ mod tests {
         assert_eq!(compare("- a", "b: 1").len(), 2);
     }
 
-    /// What stands in the old document, what in the new one, and what is said about the difference.
+    /// A part of the old document, the same part of the new one, and the difference that is reported.
     #[test]
     fn each_kind_of_difference_is_said() {
         let file = |rest: &str| format!("#cloud-config\nwrite_files:\n- {{path: /etc/x.json, {rest}}}\n");

@@ -137,7 +137,7 @@ fn a_document_over_its_limit_says_which_files_are_how_large() {
     assert!(!stderr.contains("runner.py") && !stderr.contains("plan.json"), "{stderr}");
 }
 
-/// The smallest document has exactly so many bytes: it is accepted with this limit, and with no smaller one.
+/// A limit that equals the size of the smallest document is accepted, and no smaller one.
 #[test]
 fn a_limit_is_kept_to_the_byte() {
     let project = base();

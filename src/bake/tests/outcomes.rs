@@ -224,7 +224,7 @@ async fn a_bake_without_faults_warns_of_nothing() {
     }
 }
 
-/// What the status channel says besides the steps, and what is said about it.
+/// What the bake reports about the status channel, the steps aside.
 #[tokio::test]
 async fn each_answer_of_the_status_channel_is_shown() {
     let bake = async |world| {

@@ -46,7 +46,7 @@ pub(in crate::bake) struct World {
     pub(in crate::bake) intermittent_failure: Option<(&'static str, u64, u64)>,
     /// From the request for a snapshot on, no list of snapshots can be read.
     pub(in crate::bake) permanent_failures_of_lists: bool,
-    /// The first so many requests of this name are accepted and have no effect.
+    /// This number of requests with this name are accepted at first and have no effect.
     pub(in crate::bake) without_effect: Option<(&'static str, usize)>,
     /// At this request, a person makes a snapshot of the build droplet and tags it.
     pub(in crate::bake) persons_snapshot_at: Option<u64>,
@@ -70,12 +70,12 @@ pub(in crate::bake) struct World {
     pub(in crate::bake) accepts_acknowledgement: bool,
     /// The droplet does not answer to an acknowledgement.
     pub(in crate::bake) acknowledgement_fails: bool,
-    /// So many answers of the status channel are another server's.
+    /// How many answers of the status channel come from another server.
     pub(in crate::bake) wrong_answers: usize,
     /// For how many seconds before its end the runner is complete.
     pub(in crate::bake) complete: u64,
     pub(in crate::bake) log: &'static str,
-    /// The service accepts this tag so many times without an effect.
+    /// How often the service accepts this tag without an effect.
     pub(in crate::bake) ignored_tag: Option<(&'static str, usize)>,
     /// The lists of regions and sizes are empty.
     pub(in crate::bake) empty_catalogue: bool,

@@ -12,7 +12,7 @@ use crate::{Options, lint_bytes};
 
 const FILE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/src/tests/findings.txt");
 
-/// Of a document with more findings, so many are shown, and their number.
+/// How many findings of a document are shown; of the others, only the number.
 const MAX_SHOWN: usize = 24;
 
 /// The lines of the findings of a document.
