@@ -1,8 +1,8 @@
 #!/bin/sh
-# Runs last in a bake: what must not be in an image goes. It would harm a machine that is in use.
+# Runs last in a bake, and removes what must not be in an image. It would harm a machine that is in use.
 set -eu
 if [ -z "${MKIMG_BAKE:-}" ]; then
-    echo "no bake is under way: nothing is cleaned" >&2
+    echo "this is not a bake: nothing was removed" >&2
     exit 1
 fi
 apt-get -y autoremove --purge
