@@ -15,8 +15,10 @@ use mkimg::bake::{
     BakeId, BakeState, Failure, Limits, Machine, MarkerKind, OnError, Outcome, Ports, Secrets, Spec, preflight,
 };
 use mkimg::marker::{Client as MarkerClient, Credentials, Limits as MarkerLimits, PORT};
+use mkimg::model::hexadecimal;
 use secrecy::ExposeSecret as _;
 use serde_json::json;
+use sha2::{Digest as _, Sha256};
 use tokio::sync::watch;
 
 /// How much faster the machine's time runs than ours.
@@ -166,8 +168,11 @@ pub(crate) fn spec(marker: MarkerKind) -> Spec {
     }
 }
 
+/// The content of the file that each bake with a status channel uploads.
+const UPLOADED: &str = "hello\n";
+
 /// A document with the bake's own entry, and the client of the status channel in that entry.
-fn document(spec: &Spec) -> (Secrets, Option<MarkerClient>) {
+fn document(spec: &Spec, folder: &Path) -> (Secrets, Option<MarkerClient>) {
     let mut entry = json!({"version": 1, "bake": spec.id, "channel": "poweroff", "power_off_after": 900});
     let mut client = None;
     if spec.marker == MarkerKind::Https {
@@ -181,10 +186,20 @@ fn document(spec: &Spec) -> (Secrets, Option<MarkerClient>) {
         // busy machine.
         let limit = Duration::from_secs(2);
         let limits = MarkerLimits { connect: limit, request: limit, log: limit, upload: limit };
-        client = Some(MarkerClient::new(&credentials, PORT, limits).unwrap());
+        let mut sending = MarkerClient::new(&credentials, PORT, limits).unwrap();
+        let file = json!([{"path": "/etc/hello", "mode": "0644", "owner": "root:root", "size": UPLOADED.len(), "sha256": sum(UPLOADED)}]);
+        let index = format!("{file}\n");
+        entry["upload"] = json!({"size": index.len(), "sha256": sum(&index)});
+        std::fs::write(folder.join("upload"), UPLOADED).unwrap();
+        sending.attach_upload(index.into_bytes(), folder.join("upload"));
+        client = Some(sending);
     }
     let text = format!("#cloud-config\nwrite_files:\n- path: /run/mkimg/bake.json\n  content: '{entry}'\n");
     (Secrets { user_data: text.into(), verification: None }, client)
+}
+
+fn sum(text: &str) -> String {
+    hexadecimal(&Sha256::digest(text))
 }
 
 /// How the bake ended, and its messages. A failure before the bake began is a preflight failure.
@@ -219,7 +234,7 @@ pub(crate) async fn go_on(
     state: BakeState,
 ) -> (Outcome, Vec<String>) {
     let heard = Heard::default();
-    let (secrets, marker) = document(spec);
+    let (secrets, marker) = document(spec, folder);
     let journal = DiskJournal::open(folder);
     let (_stop, stops) = watch::channel(0);
     let ports = Ports {

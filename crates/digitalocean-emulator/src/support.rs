@@ -14,6 +14,11 @@ pub(crate) fn create_private_dir(directory: &Path) -> std::io::Result<()> {
     builder.create(directory)
 }
 
+/// Writes bytes in hexadecimal, two digits each.
+pub(crate) fn hexadecimal(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::with_capacity(2 * bytes.len()), |text, byte| text + &format!("{byte:02x}"))
+}
+
 /// Writes a file atomically, readable by its owner only: temporary file in the same folder, sync,
 /// rename.
 pub(crate) fn write_atomically(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
@@ -79,4 +84,26 @@ pub(crate) fn find_program(name: &str) -> Option<std::path::PathBuf> {
     };
     let paths = folders.into_iter().filter(|folder| folder.is_absolute()).map(|folder| folder.join(name));
     paths.into_iter().find(|path| path.is_file())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    #[cfg(unix)]
+    fn only_the_owner_enters_a_private_directory_and_reads_a_file() {
+        use std::os::unix::fs::PermissionsExt as _;
+        let folder = tempfile::tempdir().unwrap();
+        let inner = folder.path().join("state/inner");
+        create_private_dir(&inner).unwrap();
+        let file = inner.join("file");
+        write_atomically(&file, b"one").unwrap();
+        write_atomically(&file, b"two").unwrap();
+        assert_eq!(std::fs::read(&file).unwrap(), b"two");
+        let mode = |path: &Path| std::fs::metadata(path).unwrap().permissions().mode() & 0o777;
+        assert_eq!([mode(&folder.path().join("state")), mode(&inner), mode(&file)], [0o700, 0o700, 0o600]);
+        assert_eq!(std::fs::read_dir(&inner).unwrap().count(), 1, "nothing else is left");
+        assert_eq!(hexadecimal(&[0, 0x0a, 0xff]), "000aff");
+    }
 }

@@ -39,6 +39,13 @@ impl Api {
         (response.status().as_u16(), response.json().await.unwrap_or(Value::Null))
     }
 
+    /// A header of the answer to a request for the account.
+    async fn header(&self, name: &str) -> String {
+        let request = self.http.get(format!("{}/v2/account", self.emulator.url())).bearer_auth("secret");
+        let response = request.send().await.unwrap();
+        response.headers()[name].to_str().unwrap().to_owned()
+    }
+
     async fn get(&self, path: &str) -> Value {
         self.send("GET", path, json!({})).await.1
     }
@@ -463,4 +470,17 @@ async fn a_droplet_that_powers_off_during_its_creation_is_off() {
         assert!(begun.elapsed() < Duration::from_secs(60), "it is never off");
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
+}
+
+/// As the service documents it: `ratelimit-reset` is the time, in seconds since 1970, at which the oldest request no longer counts.
+#[tokio::test]
+async fn each_answer_says_how_many_requests_are_left() {
+    let api = Api::start(Timing::none()).await;
+    let limit: u64 = api.header("ratelimit-limit").await.parse().unwrap();
+    let first: u64 = api.header("ratelimit-remaining").await.parse().unwrap();
+    let second: u64 = api.header("ratelimit-remaining").await.parse().unwrap();
+    assert!(limit > first && first == second + 1, "{limit} {first} {second}");
+    let reset: u64 = api.header("ratelimit-reset").await.parse().unwrap();
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs();
+    assert!((now..=now + 3_700).contains(&reset), "{reset} {now}");
 }

@@ -215,6 +215,19 @@ impl Progress {
         progress
     }
 
+    /// The progress while files are uploaded, or why that failed.
+    pub(super) fn of_upload(failure: Option<&str>) -> Self {
+        let scenario = ScenarioStep {
+            name: "upload".to_owned(),
+            takes: Duration::ZERO,
+            log: String::new(),
+            fails: failure.map(str::to_owned),
+            exit: 1,
+            endless: failure.is_none(),
+        };
+        Self::at(&Scenario { steps: vec![scenario], ..Scenario::default() }, Duration::ZERO)
+    }
+
     /// Adds a step that begins at this time; returns whether it is over.
     fn add_step(&mut self, step: &ScenarioStep, begins: Duration) -> bool {
         let ends = begins + step.takes;

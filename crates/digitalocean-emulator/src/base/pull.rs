@@ -8,7 +8,7 @@ use std::time::Duration;
 use sha2::{Digest, Sha256};
 
 use super::{BaseImage, BaseInfo, Boot, Error, WorkDir, read_disk_header};
-use crate::support::{find_program, tool};
+use crate::support::{find_program, hexadecimal, tool};
 
 /// Published images: slug, URL of the folder, name of the file.
 pub const PUBLISHED: [(&str, &str, &str); 2] = [
@@ -247,12 +247,7 @@ async fn download(
             report(&format!("  {}{total} MiB", bytes >> 20));
         }
     }
-    Ok(hex(&sum.finalize()))
-}
-
-fn hex(bytes: &[u8]) -> String {
-    let digits = |byte: &u8| format!("{byte:02x}");
-    bytes.iter().map(digits).collect()
+    Ok(hexadecimal(&sum.finalize()))
 }
 
 #[cfg(test)]
@@ -284,7 +279,7 @@ mod tests {
     /// Serves a disk and a list of checksums on loopback; returns the folder's URL.
     async fn publisher(disk: Vec<u8>, sum: Option<String>) -> String {
         let file = PUBLISHED[1].2;
-        let sum = sum.unwrap_or_else(|| hex(&Sha256::digest(&disk)));
+        let sum = sum.unwrap_or_else(|| hexadecimal(&Sha256::digest(&disk)));
         let list = format!("{} *other.img\n{sum} *{file}\n", "0".repeat(64));
         let disk = Arc::new(disk);
         let router = Router::new()

@@ -57,7 +57,7 @@ pub(super) async fn probe(qemu: &Path, file: &Path, kernel: Option<PathBuf>) -> 
     }
     let (kvm, reason) = match device {
         Err(reason) => (false, reason),
-        Ok(()) => boot_probe(qemu, kernel).await,
+        Ok(()) => boot_probe(qemu, kernel, PROBE_TIMEOUT).await,
     };
     let accelerator = Accelerator::new(kvm, reason);
     if let Ok(bytes) = serde_json::to_vec(&accelerator) {
@@ -76,7 +76,7 @@ fn open_kvm() -> Result<(), String> {
     }
 }
 
-async fn boot_probe(qemu: &Path, kernel: Option<PathBuf>) -> (bool, String) {
+async fn boot_probe(qemu: &Path, kernel: Option<PathBuf>, limit: Duration) -> (bool, String) {
     let Ok(folder) = tempfile::tempdir() else { return (false, "no temporary folder for the probe".to_owned()) };
     let serial = folder.path().join("serial");
     let mut command = tokio::process::Command::new(qemu);
@@ -110,7 +110,7 @@ async fn boot_probe(qemu: &Path, kernel: Option<PathBuf>) -> (bool, String) {
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
     };
-    let boots = tokio::time::timeout(PROBE_TIMEOUT, wait_for_output).await.unwrap_or(false);
+    let boots = tokio::time::timeout(limit, wait_for_output).await.unwrap_or(false);
     let _ = child.kill().await;
     let reason = if boots {
         format!("{what} boots with it")
@@ -136,4 +136,55 @@ fn boot_sector() -> [u8; 512] {
     sector[32..32 + BOOT_SECTOR_TEXT.len()].copy_from_slice(BOOT_SECTOR_TEXT.as_bytes());
     sector[510..].copy_from_slice(&[0x55, 0xaa]);
     sector
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Programs in the place of QEMU: one ends, one hangs, one writes what the kernel or the boot sector would.
+    #[tokio::test]
+    async fn kvm_is_used_only_if_something_boots() {
+        let folder = tempfile::tempdir().unwrap();
+        let program = |name: &str, script: &str| {
+            let path = folder.path().join(name);
+            // Another process writes it: a program that this one has open for writing cannot be started.
+            let write = format!("printf '%s\\n' '#!/bin/sh' '{script}' > {0}; chmod +x {0}", path.display());
+            assert!(std::process::Command::new("/bin/sh").args(["-c", &write]).status().unwrap().success());
+            path
+        };
+        let boots = |text: &str| {
+            format!(
+                "for word; do case $word in file:*) echo \"{text}\" > \"${{word#file:}}\";; esac; done; exec sleep 60"
+            )
+        };
+        let long = Duration::from_secs(60);
+        for (qemu, kernel, limit, expected) in [
+            (program("ends", "exit 0"), None, long, "/dev/kvm opens, but a boot sector does not boot with it"),
+            (
+                program("hangs", "exec sleep 60"),
+                None,
+                Duration::from_millis(300),
+                "/dev/kvm opens, but a boot sector does not boot with it",
+            ),
+            (program("sector", &boots(BOOT_SECTOR_TEXT)), None, long, "a boot sector boots with it"),
+            (
+                program("kernel", &boots("Linux version 6")),
+                Some("/boot/vmlinuz".into()),
+                long,
+                "a kernel boots with it",
+            ),
+            (
+                program("other", "exit 0"),
+                Some("/boot/vmlinuz".into()),
+                long,
+                "/dev/kvm opens, but a kernel does not boot with it",
+            ),
+        ] {
+            let (boots, reason) = boot_probe(&qemu, kernel, limit).await;
+            assert_eq!((boots, reason.as_str()), (!expected.contains("not"), expected), "{qemu:?}");
+        }
+        let (boots, reason) = boot_probe(Path::new("/nowhere/qemu"), None, long).await;
+        assert!(!boots && reason.starts_with("QEMU can't be started: "), "{reason}");
+    }
 }

@@ -170,3 +170,31 @@ fn replace_with_link(from: &Path, to: &Path) -> std::io::Result<()> {
         _ => std::fs::hard_link(from, to),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_full_disk_is_told_apart_from_other_failures() {
+        // The shell plays qemu-img.
+        let shell = QemuImg(PathBuf::from("/bin/sh"));
+        for (script, expected) in [
+            ("exit 0", None),
+            ("echo 'error while writing: No space left on device' >&2; exit 1", Some("no space left")),
+            ("echo 'Could not open' >&2; exit 1", Some("Could not open")),
+        ] {
+            let result = shell.run(["-c", script].map(OsStr::new), Path::new("/x/disk.qcow2")).await;
+            assert_eq!(result.is_err(), expected.is_some(), "{script}");
+            match result {
+                Err(BackendError::DiskFull { path }) => {
+                    assert_eq!((path.as_path(), script.contains("space")), (Path::new("/x/disk.qcow2"), true));
+                }
+                Err(BackendError::Program { program, stderr, .. }) => {
+                    assert_eq!((program, stderr.as_str()), ("qemu-img", "Could not open"));
+                }
+                other => assert!(other.is_ok(), "{script}: {other:?}"),
+            }
+        }
+    }
+}

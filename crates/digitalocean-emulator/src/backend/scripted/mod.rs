@@ -1,12 +1,14 @@
 //! Droplets without machines that serve only what a bake's controller uses: the status channel,
 //! then the power state `off`.
 //!
-//! The bake's own entry in a droplet's user-data has the certificate, key and port of the channel.
+//! The bake's own entry in a droplet's user-data has the certificate, key and port of the channel. If it announces an upload,
+//! the scenario's steps begin when that is complete.
 //! A droplet without such an entry is on, and nothing answers at its address. To add a named
 //! scenario: its entry in `scenarios.yaml`. To add a hostile answer: a variant of
 //! `scenario::HostileAnswer` and its arm in `server.rs`.
 
 mod server;
+mod upload;
 
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};

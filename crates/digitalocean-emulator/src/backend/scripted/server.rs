@@ -3,8 +3,8 @@
 
 use std::io::Read as _;
 use std::net::Ipv4Addr;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use base64::Engine as _;
@@ -12,6 +12,7 @@ use base64::engine::general_purpose::STANDARD;
 use rustls::ServerConfig;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
 use serde::{Deserialize, Deserializer};
+use serde_json::json;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Notify;
@@ -20,8 +21,11 @@ use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
 use super::super::scenario::{HostileAnswer, Progress, RunState, Scenario};
+use super::upload::{Part, Upload};
 
 const MAX_HEAD_BYTES: usize = 8 << 10;
+/// A chunk of an upload has at most as much, as in the runner.
+const MAX_BODY_BYTES: usize = 4 << 20;
 /// For handshake, request and answer together, as in the runner.
 const CONNECTION_TIMEOUT: Duration = Duration::from_secs(15);
 /// How long a hostile server holds a connection.
@@ -50,6 +54,9 @@ pub(super) struct BakeEntry {
     /// How long a droplet that has passed waits for the acknowledgement.
     #[serde(default, deserialize_with = "seconds")]
     power_off_after: Duration,
+    /// The index of the files that the bake uploads.
+    #[serde(default)]
+    upload: Option<Part>,
 }
 
 fn seconds<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
@@ -139,17 +146,19 @@ async fn serve(scenario: &Scenario, entry: BakeEntry, address: Ipv4Addr) -> Resu
         .map_err(|error| format!("cannot make another certificate: {error}"))?;
     let other = tls_acceptor(other.cert.der().to_vec(), other.signing_key.serialize_der())?;
     let (power_off_after, deaf) = (entry.power_off_after, scenario.deaf);
+    let upload = entry.upload.clone();
     let channel = Arc::new(StatusChannel {
         scenario: scenario.clone(),
         entry,
-        up: Instant::now(),
+        run: Mutex::new(upload.map_or_else(|| Run::Steps(Instant::now()), |index| Run::Upload(Upload::new(index)))),
+        begun: Notify::new(),
         own,
         other,
         connections: AtomicU64::new(0),
         acknowledged: Notify::new(),
     });
     let over = async {
-        wait_until_passed(&channel.scenario, channel.up).await;
+        wait_until_passed(&channel.scenario, channel.steps_begin().await).await;
         if deaf {
             std::future::pending::<()>().await;
         }
@@ -190,11 +199,23 @@ fn tls_acceptor(certificate: Vec<u8>, key: Vec<u8>) -> Result<TlsAcceptor, Strin
     Ok(TlsAcceptor::from(Arc::new(config)))
 }
 
+/// What the droplet does.
+enum Run {
+    /// It waits for the files of the bake.
+    Upload(Upload),
+    /// What arrived was not what was announced.
+    Failed(String),
+    /// It plays the scenario, since this time.
+    Steps(Instant),
+}
+
 /// The server of one droplet.
 struct StatusChannel {
     scenario: Scenario,
     entry: BakeEntry,
-    up: Instant,
+    run: Mutex<Run>,
+    /// The scenario's steps have begun.
+    begun: Notify,
     own: TlsAcceptor,
     other: TlsAcceptor,
     connections: AtomicU64,
@@ -217,8 +238,8 @@ impl StatusChannel {
 
     async fn answer_honestly(&self, stream: TcpStream) -> std::io::Result<()> {
         let mut stream = self.own.accept(stream).await?;
-        let head = read_head(&mut stream).await?;
-        let (code, kind, body) = self.route(&head);
+        let (head, body) = read_request(&mut stream).await?;
+        let (code, kind, body) = self.route(&head, &body);
         respond(&mut stream, code, kind, body.as_bytes()).await?;
         if head.starts_with("POST ") && code.starts_with("202") {
             self.acknowledged.notify_one();
@@ -226,8 +247,46 @@ impl StatusChannel {
         Ok(())
     }
 
+    fn run(&self) -> MutexGuard<'_, Run> {
+        self.run.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Waits until the scenario's steps begin; never returns if the upload fails.
+    async fn steps_begin(&self) -> Instant {
+        loop {
+            if let Run::Steps(since) = *self.run() {
+                return since;
+            }
+            self.begun.notified().await;
+        }
+    }
+
+    /// Takes a chunk of the upload; the answer says where the next one begins.
+    fn accept(&self, offset: u64, chunk: &[u8]) -> serde_json::Value {
+        let mut run = self.run();
+        if let Run::Upload(upload) = &mut *run {
+            match upload.accept(offset, chunk) {
+                Ok(false) => return json!({"next": upload.next()}),
+                Ok(true) => {
+                    *run = Run::Steps(Instant::now());
+                    self.begun.notify_one();
+                }
+                Err(reason) => *run = Run::Failed(reason),
+            }
+        }
+        json!({"next": null})
+    }
+
+    fn progress(&self) -> (Progress, Option<u64>) {
+        match &*self.run() {
+            Run::Upload(upload) => (Progress::of_upload(None), Some(upload.next())),
+            Run::Failed(reason) => (Progress::of_upload(Some(reason)), None),
+            Run::Steps(since) => (Progress::at(&self.scenario, since.elapsed()), None),
+        }
+    }
+
     /// Status line, content type and body for a request.
-    fn route(&self, head: &str) -> (&'static str, &'static str, String) {
+    fn route(&self, head: &str, chunk: &[u8]) -> (&'static str, &'static str, String) {
         let empty = |code| (code, "", String::new());
         let mut lines = head.split("\r\n");
         let mut words = lines.next().unwrap_or_default().split(' ');
@@ -241,17 +300,23 @@ impl StatusChannel {
         if !is_authorized {
             return empty("401 Unauthorized");
         }
-        let progress = Progress::at(&self.scenario, self.up.elapsed());
+        let (progress, upload) = self.progress();
         let (path, query) = target.split_once('?').unwrap_or((target, ""));
         match (method, path) {
             ("GET", "/v1/status") => {
                 let offset = query.strip_prefix("log=").and_then(|text| text.parse().ok()).unwrap_or(0);
-                ("200 OK", "application/json", progress.status(&self.entry.bake, offset).to_string())
+                let mut status = progress.status(&self.entry.bake, offset);
+                status["upload"] = json!(upload);
+                ("200 OK", "application/json", status.to_string())
             }
+            ("POST", "/v1/upload") => match query.strip_prefix("offset=").and_then(|text| text.parse().ok()) {
+                Some(offset) => ("200 OK", "application/json", self.accept(offset, chunk).to_string()),
+                None => empty("400 Bad Request"),
+            },
             ("GET", "/v1/log") => ("200 OK", "text/plain; charset=utf-8", progress.log),
             ("POST", "/v1/acknowledge") if progress.state == RunState::Passed => empty("202 Accepted"),
             ("POST", "/v1/acknowledge") => empty("409 Conflict"),
-            (_, "/v1/status" | "/v1/log" | "/v1/acknowledge") => empty("405 Method Not Allowed"),
+            (_, "/v1/status" | "/v1/log" | "/v1/acknowledge" | "/v1/upload") => empty("405 Method Not Allowed"),
             _ => empty("404 Not Found"),
         }
     }
@@ -270,7 +335,7 @@ impl StatusChannel {
             _ => &self.own,
         };
         let mut stream = acceptor.accept(stream).await?;
-        read_head(&mut stream).await?;
+        read_request(&mut stream).await?;
         let body = match answer {
             HostileAnswer::Unauthorized => return respond(&mut stream, "401 Unauthorized", "", b"").await,
             HostileAnswer::Endless => {
@@ -298,17 +363,32 @@ impl StatusChannel {
     }
 }
 
-async fn read_head(stream: &mut TlsStream<TcpStream>) -> std::io::Result<String> {
-    let mut head = Vec::new();
-    let mut part = [0; 1024];
-    while !head.windows(4).any(|end| end == b"\r\n\r\n") {
-        let read = stream.read(&mut part).await?;
-        if read == 0 || head.len() > MAX_HEAD_BYTES {
-            return Err(std::io::ErrorKind::InvalidData.into());
+/// Reads the head of a request, and its body.
+async fn read_request(stream: &mut TlsStream<TcpStream>) -> std::io::Result<(String, Vec<u8>)> {
+    let invalid = || std::io::Error::from(std::io::ErrorKind::InvalidData);
+    let mut read = Vec::new();
+    let end = loop {
+        if let Some(at) = read.windows(4).position(|end| end == b"\r\n\r\n") {
+            break at + 4;
         }
-        head.extend_from_slice(&part[..read]);
+        if read.len() > MAX_HEAD_BYTES || stream.read_buf(&mut read).await? == 0 {
+            return Err(invalid());
+        }
+    };
+    let mut body = read.split_off(end);
+    let head = String::from_utf8_lossy(&read).into_owned();
+    let lengths = head.split("\r\n").filter_map(|line| line.split_once(':'));
+    let length = lengths.filter(|(name, _)| name.eq_ignore_ascii_case("content-length")).map(|(_, value)| value.trim());
+    let length: usize = length.last().unwrap_or("0").parse().map_err(|_| invalid())?;
+    if length > MAX_BODY_BYTES {
+        return Err(invalid());
     }
-    Ok(String::from_utf8_lossy(&head).into_owned())
+    while body.len() < length {
+        if stream.read_buf(&mut body).await? == 0 {
+            return Err(invalid());
+        }
+    }
+    Ok((head, body))
 }
 
 async fn respond(stream: &mut TlsStream<TcpStream>, code: &str, kind: &str, body: &[u8]) -> std::io::Result<()> {
@@ -356,6 +436,7 @@ mod tests {
             certificate: STANDARD.encode(certificate.cert.der()),
             key: STANDARD.encode(certificate.signing_key.serialize_der()),
             power_off_after: Duration::from_secs(600),
+            upload: None,
         }
     }
 
@@ -424,5 +505,63 @@ mod tests {
             let scenario = format!("hostile: {{answer: {answer}, connections: 3}}");
             assert_eq!(play_with_client(&scenario, true).await, 3, "{answer}");
         }
+    }
+
+    /// The runner's answers to what does not fit its state.
+    #[tokio::test]
+    async fn a_droplet_that_has_not_passed_is_not_acknowledged() {
+        use reqwest::Method;
+
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let identity = rcgen::generate_simple_self_signed(vec!["127.0.0.1".to_owned()]).unwrap();
+        let port = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap().port();
+        let root = reqwest::Certificate::from_der(identity.cert.der()).unwrap();
+        let http = reqwest::Client::builder().tls_certs_only([root]).no_proxy().build().unwrap();
+        let url = format!("https://127.0.0.1:{port}/v1");
+        let ask = async |method: reqwest::Method, path: &str, body: &str| loop {
+            let request = http.request(method.clone(), format!("{url}{path}")).bearer_auth("secret");
+            match request.body(body.to_owned()).send().await {
+                Ok(answer) => break (answer.status().as_u16(), answer.text().await.unwrap()),
+                Err(_) => tokio::time::sleep(Duration::from_millis(5)).await,
+            }
+        };
+        let scenario: Scenario = "steps: [{name: a, endless: true}]".parse().unwrap();
+        let index = serde_json::json!([{"path": "/x", "size": 5, "sha256": "2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824"}]);
+        let upload = serde_json::json!({"size": index.to_string().len(), "sha256": sum(&index.to_string())});
+        let entry = BakeEntry { upload: serde_json::from_value(upload).unwrap(), ..entry(&identity, port) };
+        let client = async {
+            let status =
+                async || serde_json::from_str::<serde_json::Value>(&ask(Method::GET, "/status", "").await.1).unwrap();
+            let waiting = status().await;
+            assert_eq!((&waiting["state"], &waiting["upload"]), (&"running".into(), &0.into()));
+            assert_eq!(waiting["steps"][0]["name"], "upload");
+            for (method, path, expected) in [
+                (Method::POST, "/acknowledge", 409),
+                (Method::GET, "/acknowledge", 405),
+                (Method::POST, "/status", 405),
+                (Method::GET, "/upload?offset=0", 405),
+                (Method::POST, "/upload", 400),
+                (Method::GET, "/nothing", 404),
+            ] {
+                assert_eq!(ask(method, path, "").await.0, expected, "{path}");
+            }
+            let next = index.to_string().len() as u64;
+            let answer = ask(Method::POST, "/upload?offset=0", &index.to_string()).await;
+            assert_eq!(answer, (200, format!("{{\"next\":{next}}}")));
+            let answer = ask(Method::POST, &format!("/upload?offset={next}"), "hello").await;
+            assert_eq!(answer, (200, "{\"next\":null}".to_owned()));
+            let begun = status().await;
+            assert_eq!((&begun["upload"], &begun["steps"][0]["name"]), (&serde_json::Value::Null, &"a".into()));
+            assert_eq!(ask(Method::POST, "/acknowledge", "").await.0, 409);
+        };
+        tokio::select! {
+            () = client => {}
+            ended = play(&scenario, Some(entry), Ipv4Addr::LOCALHOST) => panic!("it ended: {ended:?}"),
+        }
+    }
+
+    fn sum(text: &str) -> String {
+        use sha2::Digest as _;
+        crate::support::hexadecimal(&sha2::Sha256::digest(text))
     }
 }
