@@ -103,7 +103,29 @@ pub fn printable(line: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::printable;
+    use super::*;
+    use crate::bake::ports::{CheckFinding, RunnerStep};
+
+    /// Each text that comes from a droplet or an API, in each event.
+    #[test]
+    fn the_texts_of_every_event_are_redacted() {
+        let secret = || "the secret".to_owned();
+        let finding = CheckFinding { level: "warn".to_owned(), text: secret() };
+        let check = Check { exit: Some(0), passed: 1, warnings: 1, failed: 0, findings: vec![finding] };
+        let step = RunnerStep { name: secret(), state: "running".to_owned(), elapsed: None, exit: None };
+        for mut event in [
+            Event::Stage { stage: crate::bake::Stage::Boot, detail: secret() },
+            Event::Step(step),
+            Event::Log { line: secret() },
+            Event::Checked(check),
+            Event::Warning { message: secret() },
+            Event::Note { message: secret() },
+        ] {
+            event.for_each_text(&mut |text| *text = text.replace("secret", "***"));
+            let shown = format!("{event:?}");
+            assert!(shown.contains("the ***") && !shown.contains("secret"), "{shown}");
+        }
+    }
 
     #[test]
     fn untrusted_lines_cannot_move_the_cursor() {

@@ -21,6 +21,7 @@ pub(super) use documents::BakeDocuments;
 pub(super) use output::SharedTerminal;
 pub(super) use run::BakeRun;
 pub(super) use state::{FileJournal, KnownBake, close_journal, known_bakes};
+pub(super) use upload::upload_index;
 
 use super::runtime::block_on;
 use super::{Failure, Global, options, project};

@@ -6,7 +6,7 @@ use std::borrow::Cow;
 use std::path::{Component, Path, PathBuf};
 
 use super::error::{CannotWrite, ErrorKind, ExpectedError, Failure};
-use super::{Global, project};
+use super::{Global, diff, project};
 use crate::render::Target;
 use crate::workspace::StagedProject;
 
@@ -67,10 +67,12 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<(), Failure> {
     for (path, content, executable) in FILES {
         project.write(path, content.as_bytes(), *executable).map_err(&cannot_write)?;
     }
-    let opened = project::open(&Global::for_project(project.directory()), None)?;
+    let opened = project::open(&Global::for_project(project.directory()), None)?.at(diff::TIMESTAMP);
     let plan = opened.plan(global, Vec::new(), &crate::model::Lock::default())?;
     let document = project::document(&plan, Target::DIGITALOCEAN)?;
     project.write("fixtures/default/user-data.yaml", document.text.as_bytes(), !EXECUTABLE).map_err(&cannot_write)?;
+    let settings = diff::settings(&opened.project.root, &plan, &document)?;
+    project.write("fixtures/default/bake.yaml", settings.as_bytes(), !EXECUTABLE).map_err(&cannot_write)?;
     project.commit().map_err(&cannot_write)?;
     // Without `.` at the end.
     let shown: PathBuf = root.components().collect();

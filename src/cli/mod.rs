@@ -62,12 +62,13 @@ enum Command {
     /// Without a PATH, checks the project: its template, files and scripts, and the document
     /// rendered from them.
     Validate(validate::Args),
-    /// Compare the rendered document with fixtures/, or two documents with each other
+    /// Compare what is rendered with fixtures/ or with a revision, or two documents with each other
     ///
     /// A case is a directory fixtures/CASE/ with variables.yaml, user-data.yaml or both. Each case
     /// is rendered with its variables and compared byte for byte; differences are shown with
-    /// payloads decoded. If the case's directory has a mkimg.lock, it is used instead of the
-    /// project's, so that new pins do not change the expected document.
+    /// contents decoded. Its bake.yaml holds what a bake uses beside the document. If the case's
+    /// directory has a mkimg.lock, it is used instead of the project's, so that new pins do not
+    /// change the expected document.
     Diff(diff::Args),
     /// Print a cloud-config decoded: its keys, then each file with its owner and mode
     ///

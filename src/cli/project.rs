@@ -21,6 +21,8 @@ use crate::workspace::{self, FilePath, Project, ReadError};
 pub(super) struct Opened {
     pub project: Project,
     pub template: Template,
+    /// The value of `timestamp`.
+    timestamp: String,
 }
 
 /// Finds the project without parsing its template; `template` as on the command line.
@@ -31,7 +33,11 @@ pub(super) fn find(global: &Global, template: Option<&Path>) -> Result<Project, 
 
 /// Finds the project and parses its template; `template` as on the command line.
 pub(super) fn open(global: &Global, template: Option<&Path>) -> Result<Opened, Failure> {
-    let project = find(global, template)?;
+    open_project(global, find(global, template)?)
+}
+
+/// Parses the template of a project.
+pub(super) fn open_project(global: &Global, project: Project) -> Result<Opened, Failure> {
     let source = project.template.clone();
     match yaml11::parse(source.text()) {
         Ok(tree) => Ok(Opened::new(global, project, tree)),
@@ -165,7 +171,13 @@ impl Opened {
                 global.terminal.help(&format!("use --var {name}=VALUE, or write `sensitive: true` in the template"));
             }
         }
-        Self { project, template }
+        Self { project, template, timestamp: timestamp() }
+    }
+
+    /// Evaluates the template at another time: `20261122-153000`, UTC.
+    #[must_use]
+    pub(super) fn at(self, timestamp: &str) -> Self {
+        Self { timestamp: timestamp.to_owned(), ..self }
     }
 
     /// The inputs for evaluating the template.
@@ -174,7 +186,7 @@ impl Opened {
             let value = std::env::var(model::environment_name(name)).ok()?;
             Some((name.to_owned(), value))
         });
-        Inputs { assignments, sensitive: Secrets(sensitive.collect()), timestamp: timestamp() }
+        Inputs { assignments, sensitive: Secrets(sensitive.collect()), timestamp: self.timestamp.clone() }
     }
 
     /// The values of sensitive variables, from files and the environment.

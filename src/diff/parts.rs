@@ -4,9 +4,10 @@ use std::fmt::Write as _;
 
 use diagnostics::source::Source;
 use indexmap::IndexMap;
+use serde::Deserialize;
 use yaml11::{Node, NodeKind, Scalar, Tree};
 
-use crate::render::{Member, decode_content, members_of_command};
+use crate::render::{Member, PLAN_PATH, decode_content, members_of_command};
 
 /// Documents that expand to more values are compared as text.
 const MAX_VALUES: u64 = 1_000_000;
@@ -22,6 +23,14 @@ pub struct Part {
     pub bytes: Vec<u8>,
     /// The content in the document.
     pub stored: String,
+}
+
+impl Part {
+    /// The attributes and the content.
+    #[must_use]
+    pub fn text(&self) -> String {
+        format!("{}{}", self.attributes, self.content)
+    }
 }
 
 /// Parts by name, which is a path or a key. A repeated path gets a number: `/etc/x (2)`.
@@ -62,7 +71,96 @@ pub fn parts(source: &Source) -> Parts {
             }
         }
     }
-    parts
+    describe_plan(parts)
+}
+
+/// Replaces the runner's instructions, an internal file, by what they say: the packages, steps and artifacts of the image, and
+/// the on-boot files where they belong.
+fn describe_plan(mut parts: Parts) -> Parts {
+    let Some(plan) = parts.get(PLAN_PATH).and_then(|part| serde_json::from_slice::<ImagePlan>(&part.bytes).ok()) else {
+        return parts;
+    };
+    let Some((at, ..)) = parts.shift_remove_full(PLAN_PATH) else { return parts };
+    let mut described = Parts::new();
+    for (name, part) in parts.drain(..at) {
+        described.insert(name, part);
+    }
+    for (name, lines) in plan.outline() {
+        if !lines.is_empty() {
+            insert(&mut described, name, text_part(lines));
+        }
+    }
+    described.extend(parts);
+    for file in &plan.held_back {
+        let Some(part) = described.shift_remove(&file.staged) else { continue };
+        let attributes = format!("owner: {:?}\npermissions: {:?}\n", file.owner, file.mode);
+        insert(&mut described, &file.path, Part { attributes, ..part });
+    }
+    for script in plan.scripts.iter().chain(&plan.cleanup).chain(&plan.check) {
+        let Some(part) = described.shift_remove(&script.path) else { continue };
+        insert(&mut described, &format!("script {}", script.name), Part { attributes: String::new(), ..part });
+    }
+    described
+}
+
+/// `/run/mkimg/plan.json` of an image. `docs/design/first-boot.md` defines it.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ImagePlan {
+    #[allow(dead_code, reason = "another version is another format")]
+    version: u32,
+    #[allow(dead_code, reason = "a verification has other fields")]
+    kind: String,
+    name: String,
+    upgrade: bool,
+    packages: Vec<String>,
+    artifacts: Vec<serde_json::Map<String, serde_json::Value>>,
+    environment: IndexMap<String, String>,
+    scripts: Vec<PlanScript>,
+    held_back: Vec<OnBootFile>,
+    cleanup: Option<PlanScript>,
+    check: Option<PlanScript>,
+    time_limits: IndexMap<String, u64>,
+}
+
+#[derive(Debug, Deserialize)]
+struct PlanScript {
+    name: String,
+    path: String,
+}
+
+#[derive(Debug, Deserialize)]
+struct OnBootFile {
+    path: String,
+    staged: String,
+    owner: String,
+    mode: String,
+}
+
+impl ImagePlan {
+    /// What the plan says, by topic, a line for each item.
+    fn outline(&self) -> [(&'static str, String); 6] {
+        let list = |items: Vec<String>| items.into_iter().fold(String::new(), |text, item| text + &item + "\n");
+        let mut steps = Vec::new();
+        steps.extend(self.upgrade.then(|| "upgrade packages".to_owned()));
+        steps.extend((!self.packages.is_empty()).then(|| "install packages".to_owned()));
+        let artifact_name = |artifact: &serde_json::Map<String, serde_json::Value>| {
+            artifact.get("name").and_then(serde_json::Value::as_str).unwrap_or_default().to_owned()
+        };
+        steps.extend(self.artifacts.iter().map(|artifact| format!("artifact {}", artifact_name(artifact))));
+        steps.extend(self.scripts.iter().map(|script| format!("script {}", script.name)));
+        steps.extend(self.cleanup.iter().map(|script| format!("cleanup {}", script.name)));
+        steps.extend(self.check.iter().map(|script| format!("check {}", script.name)));
+        let artifacts = serde_json::json!(self.artifacts).to_string();
+        [
+            ("image", format!("{}\n", self.name)),
+            ("packages", list(self.packages.clone())),
+            ("artifacts", yaml11::parse(&artifacts).ok().and_then(|tree| tree.root().map(outline)).unwrap_or_default()),
+            ("environment", list(self.environment.iter().map(|(name, value)| format!("{name}: {value:?}")).collect())),
+            ("steps", list(steps)),
+            ("time limits", list(self.time_limits.iter().map(|(name, limit)| format!("{name}: {limit} s")).collect())),
+        ]
+    }
 }
 
 fn insert(parts: &mut Parts, name: &str, part: Part) {

@@ -319,6 +319,7 @@ fn one_builder_is_converted() {
     ] {
         let (found, said) = imported(&format!("{both}build {{\n  {build}\n}}\n"));
         assert!(found.template.contains(&format!("  size: {size}\n")), "{build}: {}", found.template);
+        assert_eq!(found.template.matches("  size: ").count(), 1, "{build}: {}", found.template);
         assert_eq!(said.len(), missing, "{build}: {said:?}");
     }
 }

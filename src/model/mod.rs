@@ -24,5 +24,5 @@ pub use spec::{
     Snapshot, TimeLimits, User, Verify,
 };
 pub use template::{Inputs, ResolveError, Resolved, Secrets, Template};
-pub use value::{Mapping, Number, Value, is_variable_name};
+pub use value::{Mapping, Number, Value, is_variable_name, to_yaml};
 pub use variables::{Assignment, BadAssignment, Given, assignments, environment_name};

@@ -515,6 +515,46 @@ fn leaf_schema(kind: Leaf) -> serde_json::Value {
 mod tests {
     use super::*;
 
+    /// What editors learn of a template: which keys there are, which are required, and what they hold.
+    #[test]
+    fn the_schema_describes_each_kind_of_key() {
+        let schema = schema();
+        assert_eq!(schema["$schema"], "https://json-schema.org/draft/2020-12/schema");
+        let required = |path: &str| -> Vec<String> {
+            let found = schema.pointer(path).unwrap_or_else(|| panic!("{path}"));
+            assert_eq!(found["additionalProperties"], false, "{path}");
+            found["required"].as_array().into_iter().flatten().map(|name| name.as_str().unwrap().to_owned()).collect()
+        };
+        for (path, expected) in [
+            ("", &[][..]),
+            ("/properties/droplet", &["image", "region", "size"]),
+            ("/properties/users/items/anyOf/1", &["name"]),
+            ("/properties/artifacts/items", &["url"]),
+            ("/properties/files/items", &["source", "to"]),
+            ("/properties/attributes/items", &["path"]),
+            ("/properties/snapshot", &[]),
+            ("/properties/verify", &[]),
+            ("/properties/allow/items", &["code", "reason"]),
+        ] {
+            assert_eq!(required(path), expected, "{path}");
+        }
+        for (path, expected) in [
+            ("/properties/upgrade", json!({"type": ["boolean", "string"]})),
+            ("/properties/attributes/items/properties/mode", json!({"type": ["string", "integer"]})),
+            ("/properties/variables/propertyNames", json!({"pattern": "^[A-Za-z_][A-Za-z0-9_]*$"})),
+            (
+                "/properties/verify/properties/ports/items",
+                json!({"anyOf": [{"type": "integer", "minimum": 1, "maximum": 65535}, {"type": "string"}]}),
+            ),
+        ] {
+            let mut found = schema.pointer(path).unwrap_or_else(|| panic!("{path}")).clone();
+            if let Some(found) = found.as_object_mut() {
+                found.remove("description");
+            }
+            assert_eq!(found, expected, "{path}");
+        }
+    }
+
     #[test]
     fn names_and_tags_match_the_provider() {
         for (kind, good, bad) in [

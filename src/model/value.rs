@@ -13,6 +13,13 @@ pub(super) fn deserialize<T: serde::de::DeserializeOwned>(value: Value) -> Resul
     serde_yaml::from_value(value).map_err(|error| error.to_string())
 }
 
+/// Writes a value as YAML, with its keys in order.
+#[must_use]
+pub fn to_yaml(value: &serde_json::Value) -> String {
+    // JSON has nothing that YAML lacks, so that this does not fail.
+    serde_yaml::to_string(value).unwrap_or_else(|error| format!("# {error}\n"))
+}
+
 /// Returns the text of a scalar as written: `3.40` and `0644` keep their digits, although YAML
 /// reads them as numbers.
 pub(super) fn scalar_text(source: &Source, node: Node<'_>) -> Option<String> {

@@ -14,7 +14,8 @@ use super::error::RenderError;
 use super::runner::{self, Needs};
 use crate::model::{Content, Mapping, Mode, Plan, PlannedFile, Script, Unpack, User, Value};
 
-const PLAN_PATH: &str = "/run/mkimg/plan.json";
+/// Where the runner's instructions are on the droplet.
+pub const PLAN_PATH: &str = "/run/mkimg/plan.json";
 const SCRIPTS_DIRECTORY: &str = "/run/mkimg/scripts/";
 const DEFERRED_DIRECTORY: &str = "/run/mkimg/held/";
 

@@ -25,3 +25,4 @@ pub use document::{
 };
 pub use entry::{Encoding, EntryStat, Listing, decode_content};
 pub use error::{BakeEntryError, RenderError};
+pub use layout::PLAN_PATH;

@@ -326,3 +326,43 @@ fn the_largest_files_are_uploaded_and_the_others_fill_the_document() {
     );
     assert!(matches!(render(&plan, Target::UNLIMITED), Err(RenderError::OnlyUpload { .. })));
 }
+
+/// The runner has the modules that the plan needs, and no others.
+#[test]
+fn the_runner_has_the_modules_that_a_plan_needs() {
+    const PACKAGES: &str = "def package_steps(";
+    const ARTIFACTS: &str = "def install_artifact(";
+    const DIRECTORIES: &str = "def unpack_directory(";
+    let artifact = |member: &str| model::Artifact {
+        name: "a".to_owned(),
+        url: "https://example.com/a".to_owned(),
+        sha256: None,
+        size: None,
+        checksum_url: None,
+        unpack: vec![model::Unpack {
+            member: member.to_owned(),
+            to: "/opt/a".to_owned(),
+            owner: model::Owner::root(),
+            mode: None,
+        }],
+    };
+    let plan = tree_of(&[1]);
+    let upgrade = Plan { upgrade: true, ..plan.clone() };
+    let packages = Plan { packages: vec!["jq".to_owned()], ..plan.clone() };
+    let file = Plan { artifacts: vec![artifact("bin/a")], ..plan.clone() };
+    let directory = Plan { artifacts: vec![artifact("bin/a"), artifact("lib/")], ..plan.clone() };
+    for (plan, expected) in [
+        (plan, &[][..]),
+        (upgrade, &[PACKAGES]),
+        (packages, &[PACKAGES]),
+        (file, &[ARTIFACTS]),
+        (directory, &[ARTIFACTS, DIRECTORIES]),
+    ] {
+        let entries = super::layout::image_entries(&plan);
+        let program = entries.iter().find(|entry| entry.path == runner::PATH).unwrap();
+        let program = String::from_utf8(program.content.loaded().unwrap().to_vec()).unwrap();
+        let found: Vec<&str> =
+            [PACKAGES, ARTIFACTS, DIRECTORIES].into_iter().filter(|module| program.contains(module)).collect();
+        assert_eq!(found, expected, "upgrade {}, packages {:?}", plan.upgrade, plan.packages);
+    }
+}

@@ -78,7 +78,7 @@ fn two_documents_are_compared() {
     );
     assert_eq!(
         mkimg(folder.path()).args(["diff", "a", "b"]).run().into_parts(),
-        (1, expected.to_owned(), String::new())
+        (1, expected.to_owned(), "note: 2 changed\n".to_owned())
     );
     write("latin", "");
     fs::write(folder.path().join("latin"), b"caf\xe9").unwrap();
@@ -109,7 +109,7 @@ fn a_project_is_compared_with_its_fixtures() {
     assert_eq!(exit, 1);
     let head = "--- fixtures/default/user-data.yaml\n+++ rendered\n/etc/hello.conf: changed\n@@ -1,2 +1 @@\n";
     assert!(stdout.starts_with(head) && stdout.ends_with("\n+changed\n"), "{stdout}");
-    assert_eq!(stderr, "help: `mkimg diff --update` accepts the documents rendered now as expected\n");
+    assert_eq!(stderr, "note: 1 changed\nhelp: `mkimg diff --update` accepts the documents rendered now as expected\n");
     assert_eq!(fs::read(&expected).unwrap(), before, "looking changes nothing");
 
     let wrote = "note: rewrote fixtures/default/user-data.yaml\n".to_owned();
@@ -136,6 +136,270 @@ fn a_project_is_compared_with_its_fixtures() {
         .run()
         .exits(2)
         .stderr_starts("error: fixtures has no case\nhelp: create a directory fixtures/default/");
+}
+
+/// A Git repository with a project that is committed.
+fn committed() -> tempfile::TempDir {
+    let project = project();
+    git(project.path(), &["init", "--quiet"]);
+    commit(project.path());
+    project
+}
+
+fn commit(directory: &Path) {
+    git(directory, &["add", "--all"]);
+    let who = ["-c", "user.name=a", "-c", "user.email=a@example.com"];
+    git(directory, &[&who[..], &["commit", "--quiet", "--message", "x"]].concat());
+}
+
+fn git(directory: &Path, arguments: &[&str]) {
+    let output = Command::new("git").args(arguments).current_dir(directory).output().expect("git is installed");
+    assert!(output.status.success(), "{output:?}");
+}
+
+fn replace(path: &Path, from: &str, to: &str) {
+    let text = fs::read_to_string(path).unwrap();
+    assert!(text.contains(from), "{text}");
+    fs::write(path, text.replace(from, to)).unwrap();
+}
+
+/// A change of each kind that a reviewer sees: base image, mode, file, packages, steps, on-boot script.
+fn change_everything(root: &Path) {
+    let template = root.join("templates/image.yaml");
+    replace(&template, "image: debian-12-x64", "image: debian-13-x64");
+    replace(&template, "packages: [nginx, ufw]", "packages: [nginx, jq]");
+    replace(&template, "mode: \"0640\"", "mode: \"0600\"");
+    let on_boot = root.join("files/var/lib/cloud/scripts/per-instance");
+    fs::rename(on_boot.join("001_onboot"), on_boot.join("002_onboot")).unwrap();
+    fs::copy(root.join("scripts/01-hello.sh"), root.join("scripts/03-new.sh")).unwrap();
+}
+
+const CHANGES: &str = "\
+droplet: changed
+@@ -1,3 +1,3 @@
+-image: \"debian-12-x64\"
++image: \"debian-13-x64\"
+ region: \"nyc3\"
+ size: \"s-1vcpu-1gb\"
+/etc/hello.conf: changed
+@@ -1,3 +1,3 @@
+ owner: \"hello:hello\"
+-permissions: \"0640\"
++permissions: \"0600\"
+ defer: true
+packages: changed
+@@ -1,2 +1,2 @@
+ nginx
+-ufw
++jq
+steps: changed
+@@ -2,5 +2,6 @@
+ install packages
+ script 01-hello.sh
+ script 02-firewall.sh
++script 03-new.sh
+ cleanup 90-cleanup.sh
+ check 99-check.sh
+/var/lib/cloud/scripts/per-instance/002_onboot: renamed from /var/lib/cloud/scripts/per-instance/001_onboot
+script 03-new.sh: added
+@@ -0,0 +1,5 @@
++#!/bin/sh
+";
+
+#[test]
+fn revisions_are_compared_by_what_they_render() {
+    let project = committed();
+    let diff = |revisions: &[&str]| mkimg(project.path()).args(["diff", "--git"]).args(revisions).run();
+    assert_eq!(
+        diff(&["HEAD"]).into_parts(),
+        (0, String::new(), "note: HEAD and the files on disk render the same\n".to_owned())
+    );
+    change_everything(project.path());
+    let (exit, stdout, stderr) = diff(&["HEAD"]).into_parts();
+    assert_eq!((exit, stderr.as_str()), (1, "note: 4 changed, 1 added, 1 renamed\n"), "{stdout}");
+    let head = "--- HEAD (default)\n+++ the files on disk (default)\n";
+    assert!(stdout.starts_with(&format!("{head}{CHANGES}")), "{stdout}");
+
+    commit(project.path());
+    let (exit, stdout, _) = diff(&["HEAD~1", "HEAD"]).into_parts();
+    assert!(stdout.starts_with(&format!("--- HEAD~1 (default)\n+++ HEAD (default)\n{CHANGES}")), "{stdout}");
+    assert_eq!((exit, diff(&["HEAD"]).exit), (1, 0));
+
+    // A case of one of them; then none, and the template's own values are used.
+    fs::create_dir(project.path().join("fixtures/other")).unwrap();
+    fs::write(project.path().join("fixtures/other/variables.yaml"), "{}\n").unwrap();
+    let expected = "--- HEAD\n+++ the files on disk\ncase other: added\n";
+    assert_eq!(diff(&["HEAD"]).into_parts(), (1, expected.to_owned(), "note: 1 added\n".to_owned()));
+    fs::remove_dir_all(project.path().join("fixtures")).unwrap();
+    commit(project.path());
+    fs::write(project.path().join("files/etc/hello.conf"), "x\n").unwrap();
+    let (exit, stdout, _) = diff(&["HEAD"]).into_parts();
+    assert!(stdout.starts_with("--- HEAD\n+++ the files on disk\n/etc/hello.conf: changed\n"), "{stdout}");
+    assert_eq!(exit, 1);
+}
+
+/// The repository stays as it is, and a project may be in a directory of it.
+#[test]
+fn comparing_revisions_leaves_the_repository_alone() {
+    let repository = tempfile::tempdir().unwrap();
+    mkimg(repository.path()).args(["init", "images/hello"]).run().success();
+    git(repository.path(), &["init", "--quiet"]);
+    commit(repository.path());
+    let root = repository.path().join("images/hello");
+    change_everything(&root);
+    git(repository.path(), &["add", "images/hello/scripts"]);
+    let state = || {
+        let status =
+            Command::new("git").args(["status", "--porcelain"]).current_dir(repository.path()).output().unwrap();
+        String::from_utf8(status.stdout).unwrap()
+    };
+    let before = state();
+    for arguments in [
+        &["-C", "images/hello", "diff", "--git", "HEAD"][..],
+        &["diff", "images/hello/templates/image.yaml", "--git", "HEAD"],
+    ] {
+        let (exit, stdout, stderr) = mkimg(repository.path()).args(arguments).run().into_parts();
+        assert!(exit == 1 && stdout.contains(CHANGES), "{arguments:?}: {stdout}{stderr}");
+    }
+    assert_eq!(state(), before);
+}
+
+#[test]
+fn revisions_that_cannot_be_compared_are_refused() {
+    let project = committed();
+    let outside = self::project();
+    let refused = |directory: &Path, arguments: &[&str]| mkimg(directory).arg("diff").args(arguments).run().refused();
+    let text = refused(project.path(), &["--git", "nowhere"]);
+    assert!(text.starts_with("error: `nowhere` is not a revision of this repository\nhelp: name a commit"), "{text}");
+    // Never an option of Git.
+    let text = refused(project.path(), &["--git=--output=x"]);
+    assert!(text.starts_with("error: `--output=x` is not a revision"), "{text}");
+    let text =
+        mkimg(outside.path()).args(["diff", "--git", "HEAD"]).env("GIT_CEILING_DIRECTORIES", "/").run().refused();
+    assert!(text.starts_with("error: git: not a git repository"), "{text}");
+    let text = mkimg(project.path()).args(["diff", "--git", "HEAD"]).env("PATH", "/nowhere").run().refused();
+    assert!(text.starts_with("error: cannot run git: ") && text.contains("help: install git"), "{text}");
+    let text = refused(project.path(), &["a", "b", "--git", "HEAD"]);
+    assert!(text.starts_with("error: --git compares revisions of one project"), "{text}");
+    let text = refused(project.path(), &["--git", "HEAD", "--update"]);
+    assert!(text.contains("cannot be used with"), "{text}");
+
+    // The revision has a mistake, or not the project.
+    let template = project.path().join("templates/image.yaml");
+    replace(&template, "packages:", "pakages:");
+    commit(project.path());
+    replace(&template, "pakages:", "packages:");
+    let text = refused(project.path(), &["--git", "HEAD"]);
+    assert!(text.contains("pakages") && text.ends_with("error: HEAD cannot be rendered\n"), "{text}");
+    fs::create_dir(project.path().join("later")).unwrap();
+    let later = project.path().join("later");
+    mkimg(&later).arg("init").run().success();
+    let text = refused(&later, &["--git", "HEAD"]);
+    assert!(text.starts_with("error: the project is not in revision `HEAD`\nhelp: "), "{text}");
+}
+
+/// What a case says of the bake itself; a change that is in several cases is shown once.
+#[test]
+fn cases_say_what_a_bake_uses_beside_the_document() {
+    let project = project();
+    let root = project.path();
+    let settings = root.join("fixtures/default/bake.yaml");
+    assert!(fs::read_to_string(&settings).unwrap().contains("  name: hello-1.0.0-20000101-000000\n"));
+    let second = root.join("fixtures/second");
+    fs::create_dir(&second).unwrap();
+    fs::write(second.join("variables.yaml"), "region: fra1\n").unwrap();
+    let wrote = "note: wrote fixtures/second/user-data.yaml\nnote: wrote fixtures/second/bake.yaml\n";
+    assert_eq!(mkimg(root).args(["diff", "--update"]).run().into_parts(), (0, String::new(), wrote.to_owned()));
+    mkimg(root).arg("diff").run().success().stderr_has("note: 2 cases are as expected\n");
+
+    replace(&root.join("templates/image.yaml"), "services: [nginx.service]", "services: [ufw.service]");
+    fs::write(root.join("files/etc/hello.conf"), "x\n").unwrap();
+    let (exit, stdout, stderr) = mkimg(root).arg("diff").run().into_parts();
+    let both = |file: &str| format!("--- fixtures/default/{file}\n--- fixtures/second/{file}\n+++ rendered\n");
+    assert!(stdout.starts_with(&format!("{}/etc/hello.conf: changed\n", both("user-data.yaml"))), "{stdout}");
+    let verify = format!(
+        "{}verify: changed\n@@ -1,5 +1,5 @@\n services:\n-  - \"nginx.service\"\n+  - \"ufw.service\"\n",
+        both("bake.yaml")
+    );
+    assert!(stdout.contains(&verify) && stdout.matches("changed").count() == 2, "{stdout}");
+    assert!(exit == 1 && stderr.starts_with("note: 2 changed\n"), "{stderr}");
+
+    // Without the file, a case expects nothing of the bake, which is said.
+    mkimg(root).args(["diff", "--update"]).run().success();
+    for case in ["default", "second"] {
+        fs::remove_file(root.join("fixtures").join(case).join("bake.yaml")).unwrap();
+    }
+    replace(&root.join("templates/image.yaml"), "debian-12-x64", "debian-13-x64");
+    let (exit, stdout, stderr) = mkimg(root).arg("diff").run().into_parts();
+    assert_eq!((exit, stdout.as_str()), (0, ""), "{stderr}");
+    assert!(
+        stderr.starts_with("note: fixtures/default and 1 more: without a bake.yaml, a change of the base image"),
+        "{stderr}"
+    );
+}
+
+/// What has no room in the document is in bake.yaml, with its sum.
+#[test]
+fn an_uploaded_file_that_changes_is_a_difference() {
+    let project = project();
+    let large = project.path().join("files/etc/large");
+    fs::write(&large, vec![7; 6 << 20]).unwrap();
+    mkimg(project.path()).args(["diff", "--update"]).run().success();
+    mkimg(project.path()).arg("diff").run().success();
+    let mut changed = vec![7; 6 << 20];
+    changed[5 << 20] = 8;
+    fs::write(&large, changed).unwrap();
+    let (exit, stdout, _) = mkimg(project.path()).arg("diff").run().into_parts();
+    assert!(
+        exit == 1 && stdout.starts_with("--- fixtures/default/bake.yaml\n+++ rendered\nuploads: changed\n"),
+        "{stdout}"
+    );
+}
+
+/// Artifacts are in both files of a case; a new pin is one change.
+#[test]
+fn a_changed_artifact_is_shown_once() {
+    let project = project();
+    let template = project.path().join("templates/image.yaml");
+    let artifact = |version: &str| {
+        format!(
+            "artifacts:\n  - {{url: \"https://example.com/app-{version}\", to: /usr/local/bin/app}}\nupgrade: true\n"
+        )
+    };
+    replace(&template, "upgrade: true\n", &artifact("1"));
+    mkimg(project.path()).args(["diff", "--update"]).run().success();
+    replace(&template, "app-1", "app-2");
+    let (exit, stdout, stderr) = mkimg(project.path()).arg("diff").run().into_parts();
+    assert!(exit == 1 && stdout.matches("artifacts: changed").count() == 1, "{stdout}");
+    assert!(stdout.contains("+  url: \"https://example.com/app-2\"\n"), "{stdout}{stderr}");
+}
+
+#[test]
+fn differences_are_printed_in_each_format() {
+    let project = committed();
+    change_everything(project.path());
+    let diff = |format: &str| mkimg(project.path()).args(["diff", "--format", format]).run();
+    let (exit, stdout, _) = diff("json").into_parts();
+    let value: serde_json::Value = serde_json::from_str(&stdout).unwrap();
+    assert_eq!((exit, &value["summary"]), (1, &serde_json::json!({"added": 1, "changed": 4, "renamed": 1})));
+    let (_, stdout, _) = diff("markdown").into_parts();
+    assert!(
+        stdout.starts_with(
+            "**`mkimg diff`: 4 changed, 1 added, 1 renamed**\n\n<details><summary><code>/etc/hello.conf</code>"
+        ),
+        "{stdout}"
+    );
+    let (_, stdout, _) = diff("github").into_parts();
+    let first = "::error file=fixtures/default/user-data.yaml,title=mkimg diff::/etc/hello.conf: changed%0A@@";
+    assert!(stdout.starts_with(first) && stdout.lines().count() == 6, "{stdout}");
+    mkimg(project.path()).args(["diff", "--update"]).run().success();
+    for (format, expected) in [
+        ("json", "{\"version\":1,\"differences\":[],\"summary\":{}}\n"),
+        ("markdown", "**`mkimg diff`: no difference**\n"),
+        ("github", ""),
+    ] {
+        assert_eq!(diff(format).success().stdout, expected);
+    }
 }
 
 // --- init

@@ -143,6 +143,7 @@ fn what_an_interrupted_command_left_is_not_part_of_the_image() {
         fs::create_dir_all(project.path().join(directory)).unwrap();
         fs::write(project.path().join(directory).join(".mkimg-0123456789abcdef.part"), "#!/bin/sh\nhalf").unwrap();
     }
+    fs::write(project.path().join("files/etc/.mkimg-1.part/hello.conf"), "half").unwrap();
     let run = mkimg(project.path()).arg("render").run().success();
     assert_eq!(run.stdout, before);
     let left = ".part was left by an interrupted mkimg, and is not part of the image";

@@ -31,6 +31,7 @@ fn other_files_in_a_directory_are_skipped() {
     write("logo.bin", b"\x89PNG\r\n\x1a\n\0\0");
     write(".git/config", b"[core]\n");
     write("c.yaml", b"\0");
+    write("e.yml", b"packages: [no header]\n");
     write("notes.md", b"#cloud-config\nnope: 1\n");
     let report = json(folder.path(), &["d"]);
     let documents = report["documents"].as_array().unwrap();
@@ -44,6 +45,7 @@ fn other_files_in_a_directory_are_skipped() {
         ("d/a.yaml", "valid"),
         ("d/below/b.txt", "invalid"),
         ("d/c.yaml", "invalid"),
+        ("d/e.yml", "invalid"),
         ("d/logo.bin", "skipped"),
         ("d/notes.md", "invalid"),
     ];

@@ -19,18 +19,29 @@ pub(super) fn render(report: &Report) -> String {
             if let Some(help) = &diagnostic.help {
                 let _ = write!(message, "\nhelp: {help}");
             }
-            let _ = write!(out, "::{level} file={},line={},", escape_property(source.name()), start.line);
+            let title = format!("{} {}", diagnostic.rule.code, diagnostic.rule.name);
+            let [line, column, end_line, end_column] =
+                [start.line, start.column, end.line, end.column].map(|number| number.to_string());
+            let mut properties = vec![("file", source.name()), ("line", &line)];
             // GitHub accepts columns only if start and end are on one line.
-            let _ = if start.line == end.line {
-                write!(out, "col={},endLine={},endColumn={},", start.column, end.line, end.column)
+            if start.line == end.line {
+                properties.extend([("col", column.as_str()), ("endLine", &end_line), ("endColumn", &end_column)]);
             } else {
-                write!(out, "endLine={},", end.line)
-            };
-            let title = escape_property(&format!("{} {}", diagnostic.rule.code, diagnostic.rule.name));
-            let _ = writeln!(out, "title={title}::{}", escape_message(&message));
+                properties.push(("endLine", &end_line));
+            }
+            properties.push(("title", &title));
+            out.push_str(&workflow_command(level, &properties, &message));
         }
     }
     out
+}
+
+/// Returns a command to a GitHub workflow with its end of line: `::error file=a.yaml::message`. Names and values are escaped.
+#[must_use]
+pub fn workflow_command(command: &str, properties: &[(&str, &str)], message: &str) -> String {
+    let properties: Vec<_> =
+        properties.iter().map(|(name, value)| format!("{name}={}", escape_property(value))).collect();
+    format!("::{command} {}::{}\n", properties.join(","), escape_message(message))
 }
 
 /// Escapes the message of a command. Line ends are kept.

@@ -35,6 +35,7 @@ pub mod source;
 use crate::source::{Position, Source, Span};
 
 pub use escape::{escape_control, escape_control_in_json, is_control, quoted};
+pub use github::workflow_command;
 pub use human::human;
 pub use redact::redact;
 pub use rule::{HelpText, Rule, closest, did_you_mean};

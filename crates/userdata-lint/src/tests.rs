@@ -423,3 +423,19 @@ fn each_version_has_its_own_verdict() {
         assert_eq!(found, verdicts, "{text:?}");
     }
 }
+
+/// A document for several providers must fit the strictest one, and the limit that was asked for.
+#[test]
+fn the_smallest_limit_counts() {
+    let provider = |name: &str| crate::provider::PROVIDERS.iter().find(|provider| provider.name == name).unwrap();
+    let limit = |names: &[&str], limit| {
+        let providers = names.iter().map(|name| provider(name)).collect();
+        Options { providers, limit, ..Options::default() }.max_bytes()
+    };
+    let ec2 = provider("ec2").max_bytes();
+    assert!(ec2 < provider("digitalocean").max_bytes());
+    assert_eq!(limit(&["digitalocean", "ec2"], None), Some(ec2));
+    assert_eq!(limit(&["ec2", "digitalocean"], Some(100_000)), Some(ec2));
+    assert_eq!(limit(&["digitalocean", "ec2"], Some(100)), Some(100));
+    assert_eq!((limit(&[], Some(7)), limit(&[], None)), (Some(7), None));
+}

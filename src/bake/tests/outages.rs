@@ -131,6 +131,23 @@ async fn a_snapshot_is_requested_again_only_if_none_exists() {
     assert_eq!((outcome.exit_status(), times), (0, 1), "{:?}", state.requests);
 }
 
+/// A request that had no effect is not confused with an earlier one that failed.
+#[tokio::test]
+async fn an_earlier_snapshot_that_failed_is_not_taken_for_this_one() {
+    let spec = spec_with_default_limits(MarkerKind::Poweroff);
+    let world = World { earlier_snapshot_failed: true, ..world() };
+    let happy = Fake::new(world.clone());
+    assert_eq!(happy.bake(&spec).await.exit_status(), 0);
+    let asked =
+        happy.state.lock().unwrap().requests.iter().position(|one| one.contains("Snapshot(")).unwrap() as u64 + 1;
+    for fault in [Fault::Before(Kind::Unanswered), Fault::After] {
+        let fake = Fake::new(World { faults: [(asked, fault)].into(), ..world.clone() });
+        let outcome = fake.bake(&spec).await;
+        check_outcome(&fake, &outcome, "a lost request after a failed snapshot");
+        assert_eq!(outcome.exit_status(), 0, "{fault:?}: {outcome:?}");
+    }
+}
+
 #[tokio::test]
 async fn a_droplet_is_requested_again_only_if_none_exists() {
     let spec = spec_with_default_limits(MarkerKind::Poweroff);

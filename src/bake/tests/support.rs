@@ -83,6 +83,8 @@ pub(in crate::bake) struct World {
     /// The action that creates a droplet ends with `errored`.
     pub(in crate::bake) creation_errors: bool,
     pub(in crate::bake) shutdown_errors: bool,
+    /// A snapshot of each droplet has failed before.
+    pub(in crate::bake) earlier_snapshot_failed: bool,
     pub(in crate::bake) snapshot_errors: bool,
     pub(in crate::bake) transfer_errors: bool,
     /// Transfers are completed, and the snapshot does not arrive.
@@ -142,6 +144,7 @@ impl Default for World {
             accepts_shutdown: true,
             creation_errors: false,
             shutdown_errors: false,
+            earlier_snapshot_failed: false,
             snapshot_errors: false,
             transfer_errors: false,
             transfers_vanish: false,

@@ -105,18 +105,19 @@ mod tests {
         let mut command = crate::cli::description();
         command.build();
         let bake = command.find_subcommand("bake").unwrap();
-        for limit in [
-            LimitKind::Create,
-            LimitKind::Provision,
-            LimitKind::PowerOff,
-            LimitKind::Snapshot,
-            LimitKind::Transfer,
-            LimitKind::Verify,
-            LimitKind::Unreachable,
+        for (limit, expected) in [
+            (LimitKind::Create, "--timeout-create"),
+            (LimitKind::Provision, "--timeout-provision"),
+            (LimitKind::PowerOff, "--timeout-power-off"),
+            (LimitKind::Snapshot, "--timeout-snapshot"),
+            (LimitKind::Transfer, "--timeout-transfer"),
+            (LimitKind::Verify, "--timeout-verify"),
+            (LimitKind::Unreachable, "--timeout-unreachable"),
         ] {
-            let option = option(limit).unwrap();
-            let known = bake.get_arguments().filter_map(clap::Arg::get_long).any(|long| option == format!("--{long}"));
-            assert!(known, "{option}");
+            assert_eq!(option(limit), Some(expected));
+            let known =
+                bake.get_arguments().filter_map(clap::Arg::get_long).any(|long| expected == format!("--{long}"));
+            assert!(known, "{expected}");
         }
         assert_eq!(option(LimitKind::Destroy), None);
     }

@@ -57,9 +57,13 @@ pub(crate) struct BakeResult {
 impl BakeResult {
     /// Whether a local droplet was kept, which runs as long as this process.
     pub(crate) fn is_kept(&self, api: &Api) -> bool {
-        let kept = !self.outcome.remaining().is_empty() && !self.outcome.is_resumable();
-        api.is_local() && kept && matches!(self.outcome, Outcome::Failed { .. })
+        api.is_local() && keeps_resources(&self.outcome)
     }
+}
+
+/// Whether a bake that failed for good was told to keep what it made.
+fn keeps_resources(outcome: &Outcome) -> bool {
+    matches!(outcome, Outcome::Failed { .. }) && !outcome.remaining().is_empty() && !outcome.is_resumable()
 }
 
 /// Ends the command with this exit status; everything has been printed.
@@ -482,6 +486,28 @@ mod tests {
         let mut exits = [4, 0, 130, 3, 2, 1];
         exits.sort_by_key(|exit| severity(*exit));
         assert_eq!(exits, [0, 1, 2, 3, 130, 4]);
+    }
+
+    /// A local droplet runs as long as mkimg does, so mkimg stays if it was told to keep it.
+    #[test]
+    fn a_kept_droplet_outlives_its_bake() {
+        use crate::bake::journal::JournalError;
+        use crate::bake::outcome::{Failure as BakeFailure, FailureKind};
+        use crate::bake::{ResourceId, Stage};
+
+        let left = || vec![ResourceId::Droplet(7).remaining("kept")];
+        let failed = |remaining, resumable| {
+            let kind = FailureKind::Journal(JournalError { path: "p".into(), reason: "full".into() });
+            Outcome::Failed { failure: BakeFailure { stage: Stage::Boot, kind }, remaining, resumable }
+        };
+        for (outcome, expected) in [
+            (failed(left(), false), true),
+            (failed(left(), true), false),
+            (failed(Vec::new(), false), false),
+            (Outcome::Interrupted { remaining: left() }, false),
+        ] {
+            assert_eq!(keeps_resources(&outcome), expected, "{outcome:?}");
+        }
     }
 
     #[test]

@@ -4,10 +4,10 @@
 //! sends the same bytes, whatever has become of the project.
 
 use std::fs::File;
-use std::io::{self, Read, Write as _};
+use std::io::{self, Read, Write};
 use std::path::Path;
 
-use serde_json::json;
+use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 
 use crate::cli::error::{Failure, FileError};
@@ -17,7 +17,16 @@ use crate::workspace::{FilePath, open_regular};
 
 /// Copies the contents of files to `target`. Returns the index, one line of JSON, that
 /// `docs/design/first-boot.md` defines.
-pub(super) fn copy(root: &Path, files: &[UploadedFile], mut target: &File, name: &Path) -> Result<String, Failure> {
+pub(super) fn copy(root: &Path, files: &[UploadedFile], target: &File, name: &Path) -> Result<String, Failure> {
+    Ok(json!(copy_each(root, files, target, name)?).to_string() + "\n")
+}
+
+/// Returns the index of the files without copying them.
+pub(crate) fn upload_index(root: &Path, files: &[UploadedFile]) -> Result<Vec<Value>, Failure> {
+    copy_each(root, files, io::sink(), Path::new(""))
+}
+
+fn copy_each(root: &Path, files: &[UploadedFile], mut target: impl Write, name: &Path) -> Result<Vec<Value>, Failure> {
     let mut index = Vec::new();
     let mut buffer = vec![0; 256 << 10];
     for file in files {
@@ -48,5 +57,38 @@ pub(super) fn copy(root: &Path, files: &[UploadedFile], mut target: &File, name:
             "sha256": hexadecimal(&sum.finalize()),
         }));
     }
-    Ok(json!(index).to_string() + "\n")
+    Ok(index)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{Mode, Owner};
+
+    #[test]
+    fn the_index_has_each_file_as_it_is_to_be_on_the_machine() {
+        let project = tempfile::tempdir().unwrap();
+        std::fs::write(project.path().join("tool"), "on disk").unwrap();
+        let file = |path: &str, source: &str, mode, content| UploadedFile {
+            path: path.to_owned(),
+            source: source.to_owned(),
+            owner: Owner { user: "app".to_owned(), group: "web".to_owned() },
+            mode: Mode(mode),
+            content,
+        };
+        let files = [
+            file("/opt/a", "a", 0o644, Content::Loaded(b"loaded".to_vec())),
+            file("/opt/tool", "tool", 0o755, Content::OnDisk { bytes: 7 }),
+        ];
+        let copied = tempfile::NamedTempFile::new().unwrap();
+        let index = copy(project.path(), &files, copied.as_file(), copied.path()).unwrap();
+        assert_eq!(std::fs::read_to_string(copied.path()).unwrap(), "loadedon disk");
+        let entry = |path, mode, content: &str| json!({"path": path, "mode": mode, "owner": "app:web", "size": content.len(), "sha256": hexadecimal(&Sha256::digest(content))});
+        let expected = json!([entry("/opt/a", "0644", "loaded"), entry("/opt/tool", "0755", "on disk")]);
+        assert_eq!(index, format!("{expected}\n"));
+        assert_eq!(json!(upload_index(project.path(), &files).unwrap()), expected);
+
+        let missing = [file("/opt/b", "nowhere", 0o644, Content::OnDisk { bytes: 7 })];
+        assert!(upload_index(project.path(), &missing).is_err());
+    }
 }

@@ -556,3 +556,57 @@ async fn each_form_of_an_answer_is_read() {
     let server = Server::start(vec![json(422, &long)]).await;
     assert_eq!(server.client().droplet(7).await.unwrap_err().message.len(), 300);
 }
+
+/// What does not exist is told apart from what cannot be read: the list that is asked next answers, or does not.
+#[tokio::test]
+async fn what_does_not_exist_is_not_found() {
+    let missing = || json(404, r#"{"id": "not_found", "message": "no such resource"}"#);
+    let list = || json(200, "{}");
+    for second in [list(), missing()] {
+        let is_list = matches!(&second, Reply::Bytes(bytes) if bytes.starts_with(b"HTTP/1.1 200"));
+        let servers = [
+            Server::start(vec![missing(), second.clone()]).await,
+            Server::start(vec![missing(), second.clone()]).await,
+            Server::start(vec![missing(), second]).await,
+        ];
+        let key = servers[0].client().has_ssh_key("17").await;
+        let vpc = servers[1].client().vpc_region("u-1").await;
+        let image = servers[2].client().image("none").await.map(|found| found.is_some());
+        if is_list {
+            assert_eq!((key.unwrap(), vpc.unwrap(), image.unwrap()), (false, None, false));
+        } else {
+            let kinds = [key.unwrap_err().kind, vpc.unwrap_err().kind, image.unwrap_err().kind];
+            assert_eq!(kinds, [Kind::NotFound; 3]);
+        }
+    }
+    let server = Server::start(vec![json(200, r#"{"ssh_key": {"id": 17}}"#)]).await;
+    assert!(server.client().has_ssh_key("17").await.unwrap());
+}
+
+/// A tag is created when it is needed. Another bake may create it at the same moment.
+#[tokio::test]
+async fn a_missing_tag_is_created_before_it_is_used() {
+    let (missing, done) = (json(404, "{}"), reply(204, "", ""));
+    for (created, ends, requests) in [
+        (json(201, r#"{"tag": {"name": "a"}}"#), true, 3),
+        (json(422, r#"{"message": "it exists"}"#), true, 3),
+        (json(403, r#"{"message": "this token must not"}"#), false, 2),
+    ] {
+        let server = Server::start(vec![missing.clone(), created, done.clone()]).await;
+        assert_eq!(server.client().tag_snapshot("77", "a").await.is_ok(), ends);
+        let asked: Vec<String> =
+            server.asked().iter().map(|request| request.lines().next().unwrap().replace(" HTTP/1.1", "")).collect();
+        let expected = ["POST /v2/tags/a/resources", "POST /v2/tags", "POST /v2/tags/a/resources"];
+        assert_eq!(asked, expected[..requests]);
+    }
+}
+
+/// The public address, whatever comes first.
+#[tokio::test]
+async fn a_droplets_public_address_is_used() {
+    let droplet = r#"{"droplet": {"id": 7, "name": "x", "status": "active", "locked": false, "tags": [], "networks": {"v4": [
+        {"ip_address": "10.0.0.2", "type": "private"}, {"ip_address": "203.0.113.7", "type": "public"}]}}}"#;
+    let server = Server::start(vec![json(200, droplet)]).await;
+    let address = server.client().droplet(7).await.unwrap().address;
+    assert_eq!(address.map(|address| address.to_string()).as_deref(), Some("203.0.113.7"));
+}

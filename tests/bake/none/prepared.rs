@@ -116,6 +116,13 @@ fn stubs_are_named_everywhere() {
     assert_eq!(emulator.get("/v2/snapshots")["snapshots"][0]["tags"], json!(["mkimg:stand-ins"]));
     let report: Value = serde_json::from_str(&fs::read_to_string(home.path().join("report.json")).unwrap()).unwrap();
     assert_eq!(report["stand_ins"], json!(true));
+    // `mkimg resume` reads it from here.
+    let bakes = home.path().join("state/mkimg/bakes");
+    let journal = fs::read_dir(&bakes).unwrap().next().unwrap().unwrap().path().join("journal.jsonl");
+    assert!(
+        fs::read_to_string(&journal).unwrap().lines().next().unwrap().contains("\"stand_ins\":true"),
+        "{journal:?}"
+    );
     assert!(!home.path().join("mkimg.lock").exists(), "the project's own lock is not touched");
 }
 

@@ -308,6 +308,11 @@ fn commands_are_checked_in_every_script() {
     let assuming = Options { assumes_yes: true, ..options.clone() };
     let script = Source::new("a", "#!/bin/sh\napt-get install nginx\n");
     assert_eq!(all(crate::lint_file(&script, "/run/mkimg/scripts/a", 0o755, &assuming)), [""; 0]);
+    let script =
+        "#!/bin/sh\necho 'APT::Get::Assume-Yes \"true\";' > /etc/apt/apt.conf.d/90yes\napt-get install nginx\n";
+    assert_eq!(whole(script.to_owned()), [""; 0]);
+    assert_eq!(file("/run/mkimg/scripts/00-a.sh", script), [""; 0]);
+    assert_eq!(file("/run/mkimg/scripts/00-a.sh", &script.replace("Assume-Yes", "Assume-No")), ["MK362"]);
     // What is told of the file is not told of the document as well.
     let separate = Options { separate_files: vec!["/run/mkimg/".into()], ..options.clone() };
     let text = "#cloud-config\nwrite_files:\n- path: /run/mkimg/scripts/a\n  content: |\n    #!/bin/sh\n    reboot\n";

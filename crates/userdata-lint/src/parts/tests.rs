@@ -256,3 +256,32 @@ fn nesting_of_parts_is_limited() {
     assert_eq!(lint_text(&text).verdict, Verdict::Skipped);
     assert_eq!(lint_text(&text).findings.diagnostics.last().unwrap().rule.code, "MK006");
 }
+
+/// Parts of a part are parts of the document, at their own place.
+#[test]
+fn parts_inside_parts_are_listed_at_their_place() {
+    let text = "#cloud-config-archive\n- type: text/cloud-config\n  content: 'hostname: a'\n- type: text/cloud-config-archive\n  content: |\n    #cloud-config-archive\n    - type: text/cloud-config\n      content: 'hostname: b'\n";
+    let document = lint_text(text);
+    let source = &document.findings.source;
+    let shown: Vec<String> = document
+        .parts
+        .iter()
+        .map(|part| {
+            let place = source.position(part.span.start);
+            format!("{} {} {}:{}", part.kind, part.verdict.name(), place.line, place.column)
+        })
+        .collect();
+    assert_eq!(shown, ["cloud-config valid 3:12", "cloud-config-archive skipped 5:12", "cloud-config valid 8:16"]);
+}
+
+/// An archive or a MIME document has no verdict, so nothing about it is cloud-init's own finding.
+#[test]
+fn what_is_found_in_an_archive_is_a_finding_of_mkimg() {
+    let broken = findings("#cloud-config-archive\n- [\n");
+    assert!(broken[0].contains(" MK002 mkimg"), "{broken:?}");
+    let inside = findings("#cloud-config-archive\n- type: text/cloud-config\n  content: 'nope: 1'\n");
+    assert!(inside[0].contains(" MK101 mkimg"), "{inside:?}");
+    for text in ["#cloud-config-archive\n- [\n", "#cloud-config-archive\n- 'nope: 1'\n"] {
+        assert_eq!(lint_text(text).verdict, Verdict::Skipped, "{text}");
+    }
+}

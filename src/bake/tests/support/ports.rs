@@ -97,6 +97,10 @@ impl Provider for Fake {
             let errored = self.world.creation_errors;
             let action = FakeAction { kind: "create".into(), droplet: Some(id), done_at: now + 2, errored };
             state.actions.insert(1_000_000 + id, action);
+            if self.world.earlier_snapshot_failed {
+                let failed = FakeAction { kind: "snapshot".into(), droplet: Some(id), done_at: now, errored: true };
+                state.actions.insert(2_000_000 + id, failed);
+            }
             let droplet = FakeDroplet {
                 name: request.name.to_owned(),
                 tags: request.tags.clone(),
