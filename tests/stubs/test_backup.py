@@ -69,6 +69,13 @@ class Bucket(http.server.BaseHTTPRequestHandler):
         self._answer(200)
 
     def do_GET(self):
+        self.server.asked.append(self.path)
+        if self.path.startswith("/games/moved"):
+            self.send_response(307)
+            self.send_header("location", "http://127.0.0.1:%d/elsewhere" % self.server.server_address[1])
+            self.send_header("content-length", "0")
+            self.end_headers()
+            return
         if not self._authorized() or self.path not in self.server.objects:
             self._answer(404, b"<Error><Code>NoSuchKey</Code></Error>")
             return
@@ -98,7 +105,7 @@ class Backup(machine.Machine):
 
     def bucket(self):
         server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Bucket)
-        server.objects = {}
+        server.objects, server.asked = {}, []
         threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
         self.addCleanup(server.server_close)
         self.addCleanup(server.shutdown)
@@ -207,6 +214,12 @@ class Backup(machine.Machine):
         self.setup_("restore", "s3:/" + key, "--yes")
         self.assertEqual(self.names(), ["ann"])
         self.assertIn("HTTP 404 NoSuchKey", self.setup_("restore", "s3://games/none.tar.gz", "--yes", status=1))
+
+    def test_a_signed_request_stays_with_its_service(self):
+        server = self.bucket()
+        output = self.setup_("restore", "s3://games/moved.tar.gz", "--yes", status=1)
+        self.assertIn("the redirect to http://127.0.0.1:%d/elsewhere is refused" % server.server_address[1], output)
+        self.assertEqual(server.asked, ["/games/moved.tar.gz"])
 
     def test_a_bucket_that_refuses(self):
         server = self.bucket()

@@ -35,10 +35,10 @@ def sha256(file):
 
 def sign_request(method, url, region, key, secret, digest, now):
     """Returns the headers of a signed request without a query."""
-    nodelocal_url, day = urllib.parse.urlsplit(url), now[:8]
-    headers = {"host": nodelocal_url.netloc, "x-amz-content-sha256": digest, "x-amz-date": now}
+    parts, day = urllib.parse.urlsplit(url), now[:8]
+    headers = {"host": parts.netloc, "x-amz-content-sha256": digest, "x-amz-date": now}
     names = ";".join(sorted(headers))
-    request = "\n".join([method, nodelocal_url.path, "", *("%s:%s" % pair for pair in sorted(headers.items())), "", names, digest])
+    request = "\n".join([method, parts.path, "", *("%s:%s" % pair for pair in sorted(headers.items())), "", names, digest])
     scope = "%s/%s/s3/aws4_request" % (day, region)
     text = "AWS4-HMAC-SHA256\n%s\n%s\n%s" % (now, scope, hashlib.sha256(request.encode()).hexdigest())
     signature = ("AWS4" + secret).encode()
@@ -58,7 +58,7 @@ def transfer_object(address, file, upload):
     digest = sha256(file) if upload else hashlib.sha256(b"").hexdigest()
     method = "PUT" if upload else "GET"
     headers = sign_request(method, url, config.get("S3_REGION", "us-east-1"), config["S3_ACCESS_KEY"], config["S3_SECRET_KEY"], digest,
-                     time.strftime("%Y%m%dT%H%M%SZ", time.gmtime()))
+                           time.strftime("%Y%m%dT%H%M%SZ", time.gmtime()))
     if upload:
         headers["content-length"] = str(os.fstat(file.fileno()).st_size)
     with open_url(urllib.request.Request(url, file if upload else None, headers, method=method), MAX_SECONDS) as answer:
