@@ -529,3 +529,97 @@ fn forms_of_lines() {
         assert_eq!(codes(path, mode, text), expected, "{path}: {text}");
     }
 }
+
+/// What a unit says about others: names, and the order of what it needs.
+#[test]
+fn units_that_a_unit_names() {
+    let unit = |lines: &str| format!("{lines}\n[Service]\nExecStart=/bin/a\n");
+    let path = "/etc/systemd/system/a.service";
+    for (code, lines) in [
+        ("MK338", "[Install]\nWantedBy=mutli-user.target"),
+        ("MK338", "[Install]\nWantedBy=multi-user"),
+        ("MK338", "[Install]\nRequiredBy=multi_user.target"),
+        ("MK338", "[Unit]\nAfter=network"),
+        ("MK338", "[Unit]\nAfter=a.service network-onlin.target"),
+        ("MK338", "[Unit]\nWants=postgresql"),
+        ("MK319", "[Unit]\nRequires=postgresql.service\nAfter=network.target"),
+        ("MK319", "[Unit]\nBindsTo=docker.service"),
+        ("MK319", "[Unit]\nRequires=a.service b.service\nAfter=a.service"),
+        ("MK319", "[Unit]\nAfter=network-online.target"),
+        ("", "[Install]\nWantedBy=multi-user.target graphical.target"),
+        ("", "[Install]\nWantedBy=myapp.target\nAlso=a.socket"),
+        ("", "[Install]\nWantedBy=getty@tty1.service %i.target"),
+        ("", "[Unit]\nRequires=postgresql.service\nAfter=postgresql.service"),
+        ("", "[Unit]\nRequires=postgresql.service\nBefore=postgresql.service"),
+        ("", "[Unit]\nRequires=a.socket var-lib.mount sysinit.target -.mount %i.service"),
+        ("", "[Unit]\nWants=network-online.target\nAfter=network-online.target"),
+        ("", "[Unit]\nRequires=network-online.target\nAfter=network-online.target"),
+        ("", "[Unit]\nWants=postgresql.service"),
+        ("", "[Unit]\nAfter=network.target postgresql.service\nAfter=\n"),
+    ] {
+        check(path, 0o644, &[(code, &unit(lines))]);
+    }
+    // A drop-in may add to an order that is elsewhere. A timer is not started before what it needs.
+    let text = "[Unit]\nRequires=postgresql.service\n";
+    check("/etc/systemd/system/a.service.d/b.conf", 0o644, &[("", text)]);
+    check("/etc/systemd/system/a.timer", 0o644, &[("", &format!("{text}[Timer]\nOnBootSec=5min\n"))]);
+    let place = |text: &str| {
+        let found = lint_file(&Source::new("t", text), path, 0o644, &Options::default()).findings.diagnostics;
+        found.iter().map(|one| text[one.span.unwrap().start..one.span.unwrap().end].to_owned()).collect::<Vec<_>>()
+    };
+    assert_eq!(place(&unit("[Unit]\nAfter=a.service network-onlin.target b.service")), ["network-onlin.target"]);
+    assert_eq!(place(&unit("[Unit]\nAfter=a.service \\\n  network-onlin.target")), ["a.service \\"]);
+}
+
+#[test]
+fn times_of_units() {
+    let timer = |setting: &str| format!("[Timer]\n{setting}\nOnBootSec=1min\n");
+    let service = |setting: &str| format!("[Service]\nExecStart=/bin/a\n{setting}\n");
+    for (code, setting) in [
+        ("MK316", "OnCalendar=daily at 5"),
+        ("MK316", "OnCalendar=0 5 * * *"),
+        ("MK316", "OnCalendar=Mondy 05:00"),
+        ("MK316", "OnUnitActiveSec=5 minuts"),
+        ("MK316", "RandomizedDelaySec=an hour"),
+        ("", "OnCalendar=Mon..Fri *-*-* 05:00"),
+        ("", "OnCalendar=*-*-* 0/6:00:00 UTC"),
+        ("", "OnCalendar="),
+        ("", "OnCalendar=%i"),
+        ("", "OnUnitActiveSec=1h 30min"),
+    ] {
+        check("/etc/systemd/system/a.timer", 0o644, &[(code, &timer(setting))]);
+    }
+    for (code, setting) in [
+        ("MK316", "RestartSec=5 secs"),
+        ("MK316", "TimeoutStartSec=forever"),
+        ("", "RestartSec=5"),
+        ("", "TimeoutStartSec=infinity"),
+        ("", "RestartSec=100ms"),
+    ] {
+        check("/etc/systemd/system/a.service", 0o644, &[(code, &service(setting))]);
+    }
+}
+
+#[test]
+fn types_of_services() {
+    for (code, kind, command) in [
+        ("MK339", "forking", "/usr/local/bin/cockroach start-single-node --insecure"),
+        ("MK339", "forking", "/usr/bin/java -jar /opt/a.jar"),
+        ("MK339", "forking", "/usr/bin/node /srv/a.js"),
+        ("MK339", "forking", "-/usr/bin/mongod --config /etc/mongod.conf"),
+        ("MK339", "simple", "/usr/bin/mongod --fork --config /etc/mongod.conf"),
+        ("MK339", "notify", "/usr/local/bin/cockroach start --background --join=a"),
+        ("MK339", "exec", "/usr/bin/gunicorn -D app:app"),
+        ("", "forking", "/usr/local/bin/cockroach start-single-node --background"),
+        ("", "forking", "/usr/bin/mongod --fork"),
+        ("", "forking", "/usr/sbin/nginx"),
+        ("", "forking", "/opt/start-node.sh"),
+        ("", "simple", "/usr/bin/java -jar /opt/a.jar"),
+        ("", "notify", "/usr/local/bin/cockroach start --join=a"),
+        ("", "oneshot", "/usr/local/bin/cockroach init --background"),
+    ] {
+        let text = format!("[Service]\nType={kind}\nExecStart={command}\n");
+        check("/etc/systemd/system/a.service", 0o644, &[(code, &text)]);
+    }
+    check("/etc/systemd/system/a.service", 0o644, &[("MK339", "[Service]\nExecStart=/usr/bin/mongod --fork\n")]);
+}

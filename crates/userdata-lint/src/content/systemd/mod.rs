@@ -1,6 +1,8 @@
 //! Checks systemd units and drop-ins: sections, settings, commands, and required settings.
 
 mod names;
+mod relations;
+mod times;
 
 use std::borrow::Cow;
 
@@ -48,6 +50,14 @@ const WORDS: &[(&str, &str, &str)] = &[
     ("Socket", "Accept", BOOLEANS),
 ];
 
+/// Settings whose value is a span of time.
+const SPANS: [&str; 19] = [
+    "AccuracySec", "JobRunningTimeoutSec", "JobTimeoutSec", "OnActiveSec", "OnBootSec", "OnStartupSec",
+    "OnUnitActiveSec", "OnUnitInactiveSec", "RandomizedDelaySec", "RestartMaxDelaySec", "RestartSec", "RuntimeMaxSec",
+    "StartLimitIntervalSec", "TimeoutAbortSec", "TimeoutIdleSec", "TimeoutSec", "TimeoutStartSec", "TimeoutStopSec",
+    "WatchdogSec",
+];
+
 struct Unit<'t> {
     /// The suffix of the name, such as `service`.
     kind: &'static str,
@@ -79,6 +89,7 @@ pub(super) fn check(content: &Content<'_>, out: &mut Vec<ContentFault>) {
     unit.read(out);
     for setting in &unit.settings {
         unit.check_value(setting, out);
+        unit.check_time(setting, out);
         if setting.name.starts_with("Exec") && Some(setting.section) == unit.own {
             check_command(setting, out);
         }
@@ -86,6 +97,7 @@ pub(super) fn check(content: &Content<'_>, out: &mut Vec<ContentFault>) {
     if !is_drop_in {
         unit.check_required_settings(out);
     }
+    relations::check(&unit, is_drop_in, out);
 }
 
 /// The programs of `ExecStart=` in a service, with their spans; without those whose failure is
@@ -243,6 +255,27 @@ impl<'t> Unit<'t> {
             None => format!("use one of: {}", words.split(' ').collect::<Vec<_>>().join(", ")),
         };
         out.push(ContentFault::new(&rules::UNKNOWN_UNIT_VALUE, setting.value_span, message, Some(help)));
+    }
+
+    /// Reports a time that systemd cannot read.
+    fn check_time(&self, setting: &Setting<'_>, out: &mut Vec<ContentFault>) {
+        let value = setting.value.as_ref();
+        if value.is_empty() || value.contains('%') {
+            return;
+        }
+        let help = if setting.section == "Timer" && setting.name == "OnCalendar" {
+            if times::is_calendar_event(value) {
+                return;
+            }
+            "write it as `Mon..Fri 05:00` or `daily`; `systemd-analyze calendar` explains one"
+        } else if SPANS.contains(&setting.name) && !times::is_span(value) {
+            "write it as `90`, `5min` or `1h 30min`"
+        } else {
+            return;
+        };
+        let message =
+            format!("{} does not accept the time {}: systemd ignores it", quoted(setting.name), quoted(value));
+        out.push(ContentFault::new(&rules::UNKNOWN_UNIT_VALUE, setting.value_span, message, Some(help.into())));
     }
 
     /// The effective values of a setting: an empty value resets the previous ones.
