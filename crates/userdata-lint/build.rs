@@ -97,6 +97,7 @@ fn keywords(node: Node<'_>) -> Result<Vec<String>, Fault> {
             "minimum" => format!("Minimum({})", integer(value)?),
             "unique" => "Unique".to_owned(),
             "date" => "Date".to_owned(),
+            "uri" => "Uri".to_owned(),
             "matches" => format!("Matches({})", constant(word(value)?)),
             "one_of" => format!("OneOf({})", list(value, shape)?),
             "any_of" => format!("AnyOf({})", list(value, shape)?),

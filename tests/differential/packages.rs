@@ -13,11 +13,11 @@ use crate::harness::tests;
 const UNAVAILABLE: i32 = 3;
 /// What cloud-init's `schema` command imports, from Debian 12. Not among them: rfc3987, with which jsonschema checks
 /// `format: uri`. mkimg answers as cloud-init does without it.
-const LIBRARIES: [&str; 15] = [
+const LIBRARIES: [&str; 16] = [
     "python3-attr=22", "python3-certifi=2022", "python3-chardet=5.1", "python3-configobj=5.0", "python3-idna=3.3",
     "python3-jinja2=3.1", "python3-json-pointer=2.3", "python3-jsonpatch=1.32", "python3-jsonschema=4.10",
-    "python3-markupsafe=2.1", "python3-pyrsistent=0.18", "python3-requests=2.28", "python3-six=1.16",
-    "python3-urllib3=1.26", "python3-yaml=6.0",
+    "python3-markupsafe=2.1", "python3-pyrsistent=0.18", "python3-requests=2.28", "python3-rfc3987=1.3",
+    "python3-six=1.16", "python3-urllib3=1.26", "python3-yaml=6.0",
 ];
 
 /// The folder with these packages. On a machine that cannot get them, prints why and returns `None`, or fails if `required`.

@@ -115,6 +115,12 @@ pub(crate) fn findings(context: &Context<'_>, error: &SchemaError<'_>) -> Vec<Di
             let help = Some("write year, month and day, in quotes: `'2027-01-31'`".into());
             (&rules::MALFORMED_VALUE, value, format!("expected a date, found {}", found()), help)
         }
+        Violation::Uri => {
+            let help = Some(
+                "write it with its scheme, such as `https://example.com/path`, and encode special characters".into(),
+            );
+            (&rules::MALFORMED_VALUE, value, format!("expected a URI, found {}", found()), help)
+        }
         Violation::Ambiguous => {
             let message = format!("{} matches more than one of the allowed forms", found());
             (&rules::AMBIGUOUS_VALUE, value, message, None)

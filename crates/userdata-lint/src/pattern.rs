@@ -146,6 +146,62 @@ fn weeks_in(year: u32) -> u32 {
     52 + u32::from(first_weekday == 4 || (first_weekday == 3 && is_leap(year)))
 }
 
+/// Whether a text is a URI with a scheme (RFC 3986, section 3). Python's `$` also matches before a final line break.
+pub(crate) fn is_uri(text: &str) -> bool {
+    let text = text.strip_suffix('\n').unwrap_or(text);
+    let Some((scheme, rest)) = text.split_once(':') else { return false };
+    let is_scheme = scheme.starts_with(|c: char| c.is_ascii_alphabetic())
+        && scheme.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"+-.".contains(&byte));
+    let (rest, fragment) = rest.split_once('#').unwrap_or((rest, ""));
+    let (rest, query) = rest.split_once('?').unwrap_or((rest, ""));
+    let (authority, path) = match rest.strip_prefix("//") {
+        Some(after) => after.split_at(after.find('/').unwrap_or(after.len())),
+        None => ("", rest),
+    };
+    is_scheme
+        && is_authority(authority)
+        && is_uri_text(path, ":@/")
+        && is_uri_text(query, ":@/?")
+        && is_uri_text(fragment, ":@/?")
+}
+
+fn is_authority(authority: &str) -> bool {
+    let (user, host) = authority.rsplit_once('@').unwrap_or(("", authority));
+    let (host, port) = match host.rsplit_once(':') {
+        Some((host, port)) if !port.contains(']') => (host, port),
+        _ => (host, ""),
+    };
+    let is_host = match host.strip_prefix('[').and_then(|host| host.strip_suffix(']')) {
+        Some(address) => {
+            let future = address.strip_prefix(['v', 'V']).and_then(|future| future.split_once('.'));
+            address.parse::<std::net::Ipv6Addr>().is_ok()
+                || future.is_some_and(|(version, rest)| {
+                    is_made_of(version, |byte| byte.is_ascii_hexdigit())
+                        && !rest.is_empty()
+                        && !rest.contains('%')
+                        && is_uri_text(rest, ":")
+                })
+        }
+        None => is_uri_text(host, ""),
+    };
+    is_host && is_uri_text(user, ":") && port.bytes().all(|byte| byte.is_ascii_digit())
+}
+
+/// Unreserved characters, subdelimiters, `more`, and `%` with two hexadecimal digits.
+fn is_uri_text(text: &str, more: &str) -> bool {
+    let mut bytes = text.bytes();
+    while let Some(byte) = bytes.next() {
+        let fits = match byte {
+            b'%' => (0..2).all(|_| bytes.next().is_some_and(|digit| digit.is_ascii_hexdigit())),
+            _ => byte.is_ascii_alphanumeric() || b"-._~!$&'()*+,;=".contains(&byte) || more.as_bytes().contains(&byte),
+        };
+        if !fits {
+            return false;
+        }
+    }
+    true
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -185,6 +241,25 @@ mod tests {
             "2021-034", "２021-01-01", "2023-02-29", "2021-W011",
         ] {
             assert!(!is_date(bad), "{bad}");
+        }
+    }
+
+    /// Compared with `rfc3987.parse(text, rule="URI")` of python3-rfc3987 1.3.8.
+    #[test]
+    fn uris_are_those_of_rfc_3986() {
+        for good in [
+            "https://example.com/a?b=c#d", "http://a:80/", "http://user:pw@[::1]:8080", "mailto:a@b", "a:", "x://",
+            "urn:a:b", "http://example.com/%20", "http://$X/", "file:///etc", "http://[v1.a]/", "http://a:/",
+            "git+ssh://x",
+        ] {
+            assert!(is_uri(good), "{good}");
+        }
+        for bad in [
+            "", "$INSTANCE_URL", "example.com/a", "//a/b", "/a", "1a:b", "http://a b", "http://exämple.com",
+            "http://a/%2", "http://a/{{ x }}", "http://a:8o/", "http://[::1", "http://a/|", ":a", "http://<ip>/",
+            "http://a#b#c", "a_b:c", "http://a@b@c/", "http://a:b:c/", "http://a\n\n",
+        ] {
+            assert!(!is_uri(bad), "{bad}");
         }
     }
 }

@@ -41,6 +41,7 @@ pub(crate) enum Violation<'t> {
     Below(i64),
     Pattern(&'static Pattern),
     Date,
+    Uri,
     /// More than one branch of a `oneOf` matches.
     Ambiguous,
     /// No branch matches; other errors explain why.
@@ -73,7 +74,7 @@ impl SchemaError<'_> {
         // The number of errors is limited, so this stays cheap.
         all.iter().filter(here).any(|other| match other.violation {
             Violation::Enum(_) => matches!(self.violation, Violation::Type(_)),
-            Violation::Below(_) | Violation::Date | Violation::TooFewItems(_) | Violation::TooManyItems(_) | Violation::Repeated(..)
+            Violation::Below(_) | Violation::Date | Violation::Uri | Violation::TooFewItems(_) | Violation::TooManyItems(_) | Violation::Repeated(..)
             // The value was probably meant to be a mapping.
             | Violation::UnknownKeys(_) | Violation::Missing(_) => true,
             _ => false,
@@ -234,6 +235,10 @@ impl<'t> Checker<'t> {
             },
             Keyword::Date => match node.scalar() {
                 Some(Scalar::Str(text)) if !super::pattern::is_date(text) => Some(Violation::Date),
+                _ => None,
+            },
+            Keyword::Uri => match node.scalar() {
+                Some(Scalar::Str(text)) if !super::pattern::is_uri(text) => Some(Violation::Uri),
                 _ => None,
             },
             Keyword::NotTogether(one, two) => {

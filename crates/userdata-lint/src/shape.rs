@@ -40,6 +40,8 @@ pub(crate) enum Keyword {
     Matches(&'static Pattern),
     /// A date that Python's `date.fromisoformat` accepts.
     Date,
+    /// A URI with a scheme, as RFC 3986 defines it. cloud-init checks it if Python's rfc3987 is installed, which its packages recommend.
+    Uri,
     /// Exactly one holds.
     OneOf(&'static [Shape]),
     /// At least one holds.

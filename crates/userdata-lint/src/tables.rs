@@ -62,6 +62,7 @@ fn put(keyword: &Keyword, version: Version, out: &mut Map<String, Value>) {
         Keyword::Minimum(least) => one("minimum", json!(least)),
         Keyword::Matches(pattern) => one("pattern", json!(pattern.means)),
         Keyword::Date => one("format", json!("date")),
+        Keyword::Uri => one("format", json!("uri")),
         Keyword::OneOf(shapes) => one("oneOf", list(shapes)),
         Keyword::AnyOf(shapes) => one("anyOf", list(shapes)),
         Keyword::Also(shape) => one("allOf", json!([schema(*shape, version)])),
