@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use crate::cloud_config::{CloudConfig, FileEntry};
 use crate::rules;
-use crate::{content, value};
+use crate::{boot, content, value};
 use diagnostics::{Diagnostic, quoted};
 use yaml11::{Node, Scalar};
 
@@ -134,7 +134,15 @@ fn check_content(document: &CloudConfig<'_>, entry: &FileEntry<'_>, mode: u32, o
     }
     let inside = content::Content { text, path: &entry.destination, mode, appends: entry.appends };
     let place = format!("write_files.{}.content", entry.index);
-    content::report_in_scalar(document.source, node, encoded, &place, text, content::check(&inside), out);
+    let mut faults = content::check(&inside);
+    if let Some(delimiter) = text.starts_with("#!").then(|| boot::folded_here_document(document.source, node)).flatten()
+    {
+        faults.retain(|fault| fault.rule.code != rules::UNTERMINATED_HERE_DOCUMENT.code);
+        let message = format!("YAML joins the lines of the here-document: it has no line {}", quoted(&delimiter));
+        let help = Some("use `|`, which keeps the lines".into());
+        out.push(entry.finding(&rules::HERE_DOCUMENT_IN_FOLDED_TEXT, "content", span, message, help));
+    }
+    content::report_in_scalar(document.source, node, encoded, &place, text, faults, out);
 }
 
 /// Whether another program (Terraform, Helm, ERB) will replace this text before cloud-init reads

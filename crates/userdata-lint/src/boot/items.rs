@@ -7,7 +7,7 @@ use crate::places::finding;
 use crate::rules;
 use crate::shell::{Interpreter, read};
 use crate::value::{self, path_at};
-use diagnostics::source::Span;
+use diagnostics::source::{Source, Span};
 use diagnostics::{Diagnostic, quoted};
 use yaml11::Node;
 
@@ -24,9 +24,15 @@ const EXPAND_VARIABLES: &[&str] =
 
 pub(super) fn check(document: &CloudConfig<'_>, key: &str, index: usize, item: Node<'_>, out: &mut Vec<Diagnostic>) {
     match item.items() {
-        Some(words) => check_list(key, index, &words.collect::<Vec<_>>(), out),
+        Some(words) => {
+            let words: Vec<_> = words.collect();
+            check_list(key, index, &words, out);
+            for (at, word) in words.into_iter().enumerate() {
+                check_folded_text(document, format!("{key}.{index}.{at}"), word, out);
+            }
+        }
         None => {
-            check_folded_text(document, key, index, item, out);
+            check_folded_text(document, format!("{key}.{index}"), item, out);
             check_here_documents(document, key, index, item, out);
         }
     }
@@ -36,6 +42,7 @@ fn check_list(key: &str, index: usize, words: &[Node<'_>], out: &mut Vec<Diagnos
     let program = words.iter().filter_map(|word| word.as_str()).map(|word| word.rsplit('/').next().unwrap_or_default());
     let program =
         program.into_iter().find(|word| !matches!(*word, "sudo" | "env" | "nohup" | "timeout")).unwrap_or_default();
+    check_program_name(key, index, words, out);
     if words.len() < 2 || ACCEPT_OPERATORS.contains(&program) {
         return;
     }
@@ -64,19 +71,63 @@ fn check_list(key: &str, index: usize, words: &[Node<'_>], out: &mut Vec<Diagnos
     }
 }
 
-/// Reports a here-document in folded text (`>`): the lines are joined, so it never ends.
-fn check_folded_text(document: &CloudConfig<'_>, key: &str, index: usize, item: Node<'_>, out: &mut Vec<Diagnostic>) {
-    let Some(text) = item.as_str().filter(|_| crate::value::written(document.source, item).starts_with('>')) else {
+/// Programs that run the program after them.
+const PREFIXES: &[&str] = &["sudo", "env", "nohup", "exec", "nice", "ionice", "setsid"];
+/// Directories whose programs have no blanks in their names.
+const PROGRAM_DIRECTORIES: &[&str] =
+    &["/bin/", "/sbin/", "/usr/bin/", "/usr/sbin/", "/usr/local/bin/", "/usr/local/sbin/", "/snap/bin/"];
+
+/// Reports a list whose program is a whole command line.
+fn check_program_name(key: &str, index: usize, words: &[Node<'_>], out: &mut Vec<Diagnostic>) {
+    let is_prefix = |word: &Node<'_>| word.as_str().is_some_and(|text| PREFIXES.contains(&text));
+    let at = words.iter().position(|word| !is_prefix(word)).unwrap_or_default();
+    let Some((word, text)) = words.get(at).and_then(|word| Some((word, word.as_str()?.trim()))) else { return };
+    let mut parts = text.split_whitespace();
+    let (Some(program), Some(argument)) = (parts.next(), parts.next()) else { return };
+    // A variable of another program may be any text; a directory may have a blank in its name.
+    let is_sure = !program.starts_with(['$', '{', '%', '<', '-'])
+        && (!program.contains('/')
+            || PROGRAM_DIRECTORIES.iter().any(|directory| program.starts_with(directory))
+            || argument.starts_with(['-', '/']));
+    if !is_sure {
         return;
-    };
-    let script = read(text, Interpreter::Sh).script;
-    let Some(open) = script.here_documents.iter().find(|document| !document.is_closed) else { return };
+    }
     let message = format!(
-        "folded text joins the lines of the here-document: it has no line {} and never ends",
-        quoted(&open.delimiter)
+        "a command in list form runs without a shell: cloud-init looks for a program with the name {}",
+        quoted(text)
     );
-    let help = Some("use `|` instead of `>`, or write the file with `write_files`".into());
-    out.push(finding(&rules::HERE_DOCUMENT_IN_FOLDED_TEXT, format!("{key}.{index}"), item.used_at(), message, help));
+    let rest = words.len() > 1;
+    let help = if text.contains('\n') {
+        "write the command as a string, without the list"
+    } else if rest {
+        "write each word as an item of the list, or the whole command as one string"
+    } else {
+        "write each word as an item of the list, or remove the brackets"
+    };
+    let path = format!("{key}.{index}.{at}");
+    out.push(finding(&rules::PROGRAM_NAME_WITH_BLANKS, path, word.used_at(), message, Some(help.into())));
+}
+
+/// Reports a here-document whose lines YAML joins, so that it never ends.
+fn check_folded_text(document: &CloudConfig<'_>, path: String, node: Node<'_>, out: &mut Vec<Diagnostic>) {
+    let Some(delimiter) = folded_here_document(document.source, node) else { return };
+    let message =
+        format!("YAML joins the lines of the here-document: it has no line {} and never ends", quoted(&delimiter));
+    let help = Some("put `|` before the text, on the line of the `-`; or write the file with `write_files`".into());
+    out.push(finding(&rules::HERE_DOCUMENT_IN_FOLDED_TEXT, path, node.used_at(), message, help));
+}
+
+/// The delimiter of a here-document that YAML joins to one line: in folded text (`>`), and in plain or
+/// quoted text of several lines.
+pub(crate) fn folded_here_document(source: &Source, node: Node<'_>) -> Option<String> {
+    let text = node.as_str().filter(|text| text.contains("<<"))?;
+    let written = value::written(source, node);
+    if written.starts_with('|') || !written.contains('\n') {
+        return None;
+    }
+    let open = read(text, Interpreter::Sh).script.here_documents.into_iter().find(|here| !here.is_closed)?;
+    let mut lines = written.lines().skip(1).map(|line| line.trim().trim_end_matches(['"', '\'']).trim_end());
+    lines.any(|line| line == open.delimiter).then_some(open.delimiter)
 }
 
 /// Reports a script in a here-document with an unquoted delimiter: the shell expands `$1` while it

@@ -11,6 +11,7 @@
 //! To add a check, add the page of its rule to the crate `lint-rules` and the check to one of these
 //! files. Report only what is certain.
 
+mod bootcmd;
 mod commands;
 mod files;
 mod items;
@@ -29,6 +30,7 @@ use diagnostics::source::Source;
 use steps::{Boot, BootStep, Stage};
 use yaml11::Node;
 
+pub(crate) use items::folded_here_document;
 pub(crate) use steps::package_names;
 
 /// Maximum number of items, and of commands, that are checked.
@@ -80,6 +82,7 @@ fn check_boot(document: &CloudConfig<'_>, out: &mut Vec<Diagnostic>) {
     items::check_template_header(&boot, out);
     items::check_signing_keys(&boot, out);
     order::check(&boot, out);
+    bootcmd::check(&boot, out);
     users::check(&boot, out);
     commands::check(&boot, out);
     files::check(&boot, out);

@@ -1,6 +1,8 @@
 //! Documents with mistakes in the order of the boot, and correct ones.
 
+mod bootcmd;
 mod branches;
+mod lists;
 mod unnoticed;
 mod words;
 

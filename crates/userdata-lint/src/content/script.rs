@@ -1,6 +1,7 @@
 //! Checks shell scripts: files, user-data, and the commands of `runcmd` and `bootcmd`.
 
 use super::{Content, ContentFault};
+use crate::boot;
 use crate::cloud_config::CloudConfig;
 use crate::rules;
 use crate::shell::{self, Dialect, Interpreter, ParsedScript};
@@ -109,6 +110,10 @@ fn check_commands(document: &CloudConfig<'_>, key: &str, out: &mut Vec<Diagnosti
     let mut starts: Vec<(usize, usize, Node<'_>)> = Vec::new();
     for (index, item) in items.enumerate() {
         if let Some(text) = item.as_str() {
+            // A here-document that YAML joins is reported once, as that.
+            if boot::folded_here_document(document.source, item).is_some() {
+                continue;
+            }
             if script.len() + text.len() <= shell::MAX_SCRIPT_BYTES {
                 starts.push((script.len(), index, item));
                 script.push_str(text);
@@ -121,6 +126,9 @@ fn check_commands(document: &CloudConfig<'_>, key: &str, out: &mut Vec<Diagnosti
         let Some(interpreter) = interpreter else { continue };
         let (Some(option), Some(node)) = (words.next().and_then(Node::as_str), words.next()) else { continue };
         let Some(text) = node.as_str() else { continue };
+        if boot::folded_here_document(document.source, node).is_some() {
+            continue;
+        }
         if option.starts_with('-') && option.ends_with('c') && !option.starts_with("--") {
             let mut faults = Vec::new();
             check_script(text, interpreter, document.source.text(), &mut faults);

@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 
+use super::word::unquote;
 use super::{Interpreter, ParsedScript, read};
 
 /// How deep `sh -c` may nest.
@@ -12,6 +13,28 @@ const BASH_OPTIONS: &[&str] = &[
     "braceexpand", "errtrace", "functrace", "hashall", "histexpand", "history", "keyword", "onecmd", "physical",
     "pipefail", "posix", "privileged",
 ];
+
+/// A file that a command writes by a redirection.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct FileOutput<'t> {
+    /// The path without quotes. Expansions are not evaluated.
+    pub path: Cow<'t, str>,
+    pub appends: bool,
+}
+
+impl<'t> FileOutput<'t> {
+    /// Reads a redirection such as `>> /etc/fstab`; `None` for input, and for numbers other than 1.
+    pub(super) fn read(written: &'t str) -> Option<Self> {
+        let operator = written.strip_prefix('1').unwrap_or(written);
+        let operator = operator.strip_prefix('&').unwrap_or(operator);
+        let (appends, word) = match operator.strip_prefix(">>") {
+            Some(word) => (true, word),
+            None => (false, operator.strip_prefix(">|").or_else(|| operator.strip_prefix('>'))?),
+        };
+        let word = word.trim_start();
+        (!word.starts_with('&')).then(|| Self { path: unquote(word, 0, &[]), appends })
+    }
+}
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Input {
@@ -39,6 +62,12 @@ pub(crate) struct SimpleCommand<'t> {
     pub has_timeout: bool,
     /// Whether it is in a subshell, which may run in the background.
     pub in_subshell: bool,
+    /// Whether it is in a loop.
+    pub in_loop: bool,
+    /// The source text of the `while` or `until` loop of which it is the first command.
+    pub begins_loop: Option<&'t str>,
+    /// The files that its redirections write.
+    pub outputs: Vec<FileOutput<'t>>,
 }
 
 impl<'t> SimpleCommand<'t> {
@@ -53,6 +82,9 @@ impl<'t> SimpleCommand<'t> {
             feeds_pipe: false,
             has_timeout: false,
             in_subshell: false,
+            in_loop: false,
+            begins_loop: None,
+            outputs: Vec::new(),
         };
         command.strip_prefixes();
         command
@@ -176,6 +208,7 @@ fn with_inner_scripts(mut outer: Vec<SimpleCommand<'_>>, depth: usize) -> Vec<Si
             background: one.background || command.background,
             has_timeout: one.has_timeout || command.has_timeout,
             in_subshell: one.in_subshell || command.in_subshell,
+            in_loop: one.in_loop || command.in_loop,
             ..one
         }));
     }
@@ -250,6 +283,24 @@ mod tests {
             assert_eq!(shown(text), expected, "{text}");
         }
         assert!(shown("'").is_empty() && shown("$(").is_empty() && shown("\\").len() < 2);
+    }
+
+    #[test]
+    fn redirections_and_loops_are_known() {
+        for (text, expected) in [
+            ("a > /x", &["/x"][..]),
+            ("a >>'/x y' 2>/dev/null", &[">>/x y"]),
+            ("a 1>/x >&2 < /b", &["/x"]),
+            ("a >| /x", &["/x"]),
+        ] {
+            let found = commands(text, Interpreter::Sh);
+            let shown = |file: &FileOutput<'_>| format!("{}{}", if file.appends { ">>" } else { "" }, file.path);
+            assert_eq!(found[0].outputs.iter().map(shown).collect::<Vec<_>>(), expected, "{text}");
+        }
+        let found = commands("a; while b; do c; done; for x in y; do d; done", Interpreter::Sh);
+        assert_eq!(found.iter().map(|command| command.in_loop).collect::<Vec<_>>(), [false, true, true, true]);
+        let loops: Vec<_> = found.iter().filter_map(|command| command.begins_loop).collect();
+        assert_eq!(loops, ["while b; do c; done"]);
     }
 
     #[test]

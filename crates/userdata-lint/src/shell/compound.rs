@@ -30,6 +30,7 @@ impl Parser<'_> {
         let (context, chained) = (self.context, std::mem::take(&mut self.chained));
         self.context.conditional = true;
         self.context.subshell |= compound == Compound::Subshell;
+        self.context.looped |= matches!(compound, Compound::Loop | Compound::For);
         self.compound_body(compound)?;
         (self.context, self.chained) = (context, chained);
         // The redirections were read with the function's own compound command.
@@ -59,8 +60,13 @@ impl Parser<'_> {
             Compound::Loop => {
                 self.at += "while".len();
                 let opened = Span::new(start, self.at);
+                let first = self.script.commands.len();
                 self.body(opened, "this loop", "`while` or `until`", &["do"])?;
                 self.body(opened, "this loop", "`do`", &["done"])?;
+                let written = self.text.get(start..self.at);
+                if let Some(command) = self.script.commands.get_mut(first) {
+                    command.begins_loop = command.begins_loop.or(written);
+                }
                 Ok(())
             }
             Compound::For => self.for_loop(start),

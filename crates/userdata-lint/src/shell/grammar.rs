@@ -2,7 +2,7 @@
 
 use super::compound::Compound;
 use super::word::{Redirection, ends_word, unquote};
-use super::{Input, MAX_COMMANDS, Parse, Parser, SimpleCommand, Stop, stop, unclosed};
+use super::{FileOutput, Input, MAX_COMMANDS, Parse, Parser, SimpleCommand, Stop, stop, unclosed};
 use diagnostics::source::Span;
 
 /// Words that end a list at the start of a command.
@@ -196,14 +196,16 @@ impl<'t> Parser<'t> {
         let mut count = 0;
         let mut input = Input::Inherited;
         let mut words = Vec::new();
+        let mut outputs = Vec::new();
         loop {
             self.blanks();
             self.spend()?;
             let start = self.at;
             if let Some(redirection) = self.redirection()? {
                 count += 1;
-                if redirection == Redirection::Input {
-                    input = Input::File;
+                match redirection {
+                    Redirection::Input => input = Input::File,
+                    Redirection::Output => outputs.extend(self.text.get(start..self.at).and_then(FileOutput::read)),
                 }
                 continue;
             }
@@ -212,7 +214,7 @@ impl<'t> Parser<'t> {
                 Some(b'(') => match first {
                     Some(name) if count == 1 => return self.function_after(name),
                     _ => {
-                        self.collect(words, first, end, input);
+                        self.collect(words, first, end, (input, outputs));
                         return self.unexpected_parenthesis();
                     }
                 },
@@ -239,11 +241,17 @@ impl<'t> Parser<'t> {
                 }
             }
         }
-        self.collect(words, first, end, input);
+        self.collect(words, first, end, (input, outputs));
         if count == 0 { self.error("a command", None) } else { Ok(()) }
     }
 
-    fn collect(&mut self, words: Vec<std::borrow::Cow<'t, str>>, first: Option<Span>, end: usize, input: Input) {
+    fn collect(
+        &mut self,
+        words: Vec<std::borrow::Cow<'t, str>>,
+        first: Option<Span>,
+        end: usize,
+        (input, outputs): (Input, Vec<FileOutput<'t>>),
+    ) {
         let Some(first) = first.filter(|first| end > first.start && self.script.commands.len() < MAX_COMMANDS) else {
             return;
         };
@@ -251,7 +259,8 @@ impl<'t> Parser<'t> {
         command.written = self.text.get(first.start..end).unwrap_or_default();
         command.conditional |= self.context.conditional || self.chained;
         command.in_subshell = self.context.subshell;
-        command.input = input;
+        command.in_loop = self.context.looped;
+        (command.input, command.outputs) = (input, outputs);
         if let Some(name) = command.bash_only_argument().filter(|_| !self.is_bash()) {
             let at = first.start + command.written.find(name).unwrap_or_default();
             self.script.bash_only.push((Span::new(at, at + name.len()), name));

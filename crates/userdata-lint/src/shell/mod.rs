@@ -18,7 +18,7 @@ mod word;
 
 use diagnostics::source::Span;
 
-pub(crate) use command::{Input, SimpleCommand, commands, commands_of_list};
+pub(crate) use command::{FileOutput, Input, SimpleCommand, commands, commands_of_list};
 
 /// Larger scripts are not parsed. The limit is 16 times what a provider accepts.
 pub(crate) const MAX_SCRIPT_BYTES: usize = 1024 * 1024;
@@ -169,6 +169,8 @@ struct Context {
     /// Whether the command may not run, because it is in a compound command or a function.
     conditional: bool,
     subshell: bool,
+    /// Whether the command is in a loop.
+    looped: bool,
 }
 
 struct Parser<'t> {

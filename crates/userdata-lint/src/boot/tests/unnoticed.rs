@@ -162,7 +162,7 @@ fn missing_signing_keys_are_reported() {
     };
     assert_eq!(source("", ""), ["MK396"]);
     assert_eq!(source("      keyid: 9DC858229FC7DD38854AE2D88D81803C0EBFCD88\n", ""), ["MK396"]);
-    assert!(source("", "bootcmd: [curl -o /etc/apt/keyrings/a.gpg https://a.example/key]\n").is_empty());
+    assert!(source("", "bootcmd: [cp /opt/key /etc/apt/keyrings/a.gpg]\n").is_empty());
     assert!(source("", "write_files: [{path: /etc/apt/keyrings/a.gpg, content: x}]\n").is_empty());
 }
 
