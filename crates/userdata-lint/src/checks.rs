@@ -67,7 +67,14 @@ pub(super) fn check_text(source: &Source, kind: Kind, options: &Options, depth: 
             if let Some((text, kind)) = decoded {
                 let text_span = Span::new(0, source.text().trim_end().len());
                 let places = Places::of_one_span(text.len(), text_span);
-                let part = RawPart { text, places, kind: Some(kind), span: text_span };
+                let part = RawPart {
+                    text,
+                    places,
+                    kind: Some(kind),
+                    span: text_span,
+                    has_merge_type: false,
+                    is_conditional: false,
+                };
                 inner = check_parts(source, vec![part], options, depth, &mut diagnostics, &mut suppressed);
             }
             Verdict::Invalid
@@ -121,6 +128,7 @@ fn check_parts(
 ) -> Vec<Part> {
     let mut out = Vec::new();
     let count = raw.len();
+    let replaced = if depth == 0 { parts::check_merging(&raw) } else { Vec::new() };
     for (index, raw_part) in raw.into_iter().enumerate() {
         let Some(kind) = raw_part.kind else {
             out.push(Part { kind: Kind::Unknown.name(), verdict: Verdict::Skipped, span: raw_part.span });
@@ -134,6 +142,8 @@ fn check_parts(
         let text = Source::new(source.name(), raw_part.text);
         let Checked { verdict, diagnostics: mut found, parts: inner, suppressed: mut allowed, .. } =
             check_text(&text, kind, options, depth + 1);
+        let replaced = || replaced.iter().filter(|replaced| replaced.part == index);
+        found.extend(replaced().map(|replaced| replaced.finding.clone()));
         suppress::in_document(&text, options, &inner, &mut found, &mut allowed);
         out.push(Part { kind: kind.name(), verdict, span: raw_part.span });
         out.extend(inner.into_iter().map(|part| Part { span: raw_part.places.span(part.span), ..part }));
@@ -157,6 +167,9 @@ fn check_parts(
         };
         for mut finding in found.into_iter().filter(holds) {
             raw_part.places.translate(&mut finding);
+            let of_finding =
+                replaced().find(|one| one.finding.rule.code == finding.rule.code && one.finding.path == finding.path);
+            finding.related.extend(of_finding.map(|one| one.related.clone()));
             finding.origin = Origin::Mkimg;
             // A finding without a place is about the part.
             finding.span = finding.span.or(Some(raw_part.span));

@@ -17,6 +17,7 @@ mod files;
 mod items;
 mod order;
 mod packages;
+mod stages;
 mod steps;
 mod users;
 
@@ -81,6 +82,7 @@ fn check_boot(document: &CloudConfig<'_>, out: &mut Vec<Diagnostic>) {
     let boot = Boot { document, steps, packages: packages(document), paths };
     items::check_template_header(&boot, out);
     items::check_signing_keys(&boot, out);
+    stages::check(document, out);
     order::check(&boot, out);
     bootcmd::check(&boot, out);
     users::check(&boot, out);

@@ -3,6 +3,7 @@
 mod bootcmd;
 mod branches;
 mod lists;
+mod stages;
 mod unnoticed;
 mod words;
 

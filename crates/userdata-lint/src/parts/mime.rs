@@ -226,5 +226,13 @@ fn leaf(
         diagnostics.push(ignored(kind, entity.head));
     }
     let places = Places::of_one_span(content.len(), entity.body);
-    Some(RawPart { places, text: content, kind: known, span: entity.body })
+    let has = |names: &[&str]| names.iter().any(|name| entity.header(name).is_some());
+    Some(RawPart {
+        places,
+        text: content,
+        kind: known,
+        span: entity.body,
+        has_merge_type: has(&["merge-type", "x-merge-type"]),
+        is_conditional: has(&["launch-index"]),
+    })
 }

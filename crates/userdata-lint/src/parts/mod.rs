@@ -3,6 +3,7 @@
 //! To add a kind that holds parts, add a function that returns [`RawPart`]s, and a line in
 //! [`split`].
 
+mod merge;
 mod mime;
 mod text;
 
@@ -13,6 +14,7 @@ use diagnostics::source::{Source, Span};
 use diagnostics::{Diagnostic, quoted};
 use yaml11::{Node, Scalar};
 
+pub(super) use merge::check as check_merging;
 pub(super) use text::{decoded, include, part_handler, patch};
 
 /// How deep parts of parts are checked.
@@ -28,6 +30,10 @@ pub(super) struct RawPart {
     pub kind: Option<Kind>,
     /// Its place in the document.
     pub span: Span,
+    /// Whether a header says how to merge it with the other parts.
+    pub has_merge_type: bool,
+    /// Whether only some machines read it (`Launch-Index`).
+    pub is_conditional: bool,
 }
 
 /// The kind of a part by its MIME type.
@@ -112,7 +118,16 @@ fn split_archive(source: &Source, options: &Options, diagnostics: &mut Vec<Diagn
         }
         match value::get(&tree, item, "content") {
             Some(content) if content.as_str().is_some() => {
-                parts.extend(archive_part(source, format!("{index}.content"), content, kind, options, diagnostics));
+                let part = archive_part(source, format!("{index}.content"), content, kind, options, diagnostics);
+                let has = |names: &[&str]| {
+                    let mut keys = item.entries().into_iter().flatten().filter_map(|(key, _)| key.as_str());
+                    keys.any(|key| names.iter().any(|name| key.eq_ignore_ascii_case(name)))
+                };
+                parts.extend(part.map(|part| RawPart {
+                    has_merge_type: has(&["Merge-Type", "X-Merge-Type"]),
+                    is_conditional: has(&["Launch-Index"]),
+                    ..part
+                }));
             }
             // A binary part is not checked.
             Some(content) if matches!(content.scalar(), Some(Scalar::Binary(_))) => {}
@@ -159,6 +174,8 @@ fn archive_part(
         places: Places::of_scalar(source, content, text),
         kind,
         span: content.used_at(),
+        has_merge_type: false,
+        is_conditional: false,
     })
 }
 

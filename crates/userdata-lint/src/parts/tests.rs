@@ -285,3 +285,75 @@ fn what_is_found_in_an_archive_is_a_finding_of_mkimg() {
         assert_eq!(lint_text(text).verdict, Verdict::Skipped, "{text}");
     }
 }
+
+/// Archives of cloud-configs, and multi-part documents: what replaces what.
+#[test]
+fn parts_that_replace_lists_are_reported() {
+    let replaced = |text: &str| -> Vec<String> {
+        let found = lint_text(text).findings.diagnostics;
+        let found = found.into_iter().filter(|found| found.rule.code == "MK222");
+        found.map(|found| found.message).collect()
+    };
+    let archive = |parts: &[&str]| {
+        let content = |text: &&str| format!("- content: |\n    {}\n", text.trim().replace('\n', "\n    "));
+        format!("#cloud-config-archive\n{}", parts.iter().map(content).collect::<String>())
+    };
+    let mime = |parts: &[&str]| {
+        let part = |text: &&str| format!("--b\nContent-Type: text/{text}\n");
+        let parts: String = parts.iter().map(part).collect();
+        format!("Content-Type: multipart/mixed; boundary=b\nMIME-Version: 1.0\n\n{parts}--b--\n")
+    };
+    let a = "#cloud-config\nruncmd: [a]";
+    let b = "#cloud-config\nruncmd: [b]";
+    let appending = "#cloud-config\nruncmd: [b]\nmerge_how: 'list(append)+dict(recurse_array)+str()'";
+    for (text, expected) in [
+        (archive(&[a, b]), "in part 2: `runcmd` replaces the one of part 1, which has no effect"),
+        (archive(&[a, "#!/bin/sh\ndate", b]), "in part 3: `runcmd` replaces the one of part 1, which has no effect"),
+        // The merge settings of the later part count.
+        (archive(&[appending, a]), "in part 2: `runcmd` replaces the one of part 1, which has no effect"),
+        (
+            archive(&["#cloud-config\nusers: [default, {name: ada}]", "#cloud-config\nusers: [default, {name: bob}]"]),
+            "in part 2: `users` replaces the one of part 1, which has no effect",
+        ),
+        (
+            archive(&[
+                "#cloud-config\napt: {sources: {a: {source: 'ppa:a/a'}}}",
+                "#cloud-config\napt: {sources: {b: {source: 'ppa:b/b'}}}",
+            ]),
+            "in part 2: `apt` replaces the one of part 1, which has no effect",
+        ),
+        (
+            archive(&["#cloud-config\npackages: [a, b]", "## template: jinja\n#cloud-config\npackages: [b]"]),
+            "in part 2: `packages` replaces the one of part 1, which has no effect",
+        ),
+        (
+            mime(&["cloud-config\n\npackages: [a]", "plain\n\n#cloud-config\npackages: [b]"]),
+            "in part 2: `packages` replaces the one of part 1, which has no effect",
+        ),
+        (
+            mime(&["cloud-config\nMerge-Type: list(append)\n\npackages: [a]", "cloud-config\n\npackages: [b]"]),
+            "in part 2: `packages` replaces the one of part 1, which has no effect",
+        ),
+    ] {
+        assert_eq!(replaced(&text), [expected], "{text}");
+    }
+    for text in [
+        archive(&[a, appending]),
+        archive(&[a, "#cloud-config\npackages: [b]"]),
+        archive(&[a, a]),
+        archive(&[a, "#cloud-config\nruncmd: [a, b]"]),
+        archive(&[a, "#cloud-config\nruncmd: []"]),
+        archive(&["#cloud-config\nhostname: a", "#cloud-config\nhostname: b"]),
+        archive(&["#cloud-config\nusers: [{name: a, uid: 5}]", "#cloud-config\nusers: [{name: a}, {name: b}]"]),
+        archive(&["#cloud-config\npower_state: {mode: reboot, delay: 5}", "#cloud-config\npower_state: {mode: halt}"]),
+        archive(&[a, "#cloud-config\nruncmd: [b]\nlaunch-index: 2"]),
+        format!("#cloud-config-archive\n- content: '{a}'\n- {{content: 'runcmd: [b]', Merge-Type: list(append)}}\n"),
+        mime(&["cloud-config\n\nruncmd: [a]", "cloud-config\nX-Merge-Type: list(append)\n\nruncmd: [b]"]),
+        mime(&["cloud-config\nLaunch-Index: 0\n\nruncmd: [a]", "cloud-config\nLaunch-Index: 1\n\nruncmd: [b]"]),
+        mime(&["cloud-config\n\nruncmd: [a]", "x-shellscript\n\n#!/bin/sh\nruncmd: [b]"]),
+    ] {
+        assert!(replaced(&text).is_empty(), "{text}: {:?}", replaced(&text));
+    }
+    let allowed = archive(&[a, "#cloud-config\n# mkimg: allow MK222 the first part is a default\nruncmd: [b]"]);
+    assert!(replaced(&allowed).is_empty(), "{:?}", lint_text(&allowed).findings.diagnostics);
+}
