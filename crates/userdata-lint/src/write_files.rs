@@ -19,7 +19,7 @@ pub(crate) fn check(document: &CloudConfig<'_>, out: &mut Vec<Diagnostic>) {
         let mode = check_mode(document, entry, out);
         check_content(document, entry, mode, out);
         let Some((path, place)) = entry.path else { continue };
-        check_destination(entry, path, place, out);
+        check_destination(entry, path, place, file_mode(document, entry), out);
         match seen.get(&*entry.destination) {
             Some(first) if !entry.appends && !first.appends && twice < MAX_DUPLICATES => {
                 twice += 1;
@@ -78,7 +78,7 @@ fn check_mode(document: &CloudConfig<'_>, entry: &FileEntry<'_>, out: &mut Vec<D
     }
 }
 
-fn check_destination(entry: &FileEntry<'_>, path: &str, place: Node<'_>, out: &mut Vec<Diagnostic>) {
+fn check_destination(entry: &FileEntry<'_>, path: &str, place: Node<'_>, mode: Option<u32>, out: &mut Vec<Diagnostic>) {
     if !path.starts_with('/') {
         let message = format!("expected an absolute path, found {}", quoted(path));
         let rest = diagnostics::escape_control(path.trim_start_matches(['~', '.', '/']));
@@ -91,7 +91,8 @@ fn check_destination(entry: &FileEntry<'_>, path: &str, place: Node<'_>, out: &m
         });
         out.push(entry.finding(&rules::RELATIVE_DESTINATION, "path", place.used_at(), message, help));
     }
-    if entry.is_run_at_boot() {
+    // cloud-init skips files without an executable bit.
+    if entry.is_run_at_boot() && mode.is_none_or(|mode| mode & 0o111 != 0) {
         let message = "this script runs at the end of the boot that writes it, also on the build machine".to_string();
         let help = Some("write it to another directory, and move it when the image is finished".into());
         out.push(entry.finding(&rules::RUNS_DURING_BAKE, "path", place.used_at(), message, help));
@@ -132,6 +133,11 @@ fn check_content(document: &CloudConfig<'_>, entry: &FileEntry<'_>, mode: u32, o
         );
         out.push(entry.finding(&rules::MISSING_INTERPRETER, "content", span, message, help));
     }
+    // A command may make the file executable.
+    let name = entry.destination.rsplit('/').next().unwrap_or_default();
+    let mut lines = document.source.text().lines().filter(|line| line.contains("chmod"));
+    let is_changed = lines.any(|line| line.contains(name) || line.contains("/cron."));
+    let mode = if is_changed { mode | 0o111 } else { mode };
     let inside = content::Content { text, path: &entry.destination, mode, appends: entry.appends };
     let place = format!("write_files.{}.content", entry.index);
     let mut faults = content::check(&inside);
@@ -191,12 +197,30 @@ mod tests {
             ("MK206", "content: a}, {path: /a, content: b, append: true", false),
             ("MK206", "content: a}, {path: /b, content: b", false),
             ("MK206", "append: true, content: a}, {path: /a, content: b", false),
-            ("MK210", "content: a}, {path: /var/lib/cloud/scripts/per-boot/b, content: '#!/bin/sh'", true),
+            (
+                "MK210",
+                "content: a}, {path: /var/lib/cloud/scripts/per-boot/b, permissions: '0755', content: '#!/bin/sh'",
+                true,
+            ),
+            (
+                "MK210",
+                "content: a}, {path: /var/lib/cloud/scripts/per-boot/b, permissions: '${a}', content: '#!/bin/sh'",
+                true,
+            ),
+            ("MK210", "content: a}, {path: /var/lib/cloud/scripts/per-boot/b, content: '#!/bin/sh'", false),
             ("MK210", "content: a}, {path: /var/lib/cloud/b, content: '#!/bin/sh'", false),
             ("MK211", "content: a}, {path: b, content: c", true),
             ("MK211", "content: a}, {path: ~/b, content: c", true),
-            ("MK210", "content: a}, {path: /var/lib/cloud/scripts/per-once/b, content: '#!/bin/sh'", true),
-            ("MK210", "content: a}, {path: /var/lib/cloud/scripts/per-instance/b, content: '#!/bin/sh'", true),
+            (
+                "MK210",
+                "content: a}, {path: /var/lib/cloud/scripts/per-once/b, permissions: '0700', content: '#!/bin/sh'",
+                true,
+            ),
+            (
+                "MK210",
+                "content: a}, {path: /var/lib/cloud/scripts/per-instance/b, permissions: '0744', content: '#!/bin/sh'",
+                true,
+            ),
             ("MK210", "content: a}, {path: /var/lib/cloud/scripts/vendor/b, content: '#!/bin/sh'", false),
             ("MK208", "permissions: '0001', content: echo", true),
             ("MK208", "permissions: '0010', content: echo", true),

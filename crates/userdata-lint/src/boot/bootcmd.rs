@@ -37,8 +37,8 @@ const NOT_TESTS: &[&str] = &[
     "udevadm", "wipefs",
 ];
 
-/// Whether a command runs in every boot: no condition and no `cloud-init-per` is around it.
-fn runs_in_every_boot(step: &BootStep<'_>, at: usize) -> bool {
+/// Whether a command certainly runs: no condition and no `cloud-init-per` is around it.
+pub(super) fn always_runs(step: &BootStep<'_>, at: usize) -> bool {
     let command = &step.commands[at];
     if command.written.contains("cloud-init-per") {
         return false;
@@ -68,7 +68,7 @@ fn repeated_commands<'b, 't>(boot: &'b Boot<'_, 't>) -> Vec<(&'b BootStep<'t>, &
             if matches!(command.program(), "exit" | "return" | "exec") || command.written.starts_with("exec ") {
                 return out;
             }
-            if runs_in_every_boot(step, at) {
+            if always_runs(step, at) {
                 out.push((step, command));
             }
         }

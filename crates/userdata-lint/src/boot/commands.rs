@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use std::cell::OnceCell;
 use std::collections::BTreeSet;
 
+use super::shells;
 use super::steps::{Boot, BootStep, Stage};
 use crate::cloud_config::normalize_path;
 use crate::rules;
@@ -15,8 +16,10 @@ use diagnostics::{Diagnostic, quoted};
 pub(super) fn check(boot: &Boot<'_, '_>, out: &mut Vec<Diagnostic>) {
     let assumed = OnceCell::new();
     let assumes_yes = || *assumed.get_or_init(|| boot.source().text().contains("Assume-Yes"));
-    for step in &boot.steps {
-        check_step(boot.source(), step, &assumes_yes, out);
+    for (at, step) in boot.steps.iter().enumerate() {
+        let mut later = boot.steps[at + 1..].iter();
+        let continues = later.any(|other| other.stage == step.stage && !other.commands.is_empty());
+        check_step(boot.source(), step, continues, &assumes_yes, out);
         step.commands.iter().for_each(|command| check_unit_start(boot, step, command, out));
     }
     let called = called_files(boot);
@@ -33,7 +36,7 @@ pub(super) fn check(boot: &Boot<'_, '_>, out: &mut Vec<Diagnostic>) {
             node: Some(content.node),
             commands: shell::commands(text, interpreter),
         };
-        check_step(boot.source(), &step, &assumes_yes, out);
+        check_step(boot.source(), &step, false, &assumes_yes, out);
     }
     check_firewall(boot, out);
 }
@@ -50,14 +53,17 @@ fn called_files<'b>(boot: &'b Boot<'_, '_>) -> BTreeSet<Cow<'b, str>> {
     called.filter(|path| path.starts_with('/')).map(normalize_path).collect()
 }
 
-/// Checks the commands of one item or script. `assumes_yes` tells whether apt is configured to assume yes.
+/// Checks the commands of one item or script. `continues` tells whether another item follows it, `assumes_yes`
+///  whether apt is configured to assume yes.
 pub(super) fn check_step(
     source: &Source,
     step: &BootStep<'_>,
+    continues: bool,
     assumes_yes: &dyn Fn() -> bool,
     out: &mut Vec<Diagnostic>,
 ) {
     step.commands.iter().for_each(|command| check_command(source, step, command, assumes_yes, out));
+    shells::check_user_changes(source, step, continues, out);
     check_downloads(source, step, out);
 }
 
@@ -76,6 +82,12 @@ fn check_command(
     };
     if waits && command.is_waited_for() {
         let message = "the command waits for cloud-init, which waits for the command: the boot never ends".to_string();
+        let help = "remove it; for work after cloud-init, use a unit with `After=cloud-final.service` and start it with `--no-block`";
+        out.push(step.finding(source, &rules::WAITS_FOR_CLOUD_INIT, command, message, help));
+    }
+    if shells::is_waiting_loop(command) && command.is_waited_for() {
+        let message =
+            "the loop waits for the end of cloud-init, which waits for the loop: the boot never ends".to_string();
         let help = "remove it; for work after cloud-init, use a unit with `After=cloud-final.service` and start it with `--no-block`";
         out.push(step.finding(source, &rules::WAITS_FOR_CLOUD_INIT, command, message, help));
     }
@@ -182,12 +194,34 @@ fn never_ends(command: &SimpleCommand<'_>) -> bool {
         }
         "journalctl" => follows(['f', 'f']) || command.has(&["--follow"]),
         "sleep" => first == "infinity",
+        "cockroach" | "docker" | "podman" => runs_cockroach(command),
         "watch" => {
             !first.is_empty() && !follows(['g', 'q']) && !command.arguments().iter().any(|word| word.starts_with("--"))
         }
         "python3" | "python" => command.arguments().windows(2).any(|pair| pair[0] == "-m" && pair[1] == "http.server"),
         _ => false,
     }
+}
+
+/// Whether a command runs a server of CockroachDB in the foreground.
+fn runs_cockroach(command: &SimpleCommand<'_>) -> bool {
+    let starts = |verb: &str| matches!(verb, "start" | "start-single-node");
+    let first = command.operands().next().unwrap_or_default();
+    if command.has(&["--help", "--version", "-h"]) {
+        return false;
+    }
+    if command.program() == "cockroach" {
+        let is_background = |word: &str| {
+            word.strip_prefix("--background").is_some_and(|value| value.is_empty() || value == "=true" || value == "=1")
+        };
+        return starts(first) && !command.arguments().iter().any(|word| is_background(word));
+    }
+    let image = command.arguments().iter().position(|word| word.contains("cockroachdb/cockroach"));
+    let Some((options, rest)) = image.and_then(|at| command.arguments().split_at_checked(at)) else { return false };
+    let detaches = |word: &str| {
+        word.starts_with("--detach") || word.starts_with('-') && !word.starts_with("--") && word.contains('d')
+    };
+    first == "run" && rest.get(1).is_some_and(|verb| starts(verb)) && !options.iter().any(|word| detaches(word))
 }
 
 /// Whether a command stops the machine immediately.

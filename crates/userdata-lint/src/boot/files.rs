@@ -33,6 +33,7 @@ pub(super) fn check(boot: &Boot<'_, '_>, out: &mut Vec<Diagnostic>) {
     check_homes(boot, out);
     check_paths(boot, out);
     check_executable_bits(boot, out);
+    check_skipped_scripts(boot, out);
     check_unit_programs(boot, out);
     check_drop_ins(boot, out);
     check_install_sections(boot, out);
@@ -40,22 +41,11 @@ pub(super) fn check(boot: &Boot<'_, '_>, out: &mut Vec<Diagnostic>) {
 
 /// Reports commands that execute a file without the executable bit.
 fn check_executable_bits(boot: &Boot<'_, '_>, out: &mut Vec<Diagnostic>) {
-    let is_changed = |path: &str| {
-        let name = path.rsplit('/').next().unwrap_or_default();
-        boot.all_commands().any(|(_, command)| {
-            FILE_COMMANDS.contains(&command.program())
-                && command.arguments().iter().any(|word| {
-                    word.contains(['*', '$', '?', '['])
-                        || word.ends_with(name)
-                        || path.starts_with(&*normalize_path(word))
-                })
-        })
-    };
     let mut reported = BTreeSet::new();
     for (step, command) in boot.commands(Stage::Runcmd).filter(|(_, command)| !command.conditional) {
         let Some(program) = command.words.first().filter(|word| word.starts_with('/')) else { continue };
         let Some(file) = boot.file(program).filter(|file| !is_executable(boot, file)) else { continue };
-        if is_changed(program) || !reported.insert(&*file.destination) {
+        if is_changed(boot, program) || !reported.insert(&*file.destination) {
             continue;
         }
         let message = format!("{} is written without an executable bit: it cannot be executed", quoted(program));
@@ -63,6 +53,53 @@ fn check_executable_bits(boot: &Boot<'_, '_>, out: &mut Vec<Diagnostic>) {
         let mut found = step.finding(boot.source(), &rules::FILE_NOT_EXECUTABLE, command, message, help);
         found.related.extend(file.path.map(|(_, place)| (place.used_at(), "written here".to_string())));
         out.push(found);
+    }
+}
+
+/// Whether a command may make a file executable or replace it.
+fn is_changed(boot: &Boot<'_, '_>, path: &str) -> bool {
+    let name = path.rsplit('/').next().unwrap_or_default();
+    boot.all_commands().any(|(_, command)| {
+        FILE_COMMANDS.contains(&command.program())
+            && command.arguments().iter().any(|word| {
+                word.contains(['*', '$', '?', '[']) || word.ends_with(name) || path.starts_with(&*normalize_path(word))
+            })
+    })
+}
+
+/// Directories whose files other programs run, if they are executable: the directory, and who runs them.
+/// Those of cron are checked with the crontabs.
+const RUN_DIRECTORIES: &[(&str, &str)] = &[
+    ("/var/lib/cloud/scripts/per-instance/", "cloud-init"),
+    ("/var/lib/cloud/scripts/per-boot/", "cloud-init"),
+    ("/var/lib/cloud/scripts/per-once/", "cloud-init"),
+    ("/var/lib/cloud/scripts/vendor/", "cloud-init"),
+    ("/var/lib/cloud/instance/scripts/", "cloud-init"),
+    ("/etc/update-motd.d/", "`pam_motd`"),
+    ("/etc/network/if-up.d/", "ifup"),
+    ("/etc/network/if-down.d/", "ifdown"),
+    ("/etc/network/if-pre-up.d/", "ifup"),
+    ("/etc/NetworkManager/dispatcher.d/", "NetworkManager"),
+];
+
+/// Reports scripts in directories whose other scripts are run, if they are not executable.
+fn check_skipped_scripts(boot: &Boot<'_, '_>, out: &mut Vec<Diagnostic>) {
+    for file in boot.document.files() {
+        let Some((path, place)) = file.path else { continue };
+        let runner = RUN_DIRECTORIES
+            .iter()
+            .find(|(directory, _)| file.destination.strip_prefix(directory).is_some_and(|name| !name.contains('/')));
+        let Some((_, runner)) = runner else { continue };
+        let is_script =
+            file.content.as_ref().and_then(|content| content.text()).is_some_and(|text| text.starts_with("#!"));
+        if !is_script || is_executable(boot, file) || is_changed(boot, &file.destination) {
+            continue;
+        }
+        let mode = value::get(boot.document.tree, file.node, "permissions");
+        let message = format!("{} is not executable: {runner} does not run it", quoted(path));
+        let help = Some("add `permissions: '0755'` to the file".into());
+        let (key, at) = mode.map_or(("path", place), |mode| ("permissions", mode));
+        out.push(file.finding(&rules::SCRIPT_NOT_RUN, key, at.used_at(), message, help));
     }
 }
 

@@ -15,8 +15,10 @@ mod bootcmd;
 mod commands;
 mod files;
 mod items;
+mod mounts;
 mod order;
 mod packages;
+mod shells;
 mod stages;
 mod steps;
 mod users;
@@ -88,11 +90,13 @@ fn check_boot(document: &CloudConfig<'_>, out: &mut Vec<Diagnostic>) {
     users::check(&boot, out);
     commands::check(&boot, out);
     files::check(&boot, out);
+    mounts::check(&boot, out);
 }
 
 /// Whether a finding is one of [`script`], for a file that is checked on its own.
 pub(super) fn is_of_script(found: &Diagnostic, path: &str) -> bool {
-    const RULES: [&str; 6] = [
+    const RULES: [&str; 7] = [
+        rules::USER_CHANGE_WITHOUT_COMMAND.code,
         rules::WAITS_FOR_CLOUD_INIT.code,
         rules::COMMAND_NEVER_ENDS.code,
         rules::INTERACTIVE_PROMPT.code,
@@ -112,7 +116,7 @@ pub(super) fn script(source: &Source, assumes_yes: bool, out: &mut Vec<Diagnosti
     // Computed once per script, not once per command.
     let assumed = OnceCell::new();
     let assumes_yes = || *assumed.get_or_init(|| assumes_yes || source.text().contains("Assume-Yes"));
-    commands::check_step(source, &step, &assumes_yes, out);
+    commands::check_step(source, &step, false, &assumes_yes, out);
 }
 
 fn step<'t>(source: &'t Source, stage: Stage, path: String, item: Node<'t>) -> Option<BootStep<'t>> {

@@ -3,6 +3,8 @@
 mod bootcmd;
 mod branches;
 mod lists;
+mod mounts;
+mod shells;
 mod stages;
 mod unnoticed;
 mod words;

@@ -175,7 +175,14 @@ impl<'t> SimpleCommand<'t> {
             };
             let mut count = 1;
             while let Some(option) = self.words.get(count).filter(|word| word.starts_with('-')) {
-                count += if with_value.contains(&option.as_ref()) { 2 } else { 1 };
+                // `-iu NAME`
+                let is_cluster =
+                    first == "sudo" && option.len() > 2 && !option.starts_with("--") && option.ends_with('u');
+                count += if is_cluster || with_value.contains(&option.as_ref()) { 2 } else { 1 };
+            }
+            // `sudo -i` starts a shell.
+            if first == "sudo" && count >= self.words.len() {
+                return;
             }
             self.words.drain(..(count + operands).min(self.words.len()));
         }
