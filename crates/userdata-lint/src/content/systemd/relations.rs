@@ -101,7 +101,10 @@ fn check_order(unit: &Unit<'_>, out: &mut Vec<ContentFault>) {
     }
     const ONLINE: &str = "network-online.target";
     let wanted = named(&["Wants", "Requires", "BindsTo", "Requisite", "Upholds"]);
+    // A timer or another unit may start it later, when the network is up anyway.
+    let starts_at_boot = !named(&["WantedBy", "RequiredBy"]).is_empty();
     if let Some((_, span)) = named(&["After"]).into_iter().find(|(name, _)| *name == ONLINE)
+        && starts_at_boot
         && !wanted.iter().any(|(name, _)| *name == ONLINE)
     {
         let message = format!("`After=` only orders this service and {ONLINE}: it does not start the target");
