@@ -84,6 +84,10 @@ pub(super) fn check_text(source: &Source, kind: Kind, options: &Options, depth: 
             Verdict::Skipped
         }
         Kind::Script => {
+            if let Some(found) = document::header_after_shebang(source) {
+                diagnostics.push(found);
+                return Checked { verdict: Verdict::Skipped, diagnostics, parts: inner, suppressed, files };
+            }
             document::script(source, &mut diagnostics);
             boot::script(source, options.assumes_yes, &mut diagnostics);
             Verdict::Skipped
@@ -260,6 +264,7 @@ pub(super) fn cloud_config(
     content::check_bootcmd(&document, diagnostics);
     content::check_runcmd(&document, diagnostics);
     content::check_sudo_of_users(&document, diagnostics);
+    content::check_ssh_keys(&document, diagnostics);
     write_files::check(&document, diagnostics);
     boot::check(&document, diagnostics);
     image::check(&document, options, diagnostics);

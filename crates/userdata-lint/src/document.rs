@@ -45,6 +45,8 @@ pub(super) fn unknown_header(source: &Source, decodes_to_user_data: bool) -> Dia
         "write `## template: jinja`, with a space before `jinja`"
     } else if text.trim_start().to_ascii_lowercase().starts_with("# cloud-config") {
         "write `#cloud-config` without the space"
+    } else if is_misspelt_header(text) {
+        "write `#cloud-config` in the first line"
     } else if text.to_ascii_lowercase().contains("#cloud-config") {
         "move the line `#cloud-config` to the top; only blank lines may come before it"
     } else {
@@ -57,6 +59,40 @@ pub(super) fn unknown_header(source: &Source, decodes_to_user_data: bool) -> Dia
     // From the very start, where cloud-init expects the header.
     let span = Span::new(0, beginning(source).end);
     finding(&rules::MISSING_HEADER, String::new(), span, message, Some(help.into()))
+}
+
+/// Whether the first line is `#cloud-config` with another sign or spelling.
+fn is_misspelt_header(text: &str) -> bool {
+    let line = text.trim_start().lines().next().unwrap_or_default().trim().to_ascii_lowercase();
+    let name = line.trim_start_matches(|c: char| !c.is_ascii_alphanumeric()).trim_end_matches(':');
+    line.starts_with(['#', '/', '-', '%', '!'])
+        && ["cloudconfig", "cloud_config", "cloud config", "cloud-init", "cloudinit", "cloud-config", "could-config"]
+            .contains(&name)
+}
+
+/// A header that was written after `#!`, so that cloud-init runs the document as a script.
+pub(super) fn header_after_shebang(source: &Source) -> Option<Diagnostic> {
+    let place = beginning(source);
+    let line = source.slice(place).strip_prefix("#!")?.trim();
+    let line = line.strip_prefix("/usr/bin/env ").unwrap_or(line).trim_start_matches('#').trim();
+    let name = line.rsplit('/').next().unwrap_or_default().to_ascii_lowercase().replace(['_', ' '], "-");
+    let name = name.trim_end_matches(|c: char| !c.is_ascii_alphanumeric());
+    let header = match name {
+        "cloud-config" | "cloudconfig" | "cloud-init" | "cloudinit" | "cloud-config.yaml" => "#cloud-config",
+        "cloud-config-archive" => "#cloud-config-archive",
+        "cloud-config-jsonp" => "#cloud-config-jsonp",
+        "cloud-boothook" => "#cloud-boothook",
+        "part-handler" => "#part-handler",
+        "include" => "#include",
+        "include-once" => "#include-once",
+        "template:-jinja" | "template:jinja" => "## template: jinja",
+        _ => return None,
+    };
+    let message = "with `#!`, cloud-init runs the document as a script, and that fails".to_owned();
+    let help = Some(format!("write `{header}` in the first line"));
+    let mut found = finding(&rules::MISSING_HEADER, String::new(), place, message, help);
+    found.origin = Origin::Mkimg;
+    Some(found)
 }
 
 pub(super) fn not_checked(source: &Source, message: &str) -> Diagnostic {

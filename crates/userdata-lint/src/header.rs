@@ -116,10 +116,29 @@ mod tests {
             ("\u{feff}#cloud-config\n", "without a byte order mark"),
             ("## template:jinja\n#cloud-config\n", "`## template: jinja`"),
             ("# cloud-config\n", "without the space"),
+            ("#!cloud-config\n", "write `#cloud-config`"),
+            ("#! cloud-config \npackages: [a]\n", "write `#cloud-config`"),
+            ("#!/usr/bin/cloud-config\n", "write `#cloud-config`"),
+            ("#!/usr/bin/env cloud-config\n", "write `#cloud-config`"),
+            ("#!#cloud-config\n", "write `#cloud-config`"),
+            ("#!cloud_config\n", "write `#cloud-config`"),
+            ("#!cloud-config-archive\n", "write `#cloud-config-archive`"),
+            ("#!cloud-boothook\n#!/bin/sh\n", "write `#cloud-boothook`"),
+            ("#!include\nhttps://a.example\n", "write `#include`"),
+            ("##cloud-config\n", "write `#cloud-config` in the first line"),
+            ("#cloud_config\n", "write `#cloud-config` in the first line"),
+            ("#cloudconfig\n", "write `#cloud-config` in the first line"),
+            ("//cloud-config\n", "write `#cloud-config` in the first line"),
         ] {
             let report = crate::lint_bytes("t", text.as_bytes(), &crate::Options::default());
-            let found = report.documents[0].findings.diagnostics[0].help.clone().unwrap_or_default();
-            assert!(found.contains(help), "{text}: {found}");
+            let found = &report.documents[0].findings.diagnostics;
+            let (code, message) = (found[0].rule.code, found[0].help.clone().unwrap_or_default());
+            assert!(code == "MK001" && message.contains(help) && found.len() == 1, "{text}: {found:?}");
+        }
+        for text in ["#!/bin/sh\n", "#!/usr/bin/env python3\n", "#!/usr/bin/cloud-init-per\n", "#!/opt/include.sh\n"] {
+            let report = crate::lint_bytes("t", text.as_bytes(), &crate::Options::default());
+            let found = &report.documents[0].findings.diagnostics;
+            assert!(found.iter().all(|found| found.rule.code != "MK001"), "{text}: {found:?}");
         }
     }
 

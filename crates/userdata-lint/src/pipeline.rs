@@ -165,7 +165,11 @@ fn drop_reported_elsewhere(draft: &mut Draft, options: &Options) {
     let in_separate_file = |found: &Diagnostic| {
         let index = found.path.strip_prefix("write_files.").and_then(|path| path.strip_suffix(".content"));
         let index: Option<usize> = index.and_then(|index| index.parse().ok());
-        let of_file = |path: &str| ("MK300".."MK350").contains(&found.rule.code) || boot::is_of_script(found, path);
+        let of_file = |path: &str| {
+            ("MK300".."MK350").contains(&found.rule.code)
+                || found.rule.code == rules::INVALID_SSH_KEY.code
+                || boot::is_of_script(found, path)
+        };
         files
             .iter()
             .any(|file| Some(file.index) == index && options.is_separate_file(&file.path) && of_file(&file.path))

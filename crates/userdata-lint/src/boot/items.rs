@@ -179,6 +179,7 @@ pub(super) fn check_signing_keys(boot: &Boot<'_, '_>, out: &mut Vec<Diagnostic>)
     let document = boot.document;
     let Some(sources) = document.get("apt").and_then(|apt| value::get(document.tree, apt, "sources")) else { return };
     for (name, source) in sources.entries().into_iter().flatten() {
+        check_apt_key(document, name, source, out);
         let Some(node) = value::get(document.tree, source, "source") else { continue };
         let Some(text) = node.as_str() else { continue };
         let path =
@@ -199,6 +200,43 @@ pub(super) fn check_signing_keys(boot: &Boot<'_, '_>, out: &mut Vec<Diagnostic>)
         };
         let path = format!("apt.sources.{}.source", value::key_text(name));
         out.push(finding(&rules::MISSING_SIGNING_KEY, path, node.used_at(), message, Some(help.into())));
+    }
+}
+
+/// Reports a key of an apt source that is not the text of a key, and a key ID that is none.
+fn check_apt_key(document: &CloudConfig<'_>, name: Node<'_>, source: Node<'_>, out: &mut Vec<Diagnostic>) {
+    for field in ["key", "keyid"] {
+        let Some(node) = value::get(document.tree, source, field) else { continue };
+        let Some(text) = node.as_str().map(str::trim).filter(|text| !text.is_empty()) else { continue };
+        let lower = text.to_ascii_lowercase();
+        let is_word = !text.contains(char::is_whitespace);
+        let digits = text.strip_prefix("0x").unwrap_or(text).replace(' ', "");
+        let form = if ["http://", "https://", "ftp://"].iter().any(|scheme| lower.starts_with(scheme)) {
+            "a URL, which cloud-init does not download"
+        } else if is_word && (text.starts_with(['/', '~']) || lower.starts_with("file:")) {
+            "a path, which cloud-init does not read"
+        } else if field == "key" && digits.len() >= 8 && digits.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+            "the ID of a key"
+        } else if field == "keyid" && text.starts_with("-----BEGIN ") {
+            "the text of a key"
+        } else {
+            continue;
+        };
+        let message = format!(
+            "expected {}, found {form}: adding the source fails",
+            match field {
+                "key" => "the text of a key (`-----BEGIN PGP PUBLIC KEY BLOCK-----`)",
+                _ => "the fingerprint of a key",
+            }
+        );
+        let help = match (field, form) {
+            ("key", "the ID of a key") => "write it under `keyid`",
+            ("keyid", "the text of a key") => "write it under `key`",
+            ("key", _) => "write the text of the key, or set `keyid` to its fingerprint instead",
+            _ => "write the fingerprint, as `gpg --show-keys` prints it; or set `key` to the text of the key",
+        };
+        let path = format!("apt.sources.{}.{field}", value::key_text(name));
+        out.push(finding(&rules::INVALID_APT_KEY, path, node.used_at(), message, Some(help.into())));
     }
 }
 

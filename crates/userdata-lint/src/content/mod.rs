@@ -10,6 +10,7 @@
 mod config_files;
 mod cron;
 mod script;
+mod ssh_keys;
 mod sudoers;
 mod systemd;
 
@@ -20,6 +21,7 @@ use diagnostics::source::{Source, Span};
 use yaml11::Node;
 
 pub(crate) use script::{check_bootcmd, check_runcmd, check_user_data_script};
+pub(crate) use ssh_keys::check_ssh_keys;
 pub(crate) use sudoers::check_sudo_of_users;
 pub(crate) use systemd::required_programs;
 
@@ -59,6 +61,7 @@ static CHECKS: &[Check] = &[
     config_files::check_sshd,
     config_files::check_fstab,
     config_files::check_sysctl,
+    ssh_keys::check,
 ];
 
 /// Maximum number of findings for one content.

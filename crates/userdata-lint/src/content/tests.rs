@@ -1,5 +1,7 @@
 //! Each branch of each check, with a text that it reports and one that it accepts.
 
+mod ssh_keys;
+
 use crate::{Options, lint_file};
 use diagnostics::source::Source;
 

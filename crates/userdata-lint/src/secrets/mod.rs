@@ -70,7 +70,7 @@ pub(super) fn check_cloud_config(document: &CloudConfig<'_>, out: &mut Vec<Diagn
     passwords::check_modes(document, out);
 }
 
-fn holds_private_key(text: &str) -> bool {
+pub(crate) fn holds_private_key(text: &str) -> bool {
     text.contains("PRIVATE KEY-----") && scan::scan(text).iter().any(|found| found.kind.form == Form::Pem)
 }
 

@@ -36,7 +36,7 @@ fn a_comment_allows_a_finding_on_its_line_below_it_and_in_the_file() {
 
 #[test]
 fn deprecations_can_be_allowed_and_the_verdict_stays() {
-    let text = "#cloud-config\nusers:\n  # mkimg: allow deprecated-key old machines\n  - name: a\n    ssh-authorized-keys: [k]\n";
+    let text = "#cloud-config\nusers:\n  # mkimg: allow deprecated-key old machines\n  - name: a\n    ssh-authorized-keys: ['# k']\n";
     let document = lint_text(text);
     assert_eq!(document.findings.diagnostics, []);
     assert_eq!((document.verdict, document.suppressed.len()), (Verdict::Deprecated, 1));

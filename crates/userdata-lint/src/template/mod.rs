@@ -144,7 +144,10 @@ fn variables() -> Value {
             standard.insert(name.replace('_', "-"), Value::from(*value));
         }
     }
-    standard.insert("public_ssh_keys".into(), Value::from(vec!["ssh-ed25519 AAAA example"]));
+    standard.insert(
+        "public_ssh_keys".into(),
+        Value::from(vec!["ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIBgtn50swZyYw+ypjbO4KZ25vtUGIm03YZXYMK1zzYZP example"]),
+    );
     let mut all = standard.clone();
     all.insert("v1".into(), Value::from(standard));
     Value::from(all)

@@ -177,3 +177,40 @@ fn groups_are_separated_by_commas() {
             && groups("'${groups} x'").is_empty()
     );
 }
+
+#[test]
+fn keys_of_apt_sources_are_keys() {
+    let of_source = |text: &str| {
+        let text = format!(
+            "#cloud-config\napt:\n  sources:\n    a:\n      source: 'deb https://a.example x main'\n      {text}\n"
+        );
+        let found = crate::lint_bytes("t", text.as_bytes(), &crate::Options::default()).documents.remove(0);
+        let found = found.findings.diagnostics.into_iter().filter(|found| found.rule.code == "MK399");
+        found.map(|found| found.path).collect::<Vec<_>>()
+    };
+    for text in [
+        "key: https://a.example/gpg",
+        "key: HTTP://a.example/key.asc",
+        "key: |\n        https://a.example/gpg",
+        "key: /etc/apt/keyrings/a.asc",
+        "key: file:///root/a.asc",
+        "key: 9DC858229FC7DD38854AE2D88D81803C0EBFCD88",
+        "key: '9DC8 5822 9FC7 DD38 854A  E2D8 8D81 803C 0EBF CD88'",
+    ] {
+        assert_eq!(of_source(text), ["apt.sources.a.key"], "{text}");
+    }
+    for text in ["keyid: https://a.example/gpg", "keyid: |\n        -----BEGIN PGP PUBLIC KEY BLOCK-----\n        a"] {
+        assert_eq!(of_source(text), ["apt.sources.a.keyid"], "{text}");
+    }
+    for text in [
+        "key: |\n        -----BEGIN PGP PUBLIC KEY BLOCK-----\n\n        a\n        -----END PGP PUBLIC KEY BLOCK-----",
+        "keyid: 9DC858229FC7DD38854AE2D88D81803C0EBFCD88",
+        "keyid: 8D81803C0EBFCD88\n      keyserver: https://keys.openpgp.org",
+        "keyid: 0x8D81803C0EBFCD88",
+        "key: ${docker_key}",
+        "key: '<the key>'",
+        "key: ''",
+    ] {
+        assert!(of_source(text).is_empty(), "{text}: {:?}", of_source(text));
+    }
+}
