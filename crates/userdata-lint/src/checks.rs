@@ -190,6 +190,7 @@ fn jinja(source: &Source, options: &Options, depth: usize) -> Checked {
     let (text, places, warnings) = match template::render(source.text()) {
         template::Rendered::Text { text, places, warnings } => (text, places, warnings),
         template::Rendered::Invalid(finding) => return Checked::new(Verdict::Invalid, vec![finding]),
+        template::Rendered::Ignored(finding) => return skipped(vec![finding]),
         template::Rendered::Unsupported(why) => return skipped(vec![document::not_checked(source, &why)]),
     };
     let rendered = Source::new(source.name(), text);

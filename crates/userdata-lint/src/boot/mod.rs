@@ -19,6 +19,7 @@ mod mounts;
 mod order;
 mod packages;
 mod shells;
+mod sshd;
 mod stages;
 mod steps;
 mod users;
@@ -40,7 +41,8 @@ pub(crate) use steps::package_names;
 const MAX_ITEMS: usize = 5_000;
 /// Rules about what a document lacks. In one part of several they do not apply, because another
 /// part may have it.
-const WHOLE_DOCUMENT_RULES: [&str; 6] = [
+const WHOLE_DOCUMENT_RULES: [&str; 7] = [
+    rules::SSH_PORT_NOT_OPEN.code,
     rules::UNKNOWN_OWNER.code,
     rules::PASSWORD_OF_UNKNOWN_USER.code,
     rules::UNKNOWN_PROGRAM.code,
@@ -85,6 +87,7 @@ fn check_boot(document: &CloudConfig<'_>, out: &mut Vec<Diagnostic>) {
     items::check_template_header(&boot, out);
     items::check_signing_keys(&boot, out);
     stages::check(document, out);
+    sshd::check(&boot, out);
     order::check(&boot, out);
     bootcmd::check(&boot, out);
     users::check(&boot, out);

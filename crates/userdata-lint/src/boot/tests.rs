@@ -5,6 +5,7 @@ mod branches;
 mod lists;
 mod mounts;
 mod shells;
+mod sshd;
 mod stages;
 mod unnoticed;
 mod words;

@@ -62,6 +62,8 @@ pub(super) enum Rendered {
     },
     /// cloud-init cannot render it either.
     Invalid(Diagnostic),
+    /// cloud-init fails when it renders it, which is not the schema's matter.
+    Ignored(Diagnostic),
     /// Only cloud-init's own Jinja can render it; the text says why.
     Unsupported(String),
 }
@@ -97,6 +99,7 @@ pub(super) fn render(text: &str) -> Rendered {
         Ok(rendered) => rendered,
         Err(error) => return render_error(&error, body, offset),
     };
+    let below_missing = below_missing(&mut environment, body, offset);
     if output.len() > MAX_RENDERED_BYTES {
         return Rendered::Unsupported(format!("rendered, the document has more than {MAX_RENDERED_BYTES} bytes"));
     }
@@ -114,7 +117,11 @@ pub(super) fn render(text: &str) -> Rendered {
         // A filter may have changed its case.
         if piece.eq_ignore_ascii_case(MISSING) {
             let name = written.split('|').next().unwrap_or_default().trim();
-            if !exists_on_every_machine(name) && missing.insert((name, from)) {
+            let is_reported = below_missing
+                .as_ref()
+                .and_then(|found| found.span)
+                .is_some_and(|span| from.start <= span.start && span.start < from.end);
+            if !is_reported && !exists_on_every_machine(name) && missing.insert((name, from)) {
                 warnings.push(unknown_variable(name, from));
             }
             let last = name.rsplit('.').next().unwrap_or_default();
@@ -131,7 +138,63 @@ pub(super) fn render(text: &str) -> Rendered {
             None => places.push(piece.len(), from),
         }
     }
+    warnings.extend(below_missing);
     Rendered::Text { text, places, warnings }
+}
+
+/// Reports a variable below a missing one, such as `ds.meta_data.a.b` without `ds.meta_data.a`. Then
+/// Jinja fails, also if `default` follows, and cloud-init ignores the document.
+fn below_missing(environment: &mut Environment<'_>, body: &str, offset: usize) -> Option<Diagnostic> {
+    environment.set_undefined_behavior(UndefinedBehavior::Lenient);
+    let template = environment.template_from_str(body).ok()?;
+    let error = template.render(variables()).err().filter(|error| error.kind() == ErrorKind::UndefinedError)?;
+    let range = error.range()?;
+    let is_name = |c: char| c.is_alphanumeric() || matches!(c, '_' | '.' | '[' | ']' | '\'' | '"' | '-');
+    // The error has the place of the last names only.
+    let start = body.get(..range.start)?.trim_end_matches(is_name).len();
+    let written = body.get(start..range.end)?;
+    let (parent, _) = written.rsplit_once(['.', '[']).filter(|_| written.chars().all(is_name))?;
+    if exists_on_every_machine(written) {
+        return None;
+    }
+    let message = format!("if {} does not exist on the machine, cloud-init ignores the whole document", quoted(parent));
+    let help =
+        format!("test it first: `{{% if {parent} is defined %}}`; below a missing variable, `default` does not help");
+    let span = Span::new(offset + start, offset + range.end);
+    Some(finding(&rules::MISSING_TEMPLATE_VARIABLE, String::new(), span, message, Some(help)))
+}
+
+/// A name with `-` in the expression around a place, which Jinja reads as a subtraction.
+fn name_with_minus(body: &str, at: usize) -> Option<Span> {
+    let start = body.get(..at)?.rfind("{{").max(body.get(..at)?.rfind("{%"))? + 2;
+    let rest = &body[start..];
+    let end = rest.find("}}").into_iter().chain(rest.find("%}")).min()?;
+    let is_standard = |name: &str| STANDARD.iter().any(|(known, _)| *known == name.replace('-', "_"));
+    let mut word = start;
+    let mut quote = None;
+    for (index, character) in rest[..end].char_indices().chain([(end, ' ')]) {
+        let at = start + index;
+        if quote.is_none() && (character.is_alphanumeric() || matches!(character, '_' | '.' | '-')) {
+            continue;
+        }
+        let name = body.get(word..at).unwrap_or_default();
+        let parts: Vec<_> = name.split('-').collect();
+        let is_name = |part: &&str| part.starts_with(|c: char| c.is_alphabetic() || c == '_');
+        if quote.is_none()
+            && parts.len() > 1
+            && (parts[0].contains('.') || is_standard(name))
+            && parts.iter().all(is_name)
+        {
+            return Some(Span::new(word, at));
+        }
+        match quote {
+            Some(open) if open == character => quote = None,
+            None if matches!(character, '\'' | '"') => quote = Some(character),
+            _ => {}
+        }
+        word = at + character.len_utf8();
+    }
+    None
 }
 
 /// The variables of a template. Those under `v1` are also available without the prefix, as in
@@ -150,6 +213,10 @@ fn variables() -> Value {
     );
     let mut all = standard.clone();
     all.insert("v1".into(), Value::from(standard));
+    let metadata = ["local_hostname", "local-hostname", "instance_id", "instance-id"];
+    let metadata: BTreeMap<_, _> =
+        metadata.into_iter().filter_map(|name| Some((name, all.get(name)?.clone()))).collect();
+    all.insert("ds".into(), Value::from(BTreeMap::from([("meta_data", Value::from(metadata))])));
     Value::from(all)
 }
 
@@ -184,6 +251,16 @@ fn render_error(error: &minijinja::Error, body: &str, offset: usize) -> Rendered
     let in_do = || body[..start].rsplit("{%").next().is_some_and(|tag| tag.trim_matches(['-', '+', ' ']) == "do");
     // A tuple without parentheses.
     let at_comma = || detail.starts_with("unexpected `,`");
+    if let Some(span) = name_with_minus(body, end).filter(|_| error.kind() == ErrorKind::InvalidOperation) {
+        let name = &body[span.start..span.end];
+        let message =
+            format!("Jinja reads the `-` in {} as a minus, and cloud-init ignores the document", quoted(name));
+        let help = Some(format!("write `{}`: cloud-init replaces `-` by `_` in all names", name.replace('-', "_")));
+        let span = Span::new(offset + span.start, offset + span.end);
+        let mut found = finding(&rules::INVALID_JINJA, String::new(), span, message, help);
+        found.origin = diagnostics::Origin::Mkimg;
+        return Rendered::Ignored(found);
+    }
     match error.kind() {
         ErrorKind::SyntaxError | ErrorKind::UnknownFilter | ErrorKind::UnknownTest | ErrorKind::BadEscape
             if !in_do() && !names_jinja_only() && !at_comma() =>
