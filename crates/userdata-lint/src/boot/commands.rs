@@ -5,8 +5,8 @@ use std::borrow::Cow;
 use std::cell::OnceCell;
 use std::collections::BTreeSet;
 
-use super::shells;
 use super::steps::{Boot, BootStep, Stage};
+use super::{sed, shells};
 use crate::cloud_config::normalize_path;
 use crate::rules;
 use crate::shell::{self, Input, Interpreter, SimpleCommand};
@@ -65,6 +65,8 @@ pub(super) fn check_step(
     step.commands.iter().for_each(|command| check_command(source, step, command, assumes_yes, out));
     shells::check_user_changes(source, step, continues, out);
     check_downloads(source, step, out);
+    check_misspelled_tee(source, step, out);
+    sed::check(source, step, out);
 }
 
 fn check_command(
@@ -336,5 +338,33 @@ fn check_downloads(source: &Source, step: &BootStep<'_>, out: &mut Vec<Diagnosti
             out.push(step.finding(source, &rules::APT_KEY_REMOVED, command, message, help));
         }
         before = Some(command);
+    }
+}
+
+/// Programs whose output people write to a file with `tee`.
+const WRITERS: &[&str] = &["echo", "printf", "cat", "curl", "wget", "gpg", "sed", "envsubst", "jq", "awk"];
+/// Misspellings of `tee`. `tree` exists, but does not read its input.
+const NEARLY_TEE: &[&str] = &["tree", "te", "teee", "ttee", "tre", "ter", "tew", "rtee", "tee-a", "tea", "tees", "tte"];
+
+/// Reports a pipe to a misspelled `tee`: the file is not written.
+fn check_misspelled_tee(source: &Source, step: &BootStep<'_>, out: &mut Vec<Diagnostic>) {
+    for pair in step.commands.windows(2) {
+        let [writer, command] = pair else { continue };
+        let program = command.program();
+        let is_piped = writer.feeds_pipe && command.input == Input::Pipe && WRITERS.contains(&writer.program());
+        if !is_piped || !NEARLY_TEE.contains(&program) || command.words.first().is_some_and(|word| word.contains('/')) {
+            continue;
+        }
+        let names_file = command.operands().any(|word| word.starts_with('/') || word.starts_with("~/"));
+        // `tree --fromfile` does read its input; the document may have a program or function with the name.
+        let is_other = command.arguments().iter().any(|word| word.starts_with("--from"))
+            || source.text().contains(&format!("bin/{program}\n"))
+            || source.text().contains(&format!("{program}()"))
+            || source.text().contains(&format!("alias {program}"));
+        if !names_file || is_other {
+            continue;
+        }
+        let message = format!("{} does not write its input to a file; `tee` does", quoted(program));
+        out.push(step.finding(source, &rules::MISSPELLED_TEE, command, message, "write `tee`"));
     }
 }

@@ -18,6 +18,7 @@ mod items;
 mod mounts;
 mod order;
 mod packages;
+mod sed;
 mod shells;
 mod sshd;
 mod stages;
@@ -98,7 +99,9 @@ fn check_boot(document: &CloudConfig<'_>, out: &mut Vec<Diagnostic>) {
 
 /// Whether a finding is one of [`script`], for a file that is checked on its own.
 pub(super) fn is_of_script(found: &Diagnostic, path: &str) -> bool {
-    const RULES: [&str; 7] = [
+    const RULES: [&str; 9] = [
+        rules::INVALID_SED_EXPRESSION.code,
+        rules::MISSPELLED_TEE.code,
         rules::USER_CHANGE_WITHOUT_COMMAND.code,
         rules::WAITS_FOR_CLOUD_INIT.code,
         rules::COMMAND_NEVER_ENDS.code,

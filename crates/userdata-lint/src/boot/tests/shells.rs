@@ -120,3 +120,59 @@ fn databases_in_the_foreground_are_reported() {
         assert!(!has("MK340", &format!("  - {item}\n  - date")), "{item}");
     }
 }
+
+#[test]
+fn rejected_sed_expressions_are_reported() {
+    for item in [
+        "sed -i 's/^a=.*/a=/srv/www/' /etc/a",
+        "sed -i \"s/^a=.*/a=/srv/www/\" /etc/a",
+        "[ sed, -i, 's/^a=.*/a=/srv/www/', /etc/a ]",
+        "sudo sed -i.bak -e 's/a/b/' -e 's/c/d/e/f/' /etc/a",
+        "sed -ne 's/a/b/c/p' /etc/a",
+        "sed --in-place --expression='s/a/b' /etc/a",
+        "cat /etc/a | sed 's/a/b' > /etc/b",
+        "sed -i '/etc/foo/d' /etc/a",
+        "sed -Ei 's/(a|b)/c/d/' /etc/a",
+    ] {
+        assert!(has("MK418", &format!("  - >-\n    {item}\n").replace("  - >-\n    [", "  - [")), "{item}");
+    }
+    for item in [
+        "sed -i 's|^a=.*|a=/srv/www|' /etc/a",
+        "sed -i 's/^a=.*/a=\\/srv\\/www/' /etc/a",
+        "sed -i \"s/a/$URL/\" /etc/a",
+        "sed -i \"s/a/$(cat /b)/c/\" /etc/a",
+        "sed -i 's/a/b/' /etc/a /etc/b",
+        "sed -n -f /opt/a.sed /etc/a/b",
+        "sed -i -e '/x/a\\' -e 'text/a/b' /etc/a",
+        "sed -i 's/{{ a }}/b/c/' /etc/a",
+        "sed -i '/^Port/d' /etc/a",
+        "sed --version",
+    ] {
+        assert!(!has("MK418", &format!("  - |\n    {item}\n")), "{item}");
+    }
+}
+
+#[test]
+fn misspelled_tee_is_reported() {
+    for item in [
+        "echo x | tree -a /etc/a",
+        "echo x | sudo tree -a /etc/a",
+        "printf x | te /etc/a",
+        "curl -s https://example.org/key | sudo teee /etc/apt/a.asc > /dev/null",
+        "cat /a | ttee -a /etc/b",
+    ] {
+        assert!(has("MK419", &format!("  - {item}\n")), "{item}");
+    }
+    for item in [
+        "echo x | tee -a /etc/a",
+        "tree -a /etc",
+        "find / | tree --fromfile /etc/a",
+        "echo x | tr a b",
+        "cat /a | tree --fromfile /a",
+        "echo x | tree",
+        "|\n    te() { cat > $1; }\n    echo x | te /etc/a",
+        "echo x | sort -o /etc/a",
+    ] {
+        assert!(!has("MK419", &format!("  - {item}\n")), "{item}");
+    }
+}
