@@ -244,6 +244,33 @@ impl fmt::Display for Stage {
 mod tests {
     use super::*;
 
+    #[test]
+    fn each_limit_is_its_own() {
+        let seconds = Duration::from_secs;
+        let limits = Limits {
+            create: seconds(1),
+            provision: seconds(2),
+            power_off: seconds(3),
+            snapshot: seconds(4),
+            transfer: seconds(5),
+            verify: seconds(6),
+            destroy: seconds(7),
+            unreachable: seconds(8),
+        };
+        for (kind, expected) in [
+            (LimitKind::Create, 1),
+            (LimitKind::Provision, 2),
+            (LimitKind::PowerOff, 3),
+            (LimitKind::Snapshot, 4),
+            (LimitKind::Transfer, 5),
+            (LimitKind::Verify, 6),
+            (LimitKind::Destroy, 7),
+            (LimitKind::Unreachable, 8),
+        ] {
+            assert_eq!(limits.get(kind), seconds(expected), "{kind:?}");
+        }
+    }
+
     /// A bake whose waits all take their whole time must not be taken for dead by another machine's `mkimg gc`.
     #[test]
     fn the_deadline_covers_the_sum_of_all_limits() {

@@ -324,6 +324,18 @@ fn one_builder_is_converted() {
     }
 }
 
+#[test]
+fn lists_that_are_joined_are_converted_completely() {
+    let text = "variable \"more\" {\n  default = [\"c\"]\n}\nsource \"digitalocean\" \"a\" {\n  tags = concat([\"a\", \"b\"], [\"d\"])\n}\nbuild {\n  sources = [\"source.digitalocean.a\"]\n}\n";
+    let (found, said) = imported(text);
+    assert!(
+        found.template.contains("tags: [a, b, d]") || found.template.contains("tags: [\"a\", \"b\", \"d\"]"),
+        "{}",
+        found.template
+    );
+    assert!(said.is_empty(), "{said:?}");
+}
+
 /// Where several parts of a template want the same place, the first keeps it, and nothing is lost silently.
 #[test]
 fn what_collides_is_said_or_renamed() {
@@ -380,6 +392,10 @@ fn a_missing_source_is_reported() {
 fn braces_of_other_programs_are_escaped() {
     assert_eq!(expression(&Text::literal("a {{ b }}")), "{% raw %}a {{ b }}{% endraw %}");
     assert_eq!(expression(&Text::literal("{{x}} endraw")), "{{ '{' }}{{ '{' }}x}} endraw");
+    for text in ["{% if %}", "{# comment #}", "a {{ b"] {
+        assert_eq!(expression(&Text::literal(text)), format!("{{% raw %}}{text}{{% endraw %}}"));
+    }
+    assert_eq!(expression(&Text::literal("{ a } # b %")), "{ a } # b %");
 }
 
 #[test]

@@ -295,3 +295,33 @@ impl<'a> Overrides<'a> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Of several lines that match a file, the last one that says something counts, for each property.
+    #[test]
+    fn later_attributes_win() {
+        let line = |path: &str, owner: Option<&str>, mode, bundle| Attributes {
+            path: path.to_owned(),
+            owner: owner.map(|owner| owner.parse().unwrap()),
+            mode: (mode != 0).then_some(Mode(mode)),
+            bundle,
+        };
+        let lines = [
+            line("/etc/**", Some("a:a"), 0o600, Some(true)),
+            line("/etc/x", Some("b:b"), 0, Some(false)),
+            line("/etc/x", None, 0o640, None),
+        ];
+        let attributes = Overrides::new(&lines).unwrap();
+        let of = |path: &str| {
+            let (mut owner, mut mode) = (Owner::root(), Mode(0o644));
+            attributes.apply(path, &mut owner, &mut mode);
+            (owner.to_string(), mode.0, attributes.bundle(path))
+        };
+        assert_eq!(of("/etc/x"), ("b:b".to_owned(), 0o640, Some(false)));
+        assert_eq!(of("/etc/y"), ("a:a".to_owned(), 0o600, Some(true)));
+        assert_eq!(of("/srv/y"), ("root:root".to_owned(), 0o644, None));
+    }
+}

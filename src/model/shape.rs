@@ -556,6 +556,18 @@ mod tests {
     }
 
     #[test]
+    fn flags_are_read_as_in_yaml() {
+        for (texts, expected) in [("true yes on True YES On", true), ("false no off False NO Off", false)] {
+            for text in texts.split(' ') {
+                assert_eq!(Leaf::Flag.parse(text).ok(), Some(Value::Bool(expected)), "{text}");
+            }
+        }
+        for text in ["y", "1", "truth", "", "0"] {
+            assert!(Leaf::Flag.parse(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
     fn names_and_tags_match_the_provider() {
         for (kind, good, bad) in [
             (Leaf::DropletName, ["build-1.example", "a"], ["-a", "a_b"]),

@@ -314,6 +314,8 @@ fn the_largest_files_are_uploaded_and_the_others_fill_the_document() {
     let limit = Target::BAKE.limit.unwrap();
     // Not more than one more file would have had room.
     assert!(document.text.len() <= limit && document.text.len() > limit - 6_000, "{}", document.text.len());
+    // The bake adds where the upload begins, at most 1,280 bytes.
+    assert!(document.text.len() + 1_280 <= limit, "{}", document.text.len());
     let in_document = document.entries.iter().filter(|entry| entry.path.starts_with("/srv/") && entry.stored_bytes > 0);
     assert_eq!(in_document.count() + uploads.len(), sizes.len());
     assert_eq!(document.uploads.iter().find(|upload| upload.path == "/srv/030").unwrap().source, "files/030");

@@ -374,6 +374,20 @@ fn a_changed_artifact_is_shown_once() {
     assert!(stdout.contains("+  url: \"https://example.com/app-2\"\n"), "{stdout}{stderr}");
 }
 
+/// A file of the bundle is shown with all that its entry would say.
+#[test]
+fn a_bundled_file_has_owner_mode_and_defer() {
+    let project = project();
+    let template = project.path().join("templates/image.yaml");
+    replace(&template, "mode: \"0640\"}", "mode: \"0640\", bundle: true}");
+    let document = mkimg(project.path()).arg("render").run().success().stdout;
+    assert!(!document.contains("greeting = hello"), "{document}");
+    fs::write(project.path().join("x.yaml"), document).unwrap();
+    let shown = mkimg(project.path()).args(["show", "x.yaml"]).run().success().stdout;
+    let head = "=== /etc/hello.conf (owner: \"hello:hello\", permissions: \"0640\", defer: true)\n";
+    assert!(shown.contains(head), "{shown}");
+}
+
 #[test]
 fn differences_are_printed_in_each_format() {
     let project = committed();

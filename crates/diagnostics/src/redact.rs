@@ -105,6 +105,8 @@ mod tests {
             document.findings.diagnostics.push(finding);
         }
         let values = ["hunter2é", "it's", &long, "line one\nline two\n", "ab"].map(str::to_owned);
+        let allowed = document.findings.diagnostics[0].clone();
+        document.suppressed.push(crate::Suppressed { diagnostic: allowed, reason: "x".into(), allowed_at: None });
         redact(document, &values);
         for format in [Format::Human, Format::Json, Format::Github, Format::Sarif] {
             let shown = report.render(format, false);

@@ -430,7 +430,7 @@ fn the_smallest_limit_counts() {
     let provider = |name: &str| crate::provider::PROVIDERS.iter().find(|provider| provider.name == name).unwrap();
     let limit = |names: &[&str], limit| {
         let providers = names.iter().map(|name| provider(name)).collect();
-        Options { providers, limit, ..Options::default() }.max_bytes()
+        Options { limit, providers, ..Options::default() }.max_bytes()
     };
     let ec2 = provider("ec2").max_bytes();
     assert!(ec2 < provider("digitalocean").max_bytes());

@@ -196,7 +196,7 @@ mod tests {
     #[test]
     fn plain_scalars_have_the_types_of_yaml_1_1() {
         for (tag, texts) in [
-            (Tag::Bool, "yes No ON off True FALSE"),
+            (Tag::Bool, "yes Yes YES no No NO on On ON off Off OFF true True TRUE false False FALSE"),
             (
                 Tag::Str,
                 "y n Y N yEs tRUE 0o644 0688 12:60 1e3 1.0e3 +.5 -.nan .iNf 0x 0b 1_ab 2021-2-3 . - + _1 0b2 08 1:2:3:60 ==",

@@ -255,6 +255,7 @@ async fn refusals_are_told_apart_and_not_repeated() {
         (403, "You have reached the limit of droplets", Kind::Forbidden, "mkimg gc"),
         (400, "bad", Kind::Refused, ""),
         (409, "conflict", Kind::Refused, ""),
+        (423, "The resource is locked.", Kind::Pending, ""),
     ];
     for (status, message, kind, advice) in cases {
         let server = Server::start(vec![json(status, &body(message))]).await;

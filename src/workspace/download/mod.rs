@@ -226,7 +226,13 @@ mod tests {
         ] {
             assert_eq!(find_checksum(&text, "x.tgz").as_deref(), Some(sum), "{text}");
         }
-        for text in [String::new(), format!("{sum}  y.tgz\n"), format!("{sum}\n{other}\n"), "abc  x.tgz\n".to_owned()] {
+        for text in [
+            String::new(),
+            format!("{sum}  y.tgz\n"),
+            format!("{sum}\n{other}\n"),
+            "abc  x.tgz\n".to_owned(),
+            format!("{sum}  not-x.tgz\n"),
+        ] {
             assert_eq!(find_checksum(&text, "x.tgz"), None, "{text}");
         }
     }

@@ -116,6 +116,8 @@ fn sudoers_lines() {
             ("", "ada ALL = \\\n  ALL\n"),
             ("", "ada ALL = ALL # c\nada ALL = ALL\t# c\n"),
             ("MK325", "ada ALL = ALL c\n"),
+            ("MK325", "#1000 ALL\n"),
+            ("", "#one ALL\n# 1000 ALL\n"),
             ("", "Cmnd_Alias A_1 = /bin/a, /bin/b\nUser_Alias A = ada\nRunas_Alias B = root\nHost_Alias C = a.b\n"),
             ("", "\"a = b\" ALL = ALL\n\"a # b\" ALL = ALL\n"),
             ("", "ada ALL = NOEXEC: NOLOG_INPUT: NOMAIL: NOFOLLOW: NOINTERCEPT: /bin/a\n"),

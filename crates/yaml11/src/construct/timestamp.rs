@@ -207,6 +207,14 @@ mod tests {
     }
 
     #[test]
+    fn each_month_has_its_days() {
+        for (month, days) in (1..=12).zip([31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31]) {
+            assert!(DateTime::parse(&format!("2023-{month:02}-{days}")).is_ok(), "{month}");
+            assert!(DateTime::parse(&format!("2023-{month:02}-{}", days + 1)).is_err(), "{month}");
+        }
+    }
+
+    #[test]
     fn moments_that_do_not_exist_are_refused() {
         for text in [
             "2021-02-30", "2021-13-01", "0000-01-01", "1900-02-29", "2001-01-01 24:00:00", "2001-01-01 00:00:60",

@@ -89,7 +89,7 @@ pub(super) fn check(content: &Content<'_>, out: &mut Vec<ContentFault>) {
     unit.read(out);
     for setting in &unit.settings {
         unit.check_value(setting, out);
-        unit.check_time(setting, out);
+        check_time(setting, out);
         if setting.name.starts_with("Exec") && Some(setting.section) == unit.own {
             check_command(setting, out);
         }
@@ -257,27 +257,6 @@ impl<'t> Unit<'t> {
         out.push(ContentFault::new(&rules::UNKNOWN_UNIT_VALUE, setting.value_span, message, Some(help)));
     }
 
-    /// Reports a time that systemd cannot read.
-    fn check_time(&self, setting: &Setting<'_>, out: &mut Vec<ContentFault>) {
-        let value = setting.value.as_ref();
-        if value.is_empty() || value.contains('%') {
-            return;
-        }
-        let help = if setting.section == "Timer" && setting.name == "OnCalendar" {
-            if times::is_calendar_event(value) {
-                return;
-            }
-            "write it as `Mon..Fri 05:00` or `daily`; `systemd-analyze calendar` explains one"
-        } else if SPANS.contains(&setting.name) && !times::is_span(value) {
-            "write it as `90`, `5min` or `1h 30min`"
-        } else {
-            return;
-        };
-        let message =
-            format!("{} does not accept the time {}: systemd ignores it", quoted(setting.name), quoted(value));
-        out.push(ContentFault::new(&rules::UNKNOWN_UNIT_VALUE, setting.value_span, message, Some(help.into())));
-    }
-
     /// The effective values of a setting: an empty value resets the previous ones.
     fn effective_values(&self, name: &str) -> Vec<&Setting<'t>> {
         let mut out = Vec::new();
@@ -375,6 +354,26 @@ impl<'t> Unit<'t> {
         }
         None
     }
+}
+
+/// Reports a time that systemd cannot read.
+fn check_time(setting: &Setting<'_>, out: &mut Vec<ContentFault>) {
+    let value = setting.value.as_ref();
+    if value.is_empty() || value.contains('%') {
+        return;
+    }
+    let help = if setting.section == "Timer" && setting.name == "OnCalendar" {
+        if times::is_calendar_event(value) {
+            return;
+        }
+        "write it as `Mon..Fri 05:00` or `daily`; `systemd-analyze calendar` explains one"
+    } else if SPANS.contains(&setting.name) && !times::is_span(value) {
+        "write it as `90`, `5min` or `1h 30min`"
+    } else {
+        return;
+    };
+    let message = format!("{} does not accept the time {}: systemd ignores it", quoted(setting.name), quoted(value));
+    out.push(ContentFault::new(&rules::UNKNOWN_UNIT_VALUE, setting.value_span, message, Some(help.into())));
 }
 
 fn unknown_setting(name: &str, section: &str, span: Span, sections: &[&'static str]) -> ContentFault {

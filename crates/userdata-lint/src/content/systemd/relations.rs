@@ -15,6 +15,7 @@ const RELATIONS: [&str; 13] = [
 const REQUIREMENTS: [&str; 2] = ["Requires", "BindsTo"];
 /// systemd orders these by itself, or they have nothing to wait for.
 const ORDERED: [&str; 7] = ["socket", "mount", "automount", "swap", "slice", "device", "target"];
+const ONLINE: &str = "network-online.target";
 const SUFFIXES: [&str; 11] =
     ["service", "socket", "mount", "automount", "swap", "timer", "path", "slice", "scope", "target", "device"];
 
@@ -99,7 +100,6 @@ fn check_order(unit: &Unit<'_>, out: &mut Vec<ContentFault>) {
         let help = format!("add `After={name}`");
         out.push(ContentFault::new(&rules::DEPENDENCY_WITHOUT_ORDER, span, message, Some(help)));
     }
-    const ONLINE: &str = "network-online.target";
     let wanted = named(&["Wants", "Requires", "BindsTo", "Requisite", "Upholds"]);
     // A timer or another unit may start it later, when the network is up anyway.
     let starts_at_boot = !named(&["WantedBy", "RequiredBy"]).is_empty();

@@ -87,10 +87,7 @@ fn is_weekdays(text: &str) -> bool {
 
 /// `year-month-day` or `month-day`; `~` before the day counts from the end of the month.
 fn is_date(text: &str) -> bool {
-    let (before, day) = match text.rsplit_once(['-', '~']) {
-        Some(parts) => parts,
-        None => return false,
-    };
+    let Some((before, day)) = text.rsplit_once(['-', '~']) else { return false };
     if !is_list(day, 1, 31, false) {
         return false;
     }
