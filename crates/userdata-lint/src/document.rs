@@ -103,6 +103,15 @@ pub(super) fn unreadable(message: String) -> Diagnostic {
     about_document(&rules::UNREADABLE_DOCUMENT, message, Some("save the document as UTF-8 text".into()))
 }
 
+/// Reports a compressed document for a provider that takes user-data as text.
+pub(super) fn compressed(options: &Options, diagnostics: &mut Vec<Diagnostic>) {
+    for provider in options.providers.iter().filter(|provider| !provider.takes_bytes) {
+        let message = format!("{} takes user-data as text: a gzip file cannot be sent", provider.title);
+        let help = "send the document itself; compress only large files in it (`encoding: gz+b64`)";
+        diagnostics.push(about_document(&rules::COMPRESSED_USER_DATA, message, Some(help.into())));
+    }
+}
+
 /// The findings about a document that is too large to be checked.
 pub(super) fn too_large(limit: Option<usize>) -> Vec<Diagnostic> {
     let message = format!("expected at most {MAX_DOCUMENT_BYTES} bytes, found more; the document was not checked");

@@ -136,7 +136,7 @@ impl Options {
 /// [`LintedDocument::parts`]. Findings are sorted by place.
 #[must_use]
 pub fn lint(source: &Source, options: &Options) -> Report {
-    report(checked(source, source.text().len(), options))
+    report(checked(source, None, options))
 }
 
 /// Checks a document as it was read from a file: text, or text compressed with gzip.
@@ -156,12 +156,16 @@ pub fn lint_bytes(name: &str, bytes: impl AsRef<[u8]>, options: &Options) -> Rep
     if bytes.starts_with(&[0x1f, 0x8b]) {
         return report(match document::unpack(bytes) {
             // The provider gets the compressed document, so that size counts.
-            Ok(text) => checked(&Source::new(name, text), bytes.len(), options),
-            Err(message) => unreadable("", Kind::Gzip, vec![document::unreadable(message)]),
+            Ok(text) => checked(&Source::new(name, text), Some(bytes.len()), options),
+            Err(message) => {
+                let mut found = vec![document::unreadable(message)];
+                document::compressed(options, &mut found);
+                unreadable("", Kind::Gzip, found)
+            }
         });
     }
     report(match std::str::from_utf8(bytes) {
-        Ok(text) => checked(&Source::new(name, text), bytes.len(), options),
+        Ok(text) => checked(&Source::new(name, text), None, options),
         Err(error) => {
             // The text is shown up to the first byte that is not UTF-8.
             let valid = String::from_utf8_lossy(&bytes[..error.valid_up_to()]);
@@ -177,7 +181,7 @@ pub fn lint_bytes(name: &str, bytes: impl AsRef<[u8]>, options: &Options) -> Rep
 /// [`Options::allow`] that are invalid or unused; entry N has the path `allow.N`.
 #[must_use]
 pub fn lint_rendered(source: &Source, options: &Options) -> (LintedDocument, Vec<Diagnostic>) {
-    let mut draft = checked(source, source.text().len(), options);
+    let mut draft = checked(source, None, options);
     let allow = std::mem::take(&mut draft.allow);
     let kind = draft.kind.name();
     (draft.into_document(kind), allow)
@@ -206,9 +210,14 @@ pub fn finish_template(source: &Source, diagnostics: Vec<Diagnostic>, options: &
     Draft::new(source, Kind::Unknown, None, checked).run(pipeline::TEMPLATE, options).into_document("template")
 }
 
-fn checked(source: &Source, sent_bytes: usize, options: &Options) -> Draft {
+/// Checks a document. `compressed_bytes` is its size as a gzip, if it is one.
+fn checked(source: &Source, compressed_bytes: Option<usize>, options: &Options) -> Draft {
     let kind = header::kind(source.text(), options.cloud_init);
-    let checked = checks::check_text(source, kind, options, 0);
+    let mut checked = checks::check_text(source, kind, options, 0);
+    if compressed_bytes.is_some() {
+        document::compressed(options, &mut checked.diagnostics);
+    }
+    let sent_bytes = compressed_bytes.unwrap_or(source.text().len());
     Draft::new(source, kind, Some(sent_bytes), checked).run(pipeline::DOCUMENT, options)
 }
 

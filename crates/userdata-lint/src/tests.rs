@@ -62,6 +62,18 @@ fn gzip_is_decompressed_and_checked() {
     assert_eq!(report.documents[0].verdict, Verdict::Invalid);
     let cut = lint_bytes("t", &packed[..12], &Options::default());
     assert_eq!(cut.documents[0].findings.diagnostics[0].rule.code, "MK004");
+    // Which providers take the gzip itself.
+    for provider in &provider::PROVIDERS {
+        let options = Options { providers: vec![provider], ..Options::default() };
+        let expected = usize::from(!provider.takes_bytes);
+        for bytes in [&packed[..], &packed[..12]] {
+            let found = codes_of(bytes, &options);
+            assert_eq!(found.iter().filter(|code| **code == "MK224").count(), expected, "{provider} {found:?}");
+        }
+        assert!(!codes_of(b"#cloud-config\nruncmd: [date]\n", &options).contains(&"MK224"));
+    }
+    let both = Options { providers: provider::PROVIDERS.iter().collect(), ..Options::default() };
+    assert_eq!(codes_of(&packed, &both).iter().filter(|code| **code == "MK224").count(), 4);
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! Splits MIME multi-part documents like Python's `email`.
 
-use super::{MAX_PARTS, RawPart, ignored, kind_of_type, text};
+use super::{MAX_PARTS, RawPart, ignored, kind_of_type, text, unrendered};
 use crate::Options;
 use crate::header::{self, Kind};
 use crate::modules;
@@ -52,6 +52,13 @@ impl Entity {
 
     fn header(&self, name: &str) -> Option<&str> {
         self.headers.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
+    }
+
+    /// The line of a header; all headers if it is missing.
+    fn place_of(&self, name: &str, text: &str) -> Span {
+        let mut lines = crate::places::lines(&text[self.head.start..self.head.end]);
+        let found = lines.find(|(_, line)| line.to_ascii_lowercase().starts_with(name));
+        found.map_or(self.head, |(at, line)| Span::new(self.head.start + at, self.head.start + at + line.len()))
     }
 
     /// The type in lowercase, without parameters.
@@ -225,6 +232,7 @@ fn leaf(
     if known.is_none() {
         diagnostics.push(ignored(kind, entity.head));
     }
+    diagnostics.extend(unrendered(kind, &content, options, String::new(), entity.place_of("content-type", text)));
     let places = Places::of_one_span(content.len(), entity.body);
     let has = |names: &[&str]| names.iter().any(|name| entity.header(name).is_some());
     Some(RawPart {

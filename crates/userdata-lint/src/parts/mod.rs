@@ -54,6 +54,18 @@ fn kind_of_type(name: &str) -> Option<Kind> {
     })
 }
 
+/// Reports a template in a part whose type keeps cloud-init from rendering it.
+fn unrendered(name: &str, text: &str, options: &Options, path: String, span: Span) -> Option<Diagnostic> {
+    let is_known = kind_of_type(name).is_some_and(|kind| !matches!(kind, Kind::JinjaTemplate | Kind::Script));
+    let has_expressions = text.contains("{{") || text.contains("{%");
+    if !is_known || !has_expressions || header::kind(text, options.cloud_init) != Kind::JinjaTemplate {
+        return None;
+    }
+    let message = format!("cloud-init does not render a template in a part of type {}", quoted(name));
+    let help = Some("use the type `text/jinja2`".into());
+    Some(finding(&rules::UNRENDERED_PART, path, span, message, help))
+}
+
 fn ignored(name: &str, span: Span) -> Diagnostic {
     let message = format!("cloud-init ignores parts of type {}", quoted(name));
     let known = [
@@ -156,6 +168,7 @@ fn archive_part(
     let kind = match declared.and_then(|declared| Some((declared, declared.as_str()?))) {
         Some((node, name)) => {
             let kind = kind_of_type(name);
+            diagnostics.extend(unrendered(name, text, options, path.clone(), node.used_at()));
             if kind.is_none() {
                 let mut found = ignored(name, node.used_at());
                 found.path = path;

@@ -357,3 +357,42 @@ fn parts_that_replace_lists_are_reported() {
     let allowed = archive(&[a, "#cloud-config\n# mkimg: allow MK222 the first part is a default\nruncmd: [b]"]);
     assert!(replaced(&allowed).is_empty(), "{:?}", lint_text(&allowed).findings.diagnostics);
 }
+
+/// The type of a part decides whether cloud-init renders it.
+#[test]
+fn templates_in_parts_of_another_type_are_reported() {
+    let jinja = "## template: jinja\n#cloud-config\nfinal_message: \"{{ v1.region }}\"\n";
+    let part = |kind: &str, text: &str| {
+        let kind = if kind.is_empty() { String::new() } else { format!("Content-Type: {kind}\n") };
+        format!(
+            "Content-Type: multipart/mixed; boundary=b\nMIME-Version: 1.0\n\n--b\nMIME-Version: 1.0\n{kind}\n{text}\n--b--\n"
+        )
+    };
+    let archive = |kind: &str, text: &str| {
+        format!("#cloud-config-archive\n- type: {kind}\n  content: |\n    {}\n", text.trim().replace('\n', "\n    "))
+    };
+    let boothook = "## template: jinja\n#cloud-boothook\n#!/bin/sh\necho {{ v1.region }}\n";
+    for (text, place) in [
+        (part("text/cloud-config", jinja), "6:1"),
+        (part("TEXT/Cloud-Config; charset=\"us-ascii\"", jinja), "6:1"),
+        (part("text/cloud-boothook", boothook), "6:1"),
+        (part("text/cloud-config", &jinja.replace("{{ v1.region }}", "{% if a %}b{% endif %}")), "6:1"),
+        (archive("text/cloud-config", jinja), "2:9"),
+        (archive("text/cloud-boothook", boothook), "2:9"),
+    ] {
+        let found = findings(&text);
+        assert!(found.iter().any(|found| found.starts_with(&format!("{place} MK225 "))), "{text}: {found:?}");
+        assert!(!found.iter().any(|found| found.contains("MK369")), "{text}: {found:?}");
+    }
+    for text in [
+        part("text/jinja2", jinja),
+        part("text/plain", jinja),
+        part("", jinja),
+        part("text/cloud-config", "#cloud-config\nfinal_message: a\n"),
+        part("text/cloud-config", "## template: jinja\n#cloud-config\nfinal_message: a\n"),
+        archive("text/jinja2", jinja),
+        format!("#cloud-config-archive\n- |\n  {}\n", jinja.trim().replace('\n', "\n  ")),
+    ] {
+        assert!(!findings(&text).iter().any(|found| found.contains("MK225")), "{text}: {:?}", findings(&text));
+    }
+}
