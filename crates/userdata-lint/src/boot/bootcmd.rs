@@ -49,9 +49,9 @@ pub(super) fn always_runs(step: &BootStep<'_>, at: usize) -> bool {
     let Some(text) = step.node.and_then(Node::as_str) else { return false };
     let has_condition = text.contains("||")
         || text.contains("()")
-        || text.split(|c: char| !c.is_ascii_alphanumeric() && c != '_').any(|word| {
-            matches!(word, "if" | "case" | "while" | "until" | "for" | "test" | "function") || word == "exec"
-        });
+        || text
+            .split(|c: char| !c.is_ascii_alphanumeric() && c != '_')
+            .any(|word| matches!(word, "if" | "case" | "while" | "until" | "test" | "function") || word == "exec");
     !has_condition
         && !command.in_subshell
         && step.commands[..at].iter().all(|before| {
@@ -243,9 +243,22 @@ fn check_downloads(boot: &Boot<'_, '_>, out: &mut Vec<Diagnostic>) {
     }
 }
 
+/// The host of `--keyserver`.
+fn key_server<'c>(command: &'c SimpleCommand<'_>) -> Option<&'c str> {
+    let words = command.arguments();
+    let at = words.iter().position(|word| word.starts_with("--keyserver"))?;
+    let written = match words[at].split_once('=') {
+        Some((_, server)) => server,
+        None => words.get(at + 1)?.as_ref(),
+    };
+    let name = written.rsplit('/').next()?.split(':').next()?;
+    let is_name = name.contains('.') && name.ends_with(|c: char| c.is_ascii_alphabetic()) && !name.contains('$');
+    is_name.then_some(name)
+}
+
 /// Whether a command downloads a signing key of apt.
 fn is_apt_key(command: &SimpleCommand<'_>) -> bool {
-    ["keyring", "gpg", ".asc", "trusted", ".key"].iter().any(|part| command.written.contains(part))
+    ["keyring", "gpg", ".asc", "trusted", ".key", "apt-key"].iter().any(|part| command.written.contains(part))
 }
 
 /// The host from which a command downloads, if its name must be looked up.
@@ -259,6 +272,17 @@ fn downloads_from<'c>(command: &'c SimpleCommand<'_>) -> Option<&'c str> {
         "git" => command.has(&["clone"]),
         "rpm" => command.has(&["--import", "-i", "-U", "-Uvh", "-ivh"]),
         "add-apt-repository" => true,
+        "pip" | "pip3" if command.has(&["install"]) => {
+            let is_local = |word: &str| {
+                ["--no-index", "--index-url", "--find-links", "-i", "-f", "-e"]
+                    .iter()
+                    .any(|option| word.starts_with(option))
+                    || word.contains(['/', '$'])
+            };
+            let words = command.arguments();
+            return (!words.iter().any(|word| is_local(word))).then_some("pypi.org");
+        }
+        "gpg" | "apt-key" if command.written.contains("--recv") => return key_server(command),
         _ => false,
     };
     if !is_downloader {

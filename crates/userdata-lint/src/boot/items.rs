@@ -78,7 +78,7 @@ const PROGRAM_DIRECTORIES: &[&str] =
     &["/bin/", "/sbin/", "/usr/bin/", "/usr/sbin/", "/usr/local/bin/", "/usr/local/sbin/", "/snap/bin/"];
 
 /// Reports a list whose program is a whole command line.
-fn check_program_name(key: &str, index: usize, words: &[Node<'_>], out: &mut Vec<Diagnostic>) {
+pub(super) fn check_program_name(key: &str, index: usize, words: &[Node<'_>], out: &mut Vec<Diagnostic>) {
     let is_prefix = |word: &Node<'_>| word.as_str().is_some_and(|text| PREFIXES.contains(&text));
     let at = words.iter().position(|word| !is_prefix(word)).unwrap_or_default();
     let Some((word, text)) = words.get(at).and_then(|word| Some((word, word.as_str()?.trim()))) else { return };
@@ -125,9 +125,26 @@ pub(crate) fn folded_here_document(source: &Source, node: Node<'_>) -> Option<St
     if written.starts_with('|') || !written.contains('\n') {
         return None;
     }
-    let open = read(text, Interpreter::Sh).script.here_documents.into_iter().find(|here| !here.is_closed)?;
+    let found = read(text, Interpreter::Sh).script.here_documents;
+    let open = match found.into_iter().find(|here| !here.is_closed) {
+        Some(open) => open.delimiter,
+        None => quoted_delimiter(text)?.to_owned(),
+    };
     let mut lines = written.lines().skip(1).map(|line| line.trim().trim_end_matches(['"', '\'']).trim_end());
-    lines.any(|line| line == open.delimiter).then_some(open.delimiter)
+    lines.any(|line| line == open).then_some(open)
+}
+
+/// The delimiter of a here-document in a quoted text, such as `bash -c "cat <<EOF …"`, if no line ends it.
+fn quoted_delimiter(text: &str) -> Option<&str> {
+    let (before, rest) = text.split_once("<<")?;
+    // Not a shift, as in `$((1<<a))`.
+    let rest = before.ends_with(char::is_whitespace).then_some(rest)?;
+    let rest = rest.trim_start_matches(['-', '\\', '\'', '"', ' ']);
+    let length = rest.find(|c: char| !c.is_ascii_alphanumeric() && c != '_').unwrap_or(rest.len());
+    let delimiter = &rest[..length];
+    let is_name = delimiter.starts_with(|c: char| c.is_ascii_alphabetic());
+    let is_closed = text.lines().any(|line| line.trim_end_matches(['"', '\'']) == delimiter);
+    (is_name && !is_closed).then_some(delimiter)
 }
 
 /// Reports a script in a here-document with an unquoted delimiter: the shell expands `$1` while it

@@ -82,6 +82,11 @@ fn check_boot(document: &CloudConfig<'_>, out: &mut Vec<Diagnostic>) {
             steps.extend(step);
         }
     }
+    let commands = document.get("snap").and_then(|snap| crate::value::get(document.tree, snap, "commands"));
+    for (index, item) in commands.and_then(Node::items).into_iter().flatten().enumerate().take(MAX_ITEMS) {
+        let words: Vec<_> = item.items().into_iter().flatten().collect();
+        items::check_program_name("snap.commands", index, &words, out);
+    }
     let files = document.files().iter().enumerate().filter(|(_, file)| file.path.is_some());
     let paths = files.map(|(place, file)| (&*file.destination, place)).collect();
     let boot = Boot { document, steps, packages: packages(document), paths };

@@ -25,6 +25,7 @@ fn formatting_is_reported() {
         "dd if=/dev/zero of=/dev/vdb bs=1M count=10",
         "[ sh, -c, 'mkfs.ext4 /dev/sda' ]",
         "printf 'n\\np\\n1\\n\\n\\nw\\n' | fdisk /dev/sdb",
+        "for d in sdb sdc; do mkfs.ext4 /dev/$d; done",
     ] {
         assert!(has("MK411", &format!("  - {item}")), "{item}");
     }
@@ -48,6 +49,9 @@ fn formatting_is_reported() {
         "dd if=/dev/zero of=/swapfile bs=1M count=100",
         "wipefs /dev/sda",
         "test -e /etc/done && exit 0\n  - mkfs.ext4 /dev/sda",
+        "for d in sdb sdc; do blkid /dev/$d || mkfs.ext4 /dev/$d; done",
+        "for d in sdb sdc; do if ! blkid /dev/$d; then mkfs.ext4 /dev/$d; fi; done",
+        "for d in sdb sdc; do test -e /etc/$d && mkfs.ext4 /dev/$d; done",
         "if ! blkid /dev/sda; then\n  - mkfs.ext4 /dev/sda\n  - fi",
     ] {
         assert!(!has("MK411", &format!("  - {item}")), "{item}");
@@ -96,6 +100,9 @@ fn downloads_are_reported() {
         "mkdir -p /opt && curl https://example.org/x -o /opt/x",
         "cloud-init-per once get wget https://example.org/x",
         "git clone https://example.org/x.git /opt/x",
+        "pip3 install awscli",
+        "apt-key adv --keyserver hkp://keyserver.ubuntu.com:80 --recv-keys 0A",
+        "gpg --keyserver=keys.openpgp.org --recv-keys 0A",
         "curl -s https://example.org/key | gpg --dearmor > /etc/apt/keyrings/x.gpg",
     ] {
         assert!(has("MK413", &format!("  - {item}")), "{item}");
@@ -112,6 +119,8 @@ fn downloads_are_reported() {
         "echo curl https://example.org/x",
         "curl file:///opt/x",
         "curl $URL",
+        "pip install /opt/a.whl",
+        "gpg --import /opt/a.asc",
     ] {
         assert!(!has("MK413", &format!("  - {item}")), "{item}");
     }

@@ -21,6 +21,8 @@ fn programs_with_blanks_are_reported() {
             assert!(found.contains(&"MK410"), "{item}: {found:?}");
         }
     }
+    assert!(all_codes("snap: {commands: [[snap install vlc]]}\n").contains(&"MK410"));
+    assert!(!all_codes("snap: {commands: [[snap, install, vlc], snap install vlc]}\n").contains(&"MK410"));
     for item in [
         "[ systemctl, restart, nginx ]", "[ reboot-later ]", "[ sh, -c, 'echo a b' ]", "[ '/opt/My App/run' ]",
         "[ '${command} -x' ]", "[ '{{ command }}' ]", "[ echo, 'a b' ]", "[ sudo, -u, ada, echo, 'a b' ]",
@@ -41,6 +43,7 @@ fn joined_here_documents_are_reported() {
         "\"cat > /etc/motd <<EOF\n    hello\n    EOF\"",
         "'cat > /etc/motd <<EOF\n    hello\n    EOF\n    '",
         "[ sh, -c, 'cat > /etc/motd <<EOF\n    hello\n    EOF' ]",
+        "sudo bash -c \"cat > /etc/motd <<EOF\n    hello\n    EOF\"",
         "- bash\n    - -c\n    - >\n      cat > /etc/motd <<EOF\n      hello\n      EOF",
     ] {
         let found = all_codes(&format!("runcmd:\n  - {item}\n"));
@@ -53,6 +56,10 @@ fn joined_here_documents_are_reported() {
         "echo a\n    b",
         ">\n    echo a &&\n    echo b",
         "sort <<< 'a\n    b'",
+        "sort <<< a\n    a",
+        "echo $((1<<a))\n    a",
+        "|\n    bash -c 'cat > /a <<EOF\n    a\n    EOF'",
+        "bash -c 'cat > /a <<EOF\n\n    a\n\n    EOF'",
     ] {
         let found = all_codes(&format!("runcmd:\n  - {item}\n"));
         assert!(!found.contains(&"MK367"), "{item}: {found:?}");
