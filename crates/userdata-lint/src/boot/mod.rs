@@ -36,6 +36,7 @@ use steps::{Boot, BootStep, Stage};
 use yaml11::Node;
 
 pub(crate) use items::folded_here_document;
+pub(crate) use stages::lost_in_part;
 pub(crate) use steps::package_names;
 
 /// Maximum number of items, and of commands, that are checked.

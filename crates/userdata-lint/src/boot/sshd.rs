@@ -213,6 +213,10 @@ fn may_open(line: &str, port: u16) -> bool {
     if is_rule && accepts && (in_range || is_broad.iter().any(|word| line.contains(word)) && !line.contains("lo ")) {
         return true;
     }
-    // A list of ports elsewhere, which a loop may read.
-    names_port && !line.contains("Port") && !line.contains("ListenAddress") && !line.contains("sshd")
+    // An application profile or a service of the firewall, or a script that reads the number.
+    let is_harmless = line.trim_start().starts_with('#')
+        || ["Port", "ListenAddress", "sshd", "ssh -p", "port = ", "echo ", "message"]
+            .iter()
+            .any(|word| line.contains(word));
+    names_port && !is_harmless
 }

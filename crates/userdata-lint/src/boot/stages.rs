@@ -60,18 +60,7 @@ pub(super) fn check(document: &CloudConfig<'_>, out: &mut Vec<Diagnostic>) {
     if ["merge_how", "merge_type"].iter().any(|key| document.get(key).is_some()) {
         return;
     }
-    let lists = STAGES.map(|(key, _)| document.get(key));
-    if lists.iter().all(Option::is_none) {
-        return;
-    }
-    let mut listed = Vec::new();
-    for list in lists.into_iter().flatten() {
-        let Some(items) = list.items() else { return };
-        for item in items {
-            let Some(name) = module_name(document, item) else { return };
-            listed.push(name);
-        }
-    }
+    let Some((lists, listed)) = module_lists(document) else { return };
     for (stage, (key, name)) in STAGES.iter().enumerate() {
         let Some(modules) = lists[stage] else { continue };
         let lost = lost_keys(document, stage, &lists, &listed);
@@ -94,6 +83,37 @@ pub(super) fn check(document: &CloudConfig<'_>, out: &mut Vec<Diagnostic>) {
         }
         out.push(found);
     }
+}
+
+/// The lists of modules, and the names in all of them; `None` if there are none, or if a name is unknown.
+fn module_lists<'t>(document: &CloudConfig<'t>) -> Option<([Option<Node<'t>>; 3], Vec<String>)> {
+    let lists = STAGES.map(|(key, _)| document.get(key));
+    let mut listed = Vec::new();
+    for list in lists.into_iter().flatten() {
+        for item in list.items()? {
+            listed.push(module_name(document, item)?);
+        }
+    }
+    lists.iter().any(Option::is_some).then_some((lists, listed))
+}
+
+/// The list of modules in one part that a key of another part needs: the key of the list, the name of
+/// its stage, and the key that has no effect.
+pub(crate) fn lost_in_part(
+    list: &CloudConfig<'_>,
+    other: &CloudConfig<'_>,
+) -> Option<(&'static str, &'static str, &'static str)> {
+    if STAGES.iter().any(|(key, _)| other.get(key).is_some()) {
+        return None;
+    }
+    let (lists, listed) = module_lists(list)?;
+    STAGES.iter().enumerate().find_map(|(stage, (key, name))| {
+        // The part itself has a finding already.
+        if !lost_keys(list, stage, &lists, &listed).is_empty() {
+            return None;
+        }
+        Some((*key, *name, lost_keys(other, stage, &lists, &listed).first()?.0))
+    })
 }
 
 /// The name of a module in a list: a string, `[name, frequency]`, or a mapping with `name`. Without

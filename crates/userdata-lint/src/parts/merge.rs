@@ -2,13 +2,15 @@
 //! later part replaces the same key of the earlier ones.
 
 use super::RawPart;
+use crate::boot;
+use crate::cloud_config::CloudConfig;
 use crate::header::Kind;
 use crate::modules;
 use crate::places::{Places, finding};
 use crate::rules;
 use crate::template::{self, Rendered};
 use crate::value;
-use diagnostics::source::Span;
+use diagnostics::source::{Source, Span};
 use diagnostics::{Diagnostic, quoted};
 use yaml11::{Node, NodeKind, Tree};
 
@@ -60,6 +62,10 @@ impl Config {
         entries.into_iter().flatten().filter_map(|(key, value)| Some((key.as_str()?, key, value)))
     }
 
+    fn document<'t>(&'t self, source: &'t Source) -> Option<CloudConfig<'t>> {
+        Some(CloudConfig::new(source, &self.tree, self.tree.root()?))
+    }
+
     fn place(&self, key: Node<'_>) -> Span {
         self.rendered.as_ref().map_or_else(|| key.used_at(), |places| places.span(key.used_at()))
     }
@@ -94,7 +100,37 @@ pub(crate) fn check(raw: &[RawPart]) -> Vec<Replaced> {
             out.push(Replaced { part: later.part, finding, related: (place, "has no effect".into()) });
         }
     }
+    check_module_lists(raw, &configs, &mut out);
     out
+}
+
+/// Reports lists of modules that lack what another part needs.
+fn check_module_lists(raw: &[RawPart], configs: &[Config], out: &mut Vec<Replaced>) {
+    if configs.iter().any(|config| config.merges) {
+        return;
+    }
+    let source = Source::new("", "");
+    for list in configs {
+        for other in configs.iter().filter(|other| other.part != list.part) {
+            let (Some(of_list), Some(of_other)) = (list.document(&source), other.document(&source)) else { continue };
+            let Some((name, stage, lost)) = boot::lost_in_part(&of_list, &of_other) else { continue };
+            let lost = lost.split('[').next().unwrap_or(lost);
+            let place = |config: &Config, name: &str| {
+                config.keys().find(|(known, ..)| *known == name).map(|(_, key, _)| config.place(key))
+            };
+            let (Some(span), Some(at)) = (place(list, name), place(other, lost)) else { continue };
+            let number = other.part + 1;
+            let message = format!(
+                "the list replaces the whole {stage} stage, so {} of part {number} has no effect",
+                quoted(lost)
+            );
+            let help = "remove the list, or add every module that the parts need";
+            let finding = finding(&rules::REPLACED_MODULE_LIST, name.to_owned(), span, message, Some(help.into()));
+            let related = (raw[other.part].places.span(at), "has no effect".to_owned());
+            out.push(Replaced { part: list.part, finding, related });
+            break;
+        }
+    }
 }
 
 /// Whether a list, here or below, loses items when a value replaces another one.

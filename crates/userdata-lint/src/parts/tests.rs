@@ -358,6 +358,36 @@ fn parts_that_replace_lists_are_reported() {
     assert!(replaced(&allowed).is_empty(), "{:?}", lint_text(&allowed).findings.diagnostics);
 }
 
+#[test]
+fn lists_of_modules_are_compared_with_the_other_parts() {
+    let list = "- content: |\n    #cloud-config\n    cloud_final_modules:\n      - [scripts-user, always]\n";
+    let found = |more: &str| -> Vec<String> {
+        let found = lint_text(&format!("#cloud-config-archive\n{list}{more}")).findings.diagnostics;
+        let found = found.into_iter().filter(|found| found.rule.code == "MK221");
+        found.map(|found| found.message).collect()
+    };
+    for (more, key) in [
+        ("- content: 'packages: [nginx]'\n", "packages"),
+        ("- content: 'power_state: {mode: reboot}'\n", "power_state"),
+        ("- content: 'write_files: [{path: /a, defer: true}]'\n", "write_files"),
+    ] {
+        let expected =
+            format!("in part 1: the list replaces the whole final stage, so `{key}` of part 2 has no effect");
+        assert_eq!(found(more), [expected], "{more}");
+    }
+    for more in [
+        "",
+        "- content: '#!/bin/sh'\n",
+        "- content: 'runcmd: [ls]'\n",
+        "- content: 'users: [{name: ada}]'\n",
+        "- content: 'packages: []'\n",
+        "- content: '{packages: [nginx], merge_how: list(append)}'\n",
+        "- content: '{packages: [nginx], cloud_final_modules: [package-update-upgrade-install]}'\n",
+    ] {
+        assert_eq!(found(more), [""; 0], "{more}");
+    }
+}
+
 /// The type of a part decides whether cloud-init renders it.
 #[test]
 fn templates_in_parts_of_another_type_are_reported() {

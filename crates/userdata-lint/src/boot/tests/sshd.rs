@@ -57,6 +57,7 @@ fn firewalls_that_open_another_port_than_that_of_ssh_are_reported() {
         moved() + "runcmd:\n  - |\n    ufw default deny incoming\n    ufw allow ssh\n    yes | ufw enable\n",
         file("/etc/ssh/sshd_config", "ListenAddress 0.0.0.0:2222") + "runcmd: [ufw allow ssh, ufw enable]\n",
         moved() + "runcmd: [firewall-cmd --permanent --add-service=ssh, firewall-cmd --reload]\n",
+        moved() + "# SSH is on 2222.\nfinal_message: ssh -p 2222\nruncmd: [ufw allow OpenSSH, ufw enable]\n",
         moved() + "runcmd: [iptables -A INPUT -p tcp --dport 22 -j ACCEPT, iptables -P INPUT DROP]\n",
         "runcmd:\n- sed -i 's/#Port 22/Port 2222/' /etc/ssh/sshd_config\n- ufw allow OpenSSH\n- ufw enable\n"
             .to_owned(),
@@ -70,6 +71,7 @@ fn firewalls_that_open_another_port_than_that_of_ssh_are_reported() {
         moved() + "runcmd: [ufw allow OpenSSH, ufw allow from 10.0.0.0/8, ufw --force enable]\n",
         moved() + "runcmd: [ufw allow OpenSSH, 'for p in 80 2222; do ufw allow $p; done', ufw --force enable]\n",
         moved() + "runcmd: [ufw allow OpenSSH]\n",
+        moved() + "- path: /etc/ufw/applications.d/a\n  content: |\n    [A]\n    ports=2222/tcp\nruncmd: [ufw allow A, ufw allow OpenSSH, ufw enable]\n",
         moved() + "runcmd: [ufw allow 80, ufw allow 2222, ufw enable]\n",
         file("/etc/ssh/sshd_config.d/10-port.conf", "Port 22\nPort 2222") + "runcmd: [ufw allow OpenSSH, ufw enable]\n",
         file("/etc/ssh/sshd_config.d/10-port.conf", "#Port 2222") + "runcmd: [ufw allow OpenSSH, ufw enable]\n",
