@@ -3,6 +3,7 @@
 use super::steps::{Boot, BootStep, Stage};
 use crate::rules;
 use crate::shell::{Input, Interpreter, SimpleCommand, read};
+use diagnostics::source::Source;
 use diagnostics::{Diagnostic, quoted};
 use yaml11::Node;
 
@@ -11,7 +12,7 @@ pub(super) fn check(boot: &Boot<'_, '_>, out: &mut Vec<Diagnostic>) {
         return;
     }
     let before = out.len();
-    check_formatting(boot, out);
+    check_formatting(boot.source(), "`bootcmd`", bootcmd_steps(boot), out);
     check_appending(boot, out);
     // A construct that continues in the next item may contain commands that look unconditional.
     if out.len() > before && !all_items_are_complete(boot) {
@@ -47,7 +48,10 @@ pub(super) fn always_runs(step: &BootStep<'_>, at: usize) -> bool {
         return true;
     }
     let Some(text) = step.node.and_then(Node::as_str) else { return false };
-    let has_condition = text.contains("||")
+    // A loop over what a command prints may have only some disks.
+    let chooses = command.in_loop && text.contains(['`', '(']);
+    let has_condition = chooses
+        || text.contains("||")
         || text.contains("()")
         || text
             .split(|c: char| !c.is_ascii_alphanumeric() && c != '_')
@@ -60,12 +64,20 @@ pub(super) fn always_runs(step: &BootStep<'_>, at: usize) -> bool {
         })
 }
 
-/// The commands of `bootcmd` that run in every boot, up to one that may end the script.
-fn repeated_commands<'b, 't>(boot: &'b Boot<'_, 't>) -> Vec<(&'b BootStep<'t>, &'b SimpleCommand<'t>)> {
+/// The commands that run each time that the steps run, up to one that may end them.
+fn repeated_commands<'b, 't>(
+    steps: impl Iterator<Item = &'b BootStep<'t>>,
+) -> Vec<(&'b BootStep<'t>, &'b SimpleCommand<'t>)>
+where
+    't: 'b,
+{
     let mut out = Vec::new();
-    for step in boot.steps.iter().filter(|step| step.stage == Stage::Bootcmd) {
+    for step in steps {
         for (at, command) in step.commands.iter().enumerate() {
-            if matches!(command.program(), "exit" | "return" | "exec") || command.written.starts_with("exec ") {
+            let ends = matches!(command.program(), "exit" | "return" | "exec") || command.written.starts_with("exec ");
+            // A test alone ends a script with `set -e`.
+            let is_test = matches!(command.program(), "[" | "test" | "grep" | "blkid") && !command.conditional;
+            if ends || is_test {
                 return out;
             }
             if always_runs(step, at) {
@@ -76,13 +88,22 @@ fn repeated_commands<'b, 't>(boot: &'b Boot<'_, 't>) -> Vec<(&'b BootStep<'t>, &
     out
 }
 
-/// Reports commands that format or partition a disk.
-fn check_formatting(boot: &Boot<'_, '_>, out: &mut Vec<Diagnostic>) {
-    for (step, command) in repeated_commands(boot) {
+fn bootcmd_steps<'b, 't>(boot: &'b Boot<'_, 't>) -> impl Iterator<Item = &'b BootStep<'t>> {
+    boot.steps.iter().filter(|step| step.stage == Stage::Bootcmd)
+}
+
+/// Reports commands that format or partition a disk. `runner` is what runs them in every boot.
+pub(super) fn check_formatting<'b, 't: 'b>(
+    source: &Source,
+    runner: &str,
+    steps: impl Iterator<Item = &'b BootStep<'t>>,
+    out: &mut Vec<Diagnostic>,
+) {
+    for (step, command) in repeated_commands(steps) {
         let Some(does) = destroys(command) else { continue };
-        let message = format!("`bootcmd` runs in every boot: {} {does} again each time", quoted(command.program()));
+        let message = format!("{runner} runs in every boot: {} {does} again each time", quoted(command.program()));
         let help = "use `disk_setup` and `fs_setup`, or `cloud-init-per once NAME …`";
-        out.push(step.finding(boot.source(), &rules::FORMATS_DISK_IN_BOOTCMD, command, message, help));
+        out.push(step.finding(source, &rules::FORMATS_DISK_IN_BOOTCMD, command, message, help));
     }
 }
 
@@ -181,7 +202,7 @@ fn check_appending(boot: &Boot<'_, '_>, out: &mut Vec<Diagnostic>) {
                     && (command.operands().any(|word| word == path) || command.written.contains(path))
         })
     };
-    for (step, command) in repeated_commands(boot) {
+    for (step, command) in repeated_commands(bootcmd_steps(boot)) {
         let appended = command.outputs.iter().find(|file| file.appends).map(|file| file.path.as_ref());
         let Some(path) = appended.or_else(|| appended_by_tee(command)) else { continue };
         let is_sure = path.starts_with('/')

@@ -6,7 +6,7 @@ use std::cell::OnceCell;
 use std::collections::BTreeSet;
 
 use super::steps::{Boot, BootStep, Stage};
-use super::{sed, shells};
+use super::{bootcmd, sed, shells};
 use crate::cloud_config::normalize_path;
 use crate::rules;
 use crate::shell::{self, Input, Interpreter, SimpleCommand};
@@ -37,6 +37,9 @@ pub(super) fn check(boot: &Boot<'_, '_>, out: &mut Vec<Diagnostic>) {
             commands: shell::commands(text, interpreter),
         };
         check_step(boot.source(), &step, false, &assumes_yes, out);
+        if file.destination.starts_with("/var/lib/cloud/scripts/per-boot/") {
+            bootcmd::check_formatting(boot.source(), "the script", std::iter::once(&step), out);
+        }
     }
     check_firewall(boot, out);
 }

@@ -129,6 +129,10 @@ pub(super) fn script(source: &Source, assumes_yes: bool, out: &mut Vec<Diagnosti
     let assumed = OnceCell::new();
     let assumes_yes = || *assumed.get_or_init(|| assumes_yes || source.text().contains("Assume-Yes"));
     commands::check_step(source, &step, false, &assumes_yes, out);
+    let text = source.text().trim_start();
+    if text.get(..15).is_some_and(|header| header.eq_ignore_ascii_case("#cloud-boothook")) {
+        bootcmd::check_formatting(source, "a boothook", std::iter::once(&step), out);
+    }
 }
 
 fn step<'t>(source: &'t Source, stage: Stage, path: String, item: Node<'t>) -> Option<BootStep<'t>> {

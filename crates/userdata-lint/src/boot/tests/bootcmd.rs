@@ -49,12 +49,32 @@ fn formatting_is_reported() {
         "dd if=/dev/zero of=/swapfile bs=1M count=100",
         "wipefs /dev/sda",
         "test -e /etc/done && exit 0\n  - mkfs.ext4 /dev/sda",
+        "for d in $(lsblk -dno NAME); do mkfs.ext4 /dev/$d; done",
         "for d in sdb sdc; do blkid /dev/$d || mkfs.ext4 /dev/$d; done",
         "for d in sdb sdc; do if ! blkid /dev/$d; then mkfs.ext4 /dev/$d; fi; done",
         "for d in sdb sdc; do test -e /etc/$d && mkfs.ext4 /dev/$d; done",
         "if ! blkid /dev/sda; then\n  - mkfs.ext4 /dev/sda\n  - fi",
     ] {
         assert!(!has("MK411", &format!("  - {item}")), "{item}");
+    }
+    let script = |path: &str, body: &str| {
+        let text = format!(
+            "write_files:\n  - path: {path}\n    permissions: '0755'\n    content: |\n      #!/bin/sh\n      {body}\n"
+        );
+        all_codes(&text).contains(&"MK411")
+    };
+    assert!(script("/var/lib/cloud/scripts/per-boot/a", "mkfs.ext4 /dev/sda"));
+    assert!(!script("/var/lib/cloud/scripts/per-boot/a", "blkid /dev/sda && exit 0\n      mkfs.ext4 /dev/sda"));
+    assert!(!script("/var/lib/cloud/scripts/per-boot/a", "set -e\n      [ ! -e /etc/done ]\n      mkfs.ext4 /dev/sda"));
+    assert!(!script("/var/lib/cloud/scripts/per-instance/a", "mkfs.ext4 /dev/sda"));
+    for (text, is_found) in [
+        ("#cloud-boothook\n#!/bin/sh\nmkfs.ext4 /dev/sda\n", true),
+        ("#cloud-boothook\n#!/bin/sh\nblkid /dev/sda || mkfs.ext4 /dev/sda\n", false),
+        ("#!/bin/sh\nmkfs.ext4 /dev/sda\n", false),
+    ] {
+        let report = crate::lint_bytes("t", text.as_bytes(), &crate::Options::default());
+        let found = &report.documents[0].findings.diagnostics;
+        assert_eq!(found.iter().any(|found| found.rule.code == "MK411"), is_found, "{text}");
     }
     assert!(!all_codes("runcmd:\n  - mkfs.ext4 /dev/sda\n").contains(&"MK411"));
 }
