@@ -156,6 +156,7 @@ fn check_port(boot: &Boot<'_, '_>, out: &mut Vec<Diagnostic>) {
     if texts.iter().any(|text| text.lines().any(|line| may_open(line, port))) {
         return;
     }
+    check_nftables(boot, (port, place), out);
     let commands: Vec<_> = boot.all_commands().collect();
     let enabled = commands.iter().any(|(_, command)| {
         !command.conditional && command.program() == "ufw" && command.operands().next() == Some("enable")
@@ -193,15 +194,49 @@ fn check_port(boot: &Boot<'_, '_>, out: &mut Vec<Diagnostic>) {
     }
 }
 
+/// Reports the rule for port 22 in `/etc/nftables.conf`, if all other rules are for certain ports.
+fn check_nftables(boot: &Boot<'_, '_>, (port, place): (u16, Span), out: &mut Vec<Diagnostic>) {
+    let Some(file) = boot.file("/etc/nftables.conf") else { return };
+    let Some((content, text)) = file.content.as_ref().and_then(|content| Some((content, content.text()?))) else {
+        return;
+    };
+    let lines = || text.lines().map(str::trim).filter(|line| !line.starts_with('#'));
+    let is_narrow = |line: &str| {
+        !line.contains("accept")
+            || ["dport", "lo", "established", "icmp", "hook output", "hook forward"]
+                .iter()
+                .any(|word| line.contains(word))
+    };
+    if !lines().any(|line| line.contains("policy drop")) || !lines().all(is_narrow) || text.contains("include") {
+        return;
+    }
+    let opens_22 = |line: &&str| {
+        let mut words = line.split(|c: char| !c.is_ascii_alphanumeric());
+        line.contains("tcp dport") && line.contains("accept") && words.any(|word| word == "22" || word == "ssh")
+    };
+    let Some(line) = lines().find(opens_22) else { return };
+    let message = format!("the firewall opens port 22 for SSH, but sshd listens on port {port}: nobody can log in");
+    let span = super::steps::place_in(boot.source(), content.node, line);
+    let help = Some(format!("open port {port}"));
+    let mut found = file.finding(&rules::SSH_PORT_NOT_OPEN, "content", span, message, help);
+    found.related.push((place, "sshd gets another port here".into()));
+    out.push(found);
+}
+
 /// Whether a line may open a port: it names the port, other than as the setting of sshd, or it
 /// opens a range, a variable or everything.
 fn may_open(line: &str, port: u16) -> bool {
     let firewalls = ["ufw", "firewall", "iptables", "nft", "dport"];
     let is_rule = firewalls.iter().any(|name| line.contains(name));
+    if line.contains("default allow outgoing") {
+        return false;
+    }
     let digits = port.to_string();
     let words = line.split(|c: char| !c.is_ascii_alphanumeric());
     let names_port = words.clone().any(|word| word == digits);
-    if is_rule && (names_port || line.contains(['$', '{', '<', '*'])) {
+    // In nftables, `{ 22, 80 }` is a set.
+    let marks: &[char] = if line.contains("dport {") { &['$', '<', '*', '@'] } else { &['$', '{', '<', '*', '@'] };
+    if is_rule && (names_port || line.contains(marks)) {
         return true;
     }
     // `2000:3000`, and rules for an address, an interface or everything.

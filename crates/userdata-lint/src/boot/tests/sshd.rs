@@ -53,7 +53,8 @@ fn firewalls_that_open_another_port_than_that_of_ssh_are_reported() {
     let moved = || file("/etc/ssh/sshd_config.d/10-port.conf", "Port 2222");
     for text in [
         moved() + "runcmd: [ufw allow OpenSSH, ufw --force enable]\n",
-        moved() + "runcmd:\n  - ufw limit 22/tcp\n  - ufw allow 80/tcp\n  - [ufw, --force, enable]\n",
+        moved()
+            + "runcmd:\n  - ufw default allow outgoing\n  - ufw limit 22/tcp\n  - ufw allow 80/tcp\n  - [ufw, --force, enable]\n",
         moved() + "runcmd:\n  - |\n    ufw default deny incoming\n    ufw allow ssh\n    yes | ufw enable\n",
         file("/etc/ssh/sshd_config", "ListenAddress 0.0.0.0:2222") + "runcmd: [ufw allow ssh, ufw enable]\n",
         moved() + "runcmd: [firewall-cmd --permanent --add-service=ssh, firewall-cmd --reload]\n",
@@ -71,6 +72,7 @@ fn firewalls_that_open_another_port_than_that_of_ssh_are_reported() {
         moved() + "runcmd: [ufw allow OpenSSH, ufw allow from 10.0.0.0/8, ufw --force enable]\n",
         moved() + "runcmd: [ufw allow OpenSSH, 'for p in 80 2222; do ufw allow $p; done', ufw --force enable]\n",
         moved() + "runcmd: [ufw allow OpenSSH]\n",
+        moved() + "runcmd:\n  - ufw default allow incoming\n  - ufw allow OpenSSH\n  - ufw enable\n",
         moved() + "- path: /etc/ufw/applications.d/a\n  content: |\n    [A]\n    ports=2222/tcp\nruncmd: [ufw allow A, ufw allow OpenSSH, ufw enable]\n",
         moved() + "runcmd: [ufw allow 80, ufw allow 2222, ufw enable]\n",
         file("/etc/ssh/sshd_config.d/10-port.conf", "Port 22\nPort 2222") + "runcmd: [ufw allow OpenSSH, ufw enable]\n",
@@ -81,5 +83,31 @@ fn firewalls_that_open_another_port_than_that_of_ssh_are_reported() {
         "runcmd: [sed -i 's/#Port 22/Port 2222/' /etc/ssh/sshd_config, ufw allow 2222, ufw allow ssh, ufw --force enable]\n".to_owned(),
     ] {
         assert_eq!(found("MK401", &text), [""; 0], "{text}");
+    }
+}
+
+#[test]
+fn rules_of_nftables_are_compared_with_the_port_of_ssh() {
+    let with = |rules: &str| {
+        let rules = format!(
+            "table inet f {{\n  chain i {{\n    type filter hook input priority 0; policy drop;\n    iif lo accept\n    {rules}\n  }}\n}}"
+        );
+        let entry = format!("- path: /etc/nftables.conf\n  content: |\n    {}\n", rules.replace('\n', "\n    "));
+        file("/etc/ssh/sshd_config.d/port.conf", "Port 2200") + &entry
+    };
+    for rules in
+        ["tcp dport 22 accept", "tcp dport { 22, 80 } accept", "tcp dport ssh accept\n    tcp dport 443 accept"]
+    {
+        assert_eq!(found("MK401", &with(rules)).len(), 1, "{rules}: {:?}", found("MK401", &with(rules)));
+    }
+    for rules in [
+        "tcp dport { 22, 2200 } accept",
+        "tcp dport 22 accept\n    tcp dport 2000-3000 accept",
+        "tcp dport 22 accept\n    ip saddr 10.0.0.0/8 accept",
+        "tcp dport $ports accept\n    tcp dport 22 accept",
+        "tcp dport @ports accept\n    tcp dport 22 accept",
+        "tcp dport 80 accept",
+    ] {
+        assert_eq!(found("MK401", &with(rules)), [""; 0], "{rules}");
     }
 }
