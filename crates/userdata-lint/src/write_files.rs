@@ -136,7 +136,10 @@ fn check_content(document: &CloudConfig<'_>, entry: &FileEntry<'_>, mode: u32, o
     // A command may make the file executable.
     let name = entry.destination.rsplit('/').next().unwrap_or_default();
     let mut lines = document.source.text().lines().filter(|line| line.contains("chmod"));
-    let is_changed = lines.any(|line| line.contains(name) || line.contains("/cron."));
+    let is_changed = entry.index < MAX_DUPLICATES
+        && mode & 0o111 == 0
+        && entry.destination.starts_with("/etc/cron.")
+        && lines.any(|line| line.contains(name) || line.contains("/cron."));
     let mode = if is_changed { mode | 0o111 } else { mode };
     let inside = content::Content { text, path: &entry.destination, mode, appends: entry.appends };
     let place = format!("write_files.{}.content", entry.index);

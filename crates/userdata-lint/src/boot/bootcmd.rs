@@ -1,6 +1,6 @@
 //! Commands of `bootcmd` that must not run in every boot, or that run too early.
 
-use super::steps::{Boot, BootStep, Stage};
+use super::steps::{Boot, BootStep, MAX_COMPARED, Stage};
 use crate::rules;
 use crate::shell::{Input, Interpreter, SimpleCommand, read};
 use diagnostics::source::Source;
@@ -202,7 +202,7 @@ fn check_appending(boot: &Boot<'_, '_>, out: &mut Vec<Diagnostic>) {
                     && (command.operands().any(|word| word == path) || command.written.contains(path))
         })
     };
-    for (step, command) in repeated_commands(bootcmd_steps(boot)) {
+    for (step, command) in repeated_commands(bootcmd_steps(boot)).into_iter().take(MAX_COMPARED) {
         let appended = command.outputs.iter().find(|file| file.appends).map(|file| file.path.as_ref());
         let Some(path) = appended.or_else(|| appended_by_tee(command)) else { continue };
         let is_sure = path.starts_with('/')

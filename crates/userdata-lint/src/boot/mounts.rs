@@ -1,7 +1,7 @@
 //! Files that are hidden or removed later in the boot: below mounts, and in `/tmp`.
 
 use super::bootcmd::always_runs;
-use super::steps::{Boot, Stage};
+use super::steps::{Boot, MAX_COMPARED, Stage};
 use crate::cloud_config::{FileEntry, normalize_path};
 use crate::rules;
 use diagnostics::source::Span;
@@ -44,7 +44,7 @@ fn mounts(boot: &Boot<'_, '_>) -> Vec<(String, Span)> {
         let options = fields.get(3).copied().unwrap_or_default();
         is_hiding(device, directory, options).then(|| (normalize_path(directory).into_owned(), entry.used_at()))
     });
-    mounts.collect()
+    mounts.take(MAX_COMPARED).collect()
 }
 
 /// Whether a mount hides what the directory contains.
@@ -83,7 +83,8 @@ fn mounts_of_commands(boot: &Boot<'_, '_>) -> Vec<(String, Span)> {
             }
             match (command.program(), fields[..].as_ref()) {
                 ("mount", [device, directory])
-                    if always_runs(step, at)
+                    if out.len() < MAX_COMPARED
+                        && always_runs(step, at)
                         && is_hiding(device, directory, &options)
                         && !before.iter().any(|written| written.contains(directory)) =>
                 {
