@@ -111,7 +111,7 @@ pub fn differences(old: &Source, new: &Source) -> Vec<Difference> {
     differences
 }
 
-/// Files are compared for a rename only if there are at most so many pairs of them.
+/// With more pairs of removed and added files, renames are not looked for.
 const MAX_RENAME_PAIRS: usize = 2_500;
 /// Larger files are the same only if they are equal.
 const MAX_SIMILAR_BYTES: usize = 64 << 10;

@@ -255,6 +255,34 @@ fn fixtures_never_get_a_real_secret() {
     assert!(text.contains("made-up") && !text.contains(SECRET), "{text}");
 }
 
+/// Both with cases and without, in what changed between two revisions.
+#[test]
+fn compared_revisions_never_show_a_real_secret() {
+    let project = secretive();
+    let git = |arguments: &[&str]| {
+        let status = std::process::Command::new("git").args(arguments).current_dir(project.path()).status().unwrap();
+        assert!(status.success(), "{arguments:?}");
+    };
+    git(&["init", "--quiet"]);
+    git(&["add", "--all"]);
+    git(&["-c", "user.name=a", "-c", "user.email=a@example.com", "commit", "--quiet", "--message", "x"]);
+    edit(project.path(), "TOKEN:", "OTHER_TOKEN:");
+    for cases in [true, false] {
+        if !cases {
+            fs::remove_dir_all(project.path().join("fixtures")).unwrap();
+            git(&["rm", "-r", "--quiet", "--cached", "fixtures"]);
+            git(&["-c", "user.name=a", "-c", "user.email=a@example.com", "commit", "--quiet", "--message", "y"]);
+        }
+        for format in ["human", "json", "markdown", "github"] {
+            let arguments = ["diff", "--git", "HEAD", "--format", format];
+            let run = mkimg(project.path()).args(arguments).env("MKIMG_VAR_TOKEN", SECRET).run();
+            let (exit, stdout, stderr) = run.into_parts();
+            assert!(exit == 1 && stdout.contains("OTHER_TOKEN"), "{cases} {format}: {stdout}{stderr}");
+            assert!(!stdout.contains(SECRET) && stdout.contains("[redacted]"), "{cases} {format}: {stdout}");
+        }
+    }
+}
+
 #[test]
 fn messages_about_a_path_redact_a_secret_in_it() {
     let project = secretive();

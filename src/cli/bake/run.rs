@@ -61,7 +61,7 @@ impl BakeResult {
     }
 }
 
-/// Whether a bake that failed for good was told to keep what it made.
+/// Whether a failed bake that cannot be resumed keeps what it made.
 fn keeps_resources(outcome: &Outcome) -> bool {
     matches!(outcome, Outcome::Failed { .. }) && !outcome.remaining().is_empty() && !outcome.is_resumable()
 }

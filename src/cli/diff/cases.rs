@@ -18,7 +18,7 @@ use crate::cli::Global;
 use crate::cli::error::{CannotWrite, ErrorKind, ExitStatus, ExpectedError, Failure, FileError};
 use crate::cli::project::{self, Opened};
 use crate::cli::redaction::Redaction;
-use crate::diff::{Difference, differences};
+use crate::diff::{Change, Difference, differences};
 use crate::model::{Assignment, Plan};
 use crate::render::Target;
 use crate::workspace::{FilePath, LINK_HELP, ReadError, Readers, read_lock, read_text, write_for};
@@ -155,6 +155,8 @@ pub(super) struct Case {
 pub(super) struct Rendered {
     pub(super) document: Source,
     pub(super) settings: Source,
+    /// Real values of sensitive variables, which may be in both.
+    pub(super) secrets: Vec<SecretString>,
 }
 
 impl Case {
@@ -190,7 +192,11 @@ impl Case {
         if !has_own_lock && reported.insert(plan.unlocked().map(str::to_owned).collect()) {
             project::check_locked(global, &plan, &lock, args.locked)?;
         }
-        rendered(&opened.project.root, &plan, "rendered")
+        rendered(&opened.project.root, &plan, "rendered", self.secrets())
+    }
+
+    fn secrets(&self) -> Vec<SecretString> {
+        self.secrets.iter().map(|(_, secret)| secret.clone()).collect()
     }
 
     /// Renders the case of a revision.
@@ -198,7 +204,7 @@ impl Case {
         let own_lock = self.file(LOCK);
         let lock = if own_lock.exists() { own_lock } else { opened.project.lock_path() };
         let plan = opened.plan(global, self.assignments.clone(), &read_lock(&lock)?)?;
-        rendered(&opened.project.root, &plan, name)
+        rendered(&opened.project.root, &plan, name, self.secrets())
     }
 
     /// Compares one file of the case with what is rendered now, or rewrites it; returns whether it differs.
@@ -241,22 +247,25 @@ impl Case {
             return Ok(true);
         };
         let old = Source::new(name, expected);
-        *found = self.redacted(differences(&old, rendered));
+        *found = redacted(differences(&old, rendered), &self.secrets());
         Ok(true)
     }
+}
 
-    /// The differences without real secrets, since they are printed.
-    fn redacted(&self, mut found: Vec<Difference>) -> Vec<Difference> {
-        let hidden = Redaction::default();
-        for (_, secret) in &self.secrets {
-            hidden.hide(secret.expose_secret());
-        }
-        for difference in &mut found {
-            hidden.clean_in_place(&mut difference.lines);
-            hidden.clean_in_place(&mut difference.name);
-        }
-        found
+/// The differences without real secrets, since they are printed.
+pub(super) fn redacted(mut found: Vec<Difference>, secrets: &[SecretString]) -> Vec<Difference> {
+    let hidden = Redaction::default();
+    for secret in secrets {
+        hidden.hide(secret.expose_secret());
     }
+    for difference in &mut found {
+        hidden.clean_in_place(&mut difference.lines);
+        hidden.clean_in_place(&mut difference.name);
+        if let Change::Renamed { from } = &mut difference.change {
+            hidden.clean_in_place(from);
+        }
+    }
+    found
 }
 
 /// The artifacts are in both files. A change of them is shown once.
@@ -266,10 +275,10 @@ pub(super) fn remove_repeated(document: &mut Vec<Difference>, settings: &[Differ
 }
 
 /// Renders a plan for a comparison.
-pub(super) fn rendered(root: &Path, plan: &Plan, name: &str) -> Result<Rendered, Failure> {
+pub(super) fn rendered(root: &Path, plan: &Plan, name: &str, secrets: Vec<SecretString>) -> Result<Rendered, Failure> {
     let document = project::document(plan, Target::BAKE)?;
     let settings = settings(root, plan, &document)?;
-    Ok(Rendered { document: Source::new(name, document.text), settings: Source::new(name, settings) })
+    Ok(Rendered { document: Source::new(name, document.text), settings: Source::new(name, settings), secrets })
 }
 
 #[cfg(test)]

@@ -9,7 +9,7 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use super::cases::{self, Case, Rendered, rendered};
+use super::cases::{self, Case, Rendered, redacted, rendered};
 use super::review::{Compared, Review};
 use super::{Args, finish, print};
 use crate::cli::Global;
@@ -95,8 +95,9 @@ pub(super) fn run(
 /// The differences between two documents, and between what their bakes use beside them.
 fn add(review: &mut Review, old: &Rendered, new: &Rendered) {
     let compared = Compared::of(&old.document, &new.document);
-    let settings = differences(&old.settings, &new.settings);
-    let mut document = differences(&old.document, &new.document);
+    let secrets = [old.secrets.as_slice(), new.secrets.as_slice()].concat();
+    let settings = redacted(differences(&old.settings, &new.settings), &secrets);
+    let mut document = redacted(differences(&old.document, &new.document), &secrets);
     cases::remove_repeated(&mut document, &settings);
     review.add(&compared, settings);
     review.add(&compared, document);
@@ -133,10 +134,13 @@ impl Side {
                 let name = format!("{} ({})", self.name, case.display());
                 Case::new(&self.opened, case, given).and_then(|case| case.render_as(global, &self.opened, &name))
             }
-            None => read_lock(&self.opened.project.lock_path())
-                .map_err(Failure::from)
-                .and_then(|lock| self.opened.plan(global, given, &lock))
-                .and_then(|plan| rendered(&self.opened.project.root, &plan, &self.name)),
+            None => {
+                let secrets = self.opened.secrets(given.clone());
+                read_lock(&self.opened.project.lock_path())
+                    .map_err(Failure::from)
+                    .and_then(|lock| self.opened.plan(global, given, &lock))
+                    .and_then(|plan| rendered(&self.opened.project.root, &plan, &self.name, secrets))
+            }
         };
         result.inspect_err(|_| global.terminal.error(&format!("{} cannot be rendered", self.name)))
     }

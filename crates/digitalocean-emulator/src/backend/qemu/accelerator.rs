@@ -142,7 +142,7 @@ fn boot_sector() -> [u8; 512] {
 mod tests {
     use super::*;
 
-    /// Programs in the place of QEMU: one ends, one hangs, one writes what the kernel or the boot sector would.
+    /// Programs that play QEMU: one ends, one hangs, one writes what the kernel or the boot sector would.
     #[tokio::test]
     async fn kvm_is_used_only_if_something_boots() {
         let folder = tempfile::tempdir().unwrap();
