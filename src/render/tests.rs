@@ -368,3 +368,26 @@ fn the_runner_has_the_modules_that_a_plan_needs() {
         assert_eq!(found, expected, "upgrade {}, packages {:?}", plan.upgrade, plan.packages);
     }
 }
+
+/// Where nothing is readable, the bake's entry is the only one of `write_files`.
+#[test]
+fn a_document_without_readable_files_takes_the_entry_of_a_bake() {
+    let entry = BakeEntry {
+        bake: "abc123".to_owned(),
+        channel: Channel::PowerOff,
+        power_off_after: std::time::Duration::from_secs(60),
+        artifacts_url: None,
+        upload: None,
+    };
+    let plan = tree_of(&[200; 3]);
+    let readable = render(&plan, Target::UNLIMITED).unwrap().text.len();
+    let mut empty = 0;
+    for limit in (readable - 1_500..readable).step_by(20) {
+        let target = Target { limit: Some(limit), ..Target::DIGITALOCEAN };
+        let Ok(document) = render(&plan, target) else { continue };
+        empty += usize::from(document.text.ends_with("write_files: []\n"));
+        let text = document.with_bake_entry(&entry).unwrap();
+        assert!(text.contains("- path: /run/mkimg/bake.json\n"), "{limit}: {text}");
+    }
+    assert!(empty > 0, "no limit leaves the list empty");
+}
