@@ -75,7 +75,8 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<(), Failure> {
             let help = "name two user-data documents";
             let (old, new) = (show::read(global, old, help)?, show::read(global, new, help)?);
             let mut review = Review::default();
-            review.add(&Compared::of(&old, &new), differences(&old, &new));
+            let compared = Compared { file: Some(new.name().to_owned()), ..Compared::of(&old, &new) };
+            review.add(&compared, differences(&old, &new));
             print(args, global, &review)?;
             finish(&review)
         }
@@ -91,7 +92,7 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<(), Failure> {
 
 impl Compared {
     fn of(old: &Source, new: &Source) -> Self {
-        Self { old: old.name().to_owned(), new: new.name().to_owned() }
+        Self { old: old.name().to_owned(), new: new.name().to_owned(), file: None }
     }
 }
 

@@ -274,7 +274,7 @@ mod tests {
         for (old, new) in [("", ""), ("a\nb\nc\n", "x\ny\nc\n")] {
             assert_eq!(shown(&[("/a", old)], &[("/b", new)]), ["/a: removed", "/b: added"]);
         }
-        // A key is no file.
+        // Only files are followed, not keys.
         let keys = compare("#cloud-config\nruncmd: [ls]\n", "#cloud-config\nbootcmd: [ls]\n");
         assert_eq!(keys.iter().map(|one| &one.change).collect::<Vec<_>>(), [&Change::Removed, &Change::Added]);
     }

@@ -333,7 +333,9 @@ fn cases_say_what_a_bake_uses_beside_the_document() {
     let (exit, stdout, stderr) = mkimg(root).arg("diff").run().into_parts();
     assert_eq!((exit, stdout.as_str()), (0, ""), "{stderr}");
     assert!(
-        stderr.starts_with("note: fixtures/default and 1 more: without a bake.yaml, a change of the base image"),
+        stderr.starts_with(
+            "note: no bake.yaml in fixtures/default and 1 more: `mkimg diff` does not notice a new base image"
+        ),
         "{stderr}"
     );
 }
@@ -406,6 +408,8 @@ fn differences_are_printed_in_each_format() {
     let (_, stdout, _) = diff("github").into_parts();
     let first = "::error file=fixtures/default/user-data.yaml,title=mkimg diff::/etc/hello.conf: changed%0A@@";
     assert!(stdout.starts_with(first) && stdout.lines().count() == 6, "{stdout}");
+    let (_, stdout, _) = mkimg(project.path()).args(["diff", "--git", "HEAD", "--format", "github"]).run().into_parts();
+    assert!(stdout.starts_with("::error title=mkimg diff::droplet: changed%0A@@"), "{stdout}");
     mkimg(project.path()).args(["diff", "--update"]).run().success();
     for (format, expected) in [
         ("json", "{\"version\":1,\"differences\":[],\"summary\":{}}\n"),

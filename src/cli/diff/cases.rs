@@ -82,7 +82,8 @@ pub(super) fn run(args: &Args, global: &Global, template: Option<&Path>) -> Resu
         let [mut document, settings] = found;
         remove_repeated(&mut document, &settings);
         for (file, differences) in [(DOCUMENT, document), (SETTINGS, settings)] {
-            let compared = Compared { old: case.file(file).display().to_string(), new: "rendered".to_owned() };
+            let old = case.file(file).display().to_string();
+            let compared = Compared { file: Some(old.clone()), old, new: "rendered".to_owned() };
             review.add(&compared, differences);
         }
         different += usize::from(differs);
@@ -98,8 +99,8 @@ pub(super) fn run(args: &Args, global: &Global, template: Option<&Path>) -> Resu
         let (first, others) = (&without_settings[0], without_settings.len() - 1);
         let others = if others > 0 { format!(" and {others} more") } else { String::new() };
         global.terminal.note(&format!(
-            "{first}{others}: without a {SETTINGS}, a change of the base image, the snapshot or the verification is no difference; \
-             `mkimg diff --update` writes one"
+            "no {SETTINGS} in {first}{others}: `mkimg diff` does not notice a new base image, snapshot or verification there; \
+             `mkimg diff --update` writes the file"
         ));
     }
     if different == 0 {

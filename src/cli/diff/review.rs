@@ -26,6 +26,8 @@ pub(super) enum ReviewFormat {
 pub(super) struct Compared {
     pub(super) old: String,
     pub(super) new: String,
+    /// The file for annotations; revisions have none.
+    pub(super) file: Option<String>,
 }
 
 /// Differences, each with the texts in which it was found.
@@ -164,8 +166,9 @@ impl Review {
     pub(super) fn github(&self) -> String {
         let annotation = |(difference, places): &(Difference, Vec<Compared>)| {
             let message = format!("{}: {}\n{}", difference.name, difference.change, difference.lines);
-            let file = places.first().map_or("", |place| place.old.as_str());
-            diagnostics::workflow_command("error", &[("file", file), ("title", "mkimg diff")], message.trim_end())
+            let file = places.iter().find_map(|place| place.file.as_deref()).map(|file| ("file", file));
+            let properties: Vec<_> = file.into_iter().chain([("title", "mkimg diff")]).collect();
+            diagnostics::workflow_command("error", &properties, message.trim_end())
         };
         self.found.iter().map(annotation).collect()
     }
@@ -206,8 +209,10 @@ mod tests {
     use super::*;
 
     fn review() -> Review {
-        let place =
-            |name: &str| Compared { old: format!("fixtures/{name}/user-data.yaml"), new: "rendered".to_owned() };
+        let place = |name: &str| {
+            let old = format!("fixtures/{name}/user-data.yaml");
+            Compared { file: Some(old.clone()), old, new: "rendered".to_owned() }
+        };
         let difference =
             |name: &str, change, lines: &str| Difference { name: name.to_owned(), change, lines: lines.to_owned() };
         let both = difference("/etc/x", Change::Changed, "@@ -1 +1 @@\n-a\n+```\u{1b}[2J\n");
@@ -251,7 +256,7 @@ mod tests {
             - <code>/etc/&lt;b&gt;</code>: renamed from /etc/a (fixtures/one/user-data.yaml)\n";
         assert_eq!(review().markdown(), expected);
         assert_eq!(Review::default().markdown(), "**`mkimg diff`: no difference**\n");
-        let place = Compared { old: "a".to_owned(), new: "b".to_owned() };
+        let place = Compared { old: "a".to_owned(), new: "b".to_owned(), file: None };
         let long = Difference { name: "long".to_owned(), change: Change::Added, lines: "+x\n".repeat(30_000) };
         let mut review = review();
         review.add(&place, vec![long]);

@@ -80,7 +80,8 @@ pub(super) fn run(
             (in_old, _) => {
                 let name = format!("case {}", name.display());
                 let change = if in_old { Change::Removed } else { Change::Added };
-                let compared = Compared { old: older_side.name.clone(), new: newer_side.name.clone() };
+                let (old, new) = (older_side.name.clone(), newer_side.name.clone());
+                let compared = Compared { old, new, file: None };
                 review.add(&compared, vec![Difference { name, change, lines: String::new() }]);
             }
         }
