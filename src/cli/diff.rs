@@ -24,7 +24,7 @@ pub(super) struct Args {
     /// An image template, or two documents to compare; one of them may be `-` for standard input
     #[arg(num_args = 0..=2, value_name = "TEMPLATE | A B")]
     paths: Vec<PathBuf>,
-    /// Compare what two revisions of the Git repository render; without the second, the files on disk are the second
+    /// Compare what two revisions of the Git repository render, or one and the files on disk; write TEMPLATE before it
     #[arg(long, num_args = 1..=2, value_name = "REV", conflicts_with_all = ["update", "locked", "lock"])]
     git: Vec<String>,
     /// Rewrite the fixtures with what is rendered now
