@@ -115,7 +115,7 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<(), Failure> {
         return Err(Failure::Reported(ExitStatus::Error));
     }
     let denied = args.deny == Some(Deny::Warnings) && counts.warnings + counts.deprecated > 0;
-    // Every invalid document has an error, except that MK008 can be allowed.
+    // Every invalid document has an error, unless it is MK008, which can be allowed.
     if counts.errors > 0 || denied { Err(Failure::Reported(ExitStatus::Finding)) } else { Ok(()) }
 }
 

@@ -172,6 +172,10 @@ fn compare_batch(cloud_init: &Path, version: Version, count: usize, seed: usize,
         };
         *totals.verdicts.entry(theirs.into()).or_default() += 1;
         let found = document["diagnostics"].as_array().unwrap();
+        // The command rejects every multi-part document, with any parts.
+        if document["kind"] == "mime" && theirs == "invalid" && found.iter().any(|found| found["code"] == "MK008") {
+            continue;
+        }
         let found: Vec<_> = found.iter().filter(|found| found["origin"] == "cloud-init").collect();
         let paths = |severity: &str| -> Vec<&str> {
             let of = found.iter().filter(|found| found["severity"] == severity);

@@ -77,9 +77,8 @@ fn skip_unmarked(draft: &mut Draft, options: &Options) {
     }
 }
 
-/// `cloud-init schema` refuses some kinds of user-data that cloud-init reads at boot. The document
-/// gets the command's verdict; what was found in it stays, as findings of mkimg.
-/// `docs/design/validate.md` has the table.
+/// `cloud-init schema` refuses some kinds of user-data that cloud-init reads at boot. What was found
+/// in them stays, as findings of mkimg. `docs/design/validate.md` has the table.
 fn schema_command(draft: &mut Draft, options: &Options) {
     let Draft { source, kind, checked, .. } = draft;
     let version = options.cloud_init;
@@ -89,7 +88,8 @@ fn schema_command(draft: &mut Draft, options: &Options) {
         // Version 22.4 only compares the first letters with `#cloud-config`, and goes on to the
         // schema.
         Kind::CloudConfigArchive | Kind::Jsonp if old => checks::cloud_config(source, options, &mut Vec::new()).0,
-        Kind::Mime => Verdict::Invalid,
+        // No version reads multi-part documents, so the refusal says nothing about this one.
+        Kind::Mime => Verdict::Skipped,
         _ if old => Verdict::Invalid,
         _ => return,
     };
@@ -98,22 +98,29 @@ fn schema_command(draft: &mut Draft, options: &Options) {
         found.origin = Origin::Mkimg;
     }
     let message = match kind {
+        Kind::Mime => "`cloud-init schema` rejects every multi-part document; cloud-init reads it at boot".to_owned(),
         Kind::Empty => format!("`cloud-init schema` {version} calls an empty document {}", verdict.name()),
         _ => format!("`cloud-init schema` {version} calls this {} {}", kind_text(*kind), verdict.name()),
     };
-    let help = "cloud-init still reads it at boot, and the findings inside it are reported separately; if you do not run the \
-                command, put `# mkimg: allow-file MK008 reason` on a line before the first part";
+    let help = match kind {
+        Kind::Mime => "if you run the command, write a `#cloud-config-archive` with the same parts instead",
+        _ => {
+            "cloud-init still reads it at boot, and the findings inside it are reported separately; if you do not run the \
+             command, add a line `# mkimg: allow-file MK008 reason`"
+        }
+    };
     let span = document::beginning(source);
     let mut refused = finding(&rules::REFUSED_BY_SCHEMA_COMMAND, String::new(), span, message, Some(help.into()));
-    if verdict != Verdict::Invalid {
-        refused.severity = Severity::Warning;
+    match (&kind, verdict) {
+        (Kind::Mime, _) => {}
+        (_, Verdict::Invalid) => (refused.origin, refused.severity) = (Origin::CloudInit, Severity::Error),
+        _ => (refused.origin, refused.severity) = (Origin::CloudInit, Severity::Warning),
     }
     checked.diagnostics.push(refused);
 }
 
 fn kind_text(kind: Kind) -> &'static str {
     match kind {
-        Kind::Mime => "multi-part document",
         Kind::JinjaTemplate => "template",
         Kind::CloudConfigArchive => "archive",
         Kind::Jsonp => "JSON patch",
@@ -121,7 +128,7 @@ fn kind_text(kind: Kind) -> &'static str {
         Kind::Script => "script",
         Kind::Boothook => "boothook",
         Kind::PartHandler => "part handler",
-        Kind::Empty | Kind::CloudConfig | Kind::Unknown | Kind::Gzip => "document",
+        Kind::Mime | Kind::Empty | Kind::CloudConfig | Kind::Unknown | Kind::Gzip => "document",
     }
 }
 

@@ -316,12 +316,43 @@ fn verdict_and_codes(text: &str, version: Version) -> (Verdict, Vec<(&'static st
 }
 
 #[test]
-fn parts_have_their_own_verdicts() {
-    let text = "Content-Type: multipart/mixed; boundary=x\nMIME-Version: 1.0\n\n--x\nContent-Type: text/cloud-config\n\n#cloud-config\nfoo: 1\n--x--\n";
-    let refused = ("MK008", Origin::CloudInit, Severity::Error);
-    let found = ("MK101", Origin::Mkimg, Severity::Error);
-    assert_eq!(verdict_and_codes(text, Version::LATEST), (Verdict::Invalid, vec![refused, found]));
-    assert_eq!(verdict_and_codes(&text.replace("foo: 1", "a: b"), Version::OLDEST), (Verdict::Invalid, vec![refused]));
+fn a_multi_part_document_is_as_good_as_its_parts() {
+    let document = |parts: &[(&str, &str)]| {
+        let part = |(kind, text): &(&str, &str)| format!("--x\nContent-Type: {kind}\n\n{text}\n");
+        let parts: String = parts.iter().map(part).collect();
+        format!("Content-Type: multipart/mixed; boundary=x\nMIME-Version: 1.0\n\n{parts}--x--\n")
+    };
+    let (config, script) = ("text/cloud-config", "text/x-shellscript");
+    let refused = ("MK008", Origin::Mkimg, Severity::Info);
+    for good in [
+        document(&[(config, "#cloud-config\npackages: [nginx]")]),
+        document(&[(config, "#cloud-config\npackages: [nginx]"), (script, "#!/bin/sh\necho one")]),
+        document(&[("text/jinja2", "## template: jinja\n#cloud-config\nhostname: \"{{ v1.instance_id }}\"")]),
+        document(&[
+            (script, "#!/bin/bash\nset -o pipefail"),
+            ("text/cloud-boothook", "#cloud-boothook\n#!/bin/sh\nls"),
+        ]),
+        document(&[("text/x-include-url", "#include\nhttps://downloads.example/a")]),
+        document(&[(config, "#cloud-config\npackages: [nginx]")]).replace('\n', "\r\n"),
+    ] {
+        for version in [Version::LATEST, Version::OLDEST] {
+            assert_eq!(verdict_and_codes(&good, version), (Verdict::Skipped, vec![refused]), "{good}");
+        }
+    }
+    for (bad, code) in [
+        (document(&[(config, "#cloud-config\nfoo: 1")]), "MK101"),
+        (document(&[(config, "#cloud-config\npackages: nginx"), (script, "#!/bin/sh\nls")]), "MK102"),
+        (document(&[(script, "#!/bin/sh\nif true; then\nls")]), "MK300"),
+        (document(&[(config, "#cloud-config\nruncmd: [ls")]), "MK002"),
+        (document(&[]), "MK214"),
+    ] {
+        let found = (code, Origin::Mkimg, Severity::Error);
+        let (verdict, mut all) = verdict_and_codes(&bad, Version::LATEST);
+        all.retain(|one| *one != refused);
+        assert!(verdict == Verdict::Skipped && all == [found], "{bad}: {verdict:?} {all:?}");
+    }
+    let document = lint(&Source::new("t", document(&[(config, "#cloud-config\nfoo: 1")])), &Options::default());
+    assert_eq!(document.documents[0].parts[0].verdict, Verdict::Invalid);
 }
 
 #[test]

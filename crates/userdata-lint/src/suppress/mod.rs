@@ -3,7 +3,7 @@
 //!
 //! A suppressed finding is neither shown nor counted, but is kept with its reason. The verdict does
 //! not change: it is cloud-init's, and cloud-init does not read these comments. So errors of
-//! cloud-init cannot be suppressed, except MK008, which only its schema command reports.
+//! cloud-init cannot be suppressed. MK008 can: only the command `cloud-init schema` reports it.
 
 mod comment;
 
@@ -48,11 +48,10 @@ fn is_about_suppressions(rule: &Rule) -> bool {
 }
 
 /// Whether a finding with this severity can be suppressed. The origin is the rule's, because
-/// findings in parts have the origin `mkimg`.
+/// findings in parts have the origin `mkimg`, and MK008 is not about what happens at boot.
 fn can_be_allowed(rule: &Rule, severity: Severity) -> bool {
     let of_cloud_init = rule.origin == Origin::CloudInit && severity == Severity::Error;
-    let of_the_command_alone = rule.code == rules::REFUSED_BY_SCHEMA_COMMAND.code;
-    !is_about_suppressions(rule) && (!of_cloud_init || of_the_command_alone)
+    !is_about_suppressions(rule) && !of_cloud_init
 }
 
 fn is_allowable(found: &Diagnostic) -> bool {

@@ -98,11 +98,10 @@ fn comments_in_parts_and_templates_are_applied_once() {
     let packed = "Content-Type: multipart/mixed; boundary=\"b\"\nMIME-Version: 1.0\n\n--b\nContent-Type: text/cloud-config\n\
                   Content-Transfer-Encoding: base64\n\nI2Nsb3VkLWNvbmZpZwpydW5jbWQ6IFtsc10KcnVuY21kOiBbbHNdICMgbWtpbWc6IGFsbG93IE1LMjAxIHRlc3QK\n--b--\n";
     assert_eq!(codes(packed), (vec!["MK008"], vec!["MK201"]));
-    // A comment before the first part can allow a finding of the schema command. The verdict stays
-    // the same.
+    // A comment before the first part can allow what is found about the whole document.
     let preamble = packed.replacen("\n\n--b", "\n\n# mkimg: allow-file MK008 nobody asks the command\n--b", 1);
     assert_eq!(codes(&preamble), (vec![], vec!["MK008", "MK201"]));
-    assert_eq!(lint_text(&preamble).verdict, diagnostics::Verdict::Invalid);
+    assert_eq!(lint_text(&preamble).verdict, diagnostics::Verdict::Skipped);
 }
 
 #[test]
