@@ -3,18 +3,13 @@
 mod names;
 mod relations;
 mod times;
-
-use std::borrow::Cow;
+mod unit;
 
 use super::{Content, ContentFault};
 use crate::rules;
-use diagnostics::quoted;
 use diagnostics::source::Span;
-use diagnostics::{closest, did_you_mean};
-
-/// The directories of units.
-const FOLDERS: [&str; 2] = ["/systemd/system/", "/systemd/user/"];
-const ROOTS: [&str; 5] = ["/etc", "/usr/lib", "/lib", "/run", "/usr/local/lib"];
+use diagnostics::{did_you_mean, quoted};
+use unit::{Setting, Unit, split_words, unit_of_path};
 
 const BOOLEANS: &str = "1 yes y true t on 0 no n false f off";
 
@@ -58,27 +53,6 @@ const SPANS: [&str; 19] = [
     "WatchdogSec",
 ];
 
-struct Unit<'t> {
-    /// The suffix of the name, such as `service`.
-    kind: &'static str,
-    /// The section of this kind of unit, such as `Service`.
-    own: Option<&'static str>,
-    text: &'t str,
-    /// The span of the last header of this section.
-    header: Option<Span>,
-    settings: Vec<Setting<'t>>,
-}
-
-/// A setting, with continuation lines joined.
-struct Setting<'t> {
-    section: &'t str,
-    name: &'t str,
-    name_span: Span,
-    value: Cow<'t, str>,
-    /// On the first line.
-    value_span: Span,
-}
-
 pub(super) fn check(content: &Content<'_>, out: &mut Vec<ContentFault>) {
     let Some((kind, own, is_drop_in)) = unit_of_path(content.path) else { return };
     // An empty file masks the unit; an appended text may begin inside a section.
@@ -110,129 +84,7 @@ pub(crate) fn required_programs(path: &str, text: &str) -> Vec<(String, Span)> {
     commands.iter().filter_map(|setting| Some((program_of(&setting.value)?, setting.value_span))).collect()
 }
 
-/// The kind and section of a unit by its path, and whether the file is a drop-in.
-fn unit_of_path(path: &str) -> Option<(&'static str, Option<&'static str>, bool)> {
-    let root = ROOTS.iter().find(|root| path.strip_prefix(*root).is_some_and(|rest| rest.starts_with("/systemd/")))?;
-    let below = FOLDERS.iter().find_map(|folder| path[root.len()..].strip_prefix(folder))?;
-    let (name, is_drop_in) = match below.split_once('/') {
-        None => (below, false),
-        Some((folder, file)) if super::has_ending(file, "conf") && !file.contains('/') => {
-            (folder.strip_suffix(".d")?, true)
-        }
-        Some(_) => return None,
-    };
-    let ending = name.rsplit_once('.').map_or(name, |(_, ending)| ending);
-    if !is_drop_in && ending == name {
-        return None;
-    }
-    let (kind, own) = names::kind(ending)?;
-    Some((kind, own, is_drop_in))
-}
-
-impl<'t> Unit<'t> {
-    /// The sections that systemd accepts in a unit of this kind.
-    fn sections(&self) -> Vec<&'static str> {
-        ["Unit", "Install"].into_iter().chain(self.own).collect()
-    }
-
-    /// Parses sections and settings, and reports unknown ones.
-    fn read(&mut self, out: &mut Vec<ContentFault>) {
-        let sections = self.sections();
-        let mut section: Option<&str> = None;
-        let mut known = true;
-        let mut lines = super::lines(self.text).peekable();
-        while let Some((start, line)) = lines.next() {
-            let bare = line.trim();
-            if bare.is_empty() || bare.starts_with(['#', ';']) {
-                continue;
-            }
-            let first = start + (line.len() - line.trim_start().len());
-            let span = Span::new(first, first + bare.len());
-            // A backslash at the end joins lines; comments between them are skipped.
-            let mut joined = Cow::Borrowed(bare);
-            while joined.ends_with('\\') {
-                let before = joined.trim_end_matches('\\').trim_end().to_string();
-                let mut next = lines.next();
-                while next.is_some_and(|(_, line)| line.trim_start().starts_with(['#', ';'])) {
-                    next = lines.next();
-                }
-                let Some((_, next)) = next else { break };
-                joined = Cow::Owned(before + " " + next.trim());
-            }
-            if bare.starts_with('[') {
-                let Some(name) = bare.strip_prefix('[').and_then(|name| name.strip_suffix(']')) else {
-                    let message = format!("expected `]` at the end of the section's header, found {}", quoted(bare));
-                    let help = Some("systemd does not load a unit with such a line".into());
-                    out.push(ContentFault::new(&rules::MALFORMED_UNIT_LINE, span, message, help));
-                    section = None;
-                    known = false;
-                    continue;
-                };
-                section = Some(name);
-                known = sections.contains(&name);
-                if self.own == Some(name) {
-                    self.header = Some(span);
-                }
-                if !known && !name.starts_with("X-") {
-                    out.push(self.unknown_section(name, span, &sections));
-                }
-                continue;
-            }
-            let Some((name, value)) = joined.split_once('=') else {
-                let message = format!("expected `Name=value`, found {}", quoted(bare));
-                let help = Some("systemd ignores such a line; begin a comment with `#`".into());
-                out.push(ContentFault::new(&rules::MALFORMED_UNIT_LINE, span, message, help));
-                continue;
-            };
-            let Some(section) = section else {
-                if known {
-                    let message = format!("the setting {} is before the first section", quoted(name.trim()));
-                    let help = Some(format!("put it below a header such as `[{}]`", self.own.unwrap_or("Unit")));
-                    out.push(ContentFault::new(&rules::MALFORMED_UNIT_LINE, span, message, help));
-                }
-                continue;
-            };
-            if !known {
-                continue;
-            }
-            let length = name.trim_end().len();
-            let name_span = Span::new(first, first + length);
-            let Some(name) = self.text.get(name_span.start..name_span.end) else { continue };
-            let value_start = first + bare.find('=').map_or(bare.len(), |at| at + 1);
-            let shown = self.text.get(value_start..span.end).unwrap_or_default();
-            let value_span = Span::new(value_start + (shown.len() - shown.trim_start().len()), span.end);
-            if name.is_empty() {
-                let message = "expected the name of a setting before `=`".to_string();
-                out.push(ContentFault::new(&rules::MALFORMED_UNIT_LINE, span, message, None));
-                continue;
-            }
-            if name.starts_with("X-") {
-                continue;
-            }
-            if names::settings(section).is_some_and(|mut names| names.any(|known| known == name)) {
-                let value = Cow::Owned(value.trim().to_string());
-                self.settings.push(Setting { section, name, name_span, value, value_span });
-            } else {
-                out.push(unknown_setting(name, section, name_span, &sections));
-            }
-        }
-    }
-
-    fn unknown_section(&self, name: &str, span: Span, sections: &[&'static str]) -> ContentFault {
-        let message = match names::settings(name) {
-            Some(_) => format!("a {} unit has no section {}: systemd ignores it", self.kind, quoted(name)),
-            None => format!("systemd does not know the section {}, and ignores it", quoted(name)),
-        };
-        let help = match closest(name, sections.iter().copied()) {
-            Some(near) => format!("did you mean `[{near}]`?"),
-            None => {
-                let all: Vec<_> = sections.iter().map(|name| format!("`[{name}]`")).collect();
-                format!("use {}; sections for other programs begin with `X-`", all.join(", "))
-            }
-        };
-        ContentFault::new(&rules::UNKNOWN_UNIT_SECTION, span, message, Some(help))
-    }
-
+impl Unit<'_> {
     /// Reports a value that is not one of the setting's fixed values.
     fn check_value(&self, setting: &Setting<'_>, out: &mut Vec<ContentFault>) {
         let entry = WORDS.iter().find(|(section, name, _)| {
@@ -255,23 +107,6 @@ impl<'t> Unit<'t> {
             None => format!("use one of: {}", words.split(' ').collect::<Vec<_>>().join(", ")),
         };
         out.push(ContentFault::new(&rules::UNKNOWN_UNIT_VALUE, setting.value_span, message, Some(help)));
-    }
-
-    /// The effective values of a setting: an empty value resets the previous ones.
-    fn effective_values(&self, name: &str) -> Vec<&Setting<'t>> {
-        let mut out = Vec::new();
-        for setting in self.settings.iter().filter(|setting| setting.name == name) {
-            if setting.value.is_empty() {
-                out.clear();
-            } else {
-                out.push(setting);
-            }
-        }
-        out
-    }
-
-    fn is_set(&self, name: &str) -> bool {
-        !self.effective_values(name).is_empty()
     }
 
     /// Reports missing settings without which systemd does not load a unit.
@@ -376,17 +211,6 @@ fn check_time(setting: &Setting<'_>, out: &mut Vec<ContentFault>) {
     out.push(ContentFault::new(&rules::UNKNOWN_UNIT_VALUE, setting.value_span, message, Some(help.into())));
 }
 
-fn unknown_setting(name: &str, section: &str, span: Span, sections: &[&'static str]) -> ContentFault {
-    let message = format!("systemd does not know the setting {} in `[{section}]`, and ignores it", quoted(name));
-    let help = match names::home(name, sections) {
-        Some(home) => format!("move it to the section `[{home}]`"),
-        None => names::settings(section)
-            .and_then(|names| did_you_mean(name, names))
-            .unwrap_or_else(|| "remove it, or begin its name with `X-` if it is for another program".into()),
-    };
-    ContentFault::new(&rules::UNKNOWN_UNIT_SETTING, span, message, Some(help))
-}
-
 /// Shell syntax that systemd passes to the program as arguments.
 const OPERATORS: [&str; 9] = ["&&", "||", "|", ">", ">>", "<", "2>&1", "2>/dev/null", ">/dev/null"];
 /// Programs that accept such arguments.
@@ -431,35 +255,4 @@ fn program_of(value: &str) -> Option<String> {
     let prefix = &value[..value.len() - command.len()];
     let first = split_words(command)?.into_iter().next()?;
     (!prefix.contains('-')).then_some(first.text)
-}
-
-struct Word {
-    text: String,
-    quoted: bool,
-}
-
-/// Splits words like systemd; `None` if a quote is not closed.
-fn split_words(value: &str) -> Option<Vec<Word>> {
-    let mut out: Vec<Word> = Vec::new();
-    let mut word: Option<Word> = None;
-    let mut quote = None;
-    let mut characters = value.chars();
-    while let Some(character) = characters.next() {
-        match (character, quote) {
-            ('\\', _) => {
-                let word = word.get_or_insert_with(|| Word { text: String::new(), quoted: true });
-                word.quoted = true;
-                word.text.extend(characters.next());
-            }
-            ('"' | '\'', None) => {
-                quote = Some(character);
-                word.get_or_insert_with(|| Word { text: String::new(), quoted: true }).quoted = true;
-            }
-            (_, Some(open)) if character == open => quote = None,
-            (_, None) if character.is_ascii_whitespace() => out.extend(word.take()),
-            _ => word.get_or_insert_with(|| Word { text: String::new(), quoted: false }).text.push(character),
-        }
-    }
-    out.extend(word);
-    quote.is_none().then_some(out)
 }

@@ -1,6 +1,6 @@
 //! Checks what a unit says about other units, and whether a service starts as its `Type=` promises.
 
-use super::{Setting, Unit, split_words};
+use super::unit::{Setting, Unit, split_words};
 use crate::content::ContentFault;
 use crate::rules;
 use diagnostics::source::Span;
