@@ -45,7 +45,7 @@ pub(super) fn check(boot: &Boot<'_, '_>, out: &mut Vec<Diagnostic>) {
 }
 
 /// The files that `runcmd` certainly runs and waits for.
-fn called_files<'b>(boot: &'b Boot<'_, '_>) -> BTreeSet<Cow<'b, str>> {
+pub(super) fn called_files<'b>(boot: &'b Boot<'_, '_>) -> BTreeSet<Cow<'b, str>> {
     let commands = boot.commands(Stage::Runcmd).map(|(_, command)| command);
     let sure = commands.filter(|command| !command.conditional && command.is_waited_for());
     let called = sure.filter_map(|command| {

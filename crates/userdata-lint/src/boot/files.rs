@@ -22,7 +22,7 @@ const LOCAL_DIRECTORIES: [&str; 3] = ["/usr/local/", "/opt/", "/srv/"];
 /// Keys of modules that may put programs there.
 const INSTALLING_KEYS: &[&str] = &["apt", "apt_sources", "disk_setup", "mounts", "rh_subscription", "vendor_data"];
 /// Programs that do not install other programs.
-const HARMLESS: &[&str] = &[
+pub(super) const HARMLESS: &[&str] = &[
     "addgroup", "adduser", "apt", "apt-get", "chgrp", "chmod", "chown", "date", "echo", "groupadd", "hostnamectl",
     "locale-gen", "loginctl", "mkdir", "passwd", "printf", "reboot", "rm", "service", "shutdown", "sleep", "swapon",
     "sysctl", "systemctl", "timedatectl", "touch", "true", "ufw", "update-alternatives", "update-locale", "useradd",

@@ -15,6 +15,7 @@ mod bootcmd;
 mod commands;
 mod files;
 mod items;
+mod known_units;
 mod mounts;
 mod order;
 mod packages;
@@ -23,6 +24,7 @@ mod shells;
 mod sshd;
 mod stages;
 mod steps;
+mod units;
 mod users;
 
 use std::cell::OnceCell;
@@ -43,7 +45,7 @@ pub(crate) use steps::package_names;
 const MAX_ITEMS: usize = 5_000;
 /// Rules about what a document lacks. In one part of several they do not apply, because another
 /// part may have it.
-const WHOLE_DOCUMENT_RULES: [&str; 7] = [
+const WHOLE_DOCUMENT_RULES: [&str; 9] = [
     rules::SSH_PORT_NOT_OPEN.code,
     rules::UNKNOWN_OWNER.code,
     rules::PASSWORD_OF_UNKNOWN_USER.code,
@@ -51,6 +53,8 @@ const WHOLE_DOCUMENT_RULES: [&str; 7] = [
     rules::MISSING_UNIT_PROGRAM.code,
     rules::FIREWALL_WITHOUT_SSH.code,
     rules::MISSING_SIGNING_KEY.code,
+    rules::TRIGGER_WITHOUT_UNIT.code,
+    rules::MISSING_UNIT.code,
 ];
 
 /// Whether a finding also applies to one part of several.
@@ -100,6 +104,7 @@ fn check_boot(document: &CloudConfig<'_>, out: &mut Vec<Diagnostic>) {
     users::check(&boot, out);
     commands::check(&boot, out);
     files::check(&boot, out);
+    units::check(&boot, out);
     mounts::check(&boot, out);
 }
 

@@ -7,6 +7,7 @@ mod mounts;
 mod shells;
 mod sshd;
 mod stages;
+mod units;
 mod unnoticed;
 mod words;
 

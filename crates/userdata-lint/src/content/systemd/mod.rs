@@ -9,6 +9,7 @@ use super::{Content, ContentFault};
 use crate::rules;
 use diagnostics::source::Span;
 use diagnostics::{did_you_mean, quoted};
+pub(crate) use relations::{is_like_special_target, is_special_target};
 use unit::{Setting, Unit, split_words, unit_of_path};
 
 const BOOLEANS: &str = "1 yes y true t on 0 no n false f off";
@@ -82,6 +83,38 @@ pub(crate) fn required_programs(path: &str, text: &str) -> Vec<(String, Span)> {
     unit.read(&mut Vec::new());
     let commands = unit.effective_values("ExecStart");
     commands.iter().filter_map(|setting| Some((program_of(&setting.value)?, setting.value_span))).collect()
+}
+
+/// A unit that another one names.
+#[derive(Debug)]
+pub(crate) struct NamedUnit {
+    /// The setting that names it, such as `Requires`.
+    pub setting: String,
+    pub name: String,
+    pub span: Span,
+}
+
+/// Settings that name a unit without which this one does not start, or is not started; and other names of this unit.
+const NAMING: [&str; 8] = ["Requires", "Requisite", "BindsTo", "WantedBy", "RequiredBy", "UpheldBy", "Alias", "Accept"];
+
+/// The units that a unit needs, in the order of the settings. `Unit` and `Service` are what a timer, a path or a socket
+/// starts. A setting without a unit has its value as the name.
+pub(crate) fn named_units(path: &str, text: &str) -> Vec<NamedUnit> {
+    let Some((kind, own, _)) = unit_of_path(path) else { return Vec::new() };
+    let mut unit = Unit { kind, own, text, header: None, settings: Vec::new() };
+    unit.read(&mut Vec::new());
+    let is_naming = |setting: &&Setting<'_>| {
+        NAMING.contains(&setting.name)
+            || matches!((kind, setting.name), ("timer" | "path", "Unit") | ("socket", "Service"))
+    };
+    let named = unit.settings.iter().filter(is_naming).flat_map(|setting| {
+        unit.names(setting).map(|(name, span)| NamedUnit {
+            setting: setting.name.to_owned(),
+            name: name.to_owned(),
+            span,
+        })
+    });
+    named.collect()
 }
 
 impl Unit<'_> {

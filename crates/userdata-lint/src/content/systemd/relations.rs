@@ -32,9 +32,19 @@ const TARGETS: &[&str] = &[
     "time-sync", "timers", "umount", "usb-gadget", "veritysetup", "veritysetup-pre",
 ];
 
+/// Whether a target is one of systemd's.
+pub(crate) fn is_special_target(name: &str) -> bool {
+    name.strip_suffix(".target").is_some_and(|stem| TARGETS.contains(&stem))
+}
+
+/// Whether a target is one of systemd's, or a misspelled one.
+pub(crate) fn is_like_special_target(name: &str) -> bool {
+    name.strip_suffix(".target").is_some_and(|stem| closest(stem, TARGETS.iter().copied()).is_some())
+}
+
 pub(super) fn check(unit: &Unit<'_>, is_drop_in: bool, out: &mut Vec<ContentFault>) {
     for setting in unit.settings.iter().filter(|setting| RELATIONS.contains(&setting.name)) {
-        for (name, span) in units(unit, setting) {
+        for (name, span) in unit.names(setting) {
             check_name(setting, name, span, out);
         }
     }
@@ -43,15 +53,6 @@ pub(super) fn check(unit: &Unit<'_>, is_drop_in: bool, out: &mut Vec<ContentFaul
         check_order(unit, out);
         check_type(unit, out);
     }
-}
-
-/// The units that a setting names, with their places.
-fn units<'u>(unit: &'u Unit<'_>, setting: &'u Setting<'_>) -> impl Iterator<Item = (&'u str, Span)> {
-    let shown = unit.text.get(setting.value_span.start..setting.value_span.end).unwrap_or_default();
-    setting.value.split_whitespace().map(move |name| {
-        let span = shown.find(name).map(|at| setting.value_span.start + at);
-        (name, span.map_or(setting.value_span, |start| Span::new(start, start + name.len())))
-    })
 }
 
 fn check_name(setting: &Setting<'_>, name: &str, span: Span, out: &mut Vec<ContentFault>) {
@@ -87,7 +88,7 @@ fn check_name(setting: &Setting<'_>, name: &str, span: Span, out: &mut Vec<Conte
 fn check_order(unit: &Unit<'_>, out: &mut Vec<ContentFault>) {
     let named = |settings: &[&str]| -> Vec<(&str, Span)> {
         let settings = unit.settings.iter().filter(|setting| settings.contains(&setting.name));
-        settings.flat_map(|setting| units(unit, setting)).collect()
+        settings.flat_map(|setting| unit.names(setting)).collect()
     };
     let ordered = named(&["After", "Before"]);
     let has_no_order = |name: &str| !ordered.iter().any(|(other, _)| *other == name);

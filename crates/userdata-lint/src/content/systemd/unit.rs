@@ -169,6 +169,15 @@ impl<'t> Unit<'t> {
         out
     }
 
+    /// The units that a setting names, with their places.
+    pub(super) fn names<'u>(&'u self, setting: &'u Setting<'_>) -> impl Iterator<Item = (&'u str, Span)> {
+        let shown = self.text.get(setting.value_span.start..setting.value_span.end).unwrap_or_default();
+        setting.value.split_whitespace().map(move |name| {
+            let span = shown.find(name).map(|at| setting.value_span.start + at);
+            (name, span.map_or(setting.value_span, |start| Span::new(start, start + name.len())))
+        })
+    }
+
     pub(super) fn is_set(&self, name: &str) -> bool {
         !self.effective_values(name).is_empty()
     }
