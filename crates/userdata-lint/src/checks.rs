@@ -9,8 +9,8 @@ use super::parts::{self, RawPart};
 use super::places::{Places, finding};
 use super::suppress::WrittenFile;
 use super::{
-    Options, artifacts, boot, content, document, image, messages, rules, schema, secrets, suppress, template, value,
-    write_files,
+    Options, artifacts, boot, causes, content, document, image, messages, rules, schema, secrets, suppress, template,
+    value, write_files,
 };
 use diagnostics::source::{Source, Span};
 use diagnostics::{Diagnostic, Origin, Part, Severity, Suppressed, Verdict};
@@ -271,6 +271,7 @@ pub(super) fn cloud_config(
     image::check(&document, options, diagnostics);
     secrets::check_cloud_config(&document, diagnostics);
     artifacts::check_document(&document, diagnostics);
+    causes::merge(&document, diagnostics);
     let written = |file: &FileEntry<'_>| WrittenFile {
         index: file.index,
         path: file.path.map_or_else(String::new, |(path, _)| path.to_owned()),

@@ -32,6 +32,7 @@
 
 mod artifacts;
 mod boot;
+mod causes;
 mod checks;
 mod cloud_config;
 mod content;

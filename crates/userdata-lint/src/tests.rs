@@ -1,3 +1,4 @@
+mod causes;
 mod findings;
 
 use super::*;

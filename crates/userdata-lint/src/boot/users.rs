@@ -83,7 +83,7 @@ fn groups<'t>(document: &CloudConfig<'t>) -> Vec<(&'t str, Node<'t>, Option<Node
 /// Reports files whose owner the document creates after it has written them.
 fn check_late_owners(document: &CloudConfig<'_>, created: &BTreeMap<&str, Span>, out: &mut Vec<Diagnostic>) {
     let is_new = |name: &str| !name.is_empty() && name != "default" && !is_base_account(name);
-    for file in document.files().iter().filter(|file| !file.deferred) {
+    for file in document.files().iter().filter(|file| !file.deferred && file.path.is_some()) {
         let Some(node) = value::get(document.tree, file.node, "owner") else { continue };
         let Some(owner) = node.as_str() else { continue };
         let mut names = owner.splitn(2, ':').filter(|name| is_new(name));
@@ -99,7 +99,8 @@ fn check_late_owners(document: &CloudConfig<'_>, created: &BTreeMap<&str, Span>,
 fn check_owners(boot: &Boot<'_, '_>, created: &BTreeMap<&str, Span>, out: &mut Vec<Diagnostic>) {
     let document = boot.document;
     let mut tries = 0;
-    for file in document.files() {
+    // cloud-init skips an entry without a path.
+    for file in document.files().iter().filter(|file| file.path.is_some()) {
         let Some(node) = value::get(document.tree, file.node, "owner") else { continue };
         let Some(owner) = node.as_str() else { continue };
         for name in owner.splitn(2, ':') {

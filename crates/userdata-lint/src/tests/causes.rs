@@ -1,0 +1,75 @@
+//! One cause, one finding.
+
+use crate::{Options, Verdict, lint_bytes};
+
+/// Line, code and path of each finding.
+fn found(text: &str) -> Vec<String> {
+    let document = lint_bytes("t", format!("#cloud-config\n{text}"), &Options::default()).documents.remove(0);
+    let source = &document.findings.source;
+    let findings = document.findings.diagnostics.iter().map(|found| {
+        let line = found.span.map_or(0, |span| source.position(span.start).line);
+        format!("{line} {} {}", found.rule.code, found.path)
+    });
+    let out: Vec<_> = findings.collect();
+    let is_error = document.findings.diagnostics.iter().any(|found| found.severity == diagnostics::Severity::Error);
+    assert!(document.verdict == Verdict::Invalid || !is_error || text.contains("sudoers"), "{text}");
+    out
+}
+
+#[test]
+fn the_cause_of_an_error_is_its_only_finding() {
+    for (text, expected) in [
+        // Entries with two forms.
+        ("chpasswd:\n  users:\n  - {name: a, password: $6$a$b, type: crypted}\n", "4 MK104 chpasswd.users.0"),
+        ("chpasswd:\n  users:\n  - {name: a, password: b, type: plain}\n", "4 MK104 chpasswd.users.0"),
+        ("chpasswd:\n  users:\n  - {name: a, type: RANDOM, password: R}\n", "4 MK101 chpasswd.users.0"),
+        ("chpasswd:\n  users:\n  - {name: a, type: text}\n", "4 MK103 chpasswd.users.0"),
+        ("chpasswd:\n  users:\n  - {name: a}\n", "4 MK103 chpasswd.users.0"),
+        ("chpasswd:\n  users:\n  - {name: a, type: RANDOM, expire: true}\n", "4 MK101 chpasswd.users.0"),
+        ("chpasswd:\n  users:\n  - {name: 7, type: RANDOM}\n", "4 MK102 chpasswd.users.0"),
+        ("yum_repos:\n  a: {name: b}\n", "3 MK112 yum_repos.a"),
+        ("users: [5]\n", "2 MK102 users.0"),
+        ("disk_setup: {/dev/sdb: {layout: [[33, {}]]}}\n", "2 MK102 disk_setup./dev/sdb.layout.0.1"),
+        ("users:\n- {name: a, snapuser: a@mail.example}\n", "3 MK111 users.0"),
+        // A colon too many.
+        ("users:\n- default:\n  shell: /bin/bash\n", "3 MK101 users.0"),
+        ("users:\n- shell: /bin/bash\n", "3 MK103 users.0"),
+        // No template.
+        ("phone_home: {url: \"{{ v1.region }}\"}\n", "2 MK105 phone_home.url"),
+        ("package_update: \"{{ v1.region }}\"\n", "2 MK102 package_update"),
+        ("write_files:\n- {path: \"{{ v1.region }}\", content: a}\n", "3 MK369 write_files.0.path"),
+        // An entry that is never written.
+        ("write_files:\n- {owner: 'azureuser:azureuser', content: a}\n", "3 MK103 write_files.0"),
+        (
+            "write_files:\n- path: /etc/sudoers.d/a\n  permissions: '0666'\n  content: |\n    ada ALL=(ALL) ALL\n",
+            "6 MK327 write_files.0.content",
+        ),
+    ] {
+        assert_eq!(found(text), [expected], "{text}");
+    }
+}
+
+#[test]
+fn other_causes_stay() {
+    for (text, expected) in [
+        (
+            "hostname: \"{{ v1.local_hostname }}\"\nphone_home: {url: \"{{ v1.region }}\"}\n",
+            vec!["2 MK369 hostname", "3 MK105 phone_home.url"],
+        ),
+        ("users:\n- {default: , homee: /a}\n- {name: b, shel: c}\n", vec!["3 MK101 users.0", "4 MK101 users.1"]),
+        (
+            "write_files:\n- {path: /srv/a, permissions: '0666', content: a}\n",
+            vec!["3 MK376 write_files.0.permissions"],
+        ),
+        ("write_files:\n- {path: /srv/a, owner: 'azureuser', content: a}\n", vec!["3 MK354 write_files.0.owner"]),
+    ] {
+        assert_eq!(found(text), expected, "{text}");
+    }
+}
+
+#[test]
+fn the_help_of_a_value_names_the_missing_header() {
+    let report = lint_bytes("t", "#cloud-config\nphone_home: {url: \"{{ v1.region }}\"}\n", &Options::default());
+    let help = report.documents[0].findings.diagnostics[0].help.clone().unwrap_or_default();
+    assert!(help.contains("## template: jinja"), "{help}");
+}
