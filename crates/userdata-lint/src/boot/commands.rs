@@ -6,7 +6,7 @@ use std::cell::OnceCell;
 use std::collections::BTreeSet;
 
 use super::steps::{Boot, BootStep, Stage};
-use super::{bootcmd, sed, shells};
+use super::{bootcmd, databases, sed, shells};
 use crate::cloud_config::normalize_path;
 use crate::rules;
 use crate::shell::{self, Input, Interpreter, SimpleCommand};
@@ -96,6 +96,7 @@ fn check_command(
         let help = "remove it; for work after cloud-init, use a unit with `After=cloud-final.service` and start it with `--no-block`";
         out.push(step.finding(source, &rules::WAITS_FOR_CLOUD_INIT, command, message, help));
     }
+    databases::check_join(source, step, command, out);
     if never_ends(command) && !command.conditional && command.is_waited_for() {
         let message = format!("{} never ends: the commands after it do not run", quoted(command.written));
         let help = "run it as a service (`systemd-run`, or a unit), or with `timeout`";
@@ -200,6 +201,7 @@ fn never_ends(command: &SimpleCommand<'_>) -> bool {
         "journalctl" => follows(['f', 'f']) || command.has(&["--follow"]),
         "sleep" => first == "infinity",
         "cockroach" | "docker" | "podman" => runs_cockroach(command),
+        "nakama" => databases::runs_nakama(command),
         "watch" => {
             !first.is_empty() && !follows(['g', 'q']) && !command.arguments().iter().any(|word| word.starts_with("--"))
         }

@@ -13,6 +13,7 @@
 
 mod bootcmd;
 mod commands;
+mod databases;
 mod files;
 mod items;
 mod known_units;
@@ -105,12 +106,14 @@ fn check_boot(document: &CloudConfig<'_>, out: &mut Vec<Diagnostic>) {
     commands::check(&boot, out);
     files::check(&boot, out);
     units::check(&boot, out);
+    databases::check(&boot, out);
     mounts::check(&boot, out);
 }
 
 /// Whether a finding is one of [`script`], for a file that is checked on its own.
 pub(super) fn is_of_script(found: &Diagnostic, path: &str) -> bool {
-    const RULES: [&str; 9] = [
+    const RULES: [&str; 10] = [
+        rules::COCKROACH_WITHOUT_JOIN.code,
         rules::INVALID_SED_EXPRESSION.code,
         rules::MISSPELLED_TEE.code,
         rules::USER_CHANGE_WITHOUT_COMMAND.code,

@@ -2,6 +2,7 @@
 
 mod bootcmd;
 mod branches;
+mod databases;
 mod lists;
 mod mounts;
 mod shells;

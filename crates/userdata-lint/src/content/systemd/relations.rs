@@ -152,6 +152,13 @@ fn check_type(unit: &Unit<'_>, out: &mut Vec<ContentFault>) {
         let of = |table: &'static [(&str, &[&str])]| {
             table.iter().find(|(name, _)| *name == program).map(|(_, flags)| *flags)
         };
+        let may_join = arguments.iter().any(|word| word.starts_with("--join") || word.contains(['$', '%']));
+        if program == "cockroach" && arguments.first() == Some(&"start") && !may_join {
+            let message = "`cockroach start` without `--join` ends with an error".to_owned();
+            let help = "use `start-single-node`, or name the nodes of the cluster: `--join=HOST,HOST`";
+            let rule = &rules::COCKROACH_WITHOUT_JOIN;
+            out.push(ContentFault::new(rule, command.value_span, message, Some(help.into())));
+        }
         let (message, help) = match kind {
             "forking" => match of(FOREGROUND) {
                 Some(flags) if !has_one_of(flags) => {
