@@ -210,9 +210,25 @@ fn jinja(source: &Source, options: &Options, depth: usize) -> Checked {
     for part in &mut checked.parts {
         part.span = places.span(part.span);
     }
+    if kind == Kind::CloudConfig {
+        drop_unknown_values(source.text(), &mut checked);
+    }
     checked.suppressed.iter_mut().for_each(|allowed| places.translate_suppressed(allowed));
     checked.diagnostics.extend(warnings);
     checked
+}
+
+/// Drops errors about values that are nothing only because the value of an expression is not known here.
+fn drop_unknown_values(template: &str, checked: &mut Checked) {
+    let count = checked.diagnostics.len();
+    checked.diagnostics.retain(|found| {
+        let is_nothing = found.origin == Origin::CloudInit && found.message.ends_with("found nothing (null)");
+        let rest = found.span.and_then(|span| template.get(span.end..)).unwrap_or_default();
+        !(is_nothing && rest.trim_start_matches([':', '-', ' ', '\r', '\n']).starts_with("{{"))
+    });
+    if checked.diagnostics.len() < count {
+        checked.verdict = verdict(&checked.diagnostics);
+    }
 }
 
 /// Checks a cloud-config; also returns the files that it writes.

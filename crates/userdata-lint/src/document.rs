@@ -336,8 +336,32 @@ fn joined(source: &Source, item: Node<'_>) -> Option<Span> {
     None
 }
 
+/// Reports a script whose first bytes are not `#!`: cloud-init writes it unchanged and cannot start it.
+fn interpreter(source: &Source) -> Option<Diagnostic> {
+    let text = source.text();
+    if text.starts_with("#!") {
+        return None;
+    }
+    let (message, help) = if text.trim_start().starts_with("#!") {
+        let blank = if text.starts_with(['\r', '\n']) { "an empty line" } else { "blanks" };
+        (
+            format!("`#!` must be the first two bytes of a script, after {blank} the script cannot be executed"),
+            "remove what is before `#!`; in Terraform, write `<<-EOF` or use `chomp` and `trimspace`",
+        )
+    } else if text.trim().is_empty() {
+        return None;
+    } else {
+        (
+            "a script without `#!` cannot be executed".to_owned(),
+            "write `#!/bin/sh`, or another interpreter, in the first line",
+        )
+    };
+    Some(finding(&crate::rules::INTERPRETER_NOT_FIRST, String::new(), beginning(source), message, Some(help.into())))
+}
+
 /// Checks a script that is user-data.
 pub(super) fn script(source: &Source, diagnostics: &mut Vec<Diagnostic>) {
+    diagnostics.extend(interpreter(source));
     diagnostics.extend(content::check_user_data_script(source.text()).into_iter().map(content::to_diagnostic));
     diagnostics.push(not_checked(source, "`cloud-init schema` does not check scripts"));
 }

@@ -99,6 +99,19 @@ fn check_destination(entry: &FileEntry<'_>, path: &str, place: Node<'_>, mode: O
     }
 }
 
+/// Endings of files that nobody runs.
+const DATA_ENDINGS: &[&str] = &[
+    "cfg", "cnf", "conf", "config", "crt", "css", "csv", "env", "gpg", "hcl", "htm", "html", "ini", "j2", "js", "json",
+    "key", "list", "md", "mount", "network", "pem", "properties", "repo", "rules", "service", "socket", "sources",
+    "sql", "target", "template", "tf", "timer", "tmpl", "toml", "tpl", "txt", "xml", "yaml", "yml",
+];
+
+/// Whether a file is a configuration or other data, by its name.
+fn is_data(path: &str) -> bool {
+    let name = path.rsplit('/').next().unwrap_or_default();
+    name.rsplit_once('.').is_some_and(|(_, ending)| DATA_ENDINGS.contains(&ending))
+}
+
 /// Checks the content: its encoding, and the decoded file.
 fn check_content(document: &CloudConfig<'_>, entry: &FileEntry<'_>, mode: u32, out: &mut Vec<Diagnostic>) {
     let Some(content) = &entry.content else { return };
@@ -124,6 +137,7 @@ fn check_content(document: &CloudConfig<'_>, entry: &FileEntry<'_>, mode: u32, o
     // A file that is appended to another one need not begin like a script.
     if (mode & 0o111 != 0 || entry.is_run_at_boot())
         && !entry.appends
+        && !is_data(&entry.destination)
         && !first.starts_with("#!")
         && !text.trim().is_empty()
     {

@@ -5,8 +5,9 @@ use std::borrow::Cow;
 use std::cell::OnceCell;
 use std::collections::BTreeSet;
 
+use super::endless::never_ends;
 use super::steps::{Boot, BootStep, Stage};
-use super::{bootcmd, databases, sed, shells};
+use super::{bootcmd, databases, sed, shells, terminal};
 use crate::cloud_config::normalize_path;
 use crate::rules;
 use crate::shell::{self, Input, Interpreter, SimpleCommand};
@@ -65,7 +66,11 @@ pub(super) fn check_step(
     assumes_yes: &dyn Fn() -> bool,
     out: &mut Vec<Diagnostic>,
 ) {
-    step.commands.iter().for_each(|command| check_command(source, step, command, assumes_yes, out));
+    for (at, command) in step.commands.iter().enumerate() {
+        let is_last = !continues && at + 1 == step.commands.len();
+        check_command(source, step, command, is_last, assumes_yes, out);
+        terminal::check(source, step, command, out);
+    }
     shells::check_user_changes(source, step, continues, out);
     check_downloads(source, step, out);
     check_misspelled_tee(source, step, out);
@@ -76,6 +81,7 @@ fn check_command(
     source: &Source,
     step: &BootStep<'_>,
     command: &SimpleCommand<'_>,
+    is_last: bool,
     assumes_yes: &dyn Fn() -> bool,
     out: &mut Vec<Diagnostic>,
 ) {
@@ -124,10 +130,12 @@ fn check_command(
                 out.push(step.finding(source, &rules::REBOOT_LOOP, command, message, help));
             }
             Stage::Runcmd | Stage::Script => {
-                let message = format!(
-                    "{} stops the machine while cloud-init runs: the commands after it do not run",
-                    quoted(program)
-                );
+                let lost = if is_last {
+                    "cloud-init does not finish, and `phone_home` and `final_message` are lost"
+                } else {
+                    "the commands after it do not run"
+                };
+                let message = format!("{} stops the machine while cloud-init runs: {lost}", quoted(program));
                 let help = "use `power_state`, which acts when everything is done";
                 out.push(step.finding(source, &rules::REBOOT_IN_RUNCMD, command, message, help));
             }
@@ -181,54 +189,6 @@ fn asks_for_confirmation(command: &SimpleCommand<'_>) -> bool {
         }
         _ => false,
     }
-}
-
-/// Whether a command never ends. If its output goes to a pipe, the reader may end it.
-fn never_ends(command: &SimpleCommand<'_>) -> bool {
-    if command.feeds_pipe {
-        return false;
-    }
-    let follows = |letters: [char; 2]| {
-        let clusters = command.arguments().iter().filter(|word| word.starts_with('-') && !word.starts_with("--"));
-        clusters.into_iter().any(|word| word.contains(letters))
-    };
-    let first = command.operands().next().unwrap_or_default();
-    match command.program() {
-        "tail" => {
-            (follows(['f', 'F']) || command.has(&["--follow"]))
-                && !command.arguments().iter().any(|word| word.starts_with("--pid"))
-        }
-        "journalctl" => follows(['f', 'f']) || command.has(&["--follow"]),
-        "sleep" => first == "infinity",
-        "cockroach" | "docker" | "podman" => runs_cockroach(command),
-        "nakama" => databases::runs_nakama(command),
-        "watch" => {
-            !first.is_empty() && !follows(['g', 'q']) && !command.arguments().iter().any(|word| word.starts_with("--"))
-        }
-        "python3" | "python" => command.arguments().windows(2).any(|pair| pair[0] == "-m" && pair[1] == "http.server"),
-        _ => false,
-    }
-}
-
-/// Whether a command runs a server of CockroachDB in the foreground.
-fn runs_cockroach(command: &SimpleCommand<'_>) -> bool {
-    let starts = |verb: &str| matches!(verb, "start" | "start-single-node");
-    let first = command.operands().next().unwrap_or_default();
-    if command.has(&["--help", "--version", "-h"]) {
-        return false;
-    }
-    if command.program() == "cockroach" {
-        let is_background = |word: &str| {
-            word.strip_prefix("--background").is_some_and(|value| value.is_empty() || value == "=true" || value == "=1")
-        };
-        return starts(first) && !command.arguments().iter().any(|word| is_background(word));
-    }
-    let image = command.arguments().iter().position(|word| word.contains("cockroachdb/cockroach"));
-    let Some((options, rest)) = image.and_then(|at| command.arguments().split_at_checked(at)) else { return false };
-    let detaches = |word: &str| {
-        word.starts_with("--detach") || word.starts_with('-') && !word.starts_with("--") && word.contains('d')
-    };
-    first == "run" && rest.get(1).is_some_and(|verb| starts(verb)) && !options.iter().any(|word| detaches(word))
 }
 
 /// Whether a command stops the machine immediately.
@@ -289,12 +249,22 @@ fn check_firewall(boot: &Boot<'_, '_>, out: &mut Vec<Diagnostic>) {
     if allows_ssh(boot.source().text())
         || contents.any(allows_ssh)
         || boot.paths.keys().any(|path| path.starts_with("/etc/ufw/"))
+        // Its packets do not pass the rules of ufw.
+        || boot.all_commands().any(|(_, command)| is_private_network(command))
     {
         return;
     }
     let message = "the firewall is enabled without a rule that allows SSH: nobody can log in".to_string();
     let help = "add `ufw allow OpenSSH` (or `ufw limit 22/tcp`) before it";
     out.push(step.finding(boot.source(), &rules::FIREWALL_WITHOUT_SSH, command, message, help));
+}
+
+/// Whether a command connects the machine to a private network over which people log in.
+fn is_private_network(command: &SimpleCommand<'_>) -> bool {
+    matches!(
+        (command.program(), command.operands().next()),
+        ("tailscale", Some("up" | "login" | "set")) | ("netbird", Some("up")) | ("zerotier-cli", Some("join"))
+    )
 }
 
 /// Whether a script may open the SSH port: by name or number, from an address or an interface, or

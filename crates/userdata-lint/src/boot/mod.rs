@@ -14,6 +14,7 @@
 mod bootcmd;
 mod commands;
 mod databases;
+mod endless;
 mod files;
 mod items;
 mod known_units;
@@ -25,6 +26,7 @@ mod shells;
 mod sshd;
 mod stages;
 mod steps;
+mod terminal;
 mod units;
 mod users;
 

@@ -53,8 +53,13 @@ fn check_bootcmd(boot: &Boot<'_, '_>, out: &mut Vec<Diagnostic>) {
         if installed_packages(command).is_some()
             || matches!(program, "apt-get" | "apt") && command.has(&["update", "upgrade", "dist-upgrade"])
         {
-            let message =
-                "packages are installed in every boot, before cloud-init configures apt's sources".to_string();
+            let message = match program {
+                "apt" | "apt-get" | "aptitude" => {
+                    "packages are installed in every boot, before cloud-init configures apt's sources"
+                }
+                _ => "packages are installed in every boot, before cloud-init configures their repositories",
+            };
+            let message = message.to_string();
             let help = "list them under `packages`, or move the command to `runcmd`";
             out.push(step.finding(boot.source(), &rules::INSTALLS_IN_BOOTCMD, command, message, help));
         }

@@ -3,6 +3,7 @@
 mod bootcmd;
 mod branches;
 mod databases;
+mod endless;
 mod lists;
 mod mounts;
 mod shells;

@@ -42,8 +42,19 @@ pub(super) fn check(content: &Content<'_>, out: &mut Vec<ContentFault>) {
     if let Some(name) = below.filter(|name| !is_accepted_name(name)) {
         report_ignored(name, "cron", content.text, out);
     }
+    let mut is_continued = false;
     for (start, line) in super::lines(content.text) {
-        check_entry(start, line, has_user, out);
+        let bare = line.trim();
+        let continues = bare.ends_with('\\') && !bare.starts_with('#');
+        if continues && !is_continued {
+            let at = start + line.trim_end().len() - 1;
+            let message = "cron does not join lines: the command ends here".to_owned();
+            let help = Some("write the entry on one line, or call a script".into());
+            out.push(ContentFault::new(&rules::MALFORMED_CRON_ENTRY, Span::new(at, at + 1), message, help));
+        } else if !is_continued {
+            check_entry(start, line, has_user, out);
+        }
+        is_continued = continues;
     }
     if !content.text.is_empty() && !content.text.ends_with('\n') && !content.appends {
         let last = content.text.rfind('\n').map_or(0, |end| end + 1);

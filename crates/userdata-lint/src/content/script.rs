@@ -165,7 +165,7 @@ fn check_commands(document: &CloudConfig<'_>, key: &str, out: &mut Vec<Diagnosti
 
 /// The help for an item of `runcmd` or `bootcmd`, which has no first line of its own.
 fn use_bash_in_list(fault: &mut ContentFault) {
-    if fault.rule.code == rules::BASH_SYNTAX_IN_SH.code {
+    if fault.rule.code == rules::BASH_SYNTAX_IN_SH.code && fault.help.as_deref() == Some(USE_BASH) {
         fault.help = Some("use `[bash, -c, '…']`, or POSIX syntax only".into());
     }
 }
@@ -184,13 +184,18 @@ fn missing_in_dash(script: &str) -> Vec<ContentFault> {
     let mut out = Vec::new();
     for (span, name) in shell::parse(script, Dialect::Posix).bash_only {
         let sh = "the `sh` of Debian and Ubuntu, dash,";
+        let mut help = USE_BASH;
         let message = match name {
+            option if option.starts_with('-') => {
+                help = "use `printf`";
+                format!("only bash's `echo` has {}; {sh} writes it as a part of the text", quoted(option))
+            }
             "source" => format!("only bash has `source`; {sh} does not find it: use `.` instead"),
             "[[" => format!("only bash has `[[`; {sh} does not find it: use `[`, with `=` to compare strings"),
             "==" => format!("only bash has `==` in `[`; for {sh} the condition is an error, and false: use `=`"),
             option => format!("only bash has the option {}; {sh} ends the script here", quoted(option)),
         };
-        out.push(ContentFault::new(&rules::BASH_SYNTAX_IN_SH, span, message, Some(USE_BASH.into())));
+        out.push(ContentFault::new(&rules::BASH_SYNTAX_IN_SH, span, message, Some(help.into())));
     }
     out
 }

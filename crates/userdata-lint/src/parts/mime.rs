@@ -168,12 +168,19 @@ fn walk(
             format!("expected a line {}, found none: the document has no parts", quoted(&format!("--{boundary}")));
         diagnostics.push(malformed(entity.head, message));
     } else if !closed {
-        let mut found = malformed(
-            Span::at(entity.body.end),
-            format!("expected a last line {}", quoted(&format!("--{boundary}--"))),
-        );
-        found.severity = diagnostics::Severity::Warning;
-        diagnostics.push(found);
+        // The form `--part--//` is in AWS's documentation: it begins an empty part.
+        let is_blank = |part: &Span| text[part.start..part.end].trim_matches(['-', '/', ' ', '\r', '\n']).is_empty();
+        if parts.last().is_some_and(is_blank) {
+            parts.pop();
+        } else {
+            let last = format!("--{boundary}--");
+            let message =
+                format!("the last line {} is missing; cloud-init reads the parts all the same", quoted(&last));
+            let mut found = malformed(Span::at(entity.body.end), message);
+            found.help = Some(format!("add it, in case the end of the document is missing: {}", quoted(&last)));
+            found.severity = diagnostics::Severity::Info;
+            diagnostics.push(found);
+        }
     }
     for part in parts {
         walk(text, &Entity::new(text, part), depth + 1, options, pieces, diagnostics);

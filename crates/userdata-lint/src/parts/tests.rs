@@ -101,7 +101,7 @@ fn parts_of_multi_part_documents_are_checked() {
     assert_eq!(findings(&crlf)[..2], ["1:1 MK008 mkimg ", "10:1 MK101 mkimg foo"], "{:?}", findings(&crlf));
     let open = text.replace("--=b=--\nepilogue\n", "");
     let last = lint_text(&open).findings.diagnostics.pop().unwrap();
-    assert_eq!((last.rule.code, last.severity), ("MK214", Severity::Warning));
+    assert_eq!((last.rule.code, last.severity), ("MK214", Severity::Info));
     assert_eq!(findings("MIME-Version: 1.0\nContent-Type: multipart/mixed; boundary=b\n\nx\n")[0], "1:1 MK214 mkimg ");
 }
 
@@ -425,4 +425,45 @@ fn templates_in_parts_of_another_type_are_reported() {
     ] {
         assert!(!findings(&text).iter().any(|found| found.contains("MK225")), "{text}: {:?}", findings(&text));
     }
+}
+
+#[test]
+fn a_script_begins_with_its_interpreter() {
+    let part = |text: &str| {
+        format!(
+            "Content-Type: multipart/mixed; boundary=b\nMIME-Version: 1.0\n\n--b\nContent-Type: text/x-shellscript\n\n{text}\n--b--\n"
+        )
+    };
+    let has = |text: &str| findings(text).iter().any(|found| found.contains("MK424"));
+    for bad in
+        ["\n#!/bin/bash\nls\n", "  #!/bin/sh\nls\n", "\r\n#!/bin/sh\r\nls\r\n", "\t#!/usr/bin/env python3\nprint(1)\n"]
+    {
+        assert!(has(bad), "{bad:?} {:?}", findings(bad));
+        assert!(has(&part(bad)), "{bad:?} {:?}", findings(&part(bad)));
+    }
+    assert!(has(&part("apt-get update\n")));
+    assert!(has("#cloud-config-archive\n- content: \"\\n#!/bin/sh\\nls\\n\"\n"));
+    assert!(has("## template: jinja\n\n#!/bin/sh\necho {{ v1.region }}\n"));
+    for good in ["#!/bin/bash\nls\n", "#!/bin/sh\r\nls\r\n", "#!/usr/bin/perl\nprint 1;\n", "#! /bin/sh\nls\n"] {
+        assert!(!has(good) && !has(&part(good)), "{good:?} {:?}", findings(good));
+    }
+    assert!(!has("\n#cloud-config\nruncmd: [ls]\n"));
+    assert!(!has("## template: jinja\n#!/bin/sh\necho {{ v1.region }}\n"));
+    assert!(!has("#cloud-config-archive\n- |\n  #!/bin/sh\n  ls\n"));
+}
+
+#[test]
+fn a_missing_last_line_is_information() {
+    let document = |end: &str| {
+        format!(
+            "Content-Type: multipart/mixed; boundary=\"//\"\nMIME-Version: 1.0\n\n--//\nContent-Type: text/cloud-config\n\n#cloud-config\nruncmd: [ls]\n{end}"
+        )
+    };
+    for complete in ["--//--\n", "--//--", "--//\n", "--//\n\n"] {
+        let found = findings(&document(complete));
+        assert_eq!(found, ["1:1 MK008 mkimg "], "{complete:?}");
+    }
+    let report = lint_bytes("t", document(""), &Options::default());
+    let severities = report.documents[0].findings.diagnostics.iter().map(|found| found.severity);
+    assert!(severities.into_iter().all(|severity| severity == Severity::Info));
 }

@@ -126,7 +126,7 @@ impl<'t> SimpleCommand<'t> {
         }
     }
 
-    /// An operator of `[` or an option of `set` that only bash has.
+    /// An operator of `[`, or an option of `set` or `echo`, that only bash has.
     pub(super) fn bash_only_argument(&self) -> Option<&'t str> {
         let arguments = self.arguments();
         // With `sudo`, `[` is a program, which is the same everywhere.
@@ -134,6 +134,9 @@ impl<'t> SimpleCommand<'t> {
             program @ ("[" | "test") if self.written.starts_with(program) => {
                 let mut pairs = arguments.windows(2);
                 pairs.find(|pair| pair[1] == "==" && !matches!(&*pair[0], "=" | "!=")).map(|pair| &pair[1])
+            }
+            "echo" if self.outputs.iter().any(|output| !output.path.starts_with("/dev/")) => {
+                return self.option_of_echo();
             }
             // A script may try the option in a condition first.
             "set" if !self.conditional => {
@@ -147,6 +150,17 @@ impl<'t> SimpleCommand<'t> {
         }?;
         let at = self.written.find(name.as_ref())?;
         self.written.get(at..at + name.len())
+    }
+
+    /// The option `-e` of `echo`, as it is written.
+    pub(super) fn option_of_echo(&self) -> Option<&'t str> {
+        let is_option = |word: &str| {
+            let letters = word.strip_prefix('-').unwrap_or_default();
+            letters.contains('e') && letters.bytes().all(|byte| b"neE".contains(&byte))
+        };
+        let word = self.arguments().first().filter(|word| self.program() == "echo" && is_option(word))?;
+        let at = self.written.find(word.as_ref())?;
+        self.written.get(at..at + word.len())
     }
 
     /// Removes assignments, `sudo`, `env`, `timeout 5` and similar prefixes.

@@ -143,6 +143,7 @@ impl<'t> Parser<'t> {
                     command.input = Input::Pipe;
                 }
             }
+            self.note_options_of_echo(first, feeds);
             if !feeds {
                 return Ok(());
             }
@@ -265,9 +266,20 @@ impl<'t> Parser<'t> {
             let at = first.start + command.written.find(name).unwrap_or_default();
             self.script.bash_only.push((Span::new(at, at + name.len()), name));
         }
+        if let Some(name) = command.option_of_echo().filter(|_| !self.is_bash() && command.outputs.is_empty()) {
+            let at = first.start + command.written.find(name).unwrap_or_default();
+            self.echoes.push((self.script.commands.len(), Span::new(at, at + name.len()), name));
+        }
         if !command.words.is_empty() {
             self.script.commands.push(command);
         }
+    }
+
+    /// Records `echo -e` in commands whose output goes to a pipe, which is only known after them.
+    fn note_options_of_echo(&mut self, from: usize, feeds: bool) {
+        let start = self.echoes.iter().position(|(index, ..)| *index >= from).unwrap_or(self.echoes.len());
+        let echoes = self.echoes.drain(start..).map(|(_, span, name)| (span, name));
+        self.script.bash_only.extend(echoes.filter(|_| feeds));
     }
 
     /// Records a command name that only bash has.

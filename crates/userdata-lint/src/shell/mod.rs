@@ -148,6 +148,7 @@ pub(crate) fn parse(text: &str, dialect: Dialect) -> Script<'_> {
         expansions: Vec::new(),
         context: Context::default(),
         chained: false,
+        echoes: Vec::new(),
         script: Script::default(),
     };
     parser.parse_script()
@@ -190,6 +191,8 @@ struct Parser<'t> {
     context: Context,
     /// Whether the command follows `&&` or `||`.
     chained: bool,
+    /// The index of a command `echo -e`, and its option.
+    echoes: Vec<(usize, Span, &'t str)>,
     script: Script<'t>,
 }
 

@@ -261,6 +261,15 @@ fn render_error(error: &minijinja::Error, body: &str, offset: usize) -> Rendered
         found.origin = diagnostics::Origin::Mkimg;
         return Rendered::Ignored(found);
     }
+    if let Some(at) =
+        open_comment(body).filter(|_| error.kind() == ErrorKind::SyntaxError && detail.contains("comment"))
+    {
+        let message = "`{#` begins a comment of the template, which never ends".to_owned();
+        let help =
+            "put a script that contains `{#` between `{% raw %}` and `{% endraw %}`; or end the comment with `#}`";
+        let span = Span::new(offset + at, offset + at + 2);
+        return Rendered::Invalid(finding(&rules::INVALID_JINJA, String::new(), span, message, Some(help.into())));
+    }
     match error.kind() {
         ErrorKind::SyntaxError | ErrorKind::UnknownFilter | ErrorKind::UnknownTest | ErrorKind::BadEscape
             if !in_do() && !names_jinja_only() && !at_comma() =>
@@ -272,5 +281,17 @@ fn render_error(error: &minijinja::Error, body: &str, offset: usize) -> Rendered
         }
         // A method of Python, a value that only the machine has, or an endless loop.
         _ => Rendered::Unsupported(format!("the template cannot be rendered here: {error}")),
+    }
+}
+
+/// The begin of a comment that does not end.
+fn open_comment(body: &str) -> Option<usize> {
+    let mut from = 0;
+    loop {
+        let at = from + body.get(from..)?.find("{#")?;
+        match body[at..].find("#}") {
+            Some(length) => from = at + length + 2,
+            None => return Some(at),
+        }
     }
 }
