@@ -5,10 +5,10 @@
 
 use diagnostics::source::{Source, Span};
 use diagnostics::{Diagnostic, LintedDocument};
-use userdata_lint::{Allowance, Options, lint_file, lint_rendered};
+use userdata_lint::{Allowance, Machine, Options, lint_file, lint_rendered};
 
 use super::project::Opened;
-use crate::model::{Assignment, Places, Plan, Script};
+use crate::model::{Assignment, Places, Plan, Script, Value, base_names};
 use crate::render;
 
 /// Scripts and deferred files are staged here; the document's copies of them are not reported.
@@ -27,11 +27,32 @@ pub(super) fn options(plan: &Plan, secrets: &[String], options: &Options) -> Opt
     let sets_apt = |content: &[u8]| std::str::from_utf8(content).is_ok_and(|text| text.contains("Assume-Yes"));
     Options {
         assumes_yes: contents.any(sets_apt),
+        machine: Some(machine(plan)),
         base_image: plan.droplet.as_ref().map(|droplet| droplet.image.clone()),
         allow: allow.collect(),
         separate_files: files.chain([STAGED.to_owned()]).collect(),
         secrets: secrets.to_vec(),
         ..options.clone()
+    }
+}
+
+/// What the project puts on its machine.
+fn machine(plan: &Plan) -> Machine {
+    let unpacked = || plan.artifacts.iter().flat_map(|artifact| &artifact.unpack);
+    let files = plan.files.iter().map(|file| (file.path.clone(), file.mode));
+    let of_artifacts = unpacked().filter_map(|entry| Some((entry.to.clone(), entry.mode?)));
+    let directories = unpacked().filter(|entry| entry.is_directory()).map(|entry| entry.to.clone());
+    let more: Vec<&Value> = plan.cloud_config.values().collect();
+    let users = plan.users.iter().flat_map(|user| std::iter::once(&user.name).chain(&user.groups));
+    let scripts = plan.all_scripts().map(|script| String::from_utf8_lossy(&script.content).into_owned());
+    Machine {
+        files: files.chain(of_artifacts).map(|(path, mode)| (path, mode.0 & 0o111 != 0)).collect(),
+        directories: directories.collect(),
+        users: users.cloned().chain(base_names().map(str::to_owned)).collect(),
+        packages: plan.packages.clone(),
+        // `cloud_config` may create anything, too.
+        scripts: scripts.chain(more.iter().map(|value| format!("{value:?}"))).collect(),
+        environment: plan.environment.keys().cloned().collect(),
     }
 }
 

@@ -170,9 +170,13 @@ fn check_project(global: &Global, options: &Options, target: Target) -> Result<R
             if let Some((plan, places)) = plan(global, &opened, assignments, &mut diagnostics)? {
                 options = project_lint::options(&plan, &options.secrets, &options);
                 // The template's own finding has the exact place.
-                let reported = [rules::COCKROACHDB_LICENCE.code];
-                let is_reported = |code: &&str| diagnostics.iter().any(|found| found.rule.code == *code);
-                options.reported_rules = reported.into_iter().filter(is_reported).collect();
+                let twins = [
+                    (&rules::COCKROACHDB_LICENCE, &rules::COCKROACHDB_LICENCE),
+                    (&rules::TEMPLATE_UNKNOWN_OWNER, &rules::UNKNOWN_OWNER),
+                ];
+                let is_reported = |rule: &Rule| diagnostics.iter().any(|found| found.rule.code == rule.code);
+                let reported = twins.iter().filter(|(of_template, _)| is_reported(of_template));
+                options.reported_rules = reported.map(|(_, of_document)| of_document.code).collect();
                 documents = project_lint::check_files(&plan, &options);
                 match render::render(&plan, target) {
                     Ok(document) => {

@@ -91,9 +91,10 @@ fn describe_plan(mut parts: Parts) -> Parts {
         }
     }
     described.extend(parts);
-    for file in &plan.held_back {
+    for file in &plan.deferred_files {
         let Some(part) = described.shift_remove(&file.staged) else { continue };
-        let attributes = format!("owner: {:?}\npermissions: {:?}\n", file.owner, file.mode);
+        let after = if file.after.is_empty() { String::new() } else { format!("after: script {}\n", file.after) };
+        let attributes = format!("owner: {:?}\npermissions: {:?}\n{after}", file.owner, file.mode);
         insert(&mut described, &file.path, Part { attributes, ..part });
     }
     for script in plan.scripts.iter().chain(&plan.cleanup).chain(&plan.check) {
@@ -117,7 +118,7 @@ struct ImagePlan {
     artifacts: Vec<serde_json::Map<String, serde_json::Value>>,
     environment: IndexMap<String, String>,
     scripts: Vec<PlanScript>,
-    held_back: Vec<OnBootFile>,
+    deferred_files: Vec<DeferredFile>,
     cleanup: Option<PlanScript>,
     check: Option<PlanScript>,
     time_limits: IndexMap<String, u64>,
@@ -130,11 +131,13 @@ struct PlanScript {
 }
 
 #[derive(Debug, Deserialize)]
-struct OnBootFile {
+struct DeferredFile {
     path: String,
     staged: String,
     owner: String,
     mode: String,
+    /// Name of the script after which it is placed; empty before all scripts.
+    after: String,
 }
 
 impl ImagePlan {

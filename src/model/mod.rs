@@ -21,7 +21,7 @@ pub use reader::Places;
 pub use shape::{destination_fault, schema};
 pub use spec::{
     Allowance, ArtifactSpec, Attributes, BadMode, BadOwner, Droplet, FilesSpec, ImageSpec, Mode, Owner, Placed,
-    Snapshot, TimeLimits, User, Verify,
+    Snapshot, TimeLimits, User, Verify, base_names,
 };
 pub use template::{Inputs, ResolveError, Resolved, Secrets, Template};
 pub use value::{Mapping, Number, Value, is_variable_name, to_yaml};

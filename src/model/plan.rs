@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::lock::Lock;
 use super::spec::{
-    Allowance, Attributes, Droplet, ImageSpec, Mode, Owner, Snapshot, TimeLimits, User, Verify, image_name,
+    Allowance, Attributes, Droplet, ImageSpec, Mode, Owner, Snapshot, TimeLimits, User, Verify, image_name, is_on_boot,
 };
 use super::value::Mapping;
 
@@ -75,6 +75,8 @@ pub struct PlannedFile {
     pub source: String,
     pub owner: Owner,
     pub mode: Mode,
+    /// Name of the script after which it is placed.
+    pub after: Option<String>,
     /// Whether it is in the document's bundle; `None` if that depends on the room.
     pub bundle: Option<bool>,
     pub content: Content,
@@ -152,16 +154,18 @@ impl PlanError {
     }
 }
 
-/// Directories whose scripts cloud-init runs at boot.
-const ON_BOOT_DIRECTORIES: [&str; 3] =
-    ["/var/lib/cloud/scripts/per-instance/", "/var/lib/cloud/scripts/per-boot/", "/var/lib/cloud/scripts/per-once/"];
-
 impl PlannedFile {
-    /// Returns whether cloud-init runs the file at boot. In a bake, the runner installs it at the
-    /// end.
+    /// Returns whether cloud-init runs the file at boot.
     #[must_use]
     pub fn runs_on_boot(&self) -> bool {
-        ON_BOOT_DIRECTORIES.iter().any(|directory| self.path.starts_with(directory))
+        is_on_boot(&self.path)
+    }
+
+    /// Returns whether the runner puts it into its place: cloud-init would run it on the build
+    /// droplet too, or write it too early.
+    #[must_use]
+    pub fn is_placed_by_runner(&self) -> bool {
+        self.runs_on_boot() || self.after.is_some()
     }
 
     /// Returns whether its owner may not exist before cloud-init has created the users.

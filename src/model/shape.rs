@@ -205,6 +205,11 @@ const FILES: &[Field] = &[
     required("to", Shape::Leaf(Leaf::Destination), "Destination on the machine."),
     optional("owner", Shape::Leaf(Leaf::Owner), "Default: root:root."),
     optional("mode", Shape::Leaf(Leaf::Mode), "Default: 0755 for executable files, 0644 for others."),
+    optional(
+        "after",
+        Shape::Leaf(Leaf::SourcePath),
+        "A script of `scripts:`, after which the files are put into their place. Default: before packages and scripts.",
+    ),
 ];
 
 const ATTRIBUTES: &[Field] = &[

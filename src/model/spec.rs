@@ -103,6 +103,8 @@ pub struct FilesSpec {
     pub owner: Option<Owner>,
     #[serde(default, deserialize_with = "mode")]
     pub mode: Option<Mode>,
+    /// Path or name of the script after which they are placed.
+    pub after: Option<String>,
 }
 
 /// Owner, mode and place in the document, by path on the machine.
@@ -276,6 +278,11 @@ fn is_base_name(name: &str, names: &[&str]) -> bool {
     names.contains(&name) || name.bytes().all(|byte| byte.is_ascii_digit())
 }
 
+/// Returns the users and groups of every Debian and Ubuntu.
+pub fn base_names() -> impl Iterator<Item = &'static str> {
+    BASE_USERS.iter().chain(BASE_GROUPS).copied()
+}
+
 /// Debian's base-passwd, `/usr/share/base-passwd/passwd.master`.
 const BASE_USERS: &[&str] = &[
     "root", "daemon", "bin", "sys", "sync", "games", "man", "lp", "mail", "news", "uucp", "proxy", "www-data",
@@ -288,6 +295,15 @@ const BASE_GROUPS: &[&str] = &[
     "dialout", "fax", "voice", "cdrom", "floppy", "tape", "sudo", "audio", "dip", "www-data", "backup", "operator",
     "list", "irc", "src", "shadow", "utmp", "video", "sasl", "plugdev", "staff", "games", "users", "nogroup",
 ];
+
+/// Directories whose scripts cloud-init runs at boot.
+const ON_BOOT_DIRECTORIES: [&str; 3] =
+    ["/var/lib/cloud/scripts/per-instance/", "/var/lib/cloud/scripts/per-boot/", "/var/lib/cloud/scripts/per-once/"];
+
+/// Returns whether a path, or each path that a glob matches, is in one of these directories.
+pub(super) fn is_on_boot(path: &str) -> bool {
+    ON_BOOT_DIRECTORIES.iter().any(|directory| path.starts_with(directory))
+}
 
 impl fmt::Display for Owner {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {

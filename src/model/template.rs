@@ -10,7 +10,7 @@ use yaml11::{Node, Tree};
 use super::expression::Scope;
 use super::reader::{Places, Reader};
 use super::shape::TEMPLATE;
-use super::spec::{ImageSpec, image_name};
+use super::spec::{ImageSpec, image_name, is_on_boot};
 use super::value::{self, Value, is_null};
 use super::variables::{Assignment, BadAssignment, Declarations};
 
@@ -284,20 +284,29 @@ impl Checker<'_> {
 
     fn check_owners(&mut self) {
         let spec = self.spec;
-        let files = spec.files.iter().map(|files| &files.owner).enumerate();
-        let attributes = spec.attributes.iter().map(|attributes| &attributes.owner).enumerate();
+        // What the runner puts into its place may belong to a user of a package or a script.
+        let files = spec.files.iter().enumerate().filter(|(_, files)| files.after.is_none());
+        let files = files.map(|(index, files)| (index, &files.owner));
+        let attributes = spec.attributes.iter().enumerate().filter(|(_, attributes)| !is_on_boot(&attributes.path));
+        let attributes = attributes.map(|(index, attributes)| (index, &attributes.owner));
         let owners = files
             .map(|(index, owner)| (format!("files.{index}.owner"), owner))
             .chain(attributes.map(|(index, owner)| (format!("attributes.{index}.owner"), owner)));
+        // An image of one's own may have any user.
+        let image = spec.droplet.as_ref().map(|droplet| droplet.image.as_str());
+        let is_distribution = image.is_some_and(|image| image.starts_with("debian-") || image.starts_with("ubuntu-"));
         for (path, owner) in owners {
             let Some(owner) = owner else { continue };
             for name in owner.names_beyond_base_system().filter(|name| !is_known_name(spec, name)) {
                 self.add(
                     &rules::TEMPLATE_UNKNOWN_OWNER,
                     path.clone(),
-                    format!("`{name}` is not in `users:`, and not every Debian or Ubuntu has it"),
+                    format!("`{name}` is not in `users:`, and Debian and Ubuntu do not have it"),
                     format!("add `{{name: {name}, system: true}}` to `users:`, or change the owner in a script"),
                 );
+                if let Some(found) = self.findings.last_mut().filter(|_| !is_distribution) {
+                    found.severity = Severity::Warning;
+                }
             }
         }
     }

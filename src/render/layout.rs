@@ -17,13 +17,13 @@ use crate::model::{Content, Mapping, Mode, Plan, PlannedFile, Script, Unpack, Us
 /// Where the runner's instructions are on the droplet.
 pub const PLAN_PATH: &str = "/run/mkimg/plan.json";
 const SCRIPTS_DIRECTORY: &str = "/run/mkimg/scripts/";
-const DEFERRED_DIRECTORY: &str = "/run/mkimg/held/";
+const DEFERRED_DIRECTORY: &str = "/run/mkimg/deferred/";
 
 /// Returns the entries of an image.
 pub(super) fn image_entries(plan: &Plan) -> Vec<DocumentEntry> {
-    let files = plan.files.iter().filter(|file| !file.runs_on_boot());
+    let files = plan.files.iter().filter(|file| !file.is_placed_by_runner());
     let mut entries: Vec<DocumentEntry> = files.map(DocumentEntry::from_file).collect();
-    for (index, file) in on_boot_files(plan) {
+    for (index, file) in deferred_files(plan) {
         let entry = DocumentEntry::new(deferred_path(index), Mode(0o600), file.content.clone());
         entries.push(DocumentEntry { bundle: file.bundle, source: file.source.clone(), ..entry });
     }
@@ -64,8 +64,8 @@ fn deferred_path(index: usize) -> String {
     format!("{DEFERRED_DIRECTORY}{index}")
 }
 
-fn on_boot_files(plan: &Plan) -> impl Iterator<Item = (usize, &PlannedFile)> {
-    plan.files.iter().filter(|file| file.runs_on_boot()).enumerate()
+fn deferred_files(plan: &Plan) -> impl Iterator<Item = (usize, &PlannedFile)> {
+    plan.files.iter().filter(|file| file.is_placed_by_runner()).enumerate()
 }
 
 /// Returns the runner's instructions for an image.
@@ -81,9 +81,10 @@ fn image_plan(plan: &Plan) -> String {
             "checksum_url": artifact.checksum_url, "unpack": unpack.collect::<Vec<_>>(),
         })
     });
-    let deferred = on_boot_files(plan).map(|(index, file)| {
+    let deferred = deferred_files(plan).map(|(index, file)| {
         json!({
             "path": file.path, "staged": deferred_path(index), "owner": file.owner.to_string(), "mode": file.mode.to_string(),
+            "after": file.after.as_deref().unwrap_or_default(),
         })
     });
     let limits = plan.time_limits;
@@ -96,7 +97,7 @@ fn image_plan(plan: &Plan) -> String {
         "artifacts": artifacts.collect::<Vec<_>>(),
         "environment": plan.environment,
         "scripts": plan.scripts.iter().map(script).collect::<Vec<_>>(),
-        "held_back": deferred.collect::<Vec<_>>(),
+        "deferred_files": deferred.collect::<Vec<_>>(),
         "cleanup": plan.cleanup.as_ref().map(script),
         "check": plan.check.as_ref().map(script),
         "time_limits": {"packages": limits.packages.as_secs(), "download": limits.download.as_secs(), "script": limits.script.as_secs()},
@@ -105,7 +106,8 @@ fn image_plan(plan: &Plan) -> String {
 
 /// Returns the runner's instructions for the verification of a fresh instance.
 fn verification_plan(plan: &Plan) -> String {
-    let on_boot: Vec<&str> = on_boot_files(plan).map(|(_, file)| file.path.as_str()).collect();
+    let on_boot = plan.files.iter().filter(|file| file.runs_on_boot());
+    let on_boot: Vec<&str> = on_boot.map(|file| file.path.as_str()).collect();
     to_text(&json!({
         "version": 1,
         "kind": "verification",

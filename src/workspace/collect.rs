@@ -12,6 +12,7 @@ use walkdir::{DirEntry, WalkDir};
 
 use super::error::{TreeError, TreeFault};
 use super::files::{FilePath, ReadError, is_temporary, open_regular, read_error_reason, read_regular};
+use super::names;
 use crate::model::{Content, FileTree, FilesSpec, ImageSpec, Mode, Owner, PlannedFile, Script, destination_fault};
 
 /// Limit of a script, and of a file that is imported.
@@ -44,6 +45,10 @@ pub fn collect(root: &Path, spec: &ImageSpec) -> Result<Collected, Vec<TreeFault
     let mut collected = Collected::default();
     collected.tree.files = read_files(root, spec, &mut faults, &mut collected.warnings);
     read_scripts(root, spec, &mut collected.tree, &mut faults);
+    if faults.is_empty() {
+        names::check(spec, &mut collected.tree, &mut faults, &mut collected.warnings);
+        names::find_not_named(root, spec, &collected.tree, &mut collected.warnings);
+    }
     if faults.is_empty() { Ok(collected) } else { Err(faults) }
 }
 
@@ -100,6 +105,7 @@ fn read_files(
                         failed = true;
                         continue;
                     }
+                    let file = PlannedFile { after: files.after.clone(), ..file };
                     warnings.extend(warning.map(|error| TreeFault { key: key.clone(), error }));
                     found.insert(file.path.clone(), file);
                 }
@@ -159,6 +165,7 @@ fn load_file(
         source,
         owner: files.owner.clone().unwrap_or_else(Owner::root),
         mode: files.mode.unwrap_or(tree_mode),
+        after: None,
         bundle: None,
         content,
     }))
@@ -313,7 +320,7 @@ fn read_scripts(root: &Path, spec: &ImageSpec, tree: &mut FileTree, faults: &mut
     tree.check = spec.check.as_ref().and_then(|path| read("check", without_dot(path)));
 }
 
-fn without_dot(path: &str) -> &str {
+pub(super) fn without_dot(path: &str) -> &str {
     path.strip_prefix("./").unwrap_or(path)
 }
 

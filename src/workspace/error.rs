@@ -57,6 +57,14 @@ pub enum TreeError {
     Leftover { path: String },
     #[error("{path} was left by an interrupted mkimg, and is not part of the image")]
     Temporary { path: String },
+    #[error("no file and no artifact has the path {glob}")]
+    UnmatchedAttributes { glob: String, meant: Option<String> },
+    #[error("`scripts:` does not contain {script}")]
+    UnknownScript { script: String, meant: Option<String> },
+    #[error("the template does not name {path}, so it is not part of the image")]
+    NotNamed { path: String, key: &'static str },
+    #[error("nothing in the template provides {unit}")]
+    UnknownService { unit: String, meant: Option<String> },
     #[error("{path} is not executable: cloud-init runs only executable files in {directory}")]
     NotExecutable { path: String, directory: String },
 }
@@ -66,8 +74,13 @@ impl TreeError {
     #[must_use]
     pub fn rule(&self) -> &'static Rule {
         match self {
-            Self::Missing { .. } => &rules::FILE_MISSING,
-            Self::EmptyGlob { .. } | Self::EmptyTree { .. } | Self::BadGlob { .. } => &rules::GLOB_WITHOUT_MATCH,
+            Self::Missing { .. } | Self::UnknownScript { .. } => &rules::FILE_MISSING,
+            Self::EmptyGlob { .. }
+            | Self::EmptyTree { .. }
+            | Self::BadGlob { .. }
+            | Self::UnmatchedAttributes { .. } => &rules::GLOB_WITHOUT_MATCH,
+            Self::NotNamed { .. } => &rules::FILE_NOT_NAMED,
+            Self::UnknownService { .. } => &rules::UNKNOWN_SERVICE,
             Self::Unreadable { .. } | Self::Name { .. } | Self::TooLarge { .. } | Self::TreeTooLarge { .. } => {
                 &rules::FILE_UNREADABLE
             }
@@ -90,7 +103,17 @@ impl TreeError {
     #[must_use]
     pub fn help(&self) -> String {
         match self {
-            Self::Missing { meant: Some(meant), .. } => format!("did you mean {meant}?"),
+            Self::Missing { meant: Some(meant), .. }
+            | Self::UnmatchedAttributes { meant: Some(meant), .. }
+            | Self::UnknownScript { meant: Some(meant), .. }
+            | Self::UnknownService { meant: Some(meant), .. } => format!("did you mean {meant}?"),
+            Self::UnmatchedAttributes { .. } => "write the file's path on the machine, or remove the line".to_owned(),
+            Self::UnknownScript { .. } => "name a script of `scripts:`, as it is written there".to_owned(),
+            Self::NotNamed { path, key } => format!("add it to `{key}:`, or move {path} elsewhere"),
+            Self::UnknownService { .. } => {
+                "write the unit's name as `systemctl` shows it, or let a file, a package or a script bring it"
+                    .to_owned()
+            }
             Self::Missing { .. } => "add it to the project, or remove it from the template".to_owned(),
             Self::EmptyGlob { .. } => {
                 "paths are relative to the project's directory; `*` does not match `/`".to_owned()

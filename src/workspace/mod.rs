@@ -12,6 +12,7 @@ mod directory;
 mod download;
 mod error;
 mod files;
+mod names;
 mod project;
 mod staged;
 

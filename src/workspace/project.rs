@@ -149,7 +149,7 @@ fn only_template(directory: &Path) -> Result<FilePath, ProjectError> {
 }
 
 /// Returns the templates in a directory, sorted by name.
-fn templates_in(directory: &Path) -> std::io::Result<Vec<PathBuf>> {
+pub(super) fn templates_in(directory: &Path) -> std::io::Result<Vec<PathBuf>> {
     let mut found: Vec<PathBuf> = fs::read_dir(directory)?.filter_map(Result::ok).map(|entry| entry.path()).collect();
     found.retain(|path| {
         path.extension().is_some_and(|ending| ending == "yaml" || ending == "yml")

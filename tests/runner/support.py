@@ -12,7 +12,7 @@ import unittest
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 PROGRAM = os.environ.get("MKIMG_RUNNER_PROGRAM")
-MODULES = ("progress", "system", "packages", "directories", "artifacts", "image", "runner",
+MODULES = ("progress", "system", "cloud_init", "packages", "directories", "artifacts", "image", "runner",
            "channel", "firewall", "seal", "wipe", "upload", "check", "verification", "bake")
 if PROGRAM:
     # All modules share one namespace.
@@ -80,6 +80,9 @@ class Case(unittest.TestCase):
             file.write(data if isinstance(data, bytes) else data.encode())
         os.chmod(target, mode)
         return target
+
+    def put_result(self, *errors):
+        self.put("/run/cloud-init/result.json", json.dumps({"v1": {"datasource": "DataSourceConfigDrive", "errors": errors}}))
 
     def read(self, path):
         with open(self.root + path, "rb") as file:

@@ -16,9 +16,10 @@ class ImageCase(Case):
         self.scripts = []
         self.plan = {"version": 1, "kind": "image", "name": "test", "upgrade": False, "packages": [], "artifacts": [],
                      "environment": {"application": "Nakama", "ROOT": self.root}, "scripts": self.scripts,
-                     "held_back": [{"path": HELD, "staged": "/run/mkimg/held/0", "owner": OWNER, "mode": "0755"}],
+                     "deferred_files": [{"path": HELD, "staged": "/run/mkimg/deferred/0", "owner": OWNER, "mode": "0755", "after": ""}],
                      "cleanup": None, "check": None, "time_limits": {"packages": 20, "download": 20, "script": 20}}
-        self.put("/run/mkimg/held/0", "#!/bin/sh\necho on-boot$application >> %s/order\n" % self.root)
+        self.put("/run/mkimg/deferred/0", "#!/bin/sh\necho on-boot$application >> %s/order\n" % self.root)
+        self.put_result()
         self.put("/proc/self/mountinfo", "21 1 0:5 / /proc rw - proc proc rw\n")
         self.put("/etc/machine-id", "0123456789abcdef0123456789abcdef\n")
         self.machine.answers["cloud-init"] = self.clean
@@ -52,7 +53,7 @@ class ImageCase(Case):
 
 
 class BakeTest(ImageCase):
-    def test_a_bake_cleans_before_it_places_the_on_boot_script(self):
+    def test_a_bake_keeps_the_on_boot_script_and_removes_its_own_traces(self):
         self.put("/var/lib/cloud/instances/1/user-data.txt", "the secret")
         self.put("/var/lib/mkimg/left", "x")
         self.put("/var/log/dpkg.log", "text")
@@ -63,7 +64,7 @@ class BakeTest(ImageCase):
         self.script("99-img-check.sh", "test ! -s $ROOT/etc/machine-id || echo '[FAIL] id'; echo '[PASS] ok'", "check")
         states = self.bake()
         self.assertEqual(list(states.items()), [(name, "passed") for name in (
-            "wait for apt", "script 01-a.sh", "cleanup 90-cleanup.sh", "clean", "on-boot scripts", "trim", "check 99-img-check.sh")])
+            "cloud-init", "wait for apt", "deferred files", "script 01-a.sh", "cleanup 90-cleanup.sh", "clean", "trim", "check 99-img-check.sh")])
         self.assertTrue(self.passed)
         self.assertEqual(self.read("/order"), b"one\ncleanup bake-1\n")
         self.assertEqual(self.runner.status.check, {"exit": 0, "passed": 1, "warnings": 0, "failed": 0, "findings": []})
@@ -115,11 +116,47 @@ class BakeTest(ImageCase):
         states = self.bake()
         self.assertFalse(self.passed)
         self.assertEqual([name for name, state in states.items() if state == "skipped"],
-                         ["script 03-c.sh", "clean", "on-boot scripts", "trim", "check 99-img-check.sh"])
+                         ["script 03-c.sh", "clean", "trim", "check 99-img-check.sh"])
         self.assertEqual(self.runner.status.error, {"step": "script 02-b.sh", "message": "exit status 4", "exit": 4,
                                                     "tail": "reason"})
         self.assertEqual(self.read("/order"), b"one\n")
-        self.assertFalse(self.exists(HELD))
+
+    def test_scripts_may_change_deferred_files_and_the_image_keeps_it(self):
+        edit = "cd $ROOT/var/lib/cloud/scripts; echo '# more' >> per-instance/001_onboot; chmod 0700 per-instance/001_onboot"
+        self.script("02-b.sh", edit + "; mkdir per-boot; echo own > per-boot/002_own; chmod 0711 per-boot/002_own")
+        self.script("90-cleanup.sh", "test -x $ROOT%s" % HELD, "cleanup")
+        self.bake()
+        self.assertTrue(self.passed, self.runner.status.error)
+        self.assertTrue(self.read(HELD).endswith(b"/order\n# more\n"))
+        self.assertEqual(os.stat(self.root + HELD).st_mode & 0o777, 0o700)
+        own = "/var/lib/cloud/scripts/per-boot/002_own"
+        self.assertEqual((self.read(own), os.stat(self.root + own).st_mode & 0o777), (b"own\n", 0o711))
+        self.assertFalse(self.exists("/var/lib/mkimg-scripts"))
+
+    def test_a_cleanup_script_cannot_lose_a_deferred_file(self):
+        self.script("90-cleanup.sh", "rm -r $ROOT/var/lib/cloud", "cleanup")
+        self.bake()
+        self.assertTrue(self.passed, self.runner.status.error)
+        self.assertEqual(os.stat(self.root + HELD).st_mode & 0o777, 0o755)
+        self.assertIn("clean: " + HELD, self.runner.status.log.read_all().decode())
+
+    def test_files_come_after_their_script(self):
+        self.plan["deferred_files"].append({"path": "/etc/motd", "staged": "/run/mkimg/deferred/1", "owner": OWNER, "mode": "0640", "after": "02-b.sh"})
+        self.put("/run/mkimg/deferred/1", "hello")
+        self.script("02-b.sh", "test ! -e $ROOT/etc/motd")
+        self.script("03-c.sh", "test -e $ROOT/etc/motd")
+        for run in (self.bake, self.run_plan):
+            names = list(run())
+            self.machine.remove("/etc/motd")
+            self.assertTrue(self.passed, self.runner.status.error)
+            self.assertEqual(names[names.index("script 02-b.sh"):][:3], ["script 02-b.sh", "files after 02-b.sh", "script 03-c.sh"])
+            self.assertNotIn("on boot motd", names)
+
+    def test_a_failed_cloud_init_ends_the_run_before_anything_is_installed(self):
+        self.put_result("('write_files', KeyError('ghost'))")
+        for run in (self.bake, self.run_plan):
+            states = run()
+            self.assertEqual((states.pop("cloud-init"), set(states.values())), ("failed", {"skipped"}))
 
     def test_a_power_off_by_a_script_fails_its_step(self):
         for words in ("Call to PowerOff failed: Access denied", "Call to Reboot failed: Unit reboot.target is masked.",
@@ -170,7 +207,7 @@ class BakeTest(ImageCase):
 
 
     def test_files_are_placed_with_the_plans_owner_and_mode(self):
-        self.plan["held_back"][0].update(owner="12:34", mode="4750")
+        self.plan["deferred_files"][0].update(owner="12:34", mode="4750")
         owners = []
         with mock.patch("os.chown", lambda _, *ids, **rest: owners.append(ids)):
             self.bake()
@@ -202,12 +239,12 @@ class BakeTest(ImageCase):
 class InstallTest(ImageCase):
     def test_an_install_runs_the_on_boot_scripts_and_leaves_its_status(self):
         once = HELD.replace("per-instance/001_onboot", "per-once/zz")
-        self.put("/run/mkimg/held/1", "#!/bin/sh\necho once >> %s/order\n" % self.root)
-        self.plan["held_back"].append({"path": once, "staged": "/run/mkimg/held/1", "owner": OWNER, "mode": "0755"})
+        self.put("/run/mkimg/deferred/1", "#!/bin/sh\necho once >> %s/order\n" % self.root)
+        self.plan["deferred_files"].append({"path": once, "staged": "/run/mkimg/deferred/1", "owner": OWNER, "mode": "0755", "after": ""})
         self.script("90-cleanup.sh", "echo never >> $ROOT/order", "cleanup")
         self.script("99-img-check.sh", "echo never >> $ROOT/order", "check")
         states = self.run_plan()
-        self.assertEqual(list(states), ["wait for apt", "script 01-a.sh", "on-boot scripts", "on boot zz", "on boot 001_onboot"])
+        self.assertEqual(list(states), ["cloud-init", "wait for apt", "deferred files", "script 01-a.sh", "on boot zz", "on boot 001_onboot"])
         self.assertTrue(self.passed)
         self.assertEqual(self.runner.finish(self.passed), 0)
         self.assertEqual(self.read("/order"), b"one\nonce\non-boot\n")
@@ -219,14 +256,14 @@ class InstallTest(ImageCase):
         self.assertIn(["systemctl", "start", "--no-block", "apt-daily.timer", "apt-daily-upgrade.timer"], self.machine.asked)
 
     def test_on_boot_scripts_run_as_cloud_init_orders_them(self):
-        self.plan["held_back"] = []
+        self.plan["deferred_files"] = []
         for number, (path, mode) in enumerate((("per-instance/b", "0755"), ("per-instance/a", "0700"), ("per-boot/x", "0755"),
                                                ("per-once/y", "0755"), ("per-once/text", "0644"), ("per-once/deep/z", "0755"))):
-            staged = "/run/mkimg/held/%d" % number
+            staged = "/run/mkimg/deferred/%d" % number
             self.put(staged, "#!/bin/sh\n")
-            self.plan["held_back"].append({"path": "/var/lib/cloud/scripts/" + path, "staged": staged, "owner": OWNER, "mode": mode})
+            self.plan["deferred_files"].append({"path": "/var/lib/cloud/scripts/" + path, "staged": staged, "owner": OWNER, "mode": mode, "after": ""})
         states = self.run_plan()
-        self.assertEqual(list(states)[3:], ["on boot " + name for name in "yxab"])
+        self.assertEqual(list(states)[4:], ["on boot " + name for name in "yxab"])
 
     def test_a_failed_install_is_reported_in_its_status(self):
         self.script("02-b.sh", "exit 9")
@@ -240,7 +277,7 @@ class PackagesTest(ImageCase):
     def test_upgrade_and_packages_update_the_lists_once(self):
         self.plan.update(upgrade=True, packages=["ufw", "fail2ban"])
         states = self.run_plan()
-        self.assertEqual(list(states)[:3], ["wait for apt", "upgrade", "packages"])
+        self.assertEqual(list(states)[:4], ["cloud-init", "wait for apt", "upgrade", "packages"])
         jobs = ["apt-daily.timer", "apt-daily-upgrade.timer", "apt-daily.service", "apt-daily-upgrade.service",
                 "unattended-upgrades.service"]
         self.assertEqual([argv for argv in self.machine.asked if argv[1] not in ("mask", "unmask")], [

@@ -20,7 +20,7 @@ SECRETS = {"certificate": "CERTIFICATE", "key": "PRIVATE", "token": "TOKEN"}
 
 
 PLAN = {"version": 1, "kind": "image", "upgrade": False, "packages": [], "artifacts": [], "environment": {}, "scripts": [],
-        "held_back": [], "cleanup": None, "check": None, "time_limits": {"packages": 20, "download": 20, "script": 20}}
+        "deferred_files": [], "cleanup": None, "check": None, "time_limits": {"packages": 20, "download": 20, "script": 20}}
 
 
 class StaysUp(Exception):
@@ -36,8 +36,8 @@ class FinishTest(Case):
         self.rules = 0
         self.machine.answers["iptables"] = self.iptables
         self.sleeps = []
-        self.put("/run/mkimg/plan.json", json.dumps(
-            dict(PLAN)))
+        self.put("/run/mkimg/plan.json", json.dumps(PLAN))
+        self.put_result()
 
     def iptables(self, argv):
         action = argv[3]
@@ -157,14 +157,14 @@ class FinishTest(Case):
                 [step.name for step in self.runner.status.steps if step.state == "running"])), \
                 mock.patch.object(self.runner, "open_channel"):
             self.assertTrue(self.runner.run())
-        self.assertEqual([names for names in looks if names], [["clean"], ["trim"]])
+        self.assertEqual([names for names in looks if names], [["cloud-init"], ["clean"], ["trim"]])
 
 
 class VerifyTest(Case):
     def test_a_verification_keeps_going_and_powers_off(self):
         self.put("/run/mkimg/plan.json", json.dumps({"version": 1, "kind": "verification", "time_limits": {"ready": 0},
                                                      "commands": ["exit 0", "exit 0"]}))
-        self.put("/run/cloud-init/result.json", json.dumps({"v1": {"errors": ["one"]}}))
+        self.put_result("one")
         self.put("/run/mkimg/bake.json", json.dumps({"version": 1, "bake": "b", "channel": "poweroff", "power_off_after": 1}))
         program = self.make_runner()
         self.assertFalse(program.run())
@@ -222,13 +222,14 @@ class EnvironmentTest(Case):
 
     def environments(self, bake):
         on_boot = "/var/lib/cloud/scripts/per-instance/on_boot"
-        for name in ("script", "cleanup", "check", "held"):
+        self.put_result()
+        for name in ("script", "cleanup", "check", "deferred"):
             self.put("/run/mkimg/" + name, PRINT_ENVIRONMENT)
         named = {name: {"name": name, "path": "/run/mkimg/" + name} for name in ("script", "cleanup", "check")}
         self.put("/run/mkimg/plan.json", json.dumps({
             **PLAN, "scripts": [named["script"]], "cleanup": named["cleanup"], "check": named["check"],
             "environment": {"application": "Nakama", "LANG": "de_DE.UTF-8"},
-            "held_back": [{"path": on_boot, "staged": "/run/mkimg/held", "owner": OWNER, "mode": "0700"}]}))
+            "deferred_files": [{"path": on_boot, "staged": "/run/mkimg/deferred", "owner": OWNER, "mode": "0700", "after": ""}]}))
         self.put("/proc/self/mountinfo", "")
         if bake:
             self.put("/run/mkimg/bake.json", json.dumps(

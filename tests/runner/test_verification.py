@@ -1,6 +1,5 @@
 from support import Case, Machine  # first: it sets up the module path
 
-import json
 import socket
 
 from progress import Status
@@ -13,7 +12,7 @@ class VerificationTest(Case):
     def setUp(self):
         Case.setUp(self)
         self.machine = Machine(self.root, ("systemctl", "journalctl"))
-        self.put("/run/cloud-init/result.json", json.dumps({"v1": {"datasource": "DataSourceConfigDrive", "errors": []}}))
+        self.put_result()
         self.put(ON_BOOT, "#!/bin/sh\n", 0o755)
         self.put("/var/lib/cloud/instance/sem/config_scripts_per_instance", "")
         self.shown = [("active", 0)]
@@ -55,8 +54,8 @@ class VerificationTest(Case):
         self.assertEqual(self.pauses, 3)
 
     def test_cloud_inits_errors_are_reported(self):
-        self.put("/run/cloud-init/result.json", json.dumps({"v1": {"errors": ["scripts_per_instance failed"]}}))
-        self.assert_fails("cloud-init", "reports errors: scripts_per_instance failed")
+        self.put_result("('scripts_per_instance', RuntimeError('Runparts: 1 failures'))")
+        self.assert_fails("cloud-init", "could not do all that the document says: scripts_per_instance: RuntimeError")
 
     def test_a_cloud_init_without_a_result_has_not_finished(self):
         self.machine.remove("/run/cloud-init/result.json")

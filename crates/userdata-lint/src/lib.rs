@@ -40,6 +40,7 @@ mod decode;
 mod document;
 mod header;
 pub mod image;
+mod machine;
 mod messages;
 mod modules;
 mod parts;
@@ -68,6 +69,7 @@ pub use decode::decode;
 pub use diagnostics::{LintedDocument, Report};
 pub use header::Kind;
 pub use lint_rules as rules;
+pub use machine::Machine;
 pub use provider::{DIGITALOCEAN, Provider};
 pub use suppress::Allowance;
 pub use tables::tables;
@@ -94,6 +96,8 @@ pub struct Options {
     /// Paths of files that are checked on their own; a directory ends with `/`. Findings in their
     /// content are left out of the document's report.
     pub separate_files: Vec<String>,
+    /// What else is on the machine, if all of it is known.
+    pub machine: Option<Machine>,
     /// Whether another file of the machine lets apt assume yes.
     pub assumes_yes: bool,
     /// Codes of rules that the caller reports itself.
@@ -112,6 +116,7 @@ impl Default for Options {
             skip_unmarked: false,
             allow: Vec::new(),
             separate_files: Vec::new(),
+            machine: None,
             assumes_yes: false,
             reported_rules: Vec::new(),
             secrets: Vec::new(),
@@ -192,8 +197,13 @@ pub fn lint_rendered(source: &Source, options: &Options) -> (LintedDocument, Vec
 #[must_use]
 pub fn lint_file(source: &Source, destination: &str, mode: u32, options: &Options) -> LintedDocument {
     let content = content::Content { text: source.text(), path: destination, mode, appends: false };
-    let mut diagnostics = content::check(&content).into_iter().map(content::to_diagnostic).collect();
-    if cloud_config::is_script_path(destination) && source.text().starts_with("#!") {
+    let mut faults = content::check(&content);
+    let is_script = cloud_config::is_script_path(destination) && source.text().starts_with("#!");
+    if let Some(machine) = &options.machine {
+        machine::check(&content, machine, is_script, &mut faults);
+    }
+    let mut diagnostics = faults.into_iter().map(content::to_diagnostic).collect();
+    if is_script {
         boot::script(source, options.assumes_yes, &mut diagnostics);
     }
     let file = suppress::WrittenFile { index: 0, path: destination.to_owned(), bytes: source.text().len() };

@@ -18,6 +18,7 @@ pub const PATH: &str = "/run/mkimg/runner.py";
 pub const INSTALL: &[(&str, &str)] = &[
     ("progress", include_str!("install/progress.py")),
     ("system", include_str!("install/system.py")),
+    ("cloud_init", include_str!("install/cloud_init.py")),
     ("packages", include_str!("install/packages.py")),
     ("directories", include_str!("install/directories.py")),
     ("artifacts", include_str!("install/artifacts.py")),

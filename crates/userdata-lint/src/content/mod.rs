@@ -23,7 +23,9 @@ use yaml11::Node;
 pub(crate) use script::{check_bootcmd, check_runcmd, check_user_data_script};
 pub(crate) use ssh_keys::check_ssh_keys;
 pub(crate) use sudoers::check_sudo_of_users;
-pub(crate) use systemd::{NamedUnit, is_like_special_target, is_special_target, named_units, required_programs};
+pub(crate) use systemd::{
+    NamedUnit, is_like_special_target, is_special_target, named_units, required_programs, setting_values,
+};
 
 pub(crate) struct Content<'t> {
     pub text: &'t str,

@@ -50,8 +50,8 @@ class Bake(Runner):
         image = Image(self.system, plan, self.pause, MKIMG_BAKE=self.bake["bake"])
         cleanup = [image.script_step("cleanup", plan["cleanup"])] if plan["cleanup"] else []
         upload = [Step("upload", self.upload.receive)] if self.upload else []
-        steps = self.file_steps() + upload + image.steps() + cleanup + [Step("clean", Seal(self.system).clean)]
-        steps += image.place_steps() + [Step("trim", Wipe(self.system).wipe_free_space)]
+        steps = self.document_steps() + upload + image.steps() + cleanup
+        steps += [Step("clean", functools.partial(self.clean, image)), Step("trim", Wipe(self.system).wipe_free_space)]
         check = [Step("check " + plan["check"]["name"], functools.partial(run_check, image, self.status))] if plan["check"] else []
         self.add_steps(steps + check)
         with image.masked_power_off():
@@ -59,6 +59,10 @@ class Bake(Runner):
             if passed:
                 self.status.set_state("complete")
             return self.status.run(check, passed)
+
+    def clean(self, image, line):
+        Seal(self.system).clean(line)
+        image.restore_deferred_files(line)
 
     def open_channel(self):
         lock_memory()

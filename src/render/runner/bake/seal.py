@@ -20,6 +20,9 @@ ROTATED_LOG = re.compile(r"\.gz$|\.xz$|\.[0-9]+$|\.old$|-[0-9]{8}$")
 NETWORK_FILES = ["/etc/systemd/network/10-cloud-init-*.network", "/etc/netplan/50-cloud-init.yaml",
                  "/etc/network/interfaces.d/50-cloud-init*", "/etc/udev/rules.d/70-persistent-net.rules",
                  "/etc/NetworkManager/system-connections/cloud-init-*"]
+CLOUD_SCRIPTS = "/var/lib/cloud/scripts"
+KEPT_SCRIPTS = "/var/lib/mkimg-scripts"
+FREQUENCIES = ("per-once", "per-boot", "per-instance")
 JOURNALD_CONF = b"[Journal]\nStorage=volatile\n"
 
 
@@ -32,8 +35,11 @@ class Seal:
         self.system.write_file("/run/systemd/journald.conf.d/mkimg.conf", JOURNALD_CONF)
         self.system.capture(["systemctl", "restart", "systemd-journald.service"])
         self._reset_hostname()
+        # `cloud-init clean` deletes them, but new machines run them.
+        self._move_scripts(CLOUD_SCRIPTS, KEPT_SCRIPTS)
         self._overwrite_files("/var/lib/cloud")
         self._clean_cloud_init(line)
+        self._move_scripts(KEPT_SCRIPTS, CLOUD_SCRIPTS)
         # Must be an empty file: if it is missing or `uninitialized`, systemd resets all units to their presets.
         self.system.write_file("/etc/machine-id", b"", 0o444)
         copy = self.system.path("/var/lib/dbus/machine-id")
@@ -46,6 +52,11 @@ class Seal:
                 remove(path)
         Firewall(self.system, 0, None).remove_saved_rules()
         self._empty_logs(line)
+
+    def _move_scripts(self, source, target):
+        for frequency in FREQUENCIES:
+            with contextlib.suppress(FileNotFoundError):
+                os.renames(self.system.path("%s/%s" % (source, frequency)), self.system.path("%s/%s" % (target, frequency)))
 
     def _clean_cloud_init(self, line):
         for flags in (["--logs", "--machine-id", "--seed"], ["--logs", "--seed"]):

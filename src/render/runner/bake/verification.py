@@ -1,10 +1,10 @@
 """Checks a machine made from the snapshot: cloud-init, on-boot scripts, services, ports, commands."""
 import functools
-import json
 import os
 import socket
 import time
 
+from cloud_init import CLOUD_INIT_RESULT, check_cloud_init, read_state
 from progress import Step, StepFailed
 
 POLL_SECONDS = 2
@@ -48,15 +48,9 @@ class Verification:
             self.pause(POLL_SECONDS)
 
     def _check_cloud_init(self, _, line):
-        try:
-            with open(self.system.path("/run/cloud-init/result.json")) as file:
-                result = json.load(file)["v1"]
-        except (OSError, ValueError, KeyError):
+        if read_state(self.system, CLOUD_INIT_RESULT) is None:
             return "cloud-init has not finished"
-        if result.get("errors"):
-            raise StepFailed("cloud-init reports errors: %s" % "; ".join(map(str, result["errors"])))
-        line("datasource %s, no errors" % result.get("datasource"))
-        return None
+        return check_cloud_init(self.system, line)
 
     def _check_on_boot(self, path, line):
         local = self.system.path(path)

@@ -51,12 +51,15 @@ class Image:
         for artifact in plan["artifacts"]:
             action = functools.partial(install_artifact, self.system, self.limits["download"], self.pause, artifact)
             steps.append(Step("artifact " + artifact["name"], action))
-        return steps + [self.script_step("script", script) for script in plan["scripts"]]
+        steps += self.place_steps("")
+        for script in plan["scripts"]:
+            steps += [self.script_step("script", script)] + self.place_steps(script["name"])
+        return steps
 
     def on_boot_steps(self):
-        """Does what cloud-init would have done with the deferred files, in the same order."""
-        deferred = sorted(self.plan["held_back"], key=lambda entry: entry["path"])
-        steps = self.place_steps()
+        """Does what cloud-init would have done with the scripts of its folders, in the same order."""
+        deferred = sorted(self.plan["deferred_files"], key=lambda entry: entry["path"])
+        steps = []
         for frequency in ("once", "boot", "instance"):
             for entry in deferred:
                 folder, name = os.path.split(entry["path"])
@@ -64,8 +67,11 @@ class Image:
                     steps.append(Step("on boot " + name, functools.partial(self.run_on_boot, entry["path"])))
         return steps
 
-    def place_steps(self):
-        return [Step("on-boot scripts", self.place_deferred_files)] if self.plan["held_back"] else []
+    def place_steps(self, script):
+        """Returns the step that puts deferred files into their place: after a script, or before all."""
+        files = [entry for entry in self.plan["deferred_files"] if entry["after"] == script]
+        name = "files after " + script if script else "deferred files"
+        return [Step(name, functools.partial(self.place_deferred_files, files))] if files else []
 
     def script_step(self, kind, script):
         return Step("%s %s" % (kind, script["name"]),
@@ -91,11 +97,17 @@ class Image:
         """Runs the file as cloud-init does: directly, without the template's environment."""
         return require_success(self.system.run([self.system.path(path)], line, self.limits["script"]))
 
-    def place_deferred_files(self, line):
-        for entry in self.plan["held_back"]:
+    def place_deferred_files(self, files, line):
+        for entry in files:
+            self.system.make_directory(os.path.dirname(entry["path"]), entry["owner"])
             with open(self.system.path(entry["staged"]), "rb") as file:
                 self.system.write_file(entry["path"], file, int(entry["mode"], 8), entry["owner"])
             line(entry["path"])
+
+    def restore_deferred_files(self, line):
+        """A cleanup script that runs `cloud-init clean` deletes them."""
+        path = self.system.path
+        self.place_deferred_files([entry for entry in self.plan["deferred_files"] if not os.path.lexists(path(entry["path"]))], line)
 
     def stop_boot_jobs(self, line):
         """Stops the distribution's first-boot package jobs, and repairs what a stopped job left unfinished."""

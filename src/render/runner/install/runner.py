@@ -3,11 +3,13 @@
 docs/design/first-boot.md describes the plan. With a bake's entry, the entry's own program takes over.
 """
 import base64
+import functools
 import json
 import lzma
 import os
 import time
 
+from cloud_init import check_cloud_init
 from image import BOOT_JOBS, Image
 from progress import Log, Status, Step, StepFailed
 from system import System
@@ -40,7 +42,7 @@ class Runner:
 
     def run_plan(self):
         image = Image(self.system, self.read_json(PLAN), self.pause)
-        steps = self.add_steps(self.file_steps() + image.steps() + image.on_boot_steps())
+        steps = self.add_steps(self.document_steps() + image.steps() + image.on_boot_steps())
         with image.masked_power_off():
             passed = self.status.run(steps)
         self.system.capture(["systemctl", "start", "--no-block"] + BOOT_JOBS[:2])
@@ -50,6 +52,10 @@ class Runner:
         """Adds steps as pending, so that they are visible before they run."""
         self.status.steps += steps
         return steps
+
+    def document_steps(self):
+        """Whether everything that the document says happened, before more is built on it."""
+        return self.file_steps() + [Step("cloud-init", functools.partial(check_cloud_init, self.system))]
 
     def file_steps(self):
         """Returns a step that fails, if files of the bundle could not be written."""

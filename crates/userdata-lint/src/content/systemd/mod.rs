@@ -78,11 +78,16 @@ pub(super) fn check(content: &Content<'_>, out: &mut Vec<ContentFault>) {
 /// The programs of `ExecStart=` in a service, with their spans; without those whose failure is
 /// ignored (`-`).
 pub(crate) fn required_programs(path: &str, text: &str) -> Vec<(String, Span)> {
+    let commands = setting_values(path, text, "ExecStart").into_iter();
+    commands.filter_map(|(value, span)| Some((program_of(&value)?, span))).collect()
+}
+
+/// The values of a setting of a service that have an effect, with their spans.
+pub(crate) fn setting_values(path: &str, text: &str, name: &str) -> Vec<(String, Span)> {
     let Some(("service", own, _)) = unit_of_path(path) else { return Vec::new() };
     let mut unit = Unit { kind: "service", own, text, header: None, settings: Vec::new() };
     unit.read(&mut Vec::new());
-    let commands = unit.effective_values("ExecStart");
-    commands.iter().filter_map(|setting| Some((program_of(&setting.value)?, setting.value_span))).collect()
+    unit.effective_values(name).iter().map(|setting| (setting.value.to_string(), setting.value_span)).collect()
 }
 
 /// A unit that another one names.
