@@ -6,16 +6,16 @@ use std::path::{Path, PathBuf};
 
 use diagnostics::source::Source;
 use diagnostics::{Diagnostic, Findings, LintedDocument, Report, Severity, Verdict};
+use packer_import::Folder;
 
 use super::error::{CannotWrite, ErrorKind, ExitStatus, ExpectedError, Failure, FileError};
 use super::init::NOTHING_WRITTEN;
 use super::{Format, Global, project};
-use crate::import::{self, FileCopy, Imported, PathKind, ScriptText};
+use crate::import::{self, FileContent, Found, Imported, PackerFiles, PackerPath, PathKind};
 use crate::model::{Assignment, Given, Lock};
 use crate::render::Target;
 use crate::workspace::{
-    FilePath, LINK_HELP, MAX_FILE_BYTES, MAX_TREE_BYTES, ReadError, StagedProject, describe_kind, is_executable,
-    read_regular, read_text,
+    FilePath, LINK_HELP, MAX_FILE_BYTES, ReadError, StagedProject, describe_kind, read_regular, read_text,
 };
 
 #[derive(Debug, clap::Args)]
@@ -25,8 +25,7 @@ pub(super) struct Args {
     /// The directory of the new project; created if it does not exist
     #[arg(short, long, value_name = "DIR", default_value = ".")]
     output: PathBuf,
-    /// A directory that contains the template, and whose files the template may name, too. Paths
-    /// that do not exist beside the template are looked up there
+    /// The directory in which you run Packer: relative paths begin there [default: the current directory]
     #[arg(long, value_name = "DIR")]
     base: Option<PathBuf>,
     /// A file or directory elsewhere that the template may name; repeat for several
@@ -47,17 +46,25 @@ struct NewFile {
 
 pub(super) fn run(args: &Args, global: &Global) -> Result<(), Failure> {
     let input = global.path(&args.file);
-    let (sources, base, name) = read(&input, &args.file)?;
-    let allowed = Allowed::new(args, global, base)?;
-    let (imported, notes) = import::import(&sources, &name, &|path| allowed.kind(path));
+    let Inputs { sources, values, folder, name, ignored } = read(&input, args, global)?;
+    let allowed = Allowed::new(args, global, folder)?;
+    let (imported, notes) = import::import(&sources, &values, &name, &allowed);
     let missing = notes.iter().flatten().filter(|found| found.severity == Severity::Error).count();
-    report(&sources, notes, args.format, global)?;
+    let documents: Vec<&Source> = sources.iter().chain(&values).collect();
+    report(&documents, notes, args.format, global)?;
+    for file in ignored {
+        global
+            .terminal
+            .warning(&format!("{file} was not read: Packer reads it only with the directory; name it with --var-file"));
+    }
     let Some(imported) = imported else { return Err(Failure::Reported(ExitStatus::Error)) };
     let root = global.path(&args.output);
-    let ProjectFiles { files, changes, not_copied } = collect_files(&imported, &allowed, global)?;
+    let files = collect_files(&imported, &allowed, &root)?;
     write(&root, &files)?;
-    for change in changes {
-        global.terminal.note(&change);
+    for script in &imported.scripts {
+        for change in &script.changes {
+            global.terminal.note(&format!("{}: {change}", script.to));
+        }
     }
     let shown: PathBuf = args.output.components().collect();
     let place = if shown == Path::new(".") { "this directory".to_owned() } else { shown.display().to_string() };
@@ -73,7 +80,6 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<(), Failure> {
         global.terminal.warning("the project does not render yet:");
         failure.print(&global.terminal);
     }
-    let missing = missing + not_copied;
     if missing > 0 {
         return Err(ImportError::NotConverted(missing).into());
     }
@@ -88,11 +94,6 @@ enum ImportError {
     NoTemplate(String),
     #[error("{0} already exists with other content; nothing was written")]
     AlreadyExists(String),
-    #[error(
-        "the files have more than {} MiB in all, or are more than {MAX_FILES}; nothing was written",
-        MAX_TREE_BYTES >> 20
-    )]
-    TooLarge,
     #[error("{}: see above", if *.0 == 1 { "1 thing was not converted".to_owned() } else { format!("{0} things were not converted", .0) })]
     NotConverted(usize),
 }
@@ -102,7 +103,7 @@ const TEMPLATE_HELP: &str = "name a Packer template: a .json or .pkr.hcl file, o
 impl ExpectedError for ImportError {
     fn kind(&self) -> ErrorKind {
         match self {
-            Self::NoTemplate(_) | Self::TooLarge => ErrorKind::Input,
+            Self::NoTemplate(_) => ErrorKind::Input,
             Self::AlreadyExists(_) => ErrorKind::Usage,
             Self::NotConverted(_) => ErrorKind::Finding,
         }
@@ -111,44 +112,74 @@ impl ExpectedError for ImportError {
         let help = match self {
             Self::NoTemplate(_) => TEMPLATE_HELP,
             Self::AlreadyExists(_) => "name an empty directory with -o DIR",
-            Self::TooLarge => {
-                "an image document has 64 KiB: remove large directories from the template, and let the droplet download them"
-            }
             Self::NotConverted(_) => "`mkimg explain MK961` says what this means",
         };
         Some(help.into())
     }
 }
 
-/// The sources, the directory that their paths are relative to, and a name for the image.
-fn read(input: &Path, shown: &Path) -> Result<(Vec<Source>, PathBuf, String), Failure> {
+/// Files of values that Packer reads with a directory.
+const AUTO_HCL: &str = ".auto.pkrvars.hcl";
+const AUTO_JSON: &str = ".auto.pkrvars.json";
+
+struct Inputs {
+    sources: Vec<Source>,
+    /// Files with values of variables.
+    values: Vec<Source>,
+    /// The directory of the template.
+    folder: PathBuf,
+    /// A name for the image.
+    name: String,
+    /// Files of values that Packer does not read either.
+    ignored: Vec<String>,
+}
+
+fn read(input: &Path, args: &Args, global: &Global) -> Result<Inputs, Failure> {
+    let shown = &args.file;
     let mut paths = vec![(FilePath::typed(input), shown.display().to_string())];
-    let mut base = input.parent().map_or_else(PathBuf::new, Path::to_path_buf);
+    let mut values = Vec::new();
+    let mut ignored = Vec::new();
+    let mut folder = input.parent().map_or_else(PathBuf::new, Path::to_path_buf);
     let mut named = input.to_path_buf();
+    let is_auto = |name: &String| name.ends_with(AUTO_HCL) || name.ends_with(AUTO_JSON);
     if input.is_dir() {
-        base = input.to_path_buf();
+        folder = input.to_path_buf();
         named = input.canonicalize().unwrap_or_else(|_| input.to_path_buf());
-        let entries =
-            std::fs::read_dir(input).map_err(|error| FileError::new("read", shown, &error).with_help(TEMPLATE_HELP))?;
-        let mut found: Vec<String> = entries
-            .filter_map(|entry| entry.ok()?.file_name().into_string().ok())
-            .filter(|name| name.ends_with(".pkr.hcl"))
-            .collect();
-        found.sort();
-        paths =
-            found.iter().map(|name| (FilePath::inside(input, name), shown.join(name).display().to_string())).collect();
+        let entries = |ending: &dyn Fn(&String) -> bool| -> Vec<(FilePath, String)> {
+            let found = names(input).into_iter().filter(ending);
+            found.map(|name| (FilePath::inside(input, &name), shown.join(&name).display().to_string())).collect()
+        };
+        std::fs::read_dir(input).map_err(|error| FileError::new("read", shown, &error).with_help(TEMPLATE_HELP))?;
+        paths = entries(&|name| name.ends_with(".pkr.hcl"));
+        // Packer reads all HCL files before all JSON files.
+        values = entries(&|name| name.ends_with(AUTO_HCL));
+        values.extend(entries(&|name| name.ends_with(AUTO_JSON)));
+    } else if input.to_string_lossy().ends_with(".hcl") {
+        let beside = |name: &String| shown.with_file_name(name).display().to_string();
+        ignored = names(&folder).iter().filter(|name| is_auto(name)).map(beside).collect();
     }
     if paths.is_empty() {
         return Err(ImportError::NoTemplate(shown.display().to_string()).into());
     }
-    let source = |(path, name): (FilePath, String)| {
-        let text = read_text(&path)
-            .map_err(|reason| FileError::unreadable(Path::new(&name), &reason).with_help(TEMPLATE_HELP))?;
+    let given = global.variable_files.iter();
+    values.extend(given.clone().map(|path| (FilePath::typed(path), path.display().to_string())));
+    let is_given = |file: &String| given.clone().any(|given| given.file_name() == Path::new(file).file_name());
+    ignored.retain(|file| !is_given(file));
+    let source = |(path, name): (FilePath, String), help: &'static str| {
+        let text =
+            read_text(&path).map_err(|reason| FileError::unreadable(Path::new(&name), &reason).with_help(help))?;
         // Some editors put a byte order mark first.
         let text = text.strip_prefix('\u{feff}').map_or(text.clone(), str::to_owned);
         Ok(Source::new(name, text))
     };
-    let sources = paths.into_iter().map(source).collect::<Result<_, Failure>>()?;
+    let sources = paths.into_iter().map(|path| source(path, TEMPLATE_HELP)).collect::<Result<_, Failure>>()?;
+    let values_help = "name a file with values of the template's variables";
+    let mut values: Vec<Source> =
+        values.into_iter().map(|path| source(path, values_help)).collect::<Result<_, Failure>>()?;
+    for text in &global.variables {
+        let Assignment { name, value, .. } = project::assignment(text)?;
+        values.push(Source::new("--var", serde_json::json!({ name: value }).to_string()));
+    }
     let file = named.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
     let stem = [".pkr.hcl", ".hcl", ".json"].iter().find_map(|ending| file.strip_suffix(ending)).unwrap_or(&file);
     let fit: String =
@@ -159,15 +190,24 @@ fn read(input: &Path, shown: &Path) -> Result<(Vec<Source>, PathBuf, String), Fa
     } else {
         fit
     };
-    Ok((sources, base, name))
+    Ok(Inputs { sources, values, folder, name, ignored })
+}
+
+/// The names in a directory, in order; none if it cannot be read.
+fn names(directory: &Path) -> Vec<String> {
+    let directory = if directory.as_os_str().is_empty() { Path::new(".") } else { directory };
+    let entries = std::fs::read_dir(directory).into_iter().flatten();
+    let mut names: Vec<String> = entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok()).collect();
+    names.sort();
+    names
 }
 
 /// Prints the findings: for people on standard error, for programs on standard output.
-fn report(sources: &[Source], notes: Vec<Vec<Diagnostic>>, format: Format, global: &Global) -> Result<(), Failure> {
-    let document = |(source, diagnostics): (&Source, Vec<Diagnostic>)| LintedDocument {
+fn report(sources: &[&Source], notes: Vec<Vec<Diagnostic>>, format: Format, global: &Global) -> Result<(), Failure> {
+    let document = |(source, diagnostics): (&&Source, Vec<Diagnostic>)| LintedDocument {
         kind: "packer-template",
         verdict: Verdict::Skipped,
-        findings: Findings { source: source.clone(), diagnostics },
+        findings: Findings { source: Source::clone(source), diagnostics },
         parts: Vec::new(),
         suppressed: Vec::new(),
     };
@@ -184,31 +224,21 @@ fn report(sources: &[Source], notes: Vec<Vec<Diagnostic>>, format: Format, globa
     }
 }
 
-/// The files of the new project.
-struct ProjectFiles {
-    files: Files,
-    /// What was changed in the scripts.
-    changes: Vec<String>,
-    /// Number of directory entries that are not regular files.
-    not_copied: usize,
-}
-
-/// Most files of a new project.
-const MAX_FILES: usize = 10_000;
-
 /// What a template may name. A template can be a stranger's: files of the user that have nothing to
 /// do with it must not get into an image.
 struct Allowed {
-    /// Where relative paths are looked up, in this order.
-    bases: Vec<PathBuf>,
+    /// Where relative paths begin.
+    current: PathBuf,
+    /// The template's directory.
+    template: PathBuf,
     /// Without links: directories with everything below them, and files.
     places: Vec<PathBuf>,
 }
 
 impl Allowed {
-    fn new(args: &Args, global: &Global, beside: PathBuf) -> Result<Self, Failure> {
+    fn new(args: &Args, global: &Global, template: PathBuf) -> Result<Self, Failure> {
         let given = |path: &PathBuf| global.path(path);
-        let bases: Vec<PathBuf> = std::iter::once(beside).chain(args.base.iter().map(given)).collect();
+        let current = args.base.as_ref().map_or_else(|| global.path(Path::new("")), given);
         let real = |path: PathBuf| {
             // `.` because an empty path cannot be resolved.
             let found = if path.as_os_str().is_empty() { Path::new(".").canonicalize() } else { path.canonicalize() };
@@ -216,35 +246,44 @@ impl Allowed {
                 FileError::new("read", &path, &error).with_help("name a directory or file that exists")
             })
         };
-        let places = bases.iter().cloned().chain(args.allow.iter().map(given));
+        let places = [current.clone(), template.clone()].into_iter().chain(args.allow.iter().map(given));
         let places = places.map(real).collect::<Result<_, _>>()?;
-        Ok(Self { bases, places })
+        Ok(Self { current, template, places })
     }
 
-    /// Resolves a path of the template, with the links in it. `None` if nothing is there.
-    fn find(&self, path: &str) -> Option<PathBuf> {
-        self.bases.iter().find_map(|base| base.join(path).canonicalize().ok())
+    /// Resolves a path of the template, with the links in it. `None` if nothing is there. The second value says
+    /// whether it is only beside the template.
+    fn resolve(&self, path: &PackerPath) -> Option<(PathBuf, bool)> {
+        let in_folder = |folder: &Path| folder.join(&path.path).canonicalize().ok();
+        match path.folder {
+            Folder::Template => Some((in_folder(&self.template)?, false)),
+            Folder::Current => match in_folder(&self.current) {
+                Some(found) => Some((found, false)),
+                None => Some((in_folder(&self.template)?, true)),
+            },
+        }
     }
 
-    fn kind(&self, path: &str) -> PathKind {
-        let Some(real) = self.find(path) else { return PathKind::Missing };
+    fn kind(&self, real: &Path) -> PathKind {
         if !self.places.iter().any(|place| real.starts_with(place)) {
             return PathKind::Outside;
         }
-        match std::fs::metadata(&real) {
+        match std::fs::metadata(real) {
             Ok(found) if found.is_dir() => PathKind::Directory,
             Ok(found) => match describe_kind(&found) {
                 Some(kind) => PathKind::Unusable(format!("is {kind}, not a regular file")),
-                None if found.len() > MAX_FILE_BYTES => PathKind::Unusable(too_large()),
-                None => PathKind::File,
+                None if found.len() > MAX_FILE_BYTES => {
+                    PathKind::Unusable(format!("is larger than {} MiB", MAX_FILE_BYTES >> 20))
+                }
+                None => PathKind::File { mode: mode(&found), bytes: found.len() },
             },
             Err(_) => PathKind::Missing,
         }
     }
 
     /// A path for which `kind` has found a file. No link in it is followed from now on.
-    fn file(&self, path: &str) -> FilePath {
-        let real = self.directory(path);
+    fn file(&self, path: &PackerPath) -> FilePath {
+        let real = self.resolve(path).map_or_else(|| PathBuf::from(&path.path), |(real, _)| real);
         let inside = |place: &PathBuf| Some((place.clone(), real.strip_prefix(place).ok()?.to_path_buf()));
         match self.places.iter().find_map(inside) {
             Some((place, inside)) if !inside.as_os_str().is_empty() => FilePath::inside(&place, inside),
@@ -252,79 +291,99 @@ impl Allowed {
             _ => FilePath::inside(real.parent().unwrap_or(&real), real.file_name().unwrap_or_default()),
         }
     }
+}
 
-    /// A path for which `kind` has found a directory.
-    fn directory(&self, path: &str) -> PathBuf {
-        self.find(path).unwrap_or_else(|| PathBuf::from(path))
+impl PackerFiles for Allowed {
+    fn find(&self, path: &PackerPath) -> Found {
+        match self.resolve(path) {
+            Some((real, is_beside_template)) => Found { kind: self.kind(&real), is_beside_template },
+            None => Found { kind: PathKind::Missing, is_beside_template: false },
+        }
     }
-}
 
-fn too_large() -> String {
-    format!("is larger than {} MiB", MAX_FILE_BYTES >> 20)
-}
-
-fn collect_files(imported: &Imported, allowed: &Allowed, global: &Global) -> Result<ProjectFiles, Failure> {
-    let mut files = Files::new();
-    let mut changes = Vec::new();
-    let mut not_copied = 0;
-    let mut budget = MAX_TREE_BYTES;
-    let mut load = |place: &FilePath, shown: &Path| load(place, shown, &mut budget);
-    let template = format!("templates/{}.yaml", imported.name);
-    files.insert(template, NewFile { content: imported.template.clone().into_bytes(), executable: false });
-    for copy in &imported.files {
-        match copy {
-            FileCopy::Text { text, to } => {
-                files.insert(to.clone(), NewFile { content: text.clone().into_bytes(), executable: false });
+    fn list(&self, path: &PackerPath) -> Vec<(String, PathKind)> {
+        let Some((top, _)) = self.resolve(path) else { return Vec::new() };
+        let mut found = Vec::new();
+        // Packer follows links, so a link in the directory is what it leads to.
+        let mut waiting = vec![(String::new(), top)];
+        while let Some((inside, directory)) = waiting.pop() {
+            let names = names(&directory);
+            if names.is_empty() && !inside.is_empty() {
+                found.push((inside.clone(), PathKind::Directory));
             }
-            FileCopy::File { from, to } => {
-                files.insert(to.clone(), load(&allowed.file(from), Path::new(from))?);
-            }
-            FileCopy::Directory { from, to } => {
-                let top = allowed.directory(from);
-                for entry in walkdir::WalkDir::new(&top).sort_by_file_name() {
-                    let entry = entry.map_err(|error| FileError::unreadable(Path::new(from), &error))?;
-                    let inside = entry.path().strip_prefix(&top).unwrap_or(entry.path());
-                    let path = Path::new(from).join(inside);
-                    if files.len() > MAX_FILES {
-                        return Err(ImportError::TooLarge.into());
+            for name in names {
+                let path = directory.join(&name);
+                let inside = if inside.is_empty() { name } else { format!("{inside}/{name}") };
+                let kind = match path.canonicalize() {
+                    Ok(real) if path.is_dir() && path.is_symlink() && directory.starts_with(&real) => {
+                        PathKind::Unusable("is a link to a directory above it".to_owned())
                     }
-                    let problem = match entry.metadata() {
-                        Ok(found) if found.is_dir() => continue,
-                        Ok(found) if !found.is_file() => Some("is not a regular file".to_owned()),
-                        Ok(found) if found.len() > MAX_FILE_BYTES => Some(too_large()),
-                        _ => None,
-                    };
-                    if let Some(problem) = problem {
-                        not_copied += 1;
-                        global.terminal.error(&format!("{} {problem} and was not copied", path.display()));
-                    } else {
-                        files.insert(
-                            format!("{to}/{}", inside.display()),
-                            load(&FilePath::inside(&top, inside), &path)?,
-                        );
-                    }
+                    Ok(real) => self.kind(&real),
+                    Err(_) => PathKind::Unusable("is a link that leads nowhere".to_owned()),
+                };
+                if kind == PathKind::Directory {
+                    waiting.push((inside, path));
+                } else {
+                    found.push((inside, kind));
+                }
+                // The limit is reported where the files are added.
+                if found.len() + waiting.len() > MAX_ENTRIES {
+                    return found;
                 }
             }
         }
+        found.sort_by(|left, right| left.0.cmp(&right.0));
+        found
     }
-    for script in &imported.scripts {
-        let text = match &script.text {
-            ScriptText::Inline(text) => text.clone().into_bytes(),
-            ScriptText::File(from) => load(&allowed.file(from), Path::new(from))?.content,
-        };
-        let (content, adaptations) = import::adapt_script(&text, &script.exports);
-        changes.extend(adaptations.iter().map(|change| format!("{}: {change}", script.to)));
-        files.insert(script.to.clone(), NewFile { content, executable: true });
+
+    fn read(&self, path: &PackerPath) -> Result<Vec<u8>, String> {
+        let read = read_regular(&self.file(path), MAX_FILE_BYTES);
+        read.map(|(content, _)| content).map_err(|reason| format!("cannot be read: {reason}"))
     }
-    Ok(ProjectFiles { files, changes, not_copied })
 }
 
-/// Reads a file of the template.
-fn load(place: &FilePath, shown: &Path, budget: &mut u64) -> Result<NewFile, Failure> {
-    let (content, metadata) =
-        read_regular(place, MAX_FILE_BYTES).map_err(|reason| FileError::unreadable(shown, &reason))?;
-    *budget = budget.checked_sub(content.len() as u64).ok_or(ImportError::TooLarge)?;
-    Ok(NewFile { content, executable: is_executable(&metadata) })
+/// Most entries of a directory that are looked at: more than a project may have.
+const MAX_ENTRIES: usize = 20_000;
+
+#[cfg(unix)]
+fn mode(metadata: &std::fs::Metadata) -> u32 {
+    use std::os::unix::fs::PermissionsExt;
+    metadata.permissions().mode() & 0o777
+}
+
+#[cfg(not(unix))]
+fn mode(_: &std::fs::Metadata) -> u32 {
+    0o644
+}
+
+fn collect_files(imported: &Imported, allowed: &Allowed, root: &Path) -> Result<Files, Failure> {
+    let mut files = Files::new();
+    for (to, file) in &imported.files {
+        let content = match &file.content {
+            FileContent::Text(text) => text.clone().into_bytes(),
+            FileContent::Copy(from) => {
+                read_regular(&allowed.file(from), MAX_FILE_BYTES)
+                    .map_err(|reason| FileError::unreadable(Path::new(&from.path), &reason))?
+                    .0
+            }
+        };
+        files.insert(format!("files{to}"), NewFile { content, executable: file.mode & 0o100 != 0 });
+    }
+    for script in &imported.scripts {
+        files.insert(script.to.clone(), NewFile { content: script.content.clone(), executable: true });
+    }
+    let has_more = |directory: &str| {
+        let entries = walkdir::WalkDir::new(root.join(directory)).into_iter().flatten();
+        let mut others = entries.filter(|entry| !entry.file_type().is_dir());
+        others.any(|entry| {
+            let inside = entry.path().strip_prefix(root).unwrap_or(entry.path());
+            !files.contains_key(&*inside.to_string_lossy())
+        })
+    };
+    let template = imported.template(&has_more);
+    let path = format!("templates/{}.yaml", imported.name);
+    files.insert(path, NewFile { content: template.into_bytes(), executable: false });
+    Ok(files)
 }
 
 /// Writes all files, or none if one exists with other content. A file with the same content is
@@ -367,7 +426,6 @@ mod tests {
     fn errors_have_a_status_and_a_next_step() {
         assert_error(ImportError::NoTemplate("x".into()), 2, "name a Packer template");
         assert_error(ImportError::AlreadyExists("x".into()), 2, "name an empty directory with -o DIR");
-        assert_error(ImportError::TooLarge, 2, "an image document has 64 KiB");
         assert_error(ImportError::NotConverted(1), 1, "`mkimg explain MK961`");
     }
 }

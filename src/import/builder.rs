@@ -1,9 +1,10 @@
 //! Converts the options of Packer's DigitalOcean builder.
 
-use packer_import::{Block, Place, Setting, Template, Text, Value};
+use packer_import::{Block, Build, Place, Setting, Template, Text, Value};
 use yaml11::emit;
 
-use super::{Notes, expression};
+use super::variables::Values;
+use super::{BuildContext, Notes, PackerFiles, expression};
 
 /// What an option is converted to.
 enum Target {
@@ -74,50 +75,156 @@ pub(super) struct Builder {
     pub used: Vec<Text>,
 }
 
-/// Converts the DigitalOcean builder that the build names, or the first one.
-pub(super) fn convert(packer: &Template, notes: &mut Notes) -> Builder {
-    let sources = &packer.build_sources;
-    let is_named = |block: &&Block| sources.is_empty() || sources.contains(&format!("{}.{}", block.kind, block.name));
-    let mut chosen: Option<&Block> = None;
-    let mut settings: Vec<&Setting> = Vec::new();
-    for block in packer.builders.iter().filter(is_named) {
-        let is_chosen = chosen.is_none_or(|chosen| !block.name.is_empty() && chosen.name == block.name);
-        if block.kind == "digitalocean" && is_chosen {
-            chosen = chosen.or(Some(block));
-            // The options that a build adds to a source win.
-            settings.retain(|before| block.get(&before.name).is_none());
-            settings.extend(&block.options);
-        } else {
-            let reason = if block.kind == "digitalocean" {
-                "only the first DigitalOcean builder is converted"
-            } else {
-                "mkimg builds DigitalOcean images only"
+/// One builder, with what its build does to it.
+pub(super) struct Chosen<'a> {
+    kind: String,
+    name: String,
+    settings: Vec<&'a Setting>,
+    pub provisioners: Vec<Block>,
+    pub post_processors: Vec<&'a Block>,
+}
+
+/// Chooses the first DigitalOcean builder of a build.
+pub(super) fn choose<'a>(packer: &'a Template, notes: &mut Notes) -> Chosen<'a> {
+    let mut chosen: Option<(&Build, &Block)> = None;
+    for build in &packer.builds {
+        for source in &build.sources {
+            if source.kind == "digitalocean" && chosen.is_none() {
+                chosen = Some((build, source));
+                continue;
+            }
+            let reason = match (source.kind.as_str(), chosen) {
+                ("digitalocean", Some((first, _))) if !std::ptr::eq(first, build) => {
+                    "only the first build of a DigitalOcean image is converted"
+                }
+                ("digitalocean", _) => "only the first DigitalOcean builder is converted",
+                _ => "mkimg builds DigitalOcean images only",
             };
-            let name = format!("{} {}", block.kind, block.name);
+            let name = if packer.is_json && source.name == source.kind { "" } else { &source.name };
+            let name = format!("{} {name}", source.kind);
             let message = format!("the builder `{}` was left out: {reason}", name.trim_end());
-            notes.not_converted(block.place, "builders", message, "make a separate template for it");
+            // The image of DigitalOcean is the same without it.
+            if source.kind != "digitalocean" {
+                notes.adapted(source.place, "builders", message);
+                continue;
+            }
+            notes.not_converted(source.place, "builders", message, "make a separate template for it");
         }
     }
-    if chosen.is_none() {
+    let Some((build, source)) = chosen else {
         let message = "no digitalocean builder was found: the project has neither `droplet:` nor `snapshot:`";
         let help = "if it is in another HCL file, name the directory; otherwise write both by hand";
         notes.not_converted(Place::default(), "builders", message, help);
+        // The provisioners of the first build may still be useful.
+        let build = packer.builds.first();
+        return Chosen {
+            kind: "digitalocean".to_owned(),
+            name: String::new(),
+            settings: Vec::new(),
+            provisioners: build.map(|build| build.provisioners.clone()).unwrap_or_default(),
+            post_processors: build.map(|build| build.post_processors.iter().collect()).unwrap_or_default(),
+        };
+    };
+    let declared = packer.builders.iter().find(|block| block.kind == source.kind && block.name == source.name);
+    if declared.is_none() {
+        let message = format!("the source `{}.{}` is not declared", source.kind, source.name);
+        let help = "if it is in another HCL file, name the directory; otherwise write `droplet:` by hand";
+        notes.not_converted(source.place, "builders", message, help);
     }
+    // The options that a build adds to a source win.
+    let is_overridden = |option: &&Setting| source.get(&option.name).is_none();
+    let declared = declared.into_iter().flat_map(|block| &block.options).filter(is_overridden);
+    let settings: Vec<&Setting> = declared.chain(&source.options).filter(|option| option.name != "name").collect();
+    let local = source.get("name").and_then(|option| option.value.text());
+    let name = local.as_ref().and_then(Text::plain).unwrap_or(&source.name).to_owned();
+    let mut chosen =
+        Chosen { kind: source.kind.clone(), name, settings, provisioners: Vec::new(), post_processors: Vec::new() };
+    for block in &build.provisioners {
+        if chosen.runs(block, packer.is_json, notes) {
+            let provisioner = chosen.with_overrides(block, notes);
+            chosen.provisioners.push(provisioner);
+        }
+    }
+    chosen.post_processors =
+        build.post_processors.iter().filter(|block| chosen.runs(block, packer.is_json, notes)).collect();
+    chosen
+}
+
+impl Chosen<'_> {
+    /// Whether `only` and `except` let a block run for this builder.
+    fn runs(&self, block: &Block, is_json: bool, notes: &mut Notes) -> bool {
+        let own = if is_json { self.name.clone() } else { format!("{}.{}", self.kind, self.name) };
+        let mut runs = true;
+        for (option, expected) in [("only", true), ("except", false)] {
+            let Some(setting) = block.get(option) else { continue };
+            let Some(names) = setting.value.texts() else {
+                let written = setting.value.unsupported().unwrap_or("a value of the wrong type");
+                let message = format!("the value of `{option}` cannot be converted: {written}");
+                notes.not_converted(setting.place, option, message, "name the sources as texts");
+                continue;
+            };
+            let is_named = names.iter().any(|name| name.plain().is_some_and(|name| name == own));
+            runs &= names.is_empty() || is_named == expected;
+        }
+        runs
+    }
+
+    /// Applies the options that `override` has for this builder.
+    fn with_overrides(&self, block: &Block, notes: &mut Notes) -> Block {
+        let mut block = block.clone();
+        let Some(setting) = block.get("override").cloned() else { return block };
+        let Value::Map(builders) = &setting.value else {
+            let message = "the value of `override` cannot be converted";
+            notes.not_converted(setting.place, "override", message, "write the options for each builder as a mapping");
+            return block;
+        };
+        for (_, options) in builders.iter().filter(|(name, _)| *name == self.name) {
+            let Value::Map(options) = options else { continue };
+            for (name, value) in options {
+                block.options.retain(|option| option.name != *name);
+                block.options.push(Setting { name: name.clone(), place: setting.place, value: value.clone() });
+            }
+        }
+        block
+    }
+
+    pub(super) fn context<'f>(&self, packer: &Template, files: &'f dyn PackerFiles) -> BuildContext<'f> {
+        let user = self.settings.iter().find(|option| option.name == "ssh_username");
+        let values = Values::new(packer);
+        let user = user.and_then(|option| values.expand(&option.value.text()?).plain().map(str::to_owned));
+        let home = match user.as_deref() {
+            None | Some("root") => "/root".to_owned(),
+            Some(user) => format!("/home/{user}"),
+        };
+        BuildContext { files, values, home, build_name: self.name.clone(), builder_type: self.kind.clone() }
+    }
+}
+
+/// Converts the options of the builder.
+pub(super) fn convert(chosen: &Chosen<'_>, values: &Values, notes: &mut Notes) -> Builder {
     let mut builder = Builder::default();
-    for setting in settings {
-        builder.add(setting, notes);
+    for setting in &chosen.settings {
+        builder.add(setting, values, notes);
     }
     builder
 }
 
 impl Builder {
-    fn add(&mut self, setting: &Setting, notes: &mut Notes) {
+    fn add(&mut self, setting: &Setting, values: &Values, notes: &mut Notes) {
         let name = setting.name.as_str();
         let place = setting.place;
         let is_ssh = name.starts_with("ssh_") || name.starts_with("winrm_") || name == "temporary_key_pair_type";
+        if name == "ssh_username" {
+            let user = setting.value.text().and_then(|text| values.expand(&text).plain().map(str::to_owned));
+            if user.as_deref().is_some_and(|user| user != "root") {
+                let message =
+                    "`ssh_username` is not root: files belong to root now, and scripts without `sudo` run as root";
+                return notes.adapted(place, name, message);
+            }
+        }
         match OPTIONS.iter().find(|(option, _)| *option == name).map(|(_, target)| target) {
-            Some(Droplet(key, kind)) => self.convert(*kind, key, setting, true, notes),
-            Some(Snapshot(key, kind)) => self.convert(*kind, key, setting, false, notes),
+            Some(Droplet(key, kind)) => self.convert(*kind, key, setting, true, values, notes),
+            Some(Snapshot(key, kind)) => self.convert(*kind, key, setting, false, values, notes),
             Some(NotNeeded(reason)) => notes.not_needed(place, name, format!("`{name}` is not needed: {reason}")),
             Some(BakeOption(flag)) => {
                 notes.not_needed(place, name, format!("`{name}` is an option of `mkimg bake`: {flag}"));
@@ -133,7 +240,7 @@ impl Builder {
         }
     }
 
-    fn convert(&mut self, kind: Kind, key: &str, setting: &Setting, droplet: bool, notes: &mut Notes) {
+    fn convert(&mut self, kind: Kind, key: &str, setting: &Setting, droplet: bool, values: &Values, notes: &mut Notes) {
         let name = setting.name.as_str();
         let texts = match kind {
             Kind::Texts => setting.value.texts(),
@@ -148,11 +255,12 @@ impl Builder {
             let message = format!("the value of `{name}` cannot be converted: {written}");
             return notes.not_converted(setting.place, name, message, "write it into the template by hand");
         };
-        if name == "droplet_name" && texts.iter().any(Text::has_timestamp) {
+        let has_timestamp = texts.iter().any(|text| values.expand(text).has_timestamp());
+        if name == "droplet_name" && has_timestamp {
             let message = "`droplet_name` is not needed: a build droplet has the name of its bake";
             return notes.not_needed(setting.place, name, message);
         }
-        if texts.iter().any(Text::has_timestamp) && (droplet || key != "name") {
+        if has_timestamp && (droplet || key != "name") {
             let message = format!("`{name}` was left out: a timestamp is possible in the snapshot's name only");
             return notes.not_converted(setting.place, name, message, "use a constant value");
         }

@@ -4,20 +4,60 @@ use super::*;
 use diagnostics::Severity;
 
 /// The files next to the templates of these tests.
-fn lookup(path: &str) -> PathKind {
-    match path.trim_end_matches('/') {
-        "files/etc" | "files/var" | "conf" => PathKind::Directory,
-        path if path.starts_with("../") || path.starts_with("/etc/") => PathKind::Outside,
-        "pipe" => PathKind::Unusable("is a named pipe, not a regular file".to_owned()),
-        path if path.starts_with("scripts/") || path == "motd" => PathKind::File,
-        _ => PathKind::Missing,
+struct Files;
+
+impl PackerFiles for Files {
+    fn find(&self, path: &PackerPath) -> Found {
+        let kind = match path.path.trim_end_matches('/') {
+            "files/etc" | "files/var" | "conf" => PathKind::Directory,
+            path if path.starts_with("../") || path.starts_with("/etc/") => PathKind::Outside,
+            "pipe" => PathKind::Unusable("is a named pipe, not a regular file".to_owned()),
+            path if path.starts_with("scripts/") || path == "motd" => PathKind::File { mode: 0o644, bytes: 5 },
+            _ => PathKind::Missing,
+        };
+        Found { kind, is_beside_template: false }
+    }
+
+    fn list(&self, _: &PackerPath) -> Vec<(String, PathKind)> {
+        vec![("a".to_owned(), PathKind::File { mode: 0o644, bytes: 5 })]
+    }
+
+    fn read(&self, path: &PackerPath) -> Result<Vec<u8>, String> {
+        let is_check = path.path.ends_with("img-check.sh");
+        Ok(format!(
+            "#!/bin/sh\n# {}\ntrue\n",
+            if is_check { "Image Validation Tool: [PASS] [WARN] [FAIL]" } else { &path.path }
+        )
+        .into_bytes())
     }
 }
 
-fn imported(text: &str) -> (Imported, Vec<String>) {
-    let (imported, notes) = import(&[Source::new("t", text)], "image", &lookup);
-    let missing = notes.concat().into_iter().filter(|found| found.severity == Severity::Error);
-    (imported.unwrap(), missing.map(|found| found.message).collect())
+struct Project {
+    template: String,
+    files: BTreeMap<String, ProjectFile>,
+    scripts: Vec<Script>,
+}
+
+fn import_text(text: &str) -> (Project, Vec<Diagnostic>) {
+    let (imported, notes) = import(&[Source::new("t", text)], &[], "image", &Files);
+    let imported = imported.unwrap();
+    let template = imported.template(&|_| false);
+    (Project { template, files: imported.files, scripts: imported.scripts }, notes.concat())
+}
+
+fn imported(text: &str) -> (Project, Vec<String>) {
+    let (project, notes) = import_text(text);
+    let missing = notes.into_iter().filter(|found| found.severity == Severity::Error);
+    (project, missing.map(|found| found.message).collect())
+}
+
+fn script(script: &Script) -> &str {
+    std::str::from_utf8(&script.content).unwrap()
+}
+
+fn copy(path: &str) -> ProjectFile {
+    let content = FileContent::Copy(PackerPath { folder: Folder::Current, path: path.to_owned() });
+    ProjectFile { content, mode: 0o644 }
 }
 
 /// A template in the style of DigitalOcean's partners, written for this test.
@@ -122,9 +162,10 @@ environment:
   application_version: "{{ game_version }}"
   apt_packages: "{{ apt_packages }}"
 
-# In name order, without cleanup and check.
+# In this order.
 scripts:
-- scripts/*.sh
+- scripts/00-inline.sh
+- scripts/01-game.sh
 cleanup: scripts/90-cleanup.sh
 check: scripts/99-img-check.sh
 
@@ -132,10 +173,10 @@ snapshot:
   name: "{{ image_name }}"
 "#
     );
-    let ScriptText::Inline(text) = &imported.scripts[0].text else { panic!("{:?}", imported.scripts[0]) };
+    let text = script(&imported.scripts[0]);
     assert_eq!(text, "#!/bin/sh -e\napt-get -y install ${apt_packages}\n");
     assert_eq!(imported.scripts[0].to, "scripts/00-inline.sh");
-    assert_eq!(imported.files[0], FileCopy::Directory { from: "files/etc".into(), to: "files/etc".into() });
+    assert_eq!(imported.files["/etc/a"], copy("files/etc/a"));
 }
 
 #[test]
@@ -154,9 +195,11 @@ fn hcl_becomes_a_project() {
         assert!(imported.template.contains(part), "{part}\nin\n{}", imported.template);
     }
     assert!(!imported.template.contains("token"), "{}", imported.template);
-    assert_eq!(imported.files[0], FileCopy::Directory { from: "conf".into(), to: "files/opt/conf".into() });
-    assert_eq!(imported.files[1], FileCopy::Text { text: "hello\n".into(), to: "files/etc/game/hello".into() });
-    let ScriptText::Inline(text) = &imported.scripts[0].text else { panic!("{:?}", imported.scripts[0]) };
+    let conf = PackerPath { folder: Folder::Template, path: "conf/a".to_owned() };
+    assert_eq!(imported.files["/opt/conf/a"].content, FileContent::Copy(conf));
+    let hello = ProjectFile { content: FileContent::Text("hello\n".to_owned()), mode: 0o600 };
+    assert_eq!(imported.files["/etc/game/hello"], hello);
+    let text = script(&imported.scripts[0]);
     assert_eq!(text, "#!/bin/sh -e\necho \"${game_version}\"\n  indented\n\n");
 }
 
@@ -168,24 +211,20 @@ fn every_omission_is_reported() {
         {"type": "file", "source": "nowhere", "destination": "/etc/x"},
         {"type": "file", "source": "motd", "destination": "/etc/motd", "direction": "download"},
         {"type": "shell", "inline": ["echo '{{user `x`}}'"], "valid_exit_codes": [0, 3]}],
-      "post-processors": ["manifest", [{"type": "compress"}]], "extra": 1}"#;
+      "post-processors": ["manifest", "vagrant", [{"type": "compress"}]], "extra": 1}"#;
     let (imported, missing) = imported(text);
-    assert_eq!(imported.files, []);
+    assert_eq!(imported.files.len(), 1, "{:?}", imported.files);
     let mut expected = vec![
         "`extra` is not a key of a Packer template, or its value has the wrong type",
-        "the builder `amazon-ebs` was left out: mkimg builds DigitalOcean images only",
         "the builder `digitalocean` was left out: only the first DigitalOcean builder is converted",
         "the value of `region` cannot be converted: {{uuid}}",
         "`tags` was left out: a timestamp is possible in the snapshot's name only",
         "`user_data` was left out",
         "mkimg does not know `colour`, which was left out",
         "the provisioner `ansible` was left out",
-        "`/tmp/motd` does not survive a reboot: mkimg puts no files there",
-        "the source `nowhere` does not exist",
+        "the source `nowhere` is neither in the current directory, where Packer looks for it, nor beside the template",
         "a download from the droplet was left out: a bake produces the snapshot only",
-        "`x` is inside single quotes, where a shell does not expand it",
-        "`valid_exit_codes` has no counterpart in mkimg, and was left out",
-        "the post-processor `manifest` was left out: a bake ends with the snapshot",
+        "the post-processor `vagrant` was left out: a bake ends with the snapshot",
         "the post-processor `compress` was left out: a bake ends with the snapshot",
     ];
     expected.sort_unstable();
@@ -202,7 +241,7 @@ fn different_environments_do_not_mix() {
     let (imported, missing) = imported(text);
     assert_eq!(missing, [] as [&str; 0]);
     assert!(imported.template.contains("  A: \"1\"\n  A_2: \"2\"\n"), "{}", imported.template);
-    assert_eq!(imported.scripts[1].exports, ["export A=\"${A_2}\""]);
+    assert!(script(&imported.scripts[1]).starts_with("#!/bin/sh\nexport A=\"${A_2}\"\n"));
     // Their names are not in the order in which they run: the order is written out.
     assert!(imported.template.contains("scripts:\n- scripts/b.sh\n- scripts/a.sh\n"), "{}", imported.template);
 }
@@ -223,13 +262,12 @@ build {
   }
 }
 "#;
-    let (found, notes) = import(&[Source::new("t", text)], "image", &lookup);
-    let found = found.unwrap();
+    let (found, notes) = import_text(text);
     assert!(found.template.contains("regions:\n  - nyc3\n  - fra1\n"), "{}", found.template);
     assert!(found.template.starts_with("variables:\n  words: a b\n\n"), "{}", found.template);
-    let ScriptText::Inline(script) = &found.scripts[0].text else { panic!("{:?}", found.scripts[0]) };
+    let script = script(&found.scripts[0]);
     assert_eq!(script, "#!/bin/sh -e\necho one\necho two\n");
-    let said: Vec<&str> = notes[0].iter().map(|note| note.message.as_str()).collect();
+    let said: Vec<&str> = notes.iter().map(|note| note.message.as_str()).collect();
     assert_eq!(
         said,
         [
@@ -292,10 +330,10 @@ fn each_option_of_the_builder_is_converted_or_noted() {
         (r#""pause_before_connecting": "1s""#, "info: `pause_before_connecting` is not needed: "),
     ] {
         let text = format!(r#"{{"builders": [{{"type": "digitalocean", {option}}}]}}"#);
-        let (found, notes) = import(&[Source::new("t", text.as_str())], "image", &lookup);
-        let template = found.unwrap().template;
+        let (found, notes) = import_text(&text);
+        let template = found.template;
         let notes: Vec<String> =
-            notes.concat().iter().map(|note| format!("{:?}: {}", note.severity, note.message).to_lowercase()).collect();
+            notes.iter().map(|note| format!("{:?}: {}", note.severity, note.message).to_lowercase()).collect();
         if expected.contains(":\n") {
             assert!(template.contains(expected) && notes.is_empty(), "{option}: {template}{notes:?}");
         } else {
@@ -314,7 +352,7 @@ fn one_builder_is_converted() {
     for (build, size, missing) in [
         ("sources = [\"source.digitalocean.a\"]", "one", 0),
         ("sources = [\"source.digitalocean.b\"]", "two", 0),
-        ("sources = [\"source.digitalocean.b\", \"source.digitalocean.a\"]", "one", 1),
+        ("sources = [\"source.digitalocean.b\", \"source.digitalocean.a\"]", "two", 1),
         ("source \"source.digitalocean.b\" {\n    size = \"three\"\n  }", "three", 0),
     ] {
         let (found, said) = imported(&format!("{both}build {{\n  {build}\n}}\n"));
@@ -343,31 +381,29 @@ fn what_collides_is_said_or_renamed() {
         {"type": "shell", "script": "scripts/x/a.sh"}, {"type": "shell", "inline": ["echo {{user `secret`}}"]},
         {"type": "file", "source": "motd", "destination": "/etc/motd"},
         {"type": "file", "source": "motd", "destination": "/srv/in/"}]}"#;
-    let (imported, notes) = import(&[Source::new("t", text)], "image", &lookup);
-    let imported = imported.unwrap();
+    let (imported, notes) = import_text(text);
     let scripts: Vec<&str> = imported.scripts.iter().map(|script| script.to.as_str()).collect();
-    assert_eq!(scripts, ["scripts/a.sh", "scripts/clean-up.sh", "scripts/a-2.sh", "scripts/00-inline.sh"]);
+    assert_eq!(
+        scripts,
+        [
+            "scripts/a.sh", "scripts/clean-up.sh", "scripts/cleanup.sh", "scripts/a-2.sh", "scripts/00-inline.sh",
+            "scripts/00-upload.sh",
+        ]
+    );
     assert!(imported.template.contains("  secret:\n    sensitive: true\n"), "{}", imported.template);
     assert!(
         !imported.template.contains("s3cret") && imported.template.contains("  tags:\n  - a\n"),
         "{}",
         imported.template
     );
-    assert_eq!(
-        imported.files,
-        [
-            FileCopy::File { from: "motd".into(), to: "files/etc/motd".into() },
-            FileCopy::File { from: "motd".into(), to: "files/srv/in/motd".into() }
-        ]
-    );
-    let said: Vec<String> = notes.concat().into_iter().map(|note| note.message).collect();
+    let staged = ["/var/lib/packer-uploads/1/etc/motd", "/var/lib/packer-uploads/1/srv/in/motd"];
+    assert_eq!(imported.files.keys().collect::<Vec<_>>(), staged);
+    let said: Vec<String> = notes.into_iter().map(|note| note.message).collect();
     for part in [
         "`droplet_name` is not needed",
         "`communicator` is not needed",
-        "`execute_command` is not needed",
-        "there is a script for cleanup or check already: `scripts/x/cleanup.sh` was left out",
-        "`a.sh` now runs before cleanup and check",
-        "in place before the first script runs",
+        "each script is now in a script that runs it with `execute_command`",
+        "`cleanup.sh` is under `scripts:`, not `cleanup:`, because `00-upload.sh` runs after it",
     ] {
         assert!(said.iter().any(|message| message.contains(part)), "{part}: {said:#?}");
     }
@@ -380,7 +416,7 @@ fn a_missing_source_is_reported() {
     let (found, missing) = imported(
         "build {\n  sources = [\"source.digitalocean.x\"]\n  provisioner \"shell\" {\n    inline = [\"date\"]\n  }\n}\n",
     );
-    assert_eq!(missing, ["no digitalocean builder was found: the project has neither `droplet:` nor `snapshot:`"]);
+    assert_eq!(missing, ["the source `digitalocean.x` is not declared"]);
     assert!(!found.template.contains("droplet:"), "{}", found.template);
 }
 
@@ -426,10 +462,9 @@ fn each_kind_of_variable_is_converted_or_noted() {
         ),
     ] {
         let text = format!("{{\"variables\": {variables}, {}}}", tag(name));
-        let (found, notes) = import(&[Source::new("t", text.as_str())], "image", &lookup);
-        let template = found.unwrap().template;
+        let (found, notes) = import_text(&text);
+        let template = found.template;
         assert!(template.contains(expected), "{text}: {expected}\n{template}");
-        let notes = notes.concat();
         let line = |one: &Diagnostic| {
             let severity = format!("{:?}", one.severity).to_lowercase();
             format!("{severity}: {}", one.message)
@@ -452,11 +487,11 @@ fn each_form_of_a_provisioner_is_converted_or_noted() {
         (file(r#""sources": ["motd"], "destination": "/srv/x/""#), "- source: files/srv\n  to: /srv\n", ""),
         (file(r#""source": "motd", "destination": "/srv/x", "direction": "upload""#), "- source: files/srv\n", ""),
         (file(r#""source": "motd", "destination": "/srv/x", "generated": true"#), "- source: files/srv\n", ""),
-        (file(r#""source": "motd", "destination": "/srv/../x""#), "", "is not an absolute path without `..`"),
-        (file(r#""source": "motd", "destination": "srv""#), "", "is not an absolute path without `..`"),
+        (file(r#""source": "motd", "destination": "/srv/../x""#), "", "is not a path without `..`"),
+        (file(r#""source": "motd", "destination": "x/srv""#), "- source: files/root\n  to: /root\n", ""),
         (file(r#""source": "motd", "destination": "/run/x""#), "", "does not survive a reboot"),
         (file(r#""source": "motd""#), "", "the destination is missing, or not a plain text"),
-        (file(r#""source": "{{user `x`}}", "destination": "/srv""#), "", "is not a plain path"),
+        (file(r#""source": "{{isotime}}", "destination": "/srv""#), "", "is not a plain path"),
         (
             file(r#""source": "pipe", "destination": "/srv/x""#),
             "",
@@ -465,15 +500,15 @@ fn each_form_of_a_provisioner_is_converted_or_noted() {
         (
             file(r#""source": "../x", "destination": "/srv/x""#),
             "",
-            "the source `../x` is outside the template's directory",
+            "the source `../x` is outside the current directory",
         ),
         (
             file(r#""content": "{{user `x`}}", "destination": "/srv/x""#),
-            "",
-            "the content of the file refers to variables",
+            "- source: files/srv\n  to: /srv\n",
+            "`x` is not declared: it is empty",
         ),
         (shell(r#""script": "files/etc""#), "", "the script `files/etc` is a directory"),
-        (shell(r#""scripts": ["{{user `x`}}"]"#), "", "`{{ x }}` is not a plain path"),
+        (shell(r#""scripts": ["{{isotime}}"]"#), "", "`{{ timestamp }}` is not a plain path"),
         (
             shell(r#""inline": ["echo {{timestamp}}"]"#),
             "",
@@ -484,25 +519,29 @@ fn each_form_of_a_provisioner_is_converted_or_noted() {
             "",
             "is not needed: scripts start when cloud-init is done",
         ),
-        (shell(r#""inline": ["date"], "inline_shebang": "/bin/bash""#), "- scripts/*.sh\n", ""),
+        (shell(r#""inline": ["date"], "inline_shebang": "/bin/bash""#), "- scripts/00-inline.sh\n", ""),
         (
             shell(r#""inline": ["date"], "environment_vars": ["A"]"#),
-            "- scripts/*.sh\n",
+            "- scripts/00-inline.sh\n",
             "`A` is not written as NAME=VALUE",
         ),
-        (shell(r#""inline": ["date"], "environment_vars": ["A=x{{user `v`}}y"]"#), "  A: x{{ v }}y\n", ""),
-        (shell(r#""inline": ["date"], "max_retries": 2"#), "- scripts/*.sh\n", "`max_retries` is not needed"),
-        (shell(r#""inline": ["date"], "elevated": 2"#), "- scripts/*.sh\n", "`elevated` has no counterpart in mkimg"),
-        (r#"{"type": "sleep"}"#.to_owned(), "", "`sleep` is not needed"),
+        (shell(r#""inline": ["date"], "environment_vars": ["A=x{{user `v`}}y"]"#), "  A: xy\n", "`v` is not declared"),
+        (shell(r#""inline": ["date"], "max_retries": 2"#), "- scripts/00-inline.sh\n", "`max_retries` is not needed"),
+        (
+            shell(r#""inline": ["date"], "elevated": 2"#),
+            "- scripts/00-inline.sh\n",
+            "`elevated` has no counterpart in mkimg",
+        ),
+        (r#"{"type": "sleep", "duration": "5s"}"#.to_owned(), "", "`duration` is not needed"),
         (r#"{"type": "breakpoint"}"#.to_owned(), "", "`breakpoint` is not needed"),
     ] {
         let text =
             format!(r#"{{"builders": [{{"type": "digitalocean", "image": "i"}}], "provisioners": [{provisioner}]}}"#);
-        let (found, notes) = import(&[Source::new("t", text.as_str())], "image", &lookup);
-        let template = found.unwrap().template;
+        let (found, notes) = import_text(&text);
+        let template = found.template;
         assert!(template.contains(expected), "{provisioner}: {expected}\n{template}");
         assert!(!expected.is_empty() || !template.contains("files:") && !template.contains("scripts:"), "{template}");
-        let said: Vec<String> = notes.concat().into_iter().map(|one| one.message).collect();
+        let said: Vec<String> = notes.into_iter().map(|one| one.message).collect();
         assert!(
             said.iter().any(|one| one.contains(note)) || note.is_empty() && said.is_empty(),
             "{provisioner}: {said:?}"

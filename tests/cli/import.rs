@@ -3,7 +3,7 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 
-use crate::harness::mkimg;
+use crate::harness::{bless, mkimg};
 
 const TEMPLATE: &str = r#"{
   "variables": {"name": "game"},
@@ -27,7 +27,7 @@ fn packer(template: &str) -> tempfile::TempDir {
     write("template.json", template);
     write("files/etc/game.conf", "port = 7350\n");
     write("scripts/01-game.sh", "#!/bin/bash\r\ntrue\r\n");
-    write("scripts/99-img-check.sh", "true\n");
+    write("scripts/99-img-check.sh", "# [PASS] [WARN] [FAIL]\n");
     folder
 }
 
@@ -43,7 +43,10 @@ fn the_project_renders_and_is_valid() {
         .stderr_has("note: scripts/01-game.sh: its lines end with LF now\n");
     let project = folder.path().join("project");
     assert_eq!(fs::read_to_string(project.join("scripts/01-game.sh")).unwrap(), "#!/bin/bash\ntrue\n");
-    assert_eq!(fs::read_to_string(project.join("scripts/99-img-check.sh")).unwrap(), "#!/bin/sh\ntrue\n");
+    assert_eq!(
+        fs::read_to_string(project.join("scripts/99-img-check.sh")).unwrap(),
+        "#!/bin/bash\n# [PASS] [WARN] [FAIL]\n"
+    );
     assert_eq!(fs::metadata(project.join("scripts/00-inline.sh")).unwrap().permissions().mode() & 0o777, 0o755);
     let (exit, document, stderr) = mkimg(&project).arg("render").run().into_parts();
     assert_eq!(exit, 0, "{stderr}");
@@ -63,7 +66,7 @@ fn existing_files_are_not_overwritten() {
     assert!(!stderr.contains("its lines end with LF now"), "nothing was changed yet: {stderr}");
     // If they are as mkimg needs them, the project is made in place.
     for name in ["01-game.sh", "99-img-check.sh"] {
-        fs::write(folder.path().join("scripts").join(name), "#!/bin/sh\ntrue\n").unwrap();
+        fs::write(folder.path().join("scripts").join(name), "#!/bin/sh\n# [PASS] [WARN] [FAIL]\n").unwrap();
     }
     mkimg(folder.path()).args(["import", "template.json"]).run().success();
     assert_eq!(fs::read_to_string(folder.path().join("template.json")).unwrap(), TEMPLATE);
@@ -81,13 +84,16 @@ fn unconverted_parts_are_named_with_their_line_and_change_the_exit_status() {
     assert!(stdout.starts_with(expected), "{stdout}");
     assert!(stderr.contains("error: 1 thing was not converted: see above\n"), "{stderr}");
     assert!(folder.path().join("project/templates/image.yaml").exists());
+    // Packer follows links.
     fs::create_dir(folder.path().join("files/etc/d")).unwrap();
     std::os::unix::fs::symlink("../game.conf", folder.path().join("files/etc/d/link")).unwrap();
+    std::os::unix::fs::symlink("..", folder.path().join("files/etc/d/up")).unwrap();
     mkimg(folder.path())
         .args(["import", "template.json", "-o", "other"])
         .run()
         .exits(1)
-        .stderr_has("files/etc/d/link is not a regular file and was not copied");
+        .stderr_has("the source `files/etc/d/up` is a link to a directory above it");
+    assert_eq!(fs::read_to_string(folder.path().join("other/files/etc/d/link")).unwrap(), "port = 7350\n");
 }
 
 #[test]
@@ -129,4 +135,138 @@ fn an_invalid_template_writes_nothing() {
             .stderr_has("help: name a Packer template");
     }
     assert!(!folder.path().join("project").exists());
+}
+
+/// Each file of `tests/cases/import` has the files of a Packer template, the arguments of the import, and what comes out
+/// of it: every diagnostic, every file with its mode, and whether the project is valid. The sections begin with
+/// `=== NAME [MODE]`; `=== run` ends the input.
+#[test]
+fn each_case_gives_its_project() {
+    let cases = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/cases/import");
+    let mut paths: Vec<_> = fs::read_dir(cases).unwrap().map(|entry| entry.unwrap().path()).collect();
+    paths.sort();
+    let mut failures = Vec::new();
+    for path in paths {
+        let text = fs::read_to_string(&path).unwrap();
+        let (input, expected) = text.split_once("=== result\n").unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        let mut sections =
+            input.split("=== ").skip(1).map(|section| section.split_once('\n').unwrap()).collect::<Vec<_>>();
+        let (run, _) = sections.pop().unwrap();
+        for (name, content) in sections {
+            let (name, mode) = name.split_once(' ').unwrap_or((name, "0644"));
+            let file = folder.path().join(name);
+            fs::create_dir_all(file.parent().unwrap()).unwrap();
+            fs::write(&file, content).unwrap();
+            fs::set_permissions(&file, fs::Permissions::from_mode(u32::from_str_radix(mode, 8).unwrap())).unwrap();
+        }
+        let arguments = run.split_whitespace().skip(1);
+        let imported =
+            mkimg(folder.path()).arg("import").args(arguments).args(["-o", "project", "--format", "github"]).run();
+        let mut found = format!("exit {}\n{}", imported.exit, imported.stdout);
+        let notes =
+            imported.stderr.lines().filter(|line| line.starts_with("note: scripts/") || line.starts_with("warning: "));
+        notes.for_each(|note| found += &format!("{note}\n"));
+        let project = folder.path().join("project");
+        if project.exists() {
+            let valid = mkimg(&project).arg("validate").run();
+            found += &format!("validate: exit {}\n", valid.exit);
+            for entry in walkdir::WalkDir::new(&project).sort_by_file_name() {
+                let entry = entry.unwrap();
+                if entry.file_type().is_file() {
+                    let shown = entry.path().strip_prefix(&project).unwrap().display();
+                    let mode = entry.metadata().unwrap().permissions().mode() & 0o777;
+                    found += &format!("=== {shown} {mode:04o}\n{}", fs::read_to_string(entry.path()).unwrap());
+                }
+            }
+        }
+        if bless() {
+            fs::write(&path, format!("{input}=== result\n{found}")).unwrap();
+        } else if found != expected {
+            failures.push(format!("{}:\n{found}\nexpected:\n{expected}", path.display()));
+        }
+    }
+    assert!(failures.is_empty(), "{}", failures.join("\n\n"));
+}
+
+#[test]
+fn hostile_templates_end_at_once_with_their_place() {
+    let folder = packer(TEMPLATE);
+    let import = |text: &str| {
+        fs::write(folder.path().join("t.json"), text).unwrap();
+        mkimg(folder.path()).args(["import", "t.json", "-o", "project"]).run()
+    };
+    let template = |provisioners: &str| {
+        format!("{{\"builders\": [{{\"type\": \"digitalocean\"}}],\n \"provisioners\": [{provisioners}]}}")
+    };
+    let script = "\n{\"type\": \"shell\", \"script\": \"scripts/01-game.sh\"}";
+    import(&template(&vec![script; 2002].join(",")))
+        .exits(2)
+        .stderr_has("error[MK960]: the template has more than 1000 scripts")
+        .stderr_has("--> t.json:1003:1\n");
+    import(&template(script).replace("\"script\"", "\"script\": \"a\", \"script\""))
+        .exits(2)
+        .stderr_has("error[MK960]: `script` is twice in the same object");
+    fs::create_dir_all(folder.path().join("sub/d")).unwrap();
+    let file = |source: &str| {
+        template(&format!("{{\"type\": \"file\", \"source\": \"{source}\", \"destination\": \"/opt/x\"}}"))
+    };
+    import(&file("sub/d/..")).exits(1).stderr_has("error[MK961]: the source `sub/d/..` has no name");
+    import(&file("/dev/zero")).exits(1).stderr_has("error[MK961]: the source `/dev/zero` is outside");
+    // Variables that double each other.
+    let doubled: Vec<String> =
+        (1..60).map(|n| format!("\"v{n}\": \"{{{{user `v{0}`}}}}{{{{user `v{0}`}}}}\"", n - 1)).collect();
+    let text =
+        file("{{user `v59`}}").replacen('{', &format!("{{\"variables\": {{\"v0\": \"x\", {}}},", doubled.join(",")), 1);
+    import(&text).exits(1).stderr_has("error[MK961]: the source ");
+    assert!(!folder.path().join("project/files/opt").exists());
+}
+
+/// In its own folder, a project names what the template names, and nothing else that lies there.
+#[test]
+fn an_import_in_place_names_each_file() {
+    let folder = packer(TEMPLATE);
+    for name in ["01-game.sh", "99-img-check.sh"] {
+        fs::write(folder.path().join("scripts").join(name), "#!/bin/sh\n# [PASS] [WARN] [FAIL]\n").unwrap();
+    }
+    let narrow = TEMPLATE
+        .replace("files/etc/\", \"destination\": \"/etc/", "files/etc/game.conf\", \"destination\": \"/etc/game.conf");
+    fs::write(folder.path().join("template.json"), narrow).unwrap();
+    fs::write(folder.path().join("files/etc/secret"), "secret\n").unwrap();
+    fs::write(folder.path().join("scripts/02-other.sh"), "#!/bin/sh\n").unwrap();
+    mkimg(folder.path()).args(["import", "template.json"]).run().success();
+    let template = fs::read_to_string(folder.path().join("templates/image.yaml")).unwrap();
+    assert!(template.contains("files:\n- source: files/etc/game.conf\n  to: /etc/game.conf\n"), "{template}");
+    let (exit, document, stderr) = mkimg(folder.path()).arg("render").run().into_parts();
+    assert_eq!(exit, 0, "{stderr}");
+    assert!(!document.contains("/etc/secret") && !document.contains("02-other"), "{document}");
+}
+
+#[test]
+fn values_are_read_as_packer_reads_them() {
+    let folder = tempfile::tempdir().unwrap();
+    let write = |name: &str, text: &str| fs::write(folder.path().join(name), text).unwrap();
+    write(
+        "i.pkr.hcl",
+        "variable \"a\" {\n  default = \"1\"\n}\nsource \"digitalocean\" \"x\" {\n  image = \"i\"\n  region = \"r\"\n  size = var.a\n}\nbuild {\n  sources = [\"digitalocean.x\"]\n}\n",
+    );
+    write("b.auto.pkrvars.hcl", "a = \"2\"\n");
+    write("c.pkrvars.hcl", "a = \"3\"\n");
+    for (arguments, value) in [
+        (["i.pkr.hcl"].as_slice(), "1"),
+        (&["."], "2"),
+        (&[".", "--var-file", "c.pkrvars.hcl"], "3"),
+        (&["i.pkr.hcl", "--var-file", "c.pkrvars.hcl"], "3"),
+    ] {
+        let project = tempfile::tempdir().unwrap();
+        let run = mkimg(folder.path()).arg("import").args(arguments).arg("-o").arg(project.path()).run().success();
+        let template = fs::read_dir(project.path().join("templates")).unwrap().next().unwrap().unwrap().path();
+        let template = fs::read_to_string(template).unwrap();
+        assert!(template.contains(&format!("  a: \"{value}\"\n")), "{arguments:?}: {template}");
+        let is_said = run.stderr.contains("warning: b.auto.pkrvars.hcl was not read");
+        assert_eq!(is_said, arguments[0] == "i.pkr.hcl", "{}", run.stderr);
+    }
+    write("broken.pkrvars.hcl", "a = \n");
+    let broken = ["import", "i.pkr.hcl", "--var-file", "broken.pkrvars.hcl", "-o", "project"];
+    mkimg(folder.path()).args(broken).run().exits(2).stderr_has("--> broken.pkrvars.hcl:1:");
 }

@@ -179,7 +179,7 @@ fn packer(provisioners: &str) -> tempfile::TempDir {
 fn an_import_copies_nothing_from_outside_the_template() {
     let file = |source: &str| format!("{{\"type\": \"file\", \"source\": \"{source}\", \"destination\": \"/opt/x\"}}");
     let script = |source: &str| format!("{{\"type\": \"shell\", \"script\": \"{source}\"}}");
-    let outside = "is outside the template's directory, and was not copied";
+    let outside = "is outside the current directory and the template's, and was not copied";
     let elsewhere = tempfile::NamedTempFile::new().unwrap();
     fs::write(elsewhere.path(), VICTIM).unwrap();
     let absolute = elsewhere.path().display().to_string();
@@ -202,11 +202,11 @@ fn an_import_copies_nothing_from_outside_the_template() {
         (file("large"), "source `large` is larger than 64 MiB".to_owned()),
     ] {
         let folder = packer(&provisioner);
-        let import = ["import", "packer/image.json", "-o", "project"];
-        let (exit, _, stderr) = mkimg(folder.path()).args(import).run().into_parts();
+        let import = ["import", "image.json", "-o", "../project"];
+        let (exit, _, stderr) = mkimg(folder.path().join("packer")).args(import).run().into_parts();
         assert_eq!(exit, 1, "{provisioner}: {stderr}");
         assert!(stderr.contains(&format!("error[MK961]: the {problem}\n")), "{provisioner}: {stderr}");
-        assert!(stderr.contains("--> packer/image.json:2:"), "{provisioner}: {stderr}");
+        assert!(stderr.contains("--> image.json:2:"), "{provisioner}: {stderr}");
         let found = Command::new("grep")
             .args(["-rl", "text of the victim", "project"])
             .current_dir(folder.path())
@@ -217,12 +217,17 @@ fn an_import_copies_nothing_from_outside_the_template() {
     // Inside a directory: reported, and the rest is copied.
     let folder = packer(&file("./"));
     let (exit, _, stderr) =
-        mkimg(folder.path()).args(["import", "packer/image.json", "-o", "project"]).run().into_parts();
+        mkimg(folder.path().join("packer")).args(["import", "image.json", "-o", "../project"]).run().into_parts();
     assert_eq!(exit, 1, "{stderr}");
-    for name in ["link", "directory", "pipe", "zero"] {
-        assert!(stderr.contains(&format!("{name} is not a regular file and was not copied\n")), "{stderr}");
+    for (name, problem) in [
+        ("link", outside),
+        ("directory", outside),
+        ("zero", outside),
+        ("pipe", "is a named pipe, not a regular file"),
+        ("large", "is larger than 64 MiB"),
+    ] {
+        assert!(stderr.contains(&format!("error[MK961]: the source `./{name}` {problem}\n")), "{stderr}");
     }
-    assert!(stderr.contains("large is larger than 64 MiB and was not copied\n"), "{stderr}");
     assert!(folder.path().join("project/files/opt/x/files/etc/own.conf").exists(), "{stderr}");
 }
 
@@ -231,12 +236,15 @@ fn an_import_copies_what_the_user_allows() {
     let provisioners = r#"{"type": "file", "source": "../secret/key", "destination": "/opt/key"},
       {"type": "file", "source": "inner/own.conf", "destination": "/opt/own"},
       {"type": "shell", "script": "../secret/a.sh"}"#;
-    let allowed: &[&[&str]] =
-        &[&["--base", "."], &["--allow", "secret"], &["--allow", "secret/key", "--allow", "packer/../secret/a.sh"]];
+    let allowed: &[&[&str]] = &[
+        &["--allow", ".."],
+        &["--allow", "../secret"],
+        &["--allow", "../secret/key", "--allow", "../packer/../secret/a.sh"],
+    ];
     for allowed in allowed {
         let folder = packer(provisioners);
-        let import = ["import", "packer/image.json", "-o", "project"];
-        mkimg(folder.path()).args(import).args(*allowed).run().success();
+        let import = ["import", "image.json", "-o", "../project"];
+        mkimg(folder.path().join("packer")).args(import).args(*allowed).run().success();
         let content = |path: &str| fs::read_to_string(folder.path().join("project").join(path)).unwrap();
         assert_eq!(content("files/opt/key"), VICTIM);
         assert_eq!(content("files/opt/own"), "own\n");
@@ -244,9 +252,14 @@ fn an_import_copies_what_the_user_allows() {
     }
     // Paths that are relative to where Packer was started.
     let folder = packer(r#"{"type": "file", "source": "packer/files/etc/", "destination": "/etc/"}"#);
-    let import = ["import", "packer/image.json", "-o", "project", "--base", "."];
-    mkimg(folder.path()).args(import).run().success();
-    assert!(folder.path().join("project/files/etc/own.conf").exists());
+    for (directory, import) in [
+        ("", ["import", "packer/image.json", "-o", "project"].as_slice()),
+        ("packer", &["import", "image.json", "-o", "project", "--base", ".."]),
+    ] {
+        let directory = folder.path().join(directory);
+        mkimg(&directory).args(import).run().success();
+        assert!(directory.join("project/files/etc/own.conf").exists());
+    }
     let nowhere = ["import", "packer/image.json", "-o", "other", "--allow", "nowhere"];
     mkimg(folder.path()).args(nowhere).run().exits(2).stderr_has("help: name a directory or file that exists");
 }
@@ -260,7 +273,11 @@ fn an_import_has_a_limit_and_does_not_leave_the_new_project() {
         file.set_len(60 << 20).unwrap();
     }
     let import = ["import", "packer/image.json", "-o", "project"];
-    mkimg(folder.path()).args(import).run().exits(2).stderr_has("error: the files have more than 256 MiB in all");
+    mkimg(folder.path())
+        .args(import)
+        .run()
+        .exits(2)
+        .stderr_has("error[MK960]: the files have more than 256 MiB in all");
     assert!(!folder.path().join("project").exists());
 
     let folder = packer(r#"{"type": "file", "source": "files/etc/", "destination": "/etc/"}"#);

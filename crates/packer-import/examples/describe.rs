@@ -30,7 +30,8 @@ fn main() -> ExitCode {
     for variable in &template.variables {
         println!("variable {}: {:?}", variable.name, variable.value);
     }
-    for (what, blocks) in [("builder", &template.builders), ("provisioner", &template.provisioners)] {
+    let provisioners = template.builds.iter().map(|build| ("provisioner", &build.provisioners));
+    for (what, blocks) in std::iter::once(("builder", &template.builders)).chain(provisioners) {
         for block in blocks {
             println!("{what} {} {}", block.kind, block.name);
             for option in &block.options {

@@ -5,8 +5,8 @@ use hcl_edit::expr::{Expression, FuncCall, ObjectKey, Traversal, TraversalOperat
 use hcl_edit::structure::{Attribute, Block as HclBlock, Body, Structure};
 use hcl_edit::template::{Element, Template as HclTemplate};
 
-use crate::template::{Block, FindingKind, Place, Setting, Template, Value, Variable};
-use crate::text::{Text, TextPart};
+use crate::template::{Block, Build, FindingKind, Place, Setting, Template, Value, Variable};
+use crate::text::{Folder, Text, TextPart};
 
 struct File<'t> {
     text: &'t str,
@@ -15,10 +15,9 @@ struct File<'t> {
     has_go_templates: bool,
 }
 
-/// Adds the contents of one file to a template.
-pub(crate) fn read(text: &str, file: usize, template: &mut Template) {
-    let body = match hcl_edit::parser::parse_body(text) {
-        Ok(body) => body,
+fn parse(text: &str, file: usize, template: &mut Template) -> Option<Body> {
+    match hcl_edit::parser::parse_body(text) {
+        Ok(body) => Some(body),
         Err(error) => {
             let (line, column) = (error.location().line(), error.location().column());
             let start: usize = text.split_inclusive('\n').take(line.saturating_sub(1)).map(str::len).sum();
@@ -27,9 +26,24 @@ pub(crate) fn read(text: &str, file: usize, template: &mut Template) {
             let at = (start + inside).min(text.len());
             let place = Place { file, start: at, end: at };
             let message = format!("expected HCL2 or JSON: {}", error.message().replace('\n', "; "));
-            return template.unreadable(place, message, "`packer validate` explains the error");
+            template.unreadable(place, message, "`packer validate` explains the error");
+            None
         }
-    };
+    }
+}
+
+/// Reads a file of variables.
+pub(crate) fn values(text: &str, file: usize, template: &mut Template) {
+    let Some(body) = parse(text, file, template) else { return };
+    let file = File { text, index: file, has_go_templates: false };
+    for attribute in body.attributes() {
+        template.set(attribute.key.as_str(), &file.value(&attribute.value), file.place(attribute));
+    }
+}
+
+/// Adds the contents of one file to a template.
+pub(crate) fn read(text: &str, file: usize, template: &mut Template) {
+    let Some(body) = parse(text, file, template) else { return };
     let file = File { text, index: file, has_go_templates: false };
     for structure in &body {
         match structure {
@@ -63,7 +77,8 @@ impl File<'_> {
             ("locals", []) => {
                 for local in block.body.attributes() {
                     let value = self.value(&local.value);
-                    let variable = new_variable(local.key.as_str(), &value, self.place(local), template);
+                    let mut variable = new_variable(local.key.as_str(), &value, self.place(local), template);
+                    variable.is_local = true;
                     template.variables.push(variable);
                 }
             }
@@ -71,6 +86,7 @@ impl File<'_> {
                 let value =
                     block.body.get_attribute("expression").map_or(Value::Null, |found| self.value(&found.value));
                 let mut local = new_variable(name, &value, self.place(block), template);
+                local.is_local = true;
                 local.sensitive = self.flag(&block.body, "sensitive");
                 template.variables.push(local);
             }
@@ -112,43 +128,56 @@ impl File<'_> {
         Block { kind: kind.to_owned(), name: name.to_owned(), place: self.place(block), options }
     }
 
-    fn build(&self, build: &HclBlock, template: &mut Template) {
-        for structure in &build.body {
+    fn build(&self, block: &HclBlock, template: &mut Template) {
+        let mut build = Build { place: self.place(block), ..Build::default() };
+        for structure in &block.body {
             match structure {
                 Structure::Attribute(attribute) if attribute.key.as_str() == "sources" => {
-                    let names = self.value(&attribute.value).texts().unwrap_or_default();
-                    template.build_sources.extend(
-                        names
-                            .iter()
-                            .filter_map(|name| name.plain().map(|name| name.trim_start_matches("source.").to_owned())),
-                    );
+                    let value = self.value(&attribute.value);
+                    for name in value.items() {
+                        let text = name.text();
+                        match text.as_ref().and_then(Text::plain).and_then(|name| self.reference(name, attribute)) {
+                            Some(source) => build.sources.push(source),
+                            None => {
+                                let written = name.unsupported().unwrap_or("not the name of a source");
+                                let message = format!("a source of the build cannot be evaluated: {written}");
+                                let help = "write its name as `source.digitalocean.NAME`";
+                                template.unsupported(self.place(attribute), "sources", message, help);
+                            }
+                        }
+                    }
                 }
                 Structure::Attribute(_) => {}
-                Structure::Block(block) => self.build_block(block, template),
+                Structure::Block(block) => self.build_block(block, &mut build, template),
             }
         }
+        template.builds.push(build);
     }
 
-    fn build_block(&self, block: &HclBlock, template: &mut Template) {
+    /// Reads `source.digitalocean.web` or `digitalocean.web`.
+    fn reference(&self, name: &str, node: &impl hcl_edit::Span) -> Option<Block> {
+        let (kind, name) = name.strip_prefix("source.").unwrap_or(name).split_once('.')?;
+        Some(Block { kind: kind.to_owned(), name: name.to_owned(), place: self.place(node), options: Vec::new() })
+    }
+
+    fn build_block(&self, block: &HclBlock, build: &mut Build, template: &mut Template) {
         let label = block.labels.first().map_or("", hcl_edit::structure::BlockLabel::as_str);
         let new = |options| Block { kind: label.to_owned(), name: String::new(), place: self.place(block), options };
         match block.ident.as_str() {
-            "provisioner" => template.provisioners.push(new(self.settings(&block.body))),
-            "post-processor" => template.post_processors.push(new(Vec::new())),
+            "provisioner" => build.provisioners.push(new(self.settings(&block.body))),
+            "post-processor" => build.post_processors.push(new(Vec::new())),
             "post-processors" => {
                 for inner in block.body.blocks() {
-                    self.build_block(inner, template);
+                    self.build_block(inner, build, template);
                 }
             }
+            // It only runs if the build fails.
+            "error-cleanup-provisioner" => {}
             // `source "digitalocean.x" { … }` adds to a source.
             "source" => {
-                let name = label.trim_start_matches("source.");
-                template.build_sources.push(name.to_owned());
                 let inside = File { has_go_templates: true, ..*self };
-                let mut added = new(inside.settings(&block.body));
-                if let Some((kind, name)) = name.split_once('.') {
-                    (added.kind, added.name) = (kind.to_owned(), name.to_owned());
-                    template.builders.push(added);
+                if let Some(source) = self.reference(label, block) {
+                    build.sources.push(Block { options: inside.settings(&block.body), ..source });
                 }
             }
             other => {
@@ -264,6 +293,19 @@ impl File<'_> {
                 Some(Text::from(TextPart::Timestamp))
             }
             ("env", [name]) => Some(Text::from(TextPart::Environment(self.text(name)?.plain()?.to_owned()))),
+            ("abspath", [path]) => {
+                let path = self.text(path)?;
+                match path.parts().first()? {
+                    TextPart::Directory(_) => Some(path),
+                    TextPart::Literal(absolute) if absolute.starts_with('/') => Some(path),
+                    _ => {
+                        let mut text = Text::from(TextPart::Directory(Folder::Current));
+                        text.push(TextPart::Literal("/".to_owned()));
+                        text.append(path);
+                        Some(text)
+                    }
+                }
+            }
             ("join", [separator, list]) => {
                 let separator = self.text(separator)?;
                 Some(Text::join(&self.value(list).texts()?, separator.plain()?))
@@ -296,7 +338,8 @@ fn reference(traversal: &Traversal) -> Option<TextPart> {
     let TraversalOperator::GetAttr(name) = operator.value() else { return None };
     match (root.as_str(), name.as_str()) {
         ("var" | "local", name) => Some(TextPart::Variable(name.to_owned())),
-        ("path", "root" | "cwd") => Some(TextPart::Directory),
+        ("path", "root") => Some(TextPart::Directory(Folder::Template)),
+        ("path", "cwd") => Some(TextPart::Directory(Folder::Current)),
         _ => None,
     }
 }
@@ -310,5 +353,5 @@ fn new_variable(name: &str, value: &Value, place: Place, template: &mut Template
         let message = format!("the value of `{name}` cannot be evaluated: {written}");
         template.unsupported(place, name, message, "set the variable, or write its value into the template");
     }
-    Variable { name: name.to_owned(), place, value: text, items, sensitive: false, description: None }
+    Variable { name: name.to_owned(), place, value: text, items, is_local: false, sensitive: false, description: None }
 }

@@ -1,14 +1,16 @@
 //! Reads JSON.
 
-use jsonc_parser::ast::{ObjectProp, Value as Json};
+use std::collections::BTreeSet;
+
+use jsonc_parser::ast::{Object, ObjectProp, Value as Json};
 use jsonc_parser::common::{Range, Ranged};
 use jsonc_parser::{CollectOptions, ParseOptions, parse_to_ast};
 
-use crate::template::{Block, Place, Setting, Template, Value, Variable};
+use crate::template::{Block, Build, Place, Setting, Template, Value, Variable};
 use crate::text::Text;
 
-/// Adds the contents of one file to a template.
-pub(crate) fn read(text: &str, file: usize, template: &mut Template) {
+/// Parses a file whose root is an object, in which no key is there twice.
+fn parse<'t>(text: &'t str, file: usize, template: &mut Template) -> Option<Object<'t>> {
     let at = |range: Range| Place { file, start: range.start, end: range.end };
     // As strict as Packer: no comments (keys that begin with `_` serve as such) and no trailing
     // commas.
@@ -28,13 +30,57 @@ pub(crate) fn read(text: &str, file: usize, template: &mut Template) {
         Ok(parsed) => parsed.value,
         Err(error) => {
             let message = format!("expected JSON: {}", error.kind());
-            return template.unreadable(at(error.range()), message, "`packer validate` explains the error");
+            template.unreadable(at(error.range()), message, "`packer validate` explains the error");
+            return None;
         }
     };
-    let Some(Json::Object(root)) = root else {
-        let place = Place { file, ..Place::default() };
-        return template.unreadable(place, "expected an object", "name a Packer template");
+    let Some(root) = root else {
+        template.unreadable(Place { file, ..Place::default() }, "expected an object", "name a Packer template");
+        return None;
     };
+    let mut waiting = vec![&root];
+    while let Some(value) = waiting.pop() {
+        match value {
+            Json::Array(array) => waiting.extend(&array.elements),
+            Json::Object(object) => {
+                let mut names = BTreeSet::new();
+                for property in &object.properties {
+                    let name = property.name.as_str();
+                    if !names.insert(name) {
+                        let message = format!("`{name}` is twice in the same object");
+                        template.unreadable(at(property.name.range()), message, "remove one of them");
+                        return None;
+                    }
+                    waiting.push(&property.value);
+                }
+            }
+            _ => {}
+        }
+    }
+    match root {
+        Json::Object(root) => Some(root),
+        other => {
+            template.unreadable(at(other.range()), "expected an object", "name a Packer template");
+            None
+        }
+    }
+}
+
+/// Reads a file of variables.
+pub(crate) fn values(text: &str, file: usize, template: &mut Template) {
+    let Some(root) = parse(text, file, template) else { return };
+    for property in &root.properties {
+        let place = Place { file, start: property.range.start, end: property.range.end };
+        template.set(property.name.as_str(), &self::value(&property.value), place);
+    }
+}
+
+/// Adds the contents of one file to a template.
+pub(crate) fn read(text: &str, file: usize, template: &mut Template) {
+    let at = |range: Range| Place { file, start: range.start, end: range.end };
+    let Some(root) = parse(text, file, template) else { return };
+    template.is_json = true;
+    let mut build = Build::default();
     let mut sensitive = Vec::new();
     for property in &root.properties {
         let name = property.name.as_str();
@@ -52,7 +98,7 @@ pub(crate) fn read(text: &str, file: usize, template: &mut Template) {
                 template.builders.extend(items.elements.iter().map(|item| block(item, file)));
             }
             ("provisioners", Json::Array(items)) => {
-                template.provisioners.extend(items.elements.iter().map(|item| block(item, file)));
+                build.provisioners.extend(items.elements.iter().map(|item| block(item, file)));
             }
             ("post-processors", Json::Array(items)) => {
                 // A nested list is a sequence of post-processors.
@@ -60,9 +106,10 @@ pub(crate) fn read(text: &str, file: usize, template: &mut Template) {
                     Json::Array(sequence) => sequence.elements.iter().collect(),
                     single => vec![single],
                 });
-                template.post_processors.extend(flat.map(|item| block(item, file)));
+                build.post_processors.extend(flat.map(|item| block(item, file)));
             }
-            ("description" | "min_packer_version", _) => {}
+            // A provisioner that only runs if the build fails.
+            ("description" | "min_packer_version" | "error-cleanup-provisioner" | "push", _) => {}
             (name, _) if name.starts_with('_') => {}
             (name, value) => {
                 let message = format!("`{name}` is not a key of a Packer template, or its value has the wrong type");
@@ -71,6 +118,8 @@ pub(crate) fn read(text: &str, file: usize, template: &mut Template) {
             }
         }
     }
+    build.sources = template.builders.iter().map(|builder| Block { options: Vec::new(), ..builder.clone() }).collect();
+    template.builds.push(build);
     for variable in &mut template.variables {
         variable.sensitive |= sensitive.contains(&variable.name);
     }
@@ -87,7 +136,7 @@ fn variable(property: &ObjectProp<'_>, place: Place) -> Variable {
         other => value(other).text(),
     };
     let name = property.name.as_str().to_owned();
-    Variable { name, place, value, items: None, sensitive: false, description: None }
+    Variable { name, place, value, items: None, is_local: false, sensitive: false, description: None }
 }
 
 fn block(item: &Json<'_>, file: usize) -> Block {
@@ -116,6 +165,9 @@ fn block(item: &Json<'_>, file: usize) -> Block {
             }
         }
         _ => {}
+    }
+    if block.name.is_empty() {
+        block.name.clone_from(&block.kind);
     }
     block
 }

@@ -22,8 +22,8 @@ mod json;
 mod template;
 mod text;
 
-pub use template::{Block, Finding, FindingKind, Place, Setting, Template, Value, Variable};
-pub use text::{Text, TextPart};
+pub use template::{Block, Build, Finding, FindingKind, Place, Setting, Template, Value, Variable};
+pub use text::{Folder, Text, TextPart};
 
 /// Reads the files of one Packer template: a single JSON file, or all HCL2 files of a directory.
 ///
@@ -34,14 +34,29 @@ pub use text::{Text, TextPart};
 /// Returns all findings if a file cannot be parsed, or if the files contain neither builders nor
 /// provisioners. At least one of them is [`FindingKind::Unreadable`].
 pub fn read(files: &[&str]) -> Result<Template, Vec<Finding>> {
+    read_with_values(files, &[])
+}
+
+/// Reads a template as [`read`] does, and gives its variables the values in other files, JSON or HCL. Later files
+/// win. In a [`Place`], the indices of these files follow those of the template.
+///
+/// # Errors
+///
+/// Fails as [`read`] does, also if a file of values cannot be parsed.
+pub fn read_with_values(files: &[&str], values: &[&str]) -> Result<Template, Vec<Finding>> {
     let mut template = Template::default();
     for (file, text) in files.iter().enumerate() {
         let reader = if text.trim_start().starts_with('{') { json::read } else { hcl::read };
         reader(text, file, &mut template);
     }
+    for (index, text) in values.iter().enumerate() {
+        let reader = if text.trim_start().starts_with('{') { json::values } else { hcl::values };
+        reader(text, files.len() + index, &mut template);
+    }
     let is_unreadable =
         |template: &Template| template.findings.iter().any(|found| found.kind == FindingKind::Unreadable);
-    if !is_unreadable(&template) && template.builders.is_empty() && template.provisioners.is_empty() {
+    let has_provisioners = template.builds.iter().any(|build| !build.provisioners.is_empty());
+    if !is_unreadable(&template) && template.builders.is_empty() && !has_provisioners {
         template.unreadable(
             Place::default(),
             "expected a Packer template, found no source and no provisioner",
@@ -62,6 +77,7 @@ mod tests {
             ("{\"variables\": {}}", "expected `builders`, found none", 0),
             ("", "expected a Packer template, found no source and no provisioner", 0),
             ("variable \"x\" {}\n", "expected a Packer template, found no source and no provisioner", 0),
+            ("{\"builders\": [{\"a\": {\"x\": 1, \"x\": 2}}]}", "`x` is twice in the same object", 29),
             ("source \"digitalocean\" {\n  image = \n}\n", "expected HCL2 or JSON: ", 34),
         ] {
             let findings = read(&[text]).unwrap_err();
@@ -85,7 +101,7 @@ mod tests {
         let hcl = r#"
           variable "v" { default = "1" }
           variable "s" { sensitive = true }
-          source "digitalocean" "" {
+          source "digitalocean" "digitalocean" {
             size = "${var.v}-${timestamp()}"
             tags = ["a"]
             ipv6 = true
@@ -95,7 +111,7 @@ mod tests {
           }"#;
         let [json, hcl] = [json, hcl].map(|text| read(&[text]).unwrap());
         let described = |template: &Template| {
-            let blocks = template.builders.iter().chain(&template.provisioners);
+            let blocks = template.builders.iter().chain(&template.builds[0].provisioners);
             let options = |block: &Block| {
                 block.options.iter().map(|option| format!("{} {:?}", option.name, option.value)).collect::<Vec<_>>()
             };
@@ -115,8 +131,8 @@ mod tests {
         let template = read(&files).unwrap();
         let slice = |place: Place| &files[place.file][place.start..place.end];
         assert_eq!(slice(template.builders[0].place), "source \"digitalocean\" \"é\" {}");
-        assert_eq!(slice(template.provisioners[0].place), "provisioner \"shell\" {");
-        assert_eq!(slice(template.provisioners[0].options[0].place), "x = 1");
+        assert_eq!(slice(template.builds[0].provisioners[0].place), "provisioner \"shell\" {");
+        assert_eq!(slice(template.builds[0].provisioners[0].options[0].place), "x = 1");
     }
 
     /// Each form of a block, with what the description has of it.
@@ -143,6 +159,7 @@ mod tests {
               source = "a"
               nested { key = "v" }
             }
+            error-cleanup-provisioner "shell" {}
             post-processor "one" {}
             post-processors {
               post-processor "two" {}
@@ -156,14 +173,27 @@ mod tests {
         let texts: Vec<_> = template.variables.iter().map(|v| v.value.as_ref().and_then(Text::plain)).collect();
         assert_eq!(texts, [Some("1"), Some("2"), Some("3")]);
         let kinds = |blocks: &[Block]| blocks.iter().map(|b| format!("{} {}", b.kind, b.name)).collect::<Vec<_>>();
-        assert_eq!(kinds(&template.builders), ["digitalocean x", "digitalocean z"]);
-        assert_eq!(kinds(&template.provisioners), ["file "]);
-        assert_eq!(kinds(&template.post_processors), ["one ", "two "]);
-        assert_eq!(template.build_sources, ["digitalocean.x", "digitalocean.z"]);
-        let names: Vec<_> = template.provisioners[0].options.iter().map(|option| &*option.name).collect();
+        let build = &template.builds[0];
+        assert_eq!(kinds(&template.builders), ["digitalocean x"]);
+        assert_eq!(kinds(&build.sources), ["digitalocean x", "digitalocean z"]);
+        assert_eq!(kinds(&build.provisioners), ["file "]);
+        assert_eq!(kinds(&build.post_processors), ["one ", "two "]);
+        let names: Vec<_> = build.provisioners[0].options.iter().map(|option| &*option.name).collect();
         assert_eq!(names, ["source", "nested"]);
         let found: Vec<_> = template.findings.iter().map(|found| &*found.message).collect();
         assert_eq!(found, ["`stray` is outside of any block"]);
+    }
+
+    #[test]
+    fn files_of_values_replace_defaults() {
+        let hcl = "variable \"a\" {}\nvariable \"b\" {\n  default = \"1\"\n}\nlocals {\n  c = \"2\"\n}\nsource \"x\" \"y\" {}\n";
+        let values = ["a = \"one\"\nb = [\"x\", \"y\"]\n", "{\"a\": \"two\", \"c\": \"9\"}"];
+        let template = read_with_values(&[hcl], &values).unwrap();
+        let texts: Vec<_> = template.variables.iter().map(|v| v.value.as_ref().and_then(Text::plain)).collect();
+        assert_eq!(texts, [Some("two"), Some("x y"), Some("2")]);
+        let found: Vec<_> = template.findings.iter().map(|found| (found.place.file, &*found.message)).collect();
+        assert_eq!(found, [(2, "the template has no variable `c`")]);
+        assert_eq!(read_with_values(&[hcl], &["a = "]).unwrap_err()[0].place.file, 1);
     }
 
     #[test]

@@ -16,19 +16,29 @@ pub struct Place {
 /// A Packer template.
 #[derive(Debug, Default)]
 pub struct Template {
+    /// Whether it is written in JSON, where a variable that is not declared is empty.
+    pub is_json: bool,
     /// Input variables and HCL locals, in the order of the source.
     pub variables: Vec<Variable>,
-    /// Builders, or the sources of HCL. A `source` block inside a build is a builder with the same
-    /// name.
+    /// Builders, or the sources of HCL.
     pub builders: Vec<Block>,
-    /// The sources that an HCL build names, as `digitalocean.name`. Empty for JSON.
-    pub build_sources: Vec<String>,
+    /// What is built from them. A JSON template is one build of all its builders.
+    pub builds: Vec<Build>,
+    /// Parts that the description cannot express.
+    pub findings: Vec<Finding>,
+}
+
+/// A build: its sources, and what is done to each of them.
+#[derive(Debug, Default)]
+pub struct Build {
+    /// Where it is.
+    pub place: Place,
+    /// The builders by kind and name, with the options that this build adds to them.
+    pub sources: Vec<Block>,
     /// Provisioners, in the order in which they run.
     pub provisioners: Vec<Block>,
     /// Post-processors; sequences of them are flattened.
     pub post_processors: Vec<Block>,
-    /// Parts that the description cannot express.
-    pub findings: Vec<Finding>,
 }
 
 /// Something in a template that the description does not contain.
@@ -68,6 +78,8 @@ pub struct Variable {
     pub value: Option<Text>,
     /// The items of a list.
     pub items: Option<Vec<Text>>,
+    /// Whether it is an HCL local.
+    pub is_local: bool,
     /// Whether Packer hides the value.
     pub sensitive: bool,
     /// The description in the source.
@@ -75,7 +87,7 @@ pub struct Variable {
 }
 
 /// A builder, provisioner or post-processor.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Block {
     /// The type, such as `digitalocean` or `shell`.
     pub kind: String,
@@ -88,7 +100,7 @@ pub struct Block {
 }
 
 /// An option of a block.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Setting {
     /// The name of the option.
     pub name: String,
@@ -99,7 +111,7 @@ pub struct Setting {
 }
 
 /// The value of an option.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub enum Value {
     /// A text, possibly with references.
     Text(Text),
@@ -120,6 +132,21 @@ pub enum Value {
 impl Template {
     pub(crate) fn report(&mut self, kind: FindingKind, place: Place, subject: &str, message: String, help: &str) {
         self.findings.push(Finding { kind, place, subject: subject.to_owned(), message, help: help.to_owned() });
+    }
+
+    /// Gives a variable another value than its default.
+    pub(crate) fn set(&mut self, name: &str, value: &Value, place: Place) {
+        let Some(variable) = self.variables.iter_mut().find(|variable| !variable.is_local && variable.name == name)
+        else {
+            let message = format!("the template has no variable `{name}`");
+            return self.report(FindingKind::Ignored, place, name, message, "");
+        };
+        variable.items = if matches!(value, Value::List(_)) { value.texts() } else { None };
+        variable.value = variable.items.as_deref().map(|items| Text::join(items, " ")).or_else(|| value.text());
+        if variable.value.is_none() {
+            let message = format!("the value of `{name}` cannot be evaluated");
+            self.unsupported(place, name, message, "give the variable a text, a number or a list of texts");
+        }
     }
 
     pub(crate) fn unreadable(&mut self, place: Place, message: impl Into<String>, help: &str) {
@@ -157,6 +184,15 @@ impl Value {
         match self {
             Self::List(items) => items.iter().map(Self::text).collect(),
             scalar => scalar.text().map(|text| vec![text]),
+        }
+    }
+
+    /// Returns the items of a list; another value is its own only item.
+    #[must_use]
+    pub fn items(&self) -> &[Self] {
+        match self {
+            Self::List(items) => items,
+            other => std::slice::from_ref(other),
         }
     }
 

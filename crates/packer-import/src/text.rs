@@ -12,10 +12,19 @@ pub enum TextPart {
     Timestamp,
     /// An environment variable of the Packer process.
     Environment(String),
-    /// The directory of the template, or the working directory of Packer.
-    Directory,
+    /// A directory of the machine that runs Packer.
+    Directory(Folder),
     /// The source text of an expression that this crate does not evaluate.
     Unsupported(String),
+}
+
+/// A directory that a template can name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Folder {
+    /// The directory in which Packer runs; relative paths begin there.
+    Current,
+    /// The directory of the template.
+    Template,
 }
 
 /// A text, as a list of parts. Adjacent literals are joined.
@@ -117,17 +126,19 @@ impl Text {
         }
     }
 
-    /// Returns the text as a path relative to the template's directory: without `${path.root}/`,
+    /// Returns the text as a path and the directory in which it begins: without `${path.root}/`,
     /// `{{template_dir}}/` or `./`.
     #[must_use]
-    pub fn path(&self) -> Option<String> {
-        let rest = match self.0.as_slice() {
-            [] => "",
-            [TextPart::Literal(text)] => text.as_str(),
-            [TextPart::Directory, TextPart::Literal(text)] => text.strip_prefix('/')?,
+    pub fn path(&self) -> Option<(Folder, String)> {
+        let (folder, rest) = match self.0.as_slice() {
+            [TextPart::Literal(text)] => (Folder::Current, text.as_str()),
+            [TextPart::Directory(folder)] => (*folder, "."),
+            [TextPart::Directory(folder), TextPart::Literal(text)] => (*folder, text.strip_prefix('/')?),
             _ => return None,
         };
-        Some(rest.trim_start_matches("./").to_owned())
+        let short = rest.trim_start_matches("./");
+        // `./` itself is the directory's contents.
+        Some((folder, if short.is_empty() { rest } else { short }.to_owned()))
     }
 }
 
@@ -144,7 +155,8 @@ fn parse_action(action: &str) -> TextPart {
         _ if is_piped => TextPart::Unsupported(action.to_owned()),
         ("user", Some(name)) => TextPart::Variable(name.to_owned()),
         ("env", Some(name)) => TextPart::Environment(name.to_owned()),
-        ("template_dir" | "pwd", None) => TextPart::Directory,
+        ("template_dir", None) => TextPart::Directory(Folder::Template),
+        ("pwd", None) => TextPart::Directory(Folder::Current),
         _ => TextPart::Unsupported(action.to_owned()),
     }
 }
@@ -165,7 +177,8 @@ mod tests {
         assert_eq!(parts("{{env `HOME`}}"), [TextPart::Environment("HOME".into())]);
         assert_eq!(parts("{{isotime \"2006-01-02\"}}"), [TextPart::Timestamp]);
         assert_eq!(parts("{{isotime | clean_resource_name}}"), [TextPart::Timestamp]);
-        assert_eq!(parts("{{template_dir}}/x"), [TextPart::Directory, TextPart::Literal("/x".into())]);
+        let folder = TextPart::Directory(Folder::Template);
+        assert_eq!(parts("{{template_dir}}/x"), [folder, TextPart::Literal("/x".into())]);
         assert_eq!(parts("{{ .Path }}"), [TextPart::Unsupported("{{ .Path }}".into())]);
         assert_eq!(parts("{{user `a` | upper}}"), [TextPart::Unsupported("{{user `a` | upper}}".into())]);
         assert_eq!(parts("no end {{"), [TextPart::Literal("no end {{".into())]);
@@ -173,11 +186,16 @@ mod tests {
     }
 
     #[test]
-    fn paths_are_relative_to_the_template() {
+    fn paths_begin_in_a_directory() {
         let path = |written: &str| Text::from_go_template(written).path();
-        assert_eq!(path("./a/b").as_deref(), Some("a/b"));
-        assert_eq!(path("{{template_dir}}/a").as_deref(), Some("a"));
+        let found = |folder, path: &str| Some((folder, path.to_owned()));
+        assert_eq!(path("./a/b"), found(Folder::Current, "a/b"));
+        assert_eq!(path("./"), found(Folder::Current, "./"));
+        assert_eq!(path("{{pwd}}/a"), found(Folder::Current, "a"));
+        assert_eq!(path("{{template_dir}}/a"), found(Folder::Template, "a"));
+        assert_eq!(path("{{template_dir}}"), found(Folder::Template, "."));
         assert_eq!(path("{{template_dir}}a"), None);
+        assert_eq!(path(""), None);
         assert_eq!(path("{{user `x`}}/a"), None);
     }
 }
