@@ -90,11 +90,13 @@ pub(super) fn check_text(source: &Source, kind: Kind, options: &Options, depth: 
             }
             document::script(source, &mut diagnostics);
             boot::script(source, options.assumes_yes, &mut diagnostics);
+            boot::user_data_script(source, &mut diagnostics);
             Verdict::Skipped
         }
         Kind::Boothook => {
             document::boothook(source, &mut diagnostics);
             boot::script(source, options.assumes_yes, &mut diagnostics);
+            boot::user_data_script(source, &mut diagnostics);
             Verdict::Skipped
         }
         Kind::PartHandler => {

@@ -174,7 +174,8 @@ fn drop_reported_elsewhere(draft: &mut Draft, options: &Options) {
         let index: Option<usize> = index.and_then(|index| index.parse().ok());
         let of_file = |path: &str| {
             ("MK300".."MK350").contains(&found.rule.code)
-                || found.rule.code == rules::INVALID_SSH_KEY.code
+                || [rules::INVALID_SSH_KEY.code, rules::IGNORED_FILE_NAME.code, rules::COCKROACH_WITHOUT_JOIN.code]
+                    .contains(&found.rule.code)
                 || boot::is_of_script(found, path)
         };
         files

@@ -37,6 +37,7 @@ pub(super) fn check(boot: &Boot<'_, '_>, out: &mut Vec<Diagnostic>) {
     check_unit_programs(boot, out);
     check_drop_ins(boot, out);
     check_install_sections(boot, out);
+    check_overwritten(boot, out);
 }
 
 /// Reports commands that execute a file without the executable bit.
@@ -288,5 +289,50 @@ fn check_drop_ins(boot: &Boot<'_, '_>, out: &mut Vec<Diagnostic>) {
                 out.push(found);
             }
         }
+    }
+}
+
+/// Reports files that cloud-init itself writes later in the boot.
+fn check_overwritten(boot: &Boot<'_, '_>, out: &mut Vec<Diagnostic>) {
+    let document = boot.document;
+    let scalar = |key: &str| document.get(key).and_then(Node::scalar);
+    let is_set = |key: &str| matches!(scalar(key), Some(yaml11::Scalar::Bool(true)));
+    let manages_hosts = is_set("manage_etc_hosts")
+        || document
+            .get("manage_etc_hosts")
+            .and_then(Node::as_str)
+            .is_some_and(|text| matches!(text, "true" | "template"));
+    let is_name = |text: &str| {
+        ["hostname", "fqdn"].iter().any(|key| document.get(key).and_then(Node::as_str).is_some_and(|name| name == text))
+    };
+    for file in document.files() {
+        let Some((path, place)) = file.path else { continue };
+        let (message, help) = match &*file.destination {
+            "/etc/hosts" if manages_hosts => (
+                format!(
+                    "with `manage_etc_hosts`, cloud-init writes {} anew in every boot, from its template",
+                    quoted(path)
+                ),
+                "use `manage_etc_hosts: localhost`, which only changes the line of the machine; or change the template in \
+                 `/etc/cloud/templates`",
+            ),
+            "/etc/hostname"
+                if !file.deferred
+                    && !is_set("preserve_hostname")
+                    && document.get("create_hostname_file").is_none()
+                    && !file
+                        .content
+                        .as_ref()
+                        .and_then(|content| content.text())
+                        .is_some_and(|text| is_name(text.trim())) =>
+            {
+                (
+                    format!("cloud-init writes {} after `write_files`", quoted(path)),
+                    "use `hostname`, or `preserve_hostname: true`",
+                )
+            }
+            _ => continue,
+        };
+        out.push(file.finding(&rules::FILE_OVERWRITTEN, "path", place.used_at(), message, Some(help.into())));
     }
 }

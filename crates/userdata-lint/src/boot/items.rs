@@ -43,6 +43,7 @@ fn check_list(key: &str, index: usize, words: &[Node<'_>], out: &mut Vec<Diagnos
     let program =
         program.into_iter().find(|word| !matches!(*word, "sudo" | "env" | "nohup" | "timeout")).unwrap_or_default();
     check_program_name(key, index, words, out);
+    check_shell_words(key, index, words, out);
     if words.len() < 2 || ACCEPT_OPERATORS.contains(&program) {
         return;
     }
@@ -69,6 +70,23 @@ fn check_list(key: &str, index: usize, words: &[Node<'_>], out: &mut Vec<Diagnos
         out.push(finding(&rules::SHELL_OPERATOR_IN_LIST, format!("{key}.{index}.{at}"), word.used_at(), message, help));
         return;
     }
+}
+
+/// Reports `[sh, -c, apt-get, update]`: only the word after `-c` is the script.
+fn check_shell_words(key: &str, index: usize, words: &[Node<'_>], out: &mut Vec<Diagnostic>) {
+    let texts: Vec<_> = words.iter().map(|word| word.as_str().unwrap_or_default()).collect();
+    let Some(at) = texts.iter().position(|text| *text == "-c") else { return };
+    let is_shell = at == 1 && Interpreter::from_program(texts[0].rsplit('/').next().unwrap_or_default()).is_some();
+    let (Some(script), Some(more)) = (texts.get(at + 1), texts.get(at + 2)) else { return };
+    let is_word = !script.is_empty() && !script.contains(|c: char| c.is_whitespace() || "$;|&<>()'\"".contains(c));
+    if !is_shell || !is_word || more.is_empty() {
+        return;
+    }
+    let message =
+        format!("only {} is the script: {} and the words after it are not passed to it", quoted(script), quoted(more));
+    let help = Some("write the script as one text after `-c`".into());
+    let path = format!("{key}.{index}.{}", at + 2);
+    out.push(finding(&rules::SHELL_OPERATOR_IN_LIST, path, words[at + 2].used_at(), message, help));
 }
 
 /// Programs that run the program after them.
@@ -234,6 +252,8 @@ fn check_apt_key(document: &CloudConfig<'_>, name: Node<'_>, source: Node<'_>, o
             "a path, which cloud-init does not read"
         } else if field == "key" && digits.len() >= 8 && digits.bytes().all(|byte| byte.is_ascii_hexdigit()) {
             "the ID of a key"
+        } else if field == "key" && !is_word && !is_armored(text) {
+            "a text that is not an armored key"
         } else if field == "keyid" && text.starts_with("-----BEGIN ") {
             "the text of a key"
         } else {
@@ -255,6 +275,19 @@ fn check_apt_key(document: &CloudConfig<'_>, name: Node<'_>, source: Node<'_>, o
         let path = format!("apt.sources.{}.{field}", value::key_text(name));
         out.push(finding(&rules::INVALID_APT_KEY, path, node.used_at(), message, Some(help.into())));
     }
+}
+
+/// Whether a text may be an armored key: its first line, and a body of base64.
+fn is_armored(text: &str) -> bool {
+    if text.contains(['$', '{', '<', '%']) || !text.contains("BEGIN") {
+        return !text.contains("BEGIN PGP") || text.contains(['$', '{', '<', '%']);
+    }
+    let mut lines = text.lines().map(str::trim);
+    let begins = lines.next().is_some_and(|line| line.starts_with("-----BEGIN PGP ") && line.ends_with("-----"));
+    let is_base64 =
+        |line: &str| line.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'/' | b'='));
+    let body = lines.take_while(|line| !line.starts_with("-----END"));
+    begins && body.filter(|line| !line.contains(": ")).all(is_base64)
 }
 
 /// Reports expressions with cloud-init's variables in a document that is not a template.

@@ -11,11 +11,13 @@
 //! To add a check, add the page of its rule to the crate `lint-rules` and the check to one of these
 //! files. Report only what is certain.
 
+mod archive;
 mod bootcmd;
 mod commands;
 mod databases;
 mod endless;
 mod files;
+mod home;
 mod items;
 mod known_units;
 mod mounts;
@@ -48,7 +50,8 @@ pub(crate) use steps::package_names;
 const MAX_ITEMS: usize = 5_000;
 /// Rules about what a document lacks. In one part of several they do not apply, because another
 /// part may have it.
-const WHOLE_DOCUMENT_RULES: [&str; 9] = [
+const WHOLE_DOCUMENT_RULES: [&str; 10] = [
+    rules::UNAVAILABLE_PACKAGE.code,
     rules::SSH_PORT_NOT_OPEN.code,
     rules::UNKNOWN_OWNER.code,
     rules::PASSWORD_OF_UNKNOWN_USER.code,
@@ -109,6 +112,8 @@ fn check_boot(document: &CloudConfig<'_>, out: &mut Vec<Diagnostic>) {
     files::check(&boot, out);
     units::check(&boot, out);
     databases::check(&boot, out);
+    home::check(&boot, out);
+    archive::check(&boot, out);
     mounts::check(&boot, out);
 }
 
@@ -127,6 +132,11 @@ pub(super) fn is_of_script(found: &Diagnostic, path: &str) -> bool {
         rules::APT_KEY_REMOVED.code,
     ];
     RULES.contains(&found.rule.code) && is_script_path(path)
+}
+
+/// Checks what only holds in a user-data script or a boothook: cloud-init starts it with its own environment.
+pub(super) fn user_data_script(source: &Source, out: &mut Vec<Diagnostic>) {
+    home::check_script(source, out);
 }
 
 /// Checks a user-data script, a boothook, or a file that is run as a script.

@@ -9,6 +9,7 @@ use diagnostics::{Diagnostic, quoted};
 use yaml11::Node;
 
 pub(super) fn check(boot: &Boot<'_, '_>, out: &mut Vec<Diagnostic>) {
+    check_options(boot, out);
     let mounted = mounts(boot);
     let by_commands = mounts_of_commands(boot);
     for file in boot.document.files() {
@@ -32,6 +33,20 @@ pub(super) fn check(boot: &Boot<'_, '_>, out: &mut Vec<Diagnostic>) {
         let mut finding = file.finding(&rules::FILE_BELOW_MOUNT, "path", place.used_at(), message, Some(help.into()));
         finding.related.push((*mount, "mounted here, later".into()));
         out.push(finding);
+    }
+}
+
+/// Reports an option of Upstart, which mount refuses.
+fn check_options(boot: &Boot<'_, '_>, out: &mut Vec<Diagnostic>) {
+    let entries = boot.document.get("mounts").and_then(Node::items).into_iter().flatten().enumerate();
+    for (index, entry) in entries.take(MAX_COMPARED) {
+        let Some(options) = entry.items().and_then(|mut fields| fields.nth(3)) else { continue };
+        if options.as_str().is_some_and(|text| text.split(',').any(|option| option.trim() == "nobootwait")) {
+            let message = "mount does not know the option `nobootwait`, and does not mount this".to_owned();
+            let help = Some("use `nofail`".into());
+            let path = format!("mounts.{index}.3");
+            out.push(crate::places::finding(&rules::MALFORMED_FSTAB, path, options.used_at(), message, help));
+        }
     }
 }
 

@@ -32,6 +32,14 @@ fn needs_terminal(command: &SimpleCommand<'_>) -> Option<(&'static str, &'static
             "certbot asks for an address and for agreement, which is impossible at boot",
             "add `--non-interactive --agree-tos -m ADDRESS`",
         ),
+        "mysql" | "mysqldump" | "mysqladmin" | "mariadb" | "mariadb-dump" | "mariadb-admin"
+            if command.has(&["-p", "--password"]) =>
+        {
+            (
+                "a blank after `-p` means that the program asks for the password, which is impossible at boot",
+                "write the password without a blank after `-p`, or better in an option file (`--defaults-file=`)",
+            )
+        }
         "crontab" if command.has(&["-e"]) => (
             "`crontab -e` opens an editor, which is impossible at boot",
             "write a file in `/etc/cron.d`, or pass the table to `crontab -`",

@@ -6,6 +6,7 @@ mod databases;
 mod endless;
 mod lists;
 mod mounts;
+mod reports;
 mod shells;
 mod sshd;
 mod stages;

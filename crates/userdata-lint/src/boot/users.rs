@@ -242,6 +242,7 @@ fn check_locked_passwords(boot: &Boot<'_, '_>, out: &mut Vec<Diagnostic>) {
         document.get("users").and_then(Node::items).into_iter().flatten().enumerate().take(MAX_COMPARED)
     {
         if get(user, &["lock_passwd", "lock-passwd"]).is_some() {
+            out.extend(unlocked_without_password(document, index, user));
             continue;
         }
         let keys = ["passwd", "hashed_passwd", "hashed-passwd", "plain_text_passwd", "plain-text-passwd"];
@@ -283,4 +284,25 @@ fn check_group_separators(boot: &Boot<'_, '_>, out: &mut Vec<Diagnostic>) {
             help,
         ));
     }
+}
+
+/// A user that is to be unlocked, but has no password.
+fn unlocked_without_password(document: &CloudConfig<'_>, index: usize, user: Node<'_>) -> Option<Diagnostic> {
+    let lock = value::get(document.tree, user, "lock_passwd")?;
+    let keys = [
+        "passwd", "hashed_passwd", "hashed-passwd", "plain_text_passwd", "plain-text-passwd", "snapuser",
+        "no_create_home",
+    ];
+    let has_password = keys.iter().any(|key| value::get(document.tree, user, key).is_some());
+    let is_unlocked = matches!(lock.scalar(), Some(yaml11::Scalar::Bool(false)));
+    if !is_unlocked || has_password {
+        return None;
+    }
+    let message =
+        "there is no password to unlock: since 24.3, cloud-init logs a warning, and `cloud-init status` is degraded";
+    let help = Some("remove `lock_passwd`, or set `hashed_passwd`".into());
+    let mut found =
+        finding(&rules::LOCKED_PASSWORD, format!("users.{index}.lock_passwd"), lock.used_at(), message.into(), help);
+    found.severity = diagnostics::Severity::Info;
+    Some(found)
 }

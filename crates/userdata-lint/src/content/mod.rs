@@ -9,6 +9,7 @@
 
 mod config_files;
 mod cron;
+mod ignored_names;
 mod script;
 mod ssh_keys;
 mod sudoers;
@@ -58,6 +59,7 @@ static CHECKS: &[Check] = &[
     script::check,
     systemd::check,
     cron::check,
+    ignored_names::check,
     sudoers::check,
     config_files::check_json_and_yaml,
     config_files::check_sshd,

@@ -50,6 +50,10 @@ pub(super) fn check(document: &CloudConfig<'_>, before: usize, out: &mut Vec<Dia
     if let Some(node) = document.get("password") {
         checker.check_plain("password", node, node.as_str());
     }
+    let subscription = document.get("rh_subscription").and_then(|node| value::get(tree, node, "password"));
+    if let Some(node) = subscription {
+        checker.check_plain("rh_subscription.password", node, node.as_str());
+    }
     for key in ["users", "user"] {
         let Some(node) = document.get(key) else { continue };
         if node.entries().is_some() && key == "user" {

@@ -23,6 +23,21 @@ pub(super) enum Form {
     Assignment(usize),
     /// `echo user:password | chpasswd`.
     Chpasswd,
+    /// An option of a command, with the password as its value, or after `user:`.
+    Option(PasswordOption),
+    /// A text in quotes.
+    Quoted,
+}
+
+/// How an option of a program holds a password.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum PasswordOption {
+    /// `-u user:password`, `--user user:password`
+    User,
+    /// `-ppassword`
+    Attached,
+    /// `-p password`, `-ppassword`, `--password password`
+    Any,
 }
 
 /// The characters of a token.
@@ -72,7 +87,7 @@ const fn kind(prefix: &'static str, name: &'static str, form: Form) -> SecretKin
 }
 
 use Alphabet::{Alnum, Base64, Dashed, Dotted, Hex, Slashed, Upper, Url};
-use Form::{Assignment, Chpasswd, Jwt, Pem, Token, UserInfo};
+use Form::{Assignment, Chpasswd, Jwt, Option as InOption, Pem, Quoted, Token, UserInfo};
 
 /// A maximum for tokens without a documented one.
 const ANY: usize = 4_096;
@@ -140,6 +155,19 @@ pub(super) const KINDS: &[SecretKind] = &[
     kind("_SECRET=", "a secret", Assignment(16)),
     kind("_SECRET_KEY=", "a secret key", Assignment(16)),
     kind("_API_KEY=", "an API key", Assignment(16)),
+    kind("--http-password=", "a password", Assignment(0)),
+    kind("--ftp-password=", "a password", Assignment(0)),
+    kind("curl ", "a password", InOption(PasswordOption::User)),
+    kind("curl, ", "a password", InOption(PasswordOption::User)),
+    kind("mysql ", "a password", InOption(PasswordOption::Attached)),
+    kind("mysqladmin ", "a password", InOption(PasswordOption::Attached)),
+    kind("mysqldump ", "a password", InOption(PasswordOption::Attached)),
+    kind("mariadb ", "a password", InOption(PasswordOption::Attached)),
+    kind("sshpass ", "a password", InOption(PasswordOption::Any)),
+    kind("docker login ", "a password", InOption(PasswordOption::Any)),
+    kind("IDENTIFIED BY ", "a password", Quoted),
+    kind("identified by ", "a password", Quoted),
+    kind("WITH PASSWORD ", "a password", Quoted),
     kind("chpasswd", "a password", Chpasswd),
 ];
 

@@ -1,6 +1,6 @@
 //! Finds secrets in a text: every prefix of `patterns.rs` and what follows it, except placeholders.
 
-use super::patterns::{Alphabet, Form, PrefixMatch, SecretKind, find_prefixes};
+use super::patterns::{Alphabet, Form, PasswordOption, PrefixMatch, SecretKind, find_prefixes};
 use diagnostics::source::{Span, floor_char_boundary};
 
 /// Maximum number of secrets that are reported for one text.
@@ -66,6 +66,8 @@ fn match_form(text: &str, start: usize, end: usize, form: Form) -> Option<(Span,
         Form::UserInfo => user_info(text, end),
         Form::Assignment(least) => assignment(text, start, end, least),
         Form::Chpasswd => chpasswd(text, start),
+        Form::Option(form) => option(text, start, end, form),
+        Form::Quoted => quoted(text, end),
     }
 }
 
@@ -224,6 +226,90 @@ fn chpasswd(text: &str, start: usize) -> Option<(Span, usize)> {
     }
     let at = line + word_start + user.len() + 1;
     Some((Span::new(at, at + password.len()), 0))
+}
+
+/// How many bytes of a command are searched for an option.
+const MAX_COMMAND_BYTES: usize = 2_000;
+
+/// The password in an option of a command.
+fn option(text: &str, start: usize, end: usize, form: PasswordOption) -> Option<(Span, usize)> {
+    let before = text[..start].chars().next_back();
+    if before.is_some_and(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.')) {
+        return None;
+    }
+    let line = text[..start].rfind('\n').map_or(0, |at| at + 1);
+    if text[line..start].trim_start().starts_with('#') {
+        return None;
+    }
+    let rest = &text[end..floor_char_boundary(text, end + MAX_COMMAND_BYTES)];
+    let mut words = words(rest);
+    while let Some((at, word)) = words.next() {
+        let option = |names: &[&str]| names.contains(&word);
+        let value = match form {
+            PasswordOption::User if option(&["-u", "--user", "--proxy-user", "-U"]) => words.next(),
+            PasswordOption::User => word
+                .strip_prefix("--user=")
+                .or_else(|| word.strip_prefix("-u").filter(|rest| rest.contains(':')))
+                .map(|value| (at + word.len() - value.len(), value)),
+            PasswordOption::Any if option(&["-p", "--password"]) => words.next(),
+            PasswordOption::Attached | PasswordOption::Any => {
+                word.strip_prefix("-p").filter(|value| value.len() >= 3).map(|value| (at + 2, value))
+            }
+        };
+        let Some((at, value)) = value else { continue };
+        let (at, value) = match form {
+            PasswordOption::User => {
+                let Some((user, password)) = value.split_once(':') else { continue };
+                (at + user.len() + 1, password)
+            }
+            _ => (at, value),
+        };
+        let is_name = ["pass", "password", "passwd", "pwd", "secret", "token", "-"].contains(&value);
+        if is_name || is_placeholder(value) || value.starts_with(['$', '<', '@', '-', '%']) {
+            return None;
+        }
+        return Some((Span::new(end + at, end + at + value.len()), 0));
+    }
+    None
+}
+
+/// The words of a command until it ends, without quotes, and their places.
+fn words(command: &str) -> impl Iterator<Item = (usize, &str)> {
+    let mut at = 0;
+    let mut is_over = false;
+    std::iter::from_fn(move || {
+        let rest = command.get(at..).filter(|_| !is_over)?;
+        let skipped = rest.len() - rest.trim_start_matches([' ', '\t', ',', '\\']).len();
+        // A backslash at the end of the line continues the command.
+        let is_continued = rest[..skipped].ends_with('\\') && rest[skipped..].starts_with('\n');
+        let mut start = at + skipped;
+        if is_continued {
+            start += command[start..].len() - command[start..].trim_start().len();
+        }
+        let rest = &command[start..];
+        let quote = rest.chars().next().filter(|c| matches!(c, '"' | '\''));
+        let (from, length) = match quote {
+            Some(quote) => (start + 1, rest[1..].find([quote, '\n'])?),
+            None => (start, rest.find([' ', '\t', '\n', ',', '|', ';', '"', '\'', ')']).unwrap_or(rest.len())),
+        };
+        let word = &command[from..from + length];
+        at = from + length + usize::from(quote.is_some());
+        is_over = command[at..].starts_with(['\n', '|', ';']) || word == "&&" || word.is_empty() && quote.is_none();
+        (!word.is_empty()).then_some((from, word)).or_else(|| (!is_over).then_some((from, word)))
+    })
+}
+
+/// A text in quotes, as SQL writes it.
+fn quoted(text: &str, end: usize) -> Option<(Span, usize)> {
+    let rest = text[end..].trim_start_matches('\\');
+    let at = text.len() - rest.len();
+    let quote = rest.chars().next().filter(|c| matches!(c, '"' | '\''))?;
+    let length = rest[1..].find([quote, '\n', '\\'])?;
+    let value = &rest[1..=length];
+    if value.len() < 3 || is_placeholder(value) || value.contains(' ') {
+        return None;
+    }
+    Some((Span::new(at + 1, at + 1 + length), 0))
 }
 
 /// Words that no real secret contains.
