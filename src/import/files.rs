@@ -13,13 +13,13 @@ const MAX_BYTES: u64 = 256 << 20;
 
 /// Directories of every machine: Packer cannot replace them by a file.
 const DIRECTORIES: &[&str] = &[
-    "/", "/bin", "/etc", "/home", "/lib", "/mnt", "/opt", "/root", "/sbin", "/srv", "/tmp", "/usr", "/usr/bin",
-    "/usr/lib", "/usr/local", "/usr/local/bin", "/usr/local/lib", "/usr/local/sbin", "/usr/sbin", "/usr/share", "/var",
-    "/var/lib", "/var/log", "/var/tmp", "/var/www",
+    "/", "/bin", "/boot", "/dev", "/etc", "/home", "/lib", "/media", "/mnt", "/opt", "/proc", "/root", "/run", "/sbin",
+    "/srv", "/sys", "/tmp", "/usr", "/usr/bin", "/usr/lib", "/usr/local", "/usr/local/bin", "/usr/local/lib",
+    "/usr/local/sbin", "/usr/sbin", "/usr/share", "/var", "/var/lib", "/var/log", "/var/tmp", "/var/www",
 ];
 
-/// Directories that are empty on a new machine.
-const FRESH: &[&str] = &["/mnt", "/opt", "/root", "/srv", "/tmp"];
+/// Directories with nothing but [`DIRECTORIES`] on a new machine.
+const FRESH: &[&str] = &["", "/mnt", "/opt", "/root", "/srv", "/tmp"];
 
 /// Where files wait for the script that puts them into their place.
 const STAGING: &str = "/var/lib/packer-uploads";

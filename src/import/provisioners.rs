@@ -27,12 +27,12 @@ pub(super) struct Provisioned {
     pub(super) is_too_large: bool,
 }
 
-/// The most scripts that a template may have.
+/// The most provisioners that a template may have, and the most scripts.
 pub(super) const MAX_SCRIPTS: usize = 1000;
 
 /// Options that change how Packer runs a script, but not its effect.
 const NOT_NEEDED: &[&str] = &[
-    "binary", "expect_disconnect", "remote_file", "remote_folder", "remote_path", "remote_env_var_path", "skip_clean",
+    "binary", "remote_file", "remote_folder", "remote_path", "remote_env_var_path", "skip_clean",
     "start_retry_timeout", "use_env_var_file", "env_var_format", "timeout", "max_retries",
 ];
 
@@ -41,10 +41,10 @@ const SELECTION: &[&str] = &["only", "except", "override", "pause_before", "paus
 
 pub(super) fn convert(blocks: &[Block], build: &BuildContext<'_>, notes: &mut Notes) -> Provisioned {
     let mut provisioned = Provisioned::default();
-    for block in blocks {
+    for (index, block) in blocks.iter().enumerate() {
         provisioned.add(block, build, notes);
-        if provisioned.raw.len() > MAX_SCRIPTS {
-            let message = format!("the template has more than {MAX_SCRIPTS} scripts");
+        if provisioned.raw.len() > MAX_SCRIPTS || index >= MAX_SCRIPTS {
+            let message = format!("the template has more than {MAX_SCRIPTS} provisioners or scripts");
             notes.too_large(block.place, "provisioners", message, "put several scripts into one file");
             provisioned.is_too_large = true;
         }
@@ -161,7 +161,12 @@ pub(super) fn report_other_options(block: &Block, known: &[&str], notes: &mut No
         if known.contains(&name) || SELECTION.contains(&name) {
             continue;
         }
-        if NOT_NEEDED.contains(&name) {
+        if name == "expect_disconnect" {
+            if option.value.flag() != Some(false) {
+                let message = "the script may restart the machine, and a bake cannot continue after that";
+                notes.adapted(option.place, name, message);
+            }
+        } else if NOT_NEEDED.contains(&name) {
             let message = format!("`{name}` is not needed: the droplet runs its scripts itself, as root, once");
             notes.not_needed(option.place, name, message);
         } else {

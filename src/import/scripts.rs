@@ -39,7 +39,12 @@ pub(super) enum ScriptOrigin {
 
 impl RawScript {
     pub(super) fn mentions(&self, path: &str) -> bool {
-        self.origin.literals().contains(path)
+        match &self.origin {
+            ScriptOrigin::File { content, .. } => {
+                content.windows(path.len()).take(MAX_SEARCHED_BYTES).any(|part| part == path.as_bytes())
+            }
+            origin => origin.literals().contains(path),
+        }
     }
 }
 
@@ -59,6 +64,9 @@ impl ScriptOrigin {
         }
     }
 }
+
+/// How much of a script is searched for a path.
+const MAX_SEARCHED_BYTES: usize = 64 << 10;
 
 const ENVIRONMENT_HELP: &str = "write it under `environment:` by hand";
 const INLINE_HELP: &str = "write the commands into a script under scripts/";
@@ -178,7 +186,7 @@ impl Provisioned {
     /// Remembers whether files may still be in place before the scripts so far.
     fn note_run(&mut self) {
         let Some(script) = self.raw.last() else { return };
-        if shell::leaves_files_alone(&script.origin.literals()) && matches!(script.origin, ScriptOrigin::Inline { .. })
+        if matches!(script.origin, ScriptOrigin::Inline { .. }) && shell::leaves_files_alone(&script.origin.literals())
         {
             self.before = Some(script.name.clone());
         } else {
@@ -461,6 +469,7 @@ fn environment_names(raw: &[RawScript], literals: &[String]) -> BTreeMap<String,
     let mut names = BTreeMap::new();
     let mut taken: BTreeSet<String> =
         raw.iter().flat_map(|script| script.environment.iter().map(|(name, _)| name.clone())).collect();
+    let used: BTreeSet<&str> = literals.iter().flat_map(|text| shell::variables(text)).collect();
     for script in raw {
         let ScriptOrigin::Inline { lines, .. } = &script.origin else { continue };
         for part in lines.iter().flat_map(Text::parts) {
@@ -474,7 +483,7 @@ fn environment_names(raw: &[RawScript], literals: &[String]) -> BTreeMap<String,
                 .iter()
                 .flat_map(|script| &script.environment)
                 .any(|(other, value)| *other == name && !is_same(value));
-            let is_used = literals.iter().any(|text| shell::mentions(text, &name));
+            let is_used = used.contains(name.as_str());
             // Programs read such names.
             let is_known = !name.chars().any(|c| c.is_ascii_lowercase()) || name.ends_with("_proxy");
             let name = if is_set_otherwise || is_used || is_known { format!("packer_{name}") } else { name };

@@ -181,20 +181,21 @@ pub(super) fn is_name(text: &str) -> bool {
         && text.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
 }
 
-/// Returns whether a script reads or sets a variable.
-pub(super) fn mentions(script: &str, name: &str) -> bool {
+/// Returns the variables that a script reads or sets.
+pub(super) fn variables(script: &str) -> impl Iterator<Item = &str> {
     let is_part = |c: char| c.is_ascii_alphanumeric() || c == '_';
-    script.match_indices(name).any(|(at, _)| {
-        let (before, after) = (&script[..at], &script[at + name.len()..]);
-        let is_read =
-            before.ends_with('$') || before.ends_with("${") || before.ends_with("${!") || before.ends_with("${#");
-        let is_set = before.ends_with("for ")
-            || before.ends_with("read ")
-            || before.ends_with("-r ")
-            || after.starts_with('=')
-            || after.starts_with("+=");
-        !after.starts_with(is_part) && !before.ends_with(is_part) && (is_read || is_set)
+    let mut end = 0;
+    std::iter::from_fn(move || {
+        let start = end + script[end..].find(is_part)?;
+        end = script[start..].find(|c| !is_part(c)).map_or(script.len(), |length| start + length);
+        Some((start, end))
     })
+    .filter(|(start, end)| {
+        let (before, after) = (&script[..*start], &script[*end..]);
+        let marks = ["$", "${", "${!", "${#", "for ", "read ", "-r "];
+        marks.iter().any(|mark| before.ends_with(mark)) || after.starts_with('=') || after.starts_with("+=")
+    })
+    .map(|(start, end)| &script[start..end])
 }
 
 /// Removes commands that only wait for cloud-init, and at the start of the machine (`is_start`) those that only sleep.
@@ -523,10 +524,10 @@ mod tests {
     #[test]
     fn variables_of_a_script_are_found() {
         for script in ["echo $x", "echo ${x:-1}", "x=1", "for x in 1", "read x", "read -r x"] {
-            assert!(mentions(script, "x"), "{script}");
+            assert_eq!(variables(script).collect::<Vec<_>>(), ["x"], "{script}");
         }
         for script in ["echo x", "echo $xy", "ax=1", "--max=1"] {
-            assert!(!mentions(script, "x"), "{script}");
+            assert!(!variables(script).any(|name| name == "x"), "{script}");
         }
     }
 

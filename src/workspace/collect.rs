@@ -18,9 +18,6 @@ use crate::model::{Content, FileTree, FilesSpec, ImageSpec, Mode, Owner, Planned
 /// Limit of a script, and of a file that is imported.
 pub const MAX_FILE_BYTES: u64 = 64 << 20;
 
-/// Limit of all files that are imported.
-pub const MAX_TREE_BYTES: u64 = 256 << 20;
-
 /// Limit of all files of a template. The smallest droplet has a disk of 10 GiB.
 const MAX_UPLOAD_BYTES: u64 = 64 << 30;
 
@@ -392,13 +389,13 @@ fn check_script(source: &str, content: &[u8]) -> Result<(), TreeError> {
 
 /// Whether the owner may execute a file.
 #[cfg(unix)]
-pub fn is_executable(metadata: &Metadata) -> bool {
+fn is_executable(metadata: &Metadata) -> bool {
     use std::os::unix::fs::PermissionsExt;
     metadata.permissions().mode() & 0o100 != 0
 }
 
 #[cfg(not(unix))]
-pub fn is_executable(_: &Metadata) -> bool {
+fn is_executable(_: &Metadata) -> bool {
     false
 }
 

@@ -16,7 +16,7 @@ mod names;
 mod project;
 mod staged;
 
-pub use collect::{Collected, MAX_FILE_BYTES, MAX_TREE_BYTES, collect, is_executable};
+pub use collect::{Collected, MAX_FILE_BYTES, collect};
 pub use download::{ArtifactRequest, DownloadError, Downloads, Options as DownloadOptions, Progress};
 pub use error::{TreeError, TreeFault};
 pub use files::{

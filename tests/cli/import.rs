@@ -202,7 +202,7 @@ fn hostile_templates_end_at_once_with_their_place() {
     let script = "\n{\"type\": \"shell\", \"script\": \"scripts/01-game.sh\"}";
     import(&template(&vec![script; 2002].join(",")))
         .exits(2)
-        .stderr_has("error[MK960]: the template has more than 1000 scripts")
+        .stderr_has("error[MK960]: the template has more than 1000 provisioners or scripts")
         .stderr_has("--> t.json:1003:1\n");
     import(&template(script).replace("\"script\"", "\"script\": \"a\", \"script\""))
         .exits(2)
