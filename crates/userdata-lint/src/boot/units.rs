@@ -6,8 +6,9 @@ use super::commands::called_files;
 use super::files::HARMLESS;
 use super::known_units;
 use super::order::{INSTALLER_KEYS, installed_packages};
-use super::packages::{packages_of_service, provides};
+use super::packages::{DEFAULT_USERS, is_base_account, packages_of_account, packages_of_service, provides};
 use super::steps::{Boot, MAX_COMPARED};
+use super::users;
 use crate::cloud_config::FileEntry;
 use crate::content::{self, ContentFault, NamedUnit};
 use crate::rules;
@@ -68,6 +69,29 @@ pub(super) fn check(boot: &Boot<'_, '_>, out: &mut Vec<Diagnostic>) {
     };
     for unit in &units {
         check_trigger(boot, unit, &units, &is_missing, out);
+        if let Some(named) = missing_user(boot, unit) {
+            let origins = origins.get_or_init(|| Origins::new(boot));
+            let is_mentioned = boot.document.files().iter().any(|file| {
+                let is_unit = units.iter().any(|unit| std::ptr::eq(unit.file, file));
+                !is_unit
+                    && file
+                        .content
+                        .as_ref()
+                        .is_some_and(|content| content.text().is_none_or(|text| text.contains(&named.name)))
+            });
+            if !is_mentioned && !origins.may_bring(&named.name) {
+                let message = format!(
+                    "base images do not have the user {}, and nothing creates it: the service does not start (217/USER)",
+                    quoted(&named.name)
+                );
+                let help = "create it under `users`, with `system: true`; or use `DynamicUser=yes`";
+                unit.report(
+                    boot,
+                    ContentFault::new(&rules::UNKNOWN_OWNER, named.span, message, Some(help.into())),
+                    out,
+                );
+            }
+        }
         for named in unit.named.iter().take(MAX_COMPARED) {
             let Some(fault) = check_relation(unit, named, &units, &is_missing) else { continue };
             let before = out.len();
@@ -94,6 +118,22 @@ fn units<'d, 't>(boot: &'d Boot<'_, 't>) -> Vec<Unit<'d, 't>> {
         }
     }
     out
+}
+
+/// The user of a service, if neither base images nor the document have it.
+fn missing_user<'u>(boot: &Boot<'_, '_>, unit: &'u Unit<'_, '_>) -> Option<&'u NamedUnit> {
+    let named = unit.named.iter().rev().find(|named| named.setting == "User")?;
+    let name = named.name.as_str();
+    let is_plain =
+        name.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || matches!(byte, b'-' | b'_'));
+    let is_number = name.bytes().all(|byte| byte.is_ascii_digit());
+    let is_dynamic = unit.named.iter().any(|named| named.setting == "DynamicUser");
+    let is_known = is_base_account(name)
+        || DEFAULT_USERS.contains(&name)
+        || users::created_accounts(boot.document).contains_key(name);
+    let by_package =
+        packages_of_account(name).is_some_and(|known| boot.packages.iter().any(|package| provides(package, known)));
+    (is_plain && !is_number && !is_dynamic && !is_known && !by_package).then_some(named)
 }
 
 /// Whether a name is complete, and of a kind that is always a file.

@@ -23,10 +23,11 @@ pub(super) fn check(boot: &Boot<'_, '_>, out: &mut Vec<Diagnostic>) {
     check_members(boot, &created, out);
     check_locked_passwords(boot, out);
     check_group_separators(boot, out);
+    check_names(boot.document, out);
 }
 
 /// Users and groups that the document creates, with the spans of their names.
-fn created_accounts<'t>(document: &CloudConfig<'t>) -> BTreeMap<&'t str, Span> {
+pub(super) fn created_accounts<'t>(document: &CloudConfig<'t>) -> BTreeMap<&'t str, Span> {
     let mut out = BTreeMap::new();
     let mut add = |name: &'t str, place: Span| {
         for part in name.split(',') {
@@ -305,4 +306,43 @@ fn unlocked_without_password(document: &CloudConfig<'_>, index: usize, user: Nod
         finding(&rules::LOCKED_PASSWORD, format!("users.{index}.lock_passwd"), lock.used_at(), message.into(), help);
     found.severity = diagnostics::Severity::Info;
     Some(found)
+}
+
+/// Reports names that the schema accepts, but no machine has.
+fn check_names(document: &CloudConfig<'_>, out: &mut Vec<Diagnostic>) {
+    let mut report = |path: String, node: Node<'_>, message: String, help: &str| {
+        let mut found = finding(&rules::MALFORMED_VALUE, path, node.used_at(), message, Some(help.to_owned()));
+        (found.origin, found.severity) = (diagnostics::Origin::Mkimg, diagnostics::Severity::Warning);
+        out.push(found);
+    };
+    let is_replaced = |text: &str| text.contains(['$', '{', '<', '%']);
+    if let Some(node) = document.get("timezone")
+        && let Some(zone) = node.as_str().filter(|zone| !is_replaced(zone))
+    {
+        let is_offset =
+            ["UTC", "GMT"].iter().any(|name| zone.strip_prefix(name).is_some_and(|rest| rest.starts_with(['+', '-'])));
+        let is_offset = is_offset && !matches!(zone, "GMT+0" | "GMT-0");
+        if zone.trim().contains(' ') || is_offset {
+            let message = format!("there is no time zone {}: the module fails", quoted(zone));
+            report(
+                "timezone".into(),
+                node,
+                message,
+                "write it as in `/usr/share/zoneinfo`, such as `America/New_York` or `Etc/UTC`",
+            );
+        }
+    }
+    for (index, user) in
+        document.get("users").and_then(Node::items).into_iter().flatten().enumerate().take(MAX_COMPARED)
+    {
+        let Some(node) = value::get(document.tree, user, "name") else { continue };
+        let Some(name) = node.as_str().filter(|name| !is_replaced(name) && name.trim().contains(' ')) else { continue };
+        let message = format!("{} contains a blank, which `useradd` refuses: the user is not created", quoted(name));
+        report(
+            format!("users.{index}.name"),
+            node,
+            message,
+            "write the login name here, and the full name under `gecos`",
+        );
+    }
 }

@@ -292,3 +292,20 @@ fn passwords_in_options_are_reported() {
         assert!(!has("MK372", &format!("runcmd:\n  - |\n    {command}\n")), "{command}");
     }
 }
+
+#[test]
+fn names_that_no_machine_has_are_reported() {
+    for text in ["timezone: America/New York", "timezone: UTC+2", "timezone: GMT-5", "users: [{name: Ada Lovelace}]"] {
+        assert!(has("MK105", &format!("{text}\n")), "{text}");
+    }
+    for text in [
+        "timezone: America/New_York",
+        "timezone: UTC",
+        "timezone: Etc/GMT+2",
+        "timezone: GMT+0",
+        "timezone: ${zone}",
+        "users: [{name: ada, gecos: Ada Lovelace}]",
+    ] {
+        assert!(!has("MK105", &format!("{text}\n")), "{text}");
+    }
+}

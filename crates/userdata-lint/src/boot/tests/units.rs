@@ -168,3 +168,35 @@ fn other_parts_may_bring_a_unit() {
     let text = units(&[TIMER], "merge_how: [{name: list, settings: [append]}]");
     assert!(!all_codes(&text).contains(&"MK420"));
 }
+
+#[test]
+fn users_of_services_that_nothing_creates_are_reported() {
+    let web = |more: &str, rest: &str| {
+        let text = format!("[Service];{more}ExecStart=/usr/bin/python3 -m http.server");
+        all_codes(&units(&[("web.service", &text)], rest))
+    };
+    for (more, rest) in [
+        ("User=appuser;", ""),
+        ("User=appuser;", "packages: [nginx]"),
+        ("User=web-app;", "users: [{name: ada}]"),
+        ("User=deploy;", "runcmd: ['systemctl enable --now web']"),
+    ] {
+        assert!(web(more, rest).contains(&"MK354"), "{more} {rest}");
+    }
+    for (more, rest) in [
+        ("User=root;", ""),
+        ("User=www-data;", ""),
+        ("User=ubuntu;", ""),
+        ("User=appuser;", "users: [{name: appuser}]"),
+        ("User=appuser;", "runcmd: ['useradd -r appuser']"),
+        ("User=appuser;", "runcmd: ['curl -fsSL https://a.example/install.sh | sh']"),
+        ("User=appuser;DynamicUser=yes;", ""),
+        ("User=postgres;", "packages: [postgresql]"),
+        ("User=caddy;", "packages: [caddy]"),
+        ("User=%i;", ""),
+        ("User=1000;", ""),
+        ("User=${user};", ""),
+    ] {
+        assert!(!web(more, rest).contains(&"MK354"), "{more} {rest}");
+    }
+}

@@ -100,7 +100,9 @@ pub(crate) struct NamedUnit {
 }
 
 /// Settings that name a unit without which this one does not start, or is not started; and other names of this unit.
-const NAMING: [&str; 8] = ["Requires", "Requisite", "BindsTo", "WantedBy", "RequiredBy", "UpheldBy", "Alias", "Accept"];
+const NAMING: [&str; 10] = [
+    "Requires", "Requisite", "BindsTo", "WantedBy", "RequiredBy", "UpheldBy", "Alias", "Accept", "User", "DynamicUser",
+];
 
 /// The units that a unit needs, in the order of the settings. `Unit` and `Service` are what a timer, a path or a socket
 /// starts. A setting without a unit has its value as the name.
