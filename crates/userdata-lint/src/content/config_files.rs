@@ -1,6 +1,6 @@
 //! Checks sshd's configuration, /etc/fstab, sysctl settings, and JSON and YAML files.
 
-use super::{Content, ContentFault};
+use super::file::{Content, ContentFault};
 use crate::places::json_error;
 use crate::rules;
 use diagnostics::did_you_mean;
@@ -46,13 +46,14 @@ const WORDS: &[(&str, &str)] = &[
 
 /// The lines of a configuration file with their positions, trimmed, without comments and blank lines.
 fn settings(text: &str) -> impl Iterator<Item = (usize, &str)> {
-    let lines = super::lines(text).map(|(start, line)| (start + line.len() - line.trim_start().len(), line.trim()));
+    let lines =
+        crate::places::lines(text).map(|(start, line)| (start + line.len() - line.trim_start().len(), line.trim()));
     lines.filter(|(_, bare)| !bare.is_empty() && !bare.starts_with('#'))
 }
 
 pub(super) fn check_sshd(content: &Content<'_>, out: &mut Vec<ContentFault>) {
     let below = content.path.strip_prefix("/etc/ssh/sshd_config");
-    if !below.is_some_and(|rest| rest.is_empty() || rest.starts_with(".d/") && super::has_ending(rest, "conf")) {
+    if !below.is_some_and(|rest| rest.is_empty() || rest.starts_with(".d/") && super::file::has_ending(rest, "conf")) {
         return;
     }
     for (at, bare) in settings(content.text) {
@@ -118,7 +119,7 @@ pub(super) fn check_sysctl(content: &Content<'_>, out: &mut Vec<ContentFault>) {
         return;
     }
     let first = content.text.lines().next().unwrap_or_default().len();
-    if let Some(name) = below.filter(|name| !super::has_ending(name, "conf")) {
+    if let Some(name) = below.filter(|name| !super::file::has_ending(name, "conf")) {
         if !name.contains("README") && !name.contains('/') {
             let message = format!("sysctl ignores a file named {}", quoted(name));
             let help = Some(format!("name it {}", quoted(&format!("{name}.conf"))));

@@ -1,6 +1,6 @@
 //! Checks crontabs as Debian's cron reads them, and the directories of cron scripts.
 
-use super::{Content, ContentFault};
+use super::file::{Content, ContentFault};
 use crate::rules;
 use diagnostics::quoted;
 use diagnostics::source::Span;
@@ -43,7 +43,7 @@ pub(super) fn check(content: &Content<'_>, out: &mut Vec<ContentFault>) {
         report_ignored(name, "cron", content.text, out);
     }
     let mut is_continued = false;
-    for (start, line) in super::lines(content.text) {
+    for (start, line) in crate::places::lines(content.text) {
         let bare = line.trim();
         let continues = bare.ends_with('\\') && !bare.starts_with('#');
         if continues && !is_continued {

@@ -1,6 +1,6 @@
 //! Files in directories of which a program reads only certain names.
 
-use super::{Content, ContentFault};
+use super::file::{Content, ContentFault};
 use crate::rules;
 use diagnostics::quoted;
 use diagnostics::source::Span;
@@ -64,7 +64,7 @@ pub(super) fn check(content: &Content<'_>, out: &mut Vec<ContentFault>) {
             (name, "systemd", ["conf"].as_slice())
         }
     };
-    let is_read = endings.iter().any(|ending| super::has_ending(name, ending));
+    let is_read = endings.iter().any(|ending| super::file::has_ending(name, ending));
     let is_unsure = name.contains(['/', '$', '{', '<', '%'])
         || name.starts_with('.')
         || ON_PURPOSE.iter().any(|part| name.contains(part));

@@ -9,48 +9,25 @@
 
 mod config_files;
 mod cron;
+mod file;
 mod ignored_names;
 mod script;
 mod ssh_keys;
 mod sudoers;
 mod systemd;
 
-use super::places::{Places, finding, lines};
-use crate::rules::Rule;
+use super::places::{Places, finding};
 use diagnostics::Diagnostic;
-use diagnostics::source::{Source, Span};
+use diagnostics::source::Source;
 use yaml11::Node;
 
+pub(crate) use file::{Content, ContentFault};
 pub(crate) use script::{check_bootcmd, check_runcmd, check_user_data_script};
 pub(crate) use ssh_keys::check_ssh_keys;
 pub(crate) use sudoers::check_sudo_of_users;
 pub(crate) use systemd::{
     NamedUnit, is_like_special_target, is_special_target, named_units, required_programs, setting_values,
 };
-
-pub(crate) struct Content<'t> {
-    pub text: &'t str,
-    /// The normalized path; empty if it is unknown.
-    pub path: &'t str,
-    pub mode: u32,
-    /// Whether the text is appended to an existing file.
-    pub appends: bool,
-}
-
-/// A finding with spans in the content.
-pub(crate) struct ContentFault {
-    pub rule: &'static Rule,
-    pub span: Span,
-    pub message: String,
-    pub help: Option<String>,
-    pub related: Vec<(Span, String)>,
-}
-
-impl ContentFault {
-    pub(crate) fn new(rule: &'static Rule, span: Span, message: String, help: Option<String>) -> Self {
-        Self { rule, span, message, help, related: Vec::new() }
-    }
-}
 
 type Check = fn(&Content<'_>, &mut Vec<ContentFault>);
 
@@ -126,11 +103,6 @@ pub(crate) fn report_in_scalar(
 /// The line number of a byte, from 1.
 fn line_of(text: &str, at: usize) -> usize {
     1 + text.char_indices().take_while(|(place, _)| *place < at).filter(|(_, c)| *c == '\n').count()
-}
-
-/// Whether a path has this extension. Case matters.
-fn has_ending(path: &str, ending: &str) -> bool {
-    path.rsplit_once('.').is_some_and(|(_, found)| found == ending)
 }
 
 #[cfg(test)]

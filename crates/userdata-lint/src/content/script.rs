@@ -1,6 +1,6 @@
 //! Checks shell scripts: files, user-data, and the commands of `runcmd` and `bootcmd`.
 
-use super::{Content, ContentFault};
+use super::file::{Content, ContentFault};
 use crate::boot;
 use crate::cloud_config::CloudConfig;
 use crate::rules;
@@ -19,7 +19,7 @@ pub(super) fn check(content: &Content<'_>, out: &mut Vec<ContentFault>) {
     }
     if let Some(interpreter) = Interpreter::from_script(content.text) {
         check_script(content.text, interpreter, content.text, out);
-    } else if content.path.starts_with("/etc/profile.d/") && super::has_ending(content.path, "sh") {
+    } else if content.path.starts_with("/etc/profile.d/") && super::file::has_ending(content.path, "sh") {
         check_syntax(content.text, Interpreter::Sh, out);
     }
 }

@@ -1,7 +1,7 @@
 //! Checks public SSH keys, in cloud-config and in files named `authorized_keys`. sshd ignores a line
 //! that it cannot read, and the login fails.
 
-use super::{Content, ContentFault};
+use super::file::{Content, ContentFault};
 use crate::cloud_config::CloudConfig;
 use crate::rules;
 use crate::secrets::holds_private_key;
@@ -149,7 +149,7 @@ fn other_form(line: &str) -> Option<Problem> {
     }
     let is_one_word = !line.contains(char::is_whitespace);
     if is_one_word
-        && (line.starts_with(['/', '~', '.']) || lower.starts_with("file:") || super::has_ending(&lower, "pub"))
+        && (line.starts_with(['/', '~', '.']) || lower.starts_with("file:") || super::file::has_ending(&lower, "pub"))
     {
         return wrong("this is a path: cloud-init does not read keys from files", USE_PUBLIC);
     }
@@ -254,7 +254,7 @@ fn faults(text: &str) -> Vec<(ContentFault, Severity)> {
     if holds_private_key(text) {
         return out;
     }
-    for (start, line) in super::lines(text).take(MAX_KEYS) {
+    for (start, line) in crate::places::lines(text).take(MAX_KEYS) {
         let Some(found) = problem(line) else { continue };
         let start = start + (line.len() - line.trim_start().len());
         let span = Span::new(start, start + line.trim().len());
@@ -340,7 +340,7 @@ fn is_template_text(document: &CloudConfig<'_>) -> bool {
         &["tftpl", "tpl", "tmpl", "j2", "jinja", "jinja2", "erb", "template", "in", "hbs", "mustache"];
     let source: &Source = document.source;
     let text = source.text();
-    if ENDINGS.iter().any(|ending| super::has_ending(source.name(), ending)) {
+    if ENDINGS.iter().any(|ending| super::file::has_ending(source.name(), ending)) {
         return true;
     }
     let calls = |at: usize| text[at..].split('}').next().is_some_and(|name| name.contains(['(', '.', '[']));

@@ -1,7 +1,7 @@
 //! Checks `sudoers` files and the rules in `users`. The parser reports only what every version of
 //! sudo rejects.
 
-use super::{Content, ContentFault};
+use super::file::{Content, ContentFault};
 use crate::cloud_config::CloudConfig;
 use crate::rules;
 use crate::value;
@@ -34,7 +34,7 @@ pub(super) fn check(content: &Content<'_>, out: &mut Vec<ContentFault>) {
         out.push(ContentFault::new(&rules::WRITABLE_SUDOERS, Span::new(0, first), message, help));
     }
     // Lines that end with a backslash continue; positions are those of the first line.
-    let mut lines = super::lines(content.text);
+    let mut lines = crate::places::lines(content.text);
     while let Some((start, line)) = lines.next() {
         let mut joined = line.to_string();
         while joined.ends_with('\\') {

@@ -5,7 +5,7 @@ mod relations;
 mod times;
 mod unit;
 
-use super::{Content, ContentFault};
+use super::file::{Content, ContentFault};
 use crate::rules;
 use diagnostics::source::Span;
 use diagnostics::{did_you_mean, quoted};

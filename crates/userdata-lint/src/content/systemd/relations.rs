@@ -1,7 +1,7 @@
 //! Checks what a unit says about other units, and whether a service starts as its `Type=` promises.
 
 use super::unit::{Setting, Unit, split_words};
-use crate::content::ContentFault;
+use crate::content::file::ContentFault;
 use crate::rules;
 use diagnostics::source::Span;
 use diagnostics::{closest, quoted};

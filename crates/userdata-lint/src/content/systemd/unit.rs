@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use super::names;
-use crate::content::{self, ContentFault};
+use crate::content::file::{self, ContentFault};
 use crate::rules;
 use diagnostics::source::Span;
 use diagnostics::{closest, did_you_mean, quoted};
@@ -39,7 +39,7 @@ pub(super) fn unit_of_path(path: &str) -> Option<(&'static str, Option<&'static 
     let below = FOLDERS.iter().find_map(|folder| path[root.len()..].strip_prefix(folder))?;
     let (name, is_drop_in) = match below.split_once('/') {
         None => (below, false),
-        Some((folder, file)) if content::has_ending(file, "conf") && !file.contains('/') => {
+        Some((folder, file)) if file::has_ending(file, "conf") && !file.contains('/') => {
             (folder.strip_suffix(".d")?, true)
         }
         Some(_) => return None,
@@ -63,7 +63,7 @@ impl<'t> Unit<'t> {
         let sections = self.sections();
         let mut section: Option<&str> = None;
         let mut known = true;
-        let mut lines = content::lines(self.text).peekable();
+        let mut lines = crate::places::lines(self.text).peekable();
         while let Some((start, line)) = lines.next() {
             let bare = line.trim();
             if bare.is_empty() || bare.starts_with(['#', ';']) {
