@@ -270,3 +270,53 @@ fn values_are_read_as_packer_reads_them() {
     let broken = ["import", "i.pkr.hcl", "--var-file", "broken.pkrvars.hcl", "-o", "project"];
     mkimg(folder.path()).args(broken).run().exits(2).stderr_has("--> broken.pkrvars.hcl:1:");
 }
+
+/// A shell sees the same commands as with Packer, which writes values into their text.
+#[test]
+fn commands_have_the_same_effect_as_with_packer() {
+    const VALUES: &[&str] =
+        &["plain", "a b", "5$", "it's", "q\"q", "", "x=1", "~", "$HOME", "`echo id`", "a\\b", "-n", "#c", "\tt"];
+    const COMMANDS: &[&str] = &[
+        "printf '[%s]' @",
+        "printf '[%s]' \"@\" 'a@b' c@d '@''@'",
+        "x=@; printf '[%s]' \"$x\"",
+        "v=own; printf '[%s]' \"$v\" @",
+        "printf '[%s]' \"$(printf '<%s>' '@' @)\" $((1<<2)) @",
+        "for i in 1 @ 2; do printf '[%s]' \"$i\"; done # @",
+        "cat <<END\n@ $HOME\nEND",
+        "cat <<'END'\n@ $HOME\nEND",
+        "cat <<-\"END\"\n\t@\n\tEND\nprintf z@",
+        "case \"@\" in plain) printf 1 ;; *) printf 2 ;; esac",
+    ];
+    let folder = tempfile::tempdir().unwrap();
+    let run = |script: &str, variables: &[(String, String)]| {
+        let mut shell = std::process::Command::new("sh");
+        shell.args(["-c", script]).env_clear().env("PATH", "/usr/bin:/bin").env("HOME", "/root");
+        let output = shell.envs(variables.iter().cloned()).output().unwrap();
+        (output.status.code(), String::from_utf8(output.stdout).unwrap())
+    };
+    for value in VALUES {
+        let inline =
+            |command: &&str| serde_json::json!({"type": "shell", "inline": [command.replace('@', "{{user `v`}}")]});
+        let template = serde_json::json!({
+            "variables": {"v": value},
+            "builders": [{"type": "digitalocean", "image": "i", "region": "r", "size": "s"}],
+            "provisioners": COMMANDS.iter().map(inline).collect::<Vec<_>>(),
+        });
+        fs::write(folder.path().join("t.json"), template.to_string()).unwrap();
+        let project = folder.path().join("project");
+        mkimg(folder.path()).args(["import", "t.json", "-o", "project"]).run().success();
+        let image = fs::read_to_string(project.join("templates/t.yaml")).unwrap();
+        let is_set = |name: &&&str| image.contains(&format!("  {name}: \"{{{{ v }}}}\"\n"));
+        let names = ["v", "packer_v"];
+        let names = names.iter().filter(is_set);
+        let variables: Vec<_> = names.map(|name| ((*name).to_owned(), (*value).to_owned())).collect();
+        for (index, command) in COMMANDS.iter().enumerate() {
+            let number = if index == 0 { String::new() } else { format!("-{}", index + 1) };
+            let script = fs::read_to_string(project.join(format!("scripts/00-inline{number}.sh"))).unwrap();
+            let expected = run(&command.replace('@', value), &[]);
+            assert_eq!(run(&script, &variables), expected, "{value:?} in {command:?}:\n{script}");
+        }
+        fs::remove_dir_all(&project).unwrap();
+    }
+}

@@ -267,7 +267,9 @@ impl File<'_> {
     }
 
     fn literal(&self, text: &str) -> Text {
-        if self.has_go_templates { Text::from_go_template(text) } else { Text::literal(text) }
+        // Provisioners evaluate these, too; other braces there are for programs such as docker.
+        let is_time = ["{{timestamp", "{{ timestamp", "{{isotime", "{{ isotime"].iter().any(|mark| text.contains(mark));
+        if self.has_go_templates || is_time { Text::from_go_template(text) } else { Text::literal(text) }
     }
 
     fn template(&self, template: &HclTemplate) -> Option<Text> {
