@@ -100,7 +100,7 @@ impl<'p> Machine<'p> {
             // It was cleaning up when its process ended: it cannot continue.
             Phase::CleaningUp { failure } => Err(Stop::failed(Stage::CleanUp, FailureKind::Earlier(failure.clone()))),
             _ => match self.forward().await {
-                Err(Stop::Failed(failure)) if self.is_resumable_after(&failure) => {
+                Err(Stop::Failed(failure)) if self.is_resumable_after(&failure) && !self.has_waited_long(&failure) => {
                     self.warn(format!("{failure}; trying once more"));
                     self.forward().await
                 }
@@ -109,7 +109,13 @@ impl<'p> Machine<'p> {
         };
         let outcome = match result {
             Ok(product) => Outcome::Done(product),
-            Err(Stop::Failed(failure)) if self.is_resumable_after(&failure) => return self.suspend(failure),
+            Err(Stop::Failed(failure)) if self.is_resumable_after(&failure) => {
+                // The droplet is not needed any more, and costs money. If it remains, it is named.
+                if self.is_transferring() && !matches!(failure.kind, FailureKind::Unavailable { .. }) {
+                    let _ = self.destroy_droplets(Stage::Destroy).await;
+                }
+                return self.suspend(failure);
+            }
             Err(stop) => {
                 self.direction = Direction::CleaningUp;
                 self.tolerate_journal_errors();
@@ -191,9 +197,21 @@ impl<'p> Machine<'p> {
         known
     }
 
-    /// Whether the snapshot is complete, and this failure says nothing against it: for example, the token may not delete
-    /// droplets, or the service has an outage. Then nothing is destroyed, because the snapshot is what the bake was for.
+    /// Whether the snapshot is finished, and this failure says nothing against it: for example, a transfer to one region
+    /// fails, the token may not delete droplets, or the service has an outage. Then the snapshot stays, because it is what
+    /// the bake was for.
     fn is_resumable_after(&self, failure: &Failure) -> bool {
+        if self.is_transferring() {
+            return match &failure.kind {
+                // The snapshot is gone.
+                FailureKind::Provider(error) => error.kind != ProviderErrorKind::NotFound,
+                FailureKind::ActionErrored { .. }
+                | FailureKind::Snapshot(_)
+                | FailureKind::Timeout { .. }
+                | FailureKind::Unavailable { .. } => true,
+                _ => false,
+            };
+        }
         if !self.state.snapshot.has_reached(SnapshotProgress::Complete) {
             return false;
         }
@@ -210,6 +228,17 @@ impl<'p> Machine<'p> {
             },
             _ => false,
         }
+    }
+
+    /// Whether the snapshot is finished, but not in all its regions.
+    fn is_transferring(&self) -> bool {
+        let snapshot = &self.state.snapshot;
+        snapshot.has_reached(SnapshotProgress::Tagged) && !snapshot.has_reached(SnapshotProgress::Complete)
+    }
+
+    /// Whether a transfer, or an answer to it, did not come within its limit. It may still be under way.
+    fn has_waited_long(&self, failure: &Failure) -> bool {
+        self.is_transferring() && matches!(failure.kind, FailureKind::Unavailable { .. } | FailureKind::Timeout { .. })
     }
 
     /// Ends here, leaves everything as it is and names it: `mkimg resume` continues.

@@ -21,7 +21,7 @@ pub(crate) fn cases() -> Vec<(String, Case)> {
     for mode in [Poweroff, Https] {
         add("create errored", case(mode, 3, &["create:errored"]));
         add("snapshot errored", case(mode, 3, &["snapshot:errored"]));
-        add("transfer errored", case(mode, 3, &["transfer:errored"]));
+        add("transfer errored", case(mode, 4, &["transfer:errored"]));
         add("stuck in `new`", case(mode, 3, &["create:stuck"]));
         add("snapshot never ends", case(mode, 3, &["snapshot:stuck"]));
         add("GET droplet: 404 at first", case(mode, 0, &["GET /v2/droplets/*#1-3:404"]));

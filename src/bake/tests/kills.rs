@@ -142,7 +142,7 @@ fn is_long_sweep() -> bool {
 
 #[tokio::test]
 async fn a_clean_up_that_is_killed_at_every_request_is_finished() {
-    let world = || World { transfer_errors: true, ..World::default() };
+    let world = World::failing_after_snapshot;
     let first = Fake::new(world());
     assert_eq!(first.bake(&spec()).await.exit_status(), 3);
     let requests = first.state.lock().unwrap().requests.len() as u64;
@@ -235,7 +235,7 @@ async fn a_date_that_jumps_changes_nothing() {
 
 #[tokio::test]
 async fn a_persons_snapshot_of_a_kept_droplet_stays() {
-    let fake = Fake::new(World { transfer_errors: true, ..World::default() });
+    let fake = Fake::new(World::failing_after_snapshot());
     let spec = Spec { on_error: crate::bake::OnError::Keep, ..spec() };
     assert_eq!(fake.bake(&spec).await.exit_status(), 4);
     {
@@ -346,7 +346,7 @@ async fn a_resume_after_an_unproved_verification_verifies_again() {
 /// What a person made of the build droplet while the bake was running is not the bake's to delete.
 #[tokio::test]
 async fn a_persons_tagged_snapshot_survives_the_clean_up_of_a_bake() {
-    let failing = || World { transfer_errors: true, ..World::default() };
+    let failing = World::failing_after_snapshot;
     let first = Fake::new(failing());
     assert_eq!(first.bake(&spec()).await.exit_status(), 3);
     let requests = first.state.lock().unwrap().requests.clone();
@@ -409,7 +409,7 @@ async fn a_snapshot_that_was_never_tagged_is_its_droplets() {
 #[tokio::test]
 async fn a_collection_names_what_is_refused_and_takes_only_the_bakes() {
     let keep = Spec { on_error: crate::bake::OnError::Keep, ..spec() };
-    let mut fake = Fake::new(World { transfer_errors: true, ..World::default() });
+    let mut fake = Fake::new(World::failing_after_snapshot());
     let outcome = fake.bake(&keep).await;
     assert_eq!((outcome.exit_status(), outcome.remaining().len()), (4, 2), "{outcome:?}");
     fake.world.permanent_failure = Some(("delete".into(), 1, Fault::Before(ProviderErrorKind::Forbidden)));

@@ -234,7 +234,7 @@ async fn outages_of_a_clean_up_add_up() {
         final_state: RunnerState::Failed,
         crash_after: Some(30),
         snapshot_errors: true,
-        intermittent_failure: Some(("tagged", 1, budget / 2)),
+        intermittent_failure: Some(("list tagged", 1, budget / 2)),
         permanent_failure: Some(("delete droplet".into(), 1, Fault::Before(Kind::Unreachable))),
         ..World::default()
     };
@@ -313,7 +313,7 @@ async fn a_collection_does_not_believe_one_404() {
 #[tokio::test]
 async fn a_service_without_a_list_of_all_snapshots_is_cleaned_up() {
     // The clean-up can list only the droplet's snapshots, and nothing once the droplet is gone.
-    let permanent_failure = Some(("transfer".into(), 1, Fault::Before(Kind::Refused)));
+    let permanent_failure = Some(("tag".into(), 2, Fault::Before(Kind::Refused)));
     let fake = Fake::new(World { has_no_snapshot_list: true, permanent_failure, ..world() });
     let outcome = fake.bake(&spec_with_default_limits(MarkerKind::Poweroff)).await;
     check_outcome(&fake, &outcome, "no list");

@@ -144,8 +144,8 @@ async fn each_wait_has_its_own_limit() {
         // It is waited for by itself, after `shutdown` and after `power_off`.
         (stubborn, Stage::PowerOff, LimitKind::PowerOff, "passed", 3, no_log, 3),
         (never("action Snapshot"), Stage::Snapshot, LimitKind::Snapshot, "snapshot-started", 1, no_log, 4),
-        (never("transfer"), Stage::Transfer, LimitKind::Transfer, "transferring", 1, no_log, 3),
-        // Both attempts to finish a bake whose snapshot is complete.
+        (never("transfer"), Stage::Transfer, LimitKind::Transfer, "transferring", 1, no_log, 4),
+        // Both attempts to finish a bake whose snapshot is there.
         (never("delete droplet"), Stage::Destroy, LimitKind::Destroy, "deleting-droplet", 2, no_log, 4),
         (
             World { verification: Some(10_000), ..world() },
@@ -370,7 +370,6 @@ async fn an_errored_action_is_seen_at_once() {
     for (world, stage) in [
         (World { creation_errors: true, active_after: None, ..World::default() }, Stage::Boot),
         (World { snapshot_errors: true, ..World::default() }, Stage::Snapshot),
-        (World { transfer_errors: true, ..World::default() }, Stage::Transfer),
     ] {
         let fake = Fake::new(world);
         let outcome = fake.bake(&spec()).await;
@@ -379,6 +378,33 @@ async fn an_errored_action_is_seen_at_once() {
         assert!(text.contains("`errored`"), "{text}");
         assert!(fake.seconds() < 90, "not at the limit: {}", fake.seconds());
         assert_eq!(fake.existing_resources(), [""; 0]);
+    }
+}
+
+/// A transfer that fails is tried again; then the snapshot stays, without a droplet, and `resume` goes on.
+#[tokio::test]
+async fn a_finished_snapshot_stays_if_a_transfer_fails() {
+    let refused = Some(("transfer".into(), 1, Fault::Before(ProviderErrorKind::Refused)));
+    for (world, reason, requests) in [
+        (World { transfer_errors: true, ..World::default() }, "(transfer to fra1) ended with `errored`", 2),
+        (World { transfers_vanish: true, ..World::default() }, "the transfer to fra1", 2),
+        (World { permanent_failure: refused, ..World::default() }, "as told", 2),
+    ] {
+        let mut fake = Fake::new(world);
+        let mut spec = spec_for_regions(&["fra1"]);
+        spec.limits.transfer = Duration::from_secs(1_800);
+        let outcome = fake.bake(&spec).await;
+        let (stage, text, exit) = failure(&outcome);
+        assert_eq!((stage, exit, outcome.is_resumable()), (Stage::Transfer, 4, true), "{text}");
+        assert!(text.contains(reason), "{text}");
+        assert_eq!(fake.count_requests("transfer"), requests, "{text}");
+        assert_eq!(fake.existing_resources().len(), 1, "the snapshot alone: {:?}", fake.existing_resources());
+        assert!(matches!(outcome.remaining(), [RemainingResource::Snapshot { .. }]), "{outcome:?}");
+        (fake.world.transfer_errors, fake.world.transfers_vanish, fake.world.permanent_failure) = (false, false, None);
+        let state = BakeState::replay(fake.journal.lock().unwrap().iter());
+        let Outcome::Done(product) = fake.resume(&spec, state).await else { panic!("{text}") };
+        assert_eq!(sorted(&product.snapshot.regions), ["fra1", "nyc3"], "{text}");
+        assert_eq!(fake.existing_resources().len(), 1);
     }
 }
 
@@ -512,8 +538,8 @@ async fn a_completed_transfer_that_does_not_arrive_is_given_up() {
     spec.limits.transfer = Duration::from_secs(1_800);
     let (outcome, _, seconds) = transfer(World { transfers_vanish: true, ..World::default() }, &spec).await;
     let (stage, text, exit) = failure(&outcome);
-    assert_eq!((stage, exit), (Stage::Transfer, 3), "{text}");
-    assert!(text.contains("was completed 2m ago") && seconds < 600, "{seconds}: {text}");
+    assert_eq!((stage, exit), (Stage::Transfer, 4), "{text}");
+    assert!(text.contains("was completed 2m ago") && seconds < 900, "{seconds}: {text}");
 }
 
 fn sorted(regions: &[String]) -> Vec<&str> {
@@ -552,11 +578,11 @@ async fn each_entry_of_the_journal_has_its_stage() {
     assert_eq!(stages, expected);
     assert_eq!((state.exit_status(), state.clean_up_reason(), state.remaining()), (Some(0), None, &[][..]));
     // A clean-up has its own stage, and keeps its reason.
-    let fake = Fake::new(World { transfer_errors: true, ..World::default() });
+    let fake = Fake::new(World::failing_after_snapshot());
     assert_eq!(fake.bake(&spec()).await.exit_status(), 3);
     let state = BakeState::replay(fake.journal.lock().unwrap().iter());
     assert_eq!((state.stage(), state.exit_status()), (Stage::CleanUp, Some(3)));
-    assert!(state.clean_up_reason().unwrap().starts_with("transfer: the provider's action"), "{state:?}");
+    assert!(state.clean_up_reason().unwrap().starts_with("tag: "), "{state:?}");
     assert!(state.build.is_gone() && state.snapshot.present_id().is_none() && state.snapshot.id().is_some());
     assert_eq!((state.possible_droplets, state.check.map(|check| check.passed)), (0, Some(8)));
 }

@@ -113,6 +113,14 @@ pub(in crate::bake) struct World {
     pub(in crate::bake) suspended_at: Option<u64>,
 }
 
+impl World {
+    /// A world in which a bake fails for good when its droplet and its snapshot exist.
+    pub(in crate::bake) fn failing_after_snapshot() -> Self {
+        let refused = Fault::Before(ProviderErrorKind::Refused);
+        Self { permanent_failure: Some(("tag".into(), 2, refused)), ..Self::default() }
+    }
+}
+
 impl Default for World {
     fn default() -> Self {
         Self {

@@ -142,8 +142,8 @@ async fn a_bad_snapshot_is_cleaned_up() {
     let first = requests.iter().position(|one| one.starts_with("delete droplet")).unwrap();
     let looks = requests[..first].iter().filter(|one| one.starts_with("snapshot")).count();
     let worlds = [
-        // The snapshot is missing in a region.
-        (3, World { transfer_errors: true, ..World::default() }),
+        // It does not take a tag.
+        (3, World { ignored_tag: Some(("release", usize::MAX)), ..World::default() }),
         // The snapshot was deleted by somebody else.
         (
             3,

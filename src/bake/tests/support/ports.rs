@@ -122,7 +122,7 @@ impl Provider for Fake {
         })
     }
     async fn droplets_tagged(&self, tag: &str) -> Result<Vec<Droplet>, ProviderError> {
-        self.answer("tagged", |state, now| {
+        self.answer("list tagged", |state, now| {
             let seen = |d: &&FakeDroplet| {
                 d.born + self.world.lag <= now && d.gone_at.is_none_or(|gone| now < gone + self.world.lag)
             };
