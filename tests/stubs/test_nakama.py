@@ -37,7 +37,7 @@ class Settings(support.Case):
     def test_files_that_cannot_be_used(self):
         cases = (
             ("socket:\n  prot: 1\n", "unknown key socket.prot"), ("socket: 3\n", "socket is not a mapping"),
-            ("socket:\n  port: text\n", "cannot unmarshal socket.port"), ("socket:\n  port: [1\n", "Could not parse config file"),
+            ("socket:\n  port: text\n", "cannot unmarshal socket.port"), ("party: 1\n", "party is not a mapping"), ("socket:\n  port: [1\n", "Could not parse config file"),
         )
         for text, expected in cases:
             with self.subTest(text=text):
@@ -55,9 +55,34 @@ class Settings(support.Case):
             (["--console.password="], "Console password must be set"),
             (["--console.username=with-hyphen"], "Console username must be set and valid"),
             (["--logger.level=loud"], "Logger level invalid"),
+            (["--socket.close_ack_wait_ms=0"], "Socket close ack timeout milliseconds must be >= 1"),
+            (["--party.label_update_interval_ms=0"], "Party label update interval milliseconds must be > 0"),
+            (["--satori.cache_mode=never"], "cache_mode must be 'context' or 'time'"),
+            (["--satori.cache_ttl_sec=0"], "cache_ttl_sec must be greater than 0"),
+            (["--satori.http_timeout_ms=0"], "http_timeout_ms must be greater than 0"),
+            (["--satori.retry_count=4"], "retry_count must be a value between 0 and 3"),
         ):
             with self.subTest(flags=flags):
                 self.assertIn(expected, self.run_(self.nakama, *flags, status=1))
+
+    def test_the_settings_of_3_40(self):
+        """Those that came with the last versions: each is a flag, and a key with the right kind of value."""
+        values = {"metrics.custom_scope_limit": 100, "socket.close_ack_wait_ms": 1000, "socket.proxy_count": 2,
+                  "console.disable_display_name_search": True, "console.mfa.storage_encryption_key": "",
+                  "console.mfa.admin_account_enabled": True, "iap.samsung.package_name": "game", "satori.cache_disabled": True,
+                  "satori.cache_mode": "time", "satori.cache_ttl_sec": 60, "satori.http_timeout_ms": 5000, "satori.server_key": "k",
+                  "satori.retry_count": 3, "party.label_update_interval_ms": 500, "party.idle_check_interval_ms": 10000,
+                  "mfa.storage_encryption_key": ""}
+        usage = self.run_(self.nakama, "--help")
+        for name, value in values.items():
+            self.assertIn("  -%s\n" % name, usage)
+            *sections, key = name.split(".")
+            text = "".join("  " * depth + part + ":\n" for depth, part in enumerate(sections))
+            path = self.write("n.yml", text + "  " * len(sections) + "%s: %s\n" % (key, json.dumps(value)))
+            address = "--database.address=root@localhost:%d?sslmode=disable" % support.free_port()
+            with self.subTest(name=name):
+                # The database is all that is missing.
+                self.assertIn("Error pinging database", self.run_(self.nakama, "--config", path, address, status=1))
 
     def test_each_insecure_default_is_warned_of(self):
         address = "--database.address=root@localhost:%d?sslmode=disable" % support.free_port()
@@ -143,10 +168,10 @@ class Server(support.Case):
 
     def test_migrations(self):
         run = lambda *words: messages(self.run_(self.nakama, "migrate", *words, *self.flags))
-        self.assertEqual(run("up")[-1]["count"], 21)
+        self.assertEqual(run("up")[-1]["count"], 19)
         self.assertEqual(run("up")[-1]["count"], 0)
         self.assertEqual(run("down")[-1]["count"], 1)
-        self.assertEqual([line["applied"] != "" for line in run("status")[-21:]], [True] * 20 + [False])
+        self.assertEqual([line["applied"] != "" for line in run("status")[-19:]], [True] * 18 + [False])
         self.assertEqual(run("up")[-1]["count"], 1)
         self.assertEqual([line["count"] for line in run("redo") if "count" in line], [1, 1])
 
