@@ -1,10 +1,14 @@
 """A machine for nakama-setup: a folder as its root, and small stubs of systemd, ufw and the database.
 
-`state/` beside the root says how they behave: `failed-UNIT`, `unhealthy` (the API answers 503), `no-database`; it also
-holds `ufw`, the profiles that are allowed, one a line, and `calls`, every call of every program.
+`state/` beside the root says how they behave: `failed-UNIT`, `unhealthy` (the API answers 503), `no-database`, `login`
+(the HTTP status that a login gets); it also holds `ufw`, the profiles that are allowed, one a line, and `calls`, every call of
+every program.
 """
 
+import base64
+import contextlib
 import http.server
+import json
 import os
 import threading
 
@@ -42,6 +46,23 @@ class Health(http.server.BaseHTTPRequestHandler):
     def do_GET(self):
         sick = os.path.exists(os.path.join(self.server.state, "unhealthy"))
         self.send_response(503 if sick else 200)
+        self.end_headers()
+
+    def do_POST(self):
+        """A login that creates no account, as Nakama answers it while its database is there."""
+        body = json.loads(self.rfile.read(int(self.headers["content-length"])))
+        key = base64.b64decode(self.headers["authorization"].removeprefix("Basic ")).decode()
+        with contextlib.suppress(OSError), open(os.path.join(self.server.state, "login"), encoding="utf-8") as file:
+            self.send_response(int(file.read()))
+            self.end_headers()
+            return
+        if os.path.exists(os.path.join(self.server.state, "unhealthy")):
+            status = 503
+        elif self.path != "/v2/account/authenticate/device?create=false" or not 10 <= len(body["id"]) <= 128:
+            status = 400
+        else:
+            status = 404 if key == "server_keysocket".ljust(32, "x") + ":" else 401
+        self.send_response(status)
         self.end_headers()
 
     def log_message(self, *_):

@@ -113,6 +113,26 @@ class Server(support.Case):
         self.assertIn("bind: address already in use", other)
         self.terminate(process)
 
+    def test_how_many_may_enter(self):
+        """Like a managed database: what is reserved for superusers is refused to others."""
+        certs = self.certificates(("root", "nakama"))
+        process, port, _ = self.database(certs)
+        self.sql(port, certs, "CREATE USER nakama")
+        self.assertEqual(self.sql(port, certs, "SHOW max_connections"), "max_connections\n-1\n")
+        self.sql(port, certs, "SET CLUSTER SETTING server.max_connections_per_gateway = 5")
+        self.assertEqual(self.sql(port, certs, "SHOW max_connections; SHOW superuser_reserved_connections", user="nakama").split()[1::2], ["5", "3"])
+        options = {"sslmode": "require", "sslcert": certs + "/client.nakama.crt", "sslkey": certs + "/client.nakama.key"}
+        enter = lambda: pgwire.Client("localhost", port, "nakama", "defaultdb", options=options)
+        clients = [enter(), enter()]
+        with self.assertRaises(pgwire.ServerError) as refused:
+            enter()
+        self.assertEqual((refused.exception.code, refused.exception.message), ("53300", "sorry, too many clients already"))
+        self.sql(port, certs, "SELECT 1")
+        clients.pop().close()
+        self.until("there is room again", lambda: "1" in self.sql(port, certs, "SELECT 1", user="nakama"))
+        clients.pop().close()
+        self.terminate(process)
+
     def test_who_may_enter(self):
         certs = self.certificates(("root", "nakama"))
         process, port, _ = self.database(certs)

@@ -1,6 +1,7 @@
 """The stub of Nakama: its flags and files, what it refuses, what it answers."""
 
 import base64
+import concurrent.futures
 import http.client
 import json
 import os
@@ -137,6 +138,10 @@ class Server(support.Case):
         self.until("Nakama is up", lambda: "Startup done" in self.log(server), server)
         return server
 
+    def login(self, query="", key="server-key", device="a-device-of-a-player"):
+        token = base64.b64encode((key + ":").encode()).decode()
+        return self.ask(self.api, "POST", "/v2/account/authenticate/device" + query, json.dumps({"id": device}), {"authorization": "Basic " + token})
+
     def ask(self, port, method, path, body=None, headers=None):
         connection = http.client.HTTPConnection("localhost", port, timeout=60)
         connection.request(method, path, body, headers or {})
@@ -193,11 +198,9 @@ class Server(support.Case):
         status, text = self.ask(self.console, "GET", "/")
         self.assertEqual((status, "STAND-IN" in text), (200, True))
 
-        def login(key):
-            token = base64.b64encode((key + ":").encode()).decode()
-            return self.ask(self.api, "POST", "/v2/account/authenticate/device", "{}", {"authorization": "Basic " + token})
-        self.assertEqual(login("defaultkey")[0], 401)
-        self.assertEqual(login("server-key")[0], 501)
+        self.assertEqual(self.login(key="defaultkey")[0], 401)
+        self.assertEqual(self.login("?create=true")[0], 501)
+        self.assertEqual(self.login(device="short")[0], 400)
         self.assertNotIn("console-pass", self.log(server))
         self.terminate(server)
         self.assertIn("Shutdown complete", self.log(server))
@@ -209,6 +212,34 @@ class Server(support.Case):
         server = self.up()
         self.assertNotIn("insecure default", self.log(server))
         self.assertNotIn("telemetry", self.log(server))
+        self.terminate(server)
+
+    def test_a_login_asks_the_database(self):
+        self.run_(self.nakama, "migrate", "up", *self.flags)
+        server = self.up()
+        self.assertEqual(self.login("?create=false"), (404, '{"error": "User account not found.", "message": "User account not found.", "code": 5}'))
+        self.terminate(self.process)
+        status, text = self.login("?create=false")
+        self.assertEqual((status, json.loads(text)["code"]), (500, 13))
+        self.assertEqual(self.ask(self.api, "GET", "/healthcheck"), (200, "{}"))
+        self.process, _, _ = self.database(self.certs, port=self.port)
+        self.assertEqual(self.login("?create=false")[0], 404)
+        self.terminate(server)
+
+    def test_logins_share_the_connections(self):
+        self.run_(self.nakama, "migrate", "up", *self.flags)
+        self.sql(self.port, self.certs, "SET CLUSTER SETTING server.max_connections_per_gateway = 5")
+        server = self.up()
+
+        def statuses(query="?create=false"):
+            with concurrent.futures.ThreadPoolExecutor(30) as pool:
+                return {status for status, _ in pool.map(lambda _: self.login(query), range(60))}
+
+        self.assertIn(500, statuses(), "100 connections, of which the database takes 2")
+        self.terminate(server)
+        self.flags.append("--database.max_open_conns=2")
+        server = self.up()
+        self.assertEqual(statuses(), {404})
         self.terminate(server)
 
     def test_a_port_that_is_taken(self):

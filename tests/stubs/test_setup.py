@@ -54,12 +54,13 @@ class CommandLine(machine.Machine):
 class Status(machine.Machine):
     def test_a_well_machine(self):
         lines = self.setup_("status").splitlines()
-        self.assertEqual([line.split()[0] for line in lines], ["first", "cockroachdb", "nakama", "api", "database", "disk", "backup", "certificate"])
+        self.assertEqual([line.split()[0] for line in lines], ["first", "cockroachdb", "nakama", "api", "database", "login", "disk", "backup", "certificate"])
         self.assertIn("database     reachable", lines)
+        self.assertIn("login        Nakama reaches its database", lines)
         answer = json.loads(self.setup_("status", "--json"))
         self.assertTrue(answer["well"])
         self.assertEqual({check["name"]: check["ok"] for check in answer["checks"]},
-                         {"first boot": True, "cockroachdb": True, "nakama": True, "api": True, "database": True, "disk": True,
+                         {"first boot": True, "cockroachdb": True, "nakama": True, "api": True, "database": True, "login": True, "disk": True,
                           "backup": None, "certificate": None})
 
     def test_each_thing_that_is_not_well_is_named(self):
@@ -81,7 +82,22 @@ class Status(machine.Machine):
         lines = self.setup_("status", status=1).splitlines()
         self.assertEqual([line for line in lines if "NOT WELL" in line],
                          ["database     NOT WELL: cockroach cannot be started: No such file or directory"])
-        self.assertEqual(len(lines), 8)
+        self.assertEqual(len(lines), 9)
+
+    def test_what_a_login_says_of_the_database(self):
+        """Nakama's health check answers 200 while the database is down."""
+        for answer, ok, text in (
+            (404, True, "Nakama reaches its database"), (200, True, "Nakama reaches its database"),
+            (500, False, "Nakama does not reach its database: HTTP 500 Internal Server Error"),
+            (401, None, "not known: HTTP 401 Unauthorized"), (403, None, "not known: HTTP 403 Forbidden"),
+        ):
+            with self.subTest(answer=answer):
+                self.write("state/login", str(answer))
+                checks = {check["name"]: check for check in json.loads(self.setup_("status", "--json", status=0 if ok is not False else 1))["checks"]}
+                self.assertEqual((checks["api"]["ok"], checks["login"]["ok"], checks["login"]["text"]), (True, ok, text))
+        os.unlink(self.path("state/login"))
+        nowhere = "http://127.0.0.1:%d/healthcheck" % support.free_port()
+        self.assertIn("login        not checked: the API does not answer", self.setup_("status", status=1, NAKAMA_SETUP_HEALTH=nowhere).splitlines())
 
     def test_with_a_managed_database(self):
         os.unlink(self.root("/etc/cockroach/pki/node/node.key"))

@@ -34,6 +34,14 @@ class Failure(Exception):
         self.status = status
 
 
+class HttpFailure(Failure):
+    """A server's answer that is an error, with its HTTP status."""
+
+    def __init__(self, text, code):
+        super().__init__(text)
+        self.code = code
+
+
 def path(name):
     return ROOT + name
 
@@ -187,7 +195,7 @@ def open_url(request, seconds):
     except urllib.error.HTTPError as error:
         # The words of an S3 service.
         words = re.findall(r"<(?:Code|Message)>(.*?)<", error.read(4096).decode("utf-8", "replace"))
-        raise Failure("%s: HTTP %d %s" % (url, error.code, ": ".join(words) or error.reason)) from None
+        raise HttpFailure("%s: HTTP %d %s" % (url, error.code, ": ".join(words) or error.reason), error.code) from None
     except (OSError, ValueError, http.client.HTTPException) as error:
         raise Failure("%s: %s" % (url, error)) from None
     finally:

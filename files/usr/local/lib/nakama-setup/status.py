@@ -3,15 +3,20 @@
 To add a check, write a function that returns (ok, text) and add it to CHECKS. `ok` is None for information only.
 """
 
+import base64
 import json
 import os
 import shutil
 import time
+import urllib.parse
+import urllib.request
 
 from backup import list_archives, archive_folder
 from join import cluster_checks
-from machine import CERTS, DATABASE, INSTANCE, ROOT, Failure, unit_state, is_healthy, uses_managed_database, path, run, say
+from machine import CERTS, DATABASE, HEALTH, INSTANCE, ROOT, Failure, HttpFailure, instance_settings, is_healthy, open_url, path, run, say, unit_state, uses_managed_database
 from tls import certificate_end
+
+LOGIN, LOGIN_SECONDS = "/v2/account/authenticate/device?create=false", 10
 
 
 def check_first_boot():
@@ -38,7 +43,6 @@ def check_api():
 
 
 def check_database():
-    # Nakama's health check does not query its database (server/api.go).
     if uses_managed_database():
         return None, "managed, not checked: journalctl -u nakama"
     if not os.access(path(CERTS + "/client.root.key"), os.R_OK):
@@ -48,6 +52,28 @@ def check_database():
     lines = output.splitlines()
     ok = not failed and any(line.split("\t")[0] == "nakama" for line in lines)
     return ok, "reachable" if ok else (lines or ["no answer"])[-1 if failed else 0]
+
+
+def check_login():
+    """Lets Nakama query its database, which its health check does not do (server/api.go): a login that creates no account."""
+    if os.geteuid() and not ROOT:
+        return None, "run as root to check"
+    if not os.path.exists(path(INSTANCE)):
+        return None, "not checked: the first boot is not over"
+    key = instance_settings().get("socket.server_key", "")
+    headers = {"authorization": "Basic " + base64.b64encode((key + ":").encode()).decode(), "content-type": "application/json"}
+    # No player has this device, so the answer is 404.
+    device = json.dumps({"id": "nakama-setup-status-" + os.urandom(16).hex()}).encode()
+    try:
+        with open_url(urllib.request.Request(urllib.parse.urljoin(HEALTH, LOGIN), device, headers, method="POST"), LOGIN_SECONDS):
+            return True, "Nakama reaches its database"
+    except HttpFailure as failure:
+        if failure.code == 404:
+            return True, "Nakama reaches its database"
+        text = str(failure).split(": ", 1)[1]
+        return (False, "Nakama does not reach its database: " + text) if failure.code == 500 else (None, "not known: " + text)
+    except Failure as failure:
+        return (False, str(failure)) if is_healthy() else (None, "not checked: the API does not answer")
 
 
 def check_disk():
@@ -78,7 +104,7 @@ def check_certificate():
 
 
 CHECKS = (("first boot", check_first_boot), ("cockroachdb", check_cockroachdb), ("nakama", check_nakama), ("api", check_api),
-          ("database", check_database), ("disk", check_disk), ("backup", check_backup), ("certificate", check_certificate))
+          ("database", check_database), ("login", check_login), ("disk", check_disk), ("backup", check_backup), ("certificate", check_certificate))
 
 
 def run_check(check):
