@@ -133,6 +133,35 @@ class Server(support.Case):
         clients.pop().close()
         self.terminate(process)
 
+    def test_a_locked_row(self):
+        """A lock lasts until its transaction or its connection ends."""
+        process, port, _ = self.database(None)
+        self.sql(port, None, "CREATE DATABASE game; USE game; CREATE TABLE t (id INT PRIMARY KEY); INSERT INTO t VALUES (1), (2)")
+        enter = lambda: pgwire.Client("localhost", port, "root", "game", options={"sslmode": "disable"})
+        one, other = enter(), enter()
+        lock = "SELECT id FROM t WHERE id = 1 FOR UPDATE NOWAIT"
+        self.assertEqual(other.query(lock)[0].rows, [["1"]])
+        for end in (lambda: one.query("ROLLBACK"), lambda: one.query("COMMIT"), one.close):
+            one.query("BEGIN")
+            self.assertEqual(one.query(lock)[0].rows, [["1"]])
+            self.assertEqual(other.query("SELECT id FROM t WHERE id = 2 FOR UPDATE NOWAIT; SELECT id FROM t WHERE id = 1")[1].rows, [["1"]])
+            with self.assertRaises(pgwire.ServerError) as refused:
+                other.query(lock)
+            self.assertEqual(refused.exception.code, "55P03")
+            end()
+            self.until("the row is free", lambda: self.answers(other, lock))
+        with self.assertRaises(pgwire.ServerError):
+            other.query("SELECT id FROM t FOR UPDATE")
+        other.close()
+        self.terminate(process)
+
+    @staticmethod
+    def answers(client, text):
+        try:
+            return client.query(text)[0].rows
+        except pgwire.ServerError:
+            return None
+
     def test_who_may_enter(self):
         certs = self.certificates(("root", "nakama"))
         process, port, _ = self.database(certs)

@@ -180,6 +180,15 @@ class Server(support.Case):
         self.assertEqual(run("up")[-1]["count"], 1)
         self.assertEqual([line["count"] for line in run("redo") if "count" in line], [1, 1])
 
+    def test_three_that_migrate_at_once(self):
+        """As with the real one, only one gets through. nakama-setup migrate takes care of that."""
+        started = [self.start(self.nakama, "migrate", "up", *self.flags) for _ in range(3)]
+        statuses = [process.wait(60) for process in started]
+        # On a busy machine, one may begin when another has finished.
+        self.assertEqual(set(statuses), {0, 1})
+        for process, status in zip(started, statuses):
+            self.assertIn("Failed to apply migrations" if status else "Successfully applied migration", self.log(process))
+
     def test_the_happy_way(self):
         self.run_(self.nakama, "migrate", "up", *self.flags)
         server = self.up()
