@@ -7,9 +7,10 @@ use std::path::Path;
 
 use crate::harness::{python, tests};
 
-const FILES: [&str; 12] = [
-    "test_backup.py", "test_build.py", "test_cleanup.py", "test_cockroach.py", "test_image.py", "test_join.py",
-    "test_nakama.py", "test_onboot.py", "test_partner_check.py", "test_setup.py", "test_tls.py", "test_upgrade.py",
+const FILES: [&str; 13] = [
+    "test_backup.py", "test_build.py", "test_cleanup.py", "test_cockroach.py", "test_database.py", "test_image.py",
+    "test_join.py", "test_nakama.py", "test_onboot.py", "test_partner_check.py", "test_setup.py", "test_tls.py",
+    "test_upgrade.py",
 ];
 
 /// Runs one file, and prints its output if it fails.
@@ -41,6 +42,11 @@ fn the_partners_check_is_read_and_passed() {
 #[test]
 fn the_stub_database_keeps_and_refuses() {
     run("test_cockroach.py");
+}
+
+#[test]
+fn machines_share_a_database() {
+    run("test_database.py");
 }
 
 #[test]

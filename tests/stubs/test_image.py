@@ -5,9 +5,11 @@ import os
 import re
 import shutil
 import subprocess
+import sys
 import unittest
 
 import support
+import machine
 
 SERVICES = ("cockroachdb.service", "nakama.service")
 UNITS = SERVICES + ("nakama-backup.service", "nakama-backup.timer")
@@ -36,7 +38,7 @@ class Units(support.Case):
     def test_systemd_takes_them(self):
         for name in UNITS:
             # The programs are not on this machine: only their paths are replaced.
-            self.write(name, re.sub(r"/usr/local/s?bin/[\w-]+( backup)?", "/usr/bin/true", self.unit(name)))
+            self.write(name, re.sub(r"/usr/local/s?bin/[\w-]+( backup| migrate)?", "/usr/bin/true", self.unit(name)))
         output = self.run_("systemd-analyze", "verify", "--man=no", *(self.path(name) for name in UNITS))
         self.assertEqual([line for line in output.splitlines() if any(name in line for name in UNITS)], [])
 
@@ -57,12 +59,18 @@ class Units(support.Case):
         self.assertIn("Type=notify", self.unit("cockroachdb.service"))
         self.assertNotIn("--insecure", self.unit("cockroachdb.service"))
         self.assertIn("NAKAMA_TELEMETRY=0", self.unit("nakama.service"))
+        # What nakama-setup migrate writes comes first, so that nakama.yml overrides it; the folder belongs to the service.
+        self.assertIn("nakama --config /run/nakama/database.yml --config /etc/nakama/nakama.yml --config /etc/nakama/instance.yml\n", self.unit("nakama.service"))
+        self.assertIn("\nRuntimeDirectory=nakama\n", self.unit("nakama.service"))
 
     def test_the_stand_ins_take_their_command_lines(self):
         """A flag that the real program does not have would show here: the command line is parsed before files are opened."""
         for name in SERVICES:
             for line in re.findall(r"^Exec\w+=(.*)$", self.unit(name), re.M):
                 words = [word.strip('"') for word in re.findall(r'"[^"]*"|\S+', line)]
+                if words[0] == "/usr/local/sbin/nakama-setup":
+                    self.run_(sys.executable, "-B", machine.SETUP, *words[1:], "--help")
+                    continue
                 program = self.cockroach if "cockroach" in words[0] else self.nakama
                 moved = [word.replace("/etc/", "/nowhere/etc/").replace("/var/lib/", self.folder + "/") for word in words[1:]]
                 output = self.run_(program, *moved, status=1)

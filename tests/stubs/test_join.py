@@ -319,6 +319,7 @@ class Cluster(Machines):
                       env=dict(os.environ, COCKROACH_SKIP_KEY_PERMISSION_CHECK="1"))
         count = [self.cockroach, "sql", "--certs-dir=" + certs, "--database=nakama", "-e", "SELECT count(*) FROM t"]
         self.assertIn("2", self.run_(*count, "--host=%s:26257" % self.address(2)))
+        self.migrate_at_once((2, 3, 4))
         # One dies, is missed, and comes back by the same commands, without a second init.
         running[4][0].send_signal(signal.SIGKILL)
         self.until("it is missed", lambda: self.check(2) == (False, "2 of 3 nodes live"))
@@ -326,6 +327,20 @@ class Cluster(Machines):
         self.assertEqual(running[4][1].wait(120), 0, self.log(running[4][1]))
         self.until("it is back", lambda: self.check(4) == (True, "3 of 3 nodes live"))
         self.assertIn("2", self.run_(*count, "--host=%s:26257" % self.address(4)))
+
+    def migrate_at_once(self, numbers):
+        """Their Nakamas migrate the empty database one after the other, each through its own node."""
+        started = []
+        for number in numbers:
+            text = self.text(number, "etc/nakama/instance.yml").replace("localhost:26257", self.address(number) + ":26257")
+            self.write("m%d/etc/nakama/instance.yml" % number, text.replace("=/etc", "=" + self.path("m%d/etc" % number)), 0o640)
+            self.write("m%d/etc/nakama/nakama.yml" % number, "logger:\n  level: info\n")
+            os.symlink(self.nakama, self.path("bin-%d/nakama" % number))
+            started.append(self.start(sys.executable, "-B", SETUP, "migrate", env=self.environment(number)))
+        self.assertEqual([process.wait(120) for process in started], [0, 0, 0], "\n".join(map(self.log, started)))
+        logs = "".join(map(self.log, started))
+        self.assertNotIn("without a lock", logs)
+        self.assertEqual(sorted(re.findall(r'"Successfully applied migration", "count": (\d+)', logs)), ["0", "0", "19"])
 
     def test_one_begins_and_others_come_later(self):
         """As on DigitalOcean, where an address is known only after its droplet is there; and a first one that is made anew."""

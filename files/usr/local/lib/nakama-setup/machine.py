@@ -138,14 +138,17 @@ def remove(name):
 
 def instance_settings():
     """Reads the scalars of instance.yml, as the first boot writes them, into {"console.password": …}."""
-    need_root()
+    # Nakama's own user can read it, too.
+    if not os.access(path(INSTANCE), os.R_OK):
+        need_root()
     found, section = {}, ""
     for line in read(INSTANCE).splitlines():
         match = re.match(r'(\s*)(?:(\w+):|-)\s*(?:"(.*)"|([^\s"#]\S*))?\s*$', line)
         if match and not match.group(1):
             section = match.group(2) or section
         elif match and (match.group(3) or match.group(4)):
-            found[section + "." + (match.group(2) or "address")] = match.group(3) or match.group(4)
+            # Of a list, Nakama uses the first.
+            found.setdefault(section + "." + (match.group(2) or "address"), match.group(3) or match.group(4))
     if not found:
         raise Failure("%s does not exist yet: the first boot is not finished (journalctl -u cloud-final)" % INSTANCE)
     return found

@@ -6,6 +6,7 @@ import sys
 
 from backup import add_backup
 from credentials import add_secrets
+from database import add_database
 from firewall import add_firewall
 from join import add_join
 from machine import ROOT, Failure
@@ -21,6 +22,7 @@ COMMANDS = (
     add_backup,
     add_upgrade,
     add_join,
+    add_database,
 )
 EPILOG = """exit status: 0 success; 1 a check or the command failed; 2 usage; 3 needs root;
 4 refused, because data would be lost; 5 another nakama-setup is running"""

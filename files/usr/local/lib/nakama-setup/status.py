@@ -12,6 +12,7 @@ import urllib.parse
 import urllib.request
 
 from backup import list_archives, archive_folder
+from database import check_managed
 from join import cluster_checks
 from machine import CERTS, DATABASE, HEALTH, INSTANCE, ROOT, Failure, HttpFailure, instance_settings, is_healthy, open_url, path, run, say, unit_state, uses_managed_database
 from tls import certificate_end
@@ -44,7 +45,7 @@ def check_api():
 
 def check_database():
     if uses_managed_database():
-        return None, "managed, not checked: journalctl -u nakama"
+        return check_managed() if os.access(path(INSTANCE), os.R_OK) else (None, "run as root to check")
     if not os.access(path(CERTS + "/client.root.key"), os.R_OK):
         return None, "run as root to check"
     failed, output = run("cockroach", "sql", "--certs-dir=" + path(CERTS), "--host=" + DATABASE, "--format=tsv",
