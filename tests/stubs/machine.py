@@ -11,12 +11,15 @@ import http.server
 import json
 import os
 import threading
+import time
 
 import support
 
 SETUP = os.path.join(support.PROJECT, "files/usr/local/sbin/nakama-setup")
 MODULES = os.path.join(support.PROJECT, "files/usr/local/lib/nakama-setup")
 INSTANCE = "/etc/nakama/instance.yml"
+# How old a database must be before it is backed up, instead of ten seconds.
+AGE = 0.3
 SECRETS = {"console": ("username", "password", "signing_key"), "socket": ("server_key",), "session": ("encryption_key", "refresh_encryption_key"),
            "runtime": ("http_key",), "mfa": ("storage_encryption_key",)}
 FIREWALL = r"""
@@ -107,7 +110,7 @@ class Machine(support.Case):
 
     def setup_(self, *words, status=0, **more):
         environment = dict(os.environ, NAKAMA_SETUP_ROOT=self.path("root"), PATH=self.path("bin") + ":" + os.environ["PATH"],
-                           NAKAMA_SETUP_HEALTH="http://127.0.0.1:%d/" % self.health.server_address[1], NAKAMA_SETUP_PATIENCE="2",
+                           NAKAMA_SETUP_HEALTH="http://127.0.0.1:%d/" % self.health.server_address[1], NAKAMA_SETUP_PATIENCE="2", NAKAMA_SETUP_BACKUP_AGE=str(AGE),
                            NAKAMA_SETUP_DATABASE="localhost:%d" % self.port)
         environment.update(more)
         return self.run_(support.sys.executable, "-B", SETUP, *words, status=status, env=environment)
@@ -122,6 +125,7 @@ class Machine(support.Case):
         self.port, self.certs = port, certs
         self.query("CREATE DATABASE nakama; CREATE USER nakama; ALTER DATABASE nakama OWNER TO nakama; USE nakama; "
                    "CREATE TABLE users (id INT PRIMARY KEY, name STRING); INSERT INTO users VALUES (1, 'ann')")
+        time.sleep(AGE)
 
     def query(self, text, user="root"):
         return self.sql(self.port, self.certs, text, user=user)

@@ -20,7 +20,7 @@ HOSTILE = machine.DATABASE.replace("printf 'database_name", r"""
 case "${statement:-}" in
     "SHOW node_id;") printf 'node_id\n1\n'; exit ;;
     "BACKUP "*)
-        folder=${statement##*/} && folder=$ROOT/var/lib/cockroach/extern/${folder%%\'*}
+        folder=${statement#*://1/} && folder=$ROOT/var/lib/cockroach/extern/${folder%%\'*}
         mkdir "$folder" && if [ -e "$STATE/link" ]; then ln -s /etc/passwd "$folder/data"; else echo x >"$folder/data"; fi ;;
     "RESTORE "*) find "$ROOT/" -path '*/restore-*' -printf '%U %m %P\n' >"$STATE/found" ;;
     *) ;;
@@ -134,6 +134,30 @@ class Backup(machine.Machine):
         self.assertEqual(self.names(), ["bob"])
         self.setup_("restore", "--back", status=1)
         self.assertIn("backup       0 hours ago", self.setup_("status"))
+
+    def test_what_a_backup_shows(self):
+        """The database of ten seconds ago, and after a restore never the one that had its name before."""
+        archive = self.take()
+        self.query("USE nakama; DELETE FROM users; INSERT INTO users VALUES (2, 'bob')")
+        # Long enough for the next command to begin within it.
+        long = {"NAKAMA_SETUP_BACKUP_AGE": "4"}
+        self.setup_("restore", archive, "--yes", **long)
+        self.take(**long)
+        self.setup_("restore", "--back")
+        self.take()
+        names = []
+        for archive in self.archives():
+            self.setup_("restore", archive, "--yes")
+            names.append(self.names())
+        self.assertEqual(names, [["ann"], ["ann"], ["bob"]])
+        # Longer ago than there was a database.
+        self.assertIn('database "nakama" does not exist', self.setup_("backup", status=1, NAKAMA_SETUP_BACKUP_AGE="3600"))
+        self.assertEqual(len(self.archives()), 3)
+        os.unlink(self.path("bin/cockroach"))
+        self.program("cockroach", HOSTILE)
+        self.setup_("backup", NAKAMA_SETUP_BACKUP_AGE="")
+        with open(self.path("state/sql"), encoding="utf-8") as file:
+            self.assertRegex(file.read(), r"(?m)^BACKUP DATABASE nakama INTO 'nodelocal://1/nakama-\w+' AS OF SYSTEM TIME '-10s';$")
 
     def test_a_folder_of_ones_own_is_where_the_latest_one_is(self):
         folder = self.path("elsewhere")

@@ -23,6 +23,8 @@ STORE = "/var/lib/cockroach"
 EXTERN = STORE + "/extern"
 INCOMING, BEFORE = "nakama_restored", "nakama_before_"
 MAX_FILES = 100000
+# A backup shows the database of so many seconds ago, as CockroachDB recommends: it then does not stop or repeat what players write.
+AGE = float(os.environ.get("NAKAMA_SETUP_BACKUP_AGE") or 10)
 
 
 def need_local():
@@ -101,7 +103,7 @@ def make_backup(folder):
         raise Failure("not enough space for a backup: the database takes %d MB, %d MB are free" % (store >> 20, free >> 20))
     archive = os.path.join(folder, name + ".tar.gz")
     try:
-        sql("BACKUP DATABASE nakama INTO " + nodelocal_url(name), MAX_SECONDS)
+        sql("BACKUP DATABASE nakama INTO %s AS OF SYSTEM TIME '-%gs'" % (nodelocal_url(name), AGE), MAX_SECONDS)
         descriptor = os.open(archive + ".new", os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         with open(descriptor, "wb") as file:
             # Fast compression: the tables are compressed already.
@@ -199,6 +201,9 @@ def swap_in(incoming):
             sql("ALTER DATABASE %s RENAME TO %s" % (other, one))
         run("systemctl", "start", "nakama.service", check=False)
         raise Failure("%s\nThe previous database is in use again." % failure) from None
+    finally:
+        # The next backup must not show the database that had the name before. The caller's lock keeps it waiting.
+        time.sleep(AGE)
     return kept if renames else ""
 
 

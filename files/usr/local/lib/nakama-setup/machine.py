@@ -1,7 +1,8 @@
 """Shared by all commands: paths, running programs, replacing files, exit statuses.
 
 For tests, NAKAMA_SETUP_ROOT puts every path below another folder and leaves users and owners alone.
-NAKAMA_SETUP_DATABASE, _HEALTH and _PATIENCE set the database's address, the API's URL and how long to wait for it.
+NAKAMA_SETUP_DATABASE, _HEALTH and _PATIENCE set the database's address, the API's URL and how long to wait for it, and
+NAKAMA_SETUP_BACKUP_AGE how old the state of a backup is.
 """
 
 import contextlib
