@@ -52,7 +52,7 @@ class Units(support.Case):
     def test_what_they_must_say(self):
         for name in SERVICES:
             text = self.unit(name)
-            for line in ("Restart=always", "StartLimitIntervalSec=0", "NoNewPrivileges=yes", "ProtectSystem=strict", "WantedBy=multi-user.target"):
+            for line in ("Restart=always", "StartLimitIntervalSec=0", "NoNewPrivileges=yes", "ProtectSystem=strict", "PrivateMounts=yes", "WantedBy=multi-user.target"):
                 self.assertIn("\n" + line + "\n", text)
             self.assertIn("\nUser=%s\n" % name.replace("db.service", "").replace(".service", ""), text)
             self.assertNotIn("sleep", text)
@@ -62,6 +62,16 @@ class Units(support.Case):
         # What nakama-setup migrate writes comes first, so that nakama.yml overrides it; the folder belongs to the service.
         self.assertIn("nakama --config /run/nakama/database.yml --config /etc/nakama/nakama.yml --config /etc/nakama/instance.yml\n", self.unit("nakama.service"))
         self.assertIn("\nRuntimeDirectory=nakama\n", self.unit("nakama.service"))
+
+    def test_the_memory_is_as_documented(self):
+        """CockroachDB counts shares of what its unit may use."""
+        text = self.unit("cockroachdb.service")
+        most = int(re.search(r"^MemoryMax=(\d+)%$", text, re.M).group(1))
+        for flag, name in (("cache", "cache"), ("max-sql-memory", "queries")):
+            share = float(re.search(r" --%s=(\.\d+)" % flag, text).group(1))
+            row = "| %s | `--%s=%s` | %d %% |" % (name, flag, ("%.2f" % share).lstrip("0"), round(share * most))
+            with open(os.path.join(support.PROJECT, "docs/image.md"), encoding="utf-8") as file:
+                self.assertIn(row, file.read())
 
     def test_the_stand_ins_take_their_command_lines(self):
         """A flag that the real program does not have would show here: the command line is parsed before files are opened."""
