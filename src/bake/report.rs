@@ -410,7 +410,7 @@ mod tests {
     fn failed() -> Outcome {
         let error = RunnerError {
             step: "check".into(),
-            message: "exit status 1".into(),
+            message: "exit <status> 1".into(),
             exit: Some(1),
             tail: "[FAIL] <ufw>".into(),
         };
@@ -456,7 +456,7 @@ mod tests {
         for (field, expected) in [
             ("result", json!("failed")),
             ("exit", json!(4)),
-            ("failure", json!("provision: on the droplet, step `check` failed: exit status 1")),
+            ("failure", json!("provision: on the droplet, step `check` failed: exit <status> 1")),
             ("tail", json!("[FAIL] <ufw>")),
             ("left", json!(["droplet 1 (kept)"])),
             ("verified", json!(false)),
@@ -531,7 +531,7 @@ mod tests {
         assert_page(
             &[&bad],
             &[
-                "<h1>product</h1>\n<p class=\"result bad\">failed in 20.0s</p>\n<p class=\"result bad\">provision: on the droplet, step `check` failed",
+                "<h1>product</h1>\n<p class=\"result bad\">failed in 20.0s</p>\n<p class=\"result bad\">provision: on the droplet, step `check` failed: exit &lt;status&gt; 1</p>",
                 "<p>droplet 1: it &lt;crashed&gt;</p>",
                 "<pre>[FAIL] &lt;ufw&gt;</pre>",
                 "<h2>Still there, and costs money</h2>\n<ul>\n<li class=bad>droplet 1 (kept)",

@@ -104,12 +104,12 @@ impl BakeEntry {
         Value::Mapping(mapping)
     }
 
-    /// Checks that the entry is the last one of a document.
+    /// Checks that the entry is the first one of a document.
     pub(super) fn verify(&self, text: &str) -> Result<(), BakeEntryError> {
         let tree = yaml11::parse(text).map_err(|_| BakeEntryError::ReadBack)?;
-        let last = tree.root().and_then(|root| root.get("write_files")).and_then(|files| files.items()?.last());
+        let first = tree.root().and_then(|root| root.get("write_files")).and_then(|files| files.items()?.next());
         let expected = self.value();
-        let same = last.is_some_and(|entry| {
+        let same = first.is_some_and(|entry| {
             ["path", "permissions", "content"]
                 .iter()
                 .all(|key| entry.get(key).and_then(Node::as_str) == expected.get(*key).and_then(Value::as_str))

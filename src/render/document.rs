@@ -414,7 +414,8 @@ impl RenderedDocument {
         bundled.map(|entry| entry.path.as_str()).filter(|path| *path != super::runner::PATH)
     }
 
-    /// Returns the text that a bake sends: this document with the bake's own entry at the end.
+    /// Returns the text that a bake sends: this document with the bake's own entry before the other
+    /// files. If one of them cannot be written, cloud-init writes none after it, and the runner has to report that.
     ///
     /// # Errors
     ///
@@ -422,15 +423,19 @@ impl RenderedDocument {
     pub fn with_bake_entry(&self, entry: &BakeEntry) -> Result<String, BakeEntryError> {
         let mut root = self.root.clone();
         if let Some(files) = root.get_mut("write_files").and_then(Value::as_sequence_mut) {
-            files.push(entry.value());
+            files.insert(0, entry.value());
         }
         let text = to_text(&self.comment, &root);
         // An empty list is written on the line of its key.
-        let begin = self.text.strip_suffix(" []\n").unwrap_or(&self.text);
-        let Some(added) = text.strip_prefix(begin) else { return Err(BakeEntryError::NotAppended) };
+        let without = self.text.strip_suffix(" []\n").map_or_else(|| self.text.clone(), |head| format!("{head}\n"));
+        let added = text.len().saturating_sub(without.len());
+        let same = text.bytes().zip(without.bytes()).take_while(|(one, other)| one == other).count();
+        if text.as_bytes().get(same + added..) != without.as_bytes().get(same..) {
+            return Err(BakeEntryError::NotInserted);
+        }
         let limit = BAKE_ENTRY_LIMIT + if self.uploads.is_empty() { 0 } else { UPLOAD_LIMIT };
-        if added.len() > limit {
-            return Err(BakeEntryError::TooLarge { bytes: added.len(), limit });
+        if added > limit {
+            return Err(BakeEntryError::TooLarge { bytes: added, limit });
         }
         entry.verify(&text)?;
         Ok(text)

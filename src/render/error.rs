@@ -43,8 +43,8 @@ impl RenderError {
 pub enum BakeEntryError {
     #[error("the bake's entry takes {bytes} bytes of the document, more than the {limit} that are reserved for it")]
     TooLarge { bytes: usize, limit: usize },
-    #[error("internal error: the bake's entry is not at the end of the document")]
-    NotAppended,
+    #[error("internal error: the bake's entry changes the rest of the document")]
+    NotInserted,
     #[error("internal error: the bake's entry differs after the document was read back")]
     ReadBack,
 }

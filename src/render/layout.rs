@@ -2,7 +2,7 @@
 //! and the files.
 //!
 //! `write_files` comes last. In it, the files of the machine come first, because a reviewer reads
-//! them before mkimg's own; the bake appends its entry to the text. `document` puts the bundle before
+//! them before mkimg's own; a bake puts its entry before all of them. `document` puts the bundle before
 //! it. `/run/mkimg/plan.json` holds the runner's instructions; `docs/design/first-boot.md` defines it.
 
 use std::collections::BTreeSet;

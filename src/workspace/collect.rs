@@ -23,7 +23,7 @@ const MAX_UPLOAD_BYTES: u64 = 64 << 30;
 
 /// Limit of all files that are loaded. No document has room for more, so the others can only be
 /// uploaded.
-const MAX_LOADED_BYTES: u64 = 5 << 20;
+const MAX_LOADED_BYTES: u64 = 10 << 20;
 
 /// The files and scripts of a template, and warnings about them.
 #[derive(Debug, Default)]

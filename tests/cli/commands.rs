@@ -345,10 +345,10 @@ fn cases_say_what_a_bake_uses_beside_the_document() {
 fn an_uploaded_file_that_changes_is_a_difference() {
     let project = project();
     let large = project.path().join("files/etc/large");
-    fs::write(&large, vec![7; 6 << 20]).unwrap();
+    fs::write(&large, vec![7; 11 << 20]).unwrap();
     mkimg(project.path()).args(["diff", "--update"]).run().success();
     mkimg(project.path()).arg("diff").run().success();
-    let mut changed = vec![7; 6 << 20];
+    let mut changed = vec![7; 11 << 20];
     changed[5 << 20] = 8;
     fs::write(&large, changed).unwrap();
     let (exit, stdout, _) = mkimg(project.path()).arg("diff").run().into_parts();

@@ -180,6 +180,14 @@ fn each_problem_of_a_file_has_its_message_and_status() {
             "error[MK947]: files/etc/a would be a file at /etc/a, but more/b needs a directory there",
         ),
         (
+            &[("files/etc/top", "x"), ("more/b", "x")],
+            "{source: files/etc, to: /etc}",
+            "{source: files/etc/top, to: /top}\n  - {source: files/etc, to: /etc}\n  - {source: more, to: /top}"
+                .to_owned(),
+            2,
+            "error[MK947]: files/etc/top would be a file at /top, but more/b needs a directory there",
+        ),
+        (
             &[("more/hello.conf", "x")],
             "{source: files/var, to: /var}",
             source("more", "/etc"),

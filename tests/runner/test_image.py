@@ -212,7 +212,7 @@ class BakeTest(ImageCase):
         with mock.patch("os.chown", lambda _, *ids, **rest: owners.append(ids)):
             self.bake()
         self.assertTrue(self.passed)
-        self.assertEqual((owners, os.stat(self.root + HELD).st_mode & 0o7777), ([(12, 34)], 0o4750))
+        self.assertEqual((set(owners), os.stat(self.root + HELD).st_mode & 0o7777), ({(12, 34)}, 0o4750))
 
     def test_another_source_of_artifacts_is_addressed_by_sha256(self):
         artifact = {"name": "tool", "url": "https://downloads.example/tool", "sha256": "ab" * 32, "size": 9, "checksum_url": None,
@@ -234,6 +234,19 @@ class BakeTest(ImageCase):
         states = self.bake()
         self.assertEqual((states.pop("files"), set(states.values())), ("failed", {"skipped"}))
         self.assertEqual(self.runner.status.error["message"], "not written: /etc/a: no such user; /etc/b: disk full")
+
+
+    def test_without_a_plan_cloud_init_says_why(self):
+        self.put_result("('write_files', OSError('Unknown user or group: ghost'))")
+        for bake in ({"version": 1, "bake": "bake-1", "channel": "poweroff", "power_off_after": 1}, None):
+            self.machine.remove("/run/mkimg/bake.json")
+            if bake:
+                self.put("/run/mkimg/bake.json", json.dumps(bake))
+            self.machine.remove("/run/mkimg/plan.json")
+            program = self.make_runner()
+            self.assertFalse(program.run())
+            self.assertEqual(program.status.error["step"], "cloud-init")
+            self.assertIn("write_files: OSError('Unknown user or group: ghost')", program.status.error["message"])
 
 
 class InstallTest(ImageCase):

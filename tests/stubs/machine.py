@@ -1,6 +1,6 @@
 """A machine for nakama-setup: a folder as its root, and small stubs of systemd, ufw and the database.
 
-`state/` beside the root says how they behave: `failed-UNIT`, `unhealthy` (the API answers 503), `no-database`, `login`
+`state/` beside the root says how they behave: `failed-UNIT`, `unhealthy` (the API answers 503), `no-database`, `restored` (only what a restore kept), `login`
 (the HTTP status that a login gets); it also holds `ufw`, the profiles that are allowed, one a line, and `calls`, every call of
 every program.
 """
@@ -40,6 +40,7 @@ case "$1" in
 esac"""
 DATABASE = r"""
 if [ -e "$STATE/no-database" ]; then echo "ERROR: cannot dial server." >&2; exit 1; fi
+if [ -e "$STATE/restored" ]; then printf 'database_name\towner\nnakama_before_20260101t000000z\troot\n'; exit 0; fi
 case "$*" in *--execute*) ;; *) statement=$(cat); echo "$statement" >>"$STATE/sql" ;; esac
 case "${statement:-}" in "SHOW CLUSTER SETTING version;") printf 'version\n24.1\n'; exit ;; *) ;; esac
 printf 'database_name\towner\ndefaultdb\troot\nnakama\tnakama\n'"""

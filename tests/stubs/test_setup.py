@@ -69,6 +69,7 @@ class Status(machine.Machine):
             ("nakama", lambda: self.write("state/failed-nakama.service", "")),
             ("api", lambda: self.write("state/unhealthy", "")),
             ("database", lambda: self.write("state/no-database", "")),
+            ("database", lambda: self.write("state/restored", "")),
             ("first", lambda: os.unlink(self.root(INSTANCE))),
         ):
             with self.subTest(name=name):

@@ -93,10 +93,19 @@ mod tests {
         }
     }
 
+    /// In HCL, braces of other programs are text.
+    #[test]
+    fn braces_of_commands_stay_in_hcl() {
+        let hcl = "build {\n  provisioner \"shell\" {\n    inline = [\"docker ps --format '{{.Names}}'\"]\n  }\n}\n";
+        let template = read(&[hcl]).unwrap();
+        let shown = format!("{:?}", template.builds[0].provisioners[0].options);
+        assert!(shown.contains("{{.Names}}") && !shown.contains("Unsupported"), "{shown}");
+    }
+
     #[test]
     fn json_and_hcl_give_the_same_description() {
         let json = r#"{"variables": {"v": "1", "s": null}, "sensitive-variables": ["s"],
-          "builders": [{"type": "digitalocean", "size": "{{user `v`}}-{{timestamp}}", "tags": ["a"], "ipv6": true}],
+          "builders": [{"type": "digitalocean", "size": "{{user `v`}}-{{timestamp}}", "tags": ["a"], "ipv6": true, "vpc_uuid": null}],
           "provisioners": [{"type": "shell", "inline": ["date"]}]}"#;
         let hcl = r#"
           variable "v" { default = "1" }
@@ -105,6 +114,7 @@ mod tests {
             size = "${var.v}-${timestamp()}"
             tags = ["a"]
             ipv6 = true
+            vpc_uuid = null
           }
           build {
             provisioner "shell" { inline = ["date"] }

@@ -60,6 +60,8 @@ fn documents_are_read() {
         ("a: 1\nb: [x, yes, 0644]\nc:\n- - y\n  - ''\n", r#"{"a": 1, "b": ["x", true, 420], "c": [["y", ""]]}"#),
         ("a: |\n  x\n   y\n\nb: >-\n  f\n  g\n\n  h\n", r#"{"a": "x\n y\n", "b": "f g\nh"}"#),
         ("{a, b: , ? c}", r#"{"a": None, "b": None, "c": None}"#),
+        ("a:\n- x\n-\nb: 1\n", r#"{"a": ["x", None], "b": 1}"#),
+        ("a:\n-\n", r#"{"a": [None]}"#),
         ("[a: b, c]", r#"[{"a": "b"}, "c"]"#),
         ("? [a]\n: b\n", "!"),
         ("a: b\n  c\n\n  d # e\n", r#"{"a": "b c\nd"}"#),

@@ -394,8 +394,8 @@ async fn a_finished_snapshot_stays_if_a_transfer_fails() {
         let mut spec = spec_for_regions(&["fra1"]);
         spec.limits.transfer = Duration::from_secs(1_800);
         let outcome = fake.bake(&spec).await;
-        let (stage, text, exit) = failure(&outcome);
-        assert_eq!((stage, exit, outcome.is_resumable()), (Stage::Transfer, 4, true), "{text}");
+        let (at, text, exit) = failure(&outcome);
+        assert_eq!((at, exit, outcome.is_resumable()), (Stage::Transfer, 4, true), "{text}");
         assert!(text.contains(reason), "{text}");
         assert_eq!(fake.count_requests("transfer"), requests, "{text}");
         assert_eq!(fake.existing_resources().len(), 1, "the snapshot alone: {:?}", fake.existing_resources());

@@ -10,7 +10,7 @@ use diagnostics::{Diagnostic, quoted};
 use yaml11::Node;
 
 /// Packages that neither Debian 12 and 13 nor Ubuntu 22.04 and 24.04 have, and what to install instead. `*` stands for any
-/// rest. Looked up with `apt-cache policy` on Debian 12, and on packages.debian.org and packages.ubuntu.com.
+/// rest. Most were compared with `apt-cache policy` on Debian 12; the package lists of the other releases were not.
 const REMOVED: &[(&str, &str)] = &[
     ("apache2-mpm-*", "use `apache2`"),
     ("docker-engine", "use `docker.io`, or `docker-ce` with Docker's source"),

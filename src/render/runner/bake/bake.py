@@ -13,7 +13,7 @@ from check import run_check
 from firewall import Firewall
 from image import Image
 from progress import Status, Step, StepFailed
-from runner import BAKE, PLAN, Runner
+from runner import BAKE, Runner
 from seal import Seal
 from upload import Upload
 from verification import Verification
@@ -42,7 +42,7 @@ class Bake(Runner):
     def run_plan(self):
         if self.bake["channel"] == "https":
             self.open_channel()
-        plan = self.read_json(PLAN)
+        plan = self.read_plan()
         if plan["kind"] == "verification":
             steps = self.file_steps() + Verification(self.system, plan, self.pause).steps()
             return self.status.run(self.add_steps(steps), keep_going=True)

@@ -41,12 +41,20 @@ class Runner:
         return passed
 
     def run_plan(self):
-        image = Image(self.system, self.read_json(PLAN), self.pause)
+        image = Image(self.system, self.read_plan(), self.pause)
         steps = self.add_steps(self.document_steps() + image.steps() + image.on_boot_steps())
         with image.masked_power_off():
             passed = self.status.run(steps)
         self.system.capture(["systemctl", "start", "--no-block"] + BOOT_JOBS[:2])
         return passed
+
+    def read_plan(self):
+        """Without a plan, cloud-init did not write all files. Its own result says why."""
+        try:
+            return self.read_json(PLAN)
+        except FileNotFoundError:
+            self.status.run(self.add_steps(self.document_steps()))
+            raise
 
     def add_steps(self, steps):
         """Adds steps as pending, so that they are visible before they run."""

@@ -33,6 +33,19 @@ fn programs_with_blanks_are_reported() {
     }
 }
 
+/// Without the brackets, each item would be a command of its own.
+#[test]
+fn the_help_fits_the_number_of_words() {
+    let help = |item: &str| {
+        let text = format!("#cloud-config\nruncmd:\n  - {item}\n");
+        let report = crate::lint_bytes("t.yaml", text.as_bytes(), &crate::Options::default());
+        let mut found = report.documents[0].findings.diagnostics.iter().filter(|found| found.rule.code == "MK410");
+        found.next().and_then(|found| found.help.clone()).unwrap_or_default()
+    };
+    assert!(help("[ 'apt-get update' ]").ends_with("or remove the brackets"));
+    assert!(help("[ apt-get install, nginx ]").ends_with("or the whole command as one string"));
+}
+
 #[test]
 fn joined_here_documents_are_reported() {
     for item in [

@@ -108,6 +108,25 @@ fn keys_are_checked_in_every_place() {
     assert!(found.iter().all(|found| found.rule.code == "MK212"), "{found:?}");
 }
 
+/// A file with a variable is filled in by another program; one that is checked on its own is not checked twice.
+#[test]
+fn files_with_keys_are_checked_once() {
+    let path = "/root/.ssh/authorized_keys";
+    let codes = |text: &str| {
+        let document = crate::lint_file(&diagnostics::source::Source::new("a", text), path, 0o600, &Options::default());
+        document.findings.diagnostics.iter().map(|found| found.rule.code).collect::<Vec<_>>()
+    };
+    assert_eq!(codes("ssh-rsa AAAAB3NzaC1yc2E\n"), ["MK398"]);
+    assert!(codes("${ssh_key}\n").is_empty(), "{:?}", codes("${ssh_key}\n"));
+    let text = format!("#cloud-config\nwrite_files: [{{path: {path}, content: ssh-rsa AAAAB3NzaC1yc2E}}]\n");
+    for (separate_files, count) in [(vec![], 1), (vec![path.to_owned()], 0)] {
+        let options = Options { separate_files, ..Options::default() };
+        let (document, _) = crate::lint_rendered(&diagnostics::source::Source::new("t.yaml", text.as_str()), &options);
+        let found = document.findings.diagnostics.iter().filter(|found| found.rule.code == "MK398").count();
+        assert_eq!(found, count);
+    }
+}
+
 #[test]
 fn variables_are_information_unless_the_document_is_a_template() {
     for key in ["${ssh_key}", "$SSH_KEY", "{{ ssh_key }}", "@SSH_KEY@", "__KEY__", "%KEY%"] {
