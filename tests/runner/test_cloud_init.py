@@ -28,6 +28,7 @@ util.py[WARNING]: Unable to get lsb_release --all: not found
 __init__.py[WARNING]: Error persisting instance-data.json: not serializable
 DataSourceNoCloud.py[WARNING]: device /dev/sr0 with label=cidata not a valid seed
 util.py[WARNING]: Failed pickling datasource DataSourceNoCloud
+util.py[WARNING]: Running module write-files (<module 'cloudinit.config.cc_write_files'>) failed
 main.py[DEBUG]: Ran 14 modules with 0 failures
 util.py[DEBUG]: Failed to do something at the wrong level
 """
@@ -76,13 +77,14 @@ class CloudInitTest(Case):
 
     def test_errors_of_modules_are_told_in_their_words(self):
         self.put_result("('write_files', OSError('Unknown user or group: \"getpwnam(): name not found: ghost\"'))",
-                        "('runcmd', 1)", "failed stage")
+                        "('scripts-user', 1)", "failed stage")
         self.assertEqual(self.check(), "cloud-init could not do all that the document says: write_files: OSError('Unknown user or group: "
-                         "\"getpwnam(): name not found: ghost\"'); runcmd: 1; failed stage")
+                         "\"getpwnam(): name not found: ghost\"'); scripts-user: 1; failed stage")
 
     def test_the_providers_own_scripts_are_not_the_documents(self):
-        self.put_result("('scripts_vendor', RuntimeError('Runparts: 1 failures'))")
-        self.assertEqual(self.check(), "")
+        for name in ("scripts_vendor", "scripts-vendor"):
+            self.put_result("('%s', RuntimeError('Runparts: 1 failures'))" % name)
+            self.assertEqual(self.check(), "")
 
     def test_each_harmless_warning_is_harmless(self):
         self.put_result()
