@@ -21,13 +21,13 @@ from progress import StepFailed
 TOOL = b"#!/bin/sh\necho tool\n"
 
 
-def tar(entries, mode="w:gz"):
+def tar(entries, mode="w:gz", member_mode=0o4777):
     """A tar archive of (name, content or TarInfo type, link target)."""
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode=mode) as archive:
         for name, content in entries:
             member = tarfile.TarInfo(name)
-            member.mode = 0o4777
+            member.mode = member_mode
             if isinstance(content, bytes):
                 member.size = len(content)
                 archive.addfile(member, io.BytesIO(content))
@@ -191,6 +191,12 @@ class ArtifactTest(Case):
         self.assertEqual((mode("bin/tool"), mode("bin"), mode("empty")), (0o755, 0o755, 0o755))
         self.install(None, {"*/": "/opt/app"}, mode="0640", sha256=hashlib.sha256(tar(self.APP)).hexdigest())
         self.assertEqual((mode("bin/tool"), mode("lib/one.so.1"), mode("bin")), (0o640, 0o640, 0o755))
+
+    def test_what_its_owner_may_execute_is_executable(self):
+        for member_mode, expected in ((0o750, 0o755), (0o700, 0o755), (0o640, 0o644), (0o611, 0o644)):
+            self.site.answers.clear()
+            self.install(tar([("app/tool", TOOL)], "w", member_mode), {"app/": "/opt/app"}, mode=None)
+            self.assertEqual(os.stat(self.root + "/opt/app/tool").st_mode & 0o7777, expected)
 
     def test_owners_of_a_directory(self):
         owners = []
