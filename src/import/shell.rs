@@ -300,7 +300,7 @@ pub(super) fn leaves_files_alone(script: &str) -> bool {
 pub(super) enum Execution {
     /// By its `#!` line.
     Direct,
-    /// With this interpreter, whatever its `#!` line is.
+    /// With this interpreter, not that of its `#!` line.
     Interpreter(String),
     /// With this command; `{{.Path}}` and `{{.Vars}}` stand for the script and its variables.
     Command(String),

@@ -17,7 +17,7 @@ pub struct Machine {
     /// Users and groups that exist before or are created.
     pub users: Vec<String>,
     pub packages: Vec<String>,
-    /// Texts that may create whatever they mention: scripts and commands.
+    /// Texts that may create what they mention: scripts and commands.
     pub scripts: Vec<String>,
     /// Names of the variables in the environment of the scripts.
     pub environment: Vec<String>,

@@ -1,4 +1,4 @@
-//! Units that nothing brings: the service of a timer, and what a unit needs or is started by.
+//! Units that nothing provides: the service of a timer, and what a unit needs or is started by.
 
 use std::cell::OnceCell;
 
@@ -284,7 +284,7 @@ const KEYS_WITHOUT_PACKAGES: &[&str] = &[
     "swap", "timezone", "users", "write_files",
 ];
 
-/// Reports a timer, a path or a socket whose service nothing brings.
+/// Reports a timer, a path or a socket whose service nothing provides.
 fn check_trigger(
     boot: &Boot<'_, '_>,
     unit: &Unit<'_, '_>,
@@ -313,7 +313,7 @@ fn check_trigger(
         return;
     }
     let message = format!(
-        "{} starts {}, which nothing in this document brings: it is never loaded",
+        "{} starts {}, which nothing in this document provides: it is never loaded",
         quoted(unit.name),
         quoted(&service)
     );
@@ -335,7 +335,7 @@ fn check_trigger(
     }
 }
 
-/// A unit that nothing brings, without which another one does not start or is not started.
+/// A unit that nothing provides, without which another one does not start or is not started.
 fn check_relation(
     unit: &Unit<'_, '_>,
     named: &NamedUnit,
@@ -354,7 +354,7 @@ fn check_relation(
     if content::is_like_special_target(name) || !is_missing(name) {
         return None;
     }
-    let message = format!("nothing in this document brings {}: {effect}", quoted(name));
+    let message = format!("nothing in this document provides {}: {effect}", quoted(name));
     let help = similar_unit(name, units).unwrap_or_else(|| {
         format!("write {} too, or install its package, unless your base image has it", quoted(name))
     });

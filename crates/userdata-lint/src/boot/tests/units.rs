@@ -1,4 +1,4 @@
-//! Units that start, need or are started by units that nothing brings.
+//! Units that start, need or are started by units that nothing provides.
 
 use super::unnoticed::all_codes;
 

@@ -23,7 +23,7 @@ STORE = "/var/lib/cockroach"
 EXTERN = STORE + "/extern"
 INCOMING, BEFORE = "nakama_restored", "nakama_before_"
 MAX_FILES = 100000
-# A backup shows the database of so many seconds ago, as CockroachDB recommends: it then does not stop or repeat what players write.
+# A backup shows the database of this many seconds ago, as CockroachDB recommends: it then does not stop or repeat what players write.
 AGE = float(os.environ.get("NAKAMA_SETUP_BACKUP_AGE") or 10)
 
 
