@@ -184,6 +184,7 @@ impl ResumedBake {
             stops: &stops,
             shared: SharedTerminal::default(),
             label: None,
+            places: Vec::new(),
         };
         run.run(&self.spec).await
     }

@@ -53,7 +53,12 @@ def boot(text):
         except SystemExit as ended:
             assert not ended.code, ended.code
     sys.argv, shutil.chown, subprocess.run = saved
+    errors = []
     for entry in document["write_files"]:
+        if entry["owner"].startswith("ghost:"):
+            # cloud-init writes no file after one that fails.
+            errors.append(str(("write-files", OSError("Unknown user or group: ghost"))))
+            break
         if not entry["path"].startswith("/run/mkimg/"):
             continue
         content = entry["content"]
@@ -63,6 +68,9 @@ def boot(text):
         with open(path, "wb") as file:
             file.write(data)
         os.chmod(path, int(entry["permissions"], 8))
+    os.makedirs(ROOT + "/run/cloud-init", exist_ok=True)
+    with open(ROOT + "/run/cloud-init/result.json", "w") as file:
+        json.dump({"v1": {"datasource": "DataSourceNone", "errors": errors}}, file)
 
 
 def load():

@@ -165,7 +165,7 @@ fn what_has_no_room_is_uploaded() {
     plan.stdout_has(", and 2 files of 13701488 bytes to upload\n");
     let baked = cloud.bake(&[]);
     assert_eq!((baked.exit, baked.stderr.as_str()), (0, ""), "{}", baked.stdout);
-    let passed = ["upload", "script 01-a.sh", "clean", "trim"].map(|name| (name, "passed"));
+    let passed = ["cloud-init", "upload", "script 01-a.sh", "clean", "trim"].map(|name| (name, "passed"));
     assert_eq!(baked.steps(), passed);
     for (name, content) in &files[..2] {
         assert!(fs::read(cloud.path("machine/opt/game").join(name)).unwrap() == *content, "{name} differs");
@@ -234,7 +234,8 @@ fn all_the_way_to_the_snapshot() {
     assert!(baked.stdout.contains("\n  image check: 1 passed, 0 warnings, 0 failed\n"), "{}", baked.stdout);
     assert_eq!(
         baked.steps(),
-        ["artifact tool", "script 01-a.sh", "clean", "trim", "check 99-check.sh"].map(|name| (name, "passed"))
+        ["cloud-init", "artifact tool", "script 01-a.sh", "clean", "trim", "check 99-check.sh"]
+            .map(|name| (name, "passed"))
     );
     assert_eq!(fs::read_to_string(cloud.path("machine/usr/local/bin/tool")).unwrap(), "a tool\n");
     assert_eq!(server.paths(), ["/tool"]);
@@ -245,6 +246,20 @@ fn all_the_way_to_the_snapshot() {
 fn group() -> String {
     let output = Command::new("id").arg("-g").output().unwrap();
     String::from_utf8(output.stdout).unwrap().trim().to_owned()
+}
+
+#[test]
+fn a_file_that_cloud_init_cannot_write() {
+    let template = "cloud_config:\n  write_files:\n    - {path: /etc/secret, content: x, owner: 'ghost:ghost'}\n";
+    let cloud = Cloud::new(template, &[("01-a.sh", "echo never")]);
+    let baked = cloud.bake(&[]);
+    let expected = concat!(
+        "error: provision: on the droplet, step `cloud-init` failed: cloud-init could not do all that the document says: write-files: OSError('Unknown user or group: ghost')\n",
+        "help: look at `write_files`, which comes from templates/image.yaml:6:5\n",
+    );
+    assert!(baked.exit == 3 && baked.stderr.contains(expected), "{} {}", baked.exit, baked.stderr);
+    assert_eq!(baked.steps(), [("cloud-init", "failed"), ("clean", "skipped"), ("trim", "skipped")]);
+    cloud.assert_nothing_is_left();
 }
 
 #[test]
@@ -271,6 +286,7 @@ fn a_script_that_fails_at_step_3_of_5() {
     assert_eq!(
         baked.steps(),
         [
+            ("cloud-init", "passed"),
             ("script 01-a.sh", "passed"),
             ("script 02-b.sh", "passed"),
             ("script 03-c.sh", "failed"),
@@ -301,7 +317,7 @@ fn an_artifact_that_is_not_there() {
             "help: the droplet's whole log: HOME/state/mkimg/bakes/BAKE/build.log; `--on-error keep` keeps the droplet to look inside\n",
         )
     );
-    assert_eq!(baked.steps()[0], ("artifact tool-1.0.tar.gz", "failed"));
+    assert_eq!(baked.steps()[1], ("artifact tool-1.0.tar.gz", "failed"));
     assert_eq!(server.paths(), ["/tool-1.0.tar.gz"], "what is not there is not asked for again");
     cloud.assert_nothing_is_left();
 }
@@ -344,7 +360,10 @@ fn a_check_script_that_fails() {
             "help: the droplet's whole log: HOME/state/mkimg/bakes/BAKE/build.log; `--on-error keep` keeps the droplet to look inside\n",
         )
     );
-    assert_eq!(baked.steps(), [("clean", "passed"), ("trim", "passed"), ("check 99-check.sh", "failed")]);
+    assert_eq!(
+        baked.steps(),
+        [("cloud-init", "passed"), ("clean", "passed"), ("trim", "passed"), ("check 99-check.sh", "failed")]
+    );
     cloud.assert_nothing_is_left();
 }
 

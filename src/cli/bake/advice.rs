@@ -1,8 +1,9 @@
 //! What to do about a failed bake. The bake's errors are typed data; here the command line adds its
 //! options' names.
 
+use super::prepare::TemplatePlaces;
 use crate::bake::outcome::PreflightRemedy;
-use crate::bake::ports::{ProviderError, ProviderErrorKind};
+use crate::bake::ports::{ProviderError, ProviderErrorKind, RunnerError};
 use crate::bake::{Failure, FailureKind, LimitKind};
 
 /// The option that sets a limit.
@@ -47,6 +48,23 @@ pub(in crate::cli) fn for_failure(failure: &Failure) -> Option<String> {
         }
         FailureKind::Snapshot(_) | FailureKind::Earlier(_) | FailureKind::Preflight(_) => None,
     }
+}
+
+/// What cloud-init could not do, and the place in the template that says it.
+pub(in crate::cli) fn place_in_template<'p>(
+    error: &RunnerError,
+    places: &'p TemplatePlaces,
+) -> Option<&'p (String, String)> {
+    if error.step != "cloud-init" {
+        return None;
+    }
+    // A module has the name of its key, or a longer one: `apt_configure`, in 22.4 `apt-configure`.
+    let message = error.message.replace('-', "_");
+    let words = || message.split(|c: char| !c.is_ascii_alphanumeric() && c != '_');
+    let is_named = |key: &str| {
+        words().any(|word| word.strip_prefix(key).is_some_and(|rest| rest.is_empty() || rest.starts_with('_')))
+    };
+    places.iter().find(|(key, _)| is_named(key))
 }
 
 /// The provider's own advice, or what helps against this kind of error.
@@ -120,6 +138,30 @@ mod tests {
             assert!(known, "{expected}");
         }
         assert_eq!(option(LimitKind::Destroy), None);
+    }
+
+    #[test]
+    fn what_cloud_init_could_not_do_has_a_place() {
+        let places: TemplatePlaces =
+            [("apt", "t:30:3"), ("ntp", "t:40:3"), ("write_files", "t:10:3"), ("user", "t:5:3")]
+                .map(|(key, place)| (key.to_owned(), place.to_owned()))
+                .to_vec();
+        let place = |step: &str, message: &str| {
+            let error = RunnerError { step: step.into(), message: message.into(), exit: None, tail: String::new() };
+            place_in_template(&error, &places).map(|(key, place)| format!("{key} {place}"))
+        };
+        let failed = |module: &str| format!("cloud-init could not do all that the document says: {module}");
+        for (message, expected) in [
+            (failed("write-files: OSError('Unknown user or group')"), Some("write_files t:10:3")),
+            (failed("write_files: OSError('Unknown user or group')"), Some("write_files t:10:3")),
+            (failed("apt-configure: ValueError('x')"), Some("apt t:30:3")),
+            (failed("apt_configure: ValueError('x')"), Some("apt t:30:3")),
+            (failed("Failed to create user ada"), Some("user t:5:3")),
+            (failed("captured: x"), None),
+        ] {
+            assert_eq!(place("cloud-init", &message).as_deref(), expected, "{message}");
+        }
+        assert_eq!(place("script 01-apt.sh", "apt failed"), None);
     }
 
     #[test]

@@ -17,6 +17,7 @@ use tokio::sync::watch;
 
 use super::advice;
 use super::api::Api;
+use super::prepare::TemplatePlaces;
 use crate::bake::ports::{Check, Event, Observer};
 use crate::bake::preflight::Preflight;
 use crate::bake::report::Report;
@@ -223,6 +224,7 @@ pub(crate) struct ResultPrinter<'e> {
     pub(crate) label: Option<String>,
     /// Its droplets with their known addresses.
     pub(crate) droplets: BTreeMap<u64, Option<IpAddr>>,
+    pub(crate) places: &'e TemplatePlaces,
 }
 
 impl ResultPrinter<'_> {
@@ -234,6 +236,9 @@ impl ResultPrinter<'_> {
             Outcome::Failed { failure, .. } => {
                 terminal.error(&format!("{prefix}{failure}"));
                 if let FailureKind::Runner(runner) = &failure.kind {
+                    if let Some((key, place)) = advice::place_in_template(&runner.error, self.places) {
+                        terminal.help(&format!("look at `{key}`, which comes from {place}"));
+                    }
                     for line in runner.error.tail.lines() {
                         terminal.eprint(&format!("  | {}\n", printable(line)));
                     }

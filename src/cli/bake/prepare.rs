@@ -11,6 +11,7 @@ use super::args::{Args, MarkerArg};
 use super::artifacts::ArtifactDirectory;
 use crate::cli::error::{ErrorKind, ExpectedError, Failure};
 use crate::cli::options::Variant;
+use crate::cli::project::Opened;
 use crate::cli::{Global, lock, project, project_lint};
 use crate::model::{Assignment, Lock, Places, Plan};
 use crate::render::{self, RenderedDocument, Target};
@@ -27,7 +28,12 @@ pub(crate) struct Prepared {
     pub(crate) root: PathBuf,
     /// Values of sensitive variables.
     pub(crate) sensitive: Vec<SecretString>,
+    /// Where the template says what cloud-init does.
+    pub(crate) places: TemplatePlaces,
 }
+
+/// Keys of cloud-config, each with the place in the template that it comes from.
+pub(crate) type TemplatePlaces = Vec<(String, String)>;
 
 #[derive(Debug, thiserror::Error)]
 enum PrepareError {
@@ -156,7 +162,24 @@ pub(crate) fn prepare(args: &Args, global: &Global, variant: &Variant, local: bo
     let secrets = project_lint::secrets(&opened, &assignments);
     check_documents(global, &plan, &document, &secrets)?;
     let verification = render::verification_document(&plan)?;
-    Ok(Prepared { plan, document, verification, folder, stubs: args.stand_ins, root: opened.project.root, sensitive })
+    let places = template_places(&opened, &plan, assignments);
+    let (stubs, root) = (args.stand_ins, opened.project.root);
+    Ok(Prepared { plan, document, verification, folder, stubs, root, sensitive, places })
+}
+
+/// The places of what `cloud_config` contains, then of what mkimg writes itself.
+fn template_places(opened: &Opened, plan: &Plan, assignments: Vec<Assignment>) -> TemplatePlaces {
+    let Ok(resolved) = opened.evaluate(assignments) else { return Vec::new() };
+    let source = opened.template.source();
+    let place = |key: &str| {
+        let position = source.position(resolved.places.get(key)?.start);
+        Some(format!("{}:{}:{}", source.name(), position.line, position.column))
+    };
+    let passed = plan.cloud_config.keys().filter_map(|key| key.as_str());
+    let passed = passed.filter_map(|key| Some((key.to_owned(), place(&format!("cloud_config.{key}"))?)));
+    let own = [("write_files", "files"), ("users", "users"), ("user", "users"), ("group", "users")];
+    let own = own.into_iter().filter_map(|(key, of_template)| Some((key.to_owned(), place(of_template)?)));
+    passed.chain(own).collect()
 }
 
 /// Refuses a document that cloud-init would refuse.

@@ -16,7 +16,7 @@ use super::args::Args;
 use super::artifacts::ArtifactDirectory;
 use super::documents::{BakeDocuments, DocumentWithCredentials};
 use super::output::{self, SharedTerminal, Watcher};
-use super::prepare::Prepared;
+use super::prepare::{Prepared, TemplatePlaces};
 use super::state::{self, FileJournal};
 use super::upload;
 use crate::bake::journal::{Journal as _, JournalEntry, ServedArtifacts};
@@ -46,6 +46,8 @@ pub(crate) struct BakeRun<'s> {
     pub(crate) shared: SharedTerminal,
     /// Distinguishes it from the other bakes of the same command.
     pub(crate) label: Option<String>,
+    /// Where the template says what cloud-init does; empty if the bake is resumed.
+    pub(crate) places: TemplatePlaces,
 }
 
 /// A bake that has ended, and its report.
@@ -96,7 +98,8 @@ impl BakeRun<'_> {
 
     /// Runs the bake and prints its result.
     async fn finish(self, spec: &Spec) -> Result<BakeResult, Failure> {
-        let Self { global, api, documents, journal, state, report, format, report_path, stops, shared, label } = self;
+        let Self { global, api, documents, journal, state, report, format, report_path, stops, shared, label, places } =
+            self;
         for secret in documents.secret_texts() {
             global.terminal.redaction().hide(&secret);
         }
@@ -141,7 +144,8 @@ impl BakeRun<'_> {
                 output::write_reports(global, path, &[&report]);
             }
             let (outcome, report, droplets) = (&outcome, &report, watcher.droplets());
-            let ending = output::ResultPrinter { global, spec, outcome, report, api, json, label, droplets };
+            let ending =
+                output::ResultPrinter { global, spec, outcome, report, api, json, label, droplets, places: &places };
             // A result that cannot be printed does not change the bake's exit status.
             if let Err(failure) = ending.print() {
                 failure.print(&global.terminal);
@@ -325,6 +329,7 @@ impl Batch<'_> {
             stops: self.stops,
             shared: self.shared.clone(),
             label: label.clone(),
+            places: std::mem::take(&mut prepared.places),
         };
         Ok((run, server))
     }

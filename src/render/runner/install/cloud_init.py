@@ -25,11 +25,11 @@ HARMLESS = re.compile("|".join([
     # The network of the build droplet, not of the image.
     r"\b[Nn]etwork", "interface",
     # The disk of the build droplet: the snapshot's droplet has its own.
-    "cc_growpart", "cc_resizefs", "growpart", "resize",
+    "growpart", "resize",
     # GRUB is configured in the base image; it cannot be probed in a container.
-    "cc_grub_dpkg", "grub",
+    "grub",
     # What is printed to the console.
-    "cc_keys_to_console", "cc_final_message", "console",
+    "cc_final_message", "console",
     "lsb_release",
 ]))
 
